@@ -180,6 +180,8 @@ class Driver:
                     if limit is None or at < limit or books.times[books.done] < limit:
                         row += self._span_with_books(rows, row, books, limit)
                         continue
+            if not kernel.is_news_known:
+                kernel.update_news()
             due = kernel.next_news  # the bot may run ahead while nothing new can reach it
             if watch is not None:
                 moment = earliest(at, due, wake, told_at)
@@ -204,7 +206,12 @@ class Driver:
                     limit = told_at  # rows of the same moment must be merged one by one
                 if watch is not None and (limit is None or watch.due < limit):
                     limit = watch.due
-                row += engine.span(rows, row, _first_from(rows, row, limit), self._out)
+                near = row + _NEAR  # the end is nearly always before this
+                if limit is None or (near < stop and axis[near] < limit):
+                    end = _first_from(rows, row, limit)
+                else:
+                    end = bisect_left(axis, limit, row, near if near < stop else stop)
+                row += engine.span(rows, row, end, self._out)
                 if changes.count != seen:
                     self._leave(received.item(row - 1))
                 if watch is not None:
@@ -214,7 +221,7 @@ class Driver:
         """Process rows and books before ``limit``. Returns how many rows were processed."""
         engine, before = self.engine, self.engine.changes.count
         taken = engine.span(rows, row, _first_from(rows, row, limit), self._out, books, limit)
-        self.kernel.books_taken()
+        self.kernel.update_news()
         if engine.changes.count != before:
             self._leave(engine.view.now)
         return taken
@@ -281,12 +288,12 @@ class Driver:
 
 def _first_from(rows: MergedRows, begin: int, time: Nanos | None) -> int:
     """Return the position of the first row from ``begin`` on that is received at ``time`` or later."""
-    received, axis, stop = rows.received, rows.received.data, len(rows)
+    received, axis = rows.received, rows.received.data
+    stop = len(received)
     if time is None or received.item(stop - 1) < time:
         return stop
-    # nearly always a few rows on, where Python's search beats numpy's
-    near = begin + _NEAR
-    if near < stop and received.item(near) < time:
+    near = begin + _NEAR  # up to here, Python's search beats numpy's
+    if near < stop and axis[near] < time:
         return near + int(received[near:stop].searchsorted(time))
     return bisect_left(axis, time, begin, min(near, stop))
 

@@ -199,7 +199,8 @@ class Spans:
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:
         """Process bars of the tape's own resolution: each row is a finished bar."""
         builder = feed.builder
-        if not builder.follows(block.events[begin]):
+        events = block.events or block.make_events()
+        if not builder.follows(events[begin]):
             return self._row_by_row(block, begin, begin + 1)  # the builder must fill the gap before it
         if len(feed.listeners) != 1 or feed.listeners[0][2] is None:
             return self._row_by_row(block, begin, end)
@@ -212,7 +213,7 @@ class Spans:
         assert feed.source is not None
         assert feed.source.series is series
         taken = self._call(record, callback, market, block, begin, end)
-        builder.follow(block.events[block.done - 1])
+        builder.follow(events[block.done - 1])
         return taken
 
     def _call(
@@ -222,7 +223,9 @@ class Spans:
         clock, last, changes = self._clock, market.last, self._changes
         if block.done != begin:
             block.skip_to(begin)
-        before, rows = changes.count, block.rows if end == block.count else islice(block.rows, end - begin)
+        before, rows = changes.count, block.rows or block.make_rows()
+        if end != block.count:
+            rows = islice(rows, end - begin)
         try:
             for block.done, clock.now, last.price, event in rows:
                 callback(event)
@@ -239,7 +242,8 @@ class Spans:
         clock, changes = self._clock, self._changes
         before = changes.count
         count = 0
-        for now, event in zip(block.received[begin:end], block.events[begin:end], strict=True):
+        events = block.events or block.make_events()
+        for now, event in zip(block.received[begin:end], events[begin:end], strict=True):
             clock.now = now
             self._take(event, now)
             count += 1

@@ -134,10 +134,19 @@ class OrderBook:
 
     def cut(self, depth: int) -> OrderBook:
         """Return the book with at most this many levels a side."""
-        bids, asks = self.bid_levels, self.ask_levels
+        bids, asks = self._bids, self._asks
+        if bids is None or asks is None:
+            bids, asks = self._build()
         if len(bids) <= depth and len(asks) <= depth:
             return self
         return OrderBook(self._pair, self._time, bids[:depth], asks[:depth])
+
+    def shows(self, levels: tuple[Levels, Levels]) -> bool:
+        """Return True if these are its bids and asks."""
+        bids, asks = self._bids, self._asks
+        if bids is None or asks is None:
+            bids, asks = self._build()
+        return levels[0] == bids and levels[1] == asks
 
     def has_prices(self) -> bool:
         """Return True unless the bids go down to a price of 0."""

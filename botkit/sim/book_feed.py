@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from botkit.model.order_book import Levels, OrderBook
 from botkit.sim.book_rows import lay_over
 from botkit.sim.feed_ahead import FeedAhead
 from botkit.sim.market import VenueMarket
-from botkit.sim.order import VenueOrder
 from botkit.sim.streams import BookStream
+
+#: (ticks, lots) of a resting order
+_level_of = attrgetter("price_ticks", "remaining_lots")
 
 
 def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
@@ -22,14 +24,10 @@ def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> t
     return lay_over(
         market.net_levels(row, bids=True, depth=depth),
         market.net_levels(row, bids=False, depth=depth),
-        _resting(market.buys) if own else [],
-        _resting(market.sells) if own else [],
+        list(map(_level_of, market.buys)) if own else [],
+        list(map(_level_of, market.sells)) if own else [],
         depth,
     )
-
-
-def _resting(orders: Sequence[VenueOrder]) -> list[tuple[int, int]]:
-    return [(order.price_ticks, order.remaining_lots) for order in orders]
 
 
 class BookFeed:
@@ -51,14 +49,15 @@ class BookFeed:
         #: when there may be something to publish, and the earliest time at which our own change may be published
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
-        self._changed_at: Nanos | None = now
+        #: since when our part of the book differs from the last one published
+        self.changed_at: Nanos | None = now
         self._unit = market.display_unit
         self.look()
 
     def note_change(self, now: Nanos) -> None:
         """Record that our part of the book changed."""
-        if self._changed_at is None:
-            self._changed_at = now
+        if self.changed_at is None:
+            self.changed_at = now
             self.look()
 
     def deepen(self, depth: int, now: Nanos) -> None:
@@ -72,7 +71,7 @@ class BookFeed:
         books = self.market.books
         if books is None:
             return
-        changed = self._changed_at
+        changed = self.changed_at
         next_row = max(self._row + 1, books.first)
         row_at = books.time_of(next_row)
         if self._row < 0 and self._last_at is None:
@@ -88,7 +87,7 @@ class BookFeed:
 
     def publish(self, now: Nanos) -> OrderBook | None:
         """Return the book at ``now``, or None if it is unchanged."""
-        self._changed_at = None
+        self.changed_at = None
         book = self._book(now)
         self.look()
         return book
@@ -115,7 +114,7 @@ class BookFeed:
         is_exact = self._is_exact()
         rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
         last = self._last
-        if last is not None and rounded[0] == last.bid_levels and rounded[1] == last.ask_levels:
+        if last is not None and last.shows(rounded):
             return None  # rounding an amount that was exact in the first frame is not a change
         book = self._last = book_event(market, row, rounded, now)
         self._last_at = now
@@ -142,7 +141,7 @@ class BookFeed:
         None if something of ours must be shown first, or if no further book is loaded.
         """
         market, books, last_at = self.market, self.market.books, self._last_at
-        if books is None or last_at is None or self._changed_at is not None or market.taken or not self._is_exact():
+        if books is None or last_at is None or self.changed_at is not None or market.taken or not self._is_exact():
             return None
         if market.is_older_than(self._cadence) or not market.is_regular:
             return None  # some of the books may not be published, or not be plausible
@@ -157,7 +156,7 @@ class BookFeed:
             market.pair,
             books,
             self.depth,
-            (_resting(market.buys), _resting(market.sells)),
+            (list(map(_level_of, market.buys)), list(map(_level_of, market.sells))),
             times,
             rows,
         )

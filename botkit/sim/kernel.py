@@ -116,6 +116,8 @@ class Kernel:
         #: `advance`, because any request that the bot sends until then arrives after all events that it does not know
         #: yet
         self.next_news: Nanos | None = None
+        #: False if `next_news` is no longer up to date; `update_news` computes it again
+        self.is_news_known = True
         self._next: Nanos | None = None  # when the next event happens, as opposed to becoming known
         self._touched: Nanos | None = None  # when the recorded market may touch an order next
         self._is_instant = not self._order_ns
@@ -215,7 +217,11 @@ class Kernel:
         self._sent += 1
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
         self.is_calm = False
-        self._look_to(arrives if self._next is None or arrives < self._next else self._next)
+        if self._next is None or arrives < self._next:
+            self._next = arrives
+            if self.next_moment is None or arrives < self.next_moment:
+                self.next_moment = arrives
+        self.is_news_known = False
 
     def next_at(self) -> Nanos | None:
         """Return `next_moment`, as a method for the paper adapter's `Venue`."""
@@ -223,14 +229,14 @@ class Kernel:
 
     def _look_ahead(self) -> None:
         """Recompute the next moment after an outside change."""
-        self._look_to(self._next_deed())
+        self._next = self._next_deed()
+        self.update_news()
 
-    def _look_to(self, at: Nanos | None) -> None:
-        """Record that the next event happens at ``at``, and when it, or anything already on its way to the bots,
-        becomes known.
-        """
-        self._next = at
-        due = self._outbox.due
+    def update_news(self) -> None:
+        """Compute `next_moment` and `next_news` from what is known now, including the books that the bot has taken."""
+        if self._ahead.books is not None:
+            self._note_books()
+        at, due = self._next, self._outbox.due
         known = due[0][0] if due else None
         self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
@@ -242,6 +248,7 @@ class Kernel:
                 if shown is not None and shown < news:
                     news = shown
         self.next_news = known if known is not None and (news is None or known < news) else news
+        self.is_news_known = True
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
         """Return the earliest time from ``at`` on at which our orders can show in public data, or None if nothing on
@@ -321,7 +328,7 @@ class Kernel:
 
     def books_ahead(self) -> PublishedBooks | None:
         """Return the next books, if nothing else is about to happen. A driver may pass them to the bot by itself, each
-        at its time, as long as the bot sends no request; then it calls `books_taken`.
+        at its time, as long as the bot sends no request; then it calls `update_news`.
         """
         if self._paused_at is not None:
             return None  # this moment's trades come first
@@ -346,7 +353,7 @@ class Kernel:
                 until = at
         return until
 
-    def books_taken(self) -> None:
+    def _note_books(self) -> None:
         """Note the books that the bot has taken since the last call."""
         at = self._ahead.note_taken()
         if at is None:
@@ -356,7 +363,7 @@ class Kernel:
             self._paused_at, self._sent_before_pause = at, self._sent
         else:
             self._traded_at = at
-        self._look_ahead()
+        self._next = self._next_deed()
 
     @property
     def is_paused(self) -> bool:
@@ -378,7 +385,8 @@ class Kernel:
                 if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
                     self._paused_at, self._sent_before_pause = at, self._sent
                     shown = outbox.until(at)
-                    self._look_to(at)
+                    self._next = at
+                    self.update_news()
                     return shown
             else:
                 self._paused_at = None
@@ -398,7 +406,8 @@ class Kernel:
             known = heapq.heappop(due)[4]
             if due and due[0][0] <= to:
                 known = outbox.until(to, known)
-        self._look_to(at)
+        self._next = at
+        self.update_news()
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------
@@ -477,7 +486,7 @@ class Kernel:
         if market.changed:
             market.changed = False
             feed = self._feeds.get(market.pair)
-            if feed is not None:
+            if feed is not None and feed.changed_at is None:
                 feed.note_change(now)
         if market.prints:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]

@@ -41,18 +41,18 @@ class Block:
     """
 
     __slots__ = (
-        "_events",
         "_jumps",
-        "_rows",
         "calm_end",
         "columns",
         "count",
         "done",
+        "events",
         "most",
         "price_list",
         "prices",
         "range",
         "received",
+        "rows",
         "start",
     )
 
@@ -76,31 +76,31 @@ class Block:
         self.received: list[int] = received.tolist()
         self.prices = prices
         self.count = len(price_list)
-        self._events: list[Any] | None = None
+        #: the rows as events, empty until `make_events` is called
+        self.events: list[Any] = []
         self.price_list = price_list
         self.done = 0
         #: each price is plausible after the previous one, from the row of the last `calm_until` call up to this row
         self.calm_end = 0
-        self._rows: Iterator[tuple[int, int, float, Any]] | None = None
+        #: the rows after ``done`` as (index + 1, receive time, price, event), None until `make_rows` is called. One
+        #: iterator serves successive loops: slicing new lists for every order cost more than the orders
+        self.rows: Iterator[tuple[int, int, float, Any]] | None = None
 
-    @property
-    def events(self) -> list[Any]:
-        """The rows as events."""
-        if self._events is None:
-            self._events = self._make_events()
-        return self._events
-
-    def _make_events(self) -> list[Any]:
+    def make_events(self) -> list[Any]:
+        """Make the rows' events, once somebody needs them."""
         raise NotImplementedError
 
-    @property
-    def rows(self) -> Iterator[tuple[int, int, float, Any]]:
-        """The rows after ``done`` as (index + 1, receive time, price, event). One iterator serves successive loops:
-        slicing new lists for every order cost more than the orders.
-        """
-        if self._rows is None:
-            self._rows = self._from(self.done)
-        return self._rows
+    def make_rows(self) -> Iterator[tuple[int, int, float, Any]]:
+        """Make `rows`."""
+        events, begin = self.events or self.make_events(), self.done
+        rows = self.rows = zip(
+            range(begin + 1, self.count + 1),
+            islice(self.received, begin, None),
+            islice(self.price_list, begin, None),
+            islice(events, begin, None),
+            strict=True,
+        )
+        return rows
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
         """Return the first row from ``begin`` on with an implausible price, or ``end``."""
@@ -114,20 +114,10 @@ class Block:
         self.calm_end = self._jumps[at] if at < len(self._jumps) else self.count
         return min(end, self.calm_end)
 
-    def _from(self, begin: int) -> Iterator[tuple[int, int, float, Any]]:
-        count = self.count
-        return zip(
-            range(begin + 1, count + 1),
-            islice(self.received, begin, None),
-            islice(self.price_list, begin, None),
-            islice(self.events, begin, None),
-            strict=True,
-        )
-
     def skip_to(self, end: int) -> None:
         """Continue at ``end``, without a loop over the rows before it."""
         self.done = end
-        self._rows = None
+        self.rows = None
 
 
 class TradeBlock(Block):
@@ -150,11 +140,13 @@ class TradeBlock(Block):
             (*series, columns.side[start:stop]),
         )
 
-    def _make_events(self) -> list[Any]:
+    def make_events(self) -> list[Any]:
+        """Make the trades."""
         time, _, amounts, side = self.columns
-        return list(
+        self.events = list(
             map(Trade, repeat(self._pair), time.tolist(), self.price_list, amounts.tolist(), _SIDES[side + 1].tolist())
         )
+        return self.events
 
 
 class CandleBlock(Block):
@@ -181,9 +173,11 @@ class CandleBlock(Block):
         range_ = (series[3], series[2])
         super().__init__(start, columns.received[start:stop], close, close.tolist(), range_, CANDLE_MOST, series)
 
-    def _make_events(self) -> list[Any]:
+    def make_events(self) -> list[Any]:
+        """Make the bars."""
         *figures, empty = [column.tolist() for column in self.columns]
-        return list(map(Bar, repeat(self._pair), *figures, repeat(self._resolution), empty))
+        self.events = list(map(Bar, repeat(self._pair), *figures, repeat(self._resolution), empty))
+        return self.events
 
 
 class SeriesSource:
@@ -207,7 +201,7 @@ class SeriesSource:
             return
         self.given = done
         if done - given < _FEW_BARS:
-            self.series.append_all(self.block.events[given:done])
+            self.series.append_all((self.block.events or self.block.make_events())[given:done])
         else:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 
@@ -249,7 +243,7 @@ class BlockCache:
         if isinstance(columns, BookColumns):
             return _book_at(columns, row)
         block = self.get(columns, row)
-        event = block.events[row - block.start]
+        event = (block.events or block.make_events())[row - block.start]
         if isinstance(event, Trade):
             return event
         return Candle(
