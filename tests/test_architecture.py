@@ -415,8 +415,6 @@ PUBLIC_MOST = 20
 FACES = {
     # strategy authors use a single class, which has every method they may call
     "botkit.engine.strategy.base.Strategy",
-    # a strategy of botkit's own, which inherits them
-    "botkit.research.doctor.quotes.SymmetricQuotes",
     # one method per documented endpoint, named as the exchange names it; this is a list, not logic
     "botkit.exchange.bitopro.rest.BitoProClient",
 }
