@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ from botkit.live.recording import HEADER
 from botkit.live.replay import RecordedInputs, ReplayError, RunHeader, read_header
 from botkit.live.run_files import DECISIONS
 from botkit.model.clock import NS_PER_MINUTE, Nanos
-from botkit.model.events import OrderBook, Trade
+from botkit.model.events import OrderBook, OrderReport, Trade
+from botkit.model.inputs import AccountEvents
 from botkit.model.latency import STEPS, MeasuredLatencies
 from botkit.model.order_spec import Condition, OrderSpec, OrderType, Side
 from botkit.model.orders import FINAL_STATES, RESTING_STATES, OrderState
@@ -51,7 +54,9 @@ _WITHOUT_EFFECT = ("not_sent", "refused", "rate_limited")
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     """The result for one run. ``configured`` holds the figures with the configuration's own latencies, ``measured``
-    those with the run's, if it measured any. ``proposals`` are lines of YAML for ``backtest:``.
+    those with draws from the run's, if it measured any, and ``exact`` those with every order at the moment at which it
+    really reached the exchange, which leaves only the model of fills to differ. ``proposals`` are lines of YAML for
+    ``backtest:``.
     """
 
     run: str
@@ -64,6 +69,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
     configured: AuditFigures
     measured: AuditFigures | None
+    exact: AuditFigures
     pairs: list[FillPair]
     proposals: list[str]
     notes: list[str]
@@ -132,18 +138,25 @@ class RecordedOrders:
         order = self.orders.get(client_id)
         return order is not None and order.created >= start and client_id not in self._never
 
-    def moments(self, start: Nanos) -> list[Moment]:
-        """Return what was sent and what rested, for the orders that were placed from ``start`` on."""
-        sent = [
-            SentRequest(
-                time=row["t"],
-                creates=tuple(self.orders[c] for c in row["c"] if row["endpoint"].startswith("create_")),
-                cancels=tuple(row["c"]) if row["endpoint"].startswith("cancel_") else (),
+    def moments(self, start: Nanos, arrivals: Mapping[tuple[bool, int], Nanos] | None = None) -> list[Moment]:
+        """Return what was sent and what rested, for the orders that were placed from ``start`` on. With ``arrivals``,
+        keyed by (is a cancel, client id), requests have the times at which they arrived.
+        """
+        sent = []
+        for row in self._requests:
+            is_cancel, ids = row["endpoint"].startswith("cancel_"), row["c"]
+            if not ids or not all(self._counts(c, start) for c in ids):
+                continue
+            arrived = [arrivals[is_cancel, c] for c in ids if (is_cancel, c) in arrivals] if arrivals else []
+            creates = () if is_cancel else tuple(self.orders[c] for c in ids)
+            sent.append(
+                SentRequest(
+                    time=max(row["t"], min(arrived, default=row["t"])),
+                    creates=creates,
+                    cancels=tuple(ids) if is_cancel else (),
+                )
             )
-            for row in self._requests
-            if row["c"] and all(self._counts(c, start) for c in row["c"])
-        ]
-        return merged(self._resting, sent)
+        return merged(self._resting, sorted(sent, key=lambda one: one.time))
 
 
 def _order(row: dict[str, Any], pair: Pair) -> OrderSpec:
@@ -223,7 +236,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
         notes.append(f"{older:,} fills belong to orders that were placed earlier; they are not compared")
     section = project.config.backtest
     measured = _measured(run, notes)
-    configured = _simulated(project, header, run, session, start, section.latency)
+    configured = _simulated(project, header, run, session.moments(start), session, start, section.latency)
     pairs = pair_fills(orders, real, configured.executions, configured.last)
     if real and not configured.last:
         raise ReplayError(
@@ -231,8 +244,11 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
         )
     second = None
     if measured is not None:
-        again = _simulated(project, header, run, session, start, LatencyConfig(from_=run))
+        again = _simulated(project, header, run, session.moments(start), session, start, LatencyConfig(from_=run))
         second = figures_of(pair_fills(orders, real, again.executions, again.last), len(real), len(again.executions))
+    at_once = LatencyConfig(order_ms=Decimal(0), answer_ms=Decimal(0), feed_ms=Decimal(0))
+    arrived = session.moments(start, _arrivals(run, project.pairs))
+    third = _simulated(project, header, run, arrived, session, start, at_once)
     return AuditReport(
         run=str(run),
         bot=project.config.name,
@@ -244,6 +260,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
         orders=len(orders),
         configured=figures_of(pairs, len(real), len(configured.executions)),
         measured=second,
+        exact=figures_of(pair_fills(orders, real, third.executions, third.last), len(real), len(third.executions)),
         pairs=pairs,
         proposals=_proposals(run, measured, shortfall(orders, real, configured.mids)),
         notes=notes,
@@ -270,8 +287,42 @@ def _measured(run: Path, notes: list[str]) -> MeasuredLatencies | None:
         return None
 
 
+def _arrivals(run: Path, pairs: Mapping[str, Pair]) -> dict[tuple[bool, int], Nanos]:
+    """Return when creates and cancels reached the exchange, keyed by (is a cancel, client id), on the axis of the
+    recorded market: as long after the last book that the exchange had stamped before, as by the exchange's own stamps.
+    """
+    stamps: dict[tuple[bool, int], tuple[str, Nanos]] = {}
+    books: dict[str, tuple[list[Nanos], list[Nanos]]] = {}
+    for now, given in RecordedInputs(run, pairs):
+        if isinstance(given, OrderBook):
+            stamped, received = books.setdefault(given.pair, ([], []))
+            if not stamped or given.time > stamped[-1]:
+                stamped.append(given.time)
+                received.append(now)
+        elif isinstance(given, AccountEvents):
+            for event in given.events:
+                if isinstance(event, OrderReport) and event.client_id is not None and event.pushed:
+                    stamps.setdefault((False, event.client_id), (event.pair, event.pushed))
+                    if event.state is OrderState.CANCELLED:
+                        stamps.setdefault((True, event.client_id), (event.pair, event.pushed))
+    found = {}
+    for key, (pair, stamp) in stamps.items():
+        stamped, received = books.get(pair, ([], []))
+        place = bisect.bisect_right(stamped, stamp)
+        if place:
+            at = received[place - 1] + stamp - stamped[place - 1]
+            found[key] = at if place == len(received) else min(at, received[place] - 1)
+    return found
+
+
 def _simulated(
-    project: Project, header: RunHeader, run: Path, session: RecordedOrders, start: Nanos, latency: LatencyConfig
+    project: Project,
+    header: RunHeader,
+    run: Path,
+    moments: Sequence[Moment],
+    session: RecordedOrders,
+    start: Nanos,
+    latency: LatencyConfig,
 ) -> Resimulation:
     config, section = project.config, project.config.backtest
     traded = {order.pair for order in session.orders.values()}
@@ -292,7 +343,7 @@ def _simulated(
         volume_currency=project.facts.volume_currency,
         discount_currency=project.facts.discount_currency,
     )
-    found = Resimulation(kernel, ACCOUNT, session.orders, session.moments(start))
+    found = Resimulation(kernel, ACCOUNT, session.orders, moments)
     # on paper the bot's orders are not in the market that it sees
     shows_own = header.mode != "paper"
     for now, given in RecordedInputs(run, project.pairs):

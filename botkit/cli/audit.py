@@ -92,6 +92,7 @@ def _lines(report: Any) -> list[str]:
     columns = [("as configured", report.configured)]
     if report.measured is not None:
         columns.append(("with measured latencies", report.measured))
+    columns.append(("at their real moments", report.exact))
     rows = [(name, [cell(figures) for _, figures in columns]) for name, cell in _ROWS]
     lines.append(f"{'simulation':<22}" + "".join(f"{title:>26}" for title, _ in columns))
     lines += [f"{name:<22}" + "".join(f"{cell:>26}" for cell in cells) for name, cells in rows]
