@@ -150,7 +150,7 @@ def test_a_candles_figures_and_fills_are_those_of_its_time(
     browser: Browser, tmp_path: Path, result: BacktestResult, written: BacktestResult, tape: pd.DataFrame, whole: bool
 ) -> None:
     result = written if whole else result
-    assert (result.prices[0].times == tape.index.as_unit("ns").asi8.tolist()) is whole
+    assert (list(result.prices[0].times) == tape.index.as_unit("ns").asi8.tolist()) is whole
     open_report(browser, result, tmp_path)
     times = tape.index.as_unit("ns").asi8
     bought = 0
