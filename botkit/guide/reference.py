@@ -27,6 +27,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit": "Everything a strategy needs.",
     "botkit.errors": "Errors, sorted by what happens next.",
     "botkit.hookspecs": "The hooks that plugins implement.",
+    "botkit.model.figures": "Figures as people read them.",
     "botkit.model.extension": "What plugins provide through the hooks.",
     "botkit.model.adapter": "What a bot needs from its exchange.",
     "botkit.model.clock": "Time in nanoseconds.",

@@ -21,6 +21,7 @@ from botkit.live.telling.memory import MemoryWatch
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.counts import counted
+from botkit.model.figures import fixed
 from botkit.model.inputs import Forget, Pause, Resume, SetParameter
 from botkit.model.money import UNIT, format_units
 
@@ -353,9 +354,11 @@ def _spelled(value: object) -> str:
 def _line(bot: Bot) -> str:
     summary = summary_of(bot.standing())
     equity, pnl = summary["equity"], summary["pnl"]
-    money = "" if equity is None else f", {equity:,.2f} {summary['currency']}"
-    profit = "" if pnl is None else f" ({pnl:+,.2f})"
-    prices = "  ".join(f"{m.pair} {m.last:,.8g}" for m in bot.view.markets() if m.last is not None)
+    money = "" if equity is None else f", {fixed(equity)} {summary['currency']}"
+    profit = "" if pnl is None else f" ({fixed(pnl, signed=True)})"
+    prices = "  ".join(
+        f"{m.pair} {fixed(m.last, m.pair.rules.price_decimals)}" for m in bot.view.markets() if m.last is not None
+    )
     when = format_time(bot.driver.now(), bot.parts.zone)
     counts = (
         f"{counted(summary['orders'], 'order')}, {counted(summary['fills'], 'fill')}, {summary['open_orders']:,} open"

@@ -28,7 +28,8 @@ def print_summary(console: Console, result: BacktestResult) -> None:
         title.append(" SYNTHETIC DATA ", "bold black on yellow")
     console.print(title)
     span = wording.span(result.end - result.start)
-    console.print(Text(f"{wording.minute(result.start, zone)} to {wording.minute(result.end, zone)}, {span}", "dim"))
+    until = f"{wording.minute(result.end, zone)} {wording.offset(result.end, zone)}"
+    console.print(Text(f"{wording.minute(result.start, zone)} to {until}, {span}", "dim"))
     for warning in result.warnings:
         console.print(Text(f"! {warning.text}", "bold red" if warning.grave else "yellow"))
     for row in result.strategies:

@@ -92,6 +92,11 @@ def minute(time: Nanos | None, zone: tzinfo) -> str:
     return NOTHING if time is None else to_datetime(time, zone).strftime("%Y-%m-%d %H:%M")
 
 
+def offset(time: Nanos, zone: tzinfo) -> str:
+    """Return the zone's offset from UTC at a time, such as +08:00."""
+    return to_datetime(time, zone).isoformat()[-6:]
+
+
 def span(length: Nanos) -> str:
     """Format a duration in its two largest units: 31 days, 3 h 20 min, 45 s."""
     if length >= 2 * NS_PER_DAY:
