@@ -165,7 +165,7 @@ def build(files: list[str]) -> None:
     for extension in extensions:
         extension.extra_compile_args = [*extension.extra_compile_args, *exact]
     command = Build(Distribution({"name": "botkit", "ext_modules": extensions}))
-    command.build_lib, command.build_temp = "libraries", "objects"
+    command.build_lib, command.build_temp, command.parallel = "libraries", "objects", os.cpu_count()
     command.ensure_finalized()
     command.run()
 

@@ -126,7 +126,7 @@ class VenueOrder:
         )
 
 
-@mypyc_attr(native_class=False)
+@mypyc_attr(native_class=False, allow_interpreted_subclasses=True)
 class Orders(dict[str, VenueOrder]):
     """An account's orders by id, in order of creation."""
 
@@ -157,7 +157,7 @@ def is_listed(order: VenueOrder, request: ListOrders) -> bool:
     )
 
 
-@mypyc_attr(native_class=False)
+@mypyc_attr(native_class=False, allow_interpreted_subclasses=True)
 class Trades(list[TradeReport]):
     """An account's executions, in order."""
 
