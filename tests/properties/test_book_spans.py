@@ -35,6 +35,7 @@ from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, PAIRS, T0, UNIT, Bot, Listener, S
+from tests.plain_form import replaces_code
 from tests.row_by_row import RowByRow
 
 WORLDS = 60
@@ -195,6 +196,7 @@ def cut(columns: list[MarketColumns], start: int, end: int) -> Slice:
     return Slice(start, end, pieces)
 
 
+@replaces_code  # it counts the books in spans
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
 def test_books_in_spans_and_books_in_turns_make_the_same_decisions(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: Counter[str] = Counter()
@@ -256,6 +258,7 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
 )
 
 
+@replaces_code
 @pytest.mark.parametrize(("function", "text", "instead", "seed"), EXITS)
 def test_a_span_of_books_without_one_of_its_exits_is_caught(
     function: FunctionType, text: str, instead: str, seed: int, monkeypatch: pytest.MonkeyPatch
