@@ -22,16 +22,17 @@ from botkit.model.pairs import Pair
 
 #: the exchange's own tools give every order this client id, so botkit never uses it
 ID_MAX = 2_147_483_646
+#: client ids this far below the largest one count as new
+NEWEST_IDS = 1_000
 #: exceptions that reading a damaged cell can cause
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal's first and last client id, its newest time, and the reserved client ids according to the journal and
-    to the file beside it."""
+    """A journal's newest client ids, in order, and its newest time; and the reserved client ids according to the
+    journal and to the file beside it."""
 
-    first_id: int | None
-    last_id: int | None
+    newest_ids: tuple[int, ...]
     last_time: Nanos
     reserved: int
     counted: int
@@ -208,23 +209,19 @@ class JournalReading:
 
     def reach(self) -> Reach:
         """Return how much the journal knows (`botkit.live.journal_losses`)."""
-        [(first_id, last_id, *times)] = self._ask(
-            "SELECT (SELECT MIN(client_id) FROM orders), (SELECT MAX(client_id) FROM orders), "
-            "(SELECT MAX(updated) FROM orders), (SELECT MAX(sent) FROM sends)"
+        [times] = self._ask("SELECT (SELECT MAX(updated) FROM orders), (SELECT MAX(sent) FROM sends)")
+        newest = self._ask(
+            "SELECT client_id FROM orders WHERE client_id >= (SELECT MAX(client_id) FROM orders) - ? "
+            "ORDER BY client_id",
+            (NEWEST_IDS,),
         )
         with self.reading("the newest order"):
             return Reach(
-                first_id=None if first_id is None else int(first_id),
-                last_id=None if last_id is None else int(last_id),
+                newest_ids=tuple(int(client_id) for (client_id,) in newest),
                 last_time=max((int(time) for time in times if time is not None), default=0),
                 reserved=self._number("client_ids"),
                 counted=self._counted(),
             )
-
-    def ids_since(self, first_id: int) -> tuple[int, ...]:
-        """Return the client ids of all orders from ``first_id`` on."""
-        rows = self._ask("SELECT client_id FROM orders WHERE client_id >= ? ORDER BY client_id", (first_id,))
-        return tuple(client_id for (client_id,) in rows)
 
     def _number(self, key: str) -> int:
         found = self.meta(key)
