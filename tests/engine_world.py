@@ -505,7 +505,7 @@ class Sim(Bot):
         """Check that the bot's books and the exchange's agree to the unit."""
         super().check()
         self.kernel.check()
-        real = {currency: total for currency, (total, _) in self.kernel.ledger("bot").items()}
+        real = {currency: total for currency, (total, _) in self.kernel.account("bot").balances().balances.items()}
         for currency, units in self.portfolio.account.items():
             assert units == real.get(currency, 0), (currency, units, real)
 

@@ -12,14 +12,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from types import TracebackType
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 
 from botkit.errors import ConfigError
-from botkit.model.clock import NS_PER_MS
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, format_time, to_datetime
 from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.reasons import grouped
@@ -175,10 +177,11 @@ def write_outputs(
 
     ``decisions`` is a path to move, bytes to write, or None if the file is already in the folder.
     """
+    zone = zone_of(result)
     _write(folder / SUMMARY, summary_json(result) + "\n")
-    _write(folder / ORDERS, orders_csv(result.orders))
-    _write(folder / FILLS, fills_csv(result.fills, result.currency))
-    _write(folder / TRADES, trades_csv(result.trades, result.currency))
+    _write(folder / ORDERS, orders_csv(result.orders, zone))
+    _write(folder / FILLS, fills_csv(result.fills, result.currency, zone))
+    _write(folder / TRADES, trades_csv(result.trades, result.currency, zone))
     _write(folder / EQUITY, equity_csv(result))
     _write(folder / DAILY, daily_csv(result))
     _write(folder / REPORT, report_html)
@@ -255,13 +258,34 @@ def _write(path: Path, text: str) -> None:
 # by column, so that a row is one join; formatting row by row took twice as long.
 
 
-def _times(times: Sequence[int]) -> list[str]:
-    """Format times as ISO 8601 with milliseconds. The exact nanoseconds have their own column."""
+#: where the offset begins in a time as `format_time` writes it
+_OFFSET_AT = len("2025-01-31T01:00:00.000")
+_QUARTER = 15 * NS_PER_MINUTE
+
+
+def zone_of(result: BacktestResult) -> tzinfo:
+    """Return a run's time zone, or UTC if the system does not know it."""
+    try:
+        return ZoneInfo(result.timezone)
+    except (KeyError, ValueError, OSError):
+        return UTC
+
+
+def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
+    """Format times as ISO 8601 with milliseconds and the zone's offset. The exact nanoseconds have their own column."""
     if not times:
         return []
-    moments = np.asarray(times, dtype="datetime64[ns]")
+    # clocks are changed at a quarter of an hour, so the offset is looked up once for each quarter that occurs
+    quarters, places = np.unique(np.asarray(times, dtype=np.int64) // _QUARTER, return_inverse=True)
+    firsts = [to_datetime(quarter * _QUARTER, zone) for quarter in quarters.tolist()]
+    shifts = np.array([(first.utcoffset() or timedelta()) // timedelta(seconds=1) for first in firsts], dtype=np.int64)
+    suffixes = [format_time(quarter * _QUARTER, zone)[_OFFSET_AT:] for quarter in quarters.tolist()]
+    local = np.asarray(times, dtype=np.int64) + shifts[places] * NS_PER_S
     # use tolist, because joining and formatting take ten times as long with numpy's own str
-    return [text + "Z" for text in np.datetime_as_string(moments, unit="ms").tolist()]
+    texts = np.datetime_as_string(local.astype("datetime64[ns]"), unit="ms").tolist()
+    if len(set(suffixes)) == 1:
+        return [text + suffixes[0] for text in texts]
+    return [text + suffixes[place] for text, place in zip(texts, places.tolist(), strict=True)]
 
 
 class _Quoted(dict[str, str]):
@@ -306,7 +330,7 @@ def _csv(header: str, columns: Sequence[Sequence[str]]) -> str:
     return "\n".join([header, *rows]) + "\n"
 
 
-def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
+def fills_csv(fills: Sequence[FillRow], currency: str, zone: tzinfo = UTC) -> str:
     """Return all fills as CSV. ``value`` is in the pair's quote currency, exact; the last two columns are valued in
     ``currency``.
     """
@@ -318,7 +342,7 @@ def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
         "time,time_ns,strategy,pair,side,liquidity,price,amount,value,fee,fee_currency,client_id,order_id,tag,"
         f"value_{currency},fee_{currency}",
         [
-            _times(times),
+            _times(times, zone),
             [str(time) for time in times],
             [quoted[fill.strategy] for fill in fills],
             [fill.pair for fill in fills],
@@ -338,7 +362,7 @@ def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
     )
 
 
-def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
+def trades_csv(trades: Sequence[ClosedTrade], currency: str, zone: tzinfo = UTC) -> str:
     """Return all trades as CSV. Money is exact, in the currency named in the column ``currency``; ``pnl`` is also
     valued in the run's ``currency``. Fields that a trade does not have (such as the excursions of a loop) are empty.
     """
@@ -351,8 +375,8 @@ def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
         f"opened,closed,strategy,pair,kind,amount,entry_value,exit_value,fees,profit,currency,pnl_{currency},return,mae,"
         "mfe,exit_reason,entry_tag,exit_tag,given,client_id",
         [
-            _times([trade.opened for trade in trades]),
-            _times([trade.closed for trade in trades]),
+            _times([trade.opened for trade in trades], zone),
+            _times([trade.closed for trade in trades], zone),
             [quoted[trade.strategy] for trade in trades],
             [trade.pair_text for trade in trades],
             [trade.kind for trade in trades],
@@ -375,7 +399,7 @@ def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
     )
 
 
-def orders_csv(orders: Sequence[OrderRow]) -> str:
+def orders_csv(orders: Sequence[OrderRow], zone: tzinfo = UTC) -> str:
     """Return all orders as CSV. Fields that an order does not have (such as the price of a market order) are empty."""
     quoted, specs = _Quoted(), [order.spec for order in orders]
     price_places = [spec.pair.rules.price_decimals for spec in specs]
@@ -390,7 +414,7 @@ def orders_csv(orders: Sequence[OrderRow]) -> str:
         "time,time_ns,strategy,pair,side,type,price,amount,spend,stop_price,post_only,state,reason,executed,value,"
         "queue_ms,updated,client_id,order_id,tag",
         [
-            _times(times),
+            _times(times, zone),
             [str(time) for time in times],
             [quoted[spec.strategy] for spec in specs],
             [spec.pair for spec in specs],
@@ -406,7 +430,7 @@ def orders_csv(orders: Sequence[OrderRow]) -> str:
             _decimals([order.executed_lots for order in orders], lot_places),
             _decimals([order.executed_units for order in orders], eight),
             [f"{(order.sent - order.spec.created) / NS_PER_MS:.3f}" if order.sent else "" for order in orders],
-            _times([order.updated for order in orders]),
+            _times([order.updated for order in orders], zone),
             [str(spec.client_id) for spec in specs],
             [order.order_id if order.order_id.isalnum() else quoted[order.order_id] for order in orders],
             [quoted[spec.tag] for spec in specs],
@@ -418,11 +442,11 @@ def equity_csv(result: BacktestResult) -> str:
     """Return the sampled curve: the bot's equity and its drawdown from the peak so far, then each strategy's equity at
     that time.
     """
-    names, quoted = list(result.strategy_equity), _Quoted()
+    names, quoted, zone = list(result.strategy_equity), _Quoted(), zone_of(result)
     times, values = result.equity.times, result.equity.values
     peaks = np.maximum.accumulate(np.asarray(values)).tolist() if values else []
     falls = [1 - value / peak if peak > 0 else 0.0 for value, peak in zip(values, peaks, strict=True)]
-    columns = [_times(times), [str(t) for t in times], [f"{v:.8f}" for v in values], [f"{f:.8f}" for f in falls]]
+    columns = [_times(times, zone), [str(t) for t in times], [f"{v:.8f}" for v in values], [f"{f:.8f}" for f in falls]]
     curves = list(result.strategy_equity.values())
     if result.benchmark is not None:
         names, curves = [*names, result.benchmark.name], [*curves, result.benchmark.equity]
@@ -436,10 +460,10 @@ def daily_csv(result: BacktestResult) -> str:
     """Return the close of each calendar day, from which the ratios are computed: the bot's equity and its return on the
     day before (empty for a partial first or last day), then each strategy's equity.
     """
-    quoted, days = _Quoted(), result.days
+    quoted, days, zone = _Quoted(), result.days, zone_of(result)
     columns = [
         [day.date for day in days],
-        _times([day.end for day in days]),
+        _times([day.end for day in days], zone),
         [str(day.end) for day in days],
         [f"{day.equity:.8f}" for day in days],
         ["" if day.return_ is None else repr(day.return_) for day in days],

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from botkit.cli.control import state_folder_of
 from botkit.model.clock import NS_PER_MS, format_time
 from botkit.model.counts import counted
 from botkit.model.csv_cells import inert
+from botkit.model.figures import separated
 from botkit.model.money import UNIT_DECIMALS
 
 #: the columns of a backtest's files, except that a journal does not value fills in another currency
@@ -64,8 +66,9 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         click.echo(f"warning: {damage}", err=True)
     if export is not None:
         out.mkdir(parents=True, exist_ok=True)
+        zone = project.config.zone
         for name, rows, row_of in (("orders", orders, _order_row), ("fills", fills, _fill_row)):
-            _write_csv(out / f"{name}.csv", [row_of(row, project.pairs, tags) for row in rows], _COLUMNS[name])
+            _write_csv(out / f"{name}.csv", [row_of(row, project.pairs, tags, zone) for row in rows], _COLUMNS[name])
             click.echo(f"wrote {out / f'{name}.csv'} ({counted(len(rows), 'row')})")
         return
     open_rows = [row for row in orders if not row["final"]]
@@ -91,12 +94,13 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
     for row in fills[-last:] if last else []:
         when = format_time(row["time"], project.config.zone)
         fee = f"fee {row['fee']} {row['fee_currency']}"
-        click.echo(f"  {when} {row['strategy']}: {row['side']} {row['amount']} {row['pair']} at {row['price']}, {fee}")
+        amount, price = separated(str(row["amount"])), separated(str(row["price"]))
+        click.echo(f"  {when} {row['strategy']}: {row['side']} {amount} {row['pair']} at {price}, {fee}")
 
 
 def _order_line(row: dict[str, Any]) -> str:
-    what = row["amount"] if row["amount"] != "0" else f"spend {row['spend']}"
-    at = f" at {row['price']}" if row["price"] != "0" else ""
+    what = separated(str(row["amount"])) if row["amount"] != "0" else f"spend {separated(str(row['spend']))}"
+    at = f" at {separated(str(row['price']))}" if row["price"] != "0" else ""
     why = f" ({row['reason']})" if row["reason"] else ""
     return f"{row['client_id']} {row['strategy']}: {row['side']} {what} {row['pair']}{at} {row['state']}{why}"
 
@@ -122,7 +126,7 @@ def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
     return found
 
 
-def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
+def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]], zone: tzinfo) -> dict[str, Any]:
     """Return an order as a backtest's orders.csv shows it."""
     price_places, lot_places = _places(pairs, row["pair"])
 
@@ -130,7 +134,7 @@ def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]
         return _fixed(int(row[name]), places) if int(row[name]) else ""
 
     return row | {
-        "time": _iso(row["created"]),
+        "time": _iso(row["created"], zone),
         "time_ns": row["created"],
         "price": optional("price_ticks", price_places),
         "amount": optional("amount_lots", lot_places),
@@ -140,16 +144,16 @@ def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]
         "executed": _fixed(int(row["executed_lots"]), lot_places),
         "value": _fixed(int(row["executed_units"]), UNIT_DECIMALS),
         "queue_ms": f"{(row['sent'] - row['created']) / NS_PER_MS:.3f}" if row["sent"] else "",
-        "updated": _iso(row["updated"]),
+        "updated": _iso(row["updated"], zone),
     }
 
 
-def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
+def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]], zone: tzinfo) -> dict[str, Any]:
     """Return a fill as a backtest's fills.csv shows it."""
     order_id, tag = tags.get(row["client_id"], ("", ""))
     price_places, lot_places = _places(pairs, row["pair"])
     return row | {
-        "time": _iso(row["time"]),
+        "time": _iso(row["time"], zone),
         "time_ns": row["time"],
         "liquidity": "maker" if row["is_maker"] else "taker",
         "price": _fixed(int(row["price_ticks"]), price_places),
@@ -172,8 +176,8 @@ def _fixed(value: int, places: int) -> str:
     return f"{'-' if value < 0 else ''}{whole}" + (f".{part:0{places}d}" if places else "")
 
 
-def _iso(time: int) -> str:
-    return format_time(time) if time else ""
+def _iso(time: int, zone: tzinfo) -> str:
+    return format_time(time, zone) if time else ""
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

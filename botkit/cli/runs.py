@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,10 +46,10 @@ def runs(name: str | None, out: Path, as_json: bool) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for run in found:
         summary = run.summary
-        finished = datetime.fromtimestamp((run.folder / "summary.json").stat().st_mtime, UTC).astimezone()
+        finished = datetime.fromtimestamp((run.folder / "summary.json").stat().st_mtime, ZoneInfo(DEFAULT_ZONE))
         table.add_row(
             Text(f"{run.name}/{run.number}", style="bold"),
-            f"{finished:%Y-%m-%d %H:%M}",
+            finished.isoformat(sep=" ", timespec="minutes"),
             _day(summary.get("start_ns")),
             _day(summary.get("end_ns")),
             _percent(summary.get("return"), signed=True),

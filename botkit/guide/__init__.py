@@ -33,10 +33,15 @@ CHAPTERS: dict[str, str] = {
 }
 
 
-def chapter(topic: str) -> str:
-    """Return the Markdown text of a chapter. Raises ConfigError if there is no such topic."""
+def chapter(topic: str, language: str = "en") -> str:
+    """Return the Markdown text of a chapter, in the language if it has been translated, otherwise in English.
+
+    Raises ConfigError if there is no such topic.
+    """
     if topic not in CHAPTERS:
         near = difflib.get_close_matches(topic.lower(), CHAPTERS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(CHAPTERS)}"
         raise ConfigError(f"the guide has no chapter {topic!r}; {hint}")
-    return resources.files("botkit.guide").joinpath(f"{topic}.md").read_text(encoding="utf-8")
+    folder = resources.files("botkit.guide")
+    translated = folder.joinpath(language, f"{topic}.md")
+    return (translated if translated.is_file() else folder.joinpath(f"{topic}.md")).read_text(encoding="utf-8")

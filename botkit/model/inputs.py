@@ -204,6 +204,12 @@ class CancelOrphans(msgspec.Struct, frozen=True):
     orders: tuple[Order, ...]
 
 
+class CancelByHand(msgspec.Struct, frozen=True):
+    """Cancel one open order on the user's command. The reply says why if that is not possible."""
+
+    client_id: int
+
+
 class Flatten(msgspec.Struct, frozen=True):
     """Sell a strategy's holdings, as far as the visible book can absorb them. The reply lists refusals and reasons."""
 
@@ -235,7 +241,7 @@ WorldInput: TypeAlias = (
 StageInput: TypeAlias = Restore | Compare | Begin | History | Stop
 #: commands from the user or a guard
 CommandInput: TypeAlias = (
-    Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | Flatten | Forget | JournalFailed
+    Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | CancelByHand | Flatten | Forget | JournalFailed
 )
 #: everything that `botkit.engine.engine.Engine.turn` accepts
 Input: TypeAlias = WorldInput | StageInput | CommandInput
@@ -244,7 +250,7 @@ Input: TypeAlias = WorldInput | StageInput | CommandInput
 INPUT_TYPES: tuple[type[Any], ...] = (
     *(Trade, OrderBook, Ticker, Candle, AccountEvents, OrderReport, TradeReport, BalanceReport, Answer, Connection),
     *(SlotsChanged, Restore, Compare, Begin, History, Stop),
-    *(Halt, Pause, Resume, SetParameter, MoveCapital, CancelOrphans, Flatten, Forget, JournalFailed),
+    *(Halt, Pause, Resume, SetParameter, MoveCapital, CancelOrphans, CancelByHand, Flatten, Forget, JournalFailed),
 )
 
 
@@ -253,6 +259,7 @@ __all__ = [
     "INPUT_TYPES",
     "AccountEvents",
     "Begin",
+    "CancelByHand",
     "CancelOrphans",
     "CommandInput",
     "Compare",

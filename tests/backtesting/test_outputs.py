@@ -8,12 +8,14 @@ import json
 import time
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from botkit.backtesting.outputs import (
     RunFolder,
+    _times,
     equity_csv,
     fills_csv,
     orders_csv,
@@ -22,6 +24,7 @@ from botkit.backtesting.outputs import (
     write_outputs,
 )
 from botkit.errors import ConfigError
+from botkit.model.clock import format_time
 from botkit.model.results import BacktestResult, Benchmark, Curve
 from tests.report.sample_result import bare_result, sample_result
 
@@ -225,3 +228,13 @@ def test_a_benchmark_is_a_column_of_equity_and_days(result: BacktestResult) -> N
     assert [row["buy-and-hold"] for row in rows[:3]] == ["", "5.00000000", "5.00000000"]
     assert json.loads(summary_json(held))["benchmark"]["return"] == 0.1
     assert json.loads(summary_json(result))["benchmark"] is None
+
+
+@pytest.mark.parametrize("zone", ["Asia/Taipei", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+def test_csv_times_are_in_the_runs_zone_with_their_offset(zone: str) -> None:
+    start = 1_735_689_599_999_999_999
+    # through both changes of the clock in a year, at odd moments
+    times = [start + step * 6_543_210_987_654 for step in range(5_000)]
+    texts = _times(times, ZoneInfo(zone))
+    assert texts == [format_time(time, ZoneInfo(zone)) for time in times]
+    assert _times([], ZoneInfo(zone)) == []

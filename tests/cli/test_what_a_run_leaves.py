@@ -52,10 +52,11 @@ def test_status_says_money_streams_parameters_and_time_in_the_bots_zone(ran: Fir
     assert main(["status", str(ran.config)]) == 3
     text = capsys.readouterr().out
     assert re.search(r"not running, ended \(duration\) at 20\d\d-\d\d-\d\dT[\d:.]+\+08:00; mode emulator", text)
-    assert re.search(r"^  equity \d+,\d+\.\d\d TWD", text, re.M)
-    assert re.search(r"^  mine btc_twd since its first start: realised [+-]", text, re.M)
+    figure = r"[+-]?[\d,]+\.\d\d twd"
+    assert re.search(f"^  equity {figure}(, today {figure})?, this run {figure}, in all {figure}$", text, re.M)
+    assert re.search(r"^  mine btc_twd since its first start: realised [+-]?\d", text, re.M)
     assert re.search(r"^  balance 0\.\d+ btc", text, re.M)
-    assert re.search(r"^  balance \d+\.\d+ twd", text, re.M)
+    assert re.search(r"^  balance [\d,]+\.\d+ twd", text, re.M)
     assert "  mine has pair=btc_twd, n=0, size=0.001" in text.replace("size=0.001, n=0", "n=0, size=0.001")
     assert re.search(r"^  streams: \d+ connected, \d+ not", text, re.M)
     assert not re.search(r"\dZ\b", text), "no time in another zone"

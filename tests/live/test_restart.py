@@ -60,7 +60,7 @@ async def test_fills_during_downtime_are_booked_once(world: World) -> None:
     position = puppet(again).position("btc_usdt")
     bought = sum(fill.lots for fill in again.journal.fills())
     assert bought == rules.lots(0.01)
-    total = world.emulator.venue.kernel.ledger("emulator@botkit.local")["btc"][0]
+    total = world.emulator.venue.kernel.account("emulator@botkit.local").balances().balances["btc"][0]
     assert again.view.money.account["btc"] == total
     assert position.amount == pytest.approx(0.01, abs=1e-4)
     assert "was" in told(again)

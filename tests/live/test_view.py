@@ -35,7 +35,7 @@ def drawn(given: Any, events: list[tuple[str, str]] | None = None, width: int = 
 def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> None:
     text = drawn(PICTURE, [("info", "bought 0.01"), ("warning", "slow [red]link")])
     for expected in (
-        "demo  paper  2025-01-01 10:53:20  up 1 h 02  1,234,567.50 twd  -432.10",
+        "demo  paper  2025-01-01 10:53:20+08:00  up 1 h 02  1,234,567.50 twd  -432.10",
         "3,000,001",
         "0.3",
         "running",
@@ -71,7 +71,7 @@ def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_is_no_err
 
 
 def test_one_line_summarises_the_state() -> None:
-    line = "2025-01-01 10:53:20  btc_twd 3,000,001  1 open order  3 fills  profit -432.10 twd"
+    line = "2025-01-01 10:53:20+08:00  btc_twd 3,000,001  1 open order  3 fills  profit -432.10 twd"
     assert line_of(PICTURE, TAIPEI) == line
     assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")
 
@@ -112,6 +112,25 @@ async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
     assert "bought 0.01" in out.getvalue()
     assert "stopped" in out.getvalue()
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is visible again
+
+
+async def test_an_error_is_never_cut_off_however_small_the_terminal() -> None:
+    words = " ".join(f"word{number}" for number in range(200))
+    for count in (1, 2):
+        out = io.StringIO()
+        console = Console(file=out, force_terminal=True, width=40, height=8)
+        states = [standing(picture(name=f"b{number}")) for number in range(count)]
+        async with TerminalView(lambda states=states: states, console=console, zone=TAIPEI) as view:  # type: ignore[misc]
+            async with asyncio.timeout(5):
+                while "10:53:20" not in out.getvalue():
+                    await asyncio.sleep(0.01)
+            view.tell("error", words)
+            view.tell("breaker", "halted: " + words)
+            for number in range(20):
+                view.tell("info", f"later {number}")
+        shown = out.getvalue()
+        assert f"error: {words}" in shown
+        assert f"breaker: halted: {words}" in shown
 
 
 def drawn_together(standings: list[BotState], events: list[tuple[str, str]], height: int) -> list[str]:

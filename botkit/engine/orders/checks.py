@@ -241,7 +241,7 @@ def market_refusal(order: Order) -> str | None:
     if rules.maintenance:
         return f"{pair} is in maintenance"
     if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
-        return f"max_slippage_pct is {order.max_slippage_pct}; it must be a percentage from 0 to 100: 2 is 2 %"
+        return f"max_slippage_pct is {order.max_slippage_pct:g}; it must be a percentage from 0 to 100: 2 is 2 %"
     if order.side is BUY:
         if order.spend_units < rules.least_spend_units:
             return (

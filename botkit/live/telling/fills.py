@@ -7,6 +7,7 @@ from datetime import tzinfo
 
 from botkit.model.clock import format_time
 from botkit.model.events import Fill
+from botkit.model.figures import amount_figure, price_figure
 from botkit.model.money import format_units
 
 _LATEST = 20
@@ -25,8 +26,8 @@ class FillNews:
         rules = fill.pair.rules
         text = (
             f"{format_time(fill.time, self._zone)} {fill.order.strategy}: "
-            f"{'bought' if fill.side.sign > 0 else 'sold'} {rules.amount_text(fill.lots)} {fill.pair.base} "
-            f"at {rules.price_text(fill.price_ticks)} {fill.pair.quote}, {'maker' if fill.is_maker else 'taker'}, "
+            f"{'bought' if fill.side.sign > 0 else 'sold'} {amount_figure(rules, fill.lots)} {fill.pair.base} "
+            f"at {price_figure(rules, fill.price_ticks)} {fill.pair.quote}, {'maker' if fill.is_maker else 'taker'}, "
             f"fee {format_units(fill.fee_units)} {fill.fee_currency}"
         )
         self.latest = [*self.latest[-(_LATEST - 1) :], text]

@@ -9,6 +9,7 @@ from botkit.engine.view import EngineView
 from botkit.engine.view_values import StrategyView
 from botkit.live.standing import Standing
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.figures import amount_figure, price_figure, separated
 from botkit.model.money import format_units
 from botkit.model.orders import OrderState
 from botkit.model.reasons import grouped
@@ -25,6 +26,8 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
     ask: float | None
     spread_bps: float | None
     age_s: float | None
+    #: how many decimals the pair's prices have
+    decimals: int = 0
 
 
 class PicturePosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +40,8 @@ class PicturePosition(msgspec.Struct, frozen=True, kw_only=True):
     unrealised: float
     realised: float
     quote: str
+    #: how many decimals the pair's prices have
+    decimals: int = 0
 
 
 class PictureOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +160,7 @@ def _prices(view: EngineView, now: Nanos) -> tuple[PriceRow, ...]:
             ask=market.book.best_ask,
             spread_bps=market.book.spread_bps,
             age_s=(now - market.book_seen) / NS_PER_S if market.book_seen else None,
+            decimals=market.pair.rules.price_decimals,
         )
         for market in view.markets()
     )
@@ -170,6 +176,7 @@ def _positions(view: EngineView) -> tuple[PicturePosition, ...]:
             unrealised=position.unrealised,
             realised=position.realised,
             quote=position.pair.quote,
+            decimals=position.pair.rules.price_decimals,
         )
         for name in view.names()
         for position in view.money.positions(name)
@@ -186,11 +193,11 @@ def _orders(view: EngineView, now: Nanos) -> tuple[PictureOrder, ...]:
                 strategy=order.strategy,
                 pair=str(order.pair),
                 side=order.side.value,
-                amount=f"{format_units(order.spend_units)} {order.pair.quote}"
+                amount=f"{separated(format_units(order.spend_units))} {order.pair.quote}"
                 if spends
-                else rules.amount_text(order.amount_lots),
-                price=rules.price_text(order.price_ticks) if order.price_ticks else "market",
-                executed=rules.amount_text(order.executed_lots),
+                else amount_figure(rules, order.amount_lots),
+                price=price_figure(rules, order.price_ticks) if order.price_ticks else "market",
+                executed=amount_figure(rules, order.executed_lots),
                 state=order.state.value,
                 age_s=(now - order.created) / NS_PER_S,
             )

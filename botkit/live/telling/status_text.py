@@ -11,6 +11,7 @@ from botkit.live.journal import Journal
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.summary import stopped_lines, summary_lines
 from botkit.model.clock import Nanos, format_time
+from botkit.model.figures import fixed, separated
 from botkit.model.reasons import grouped
 
 #: the zone of a status that does not name its own
@@ -90,46 +91,58 @@ def reasons_of(
 
 
 def _figures(found: dict[str, Any]) -> list[str]:
+    """Return the money first, then what the strategies do, then the connections."""
     if "strategies" not in found:
         return []
     try:
-        lines = summary_lines(found)[len(stopped_lines(found)) :]
-        lines += _money_lines(found)
+        lines = _money_lines(found)
+        lines += summary_lines(found)[len(stopped_lines(found)) :]
         for name, values in found.get("parameters", {}).items():
             if values:
                 lines.append(f"  {name} has {', '.join(f'{key}={value}' for key, value in values.items())}")
-        for row in found.get("limits", ()):
-            lines.append(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
-        waiting = found.get("journal_waiting", 0)
-        if waiting > _WAITING_TOLD:
-            lines.append(f"  journal: {waiting} commits are in its log and not yet in journal.sqlite")
         streams = found.get("streams", {})
         bad = {name: state for name, state in streams.items() if state in ("lost", "stale")}
         if streams:
             lines.append(f"  streams: {len(streams) - len(bad)} connected, {len(bad)} not")
         lines += [f"  stream {name}: {state}" for name, state in bad.items()]
+        for row in found.get("limits", ()):
+            lines.append(
+                f"  limit {row['pool']} ({row['scope']}): {row['held']:,} of {row['limit']:,} in {row['per_s']} s"
+            )
+        waiting = found.get("journal_waiting", 0)
+        if waiting > _WAITING_TOLD:
+            lines.append(f"  journal: {waiting:,} commits are in its log and not yet in journal.sqlite")
     except (AttributeError, LookupError, TypeError, ValueError):
         return ["  its figures cannot be read, because another version of botkit wrote them"]
     return lines
 
 
 def _money_lines(found: dict[str, Any]) -> list[str]:
-    """Return lines with equity, the day's profit, profit since the first start, and balances."""
-    currency, lines = found["currency"].upper(), []
-    equity, day = found.get("equity"), found.get("day_pnl")
-    figures = [f"equity {equity:,.2f} {currency}"] if equity is not None else ["equity unknown: a price is missing"]
-    if day is not None:
-        figures.append(f"today {day:+,.2f} {currency}")
-    lines.append("  " + ", ".join(figures))
-    for row in found.get("profits", ()):
+    """Return lines with equity, profit (of the day, of this run, since the first start), and balances."""
+    currency, rows = found["currency"], found.get("profits", ())
+    equity = found.get("equity")
+    figures = ["equity unknown: a price is missing" if equity is None else f"equity {fixed(equity)} {currency}"]
+    for name, profit in (("today", found.get("day_pnl")), ("this run", found.get("pnl"))):
+        if profit is not None:
+            figures.append(f"{name} {fixed(profit, signed=True)} {currency}")
+    totals: dict[str, float] = {}
+    for row in rows:
+        totals[row["quote"]] = totals.get(row["quote"], 0.0) + row["realised"] + row["unrealised"]
+    if totals:
+        whole = " and ".join(f"{fixed(profit, signed=True)} {quote}" for quote, profit in totals.items())
+        figures.append(f"in all {whole}")
+    lines = ["  " + ", ".join(figures)]
+    for name, held in found.get("balances", {}).items():
+        unowned = held["unassigned"]
+        nobody = f", of these no strategy's {separated(unowned)}" if float(unowned) else ""
+        lines.append(f"  balance {separated(held['total'])} {name}{nobody}")
+    for row in rows:
         if row["realised"] or row["unrealised"]:
             lines.append(
-                f"  {row['strategy']} {row['pair']} since its first start: realised {row['realised']:+,.2f}, "
-                f"unrealised {row['unrealised']:+,.2f} {row['quote']}"
+                f"  {row['strategy']} {row['pair']} since its first start: realised "
+                f"{fixed(row['realised'], signed=True)}, unrealised {fixed(row['unrealised'], signed=True)} "
+                f"{row['quote']}"
             )
-    for name, held in found.get("balances", {}).items():
-        nobody = f", of these no strategy's {held['unassigned']}" if float(held["unassigned"]) else ""
-        lines.append(f"  balance {held['total']} {name}{nobody}")
     return lines
 
 

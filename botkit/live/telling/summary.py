@@ -7,6 +7,7 @@ from typing import Any
 
 from botkit.live.standing import Standing
 from botkit.model.counts import counted
+from botkit.model.figures import amount_figure, fixed, price_figure, separated
 from botkit.model.money import format_units
 from botkit.model.orders import Order, OrderState
 from botkit.model.reasons import grouped
@@ -17,10 +18,10 @@ _UNIT = 10**8
 def order_text(order: Order, state: OrderState | None = None) -> str:
     """Return an order as one line of text, in its own state or a given one."""
     rules = order.pair.rules
-    spends = f"{format_units(order.spend_units)} {order.pair.quote} of"
-    what = spends if order.spend_units else rules.amount_text(order.amount_lots)
-    at = f" at {rules.price_text(order.price_ticks)}" if order.price_ticks else ""
-    executed = rules.amount_text(order.executed_lots)
+    spends = f"{separated(format_units(order.spend_units))} {order.pair.quote} of"
+    what = spends if order.spend_units else amount_figure(rules, order.amount_lots)
+    at = f" at {price_figure(rules, order.price_ticks)}" if order.price_ticks else ""
+    executed = amount_figure(rules, order.executed_lots)
     return f"{order.side.value} {what} {order.pair}{at}, {(state or order.state).value}, executed {executed}"
 
 
@@ -97,7 +98,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     lines = [
         *stopped_lines(summary),
         f"{summary['name']}: {counted(summary['orders'], 'order')}, {counted(summary['fills'], 'fill')}, "
-        f"{summary['refused']:,} refused" + ("" if pnl is None else f", profit {pnl:+,.2f} {money}"),
+        f"{summary['refused']:,} refused" + ("" if pnl is None else f", profit {fixed(pnl, signed=True)} {money}"),
     ]
     for name, row in summary["strategies"].items():
         reasons = sorted({**row["skips"], **row["refusals"]}.items(), key=lambda item: -item[1])[:3]
@@ -110,7 +111,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
                 f"  bars of {name}: {bars['different']} of {bars['checked']} differ from the exchange's candles"
             )
     held = {name: amount for name, amount in summary["positions"].items() if amount}
-    lines += [f"  holds {amount:,.8g} ({name})" for name, amount in held.items()]
+    lines += [f"  holds {separated(f'{amount:.8f}'.rstrip('0').rstrip('.'))} ({name})" for name, amount in held.items()]
     lines += [f"  still open: {text}" for text in summary["open"]]
     if "error" in summary:
         lines.append(f"  failed: {summary['error']}")

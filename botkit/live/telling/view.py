@@ -23,6 +23,7 @@ from rich.text import Text
 from botkit.live.telling.picture import BotState, Picture
 from botkit.model.clock import Nanos, to_datetime
 from botkit.model.counts import counted
+from botkit.model.figures import fixed, separated
 
 log = logging.getLogger("botkit.view")
 
@@ -33,6 +34,8 @@ _ORDERS_SHOWN = 12
 _LIMITS_SHOWN = 5
 #: with fewer lines than this per bot, only the table of all bots is shown
 _SECTION_LINES_MIN = 3
+#: messages that must be readable as a whole, however small the terminal
+_PRINTED = ("error", "breaker")
 _STYLES = {"info": "", "message": "bold", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
 
@@ -82,10 +85,11 @@ class TerminalView:
     def tell(self, level: str, text: str) -> None:
         """Show an event, either among the last events on the screen or as a printed line.
 
-        Events from another thread are printed at once, because the loop that draws the screen may be blocked for good.
+        Errors are also printed above the screen, where there is room for all of their text. So are events from another
+        thread, because the loop that draws the screen may be blocked for good.
         """
         self._events.append((level, text))
-        if self._live is None or not self._is_on_loop():
+        if self._live is None or level in _PRINTED or not self._is_on_loop():
             prefix = "" if level == "info" else f"{level}: "
             with contextlib.suppress(OSError):
                 self._console.print(prefix + text, markup=False, highlight=False, soft_wrap=True)
@@ -125,7 +129,7 @@ class TerminalView:
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
     """Return the bot's state in one line."""
-    prices = ", ".join(f"{row.pair} {row.last:,.8g}" for row in picture.prices if row.last is not None)
+    prices = ", ".join(f"{row.pair} {fixed(row.last, row.decimals)}" for row in picture.prices if row.last is not None)
     stopped = [f"STOPPED: {row.name}: {row.stopped}" for row in picture.strategies if row.state == "stopped"]
     parts = [
         *stopped,
@@ -133,7 +137,7 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
         prices,
         counted(len(picture.orders), "open order"),
         counted(sum(row.fills for row in picture.strategies), "fill"),
-        "" if picture.profit is None else f"profit {picture.profit:+,.2f} {picture.currency}",
+        "" if picture.profit is None else f"profit {fixed(picture.profit, signed=True)} {picture.currency}",
         "" if picture.halted is None else f"halted: {picture.halted}",
     ]
     return "  ".join(part for part in parts if part)
@@ -212,7 +216,7 @@ def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
         table.add_row(
             Text(standing.name, style="bold"),
             state,
-            _figure(picture.equity, ",.2f"),
+            _figure(picture.equity, 2),
             picture.currency,
             _signed(picture.profit) if picture.profit is not None else "",
             str(len(picture.orders)),
@@ -245,16 +249,16 @@ def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
 
 
 def _clock(time: Nanos, zone: tzinfo) -> str:
-    return to_datetime(time, zone).strftime("%Y-%m-%d %H:%M:%S")
+    return to_datetime(time, zone).isoformat(sep=" ", timespec="seconds")
 
 
 def _head(picture: Picture, zone: tzinfo) -> Text:
     head = Text.assemble((picture.name, "bold"), f"  {picture.mode}  {_clock(picture.time, zone)}  ")
     head.append(f"up {_length(picture.uptime_s)}  ")
     if picture.equity is not None:
-        head.append(f"{picture.equity:,.2f} {picture.currency}  ")
+        head.append(f"{fixed(picture.equity)} {picture.currency}  ")
     if picture.profit is not None:
-        head.append(f"{picture.profit:+,.2f}", style="green" if picture.profit >= 0 else "red")
+        head.append_text(_signed(picture.profit))
     return head
 
 
@@ -266,12 +270,13 @@ def _table(*columns: str, left: int = 1) -> Table:
     return table
 
 
-def _figure(value: float | None, form: str = ",.8g") -> str:
-    return "" if value is None else format(value, form)
+def _figure(value: float | None, decimals: int) -> str:
+    return "" if value is None else fixed(value, decimals)
 
 
-def _signed(value: float, form: str = "+,.2f") -> Text:
-    return Text(format(value, form), style="green" if value > 0 else "red" if value < 0 else "dim")
+def _signed(value: float) -> Text:
+    text = fixed(value, signed=True)
+    return Text(text, style="green" if text[0] == "+" else "red" if text[0] == "-" else "dim")
 
 
 def _prices(picture: Picture) -> Table:
@@ -279,11 +284,11 @@ def _prices(picture: Picture) -> Table:
     for row in picture.prices:
         table.add_row(
             row.pair,
-            _figure(row.last),
-            _figure(row.bid),
-            _figure(row.ask),
-            _figure(row.spread_bps, ".1f"),
-            _figure(row.age_s, ".0f"),
+            _figure(row.last, row.decimals),
+            _figure(row.bid, row.decimals),
+            _figure(row.ask, row.decimals),
+            _figure(row.spread_bps, 1),
+            _figure(row.age_s, 0),
         )
     return table
 
@@ -315,8 +320,8 @@ def _positions(picture: Picture) -> Table | None:
         table.add_row(
             row.strategy,
             row.pair,
-            _figure(row.amount),
-            _figure(row.average_entry) if row.amount else "",
+            separated(f"{row.amount:.8f}".rstrip("0").rstrip(".")),
+            _figure(row.average_entry, row.decimals) if row.amount else "",
             _signed(row.unrealised),
             _signed(row.realised),
         )

@@ -1,0 +1,390 @@
+"""Audits recorded sessions: simulates their orders again on the market that they recorded, and compares the fills."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.assembly.kernel import ACCOUNT
+from botkit.backtesting.audit import (
+    AuditFigures,
+    Execution,
+    FillPair,
+    Tolerance,
+    figures_of,
+    pair_fills,
+    shortfall,
+)
+from botkit.backtesting.resimulation import Moment, Resimulation, Resting, SentRequest, merged
+from botkit.config.schema import LatencyConfig
+from botkit.errors import ConfigError
+from botkit.exchange.paper import book_row, trade_row
+from botkit.live.recording import HEADER
+from botkit.live.replay import RecordedInputs, ReplayError, RunHeader, read_header
+from botkit.live.run_files import DECISIONS
+from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.events import OrderBook, OrderReport, Trade
+from botkit.model.inputs import AccountEvents
+from botkit.model.latency import STEPS, MeasuredLatencies
+from botkit.model.order_spec import Condition, OrderSpec, OrderType, Side
+from botkit.model.orders import FINAL_STATES, RESTING_STATES, OrderState
+from botkit.model.pairs import Pair
+from botkit.project.project import Project
+from botkit.project.recipe import recorded_project
+from botkit.sim.account_setup import AccountSetup
+from botkit.sim.kernel import Kernel
+
+__all__ = ["AuditReport", "Tolerance", "audit", "combined", "runs_of"]
+
+#: before the first order that counts, the market is read for this long
+_LEAD_NS: Nanos = 5 * NS_PER_MINUTE
+#: what the simulated account owns of every coin, in units: never too little
+_PLENTY = 10**8 * 10**9
+#: requests that had no effect at the real exchange are not repeated
+_NEVER_THERE = ("absent", "not_sent", "refused", "rejected")
+_WITHOUT_EFFECT = ("not_sent", "refused", "rate_limited")
+
+
+class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The result for one run. ``configured`` holds the figures with the configuration's own latencies, ``measured``
+    those with draws from the run's, if it measured any, and ``exact`` those with every order at the moment at which it
+    really reached the exchange, which leaves only the model of fills to differ. ``proposals`` are lines of YAML for
+    ``backtest:``.
+    """
+
+    run: str
+    bot: str
+    mode: str
+    speed: float
+    timezone: str
+    start: Nanos
+    end: Nanos
+    orders: int
+    configured: AuditFigures
+    measured: AuditFigures | None
+    exact: AuditFigures
+    pairs: list[FillPair]
+    proposals: list[str]
+    notes: list[str]
+
+
+class RecordedOrders:
+    """What decisions.jsonl says about a run's orders of these pairs."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]], pairs: Mapping[str, Pair]) -> None:
+        rows = list(rows)
+        self.orders: dict[int, OrderSpec] = {}
+        self.executions: list[Execution] = []
+        self._requests: list[dict[str, Any]] = []
+        self._resting: list[Resting] = []
+        self._executed: dict[int, int] = {}
+        #: fills of orders that an earlier run had placed
+        self.earlier = 0
+        self.end: Nanos = rows[-1]["t"] if rows else 0
+        outcomes = {row["id"]: row["outcome"] for row in rows if row["k"] == "answer"}
+        ends = {row["c"]: row["state"] for row in rows if row["k"] == "state"}
+        #: orders that never were at the exchange
+        self._never = {client_id for client_id, state in ends.items() if state in _NEVER_THERE}
+        for row in rows:
+            kind = row["k"]
+            if kind == "intent" and row["pair"] in pairs:
+                self.orders[row["c"]] = _order(row, pairs[row["pair"]])
+            elif kind == "request" and outcomes.get(row["id"]) not in _WITHOUT_EFFECT:
+                self._requests.append(row)
+            elif kind == "fill":
+                self._filled(row)
+            elif kind == "state" and row["c"] in self.orders:
+                self._changed(row)
+
+    def _filled(self, row: dict[str, Any]) -> None:
+        client_id = row["c"]
+        if client_id not in self.orders:
+            self.earlier += 1
+            return
+        self.executions.append(
+            Execution(
+                client_id=client_id,
+                time=row["t"],
+                price_ticks=row["price"],
+                lots=row["lots"],
+                fee_units=row["fee"],
+                fee_currency=row["fee_in"],
+                is_maker=bool(row["maker"]),
+            )
+        )
+        self._executed[client_id] = row["executed"]
+        if any(one.client_id == client_id and one.remaining_lots for one in self._resting[-50:]):
+            self._stands(row["t"], client_id)
+
+    def _changed(self, row: dict[str, Any]) -> None:
+        state = OrderState(row["state"])
+        if state in FINAL_STATES:
+            self._resting.append(Resting(time=row["t"], client_id=row["c"], remaining_lots=0))
+        elif state in RESTING_STATES:
+            self._stands(row["t"], row["c"])
+
+    def _stands(self, time: Nanos, client_id: int) -> None:
+        left = self.orders[client_id].amount_lots - self._executed.get(client_id, 0)
+        self._resting.append(Resting(time=time, client_id=client_id, remaining_lots=max(0, left)))
+
+    def _counts(self, client_id: int, start: Nanos) -> bool:
+        order = self.orders.get(client_id)
+        return order is not None and order.created >= start and client_id not in self._never
+
+    def moments(self, start: Nanos, arrivals: Mapping[tuple[bool, int], Nanos] | None = None) -> list[Moment]:
+        """Return what was sent and what rested, for the orders that were placed from ``start`` on. With ``arrivals``,
+        keyed by (is a cancel, client id), requests have the times at which they arrived.
+        """
+        sent = []
+        for row in self._requests:
+            is_cancel, ids = row["endpoint"].startswith("cancel_"), row["c"]
+            if not ids or not all(self._counts(c, start) for c in ids):
+                continue
+            arrived = [arrivals[is_cancel, c] for c in ids if (is_cancel, c) in arrivals] if arrivals else []
+            creates = () if is_cancel else tuple(self.orders[c] for c in ids)
+            sent.append(
+                SentRequest(
+                    time=max(row["t"], min(arrived, default=row["t"])),
+                    creates=creates,
+                    cancels=tuple(ids) if is_cancel else (),
+                )
+            )
+        return merged(self._resting, sorted(sent, key=lambda one: one.time))
+
+
+def _order(row: dict[str, Any], pair: Pair) -> OrderSpec:
+    return OrderSpec(
+        client_id=row["c"],
+        pair=pair,
+        side=Side(row["side"]),
+        type=OrderType(row["type"]),
+        price_ticks=row["price"],
+        amount_lots=row["lots"],
+        spend_units=row["spend"],
+        stop_ticks=row.get("stop", 0),
+        condition=Condition(row["condition"]) if "condition" in row else None,
+        post_only=bool(row.get("post_only")),
+        strategy=row["s"],
+        created=row["t"],
+    )
+
+
+def runs_of(place: Path, since_ns: Nanos | None) -> list[Path]:
+    """Return the runs that a path names, oldest first: a run's folder, or a bot's state folder, which stands for its
+    newest run or, with ``since_ns``, for all whose last decision is no older than that, counted from the newest one.
+
+    Raises ReplayError.
+    """
+    if (place / HEADER).exists():
+        return [place]
+    folder = place / "runs"
+    runs = sorted(
+        (run for run in folder.glob("*") if run.name.isdigit() and (run / HEADER).exists()), key=lambda r: int(r.name)
+    )
+    if not runs:
+        raise ReplayError(f"{place} contains no recorded run; give a run's folder, a bot's state folder or its CONFIG")
+    if since_ns is None:
+        return runs[-1:]
+    ends = {run: _end_of(run) for run in runs}
+    newest = max(ends.values())
+    return [run for run in runs if ends[run] and ends[run] >= newest - since_ns]
+
+
+def _end_of(run: Path) -> Nanos:
+    last: Nanos = 0
+    for row in decisions_of(run):
+        last = row["t"]
+    return last
+
+
+def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a run's decisions.jsonl, up to a line that is still being written. Raises ReplayError."""
+    try:
+        with (run / DECISIONS).open(encoding="ascii", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    yield json.loads(line)
+                except (ValueError, RecursionError):
+                    if line.endswith("\n"):
+                        raise ReplayError(f"{run / DECISIONS}:{number} is damaged; restore the file") from None
+                    return  # the run was killed while it wrote this line, or is writing it now
+    except OSError as error:
+        raise ReplayError(f"{run / DECISIONS} cannot be read ({error.strerror or error})") from None
+
+
+def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> AuditReport:
+    """Simulate a run's orders again and compare the fills. ``since_ns`` limits this to the orders placed in the time
+    before the run's last decision.
+
+    Raises ReplayError if the folder holds no run that can be read, and ConfigError.
+    """
+    header, notes = read_header(run), list[str]()
+    project = _project(header, config, notes)
+    session = RecordedOrders(decisions_of(run), project.pairs)
+    start = 0 if since_ns is None else session.end - since_ns
+    orders = {c: order for c, order in session.orders.items() if order.created >= start}
+    real = [one for one in session.executions if one.client_id in orders]
+    older = session.earlier + len(session.executions) - len(real)
+    if older:
+        notes.append(f"{older:,} fills belong to orders that were placed earlier; they are not compared")
+    section = project.config.backtest
+    measured = _measured(run, notes)
+    configured = _simulated(project, header, run, session.moments(start), session, start, section.latency)
+    pairs = pair_fills(orders, real, configured.executions, configured.last)
+    if real and not configured.last:
+        raise ReplayError(
+            f"{run} recorded neither books nor trades of the pairs that it traded, so nothing can be compared"
+        )
+    second = None
+    if measured is not None:
+        again = _simulated(project, header, run, session.moments(start), session, start, LatencyConfig(from_=run))
+        second = figures_of(pair_fills(orders, real, again.executions, again.last), len(real), len(again.executions))
+    at_once = LatencyConfig(order_ms=Decimal(0), answer_ms=Decimal(0), feed_ms=Decimal(0))
+    arrived = session.moments(start, _arrivals(run, project.pairs))
+    third = _simulated(project, header, run, arrived, session, start, at_once)
+    return AuditReport(
+        run=str(run),
+        bot=project.config.name,
+        mode=header.mode,
+        speed=header.speed,
+        timezone=str(project.config.zone),
+        start=min((order.created for order in orders.values()), default=session.end),
+        end=session.end,
+        orders=len(orders),
+        configured=figures_of(pairs, len(real), len(configured.executions)),
+        measured=second,
+        exact=figures_of(pair_fills(orders, real, third.executions, third.last), len(real), len(third.executions)),
+        pairs=pairs,
+        proposals=_proposals(run, measured, shortfall(orders, real, configured.mids)),
+        notes=notes,
+    )
+
+
+def _project(header: RunHeader, config: Path | None, notes: list[str]) -> Project:
+    recipe = msgspec.to_builtins(header)
+    path = config or Path(header.config)
+    try:
+        is_changed = hashlib.sha256(path.read_bytes()).hexdigest() != header.config_sha256
+    except OSError as error:
+        raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); use --config") from None
+    if is_changed and config is None:
+        notes.append(f"{path} has changed since the run; the simulation uses it as it is now")
+    return recorded_project(recipe, path)
+
+
+def _measured(run: Path, notes: list[str]) -> MeasuredLatencies | None:
+    try:
+        return MeasuredLatencies.read(run)
+    except ValueError as error:
+        notes.append(f"no latencies to compare with: {error}")
+        return None
+
+
+def _arrivals(run: Path, pairs: Mapping[str, Pair]) -> dict[tuple[bool, int], Nanos]:
+    """Return when creates and cancels reached the exchange, keyed by (is a cancel, client id), on the axis of the
+    recorded market: as long after the last book that the exchange had stamped before, as by the exchange's own stamps.
+    """
+    stamps: dict[tuple[bool, int], tuple[str, Nanos]] = {}
+    books: dict[str, tuple[list[Nanos], list[Nanos]]] = {}
+    for now, given in RecordedInputs(run, pairs):
+        if isinstance(given, OrderBook):
+            stamped, received = books.setdefault(given.pair, ([], []))
+            if not stamped or given.time > stamped[-1]:
+                stamped.append(given.time)
+                received.append(now)
+        elif isinstance(given, AccountEvents):
+            for event in given.events:
+                if isinstance(event, OrderReport) and event.client_id is not None and event.pushed:
+                    stamps.setdefault((False, event.client_id), (event.pair, event.pushed))
+                    if event.state is OrderState.CANCELLED:
+                        stamps.setdefault((True, event.client_id), (event.pair, event.pushed))
+    found = {}
+    for key, (pair, stamp) in stamps.items():
+        stamped, received = books.get(pair, ([], []))
+        place = bisect.bisect_right(stamped, stamp)
+        if place:
+            at = received[place - 1] + stamp - stamped[place - 1]
+            found[key] = at if place == len(received) else min(at, received[place] - 1)
+    return found
+
+
+def _simulated(
+    project: Project,
+    header: RunHeader,
+    run: Path,
+    moments: Sequence[Moment],
+    session: RecordedOrders,
+    start: Nanos,
+    latency: LatencyConfig,
+) -> Resimulation:
+    config, section = project.config, project.config.backtest
+    traded = {order.pair for order in session.orders.values()}
+    coins = {coin for pair in traded for coin in (pair.base, pair.quote)} | {project.facts.discount_currency}
+    kernel = Kernel(
+        pairs=project.pairs,
+        accounts={
+            ACCOUNT: AccountSetup(
+                balances={coin: _PLENTY for coin in coins if coin},
+                fees=project.fee_model(section.fees, "backtest.fees"),
+            )
+        },
+        queue=project.queue_model(section.fills, "backtest.fills"),
+        latency=project.latency_model(latency, "backtest.latency", config.seed),
+        limits=None,  # the bot kept to them, and requests without effect are not repeated
+        max_book_age_s=config.max_book_age_s,
+        seed=config.seed,
+        volume_currency=project.facts.volume_currency,
+        discount_currency=project.facts.discount_currency,
+    )
+    found = Resimulation(kernel, ACCOUNT, session.orders, moments)
+    # on paper the bot's orders are not in the market that it sees
+    shows_own = header.mode != "paper"
+    for now, given in RecordedInputs(run, project.pairs):
+        if now < start - _LEAD_NS or not isinstance(given, (OrderBook, Trade)) or given.pair not in traded:
+            continue
+        found.pass_time(now)
+        if isinstance(given, Trade):
+            found.load(given.pair, trade_row(given, now), price=given.price)
+            continue
+        book = found.book_without_own(given) if shows_own else given
+        found.load(given.pair, book_row(book, now), mid=book.mid)
+    found.pass_time(session.end + NS_PER_MINUTE)
+    return found
+
+
+def _proposals(run: Path, measured: MeasuredLatencies | None, lost: tuple[float, int] | None) -> list[str]:
+    lines = []
+    if measured is not None:
+        order, answer = (
+            next(us[STEPS // 2] / 1000 for us in table.values() if us)
+            for table in (measured.order_us, measured.answer_us)
+        )
+        lines.append(
+            f"latency: {{from: {run}}}   # medians: order_ms: {max(0.0, order):.0f}, answer_ms: {max(0.0, answer):.0f}"
+        )
+    if lost is not None:
+        share, count = lost
+        fills = f"{count} taker fill{'s'[: count != 1]}"
+        lines.append(
+            f'slippage: "{max(0.0, share):.6f}"   # {fills} against the middle of the book, half the spread included'
+        )
+    return lines
+
+
+def combined(reports: Sequence[AuditReport]) -> AuditFigures:
+    """Return the figures of several runs together."""
+    if len(reports) == 1:
+        return reports[0].configured
+    pairs = [pair for report in reports for pair in report.pairs]
+    return figures_of(
+        pairs,
+        sum(report.configured.real_fills for report in reports),
+        sum(report.configured.simulated_fills for report in reports),
+    )

@@ -1,0 +1,264 @@
+"""Compares the fills of a real session with those of its simulation, order by order.
+
+Both lists belong to the same orders, sent at the same moments. So an order's first amount that was executed really is
+compared with the first amount that was executed in the simulation, and so on: what only one side has is missed (really
+executed, not simulated) or extra (only simulated).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.order_spec import OrderSpec
+from botkit.model.orders import Side
+
+Kind = Literal["matched", "missed", "extra"]
+_BPS = 10_000
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of an order that was executed. ``time`` is when the bot learned of it."""
+
+    client_id: int
+    time: Nanos
+    price_ticks: int
+    lots: int
+    fee_units: int
+    fee_currency: str
+    is_maker: bool
+
+
+class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """One side of a comparison. ``price`` is an average; ``fee`` is in quote currency, or None if its coin has no price
+    here.
+    """
+
+    price: float
+    fee: float | None
+    time: Nanos
+    is_maker: bool
+
+
+class FillPair(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount of one order with its real and its simulated execution, of which one may be missing.
+
+    ``money`` is how much better off reality left the account, in quote currency; what only one side has is valued at
+    the pair's last price.
+    """
+
+    client_id: int
+    strategy: str
+    pair: str
+    quote: str
+    side: str
+    kind: Kind
+    amount: float
+    real: FillLeg | None
+    simulated: FillLeg | None
+    money: float
+
+    @property
+    def value(self) -> float:
+        """The amount at the real price or, if there is none, at the simulated one, in quote currency."""
+        leg = self.real or self.simulated
+        assert leg is not None
+        return leg.price * self.amount
+
+    @property
+    def worse_bps(self) -> float | None:
+        """How much worse the real price was, in basis points of the simulated one."""
+        if self.real is None or self.simulated is None:
+            return None
+        sign = 1 if self.side == Side.BUY.value else -1
+        return sign * (self.real.price / self.simulated.price - 1) * _BPS
+
+
+class AuditFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pairs come to. Shares are fractions of the real value (of the simulated one if nothing was executed
+    really); ``later_s`` is the median by which the real fills came later; ``money_bps`` is relative to the real value.
+    """
+
+    real_fills: int
+    simulated_fills: int
+    matched: float
+    missed: float
+    extra: float
+    worse_bps: float
+    later_s: float
+    roles_differ: int
+    money: dict[str, float]
+    money_bps: float
+
+
+def pair_fills(
+    orders: Mapping[int, OrderSpec],
+    real: Iterable[Execution],
+    simulated: Iterable[Execution],
+    last: Mapping[str, float],
+) -> list[FillPair]:
+    """Pair the executions of the orders, by time. ``last`` has the last price of each pair."""
+    by_order: dict[int, tuple[list[Execution], list[Execution]]] = {}
+    for place, executions in enumerate((real, simulated)):
+        for execution in executions:
+            by_order.setdefault(execution.client_id, ([], []))[place].append(execution)
+    found = [
+        pair
+        for client_id, (ours, theirs) in by_order.items()
+        for pair in _pairs_of(orders[client_id], ours, theirs, last)
+    ]
+    return sorted(found, key=lambda pair: min(leg.time for leg in (pair.real, pair.simulated) if leg is not None))
+
+
+def _pairs_of(
+    order: OrderSpec, real: Sequence[Execution], simulated: Sequence[Execution], last: Mapping[str, float]
+) -> list[FillPair]:
+    found = []
+    total = sum(one.lots for one in simulated)
+    at = 0
+    for one in real:
+        covered = max(0, min(one.lots, total - at))
+        if covered:
+            found.append(_pair(order, covered, [(one, covered)], _stretch(simulated, at, at + covered), last))
+        if covered < one.lots:
+            found.append(_pair(order, one.lots - covered, [(one, one.lots - covered)], [], last))
+        at += one.lots
+    return found + [_pair(order, lots, [], [(one, lots)], last) for one, lots in _stretch(simulated, at, total)]
+
+
+def _stretch(executions: Sequence[Execution], begin: int, end: int) -> list[tuple[Execution, int]]:
+    """Return the executions of an order's lots from ``begin`` to ``end``, each with its part of them."""
+    found, at = [], 0
+    for one in executions:
+        lots = min(end, at + one.lots) - max(begin, at)
+        if lots > 0:
+            found.append((one, lots))
+        at += one.lots
+    return found
+
+
+def _pair(
+    order: OrderSpec,
+    lots: int,
+    real: Sequence[tuple[Execution, int]],
+    simulated: Sequence[tuple[Execution, int]],
+    last: Mapping[str, float],
+) -> FillPair:
+    ours, theirs = _leg(order, real), _leg(order, simulated)
+    amount = order.pair.rules.amount(lots)
+    worth = {True: 0.0, False: 0.0}
+    for is_real, leg in ((True, ours), (False, theirs)):
+        if leg is not None:
+            price = last.get(order.pair, leg.price)
+            worth[is_real] = order.side.sign * (price - leg.price) * amount - (leg.fee or 0.0)
+    return FillPair(
+        client_id=order.client_id,
+        strategy=order.strategy,
+        pair=str(order.pair),
+        quote=order.pair.quote,
+        side=order.side.value,
+        kind="extra" if ours is None else "missed" if theirs is None else "matched",
+        amount=amount,
+        real=ours,
+        simulated=theirs,
+        money=worth[True] - worth[False],
+    )
+
+
+def _leg(order: OrderSpec, parts: Sequence[tuple[Execution, int]]) -> FillLeg | None:
+    if not parts:
+        return None
+    rules = order.pair.rules
+    lots = sum(part for _, part in parts)
+    price = sum(rules.price(one.price_ticks) * part for one, part in parts) / lots
+    fees = [_fee(order, one, part) for one, part in parts]
+    known = [fee for fee in fees if fee is not None]
+    return FillLeg(
+        price=price,
+        fee=sum(known) if len(known) == len(fees) else None,
+        time=parts[-1][0].time,
+        is_maker=all(one.is_maker for one, _ in parts),
+    )
+
+
+def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
+    """Return the fee of a part of an execution in quote currency, or None if it was paid in another coin."""
+    fee = one.fee_units / 10**8 * lots / one.lots
+    if one.fee_currency == order.pair.quote:
+        return fee
+    return fee * order.pair.rules.price(one.price_ticks) if one.fee_currency == order.pair.base else None
+
+
+def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int) -> AuditFigures:
+    """Return what the pairs come to. Values in different quote currencies count by the number that they are in each,
+    so shares are exact for bots with one quote currency.
+    """
+    by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in ("matched", "missed", "extra")}
+    value = {kind: sum(pair.value for pair in found) for kind, found in by_kind.items()}
+    really = value["matched"] + value["missed"]
+    whole = really or value["extra"] or 1.0
+    matched = by_kind["matched"]
+    later = [(pair.real.time - pair.simulated.time) / 1e9 for pair in matched if pair.real and pair.simulated]
+    money: dict[str, float] = {}
+    for pair in pairs:
+        money[pair.quote] = money.get(pair.quote, 0.0) + pair.money
+    return AuditFigures(
+        real_fills=real_fills,
+        simulated_fills=simulated_fills,
+        matched=value["matched"] / whole,
+        missed=value["missed"] / whole,
+        extra=value["extra"] / whole,
+        worse_bps=sum((pair.worse_bps or 0.0) * pair.value for pair in matched) / (value["matched"] or 1.0),
+        later_s=statistics.median(later) if later else 0.0,
+        roles_differ=sum(
+            pair.real.is_maker != pair.simulated.is_maker for pair in matched if pair.real and pair.simulated
+        ),
+        money=money,
+        money_bps=sum(money.values()) / whole * _BPS,
+    )
+
+
+class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
+    """How far reality may be from its simulation before it counts as drift."""
+
+    missed_pct: float = 10.0
+    extra_pct: float = 10.0
+    price_bps: float = 3.0
+    money_bps: float = 5.0
+
+    def drifts(self, found: AuditFigures) -> list[str]:
+        """Return a sentence for each figure that is out of tolerance."""
+        rows = (
+            ("of the real value was missed by the simulation", found.missed * 100, self.missed_pct, "%"),
+            ("of the real value was executed only in the simulation", found.extra * 100, self.extra_pct, "%"),
+            ("between real and simulated prices", abs(found.worse_bps), self.price_bps, "bps"),
+            ("of the real value between real and simulated money", abs(found.money_bps), self.money_bps, "bps"),
+        )
+        return [
+            f"{value:.1f} {unit} {what}, and {most:g} {unit} are tolerated"
+            for what, value, most, unit in rows
+            if value > most
+        ]
+
+
+def shortfall(
+    orders: Mapping[int, OrderSpec], real: Iterable[Execution], mids: Mapping[int, float]
+) -> tuple[float, int] | None:
+    """Return (how much worse takers' prices were than the middle of the book when the order was sent, as a fraction
+    weighted by value; the number of fills), or None if there were none. ``mids`` are by client id.
+    """
+    lost, value, count = 0.0, 0.0, 0
+    for one in real:
+        mid = mids.get(one.client_id)
+        if one.is_maker or mid is None:
+            continue
+        order = orders[one.client_id]
+        amount, price = order.pair.rules.amount(one.lots), order.pair.rules.price(one.price_ticks)
+        lost += order.side.sign * (price - mid) * amount
+        value += mid * amount
+        count += 1
+    return (lost / value, count) if value else None

@@ -1,0 +1,139 @@
+"""``botkit audit``: lay a session's simulation over the session itself, fill by fill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+import msgspec
+
+from botkit.cli.durations import duration_s
+from botkit.cli.screen import prints_aside
+from botkit.model.clock import NS_PER_S, format_time
+from botkit.model.counts import counted
+from botkit.model.figures import fixed
+
+#: how many of the largest differences are listed
+_LISTED = 10
+#: a smaller difference of a matched fill is not listed, in quote currency
+_WORTH_A_LINE = 0.005
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path, exists=True))
+@click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode, if RUN is a configuration.")
+@click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the run's own.")
+@click.option("--since", callback=duration_s, metavar="DURATION", help="Only orders of this last time, such as 1d.")
+@click.option("--max-missed", type=float, default=10, show_default=True, help="Tolerated percent of missed value.")
+@click.option("--max-extra", type=float, default=10, show_default=True, help="Tolerated percent of extra value.")
+@click.option("--max-price", type=float, default=3, show_default=True, help="Tolerated basis points between prices.")
+@click.option("--max-money", type=float, default=5, show_default=True, help="Tolerated basis points of the value.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def audit(
+    run: Path,
+    mode: str | None,
+    config: Path | None,
+    since: float | None,
+    max_missed: float,
+    max_extra: float,
+    max_price: float,
+    max_money: float,
+    as_json: bool,
+) -> int:
+    """Compare a session's fills with those that a backtest would have had.
+
+    RUN is a run's folder, a bot's state folder (its newest run, or with --since all of that time), or a configuration.
+    The orders are sent again, at the same moments, to the simulated exchange, over the market that the session
+    recorded. Missed fills happened really but not in the simulation, extra ones only in the simulation.
+
+    The exit code is 1 if they are further apart than tolerated.
+    """
+    from botkit.assembly.audit import Tolerance, combined, runs_of
+    from botkit.assembly.audit import audit as compare
+    from botkit.cli.control import state_folder_of
+
+    since_ns = None if since is None else int(since * NS_PER_S)
+    place = run if run.is_dir() else state_folder_of(run, mode).path
+    with prints_aside(as_json):
+        reports = [compare(one, config=config, since_ns=since_ns) for one in runs_of(place, since_ns)]
+    found = combined(reports)
+    tolerance = Tolerance(missed_pct=max_missed, extra_pct=max_extra, price_bps=max_price, money_bps=max_money)
+    drifts = tolerance.drifts(found)
+    if as_json:
+        document = {"drift": drifts, "figures": found, "runs": reports}
+        click.echo(json.dumps(msgspec.to_builtins(document)))
+        return 1 if drifts else 0
+    for report in reports:
+        for line in _lines(report):
+            click.echo(line)
+    if len(reports) > 1:
+        click.echo(f"all {len(reports)} runs: {_shares(found)}")
+    for sentence in drifts:
+        click.echo(f"drift: {sentence}", err=True)
+    if not drifts:
+        click.echo("within tolerance" if found.real_fills or found.simulated_fills else "no fills to compare")
+    return 1 if drifts else 0
+
+
+def _lines(report: Any) -> list[str]:
+    zone = ZoneInfo(report.timezone)
+    speed = f" at {report.speed:g}x" if report.speed != 1 else ""
+    span = f"{format_time(report.start, zone)} to {format_time(report.end, zone)}"
+    lines = [
+        f"{report.bot}, mode {report.mode}{speed}: {span}",
+        f"{report.run}: {counted(report.orders, 'order')}, {counted(report.configured.real_fills, 'real fill')}",
+        *(f"note: {note}" for note in report.notes),
+        "",
+    ]
+    columns = [("as configured", report.configured)]
+    if report.measured is not None:
+        columns.append(("with measured latencies", report.measured))
+    columns.append(("at their real moments", report.exact))
+    rows = [(name, [cell(figures) for _, figures in columns]) for name, cell in _ROWS]
+    lines.append(f"{'simulation':<22}" + "".join(f"{title:>26}" for title, _ in columns))
+    lines += [f"{name:<22}" + "".join(f"{cell:>26}" for cell in cells) for name, cells in rows]
+    # fees are rounded, so the last units may differ
+    worst = [pair for pair in report.pairs if pair.kind != "matched" or abs(pair.money) >= _WORTH_A_LINE]
+    worst = sorted(worst, key=lambda pair: -abs(pair.money))[:_LISTED]
+    if worst:
+        lines += ["", "largest differences (real | simulated):"]
+        lines += [f"  {_difference(pair, zone)}" for pair in worst]
+    if report.proposals:
+        lines += ["", "for the configuration:", "  backtest:", *(f"    {line}" for line in report.proposals), ""]
+    return lines
+
+
+def _money(figures: Any) -> str:
+    return ", ".join(f"{fixed(amount, signed=True)} {coin}" for coin, amount in figures.money.items()) or "0.00"
+
+
+_ROWS: Sequence[tuple[str, Any]] = (
+    ("fills", lambda found: f"{found.simulated_fills:,}"),
+    ("matched", lambda found: f"{found.matched:.1%}"),
+    ("missed", lambda found: f"{found.missed:.1%}"),
+    ("extra", lambda found: f"{found.extra:.1%}"),
+    ("real price worse by", lambda found: f"{fixed(found.worse_bps, signed=True)} bps"),
+    ("real fill later by", lambda found: f"{fixed(found.later_s, 3, signed=True)} s"),
+    ("maker/taker differs", lambda found: f"{found.roles_differ:,}"),
+    ("real money more by", _money),
+)
+
+
+def _shares(found: Any) -> str:
+    return (
+        f"matched {found.matched:.1%}, missed {found.missed:.1%}, extra {found.extra:.1%}, "
+        f"price worse by {fixed(found.worse_bps, signed=True)} bps, money {_money(found)}"
+    )
+
+
+def _difference(pair: Any, zone: ZoneInfo) -> str:
+    leg = pair.real or pair.simulated
+    prices = " | ".join("-" if one is None else f"{one.price:,.10g}" for one in (pair.real, pair.simulated))
+    return (
+        f"{format_time(leg.time, zone)} {pair.strategy} {pair.side} {pair.amount:,.8g} {pair.pair} at {prices}: "
+        f"{pair.kind}, {fixed(pair.money, signed=True)} {pair.quote}"
+    )

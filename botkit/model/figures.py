@@ -1,0 +1,32 @@
+"""Figures as people read them: with separators, a fixed number of decimals, and never a negative zero."""
+
+from __future__ import annotations
+
+from botkit.model.pairs import PairRules
+
+__all__ = ["amount_figure", "fixed", "price_figure", "separated"]
+
+
+def fixed(value: float, decimals: int = 2, *, signed: bool = False) -> str:
+    """Format a number with separators. With ``signed``, a positive one gets its sign; zero never has one."""
+    # adding zero turns a negative zero, which rounding may leave, into a plain one
+    rounded = round(value, decimals) + 0.0
+    return f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}"
+
+
+def separated(text: str) -> str:
+    """Insert separators into a decimal number that is already text: ``-1234567.50`` becomes ``-1,234,567.50``."""
+    whole, point, part = text.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    digits = whole.removeprefix("-")
+    return f"{sign}{int(digits):,}{point}{part}" if digits.isdigit() else text
+
+
+def price_figure(rules: PairRules, ticks: int) -> str:
+    """Return a price with all decimals of its pair: ``104,730.10``."""
+    return separated(f"{rules.exact_price(ticks):f}")
+
+
+def amount_figure(rules: PairRules, lots: int) -> str:
+    """Return an amount with the decimals that it needs: ``1,200.5``."""
+    return separated(rules.amount_text(lots))

@@ -1,0 +1,182 @@
+"""A recorded session is simulated again on what it recorded: ``botkit audit``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.cli.main import main
+from tests.simulation.terminal import Terminal
+
+Printed = pytest.CaptureFixture[str]
+
+STRATEGY = """
+from botkit import Pair, Strategy, hookimpl
+
+class Mixed(Strategy):
+    pair: Pair
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+        self.subscribe_trades(self.pair)
+        self.set_timer(every_s=20)
+    def on_timer(self, timer):
+        book = self.book(self.pair, own=False)
+        if book.best_bid is None or book.best_ask is None:
+            return
+        self.cancel_all()
+        draw = self.random.random()
+        if draw < 0.2:
+            self.market_buy(self.pair, spend=200)
+        elif draw < 0.4:
+            self.market_sell(self.pair, amount=0.002)
+        else:
+            self.buy(self.pair, amount=0.004, price=book.best_bid)
+            self.sell(self.pair, amount=0.004, price=book.best_ask)
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("mixed", Mixed)
+"""
+
+
+class Session:
+    """A recorded run of an emulator bot, and its audit."""
+
+    def __init__(self, folder: Path, capsys: Printed) -> None:
+        self.folder = folder
+        self.capsys = capsys
+        (folder / "plugins").mkdir()
+        (folder / "plugins" / "mixed.py").write_text(STRATEGY)
+        self.config = folder / "mixed.yaml"
+        self.write()
+
+    def write(self, backtest: str = "latency: {order_ms: 0, answer_ms: 0}") -> None:
+        self.config.write_text(
+            "name: mixed\nplugins: [plugins]\n"
+            "strategies:\n  - {name: m, use: mixed, params: {pair: btc_usdt}, capital: {usdt: 50000, btc: 1}}\n"
+            "emulator: {balances: {usdt: 50000, btc: 1}, speed: 1}\n"
+            f"backtest: {{{backtest}}}\n"
+        )
+
+    def run(self, minutes: int) -> None:
+        assert main(["run", str(self.config), "--plain", "--duration", f"{minutes}m"]) == 0
+        self.capsys.readouterr()
+
+    @property
+    def place(self) -> Path:
+        return self.folder / "state" / "mixed" / "emulator" / "inside"
+
+    def audit(self, *arguments: str, run: Path | None = None) -> tuple[int, str]:
+        code = main(["audit", str(run or self.place), *arguments])
+        out, err = self.capsys.readouterr()
+        return code, out + err
+
+    def document(self, *arguments: str) -> dict[str, Any]:
+        code = main(["audit", str(self.place), "--json", *arguments])
+        out, err = self.capsys.readouterr()
+        assert (code, err) in ((0, ""), (1, "")), err
+        return {"code": code, **json.loads(out)}
+
+
+@pytest.fixture
+def session(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> Session:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    return Session(tmp_path, capsys)
+
+
+def test_an_emulator_session_is_what_its_simulation_says(session: Session) -> None:
+    session.run(30)
+    found = session.document()
+    figures = found["figures"]
+    assert figures["real_fills"] > 20
+    assert figures["matched"] > 0.9, figures
+    assert abs(figures["worse_bps"]) < 1.0, figures
+    assert abs(figures["later_s"]) < 1.0, figures
+    [run] = found["runs"]
+    assert run["measured"]["matched"] > 0.9, run["measured"]
+    assert any(line.startswith("latency: {from: ") for line in run["proposals"])
+    assert any(line.startswith('slippage: "0.00') for line in run["proposals"])
+    real = [pair["real"] for pair in run["pairs"] if pair["real"]]
+    assert {leg["is_maker"] for leg in real} == {True, False}
+
+    code, text = session.audit("--max-missed", "100", "--max-extra", "100", "--max-money", "1000", "--max-price", "99")
+    assert code == 0, text
+    assert "within tolerance" in text
+    for row in ("mixed, mode emulator: ", "matched", "real money more by", "for the configuration:\n  backtest:\n"):
+        assert row in text
+
+    session.write("latency: {order_ms: 15000, answer_ms: 0}")  # of the 20 s for which its orders rest
+    code, text = session.audit("--max-missed", "0.5")
+    assert code == 1, text
+    assert "has changed since the run" in text
+    assert "of the real value was missed by the simulation, and 0.5 % are tolerated" in text
+    [run] = session.document()["runs"]
+    assert run["configured"]["later_s"] < -10, "with 15 s of latency, simulated fills come later than the real ones"
+    assert run["exact"]["matched"] > 0.9, run["exact"]
+    assert run["exact"]["extra"] < 0.1, run["exact"]
+    assert abs(run["exact"]["later_s"]) < 1.0, run["exact"]
+
+
+def test_a_nightly_run_looks_at_the_last_orders_only(session: Session) -> None:
+    session.run(10)
+    # the embedded emulator begins anew with each run, so the second one is a copy
+    shutil.copytree(session.place / "runs" / "1", session.place / "runs" / "2")
+    runs = ["1", "2"]
+    newest = session.document()
+    assert [Path(run["run"]).name for run in newest["runs"]] == [runs[-1]]
+    both = session.document("--since", "7d")
+    assert [Path(run["run"]).name for run in both["runs"]] == runs
+    assert both["figures"]["real_fills"] > newest["figures"]["real_fills"]
+    last = session.document("--since", "3m")
+    assert 0 < last["runs"][-1]["orders"] < newest["runs"][-1]["orders"]
+    begun, ended = last["runs"][-1]["start"], last["runs"][-1]["end"]
+    assert 0 <= ended - begun <= 180 * 10**9
+    code, text = session.audit(run=session.config)  # a configuration stands for its bot
+    assert f"runs/{runs[-1]}: " in text, text
+    assert code in (0, 1)
+
+
+def test_a_recording_that_was_cut_is_compared_as_far_as_it_goes(session: Session) -> None:
+    session.run(10)
+    whole = session.document()["figures"]["real_fills"]
+    [run] = (session.place / "runs").iterdir()
+    for name, part in (("inputs.bin", 0.7), ("decisions.jsonl", 0.6)):
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(content[: int(len(content) * part)])
+    found = session.document()
+    assert 0 < found["figures"]["real_fills"] < whole
+    assert found["figures"]["matched"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "inputs.json").unlink(), "contains no recorded run"),
+        (lambda run: (run / "decisions.jsonl").unlink(), "decisions.jsonl cannot be read"),
+        (lambda run: (run / "decisions.jsonl").write_text("{}x\n{}\n"), "decisions.jsonl:1 is damaged"),
+        (lambda run: (run / "inputs.bin").write_bytes(b"x" * 5_000), "is damaged"),
+    ],
+)
+def test_a_damaged_run_is_a_users_error(session: Session, spoil: Any, message: str) -> None:
+    session.run(2)
+    [run] = (session.place / "runs").iterdir()
+    spoil(run)
+    code, text = session.audit()
+    assert code == 2
+    assert message in text
+
+
+def test_a_run_without_orders_has_nothing_to_compare(session: Session) -> None:
+    session.run(1)
+    [run] = (session.place / "runs").iterdir()
+    rows = (run / "decisions.jsonl").read_text().splitlines()
+    kept = [row for row in rows if json.loads(row)["k"] not in ("intent", "fill", "state", "cancel")]
+    (run / "decisions.jsonl").write_text("\n".join(kept) + "\n")
+    code, text = session.audit()
+    assert (code, text.splitlines()[-1]) == (0, "no fills to compare")
+    shutil.rmtree(run)
+    assert session.audit()[0] == 2
