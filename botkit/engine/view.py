@@ -232,6 +232,8 @@ class EngineView:
         """Return the strategies' plots, and the values of attached indicators if they are kept; with ``latest_only``
         each line's latest point.
         """
+        for market in self._rooms.markets.all():
+            market.settle()
         return [
             line
             for context in self._rooms.contexts.values()

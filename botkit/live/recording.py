@@ -28,6 +28,7 @@ from botkit.live.ports import Appending, Disk, Files
 from botkit.model.clock import Nanos
 from botkit.model.events import Trade
 from botkit.model.inputs import AccountEvents, CancelOrphans, Input, Restore
+from botkit.model.order_book import OrderBook
 from botkit.model.orders import Order
 from botkit.model.requests import Answer
 
@@ -49,6 +50,8 @@ RUNS_KEPT = 20
 _MEASURED_SHARE = 64
 #: each entry is preceded by its size and CRC-32
 PREFIX = struct.Struct(">II")
+#: what an order book is stored as
+BOOK_FIELDS = ("pair", "time", "bid_levels", "ask_levels")
 #: inputs that contain orders; these change, so such inputs are serialised at once
 _CHANGING = (Restore, CancelOrphans)
 
@@ -221,7 +224,9 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Order):
         return order_row(value)
+    if isinstance(value, OrderBook):
+        return {name: getattr(value, name) for name in BOOK_FIELDS}
     raise TypeError(f"{type(value).__name__} cannot be recorded")
 
 
-__all__ = ["BEGUN", "CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "PREFIX", "Recording"]
+__all__ = ["BEGUN", "BOOK_FIELDS", "CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "PREFIX", "Recording"]

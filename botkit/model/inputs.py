@@ -88,12 +88,14 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 class Unwritten(msgspec.Struct, frozen=True):
     """The bot's orders that its journal may be missing: created after ``since``, with a client id of at least
-    ``first_id`` and below ``end_id``. The exchange has such orders only if the end of the journal was lost.
+    ``first_id`` and below ``end_id`` that is not ``known``. The exchange has such orders only if the end of the journal
+    was lost.
     """
 
     since: Nanos
     first_id: int
     end_id: int
+    known: tuple[int, ...] = ()
 
 
 class Compare(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ the store is set to collect them (as in a backtest, whose report draws them).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -58,10 +58,15 @@ class PlotLine:
         if len(self._times) > self._points_max:
             self._thin()
 
-    def extend(self, times: Iterable[Nanos], values: Iterable[Any]) -> None:
+    def extend(self, times: Sequence[Nanos], values: Sequence[Any]) -> None:
         """Add many points, with the same result as calling `add` for each."""
-        for time, value in zip(times, values, strict=True):
-            self.add(time, value)
+        at = 0
+        while at + self.skips < len(times):
+            at += self.skips
+            self.skips = 0
+            self.add(times[at], values[at])
+            at += 1
+        self.skips -= len(times) - at
 
     def _thin(self) -> None:
         if self._whole_run:
