@@ -183,7 +183,8 @@ def main() -> int:
         folder = Path(name)
         config = (ROOT / "configs" / "market_maker.yaml").read_text().replace("../", f"{ROOT}/")
         for bot in ("first", "second"):
-            (folder / f"{bot}.yaml").write_text(config)
+            named = "".join(line for line in config.splitlines(keepends=True) if not line.startswith("name:"))
+            (folder / f"{bot}.yaml").write_text(f"{named}name: {bot}\n")
         for pair in range(given.pairs):
             for has_page in (True, False) if pair % 2 else (False, True):
                 took = run(folder, given.seconds, figures if has_page else None)
