@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import tzinfo
 
 from botkit.backtesting.benchmark import BuyAndHold
@@ -16,9 +16,9 @@ from botkit.engine.view import EngineView
 from botkit.model.clock import Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Fill
-from botkit.model.orders import BUY
+from botkit.model.orders import BUY, Order
 from botkit.model.pairs import Pair
-from botkit.model.results import FillRow
+from botkit.model.results import FillRow, OrderRow
 
 Change = tuple[Nanos, str, int]
 
@@ -41,6 +41,9 @@ class ResultRecorder:
         self.benchmark = benchmark
         names = view.names()
         self.fills: list[FillRow] = []
+        self.orders: list[OrderRow] = []
+        #: by an order's client id, the order that it closes according to its strategy
+        self.closes: dict[int, int] = {}
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
         # coins that belong to no strategy cannot make a profit or a loss
@@ -120,8 +123,17 @@ class ResultRecorder:
         for name, curve in self.strategy_curves.items():
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
 
-    def finish(self, end: Nanos) -> None:
-        """Close the days of a finished run."""
+    def keep_orders(self, orders: Iterable[Order]) -> None:
+        """Record orders that will not change any more."""
+        for order in orders:
+            self.orders.append(OrderRow.of(order))
+            if order.closes:
+                self.closes[order.client_id] = order.closes
+
+    def finish(self, end: Nanos, orders: Iterable[Order]) -> None:
+        """Record the remaining orders and close the days of a finished run."""
+        self.keep_orders(orders)
+        self.orders.sort(key=lambda row: row.spec.client_id)  # they are recorded as they end, and placed in this order
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
         if self.benchmark is not None:

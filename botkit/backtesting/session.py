@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botkit.backtesting.at_best import watched
 from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.cautions import (
     cautions,
@@ -18,12 +19,12 @@ from botkit.backtesting.cautions import (
     cautions_of_exchange,
     check_slippage,
 )
-from botkit.backtesting.driver import Driver, raise_failure
+from botkit.backtesting.driver import Driver, Watcher, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
 from botkit.backtesting.making import maker_rows
 from botkit.backtesting.metrics import complete_strategy, grouped_trades, summarise
-from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.parts import BacktestParts, first_client_id
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
 from botkit.backtesting.second_look import look_again
@@ -34,7 +35,7 @@ from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
-from botkit.model.clock import Nanos
+from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.inputs import Begin, History, Restore
 from botkit.model.money import from_units
@@ -46,12 +47,12 @@ from botkit.model.results import (
     DataDescription,
     DayRow,
     Figure,
-    OrderRow,
     PositionRow,
     QueueReading,
     RouterUse,
     StrategyRow,
 )
+from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
 #: the figures to compare between queue assumptions
@@ -62,24 +63,31 @@ READING_FIGURES = (
 READINGS = ("queue", "optimistic", "pessimistic")
 #: the figures in the summary that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
-#: maximum rows in memory at once, including one slice ahead; a smaller number only takes more time
-SLICE_ROWS = 1_000_000
+#: about how many rows a slice has. Two of them are in memory at once; a smaller number only takes more time
+SLICE_ROWS = 131_072
+#: how long bot and exchange remember an order after its end: longer than any news about it is on its way
+REMEMBERED: Nanos = NS_PER_HOUR
+_REFUSED = OrderState.REFUSED.value
 
 #: (level, text, the run's time): a message for the user
 Tell = Callable[[str, str, Nanos], None]
+#: makes what looks on at a run, once it is known what data the run reads
+Watching = Callable[[EngineView, Kernel, DecisionLog, Plan], Watcher]
 
 
-class _Run:
+class Run:
     """One run under one queue assumption."""
 
-    def __init__(self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
+    def __init__(
+        self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell, watching: Watching | None = None
+    ) -> None:
         self.parts = parts
         self._tell = tell
         self._unkept: dict[str, str] = {}
         self.decisions = decisions
         fees = parts.fees()
         self.kernel = kernel = parts.kernel(reading, fees)
-        self.engine = engine = parts.engine(decisions, fees)
+        self.engine = engine = parts.engine(decisions, fees, first_client_id(parts.seed))
         view, out = engine.view, Outcome()
         at = begin_of(parts)
         engine.turn(Restore(balances=parts.balances), at, out)
@@ -104,7 +112,10 @@ class _Run:
         self.recorder = ResultRecorder(
             view, priced, traded, parts.zone, plan.start, benchmark=benchmark, candles_max=parts.candles_max
         )
-        self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
+        self.watch = None if watching is None else watching(view, kernel, decisions, plan)
+        self.driver = Driver(
+            engine, kernel, parts.account, observe=self._observe, history=self._history, watch=self.watch
+        )
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
         self.holes = Holes(parts.max_book_age_s)
@@ -151,6 +162,9 @@ class _Run:
 
         def done(piece: Slice, delivered: Sequence[MarketColumns]) -> None:
             self.recorder.slice_done(delivered)
+            if self.watch is not None:
+                self.watch.see(delivered)
+            self.recorder.keep_orders(self.driver.forget_before(self.engine.view.now - REMEMBERED))
             self._look_at_states()
             if progress is not None:
                 progress((piece.end - plan.start) / span)
@@ -160,7 +174,7 @@ class _Run:
         with _collecting_seldom():
             self.driver.turn(self._opening, plan.start)
             self.driver.run(slices, done)
-        self.recorder.finish(plan.end)
+        self.recorder.finish(plan.end, self.engine.view.orders())
         self.wall_s = time.perf_counter() - began
         self.kernel.check()
         self.engine.view.money.check()
@@ -193,18 +207,19 @@ def run_backtest(
     progress: Callable[[str, float], None] | None = None,
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
+    watching: Watching | None = None,
 ) -> BacktestResult:
     """Run a backtest. With ``readings``, also run it under the other queue assumptions, if orders rested in a book.
 
     ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
     assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
-    chosen assumption only.
+    chosen assumption only. ``watching`` makes what looks on, likewise.
     """
     if decisions_to is None:
-        main = _one(parts, parts.reading, DecisionLog(), progress, tell)
+        main = _one(parts, parts.reading, DecisionLog(), progress, tell, watching)
     else:
         with decisions_to.open("wb") as file:
-            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell)
+            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell, watching)
             main.decisions.flush()
     result = _result(main)
     rested = any(fill.is_maker for fill in result.fills) or any(
@@ -252,8 +267,9 @@ def _one(
     decisions: DecisionLog,
     progress: Callable[[str, float], None] | None,
     tell: Tell,
-) -> _Run:
-    run = _Run(parts, reading, decisions, tell)
+    watching: Watching | None = None,
+) -> Run:
+    run = Run(parts, reading, decisions, tell, watching)
     run.run(None if progress is None else lambda share: progress(reading, share))
     return run
 
@@ -262,11 +278,10 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
     return QueueReading(name=name, chosen=chosen, figures={key: summary[key] for key in READING_FIGURES})
 
 
-def _result(run: _Run) -> BacktestResult:
+def _result(run: Run) -> BacktestResult:
     """Collect the figures of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
-    orders = view.orders()
     matched = _matched(run)
     again = look_again(
         parts.feed,
@@ -276,6 +291,7 @@ def _result(run: _Run) -> BacktestResult:
         withheld=recorder.withheld,
         max_book_age_s=parts.max_book_age_s,
         rows_max=SLICE_ROWS,
+        rests=watched(run.kernel.account(parts.account).orders.values(), plan.start, plan.end),
     )
     rows = _strategy_rows(run, matched.trades)
     summary = _summary(run, matched.trades)
@@ -296,13 +312,14 @@ def _result(run: _Run) -> BacktestResult:
         strategies=rows,
         strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
-        orders=[OrderRow.of(order) for order in orders],
+        orders=recorder.orders,
         fills=recorder.fills,
         trades=again.trades,
         opening={currency: units for currency, units in recorder.opening.items() if units},
         groups=grouped_trades(again.trades, parts.zone),
         marks=again.marks,
         makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
+        rests=[row for row in again.rests if row.orders],
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
@@ -316,33 +333,33 @@ def _result(run: _Run) -> BacktestResult:
     )
 
 
-def _matched(run: _Run) -> Matched:
-    end, orders = run.plan.end, run.engine.view.orders()
+def _matched(run: Run) -> Matched:
+    end, orders = run.plan.end, run.recorder.orders
     return match_trades(
         run.recorder.fills,
         run.recorder.opening_positions(),
         start=run.plan.start,
         # the bot stops when the data ends, and only on_stop places orders after that
-        at_stop={order.client_id for order in orders if order.spec.created >= end},
-        links={order.client_id: order.closes for order in orders if order.closes},
+        at_stop={order.spec.client_id for order in orders if order.spec.created >= end},
+        links=run.recorder.closes,
     )
 
 
-def _router_use(run: _Run) -> RouterUse:
+def _router_use(run: Run) -> RouterUse:
     use = run.engine.view.router.statistics()
     use.refused_by_exchange = run.kernel.limits.refused
     return use
 
 
-def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
+def _summary(run: Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     parts, view, recorder = run.parts, run.engine.view, run.recorder
-    orders = view.orders()
+    orders = recorder.orders
     return summarise(
         strategies=[parts.strategy_uses[name] for name in view.names()],
         currency=parts.currency,
         curve=recorder.curve,
         orders=len(orders),
-        refused=sum(order.state is OrderState.REFUSED for order in orders),
+        refused=sum(order.state == _REFUSED for order in orders),
         fills=recorder.fills,
         trades=trades,
         router=_router_use(run),
@@ -352,7 +369,7 @@ def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     )
 
 
-def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
+def _strategy_rows(run: Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
     view, recorder = run.engine.view, run.recorder
     strategies = view.strategies()
     rows = []
@@ -399,7 +416,7 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
     )
 
 
-def _cautions(run: _Run) -> list[Caution]:
+def _cautions(run: Run) -> list[Caution]:
     parts, plan, view = run.parts, run.plan, run.engine.view
     return [
         *cautions(plan, parts),

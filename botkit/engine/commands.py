@@ -13,6 +13,7 @@ from botkit.engine.strategy.parameters import set_live_parameter
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import Nanos
 from botkit.model.inputs import (
+    CancelByHand,
     CancelOrphans,
     Flatten,
     Forget,
@@ -23,7 +24,7 @@ from botkit.model.inputs import (
     Resume,
     SetParameter,
 )
-from botkit.model.orders import Order
+from botkit.model.orders import FINAL_STATES, Order
 
 PAUSED = "paused by hand"
 #: the maximum slippage in the visible book when a position is sold as a bot stops
@@ -122,6 +123,17 @@ class Commands:
         """Cancel open orders whose strategies are gone. The outcome of a later turn reports when this is done."""
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 
+    def cancel_by_hand(self, given: CancelByHand, now: Nanos) -> None:
+        """Cancel one order, whichever strategy it belongs to."""
+        order = self._rooms.table.by_client_id.get(given.client_id)
+        if order is None:
+            self._reply(refusal=f"this bot has no order {given.client_id}")
+        elif order.state in FINAL_STATES:
+            self._reply(refusal=f"order {given.client_id} is already {order.state.value}")
+        else:
+            self._rooms.desk.cancel(order, now)
+            self._reply()
+
     def flatten(self, given: Flatten, now: Nanos) -> None:
         """Trade a strategy back to its given holdings, as far as the visible book allows within the slippage."""
         record = self._record(given.strategy)
@@ -166,8 +178,9 @@ class Commands:
             rooms.gate.is_stopping = was_stopping
 
     def forget(self, given: Forget, now: Nanos) -> None:
-        """Drop orders that were final long ago."""
-        self._reply(self._rooms.table.forget_before(given.before))
+        """Drop orders that were final long ago, and reply with them."""
+        self._rooms.clock.events -= 1  # no event: the count must not depend on how often the driver clears up
+        self._reply(tuple(self._rooms.table.forget_before(given.before)))
 
     def journal_failed(self, given: JournalFailed, now: Nanos) -> None:
         """Block new orders while the journal cannot be written."""

@@ -7,6 +7,7 @@ of a single day, is None and never NaN, because JSON has no NaN.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -39,6 +40,7 @@ __all__ = [
     "PositionRow",
     "PriceCandles",
     "QueueReading",
+    "RestRow",
     "RouterUse",
     "StrategyRow",
     "TradeFigures",
@@ -226,6 +228,24 @@ class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
     inventory_average: float
 
 
+class RestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How a strategy's limit orders in a pair stood in the recorded book."""
+
+    strategy: str
+    pair: Pair
+    #: orders that rested, and those of them that executed at least in part
+    orders: int
+    filled: int
+    #: the share of the run's time in which its best bid, or ask, was at or better than the recorded best
+    at_best_bid: float
+    at_best_ask: float
+    #: the amount of base currency that half of the orders joined the queue behind, as the queue assumption counts it;
+    #: None if no book reached their prices
+    ahead_median: float | None
+    #: the time that half of them rested
+    rested_median_s: float | None
+
+
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of some trades. Money is in the valuation currency; a figure is None if no trade defines it."""
 
@@ -281,13 +301,13 @@ class PriceCandles(msgspec.Struct):
 
     pair: Pair
     width: Nanos
-    times: list[Nanos]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
+    times: Sequence[Nanos]
+    open: Sequence[float]
+    high: Sequence[float]
+    low: Sequence[float]
+    close: Sequence[float]
     #: traded amounts in base currency; empty if unknown
-    volume: list[float] = msgspec.field(default_factory=list)
+    volume: Sequence[float] = ()
 
 
 class IndicatorLine(msgspec.Struct):
@@ -471,6 +491,9 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     #: one mark for each fill; empty without order books
     marks: list[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)
+    rests: list[RestRow] = msgspec.field(default_factory=list)
+    #: the command that repeats the run; empty if no command made it
+    command: str = ""
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
     #: the deepest falls of equity below a peak, starting with the deepest
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)

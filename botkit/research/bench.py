@@ -13,19 +13,23 @@ machine. A run leaves nothing in memory, so memory use stays constant over ten t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from botkit.assembly.backtest import parts_over
+from botkit.assembly.seals import sealed_end
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.session import run_backtest, run_figures
 from botkit.model.clock import Nanos
+from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, DayRow, Figure
 from botkit.project.data import asked_span, backtest_feed
 from botkit.project.project import Project
 from botkit.tape.feed import Feed
 from botkit.tape.held import HeldSource
+from botkit.tape.mapped import MappedRows
 
 
 class BenchRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +54,8 @@ class Bench:
 
     ``feed`` is the data (default: what the project's configuration names); each of its streams is read when a run first
     needs it, and then stays in memory. ``start`` and ``end`` bound every run, in nanoseconds, end exclusive (default:
-    the configuration's span, or else all of the data). Rows before ``start`` warm up the indicators. Raises ConfigError
-    or DataError.
+    the configuration's span, or else all of the data). Rows before ``start`` warm up the indicators. Benches of several
+    processes with the same folder ``shared`` have one copy of the rows. Raises ConfigError or DataError.
     """
 
     def __init__(
@@ -62,12 +66,14 @@ class Bench:
         start: Nanos | None = None,
         end: Nanos | None = None,
         seed: int | None = None,
+        shared: Path | None = None,
     ) -> None:
         self.project = project
-        self.feed = held(backtest_feed(project, None) if feed is None else feed)
+        self.feed = held(backtest_feed(project, None) if feed is None else feed, project.pairs, shared)
         begin, until = asked_span(project, None, None)
         self.start = begin if start is None else start
-        self.end = until if end is None else end
+        # a run would stop there by itself, but a search and the doctor cut the span into parts
+        self.end, _ = sealed_end(project, self.feed, self.start, until if end is None else end)
         self.seed = project.config.seed if seed is None else seed
 
     def run(
@@ -97,6 +103,10 @@ class Bench:
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
+    def parts(self) -> BacktestParts:
+        """Return the parts of a new run, without what only a report needs."""
+        return self._parts(None, None, None, is_described=False)
+
     def _parts(
         self,
         parameters: Mapping[str, Mapping[str, Any]] | None,
@@ -115,9 +125,14 @@ class Bench:
         )
 
 
-def held(feed: Feed) -> Feed:
-    """Return the feed with its rows kept in memory once they have been read."""
+def held(feed: Feed, pairs: Mapping[str, Pair], shared: Path | None = None) -> Feed:
+    """Return the feed with its rows kept in memory once they have been read, or mapped from files below ``shared``."""
     if all(isinstance(source, HeldSource) for source in feed.sources):
         return feed
-    sources = [source if isinstance(source, HeldSource) else HeldSource(source) for source in feed.sources]
+    sources = [
+        source
+        if isinstance(source, HeldSource)
+        else HeldSource(source, None if shared is None else MappedRows(shared / str(number), pairs))
+        for number, source in enumerate(feed.sources)
+    ]
     return Feed(sources, feed_ms=feed.feed_ms)

@@ -11,19 +11,21 @@ from botkit.model.clock import Nanos
 from botkit.model.columns import MarketColumns
 from botkit.tape.feed import FeedSource, StreamKey
 from botkit.tape.manifest import StreamInfo
+from botkit.tape.mapped import MappedRows
 from botkit.tape.parquet import join
 
 
 class HeldSource:
     """Wraps another source, reads each stream once, at its first use, and keeps all of it.
 
-    All readers share the rows, so their arrays are read-only.
+    All readers share the rows, so their arrays are read-only. With ``mapped``, so do all processes with the same one.
     """
 
-    def __init__(self, source: FeedSource) -> None:
+    def __init__(self, source: FeedSource, mapped: MappedRows | None = None) -> None:
         self.name, self.path, self.synthetic = source.name, source.path, source.synthetic
         self.notes: list[str] = getattr(source, "notes", [])
         self._source = source
+        self._mapped = mapped
         self._held: dict[StreamKey, MarketColumns | None] = {}
 
     @property
@@ -34,7 +36,11 @@ class HeldSource:
     def stream(self, key: StreamKey) -> MarketColumns | None:
         """Return all rows of a stream, or None if it has none. Raises DataError for a file that is damaged."""
         if key not in self._held:
-            self._held[key] = _whole(self._source.read(key, None, None, 1 << 20))
+
+            def read() -> MarketColumns | None:
+                return _whole(self._source.read(key, None, None, 1 << 20))
+
+            self._held[key] = read() if self._mapped is None else self._mapped.stream(key, read)
         return self._held[key]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:

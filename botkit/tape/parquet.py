@@ -69,7 +69,7 @@ def join(parts: list[MarketColumns]) -> MarketColumns:
         depth = max(p.depth for p in parts if isinstance(p, BookColumns))
         parts = [_padded(p, depth) for p in parts if isinstance(p, BookColumns)]
     arrays = [np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS[kind_of(first)]]
-    return _build(first.pair, kind_of(first), resolution_of(first), arrays)
+    return columns_of_kind(first.pair, kind_of(first), resolution_of(first), arrays)
 
 
 def _padded(columns: BookColumns, depth: int) -> BookColumns:
@@ -90,7 +90,7 @@ def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
     kind = kind_of(columns)
     arrays = [getattr(columns, name) for name in COLUMNS[kind]]
     arrays[0] = arrays[0] + delay_ns
-    return _build(columns.pair, kind, resolution_of(columns), arrays)
+    return columns_of_kind(columns.pair, kind, resolution_of(columns), arrays)
 
 
 def empty(pair: Pair, kind: Kind, resolution: str | None, depth: int = 1) -> MarketColumns:
@@ -99,10 +99,11 @@ def empty(pair: Pair, kind: Kind, resolution: str | None, depth: int = 1) -> Mar
     for name, unit in COLUMNS[kind].items():
         shape: Any = (0, depth) if name.startswith(("bid_", "ask_")) else (0,)
         arrays.append(np.zeros(shape, dtype=np.int8 if unit == "side" else np.int64))
-    return _build(pair, kind, resolution, arrays)
+    return columns_of_kind(pair, kind, resolution, arrays)
 
 
-def _build(pair: Pair, kind: Kind, resolution: str | None, arrays: list[Any]) -> MarketColumns:
+def columns_of_kind(pair: Pair, kind: Kind, resolution: str | None, arrays: list[Any]) -> MarketColumns:
+    """Return a stream's columns from its arrays, in the order of `COLUMNS`."""
     if kind == "candles":
         assert resolution is not None
         return CandleColumns(pair, resolution, *arrays)
@@ -300,4 +301,4 @@ def _from_batch(
             elif times > 1:
                 values = values * times
         arrays.append(values)
-    return _build(pair, kind, resolution, arrays)
+    return columns_of_kind(pair, kind, resolution, arrays)

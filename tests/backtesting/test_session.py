@@ -13,6 +13,7 @@ from botkit.backtesting import session
 from botkit.backtesting.history import bars_before
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.session import READING_FIGURES, run_backtest
+from botkit.engine.decisions import DecisionLog
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S
 from botkit.model.columns import BookColumns, TradeColumns
@@ -214,3 +215,33 @@ def test_trades_too_late_for_their_bar_are_counted_in_the_report(tmp_path: Path)
     result = run_backtest(backtest_parts(Project.load(config)), readings=False)
     (late,) = [caution.text for caution in result.warnings if "came after" in caution.text]
     assert late.startswith("btc_usdt: 2 trades came after their bar had closed")
+
+
+ORDERS_EACH_BAR = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+
+def on_bar(self, bar):
+    self.market_buy(self.pair, spend=100)
+"""
+
+
+def test_bot_and_exchange_forget_orders_that_ended_long_ago_and_the_result_lists_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tape = market_data.write_tape(tmp_path / "tape", market_data.candles(1_000))
+    config = write_config(
+        tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, ORDERS_EACH_BAR),
+        balances='{usdt: "1000000"}',
+    )  # fmt: skip
+    parts = backtest_parts(Project.load(config))
+    whole = run_backtest(parts, readings=False)
+    monkeypatch.setattr(session, "SLICE_ROWS", 100)
+    run = session._one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
+    assert run.recorder.orders == whole.orders
+    assert len(whole.orders) > 900
+    account = run.kernel.account(parts.account)
+    kept = len(run.engine.view.orders()), len(account.orders), len(account.trades)
+    assert max(kept) < 300, kept

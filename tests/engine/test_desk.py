@@ -637,11 +637,11 @@ def test_unsent_orders_are_forgotten_at_once_and_sent_ones_kept_for_late_reports
     resting = buy(b, price=800)
     assert (cancelled.state, refused.state) == (OrderState.CANCELLED, OrderState.REFUSED)
     b.tell(Forget(b.now))
-    assert b.reply == Reply(1)
+    assert b.reply == Reply((refused,))
     assert b.engine.view.order(refused.client_id) is None
     assert b.engine.view.order(cancelled.client_id) is cancelled
     b.tell(Forget(b.now + 1))
-    assert b.reply == Reply(1)
+    assert b.reply == Reply((cancelled,))
     assert b.engine.view.orders() == [resting]
 
 

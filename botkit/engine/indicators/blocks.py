@@ -12,7 +12,8 @@ forever. Here a window of equal prices gives exactly that price, so two averages
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from copy import copy
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,16 @@ class WindowIndicator(Indicator[V]):
 
     __slots__ = ("length",)
     length: int
+
+    def fork(self) -> Self:
+        """Return a copy that goes on from the same state. All state is in numbers and lists."""
+        other = copy(self)
+        for kind in type(self).__mro__:
+            for name in getattr(kind, "__slots__", ()):
+                value = getattr(self, name, None)
+                if isinstance(value, list):
+                    setattr(other, name, value.copy())
+        return other
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
         """Add many values, as `Indicator.extend` does, using numpy for whole blocks."""

@@ -87,6 +87,12 @@ class PairMarket:
             for source in sources:
                 source.end()
 
+    def settle(self) -> None:
+        """Finish a quiet span: every series has the rows so far, and so have its indicators."""
+        self.settle_trades()
+        for feed in self.bar_feeds.values():
+            feed.settle()
+
     def take_trades_from(self, block: Block, begin: int) -> None:
         """Let the trade series pull rows from a block when they are read, from row ``begin`` on."""
         self.settle_trades()

@@ -62,19 +62,19 @@ class OrderTable:
             found = self._executions[order.client_id] = Executions()
         return found
 
-    def forget_before(self, time: Nanos) -> int:
+    def forget_before(self, time: Nanos) -> list[Order]:
         """Drop orders that were final before ``time``, so that a bot can run for months.
 
-        Returns how many. Orders that ended before they were sent are dropped at once: no report about them can arrive,
-        and a strategy that keeps placing orders while the bot is halted produces thousands.
+        Returns them, oldest first. Orders that ended before they were sent are dropped at once: no report about them
+        can arrive, and a strategy that keeps placing orders while the bot is halted produces thousands.
         """
         old = [
-            client_id
-            for client_id, order in self.by_client_id.items()
+            order
+            for order in self.by_client_id.values()
             if order.state in FINAL_STATES and (order.updated < time or not order.sent)
         ]
-        for client_id in old:
-            order = self.by_client_id.pop(client_id)
+        for order in old:
+            del self.by_client_id[order.client_id]
             self.by_order_id.pop(order.order_id, None)
-            self._executions.pop(client_id, None)
-        return len(old)
+            self._executions.pop(order.client_id, None)
+        return old

@@ -10,7 +10,9 @@ from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from botkit.engine.indicators.blocks import WindowIndicator
 from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator
+from botkit.engine.strategy.ahead import Ahead, Passing
 from botkit.engine.strategy.plots import PlotLine
 
 V = TypeVar("V")
@@ -22,12 +24,16 @@ class Feeding(Protocol):
     def bring_up_to_date(self) -> None:
         """Feed the rows that were finished since the last read. Raises NotReadyError until the history has arrived."""
 
+    def land(self) -> None:
+        """Feed indicators that were prepared for a block the rows that have passed."""
+
 
 class Crossing:
     """A line of one series that can cross another of the same series, or a level."""
 
     __slots__ = ("_series",)
     _series: Feeding
+    _ahead: Ahead | None = None
 
     @property
     @abstractmethod
@@ -45,6 +51,13 @@ class Crossing:
 
         ``other`` is another indicator of the same series, or a number. False until both have values at both bars.
         """
+        ahead = self._ahead
+        if ahead is not None and type(other) is Attached and other._ahead is not None:
+            found = ahead.crossings.get(other)
+            if found is None:
+                self._is_with(other)
+                found = ahead.cross(other, other._ahead)
+            return found[0][ahead.block.done - ahead.begin]
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
@@ -56,6 +69,13 @@ class Crossing:
         """Return True if the latest bar took it below ``other``: it was at or above at the previous bar and is below
         now.
         """
+        ahead = self._ahead
+        if ahead is not None and type(other) is Attached and other._ahead is not None:
+            found = ahead.crossings.get(other)
+            if found is None:
+                self._is_with(other)
+                found = ahead.cross(other, other._ahead)
+            return found[1][ahead.block.done - ahead.begin]
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
@@ -101,8 +121,8 @@ class Attached(Crossing, Generic[V]):
     """
 
     __slots__ = (
-        "_before", "_began_at", "_began_with", "_get", "_indicator", "_is_single", "_line", "_step", "inputs", "name",
-        "pane",
+        "_ahead", "_before", "_began_at", "_began_with", "_get", "_indicator", "_is_single", "_line", "_step", "inputs",
+        "name", "pane",
     )  # fmt: skip
 
     def __init__(self, series: Feeding, name: str) -> None:
@@ -110,6 +130,7 @@ class Attached(Crossing, Generic[V]):
         #: the label shown in charts
         self.name = name
         self._line: PlotLine | None = None
+        self._ahead = None
 
     # -- for the series ------------------------------------------------------------------------------------------
 
@@ -152,6 +173,35 @@ class Attached(Crossing, Generic[V]):
         self._indicator.extend(*(column[:-1] for column in columns))
         self._before = self._indicator.value
         self._indicator.step(*(float(column[-1]) for column in columns))
+
+    def prepare(self, block: Passing, begin: int, times: npt.NDArray[np.int64], columns: list[Array]) -> bool:
+        """Compute the values in the rows of a block from ``begin`` on, which are ``columns``. The indicator stays as it
+        is until `land`. Returns False for one that gains nothing from columns.
+        """
+        indicator = self._indicator
+        if not isinstance(indicator, WindowIndicator) or indicator.fields:
+            return False
+        self._ahead = Ahead(
+            block,
+            begin,
+            times=times,
+            columns=columns,
+            before=self._before,  # type: ignore[arg-type]
+            now=indicator.value,
+            results=indicator.fork().extend(*columns),
+        )
+        return True
+
+    def land(self, ends_of: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> None:
+        """Feed the indicator the prepared rows that the run has passed. ``ends_of`` gives the times of their points in
+        a plot.
+        """
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return
+        count = ahead.block.done - ahead.begin
+        if count:
+            self.take_columns([column[:count] for column in ahead.columns], ends_of(ahead.times[:count]))
 
     def take_row(self, row: Any, end_of: Callable[[Any], int]) -> None:
         """Feed one bar (or trade); ``end_of`` gives the time of its point in a plot."""
@@ -203,17 +253,25 @@ class Attached(Crossing, Generic[V]):
     @property
     def indicator(self) -> Indicator[V]:
         """The indicator itself."""
+        if self._ahead is not None:
+            self._series.land()
         return self._indicator
 
     @property
     def value(self) -> V | None:
         """The result at the latest finished bar; None until ready."""
+        ahead = self._ahead
+        if ahead is not None:
+            found: V | None = ahead.values[ahead.block.done - ahead.begin + 1]
+            return found
         self._series.bring_up_to_date()
         return self._indicator.value
 
     @property
     def previous(self) -> V | None:
         """The result at the bar before the latest one; None if there was none."""
+        if self._ahead is not None:
+            return self._ahead.at_both()[1]  # type: ignore[no-any-return]
         self._series.bring_up_to_date()
         _ = self._indicator.value  # raises the indicator's own exception, if it failed
         return self._before
@@ -223,7 +281,7 @@ class Attached(Crossing, Generic[V]):
         if indicator.fields:
             fields = ", ".join(map(repr, indicator.fields))
             raise ValueError(f"{self!r} has several values; choose one, as in [{fields}]")
-        now, before = indicator.value, self._before
+        now, before = (indicator.value, self._before) if self._ahead is None else self._ahead.at_both()
         return (None, None) if now is None or before is None else (now, before)
 
     @property

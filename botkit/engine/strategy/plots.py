@@ -7,7 +7,7 @@ the store is set to collect them (as in a backtest, whose report draws them).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -58,10 +58,15 @@ class PlotLine:
         if len(self._times) > self._points_max:
             self._thin()
 
-    def extend(self, times: Iterable[Nanos], values: Iterable[Any]) -> None:
+    def extend(self, times: Sequence[Nanos], values: Sequence[Any]) -> None:
         """Add many points, with the same result as calling `add` for each."""
-        for time, value in zip(times, values, strict=True):
-            self.add(time, value)
+        at = 0
+        while at + self.skips < len(times):
+            at += self.skips
+            self.skips = 0
+            self.add(times[at], values[at])
+            at += 1
+        self.skips -= len(times) - at
 
     def _thin(self) -> None:
         if self._whole_run:
@@ -79,12 +84,13 @@ class PlotLine:
     def __len__(self) -> int:
         return len(self._times)
 
-    def columns(self) -> Iterator[tuple[str, list[Nanos], list[float]]]:
+    def columns(self, *, latest_only: bool = False) -> Iterator[tuple[str, list[Nanos], list[float]]]:
         """Yield (field, times, values) of each field; the field is "" if there is only one."""
+        times, rows = (self._times[-1:], self._rows[-1:]) if latest_only else (list(self._times), list(self._rows))
         if not self.fields:
-            yield "", list(self._times), list(self._rows)
+            yield "", times, rows
         for i, field in enumerate(self.fields):
-            yield field, list(self._times), [row[i] for row in self._rows]
+            yield field, list(times), [row[i] for row in rows]
 
 
 class PlotStore:
@@ -143,8 +149,10 @@ class PlotStore:
         line = self._lines[key] = PlotLine(pane, fields, self._points_max, whole_run=self._whole_run)
         return line
 
-    def lines(self, first_pair: str = "") -> list[IndicatorLine]:
-        """Return every line with a point. Lines without a pair are drawn in the chart of ``first_pair``."""
+    def lines(self, first_pair: str = "", *, latest_only: bool = False) -> list[IndicatorLine]:
+        """Return every line with a point, or with ``latest_only`` each line's latest point. Lines without a pair are
+        drawn in the chart of ``first_pair``.
+        """
         resolutions: dict[tuple[str, str], set[str]] = {}
         for key in self._lines:
             resolutions.setdefault((key.pair, key.name), set()).add(key.resolution)
@@ -152,7 +160,7 @@ class PlotStore:
         for key, line in self._lines.items():
             several = len(resolutions[key.pair, key.name]) > 1 and key.resolution
             title = f"{key.name} {key.resolution}" if several else key.name
-            for field, times, values in line.columns():
+            for field, times, values in line.columns(latest_only=latest_only):
                 if times:
                     pair = key.pair or first_pair
                     found.append(IndicatorLine(pair, self.strategy, title, line.pane, times, values, field))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 
 from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, typical
 from botkit.engine.market.column import Column
+from botkit.engine.strategy.ahead import Passing
 from botkit.engine.strategy.attached import Attached
 from botkit.engine.strategy.plots import LineKey, PlotStore
 from botkit.errors import NotReadyError
@@ -53,8 +54,10 @@ class Series(Generic[Row]):
         "_count",
         "_failures",
         "_fed",
+        "_feeding",
         "_pending",
         "_plots",
+        "_prepare",
         "_pull",
         "is_ready",
         "keep",
@@ -62,9 +65,9 @@ class Series(Generic[Row]):
     )
 
     #: names of the columns, starting with time
-    names: tuple[str, ...] = ()
+    names: ClassVar[tuple[str, ...]] = ()
     #: what messages call its rows (singular, plural)
-    noun: tuple[str, str] = ("row", "rows")
+    noun: ClassVar[tuple[str, str]] = ("row", "rows")
 
     def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
         if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
@@ -79,9 +82,12 @@ class Series(Generic[Row]):
         self._fed = 0  # how many of the pending rows have been fed to the indicators
         self._count = 0  # number of rows ever added to the columns, including dropped ones
         self._attached: dict[str, Attached[Any]] = {}
+        #: those that are fed row by row, or in columns: all but the ones prepared for the block that a run is passing
+        self._feeding: list[Attached[Any]] = []
         self._failures: list[tuple[Attached[Any], Exception]] = []
         self._plots = plots if plots is not None and plots.takes_indicators else None
         self._pull: Callable[[], None] | None = None if is_ready else self._refuse
+        self._prepare: Callable[[], None] | None = None
 
     # -- the engine's side ----------------------------------------------------------------------------------------
 
@@ -98,15 +104,44 @@ class Series(Generic[Row]):
         if len(self._pending) >= _FLUSH_AT:
             self._flush()
 
-    def pull_from(self, pull: Callable[[], None] | None) -> None:
-        """Call ``pull`` before every read, so that it can add new rows with `extend` or `append_all`.
+    def pull_from(self, pull: Callable[[], None] | None, prepare: Callable[[], None] | None = None) -> None:
+        """Call ``pull`` before every read, so that it can add new rows with `extend` or `append_all`. ``prepare`` is
+        called once, after the first read of an indicator, so that it can prepare a block with `prepare`.
 
         This is for a driver that works on columns: a bar that is never read then costs nothing. None removes it.
         """
         assert self.is_ready, f"{self!r} was fed before its history arrived"
         if self._pull is not None:
             self._pull()
-        self._pull = pull
+        self.land()
+        self._pull, self._prepare = pull, prepare
+
+    def prepare(self, block: Passing, begin: int, columns: Sequence[npt.NDArray[Any]]) -> None:
+        """Compute the window indicators over the rest of a block that a run is passing: row ``begin`` is next.
+        ``columns`` are the whole block's.
+        """
+        arrays = {name: column[begin:] for name, column in zip(self.names, columns, strict=True)}
+        self._feeding = []
+        for attached in self._attached.values():
+            inputs = [self._input(arrays, name) for name in attached.inputs]
+            if not attached.prepare(block, begin, arrays["time"], inputs):
+                self._feeding.append(attached)
+
+    def land(self) -> None:
+        """Feed prepared indicators the rows that have passed. From here on they are fed like the others."""
+        if len(self._feeding) == len(self._attached):
+            return
+        if self._pull is not None:
+            self._pull()
+        if self._fed != len(self._pending):
+            self._feed()
+        for attached in self._attached.values():
+            try:
+                attached.land(self._ends_of)
+            except Exception as error:
+                self._failures.append((attached, error))
+        self._feeding = list(self._attached.values())
+        self._drop_failed()
 
     @property
     def wanted_history(self) -> int:
@@ -124,6 +159,9 @@ class Series(Generic[Row]):
             self._pull()
         if self._fed != len(self._pending):
             self._feed()
+        if self._prepare is not None:
+            prepare, self._prepare = self._prepare, None
+            prepare()
 
     def _feed(self) -> None:
         pending, fed = self._pending, self._fed
@@ -134,7 +172,7 @@ class Series(Generic[Row]):
         self._fed = count
         row, end_of = pending[fed], self._end_of
         rest = pending[fed + 1 :] if count - fed > 1 else ()
-        for attached in self._attached.values():
+        for attached in self._feeding:
             try:
                 attached.take_row(row, end_of)
                 for later in rest:
@@ -146,7 +184,7 @@ class Series(Generic[Row]):
 
     def _feed_columns(self, arrays: dict[str, npt.NDArray[Any]], fed: int) -> None:
         ends = self._ends_of(arrays["time"][fed:])
-        for attached in self._attached.values():
+        for attached in self._feeding:
             try:
                 attached.take_columns([self._input(arrays, name)[fed:] for name in attached.inputs], ends)
             except Exception as error:
@@ -160,6 +198,7 @@ class Series(Generic[Row]):
         """
         for attached, error in self._failures:
             del self._attached[attached.name]
+            self._feeding.remove(attached)
             attached.fail(error)
         self._failures.clear()
 
@@ -195,7 +234,7 @@ class Series(Generic[Row]):
         for name, column in self._columns.items():
             column.extend(arrays[name], self.keep)
         self._count += len(times)
-        if self._attached and fed < len(times):
+        if self._feeding and fed < len(times):
             self._feed_columns(arrays, fed)
 
     def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
@@ -272,8 +311,10 @@ class Series(Generic[Row]):
         pane = of if of in ("volume", "amount") and indicator.pane == "price" else indicator.pane
         if self.is_ready:
             self._settle()
+            self.land()
         attached.install(indicator, inputs, pane)
         self._attached[label] = attached
+        self._feeding = list(self._attached.values())
         if self.keep is not None:
             self.keep = max(self.keep, indicator.history)
         if self._plots is not None:
@@ -353,7 +394,7 @@ class BarSeries(Series[Bar]):
     """
 
     __slots__ = ("_length_ns", "resolution", "warm_up")
-    names = ("time", "open", "high", "low", "close", "volume", "empty")
+    names: ClassVar[tuple[str, ...]] = ("time", "open", "high", "low", "close", "volume", "empty")
     noun = ("bar", "finished bars")
 
     def __init__(
@@ -396,13 +437,13 @@ class BarSeries(Series[Bar]):
         bars = list(history)
         if bars:
             waiting = [bar for bar in waiting if bar.time > bars[-1].time]
-        attached, self._attached = self._attached, {}
+        self._feeding = []
         self.is_ready = True
         self._pull = None
         if bars:
             self._write(self._as_arrays(bars))
-        self._attached = attached
-        for row in attached.values():
+        self._feeding = list(self._attached.values())
+        for row in self._attached.values():
             self._begin(row)
         self._drop_failed()
         self.append_all(waiting)
@@ -413,6 +454,7 @@ class BarSeries(Series[Bar]):
         Indicators that lacked history are warmed up again, as if they had started with it.
         """
         self._settle()
+        self.land()
         times = self._columns["time"].view()
         bars = [bar for bar in older if not len(times) or bar.time < times[0]]
         if not bars:
@@ -461,7 +503,7 @@ class BarSeries(Series[Bar]):
 
     def _check_order_of(self, times: TimeArray) -> None:
         assert bool((times[1:] > times[:-1]).all()), "bars out of order"
-        self._check_order(times[0])
+        self._check_order(int(times[0]))
 
     def _end_of(self, row: Any) -> Nanos:
         # at the end of the bar, so that a chart of finer candles does not show values too early
@@ -555,7 +597,7 @@ class TradeSeries(Series[Trade]):
     """
 
     __slots__ = ()
-    names = ("time", "price", "amount", "side")
+    names: ClassVar[tuple[str, ...]] = ("time", "price", "amount", "side")
     noun = ("trade", "trades")
 
     def __init__(self, pair: Pair, *, keep: int | None = KEEP_BARS, plots: PlotStore | None = None) -> None:

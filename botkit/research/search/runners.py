@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from botkit.project.project import Project
 from botkit.research.search.asked import SearchSettings
 from botkit.research.search.cluster import Cluster
 from botkit.research.search.parcel import pack
-from botkit.research.search.pool import Evaluate, InProcess, ProcessPool, cores
+from botkit.research.search.pool import InProcess, ProcessPool, cores
 from botkit.research.search.worker import BenchRecipe
 
 __all__ = ["make_runner"]
@@ -29,5 +33,11 @@ def make_runner(
             tell=tell,
         )
     count = min(cores() if settings.jobs is None else settings.jobs, trials)
-    make: Callable[[], Evaluate] = recipe
-    return InProcess(make) if count == 1 else ProcessPool(make, count)
+    if count == 1:
+        return InProcess(recipe)
+    shared = tempfile.mkdtemp(prefix="botkit-rows-")
+
+    def clean() -> None:
+        shutil.rmtree(shared, ignore_errors=True)
+
+    return ProcessPool(msgspec.structs.replace(recipe, shared=shared), count, clean)

@@ -26,7 +26,8 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
     """The recipe from which a worker builds its bench. It holds only plain values, because it is sent to other
     processes.
 
-    ``folder`` is the working directory, to which paths may be relative; None leaves it unchanged.
+    ``folder`` is the working directory, to which paths may be relative; None leaves it unchanged. Workers of one
+    machine with the same folder ``shared`` have one copy of the rows.
     """
 
     config: str
@@ -36,6 +37,7 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
     start: str | None = None
     end: str | None = None
     seed: int | None = None
+    shared: str | None = None
 
     def __call__(self) -> Callable[[TrialRun], Evaluation]:
         """Load the project and its data. Raises ConfigError or DataError."""
@@ -61,7 +63,8 @@ def bench_of(project: Project, recipe: BenchRecipe) -> Bench:
     """Return the bench that a recipe describes. Raises ConfigError or DataError."""
     feed = backtest_feed(project, Path(recipe.data) if recipe.data is not None else None)
     start, end = asked_span(project, recipe.start, recipe.end)
-    return Bench(project, feed, start=start, end=end, seed=recipe.seed)
+    shared = None if recipe.shared is None else Path(recipe.shared)
+    return Bench(project, feed, start=start, end=end, seed=recipe.seed, shared=shared)
 
 
 def span_of(bench: Bench) -> tuple[Nanos, Nanos]:

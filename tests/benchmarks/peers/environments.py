@@ -1,0 +1,41 @@
+"""The other libraries, each in a virtual environment of its own, because they do not go together."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+#: by the name used here: what pip installs
+PACKAGES = {
+    "backtesting.py": ("backtesting",),
+    "basana": ("basana", "numpy"),
+    "vectorbt": ("vectorbt",),
+    "hftbacktest": ("hftbacktest",),
+    "nautilus_trader": ("nautilus_trader",),
+}
+_DONE = "installed"
+
+
+class NotInstalled(Exception):
+    """A library cannot be installed here. The message is the reason."""
+
+
+def python_of(name: str, cache: Path) -> Path:
+    """Return the Python of a library's environment, which is made below ``cache`` unless it is there already.
+
+    Raises NotInstalled.
+    """
+    folder = (cache / name).absolute()
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not (folder / _DONE).exists():
+        print(f"  installing {name} into {folder} ...", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES[name]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            raise NotInstalled(lines[-1] if lines else f"pip ended with {done.returncode}")
+        (folder / _DONE).touch()
+    return python

@@ -1,0 +1,77 @@
+"""Runs a command on one core and measures the whole process: wall time, CPU time and peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+#: libraries that would use several threads are kept to one
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+
+class Failed(Exception):
+    """A run ended with an error. The message is the last line that it printed."""
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """A finished process: seconds, megabytes, and the figures it printed."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    figures: dict[str, Any]
+
+
+def measure(command: Sequence[str], *, cores: int = 1, path: Path | None = None, state: Path | None = None) -> Measured:
+    """Run a command whose last line is JSON. ``path`` is added to Python's search path, and ``state`` is where botkit
+    keeps its looks. Raises Failed.
+    """
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | _ONE_THREAD
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    if state is not None:
+        environment["BOTKIT_STATE"] = str(state)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        begin = time.perf_counter()
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+        _keep_to(process.pid, cores)
+        usage = _wait(process)
+        wall_s = time.perf_counter() - begin
+        lines, errors = (_lines(file) for file in (out, err))
+    if process.returncode:
+        raise Failed(errors[-1] if errors else f"ended with {process.returncode}")
+    return Measured(wall_s, usage[0], usage[1], json.loads(lines[-1]) if lines else {})
+
+
+def _keep_to(process_id: int, cores: int) -> None:
+    """Restrict a process that has just started to some cores, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(process_id, allowed[-cores:])
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """Wait for a process's end. Returns its CPU seconds and peak memory in MB, with those of its own children."""
+    if not hasattr(os, "wait4"):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def _lines(file: Any) -> list[str]:
+    file.seek(0)
+    return [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]

@@ -1,0 +1,109 @@
+"""Window indicators that are computed over a block in a quiet span: nobody can tell, whatever is read when."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from botkit.engine.indicators.extremes import RollingLow
+from botkit.engine.indicators.moving_averages import EMA, SMA, WMA
+from botkit.engine.indicators.volatility import Bollinger
+from botkit.engine.indicators.volume import VWAP
+from botkit.engine.market.blocks import CandleBlock, SeriesSource
+from botkit.engine.strategy.attached import Attached
+from botkit.engine.strategy.plots import PlotStore
+from botkit.engine.strategy.series import BarSeries
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.clock import NS_PER_MINUTE, parse_time
+from botkit.model.columns import CandleColumns
+
+PAIR = packaged_pairs()["btc_twd"]
+T0 = parse_time("2025-03-03T10:00")
+ROWS = 400
+
+
+def candles(seed: int) -> CandleColumns:
+    """Return candles on few prices, so that lines often touch."""
+    rng = np.random.default_rng(seed)
+    close = 1_000 + np.cumsum(rng.integers(-1, 2, ROWS))
+    time = T0 + np.arange(ROWS, dtype=np.int64) * NS_PER_MINUTE
+    lots = rng.integers(0, 3, ROWS) * 10**6
+    return CandleColumns(PAIR, "1m", time + NS_PER_MINUTE, time, close, close + 1, close - 1, close, lots)
+
+
+def lines(series: BarSeries) -> list[Attached[Any]]:
+    made = (SMA(4), SMA(9), WMA(6), VWAP(5), VWAP(), EMA(5), RollingLow(7))
+    return [series.attach(indicator, name=str(number)) for number, indicator in enumerate(made)]
+
+
+def read(random: Random, found: list[Attached[Any]], bands: Attached[Any]) -> object:
+    """Read something at random."""
+    one, other = random.choice(found), random.choice(found)
+    return random.choice(
+        (
+            lambda: None,
+            lambda: [line.value for line in found],
+            lambda: (one.value, one.previous, one.ready),
+            lambda: (one.crossed_above(other), one.crossed_below(other)),
+            lambda: (one.crossed_above(1_000), one.crossed_below(bands["middle"]), bands["lower"].crossed_above(one)),
+            lambda: (one.value, one.indicator.value),
+        )
+    )()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_lines_in_a_block_equal_lines_fed_bar_by_bar(seed: int) -> None:
+    columns = candles(seed)
+    block, bars = CandleBlock(columns, 0, ROWS), CandleBlock(columns, 0, ROWS).events
+    results = []
+    for is_block in (True, False):
+        plots = PlotStore("s", takes_indicators=True, whole_run=True, points_max=150)
+        series = BarSeries(PAIR, "1m", plots=plots, keep=Random(seed).choice((50, 10_000)))
+        found, bands = lines(series), series.attach(Bollinger(5))
+        random, said = Random(seed), []
+        begin = random.randrange(20)
+        series.append_all(bars[:begin])
+        source = None
+        for row in range(begin, ROWS):
+            if is_block and source is None:
+                block.skip_to(row)
+                source = SeriesSource(series, block, row)
+            block.done = row + 1
+            if not is_block:
+                series.append(bars[row])
+            if random.random() < 0.6:
+                said.append(read(random, found, bands))
+            if random.random() < 0.1:
+                said.append(series.close.tolist())
+            chance = random.random()
+            if chance < 0.01:
+                found[0] = series.attach(SMA(3 + row % 7), name="0")
+            if chance > 0.98 and source is not None:  # something happened that ends the span
+                source.end()
+                source = None
+        if source is not None:
+            source.end()
+        said.append([(line.value, line.previous) for line in (*found, bands)])
+        results.append((said, plots.lines()))
+    (said, drawn), (expected, expected_lines) = results
+    for number, (one, other) in enumerate(zip(said, expected, strict=True)):
+        assert one == other, number
+    assert drawn == expected_lines
+
+
+def test_a_line_that_is_read_at_each_bar_is_computed_once_for_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[float] = []
+    step = SMA.step
+    monkeypatch.setattr(SMA, "step", lambda self, value: steps.append(value) or step(self, value))
+    series = BarSeries(PAIR, "1m")
+    line = series.attach(SMA(4))
+    block = CandleBlock(candles(1), 0, ROWS)
+    source = SeriesSource(series, block, 0)
+    for row in range(ROWS):
+        block.done = row + 1
+        assert line.ready is (row >= 3)
+    source.end()
+    assert len(steps) < 20
