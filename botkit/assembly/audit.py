@@ -47,7 +47,8 @@ __all__ = ["AuditReport", "Tolerance", "audit", "combined", "runs_of"]
 _LEAD_NS: Nanos = 5 * NS_PER_MINUTE
 #: what the simulated account owns of every coin, in units: never too little
 _PLENTY = 10**8 * 10**9
-#: requests that had no effect at the real exchange are not repeated
+#: orders that never were at the real exchange, by their last state, and requests that had no effect there: they are not
+#: repeated
 _NEVER_THERE = ("absent", "not_sent", "refused", "rejected")
 _WITHOUT_EFFECT = ("not_sent", "refused", "rate_limited")
 
