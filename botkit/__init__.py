@@ -29,6 +29,7 @@ This package exports what a strategy author needs. The other parts:
 `engine/` is in the middle and cannot tell which side it is on.
 """
 
+from botkit import compiled as _compiled  # noqa: F401  it comes first: it refuses outdated compiled modules
 from botkit.engine.indicators.array_indicator import ArrayIndicator
 from botkit.engine.indicators.extremes import RollingHigh, RollingLow
 from botkit.engine.indicators.indicator import Indicator

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from botkit.cli.main import main
+
+def _run() -> int:
+    try:
+        from botkit.cli.main import main  # here, because Ctrl-C may come while it is imported
+
+        return main()
+    except KeyboardInterrupt:
+        return 130
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_run())

@@ -12,6 +12,8 @@
         emulator.call(lambda e: e.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1}))
         MyClient(emulator.rest, emulator.account.key, emulator.account.secret).buy()
 
+`botkit.testing.strategy_cases` and `botkit.testing.adapter_cases` make test classes for strategies and adapters.
+
 The emulator runs in its own thread, so it serves tests with and without an event loop. The marker takes the arguments
 of `botkit.assembly.emulator.emulator_options`.
 """

@@ -45,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     the power.
     """
     add_markers(config)
+    # tests quote English texts, whatever language the developer's system speaks
+    os.environ["BOTKIT_LANG"] = "en"
     # a slow machine is no counterexample
     hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("calm")

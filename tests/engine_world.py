@@ -14,7 +14,7 @@ from botkit.engine import outcome
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
-from botkit.engine.outcome_parts import HistoryWanted, Note, Reply, StrategyFailure
+from botkit.engine.outcome_parts import Comparison, HistoryWanted, Note, Reply, StrategyFailure
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import BUILT_IN
 from botkit.engine.router.router import Router
@@ -217,6 +217,7 @@ class Bot:
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
         self.halts: list[outcome.Halted] = []
+        self.comparisons: list[Comparison] = []
         self.resynchronised: list[Pair] = []
         self.reply: Reply | None = None
         self.now = T0
@@ -279,6 +280,7 @@ class Bot:
         self.failures += out.failures
         self.notes += out.notes
         self.halts += out.halts
+        self.comparisons += out.comparisons
         self.resynchronised += out.resynchronise
         self.reply = out.reply
         wanted = list(out.history)
@@ -503,7 +505,7 @@ class Sim(Bot):
         """Check that the bot's books and the exchange's agree to the unit."""
         super().check()
         self.kernel.check()
-        real = {currency: total for currency, (total, _) in self.kernel.ledger("bot").items()}
+        real = {currency: total for currency, (total, _) in self.kernel.account("bot").balances().balances.items()}
         for currency, units in self.portfolio.account.items():
             assert units == real.get(currency, 0), (currency, units, real)
 

@@ -10,12 +10,15 @@ from types import FunctionType
 
 import pytest
 
+from botkit import Strategy
+
 ROOT = Path(__file__).parent.parent
 BOTKIT = ROOT / "botkit"
 
 #: the botkit packages (or modules) that each package may import; every package may import ``errors``
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "compiled": {"_compiled_sources"},  # generated when it is compiled
     "version": set(),
     "model": set(),
     "engine": {"model"},
@@ -23,10 +26,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": {"model"},
     "tape": {"model"},
     "backtesting": {"model", "engine", "sim", "tape"},
+    "playback": {"model", "engine"},
     "live": {"model", "engine", "exchange"},
     "emulator": {"model", "sim", "tape", "exchange.bitopro.wire", "exchange.bitopro.sign"},
     "report": {"model"},
-    "testing": {"model"},
+    # runs an author's strategy in every way in which a bot may run it
+    "testing": {
+        *("assembly", "backtesting", "engine", "live", "model", "project", "research", "tape"),
+    },
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
@@ -56,10 +63,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "tape",
         "version",
+        "compiled",
         "model",
         "guide",
         "backtesting.kept_runs",
+        "page",
     },
+    # a process of its own, which reads the folders of bots and runs
+    "page": {"live", "model", "backtesting.kept_runs"},
     "guide": {"config"},
 }
 #: the public interface and the code that wires everything may import anything
@@ -498,7 +509,10 @@ def all_classes() -> dict[str, type]:
 def test_no_class_is_large() -> None:
     classes = all_classes()
     assert len(classes) > 500, "the search no longer finds classes"
-    assert {name for name, cls in classes.items() if len(public_methods(cls)) > PUBLIC_MOST} == FACES
+    large = {name for name, cls in classes.items() if len(public_methods(cls)) > PUBLIC_MOST}
+    # a strategy of botkit's own has what it inherits
+    strategies = {name for name, cls in classes.items() if issubclass(cls, Strategy) and cls is not Strategy}
+    assert large - strategies == FACES
 
 
 def ports() -> dict[str, int]:

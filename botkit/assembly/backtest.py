@@ -11,9 +11,11 @@ import msgspec
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.assembly.playback import PLAYBACK, BacktestWatch, PlayedPart
+from botkit.assembly.seals import sealed_end, sealed_note
 from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
-from botkit.backtesting.parts import BacktestParts, first_client_id
+from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import FeeCurrencies
 from botkit.backtesting.session import run_backtest
 from botkit.backtesting.slow_callbacks import SlowCallbacks
@@ -30,12 +32,14 @@ from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
 from botkit.project.strategies import plain_parameters
 from botkit.report import render
+from botkit.report.doctor import read_findings
+from botkit.report.playback import render_playback
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
 from botkit.version import versions
 
-#: how many candles of a pair a report shows: three months of minutes. Runs of a search keep fewer
-REPORT_CANDLES_MAX = 140_000
+#: how many candles of a pair a report shows: two years of minutes. Runs of a search keep fewer
+REPORT_CANDLES_MAX = 1_050_000
 
 
 def backtest_parts(
@@ -74,6 +78,7 @@ def parts_over(
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
     config, section, facts = project.config, project.config.backtest, project.facts
+    end, closed = sealed_end(project, feed, start, end)
     chosen_seed = config.seed if seed is None else seed
     pairs, specs = pairs_with_data(project, feed), project.specs()
     balances = backtest_balances(project.loaded, project.currency)
@@ -82,7 +87,7 @@ def parts_over(
     def fees() -> FeeModel:
         return project.fee_model(section.fees, "backtest.fees")
 
-    def engine(decisions: DecisionLog, fees: FeeModel) -> Engine:
+    def engine(decisions: DecisionLog, fees: FeeModel, first_client_id: int) -> Engine:
         return make_engine(
             project,
             pairs=pairs,
@@ -91,7 +96,7 @@ def parts_over(
             latest_accept_ns=section.latest_accept_s * NS_PER_S,
             fee_rates=lambda pair, now: fees.rates(now),
             bar_grace_ns=config.bar_grace_ns(),
-            first_client_id=first_client_id(chosen_seed),
+            first_client_id=first_client_id,
             draws_indicators=is_described,
         )
 
@@ -128,6 +133,7 @@ def parts_over(
         is_delayed=section.latency.is_delayed,
         fee_currencies=FeeCurrencies.of(model, facts, balances),
         lacks_coin=no_discount(model, facts, balances),
+        sealed=None if closed is None else sealed_note(closed, project),
         balances=balances,
         account=ACCOUNT,
         fees=fees,
@@ -148,6 +154,8 @@ def backtest_into(
     seed: int | None = None,
     readings: bool = True,
     benchmark: str | None = None,
+    command: str = "",
+    playback: PlayedPart | None = None,
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
     finished: Callable[[Project, BacktestResult], None] = lambda project, result: None,
@@ -156,7 +164,8 @@ def backtest_into(
 
     Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
     appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
-    callbacks that would block a live bot. ``log: file`` is written. Raises BotkitError.
+    callbacks that would block a live bot. ``log: file`` is written. ``command`` is shown in the report, as what repeats
+    the run. With ``playback``, the folder also has the page of that part of the run. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
@@ -166,12 +175,23 @@ def backtest_into(
     def in_the_run(level: str, text: str, now: Nanos) -> None:
         tell(level, text, format_time(now, project.config.zone))
 
+    watch = None if playback is None else BacktestWatch(project, playback)
     with keeping as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
         result = run_backtest(
-            parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
+            parts,
+            decisions_to=run.path / DECISIONS,
+            progress=progress,
+            readings=readings,
+            tell=in_the_run,
+            watching=None if watch is None else watch.watching,
         )
+        result.command = command
         sections = project.plugins.report_sections(result)
-        write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
+        page = render(result, sections, findings=read_findings(Path("out") / project.config.name))
+        write_outputs(run.path, result, report_html=page, config_yaml=parts.config_text)
+        if watch is not None:
+            page = render_playback(watch.playback(run.path, synthetic=result.data.synthetic))
+            (run.path / PLAYBACK).write_bytes(page.encode())
     finished(project, result)
     return result, keeping.out, summary_json(result)
 

@@ -75,6 +75,9 @@ def make_parts(
         address=address,
         is_new_world=is_new_world,
         key_day=config.account.key_day if mode == "live" and config.account is not None else None,
+        page_hosts=config.page.hosts,
+        page_control=config.page.control,
+        log_file=config.log.file,
         sharing=LimitSharing(
             table=facts.limits,
             ledger=ledger,

@@ -9,7 +9,7 @@ from random import Random
 
 from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.history import history_before
-from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.parts import BacktestParts, first_client_id
 from botkit.backtesting.plan import tape_plan
 from botkit.backtesting.session import begin_of, run_backtest
 from botkit.config.secrets import AccountKeys
@@ -67,7 +67,7 @@ async def run_lockstep(
     decisions = DecisionLog(decisions_to)
     async with Emulator(project.facts, options) as emulator:
         clock = HeldClock(start - 1)
-        engine = parts.engine(decisions, fees)
+        engine = parts.engine(decisions, fees, first_client_id(parts.seed))
         key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
         # the clock is held, so it must not matter how long a busy machine takes
         adapter = connect(

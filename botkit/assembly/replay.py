@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from botkit.assembly.live_parts import engine_maker
+from botkit.assembly.playback import ReplayWatch, playback_of
 from botkit.engine.decisions import DecisionLog
 from botkit.live.limits.recorded_slots import replayed_pools
-from botkit.live.replay import Replay, Verdict, read_header, verdict_on
+from botkit.live.replay import RecordedInputs, Replay, Verdict, read_header, verdict_on
+from botkit.model.clock import Nanos
+from botkit.model.pairs import Pair
 from botkit.project.recipe import recorded_fees, recorded_project
+from botkit.report.playback import render_playback
 
 
-def replay_run(run: Path, config: Path | None = None) -> Verdict:
-    """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own.
+def replay_run(run: Path, config: Path | None = None, *, playback: Path | None = None) -> Verdict:
+    """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own. With
+    ``playback``, also write the page of the run to that file.
 
     Raises ReplayError if the folder holds no run, and ConfigError if the configuration has changed or is missing.
     """
@@ -28,4 +34,16 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     lines: list[str] = []
     decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))
     engine = make(decisions, header["first_client_id"], leased)
-    return verdict_on(Replay(engine, run, project.pairs), run, decisions, lines)
+    watch = None if playback is None else ReplayWatch(engine.view, decisions, last_moment(run, project.pairs))
+    verdict = verdict_on(Replay(engine, run, project.pairs, watch), run, decisions, lines)
+    if watch is not None and playback is not None:
+        page = playback_of(
+            watch.taker(), lines, name=project.config.name, mode=header["mode"], project=project, synthetic=False
+        )
+        playback.write_bytes(render_playback(page).encode())
+    return verdict
+
+
+def last_moment(run: Path, pairs: Mapping[str, Pair]) -> Nanos:
+    """Return the time of a recorded run's last input. Raises ReplayError."""
+    return max((now for now, _ in RecordedInputs(run, pairs)), default=0)

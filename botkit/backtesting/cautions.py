@@ -42,6 +42,8 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
     found += [Caution(note, grave=False) for note in feed.notes()]
     if parts.lacks_coin is not None:
         found.append(Caution(parts.lacks_coin))
+    if parts.sealed is not None:
+        found.append(Caution(parts.sealed, grave=False))
     if fees is not None and fees.is_certain:
         priced = {pair for pair, _, _ in plan.keys}
         lacking = [name for name in fees.wanted(plan.sources, parts.pairs) if name not in priced]
@@ -81,7 +83,7 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
         found.append(
             Caution(f"the simulated exchange refused {kernel.limits.refused} requests for exceeding its rate limits")
         )
-    large = kernel.large_fills
+    large = kernel.matcher.large_fills
     if large:
         found.append(
             Caution(

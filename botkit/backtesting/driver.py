@@ -13,19 +13,22 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from botkit.backtesting.contiguous import GapFiller
+from botkit.engine.agenda import earliest
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import HistoryWanted, StrategyFailure
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
+from botkit.model.compiling import mypyc_attr
 from botkit.model.events import Trade
 from botkit.model.inputs import AccountEvents, Forget, History, Input, Stop
 from botkit.model.merged_rows import MergedRows
 from botkit.model.orders import Order
+from botkit.model.published_books import PublishedBooks
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
@@ -35,15 +38,32 @@ DRAIN: Nanos = 10 * NS_PER_S
 _NEAR = 64
 
 
+class Watcher(Protocol):
+    """Looks at a run between its turns, and changes nothing."""
+
+    #: when it next wants to look: nothing that happens at this time or later has happened yet
+    due: Nanos
+
+    def before(self, moment: Nanos) -> None:
+        """Look, because something is about to happen at ``moment``, which is not before ``due``."""
+
+    def turned(self, now: Nanos) -> None:
+        """Look at what a turn did."""
+
+    def see(self, rows: Sequence[MarketColumns]) -> None:
+        """Look at the rows of a finished slice."""
+
+
 class StrategyRaised(BotkitError):
     """A strategy raised during a backtest. The message names the strategy, callback, file and line."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Driver:
     """One run of one bot over one feed.
 
     ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars before a given time
-    that series need.
+    that series need. ``watch`` looks on.
     """
 
     def __init__(
@@ -54,6 +74,7 @@ class Driver:
         *,
         observe: Callable[[Outcome, Nanos], None],
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
+        watch: Watcher | None = None,
     ) -> None:
         self.engine = engine
         self.kernel = kernel
@@ -61,6 +82,7 @@ class Driver:
         self.gap_fillers: dict[str, GapFiller] = {}
         self._observe = observe
         self._history = history
+        self._watch = watch
         self._out = Outcome()
         #: our executions, to be merged with the recorded trades. With zero latency, an order may react to one of a
         #: moment's trades; its execution comes after all trades of that moment, which were already on their way
@@ -89,6 +111,8 @@ class Driver:
         self.engine.turn(given, now, self._out)
         if changes.count != before:
             self._leave(now)
+        if self._watch is not None:
+            self._watch.turned(now)
 
     def forget_before(self, time: Nanos) -> tuple[Order, ...]:
         """Let bot and exchange drop orders that were final before ``time``. Returns the bot's."""
@@ -137,19 +161,34 @@ class Driver:
         return rows
 
     def _rows(self, rows: MergedRows) -> None:
-        engine, kernel = self.engine, self.kernel
+        engine, kernel, watch = self.engine, self.kernel, self._watch
         received, axis = rows.received, rows.received.data
         prints, changes, agenda = self._prints, engine.changes, engine.agenda
         row, stop = 0, len(rows)
-        last: int = received.item(stop - 1) if stop else 0
         seen, wake = -1, None
         while row < stop:
             at: int = axis[row]
             if changes.count != seen:  # if nothing changed, the engine's wake time is still the same
                 seen = changes.count
                 wake = agenda.known_head if agenda.is_known else engine.wake_at()
-            due = kernel.next_news  # the bot may run ahead while nothing new can reach it
             told_at = prints[0][0].at if prints else None
+            if watch is None and kernel.is_calm:  # a watch looks on between the books, too
+                books = kernel.books_ahead()
+                if books is not None:
+                    assert not prints, "an execution is told before the book that follows it"
+                    limit = earliest(books.until, wake)
+                    if limit is None or at < limit or books.times[books.done] < limit:
+                        row += self._span_with_books(rows, row, books, limit)
+                        continue
+            if not kernel.is_news_known:
+                kernel.update_news()
+            due = kernel.next_news  # the bot may run ahead while nothing new can reach it
+            if watch is not None:
+                moment = earliest(at, due, wake, told_at)
+                assert moment is not None
+                if watch.due <= moment:
+                    watch.before(moment)
+                    continue  # the exchange may have moved on
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
                 amid = row > 0 and received.item(row - 1) == due and isinstance(rows.at(row - 1)[0], TradeColumns)
                 self._publish(due, amid_trades=amid)
@@ -162,21 +201,30 @@ class Driver:
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
-                earliest = due if wake is None or (due is not None and due < wake) else wake
-                if told_at is not None and (earliest is None or told_at < earliest):
-                    earliest = told_at  # rows of the same moment must be merged one by one
-                if earliest is None or last < earliest:
-                    end = stop
+                limit = due if wake is None or (due is not None and due < wake) else wake
+                if told_at is not None and (limit is None or told_at < limit):
+                    limit = told_at  # rows of the same moment must be merged one by one
+                if watch is not None and (limit is None or watch.due < limit):
+                    limit = watch.due
+                near = row + _NEAR  # the end is nearly always before this
+                if limit is None or (near < stop and axis[near] < limit):
+                    end = _first_from(rows, row, limit)
                 else:
-                    # nearly always a few rows on, where Python's search beats numpy's
-                    near = row + _NEAR
-                    if near < stop and received.item(near) < earliest:
-                        end = near + int(received[near:stop].searchsorted(earliest))
-                    else:
-                        end = bisect_left(axis, earliest, row, min(near, stop))
+                    end = bisect_left(axis, limit, row, near if near < stop else stop)
                 row += engine.span(rows, row, end, self._out)
                 if changes.count != seen:
                     self._leave(received.item(row - 1))
+                if watch is not None:
+                    watch.turned(received.item(row - 1))
+
+    def _span_with_books(self, rows: MergedRows, row: int, books: PublishedBooks, limit: Nanos | None) -> int:
+        """Process rows and books before ``limit``. Returns how many rows were processed."""
+        engine, before = self.engine, self.engine.changes.count
+        taken = engine.span(rows, row, _first_from(rows, row, limit), self._out, books, limit)
+        self.kernel.update_news()
+        if engine.changes.count != before:
+            self._leave(engine.view.now)
+        return taken
 
     def _publish(self, due: Nanos, *, amid_trades: bool = False) -> None:
         """Pass on the exchange's publications at ``due``. ``amid_trades`` is True if the bot has already seen some of
@@ -192,6 +240,8 @@ class Driver:
                 engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
                 if changes.count != before:
                     self._leave(publication.at)
+        if self._watch is not None:
+            self._watch.turned(due)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
         """Return True if our next execution comes before a row received at ``at``. Trades at one moment are ordered by
@@ -210,15 +260,21 @@ class Driver:
 
     def _close(self, end: Nanos) -> None:
         """Stop the bot at ``end``, and wait for answers to the requests in flight."""
-        self._drain(end)
+        self.drain(end)
         now = max(end, self.engine.view.now)
         self.turn(Stop(), now)
-        self._drain(now + DRAIN)
+        self.drain(now + DRAIN)
 
-    def _drain(self, until: Nanos) -> None:
+    def drain(self, until: Nanos) -> None:
+        """Carry out everything up to ``until`` that needs no further row: news from the exchange, and what is due."""
         while True:
             due, wake = self.kernel.next_moment, self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
+            if self._watch is not None:
+                moment = until if earliest is None else min(earliest, until)
+                if self._watch.due <= moment:
+                    self._watch.before(moment)
+                    continue
             if self._prints and (earliest is None or self._prints[0][0].at < earliest or earliest != due):
                 self._tell_print()
                 continue
@@ -228,6 +284,18 @@ class Driver:
                 self._publish(earliest)
             else:
                 self.turn(None, max(earliest, self.engine.view.now))
+
+
+def _first_from(rows: MergedRows, begin: int, time: Nanos | None) -> int:
+    """Return the position of the first row from ``begin`` on that is received at ``time`` or later."""
+    received, axis = rows.received, rows.received.data
+    stop = len(received)
+    if time is None or received.item(stop - 1) < time:
+        return stop
+    near = begin + _NEAR  # up to here, Python's search beats numpy's
+    if near < stop and axis[near] < time:
+        return near + int(received[near:stop].searchsorted(time))
+    return bisect_left(axis, time, begin, min(near, stop))
 
 
 def raise_failure(failure: StrategyFailure) -> NoReturn:

@@ -53,12 +53,15 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     fee_currencies: FeeCurrencies | None
     #: a caution if the account lacks the coin in which its fees are to be paid
     lacks_coin: str | None
+    #: a note if a part of the data is sealed
+    sealed: str | None
     balances: Mapping[str, int]
     #: the exchange's account
     account: str
     #: creates a fee model; it follows its account's volume, so the bot and the exchange of a run share one
     fees: Callable[[], FeeModel]
-    engine: Callable[[DecisionLog, FeeModel], Engine]
+    #: creates the bot, whose orders get client ids from the given one on
+    engine: Callable[[DecisionLog, FeeModel, int], Engine]
     #: creates the exchange with a queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
     #: the benchmark to compare the run with: `BUY_AND_HOLD`, or None

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import numpy as np
 
+from botkit.backtesting.at_best import AtBest
 from botkit.backtesting.downsample import FloatArray, TimeArray
 from botkit.backtesting.plan import Plan
 from botkit.backtesting.withheld import taken_in
 from botkit.engine.outcome_parts import Withheld
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns
-from botkit.model.results import MARKOUTS_S, ClosedTrade, FillMark, FillRow
+from botkit.model.results import MARKOUTS_S, ClosedTrade, FillMark, FillRow, RestRow
 from botkit.tape.feed import Feed
 
 #: segments up to this many rows are handled by numpy all at once
@@ -27,10 +28,13 @@ _BLOCK = 1_024
 
 
 class SecondLook(msgspec.Struct):
-    """The trades with their excursions, and the middle prices around each fill (empty without order books)."""
+    """The trades with their excursions, the middle prices around each fill (empty without order books), and how limit
+    orders stood in the books.
+    """
 
     trades: list[ClosedTrade]
     marks: list[FillMark]
+    rests: list[RestRow] = []
 
 
 def look_again(
@@ -42,8 +46,9 @@ def look_again(
     withheld: Sequence[Withheld] = (),
     max_book_age_s: int,
     rows_max: int,
+    rests: Sequence[AtBest] = (),
 ) -> SecondLook:
-    """Return the trades with ``mae`` and ``mfe``, and a mark for each fill.
+    """Return the trades with ``mae`` and ``mfe``, and a mark for each fill. ``rests`` see the books.
 
     ``withheld`` are rows that the bot rejected; their prices are ignored here too. A mark's middle price is None where
     the last book was older than ``max_book_age_s``, or where the data had ended.
@@ -52,6 +57,8 @@ def look_again(
     spans = [_Segments(trades, pair) for pair in dict.fromkeys(trade.pairs[0] for trade in trades)]
     moments = [_Moments(fills, pair) for pair in dict.fromkeys(str(fill.pair) for fill in fills) if pair in books]
     wanted = {span.pair for span in spans} | {moment.pair for moment in moments}
+    rests = [rest for rest in rests if str(rest.pair) in books]
+    wanted |= {str(rest.pair) for rest in rests}
     keys = [key for key in plan.keys if key[0] in wanted]
     for piece in feed.slices(keys, plan.start, plan.end, rows_max=rows_max) if keys else ():
         for columns in piece.columns:
@@ -61,6 +68,9 @@ def look_again(
             for moment in moments:
                 if moment.pair == columns.pair and isinstance(columns, BookColumns):
                     moment.see(columns)
+            for rest in rests:
+                if rest.pair == columns.pair and isinstance(columns, BookColumns):
+                    rest.see(columns)
     found: dict[int, tuple[float, float]] = {}
     for span in spans:
         found.update(span.excursions(trades))
@@ -68,7 +78,8 @@ def look_again(
     for moment in moments:
         for index, mark in moment.marks(plan.end, max_book_age_s * NS_PER_S):
             marks[index] = mark
-    return SecondLook([_with_excursions(trade, found.get(index)) for index, trade in enumerate(trades)], marks)
+    excursions = [_with_excursions(trade, found.get(index)) for index, trade in enumerate(trades)]
+    return SecondLook(excursions, marks, [rest.row() for rest in rests])
 
 
 def _with_excursions(trade: ClosedTrade, found: tuple[float, float] | None) -> ClosedTrade:

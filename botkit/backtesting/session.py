@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botkit.backtesting.at_best import watched
 from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.cautions import (
     cautions,
@@ -18,12 +19,12 @@ from botkit.backtesting.cautions import (
     cautions_of_exchange,
     check_slippage,
 )
-from botkit.backtesting.driver import Driver, raise_failure
+from botkit.backtesting.driver import Driver, Watcher, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
 from botkit.backtesting.making import maker_rows
 from botkit.backtesting.metrics import complete_strategy, grouped_trades, summarise
-from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.parts import BacktestParts, first_client_id
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
 from botkit.backtesting.second_look import look_again
@@ -51,6 +52,7 @@ from botkit.model.results import (
     RouterUse,
     StrategyRow,
 )
+from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
 #: the figures to compare between queue assumptions
@@ -69,19 +71,23 @@ _REFUSED = OrderState.REFUSED.value
 
 #: (level, text, the run's time): a message for the user
 Tell = Callable[[str, str, Nanos], None]
+#: makes what looks on at a run, once it is known what data the run reads
+Watching = Callable[[EngineView, Kernel, DecisionLog, Plan], Watcher]
 
 
-class _Run:
+class Run:
     """One run under one queue assumption."""
 
-    def __init__(self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
+    def __init__(
+        self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell, watching: Watching | None = None
+    ) -> None:
         self.parts = parts
         self._tell = tell
         self._unkept: dict[str, str] = {}
         self.decisions = decisions
         fees = parts.fees()
         self.kernel = kernel = parts.kernel(reading, fees)
-        self.engine = engine = parts.engine(decisions, fees)
+        self.engine = engine = parts.engine(decisions, fees, first_client_id(parts.seed))
         view, out = engine.view, Outcome()
         at = begin_of(parts)
         engine.turn(Restore(balances=parts.balances), at, out)
@@ -106,7 +112,10 @@ class _Run:
         self.recorder = ResultRecorder(
             view, priced, traded, parts.zone, plan.start, benchmark=benchmark, candles_max=parts.candles_max
         )
-        self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
+        self.watch = None if watching is None else watching(view, kernel, decisions, plan)
+        self.driver = Driver(
+            engine, kernel, parts.account, observe=self._observe, history=self._history, watch=self.watch
+        )
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
         self.holes = Holes(parts.max_book_age_s)
@@ -153,6 +162,8 @@ class _Run:
 
         def done(piece: Slice, delivered: Sequence[MarketColumns]) -> None:
             self.recorder.slice_done(delivered)
+            if self.watch is not None:
+                self.watch.see(delivered)
             self.recorder.keep_orders(self.driver.forget_before(self.engine.view.now - REMEMBERED))
             self._look_at_states()
             if progress is not None:
@@ -196,18 +207,19 @@ def run_backtest(
     progress: Callable[[str, float], None] | None = None,
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
+    watching: Watching | None = None,
 ) -> BacktestResult:
     """Run a backtest. With ``readings``, also run it under the other queue assumptions, if orders rested in a book.
 
     ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
     assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
-    chosen assumption only.
+    chosen assumption only. ``watching`` makes what looks on, likewise.
     """
     if decisions_to is None:
-        main = _one(parts, parts.reading, DecisionLog(), progress, tell)
+        main = _one(parts, parts.reading, DecisionLog(), progress, tell, watching)
     else:
         with decisions_to.open("wb") as file:
-            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell)
+            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell, watching)
             main.decisions.flush()
     result = _result(main)
     rested = any(fill.is_maker for fill in result.fills) or any(
@@ -255,8 +267,9 @@ def _one(
     decisions: DecisionLog,
     progress: Callable[[str, float], None] | None,
     tell: Tell,
-) -> _Run:
-    run = _Run(parts, reading, decisions, tell)
+    watching: Watching | None = None,
+) -> Run:
+    run = Run(parts, reading, decisions, tell, watching)
     run.run(None if progress is None else lambda share: progress(reading, share))
     return run
 
@@ -265,7 +278,7 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
     return QueueReading(name=name, chosen=chosen, figures={key: summary[key] for key in READING_FIGURES})
 
 
-def _result(run: _Run) -> BacktestResult:
+def _result(run: Run) -> BacktestResult:
     """Collect the figures of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
@@ -278,6 +291,7 @@ def _result(run: _Run) -> BacktestResult:
         withheld=recorder.withheld,
         max_book_age_s=parts.max_book_age_s,
         rows_max=SLICE_ROWS,
+        rests=watched(run.kernel.account(parts.account).orders.values(), plan.start, plan.end),
     )
     rows = _strategy_rows(run, matched.trades)
     summary = _summary(run, matched.trades)
@@ -305,6 +319,7 @@ def _result(run: _Run) -> BacktestResult:
         groups=grouped_trades(again.trades, parts.zone),
         marks=again.marks,
         makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
+        rests=[row for row in again.rests if row.orders],
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
@@ -318,7 +333,7 @@ def _result(run: _Run) -> BacktestResult:
     )
 
 
-def _matched(run: _Run) -> Matched:
+def _matched(run: Run) -> Matched:
     end, orders = run.plan.end, run.recorder.orders
     return match_trades(
         run.recorder.fills,
@@ -330,13 +345,13 @@ def _matched(run: _Run) -> Matched:
     )
 
 
-def _router_use(run: _Run) -> RouterUse:
+def _router_use(run: Run) -> RouterUse:
     use = run.engine.view.router.statistics()
     use.refused_by_exchange = run.kernel.limits.refused
     return use
 
 
-def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
+def _summary(run: Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     parts, view, recorder = run.parts, run.engine.view, run.recorder
     orders = recorder.orders
     return summarise(
@@ -354,7 +369,7 @@ def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     )
 
 
-def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
+def _strategy_rows(run: Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
     view, recorder = run.engine.view, run.recorder
     strategies = view.strategies()
     rows = []
@@ -401,7 +416,7 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
     )
 
 
-def _cautions(run: _Run) -> list[Caution]:
+def _cautions(run: Run) -> list[Caution]:
     parts, plan, view = run.parts, run.plan, run.engine.view
     return [
         *cautions(plan, parts),

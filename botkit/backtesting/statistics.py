@@ -46,13 +46,21 @@ def sharpe_error(returns: Sequence[float]) -> float | None:
     annual = sharpe(returns)
     if annual is None:
         return None
+    return finite(ratio_error(returns, annual / math.sqrt(DAYS_A_YEAR)) * math.sqrt(DAYS_A_YEAR))
+
+
+def ratio_error(returns: Sequence[float], ratio: float) -> float:
+    """Return the standard error of a daily Sharpe ratio, by the skew and kurtosis of the returns: infinite if they are
+    all equal. Needs at least two.
+    """
     count, mean = len(returns), _mean(returns)
     spread = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / count)
+    if spread == 0:
+        return math.inf
     skew = math.fsum(((r - mean) / spread) ** 3 for r in returns) / count
     kurtosis = math.fsum(((r - mean) / spread) ** 4 for r in returns) / count
-    daily = annual / math.sqrt(DAYS_A_YEAR)
-    variance = 1 - skew * daily + (kurtosis - 1) / 4 * daily**2
-    return finite(math.sqrt(max(variance, 0.0) / (count - 1) * DAYS_A_YEAR))
+    variance = 1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2
+    return math.sqrt(max(variance, 0.0) / (count - 1))
 
 
 def sortino(returns: Sequence[float]) -> float | None:

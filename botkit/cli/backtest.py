@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from botkit.cli.compare import show_comparison
+from botkit.cli.languages import speaks
 from botkit.cli.said import Said, quieten_log
 from botkit.cli.screen import prints_aside, screen
 from botkit.errors import ConfigError
@@ -48,7 +50,13 @@ if TYPE_CHECKING:
     default=True,
     help="Also run with an optimistic and a pessimistic queue model.  [default: readings]",
 )
+@click.option(
+    "--playback", is_flag=True, help="Also write playback.html: the run to scrub through, with its order books."
+)
+@click.option("--playback-from", help="Start of the part to play back; a shorter part has finer frames.")
+@click.option("--playback-to", help="End of the part to play back.")
 @click.option("--benchmark", type=click.Choice([BUY_AND_HOLD]), help="Draw this line beside the equity.")
+@speaks
 def backtest(
     configs: tuple[Path, ...],
     data: Path | None,
@@ -59,6 +67,9 @@ def backtest(
     seed: int | None,
     as_json: bool,
     readings: bool,
+    playback: bool,
+    playback_from: str | None,
+    playback_to: str | None,
     benchmark: str | None,
 ) -> None:
     """Backtest the bot in CONFIG on recorded data and write a report; several are compared afterwards.
@@ -70,12 +81,14 @@ def backtest(
     the same as in `botkit run`.
     """
     from botkit.assembly.backtest import backtest_into
+    from botkit.assembly.playback import PLAYBACK, PlayedPart
     from botkit.config.load import overrides_for
     from botkit.report import print_summary
     from botkit.research.search.noting import note_backtest
 
     if out is not None and len(configs) > 1:
         raise ConfigError("--out is the folder of one run, but several configurations are given; leave it out")
+    played = PlayedPart(playback_from, playback_to) if playback or playback_from or playback_to else None
     quieten_log(["warning"])
     console, said = screen(), Said()
 
@@ -97,6 +110,8 @@ def backtest(
                 seed=seed,
                 readings=readings,
                 benchmark=benchmark,
+                command=repeating_command(config, own, data, start, end, out, seed, readings, benchmark),
+                playback=played,
                 progress=progress,
                 tell=said.tell,
                 finished=note,
@@ -107,10 +122,39 @@ def backtest(
         if not as_json:
             print_summary(console, result)
             console.print(f"\nReport: [link={(folder / 'report.html').as_uri()}]{folder / 'report.html'}[/link]")
+            if played is not None:
+                console.print(f"Playback: [link={(folder / PLAYBACK).as_uri()}]{folder / PLAYBACK}[/link]")
     if as_json:
         click.echo(summaries[0] if len(summaries) == 1 else f"[{', '.join(summaries)}]")
     elif len(configs) > 1:
         show_comparison(console, tuple(folders), Path("out"), Path("out") / "comparison.html")
+
+
+def repeating_command(
+    config: Path,
+    overrides: Sequence[str],
+    data: Path | None,
+    start: str | None,
+    end: str | None,
+    out: Path | None,
+    seed: int | None,
+    readings: bool,
+    benchmark: str | None,
+) -> str:
+    """Return the command that repeats one of the runs, without secrets."""
+    from botkit.config.decode import is_secret
+
+    def shown(override: str) -> str:
+        key = override.partition("=")[0]
+        return f"{key}=..." if is_secret(key.split(".")) else override
+
+    given = {"--data": data, "--from": start, "--to": end, "--out": out, "--seed": seed, "--benchmark": benchmark}
+    words = ["botkit", "backtest", str(config)]
+    for option, value in given.items():
+        words += [] if value is None else [option, str(value)]
+    for override in overrides:
+        words += ["--set", shown(override)]
+    return shlex.join(words if readings else [*words, "--no-readings"])
 
 
 @contextmanager

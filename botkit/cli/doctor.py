@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -64,12 +64,36 @@ def doctor(
     )
     with _progress(quiet=as_json) as progress:
         found = examine(recipe, progress)
+    plain = {**msgspec.to_builtins(found), "sentence": found.sentence}
+    reports = _into_reports(Path("out") / found.name, plain)
     if as_json:
-        plain = {**msgspec.to_builtins(found), "sentence": found.sentence}
         click.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
     else:
         _print(screen(), found)
+        for report in reports:
+            click.echo(f"Added to {report}")
     return 0 if found.verdict == "holds out of sample" else 1
+
+
+def _into_reports(folder: Path, plain: dict[str, Any]) -> list[Path]:
+    """Write the findings beside a bot's runs, and into the reports of those that made the same decisions. Returns these
+    reports. A bot without runs keeps no findings.
+    """
+    from botkit.backtesting.kept_runs import kept_runs
+    from botkit.report.doctor import FILE, placed, read_findings
+    from botkit.research.search.folder import write_whole
+
+    runs = kept_runs(folder.parent, folder.name)
+    if not runs:
+        return []
+    write_whole(folder / FILE, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    findings, reports = read_findings(folder), []
+    for run in runs:
+        report = run.folder / "report.html"
+        if findings is None or run.summary["journal_sha256"] != findings.decisions_sha256 or not report.is_file():
+            continue
+        reports.append(write_whole(report, placed(report.read_text(encoding="utf-8"), findings)))
+    return reports
 
 
 @contextmanager

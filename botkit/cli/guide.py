@@ -7,17 +7,20 @@ import sys
 
 import click
 
+from botkit.cli.languages import speaks
 from botkit.cli.screen import screen
 
 
 @click.command(name="guide")
 @click.argument("topic", required=False)
+@speaks
 def guide(topic: str | None) -> None:
     """List the guide's chapters, or show the chapter TOPIC.
 
     A terminal gets formatted text in a pager; a pipe or a file gets plain Markdown.
     """
     from botkit.guide import CHAPTERS, chapter
+    from botkit.report.language import current
 
     if topic is None:
         width = max(map(len, CHAPTERS))
@@ -25,7 +28,7 @@ def guide(topic: str | None) -> None:
             click.echo(f"  {name:<{width}}  {about}")
         click.echo("\nRead one with `botkit guide TOPIC`.")
         return
-    text = chapter(topic)
+    text = chapter(topic, current())
     if not sys.stdout.isatty():
         click.echo(text, nl=False)
         return

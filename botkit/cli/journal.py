@@ -17,6 +17,7 @@ from botkit.cli.control import state_folder_of
 from botkit.model.clock import NS_PER_MS, format_time
 from botkit.model.counts import counted
 from botkit.model.csv_cells import inert
+from botkit.model.figures import separated
 from botkit.model.money import UNIT_DECIMALS
 
 #: the columns of a backtest's files, except that a journal does not value fills in another currency
@@ -93,12 +94,13 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
     for row in fills[-last:] if last else []:
         when = format_time(row["time"], project.config.zone)
         fee = f"fee {row['fee']} {row['fee_currency']}"
-        click.echo(f"  {when} {row['strategy']}: {row['side']} {row['amount']} {row['pair']} at {row['price']}, {fee}")
+        amount, price = separated(str(row["amount"])), separated(str(row["price"]))
+        click.echo(f"  {when} {row['strategy']}: {row['side']} {amount} {row['pair']} at {price}, {fee}")
 
 
 def _order_line(row: dict[str, Any]) -> str:
-    what = row["amount"] if row["amount"] != "0" else f"spend {row['spend']}"
-    at = f" at {row['price']}" if row["price"] != "0" else ""
+    what = separated(str(row["amount"])) if row["amount"] != "0" else f"spend {separated(str(row['spend']))}"
+    at = f" at {separated(str(row['price']))}" if row["price"] != "0" else ""
     why = f" ({row['reason']})" if row["reason"] else ""
     return f"{row['client_id']} {row['strategy']}: {row['side']} {what} {row['pair']}{at} {row['state']}{why}"
 

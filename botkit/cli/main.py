@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from botkit.compiled import form
 from botkit.errors import BotkitError
 from botkit.version import __version__
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("botkit.cli.runs", "List past backtests."),
     "compare": ("botkit.cli.compare", "Compare past backtests: figures, curves, configurations."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
+    "page": ("botkit.cli.page", "Show all bots and finished runs in a browser."),
     "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),
     "report": ("botkit.cli.report", "Say what a bot's sessions and backtests came to."),
     "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),
@@ -53,7 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("botkit.cli.plugins", "List plugins, what they offer, and all hooks."),
     "limits": ("botkit.cli.limits", "Print the exchange's rate limits and their sources."),
     "guide": ("botkit.cli.guide", "Read the guide: strategies, backtests, running, the reference."),
-    "new": ("botkit.cli.new", "Write a new strategy with its config and test."),
+    "new": ("botkit.cli.new", "Write a new strategy with its config and test, or a package."),
 }
 
 TRACEBACK_VARIABLE = "BOTKIT_TRACEBACK"
@@ -104,7 +106,7 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="botkit", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="botkit", message=f"%(prog)s %(version)s ({form()})")
 def botkit() -> None:
     """Strategy bots for the BitoPro exchange: backtest, emulator and live from one configuration.
 

@@ -1,9 +1,12 @@
-"""``botkit new strategy NAME``: create a working strategy to start from, with its configuration and test."""
+"""``botkit new``: create a working strategy to start from, with its configuration and test, or an installable package
+with one.
+"""
 
 from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -37,23 +40,74 @@ def strategy(name: str, folder: Path) -> None:
     click.echo(f"\nnext:  pytest {written[2]}\n       botkit backtest {written[1]} --data PATH")
 
 
+@new.command()
+@click.argument("name")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="the current directory",
+    help="Folder in which the package's folder is created.",
+)
+def plugin(name: str, folder: Path) -> None:
+    """Create botkit-NAME, an installable package with a strategy, its configuration and its tests. Never overwrites a
+    file.
+
+    botkit finds it by its entry point once it is installed, without `plugins:` in a configuration.
+    """
+    written = write_plugin(name, folder)
+    for path in written:
+        click.echo(f"wrote {path}")
+    root = written[0].parent
+    click.echo(f"\nnext:  pip install -e {root}\n       pytest {root}\n       botkit backtest {written[2]} --data PATH")
+
+
 def write_strategy(name: str, folder: Path) -> list[Path]:
     """Write the three files and return their paths. Raises ConfigError for an invalid name or if a file exists."""
+    _check(name)
+    return _write(
+        name,
+        {
+            folder / "strategies" / f"{name}.py": "strategy.py.txt",
+            folder / "configs" / f"{name}.yaml": "config.yaml.txt",
+            folder / "tests" / f"test_{name}.py": "test.py.txt",
+        },
+    )
+
+
+def write_plugin(name: str, folder: Path) -> list[Path]:
+    """Write a package and return its files' paths, its pyproject.toml first. Raises ConfigError for an invalid name or
+    if a file exists.
+    """
+    _check(name)
+    root = folder / f"botkit-{name}"
+    return _write(
+        name,
+        {
+            root / "pyproject.toml": "pyproject.toml.txt",
+            root / f"botkit_{name}" / "__init__.py": "strategy.py.txt",
+            root / "configs" / f"{name}.yaml": "plugin_config.yaml.txt",
+            root / "tests" / f"test_{name}.py": "plugin_test.py.txt",
+        },
+    )
+
+
+def _check(name: str) -> None:
     if not _NAME.match(name) or keyword.iskeyword(name) or len(name) > 50:
         proposal = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
         hint = f"; write {proposal}" if _NAME.match(proposal) and not keyword.iskeyword(proposal) else ""
         raise ConfigError(
             f"{name!r} is not a valid strategy name: use only lowercase letters, digits and single underscores{hint}"
         )
-    title = "".join(part.capitalize() for part in name.split("_"))
-    files = {
-        folder / "strategies" / f"{name}.py": "strategy.py.txt",
-        folder / "configs" / f"{name}.yaml": "config.yaml.txt",
-        folder / "tests" / f"test_{name}.py": "test.py.txt",
-    }
+
+
+def _write(name: str, files: Mapping[Path, str]) -> list[Path]:
+    """Write each file from its template."""
     present = [str(path) for path in files if path.exists()]
     if present:
         raise ConfigError(f"{', '.join(present)} already exists; choose another name, or remove the file first")
+    title = "".join(part.capitalize() for part in name.split("_"))
     templates = resources.files("botkit.cli").joinpath("templates")
     for path, template in files.items():
         text = templates.joinpath(template).read_text(encoding="utf-8")

@@ -14,19 +14,21 @@ from botkit.cli.screen import prints_aside
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the run's own.")
+@click.option("--playback", type=click.Path(path_type=Path), help="Also write a page to scrub through the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def replay(run: Path, config: Path | None, as_json: bool) -> int:
+def replay(run: Path, config: Path | None, playback: Path | None, as_json: bool) -> int:
     """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
-    Sends nothing and writes nothing. The exit code is 0 if every decision matches. It is 1 if a decision differs, which
-    is then shown, or if the recording stops in the middle because the run was killed or the file was cut.
+    Sends nothing, and writes nothing except the --playback. The exit code is 0 if every decision matches. It is 1 if a
+    decision differs, which is then shown, or if the recording stops in the middle because the run was killed or the
+    file was cut.
     """
     from botkit.assembly.replay import replay_run
 
     logging.disable(logging.CRITICAL)  # strategies already logged all of this during the run
     try:
         with prints_aside(as_json):
-            verdict = replay_run(run, config)
+            verdict = replay_run(run, config, playback=playback)
     finally:
         logging.disable(logging.NOTSET)
     found = verdict.difference

@@ -59,6 +59,8 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--adopt", "orphans", flag_value="adopt", help="Leave open the orders of strategies that were removed.")
 @click.option("--cancel", "orphans", flag_value="cancel", help="Cancel the orders of strategies that were removed.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics on 127.0.0.1.")
+@click.option("--page", is_flag=True, help="Serve a live page for a browser on this machine.")
+@click.option("--page-port", type=click.IntRange(0, 65_535), help="Its port. Default: 8600, or any that is free.")
 @click.option("--plain", is_flag=True, help="Print plain lines, even in a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 def run(
@@ -73,6 +75,8 @@ def run(
     out: Path | None,
     orphans: str | None,
     metrics_port: int | None,
+    page: bool,
+    page_port: int | None,
     plain: bool,
     as_json: bool,
 ) -> int:
@@ -108,6 +112,8 @@ def run(
             duration=duration,
             orphans=orphans or "refuse",
             metrics_port=metrics_port,
+            page=page or page_port is not None,
+            page_port=page_port,
             plain=plain,
             as_json=as_json,
         )
@@ -162,6 +168,8 @@ async def _run(
     duration: float | None,
     orphans: Any,
     metrics_port: int | None,
+    page: bool,
+    page_port: int | None,
     plain: bool,
     as_json: bool,
 ) -> int:
@@ -191,6 +199,12 @@ async def _run(
         await stack.enter_async_context(display)
         if display.metrics is not None and not as_json:
             output.line(f"metrics at http://127.0.0.1:{display.metrics.port}/metrics")
+        if page:
+            from botkit.page.beside import PageBeside
+
+            beside = PageBeside([parts.folder.path for parts in all_parts], port=page_port)
+            await stack.enter_async_context(beside)
+            output.line(f"page at {beside.address}", err=as_json)
         runs = []
         for parts in all_parts:
             lines = _Lines(output, parts.name if several else "", as_json=as_json, console=console)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
@@ -10,18 +12,30 @@ from rich.table import Table
 
 from botkit.cli.screen import screen
 from botkit.cli.zones import DEFAULT_ZONE
-from botkit.model.clock import to_datetime
+from botkit.errors import ConfigError
+from botkit.model.clock import format_time, to_datetime
 
 
 @click.command()
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option("--sealed", "sealed_from", metavar="FROM", help="Seal the data of CONFIG from this date or time on.")
+@click.option("--open", "is_opening", is_flag=True, help="Open the sealed data of CONFIG, once and for good.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def trials(as_json: bool) -> None:
-    """List how many configurations were tried, by strategy and market.
+def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_json: bool) -> None:
+    """List how many configurations were tried, by strategy and market, or seal the last part of the data of CONFIG.
 
     Each different combination of code, configuration and parameters counts once for its strategy, pairs and span. The
     more combinations were tried, the better the best of them looks by luck alone, which is why `botkit optimize` counts
     them. New code adds to the count and never resets it.
+
+    What is sealed is seen by no backtest, search or doctor of that strategy on these pairs, whatever file it comes
+    from, until it is opened. This is a reminder, not a lock.
     """
+    if sealed_from is not None or is_opening:
+        _seal(config, sealed_from, is_opening=is_opening)
+        return
+    if config is not None:
+        raise ConfigError("CONFIG is for --sealed FROM and --open; leave it out to list what was tried")
     from botkit.assembly.operations import state_root
     from botkit.research.looks import LookLedger
 
@@ -53,6 +67,37 @@ def trials(as_json: bool) -> None:
         table.add_row(market.strategy, " ".join(market.pairs), invented, _day(start), _day(end), f"{looks:,}")
     screen().print(table)
     click.echo(f"\nNoted in {ledger.path}")
+
+
+def _seal(config: Path | None, sealed_from: str | None, *, is_opening: bool) -> None:
+    from botkit.assembly.seals import open_seal, seal
+    from botkit.config.schema import moment
+    from botkit.project.data import backtest_feed
+    from botkit.project.project import Project
+
+    if config is None:
+        raise ConfigError("--sealed and --open need a CONFIG, whose strategy and pairs they are for")
+    if sealed_from is not None and is_opening:
+        raise ConfigError("--sealed and --open exclude each other")
+    project = Project.load(config)
+    is_synthetic = backtest_feed(project, None).synthetic
+    if is_opening:
+        found = open_seal(project, time.time_ns(), is_synthetic=is_synthetic)
+        click.echo(
+            f"opened: the data from {format_time(found.start, project.config.zone)} on. It can no longer be unseen; "
+            "`botkit doctor` judges by it"
+        )
+        return
+    try:
+        start = moment(sealed_from, project.config.zone)
+    except ValueError as error:
+        raise ConfigError(f"--sealed: {error}") from None
+    assert start is not None
+    found = seal(project, start, time.time_ns(), is_synthetic=is_synthetic)
+    click.echo(
+        f"sealed: the data of {found.strategy} on {', '.join(found.pairs)} from "
+        f"{format_time(found.start, project.config.zone)} on. This is a reminder, not a lock; --open opens it, once"
+    )
 
 
 def _day(time_ns: int) -> str:

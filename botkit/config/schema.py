@@ -522,6 +522,27 @@ class LogConfig(_Section, frozen=True, kw_only=True):
         return cls(level=text)  # type: ignore[arg-type]
 
 
+class PageConfig(_Section, frozen=True, kw_only=True):
+    """The live page (`botkit run --page`, `botkit page`). It is only ever served on this machine's own address."""
+
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Further names under which a browser may reach the page, such as those of a tunnel."),
+    ] = ()
+    control: Annotated[
+        bool, Meta(description="Whether the page may pause, resume, change live parameters, cancel, stop and panic.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        for index, host in enumerate(self.hosts):
+            if not re.fullmatch(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", host):
+                raise FieldError(
+                    ("hosts", index),
+                    f"{host!r} is not a name; write one in lower case without http:// and port, such as "
+                    "bots.example.com",
+                )
+
+
 # -- the whole file
 # -------------------------------------------------------------------------------------------------------
 
@@ -569,6 +590,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     live: Annotated[LiveConfig, Meta(description="Trading with real money.")] = LiveConfig()
     notify: Annotated[tuple[NotifyConfig, ...], Meta(description="Ways to notify you.")] = ()
     log: Annotated[LogConfig, Meta(description="The log.")] = LogConfig()
+    page: Annotated[PageConfig, Meta(description="The live page.")] = PageConfig()
 
     @property
     def zone(self) -> ZoneInfo:

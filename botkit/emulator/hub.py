@@ -29,10 +29,10 @@ from botkit.exchange.bitopro.wire.frames import (
 from botkit.exchange.bitopro.wire.market import TradeRow
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
+from botkit.model.order_book import Levels
 from botkit.model.orders import FINAL_STATES
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
-from botkit.sim.publication import Levels
 from botkit.sim.publish import ACCOUNT_EVENTS
 
 _EVENT = 14  # distinguishes these random draws from others

@@ -53,9 +53,10 @@ class Balances:
         if not self.has_begun:
             return
         if self._desk.gate.shortage is not None or not self._portfolio.balances.is_as_expected(report):
-            # balance frames for the latest executions may still be on their way, so these figures may be too low
-            quiet = now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self._table.has_live
-            self._portfolio.balances.compare(report, now, quiet=quiet)
+            if now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN:
+                self._portfolio.balances.compare(report, now, quiet=not self._table.has_live)
+            # otherwise this frame may be from before the latest execution: to trust it, however often it is repeated,
+            # would take that execution for money moved by somebody else
             self.watch_shortages()
         if self._listeners != ():
             self.tell(report.balances)

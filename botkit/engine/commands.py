@@ -13,6 +13,7 @@ from botkit.engine.strategy.parameters import set_live_parameter
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import Nanos
 from botkit.model.inputs import (
+    CancelByHand,
     CancelOrphans,
     Flatten,
     Forget,
@@ -23,7 +24,7 @@ from botkit.model.inputs import (
     Resume,
     SetParameter,
 )
-from botkit.model.orders import Order
+from botkit.model.orders import FINAL_STATES, Order
 
 PAUSED = "paused by hand"
 #: the maximum slippage in the visible book when a position is sold as a bot stops
@@ -121,6 +122,17 @@ class Commands:
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
         """Cancel open orders whose strategies are gone. The outcome of a later turn reports when this is done."""
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
+
+    def cancel_by_hand(self, given: CancelByHand, now: Nanos) -> None:
+        """Cancel one order, whichever strategy it belongs to."""
+        order = self._rooms.table.by_client_id.get(given.client_id)
+        if order is None:
+            self._reply(refusal=f"this bot has no order {given.client_id}")
+        elif order.state in FINAL_STATES:
+            self._reply(refusal=f"order {given.client_id} is already {order.state.value}")
+        else:
+            self._rooms.desk.cancel(order, now)
+            self._reply()
 
     def flatten(self, given: Flatten, now: Nanos) -> None:
         """Trade a strategy back to its given holdings, as far as the visible book allows within the slippage."""

@@ -42,6 +42,7 @@ from botkit.model.extension import FeeRates
 from botkit.model.inputs import (
     AccountEvents,
     Begin,
+    CancelByHand,
     CancelOrphans,
     Compare,
     Flatten,
@@ -60,6 +61,7 @@ from botkit.model.inputs import (
 from botkit.model.limits import SlotsChanged
 from botkit.model.merged_rows import MergedRows
 from botkit.model.pairs import Pair
+from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer
 
 
@@ -145,6 +147,7 @@ class Engine:
             SetParameter: commands.set_parameter,
             MoveCapital: commands.move_capital,
             CancelOrphans: commands.cancel_orphans,
+            CancelByHand: commands.cancel_by_hand,
             Flatten: commands.flatten,
             Forget: commands.forget,
             JournalFailed: commands.journal_failed,
@@ -183,17 +186,30 @@ class Engine:
             return  # the input affected nothing, and no work was waiting for a turn
         self._finish(now, out)
 
-    def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
+    def span(
+        self,
+        rows: MergedRows,
+        begin: int,
+        end: int,
+        out: Outcome,
+        books: PublishedBooks | None = None,
+        until: Nanos | None = None,
+    ) -> int:
         """Process rows ``begin`` to ``end`` at once and return how many were processed. The result is the same as that
-        of one `turn` per row, but faster.
+        of one `turn` per row, but faster. ``books`` that a simulated exchange publishes before ``until`` are processed
+        among the rows.
 
-        It stops after a row that changes the agenda or the outcome. The driver must ensure that nothing else is due
-        before the last row.
+        It stops after a row or a book that changes the agenda or the outcome. The driver must ensure that nothing else
+        is due before the last row.
         """
         self._outbox.out = out
         before = self.changes.count
-        taken = self._spans.run(rows, begin, end)
-        self._clock.events += taken
+        if books is None:
+            taken = self._spans.run(rows, begin, end)
+            self._clock.events += taken
+        else:
+            taken, published = self._spans.run_with_books(rows, begin, end, books, until)
+            self._clock.events += taken + published
         if self.changes.count != before:  # an unchanged count means that the rows changed nothing, and nothing was due
             self._finish(self._clock.now, out)
         return taken

@@ -52,6 +52,8 @@ from botkit.model.pairs import Pair
 
 #: more refusals than this in one turn mean that a strategy is looping, so it is stopped
 REFUSALS_A_TURN_MAX = 100
+#: the same while all orders are refused, or all of a pair: many orders in a turn are then no sign of a loop
+REFUSALS_CLOSED_MAX = 1_000
 #: this many consecutive rejections by the exchange, over all strategies, halt the bot
 REJECTIONS_MAX = 10
 #: the most characters of a message to the user that are sent and recorded
@@ -292,9 +294,9 @@ class BotRooms:
             record.refused(order.reason)
             self.has_refused = True
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
-                self.stops.stop_strategy(
-                    record, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
-                )
+                most = REFUSALS_CLOSED_MAX if self.gate.is_closed else REFUSALS_A_TURN_MAX
+                if record.refused_this_turn > most:
+                    self.stops.stop_strategy(record, f"over {most} orders were refused in one turn: {order.reason}")
         if self.quoter.quotes:
             self.quoter.order_changed(order)
         if self.targets.orders:

@@ -13,6 +13,7 @@ from typing import Any
 
 from botkit.engine.agenda import BotClock, Changes
 from botkit.engine.market.blocks import Block, BlockCache, CandleBlock, SeriesSource
+from botkit.engine.market.book_run import BookRun
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import BarFeed, PairMarket
 from botkit.engine.orders.protection import Protector
@@ -23,6 +24,7 @@ from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, OrderBook, Trade
 from botkit.model.merged_rows import MergedRows
+from botkit.model.published_books import PublishedBooks
 
 
 class Spans:
@@ -51,12 +53,64 @@ class Spans:
         self._block: Any = None
         self._market: PairMarket | None = None
         self._first = self._until = 0  # the positions of those rows
+        self._book_run: BookRun | None = None  # the books of the last span with books
         self._offset = 0  # a row's position less its index in the block, or for books in the stream
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
         """Return one row as an event for a turn."""
         columns, row, _ = rows.at(position)
         return self._blocks.event_at(columns, row)
+
+    def run_with_books(
+        self, rows: MergedRows, begin: int, end: int, books: PublishedBooks, until: Nanos | None
+    ) -> tuple[int, int]:
+        """Process rows as `run` does, with an exchange's books among them: those before ``until``, each ahead of the
+        rows of its moment. Returns how many rows and how many books were processed.
+        """
+        run, changes, times = self._run_of(rows, books), self._changes, books.times
+        before, position, taken = changes.count, begin, 0
+        count, stop = len(times), len(rows)
+        while books.done < count and changes.count == before:
+            index = books.done
+            at, place = times[index], run.places[index]
+            if (until is not None and at >= until) or place == stop:
+                break  # books after the last row come when the next rows are known
+            if position < place:
+                books.is_latest = False
+                position += self.run(rows, position, place)
+                continue
+            books.done = index + 1
+            book, market = books.books[index], run.markets[index]
+            if book is not None:
+                books.is_latest = True
+                taken += 1
+                self._clock.now = at
+                if run.is_ordinary[index] and not market.doubts:
+                    self._take_book(market, book, at, books.depth)
+                else:
+                    self._markets.on_book(book, at)
+        if position < end and changes.count == before:
+            books.is_latest = False
+            position += self.run(rows, position, end)
+        return position - begin, taken
+
+    def _run_of(self, rows: MergedRows, books: PublishedBooks) -> BookRun:
+        run = self._book_run
+        if run is None or run.books is not books or run.rows is not rows:
+            run = self._book_run = BookRun(rows, books, self._markets)
+        return run
+
+    def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos, depth: int) -> None:
+        """Set a pair's book, which has no more than ``depth`` levels, and call the strategies."""
+        market.book = book
+        market.book_seen = now
+        for record, callback, wanted in market.book_listeners:
+            try:
+                callback(book if depth <= wanted else book.cut(wanted))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                self._callbacks.failed(record, callback, error)
 
     def run(self, rows: MergedRows, begin: int, end: int) -> int:
         """Process rows from ``begin`` on, up to ``end`` at most. Returns how many were processed."""
@@ -86,7 +140,7 @@ class Spans:
         self._block = block = self._blocks.get(columns, row)
         self._market = self._markets.of(columns.pair)
         self._offset = position - row + block.start
-        self._until = min(until, self._offset + len(block.events))
+        self._until = min(until, self._offset + block.count)
 
     def _take_some(self, begin: int, end: int) -> int:
         """Process rows ``begin`` to ``end`` of the block, or only the first of them. Returns how many were
@@ -145,7 +199,8 @@ class Spans:
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:
         """Process bars of the tape's own resolution: each row is a finished bar."""
         builder = feed.builder
-        if not builder.follows(block.events[begin]):
+        events = block.events or block.make_events()
+        if not builder.follows(events[begin]):
             return self._row_by_row(block, begin, begin + 1)  # the builder must fill the gap before it
         if len(feed.listeners) != 1 or feed.listeners[0][2] is None:
             return self._row_by_row(block, begin, end)
@@ -158,7 +213,7 @@ class Spans:
         assert feed.source is not None
         assert feed.source.series is series
         taken = self._call(record, callback, market, block, begin, end)
-        builder.follow(block.events[block.done - 1])
+        builder.follow(events[block.done - 1])
         return taken
 
     def _call(
@@ -168,7 +223,9 @@ class Spans:
         clock, last, changes = self._clock, market.last, self._changes
         if block.done != begin:
             block.skip_to(begin)
-        before, rows = changes.count, block.rows if end == len(block.events) else islice(block.rows, end - begin)
+        before, rows = changes.count, block.rows or block.make_rows()
+        if end != block.count:
+            rows = islice(rows, end - begin)
         try:
             for block.done, clock.now, last.price, event in rows:
                 callback(event)
@@ -185,7 +242,8 @@ class Spans:
         clock, changes = self._clock, self._changes
         before = changes.count
         count = 0
-        for now, event in zip(block.received[begin:end], block.events[begin:end], strict=True):
+        events = block.events or block.make_events()
+        for now, event in zip(block.received[begin:end], events[begin:end], strict=True):
             clock.now = now
             self._take(event, now)
             count += 1

@@ -12,7 +12,7 @@ from botkit.engine.money.positions import Position
 from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.router.reports import Usage
-from botkit.engine.strategy.parameters import current_parameters
+from botkit.engine.strategy.parameters import current_parameters, parameters_of
 from botkit.engine.view_values import MarketView, PositionView, StrategyView
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
@@ -211,6 +211,7 @@ class EngineView:
                 refusals=dict(record.refusals),
                 last_skip=dict(record.last_skip),
                 parameters=current_parameters(self._rooms.strategies[record.name]),
+                declared=parameters_of(type(self._rooms.strategies[record.name])),
             )
             for record in self._rooms.records.values()
         ]
@@ -227,12 +228,17 @@ class EngineView:
             kept["untold"] = rooms.untold.kept(strategy)
         return kept
 
-    def lines(self) -> list[IndicatorLine]:
-        """Return the strategies' plots, and the values of attached indicators if they are kept."""
-        contexts = self._rooms.contexts.values()
+    def lines(self, *, latest_only: bool = False) -> list[IndicatorLine]:
+        """Return the strategies' plots, and the values of attached indicators if they are kept; with ``latest_only``
+        each line's latest point.
+        """
         for market in self._rooms.markets.all():
             market.settle()
-        return [line for context in contexts for line in context.plots.lines(context.subscriptions.first_pair)]
+        return [
+            line
+            for context in self._rooms.contexts.values()
+            for line in context.plots.lines(context.subscriptions.first_pair, latest_only=latest_only)
+        ]
 
     def orders(self) -> list[Order]:
         """Return every order still remembered, oldest first."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from botkit.engine.strategy.parameters import Parameter
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderBook
 from botkit.model.pairs import Pair
@@ -26,6 +27,8 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     last_skip: Mapping[str, Mapping[str, Any]]
     #: the current values, live changes included
     parameters: Mapping[str, Any] = {}
+    #: how the strategy's class declares them
+    declared: Mapping[str, Parameter] = {}
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):

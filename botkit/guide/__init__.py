@@ -21,6 +21,7 @@ CHAPTERS: dict[str, str] = {
     "research": "Backtests from Python, figures, searches, walk-forward, and a doctor for results.",
     "data": "Record, download, import and check market data.",
     "running": "Emulator, paper and live; restarts, halts, and what can go wrong.",
+    "reliability": "What is promised about orders, what was run to show it, and what is not covered.",
     "emulator": "BitoPro on your machine: endpoints, faults, and your own tests.",
     "limits": "Rate limits, and how bots share them.",
     "plugins": "Hooks, models, and adapters for other exchanges.",
@@ -32,10 +33,15 @@ CHAPTERS: dict[str, str] = {
 }
 
 
-def chapter(topic: str) -> str:
-    """Return the Markdown text of a chapter. Raises ConfigError if there is no such topic."""
+def chapter(topic: str, language: str = "en") -> str:
+    """Return the Markdown text of a chapter, in the language if it has been translated, otherwise in English.
+
+    Raises ConfigError if there is no such topic.
+    """
     if topic not in CHAPTERS:
         near = difflib.get_close_matches(topic.lower(), CHAPTERS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(CHAPTERS)}"
         raise ConfigError(f"the guide has no chapter {topic!r}; {hint}")
-    return resources.files("botkit.guide").joinpath(f"{topic}.md").read_text(encoding="utf-8")
+    folder = resources.files("botkit.guide")
+    translated = folder.joinpath(language, f"{topic}.md")
+    return (translated if translated.is_file() else folder.joinpath(f"{topic}.md")).read_text(encoding="utf-8")

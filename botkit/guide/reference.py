@@ -33,6 +33,9 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.clock": "Time in nanoseconds.",
     "botkit.model.columns": "Market data as NumPy columns.",
     "botkit.model.merged_rows": "Rows of several streams as one stream.",
+    "botkit.model.levels": "One level of an order book.",
+    "botkit.model.order_book": "Order books.",
+    "botkit.model.published_books": "Books that a simulated exchange is going to publish.",
     "botkit.model.events": "Events: market data, fills, balances.",
     "botkit.model.inputs": "Everything that can enter a bot.",
     "botkit.model.latency": "The latencies that a run measured.",
@@ -48,10 +51,12 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.counts": "Counts with their nouns, as messages word them.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
     "botkit.model.resolutions": "Lengths of bars.",
+    "botkit.model.playback": "A run as it looked from moment to moment, for its playback.",
     "botkit.model.results": "The result of a backtest.",
     "botkit.model.venue": "A simulated exchange that a bot can run against.",
     "botkit.pytest_plugin": "Fixtures for tests against the emulator.",
     "botkit.testing.adapter_cases": "Tests that an adapter fulfils its contract.",
+    "botkit.testing.strategy_cases": "Tests that a strategy is fit for live trading.",
 }
 
 MARKER = "<!-- Below this line: python -m botkit.guide.reference -->"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
@@ -22,6 +23,7 @@ from botkit.live.latch import Latch
 from botkit.live.latencies import Latencies
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.notices import Notices
+from botkit.live.page_files import PageFiles
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence
 from botkit.live.refused_key import KEY_HALT, REFUSED_STATUS, key_refused
@@ -30,8 +32,11 @@ from botkit.live.standing import Standing
 from botkit.live.standstill import Standstill
 from botkit.live.streams import Streams
 from botkit.live.telling.fills import FillNews
+from botkit.live.telling.messages import Messages
+from botkit.live.telling.minutes import Minutes
 from botkit.live.telling.order_news import OrderNews
 from botkit.live.telling.outcome_news import tell_failures
+from botkit.live.telling.page_feed import PageFeed
 from botkit.live.telling.stream_news import StreamNews
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_S, Nanos
@@ -98,7 +103,18 @@ class Bot:
             watchdog=self.watchdog,
         )
         self.latch = Latch(parts.folder, journal, notices, say=self.say, now=self.driver.now)
+        self.page = self._page_feed(files)
         self.streams = Streams(parts.adapter, self.driver.sink, StreamNews(notices.tell))
+
+    def _page_feed(self, files: RunFiles) -> PageFeed:
+        parts, disk = self.parts, self.parts.folder.disk
+        minutes = Minutes(files.folder, disk, partial(self.notices.tell, "warning"))
+        messages = Messages(files.folder, disk, self.driver.now)
+        files.recording.on_trade = minutes.saw
+        self.notices.listeners.append(messages.tell)
+        return PageFeed(
+            PageFiles(parts.folder.path, disk), minutes, messages, clock=parts.machine.clock, control=parts.page_control
+        )
 
     def say(self, given: Input) -> Reply:
         """Pass the engine a stage or a command. Raises ConfigError if a stage does not fit the configuration."""
@@ -279,5 +295,6 @@ class Bot:
             log.exception("the connections did not close cleanly")
         self.latencies.save()
         self.files.close()
+        self.page.close()
         self.journal.close()
         self.parts.folder.unlock()

@@ -21,7 +21,7 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.journal_faults import commits_lost, failed, unusable
 from botkit.live.journal_filling import PLACE, Filling, put, remove_segments, synced, text_of, transaction
 from botkit.live.journal_log import JournalLog, Place, Tail, make_segment, read_tail, segment_path, segments_of
-from botkit.live.journal_reading import ID_MAX, FillRecord, JournalReading, Reach
+from botkit.live.journal_reading import ID_BLOCK, ID_MAX, FillRecord, JournalReading, Reach
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_row
 from botkit.live.journal_tables import READABLE, SCHEMA, Operation, RowWriter, lay_over, upgrade
 from botkit.live.ports import Background, Disk
@@ -42,8 +42,6 @@ __all__ = [
     "remove_journal",
 ]
 
-#: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
-ID_BLOCK = 1_000
 #: a start skips fewer blocks than this, so that a folder restored from a backup hardly uses an id again
 _BLOCKS_SKIPPED = 100
 #: how far behind the reserved ids a start's last reserved one may be

@@ -33,11 +33,18 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
     """
     reach = journal.reach()
     reserved = max(reach.reserved, reach.counted)
-    first_id = max(
-        reserved - ID_BLOCK if reach.last_id is None else reach.last_id + 1, int(journal.meta(_WRITTEN_OFF) or 0)
-    )
+    if reach.first_id is None or reach.last_id is None:
+        first_id = reserved - ID_BLOCK
+    else:
+        # Orders do not leave in the order of their ids: a replacement waits for the end of the order it replaces. So
+        # the order of a lost commit may have a smaller id than the last one that was journaled.
+        first_id = max(reach.first_id, reach.last_id - ID_BLOCK)
+    first_id = max(first_id, int(journal.meta(_WRITTEN_OFF) or 0))
     end_id = min(reserved + _LOST_STARTS * SKIPPED_MAX, ID_MAX) if reserved else 0
-    return Unwritten(max(0, reach.last_time - _CLOCKS_APART), first_id, end_id) if 0 < first_id < end_id else None
+    if not 0 < first_id < end_id:
+        return None
+    known = tuple(client_id for client_id in reach.latest_ids if client_id >= first_id)
+    return Unwritten(max(0, reach.last_time - _CLOCKS_APART), first_id, end_id, known)
 
 
 def write_off(journal: Journal, until: int = 0) -> None:

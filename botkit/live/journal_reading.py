@@ -22,15 +22,20 @@ from botkit.model.pairs import Pair
 
 #: the exchange's own tools give every order this client id, so botkit never uses it
 ID_MAX = 2_147_483_646
+#: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
+ID_BLOCK = 1_000
 #: exceptions that reading a damaged cell can cause
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal's newest client id and time, and the reserved client ids according to the journal and to the file
-    beside it."""
+    """A journal's first and last client id, its newest time, and the reserved client ids according to the journal and
+    to the file beside it."""
 
+    first_id: int | None
     last_id: int | None
+    #: the ids of all orders that share a block of ids with the last one, ascending
+    latest_ids: tuple[int, ...]
     last_time: Nanos
     reserved: int
     counted: int
@@ -145,9 +150,11 @@ class JournalReading:
                 self.damage = str(damaged(self.path, wrong))
         return found
 
-    def fills(self, client_id: int | None = None) -> list[FillRecord]:
-        """Return every fill, or those of one order, in order of booking."""
+    def fills(self, client_id: int | None = None, *, since: Nanos | None = None) -> list[FillRecord]:
+        """Return every fill, those of one order, or those since a time, in order of booking."""
         where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
+        if since is not None:
+            where, values = "WHERE time >= ?", (since,)
         found = []
         for row in self._whole("fills", f"{where} ORDER BY time, client_id, length(executed_lots)", values):
             with self.reading(f"fill of order {row[0]}"):
@@ -207,17 +214,23 @@ class JournalReading:
 
     def reach(self) -> Reach:
         """Return how much the journal knows (`botkit.live.journal_losses`)."""
-        [(last_id, *times)] = self._ask(
-            "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
-            "(SELECT MAX(sent) FROM sends)"
+        [(first_id, last_id, *times)] = self._ask(
+            "SELECT (SELECT MIN(client_id) FROM orders), (SELECT MAX(client_id) FROM orders), "
+            "(SELECT MAX(updated) FROM orders), (SELECT MAX(sent) FROM sends)"
         )
         with self.reading("the newest order"):
             return Reach(
+                first_id=None if first_id is None else int(first_id),
                 last_id=None if last_id is None else int(last_id),
+                latest_ids=() if last_id is None else self._ids_since(int(last_id) - ID_BLOCK),
                 last_time=max((int(time) for time in times if time is not None), default=0),
                 reserved=self._number("client_ids"),
                 counted=self._counted(),
             )
+
+    def _ids_since(self, first_id: int) -> tuple[int, ...]:
+        rows = self._ask("SELECT client_id FROM orders WHERE client_id >= ? ORDER BY client_id", (first_id,))
+        return tuple(client_id for (client_id,) in rows)
 
     def _number(self, key: str) -> int:
         found = self.meta(key)

@@ -14,15 +14,17 @@ from botkit.live import capital, commands
 from botkit.live.bot import Bot
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
+from botkit.live.page_control import refusal
 from botkit.live.panic import OwnOrders, hold_back, outcome_of, panic
 from botkit.live.refused_key import key_ends_soon
 from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
+from botkit.live.telling.page_feed import spelled
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.counts import counted
 from botkit.model.figures import fixed
-from botkit.model.inputs import Forget, Pause, Resume, SetParameter
+from botkit.model.inputs import CancelByHand, Forget, Pause, Resume, SetParameter
 from botkit.model.money import UNIT, format_units
 
 log = logging.getLogger("botkit.live")
@@ -127,6 +129,7 @@ class Keeper:
     def _care(self, bot: Bot, now: Nanos) -> None:
         bot.follow_markets()
         bot.files.flush()
+        bot.page.flush()
         bot.comparisons.look(now)
         self._watch_clock(bot)
         self._watch_time_of_day(bot)
@@ -225,6 +228,10 @@ class Keeper:
 
     def _obey(self, bot: Bot) -> None:
         for path, document in commands.take(bot.parts.folder):
+            why_not = refusal(bot, document)
+            if why_not is not None:
+                _answer(bot, path, ok=False, text=why_not)
+                continue
             if document["command"] == "panic":
                 task = asyncio.create_task(self._panic(bot, path), name="panic")
                 self._panics.add(task)
@@ -281,6 +288,12 @@ class Keeper:
                 raise ValueError(reply.refusal)
             bot.journal.parameter(strategy, name, document["value"], now)
             return f"{strategy}.{name} is {reply.value}"
+        if command == "cancel":
+            reply = bot.say(CancelByHand(int(document["order"])))
+            if reply.refusal is not None:
+                raise ValueError(reply.refusal)
+            bot.journal.note(command, f"order {document['order']}", now)
+            return f"order {document['order']} is being cancelled"
         if command == "capital":
             return capital.move(bot, str(document["strategy"]), dict(document["units"]), document.get("cost_e8"))
         raise ValueError(f"{command!r} is not a command of this bot")
@@ -296,8 +309,11 @@ class Keeper:
     # -- reporting ------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
-        """Write the current status for `botkit status`, or the final one with the reason why the bot ``ended``."""
-        status = summary_of(bot.standing(), ended)
+        """Write the current status for `botkit status`, or the final one with the reason why the bot ``ended``; and
+        for the live page, if somebody is looking at it.
+        """
+        standing = bot.standing()
+        status = summary_of(standing, ended)
         status["time"] = bot.driver.now()
         status["latest_fills"] = bot.fills.latest
         status["streams"] = {" ".join(key).strip(): state.value for key, state in bot.streams.connections.items()}
@@ -330,7 +346,7 @@ class Keeper:
             for p in money.positions(name)
         ]
         status["parameters"] = {
-            strategy.name: {name: _spelled(value) for name, value in strategy.parameters.items()}
+            strategy.name: {name: spelled(value) for name, value in strategy.parameters.items()}
             for strategy in bot.view.strategies()
         }
         status["address"] = list(bot.parts.address)
@@ -338,17 +354,19 @@ class Keeper:
         status["journal_waiting"] = bot.journal.filling.waiting if bot.journal.filling is not None else 0
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
+        log_file = bot.parts.log_file
+        status["log_file"] = None if log_file is None else str(log_file.absolute())
+        status["page_hosts"] = list(bot.parts.page_hosts)
         with contextlib.suppress(OSError):  # if the disk is full, the bot continues without it
             bot.parts.folder.write_status(status)
+        bot.page.minutes.worth(bot.driver.now(), status["equity"])
+        if ended or bot.page.is_viewed():
+            bot.page.publish(standing, bot.journal.run, status)
 
 
 def _answer(bot: Bot, path: Path, *, ok: bool, text: str) -> None:
     with contextlib.suppress(OSError):
         commands.answer(bot.parts.folder, path, ok=ok, text=text)
-
-
-def _spelled(value: object) -> str:
-    return f"[{', '.join(map(_spelled, value))}]" if isinstance(value, (list, tuple)) else str(value)
 
 
 def _line(bot: Bot) -> str:

@@ -28,6 +28,8 @@ class Opened(msgspec.Struct, frozen=True):
     unwritten: Unwritten | None
     #: a description of what the journal has lost, if that is already known
     losses: str | None
+    #: a sentence for a bot that has traded before and has no journal now, so that it starts over
+    starts_over: str | None = None
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
@@ -56,6 +58,12 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
         write_off(journal)
     elif not journal.is_new:
         unwritten = unwritten_orders(journal)
+    starts_over = None
+    if journal.is_new and journal.reach().counted and not parts.is_new_world:
+        starts_over = (
+            f"the journal {journal.path} is new, but this bot has traded before; if its journal was lost, restore the "
+            "whole folder"
+        )
     random = parts.machine.random  # client ids may start anywhere, because no comparison depends on it
     first, until = journal.lease_ids(random)
     if parts.client_ids is not None:
@@ -63,7 +71,14 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
         if apart != first:
             first, until = journal.lease_ids(random, after=apart)
     return Opened(
-        journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now(), unwritten, losses
+        journal,
+        first,
+        until,
+        parts.folder.path / "runs" / str(journal.run),
+        parts.clock.now(),
+        unwritten,
+        losses,
+        starts_over,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, tzinfo
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -53,6 +54,11 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     #: the day on which the account's key was created, if the configuration says so
     key_day: date | None
     sharing: LimitSharing
+    #: further names under which a browser may reach this bot's page, and whether the page may control the bot
+    page_hosts: tuple[str, ...] = ()
+    page_control: bool = False
+    #: the bot's log file, if it has one
+    log_file: Path | None = None
     #: what a replay needs to rebuild the engine, as plain JSON values without secrets
     recipe: Mapping[str, Any]
     #: other bots of this process on the same account, by name

@@ -26,14 +26,16 @@ import msgspec
 from botkit.live.journal_rows import order_row
 from botkit.live.ports import Appending, Disk, Files
 from botkit.model.clock import Nanos
+from botkit.model.events import Trade
 from botkit.model.inputs import AccountEvents, CancelOrphans, Input, Restore
+from botkit.model.order_book import OrderBook
 from botkit.model.orders import Order
 from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.live")
 
 #: version of the format, increased whenever the shape of an input changes
-FORMAT = 5
+FORMAT = 6
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 
@@ -48,6 +50,8 @@ RUNS_KEPT = 20
 _MEASURED_SHARE = 64
 #: each entry is preceded by its size and CRC-32
 PREFIX = struct.Struct(">II")
+#: what an order book is stored as
+BOOK_FIELDS = ("pair", "time", "bid_levels", "ask_levels")
 #: inputs that contain orders; these change, so such inputs are serialised at once
 _CHANGING = (Restore, CancelOrphans)
 
@@ -86,6 +90,8 @@ class Recording:
         self._unmeasured = bytes_max
         #: True once the limit was reached and nothing more is recorded
         self.is_full = False
+        #: called with every trade, after the orders that it caused have left, even when nothing more is recorded
+        self.on_trade: Callable[[Trade], None] | None = None
         document = (json.dumps({"format": FORMAT, **header}, indent=1) + "\n").encode()
         files.write(folder / HEADER, document, durable=False)
         files.remove(folder / INPUTS)  # a run with this number in an earlier emulator left this file
@@ -94,7 +100,7 @@ class Recording:
 
     def write(self, now: Nanos, given: Input | None) -> None:
         """Record an input that enters the engine at ``now``."""
-        if self._file is not None:
+        if self._file is not None or self.on_trade is not None:
             self._later.append((now, given))
             if type(given) in _CHANGING:
                 self._catch_up()
@@ -111,7 +117,10 @@ class Recording:
     def _catch_up(self) -> None:
         later, self._later = self._later, []
         for now, given in later:
-            self._add("" if given is None else type(given).__name__, now, _packable(given))
+            if type(given) is Trade and self.on_trade is not None:
+                self.on_trade(given)
+            if self._file is not None:
+                self._add("" if given is None else type(given).__name__, now, _packable(given))
 
     def _add(self, name: str, now: Nanos, content: Any) -> None:
         if self._file is None:
@@ -215,7 +224,9 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Order):
         return order_row(value)
+    if isinstance(value, OrderBook):
+        return {name: getattr(value, name) for name in BOOK_FIELDS}
     raise TypeError(f"{type(value).__name__} cannot be recorded")
 
 
-__all__ = ["BEGUN", "CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "PREFIX", "Recording"]
+__all__ = ["BEGUN", "BOOK_FIELDS", "CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "PREFIX", "Recording"]

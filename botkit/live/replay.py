@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -22,11 +22,12 @@ from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.errors import BotkitError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
-from botkit.live.recording import BEGUN, CLOSED, FORMAT, FULL, HEADER, INPUTS, PREFIX
+from botkit.live.recording import BEGUN, BOOK_FIELDS, CLOSED, FORMAT, FULL, HEADER, INPUTS, PREFIX
 from botkit.live.run_files import DECISIONS
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
 from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input
+from botkit.model.order_book import OrderBook
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer
@@ -294,14 +295,34 @@ class RecordedInputs:
             return self._pairs[value]
         if kind is Order:
             return order_of(dict(zip(ORDER_FIELDS, value, strict=True)), self._pairs)
+        if kind is OrderBook:
+            pair, time, *sides = (value[name] for name in BOOK_FIELDS)
+            bids, asks = (tuple([(ticks, lots) for ticks, lots in side]) for side in sides)
+            return OrderBook(self._pairs[pair], time, bids, asks)
         raise TypeError(kind.__name__)
 
 
-class Replay:
-    """Feeds a run's inputs to an engine that is built like the run's."""
+class ReplayWatcher(Protocol):
+    """Looks at a run between its turns, and changes nothing."""
 
-    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
+    def before(self, moment: Nanos) -> None:
+        """Look, because a turn is about to happen at ``moment``."""
+
+    def turned(self, now: Nanos) -> None:
+        """Look at what a turn did."""
+
+    def heard(self, now: Nanos, given: Input | None) -> None:
+        """Look at an input."""
+
+
+class Replay:
+    """Feeds a run's inputs to an engine that is built like the run's. ``watch`` looks on."""
+
+    def __init__(
+        self, engine: Engine, run: Path, pairs: Mapping[str, Pair], watch: ReplayWatcher | None = None
+    ) -> None:
         self._engine = engine
+        self._watch = watch
         self._inputs = RecordedInputs(run, pairs)
         #: an exception from the engine, which is to be expected if an earlier decision differed
         self.error: Exception | None = None
@@ -321,8 +342,13 @@ class Replay:
         out, inputs = Outcome(), iter(self._inputs)
         try:
             for now, given in inputs:
+                if self._watch is not None:
+                    self._watch.before(now)
+                    self._watch.heard(now, given)
                 self._engine.turn(given, now, out)
                 out.clear()
+                if self._watch is not None:
+                    self._watch.turned(now)
         except ReplayError:
             raise
         except Exception as error:  # for example an answer to a request that was not made this time

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from botkit.live.bot import Bot
@@ -35,7 +35,7 @@ from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
-from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
+from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, SentBefore
 from botkit.model.orders import LIVE_STATES, Order
 
 #: a start is abandoned after this many consecutive requests, a second apart, without a connection
@@ -46,6 +46,8 @@ _HISTORY_S = 120.0
 _CLAIM_LOOKS = 3
 _CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
+#: what is sent even without a journal, and windows so short that a few such requests fill them
+_CANCELS, _BRIEF_S = ("cancel_order", "cancel_batch"), 1
 
 OrphanChoice = Literal["refuse", "adopt", "cancel"]
 
@@ -64,7 +66,7 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
         await connect(bot)
-        await _settle(bot, gone, orphans, opened.unwritten)
+        await _settle(bot, gone, orphans, opened)
         await _claim(bot)
         await _begin(bot)
         stack.pop_all()
@@ -146,13 +148,29 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             kept=kept if document is not None else {},
             parameters=tuple(journal.parameters()),
             # requests from earlier runs still count toward the exchange's windows
-            sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
+            sends=() if parts.is_new_world else tuple(_sent_before(bot, opened)),
             halts=halts,
             halted=None if halt is None else halt.reason,
             keeps_orders=halt is not None and halt.kind == KEY_HALT,
         )
     )
     return gone
+
+
+def _sent_before(bot: Bot, opened: Opened) -> Iterator[SentBefore]:
+    """Yield the requests of earlier runs that windows may still count.
+
+    Among them are as many cancels as a window of a second takes: while a journal cannot be written cancels go on, so
+    the last run may have sent them just now, and its journal does not know.
+    """
+    yield from opened.journal.sends_since(opened.began - _WINDOWS)
+    if opened.journal.is_new:
+        return
+    for name in _CANCELS:
+        endpoint = bot.parts.adapter.limits.endpoints.get(name)
+        windows = endpoint.windows if endpoint is not None else ()
+        for _ in range(max((window.requests for window in windows if window.per_s <= _BRIEF_S), default=0)):
+            yield SentBefore(endpoint=name, sent=opened.began, answered=opened.began)
 
 
 async def _claim_pool(bot: Bot) -> None:
@@ -196,15 +214,17 @@ async def _claim(bot: Bot) -> None:
     bot.persistence.keep_books()
 
 
-async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten: Unwritten | None) -> None:
+async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Opened) -> None:
     if gone:
         await _end_orphans(bot, gone, orphans)
-    bot.comparisons.at_once(unwritten)
+    bot.comparisons.at_once(opened.unwritten)
     await _until(bot, lambda: _is_settled(bot), _SETTLE_S)
     if bot.driver.key_refusal is not None:
         raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
-        raise StartRefused(bot.compare_refusal)
+        # what is missing may be in positions that only the lost journal knows
+        also = f". Also, {opened.starts_over}" if opened.starts_over is not None else ""
+        raise StartRefused(f"{bot.compare_refusal}{also}")
     if bot.comparisons.first is None:
         waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(
@@ -225,6 +245,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
         evidence = f"the exchange has {count} of this bot's that the journal does not know: {'; '.join(lost[:5])}"
         bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal, bot.comparisons.first.unwritten_until)
+    if opened.starts_over is not None:
+        bot.notices.tell("warning", opened.starts_over)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:

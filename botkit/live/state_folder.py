@@ -1,6 +1,6 @@
 """A bot's persistent state: a folder per name, mode and account, locked by one process at a time.
 
-    <state>/<name>/<mode>/<account>/   journal.sqlite, lock, halt.json, status.json, commands/, runs/
+    <state>/<name>/<mode>/<account>/   journal.sqlite, lock, halt.json, status.json, page.json, commands/, runs/
 
 Emulator, paper and live runs have separate folders, so that state from a simulation can never reach live trading.
 """

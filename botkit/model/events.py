@@ -19,7 +19,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from botkit.model.clock import Nanos
+from botkit.model.levels import Level
 from botkit.model.money import from_units
+from botkit.model.order_book import MAX_BOOK_AGE_S, OrderBook
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 
@@ -65,79 +67,6 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
         return SimpleNamespace(
             price=_decimal(self.price, rules.price_decimals), amount=_decimal(self.amount, rules.amount_decimals)
         )
-
-
-class Level(msgspec.Struct, frozen=True, gc=False):
-    """One price level of an order book."""
-
-    price: float
-    amount: float
-
-
-#: the maximum age of a book on which the bot trades, by default
-MAX_BOOK_AGE_S = 300
-
-
-class OrderBook(msgspec.Struct, frozen=True):
-    """A full snapshot of the best levels; bids in descending, asks in ascending order of price.
-
-    Stored as integers: ``bid_levels`` and ``ask_levels`` are tuples of (ticks, lots).
-    """
-
-    pair: Pair
-    time: Nanos
-    bid_levels: tuple[tuple[int, int], ...]
-    ask_levels: tuple[tuple[int, int], ...]
-
-    @property
-    def bids(self) -> tuple[Level, ...]:
-        """Bid levels, best first."""
-        rules = self.pair.rules
-        return tuple(Level(rules.price(t), rules.amount(a)) for t, a in self.bid_levels)
-
-    @property
-    def asks(self) -> tuple[Level, ...]:
-        """Ask levels, best first."""
-        rules = self.pair.rules
-        return tuple(Level(rules.price(t), rules.amount(a)) for t, a in self.ask_levels)
-
-    @property
-    def best_bid(self) -> float | None:
-        """Highest bid price, or None if there are no bids."""
-        return self.pair.rules.price(self.bid_levels[0][0]) if self.bid_levels else None
-
-    @property
-    def best_ask(self) -> float | None:
-        """Lowest ask price, or None if there are no asks."""
-        return self.pair.rules.price(self.ask_levels[0][0]) if self.ask_levels else None
-
-    @property
-    def mid(self) -> float | None:
-        """Halfway between best bid and best ask, or None if a side is empty."""
-        if not self.bid_levels or not self.ask_levels:
-            return None
-        return (self.bid_levels[0][0] + self.ask_levels[0][0]) / (2 * int(10**self.pair.rules.price_decimals))
-
-    @property
-    def spread_bps(self) -> float | None:
-        """Best ask minus best bid, in basis points of the mid, or None if a side is empty."""
-        if not self.bid_levels or not self.ask_levels:
-            return None
-        bid, ask = self.bid_levels[0][0], self.ask_levels[0][0]
-        return 20_000 * (ask - bid) / (ask + bid)
-
-    @property
-    def exact(self) -> Any:
-        """The bids, asks, best_bid, best_ask and mid as Decimals."""
-        rules = self.pair.rules
-
-        def levels(side: tuple[tuple[int, int], ...]) -> tuple[SimpleNamespace, ...]:
-            return tuple(SimpleNamespace(price=rules.exact_price(t), amount=rules.exact_amount(a)) for t, a in side)
-
-        bids, asks = levels(self.bid_levels), levels(self.ask_levels)
-        best_bid, best_ask = (bids[0].price if bids else None), (asks[0].price if asks else None)
-        mid = (bids[0].price + asks[0].price) / 2 if bids and asks else None
-        return SimpleNamespace(bids=bids, asks=asks, best_bid=best_bid, best_ask=best_ask, mid=mid)
 
 
 class Ticker(msgspec.Struct, frozen=True, gc=False):

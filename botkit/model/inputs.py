@@ -88,12 +88,14 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 class Unwritten(msgspec.Struct, frozen=True):
     """The bot's orders that its journal may be missing: created after ``since``, with a client id of at least
-    ``first_id`` and below ``end_id``. The exchange has such orders only if the end of the journal was lost.
+    ``first_id`` and below ``end_id`` that is not ``known``. The exchange has such orders only if the end of the journal
+    was lost.
     """
 
     since: Nanos
     first_id: int
     end_id: int
+    known: tuple[int, ...] = ()
 
 
 class Compare(msgspec.Struct, frozen=True):
@@ -202,6 +204,12 @@ class CancelOrphans(msgspec.Struct, frozen=True):
     orders: tuple[Order, ...]
 
 
+class CancelByHand(msgspec.Struct, frozen=True):
+    """Cancel one open order on the user's command. The reply says why if that is not possible."""
+
+    client_id: int
+
+
 class Flatten(msgspec.Struct, frozen=True):
     """Sell a strategy's holdings, as far as the visible book can absorb them. The reply lists refusals and reasons."""
 
@@ -233,7 +241,7 @@ WorldInput: TypeAlias = (
 StageInput: TypeAlias = Restore | Compare | Begin | History | Stop
 #: commands from the user or a guard
 CommandInput: TypeAlias = (
-    Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | Flatten | Forget | JournalFailed
+    Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | CancelByHand | Flatten | Forget | JournalFailed
 )
 #: everything that `botkit.engine.engine.Engine.turn` accepts
 Input: TypeAlias = WorldInput | StageInput | CommandInput
@@ -242,7 +250,7 @@ Input: TypeAlias = WorldInput | StageInput | CommandInput
 INPUT_TYPES: tuple[type[Any], ...] = (
     *(Trade, OrderBook, Ticker, Candle, AccountEvents, OrderReport, TradeReport, BalanceReport, Answer, Connection),
     *(SlotsChanged, Restore, Compare, Begin, History, Stop),
-    *(Halt, Pause, Resume, SetParameter, MoveCapital, CancelOrphans, Flatten, Forget, JournalFailed),
+    *(Halt, Pause, Resume, SetParameter, MoveCapital, CancelOrphans, CancelByHand, Flatten, Forget, JournalFailed),
 )
 
 
@@ -251,6 +259,7 @@ __all__ = [
     "INPUT_TYPES",
     "AccountEvents",
     "Begin",
+    "CancelByHand",
     "CancelOrphans",
     "CommandInput",
     "Compare",

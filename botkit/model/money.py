@@ -74,8 +74,9 @@ def to_decimal(value: Number, what: str = "number") -> Decimal:
 
     Raises ValueError for infinity and NaN, and TypeError for anything that is not a number, such as True or None.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
-        raise TypeError(f"{what} must be a number, not {value!r}")
+    given: object = value  # callers may pass anything
+    if isinstance(given, bool) or not isinstance(given, (int, float, str, Decimal)):
+        raise TypeError(f"{what} must be a number, not {given!r}")
     if isinstance(value, str):
         return parse_decimal(value.strip(), what)
     if isinstance(value, float):

@@ -40,6 +40,7 @@ __all__ = [
     "PositionRow",
     "PriceCandles",
     "QueueReading",
+    "RestRow",
     "RouterUse",
     "StrategyRow",
     "TradeFigures",
@@ -225,6 +226,24 @@ class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
     inventory_least: float
     inventory_most: float
     inventory_average: float
+
+
+class RestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How a strategy's limit orders in a pair stood in the recorded book."""
+
+    strategy: str
+    pair: Pair
+    #: orders that rested, and those of them that executed at least in part
+    orders: int
+    filled: int
+    #: the share of the run's time in which its best bid, or ask, was at or better than the recorded best
+    at_best_bid: float
+    at_best_ask: float
+    #: the amount of base currency that half of the orders joined the queue behind, as the queue assumption counts it;
+    #: None if no book reached their prices
+    ahead_median: float | None
+    #: the time that half of them rested
+    rested_median_s: float | None
 
 
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -472,6 +491,9 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     #: one mark for each fill; empty without order books
     marks: list[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)
+    rests: list[RestRow] = msgspec.field(default_factory=list)
+    #: the command that repeats the run; empty if no command made it
+    command: str = ""
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
     #: the deepest falls of equity below a peak, starting with the deepest
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -12,9 +13,10 @@ import numpy as np
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_datetime
 from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
-from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, PriceCandles
+from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, OrderRow, PriceCandles
 from botkit.report.holdings import FloatArray, Holdings, IntArray
 from botkit.report.packing import deltas
+from botkit.report.resting import longest, rested, resting_columns
 from botkit.report.trade_list import trade_columns
 
 ChartData: TypeAlias = dict[str, Any]
@@ -23,14 +25,20 @@ ChartData: TypeAlias = dict[str, Any]
 #: bytes
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
+#: points of an equity that never changed
+QUIET_POINTS = 1_000
 PAIRS_MAX = 8
-CANDLES_MAX = 140_000
-CANDLES_MAX_TOGETHER = 280_000
+CANDLES_MAX = 1_050_000
+CANDLES_MAX_TOGETHER = 1_050_000
+#: with more candles, volumes have three significant digits instead of four
+CANDLES_MANY = 300_000
 #: at most this many indicator and plot lines on a pair's chart, and values of them on all charts together
 LINES_MAX = 16
 #: at most this many coins with a pane of their own below the equity
 COINS_MAX = 3
-LINE_VALUES_MAX_TOGETHER = 200_000
+LINE_VALUES_MAX_TOGETHER = 600_000
+#: significant digits of a line's largest value; all its values have as many decimals
+LINE_DIGITS = 9
 
 
 class LocalTimes:
@@ -214,6 +222,20 @@ def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | Non
     return values
 
 
+def in_force(values: Sequence[float | None]) -> ChartData:
+    """Return a line's values in columns: the first candle that has one, then whole numbers as differences.
+
+    What an indicator of longer bars says stays in force until its next bar, so no value is missing after the first.
+    """
+    first = next((row for row, value in enumerate(values) if value is not None), len(values))
+    known: list[float] = []
+    for value in values[first:]:
+        known.append(known[-1] if value is None else value)
+    largest = max((abs(value) for value in known), default=0.0)
+    decimals = max(0, LINE_DIGITS - (math.floor(math.log10(largest)) + 1)) if largest else 0
+    return {"first": first, "decimals": decimals, "v": deltas([round(value * 10**decimals) for value in known])}
+
+
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
     """Return the lines on a pair's chart. Lines of one indicator share a number, which determines their colour."""
     several = len({found.strategy for found in lines}) > 1
@@ -230,7 +252,7 @@ def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[C
                 "field": found.field,
                 "pane": found.pane,
                 "group": numbers.setdefault((found.strategy, found.name), len(numbers)),
-                "v": values,
+                **in_force(values),
             }
         )
     return charts
@@ -243,9 +265,10 @@ def pair_chart(
     candles_max: int,
     lines: Sequence[IndicatorLine] = (),
     bar: Nanos = 0,
+    resting: ChartData | None = None,
 ) -> ChartData:
-    """Return one pair's price, volume and fills, with its strategies' indicators and plots. Recorded candles were
-    ``bar`` ns long, if there were any.
+    """Return one pair's price, volume and fills, with its strategies' indicators and plots, and its ``resting`` orders.
+    Recorded candles were ``bar`` ns long, if there were any.
     """
     whole = with_quiet_fills(candles, fills, max(bar, candles.width))
     candles = join_candles(whole, candles_max)
@@ -267,13 +290,15 @@ def pair_chart(
         "marks": marks(candles, fills if candles.times else ()),
         "lines": line_charts(candles, lines[:LINES_MAX]),
         "left_out": max(0, len(lines) - LINES_MAX),
+        "resting": resting or {},
     }
 
 
 def _volume_columns(volume: Sequence[float]) -> ChartData:
-    """Return volumes with four significant digits, as whole numbers and powers of ten."""
+    """Return volumes with four significant digits (three if they are many), as whole numbers and powers of ten."""
     values = np.asarray(volume, float)
-    powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - 3
+    digits_kept = 4 if len(values) <= CANDLES_MANY else 3
+    powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - (digits_kept - 1)
     digits = np.rint(values / 10.0**powers).astype(np.int64)
     return {"volume": digits.tolist(), "volume_power": powers.tolist()}
 
@@ -340,7 +365,7 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
 
     Exposure is the share of equity that is not in the valuation currency.
     """
-    curve = thin(result.equity, EQUITY_POINTS_MAX)
+    curve = thin(_to_the_end(result), EQUITY_POINTS_MAX)
     falls = falls_below_peak(curve.values)
     ms = [local.ms(t) for t in curve.times]
     rows = ascending(ms)
@@ -367,6 +392,21 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
         "exposure": exposure,
         "coins": coins,
     }
+
+
+def _to_the_end(result: BacktestResult) -> Curve:
+    """Return the equity, continued to the end of a run in which it never changed: it was valued only at the beginning,
+    while what it is compared with went on.
+    """
+    curve = result.equity
+    if not curve.times or len(set(curve.values)) > 1:
+        return curve
+    ends = {result.end}
+    for candles in result.prices[:1]:
+        length = max(bar_length(result, candles), candles.width)
+        ends |= {time + length for time in candles.times[:: -(-len(candles.times) // QUIET_POINTS) or 1]}
+    later = sorted(end for end in ends if curve.times[-1] < end <= result.end)
+    return Curve([*curve.times, *later], [*curve.values, *[curve.values[-1]] * len(later)])
 
 
 def _coins(result: BacktestResult) -> list[str]:
@@ -398,6 +438,10 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     candles_max = min(CANDLES_MAX, CANDLES_MAX_TOGETHER // max(1, len(prices)))
     if sum(len(found.times) for found in drawn) > LINE_VALUES_MAX_TOGETHER:
         candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // len(drawn))
+    waited = rested(result)
+    resting: dict[str, list[OrderRow]] = {str(candles.pair): [] for candles in prices}
+    for row in longest([row for row in waited if str(row.spec.pair) in resting], result.end):
+        resting[str(row.spec.pair)].append(row)
     return {
         "currency": result.currency.upper(),
         "seconds": result.end - result.start < NS_PER_DAY,
@@ -411,8 +455,10 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
                 candles_max,
                 lines.get(str(c.pair), []),
                 bar_length(result, c),
+                resting_columns(resting[str(c.pair)], result.end, local.ms, deltas),
             )
             for c in prices
         ],
+        "rested": len(waited),
         "trades": trade_columns(result, local.ms),
     }

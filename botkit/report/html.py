@@ -18,28 +18,33 @@ import jinja2
 from markupsafe import Markup
 
 from botkit.model.extension import ReportSection
-from botkit.model.money import format_units
 from botkit.model.results import MARKOUTS_S, SYNTHETIC, BacktestResult, Caution
-from botkit.report import chart_data, returns, tables, verdict, wording
+from botkit.report import chart_data, doctor, language, resting, returns, tables, trade_list, verdict, wording
 from botkit.report.packing import packed
 
 ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
 
 
-def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> str:
-    """Render the whole page. Plugins' ``sections`` follow botkit's own; their HTML is not escaped."""
+def render(
+    result: BacktestResult, sections: Sequence[ReportSection] = (), *, findings: doctor.Findings | None = None
+) -> str:
+    """Render the whole page in the current language (`botkit.report.language`). Plugins' ``sections`` follow botkit's
+    own; their HTML is not escaped. The doctor's ``findings`` are shown if they are about the decisions of this run.
+    """
     zone = wording.zone_of(result.timezone)
-    library, script = _file("vendor/lightweight-charts.standalone.production.js"), page_script()
-    return _template().render(
+    library, script = package_file("vendor/lightweight-charts.standalone.production.js"), page_script()
+    page = _template().render(
         r=result,
         s=result.summary,
         zone=zone,
         cur=result.currency.upper(),
         library=Markup(library),  # not escaped, because these are files of this package
         script=Markup(script),
-        style=Markup(_file("page/report.css")),
-        script_sources=f"'sha256-{_sha256(library)}' 'sha256-{_sha256(script)}'",
-        data=packed(chart_data.charts(result, zone)),
+        style=Markup(package_file("page/report.css")),
+        script_sources=f"'sha256-{sha256_of(library)}' 'sha256-{sha256_of(script)}'",
+        data=packed({**chart_data.charts(result, zone), "phrases": language.phrases_in(script, _data_words(result))}),
+        language=language.current(),
+        red_up=language.rises_in_red(),
         verdict=verdict.verdict(result),
         interval=verdict.sharpe_interval(result),
         z=verdict.Z_95,
@@ -50,23 +55,46 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
         trade_groups=tables.trade_groups(result),
         markouts=MARKOUTS_S,
         fee_lines=tables.fee_lines(result.fills),
-        fees_paid={currency: format_units(units) for currency, units in tables.fee_currencies(result.fills).items()},
+        fees_paid=wording.amounts(tables.fee_currencies(result.fills)),
         reasons=tables.reasons(result.strategies, result.orders),
         fills=tables.latest_fills(result, ROWS_MAX),
         orders=tables.latest_orders(result, ROWS_MAX),
         readings=[(title, [say(r.figures.get(key)) for r in result.queue_readings]) for title, key, say in _READINGS],
         sections=sections,
+        drawn_orders=_drawn_orders(len(resting.rested(result))),
     )
+    if findings is not None and findings.decisions_sha256 == result.summary.get("journal_sha256"):
+        page = doctor.placed(page, findings)
+    return page
+
+
+def _drawn_orders(rested: int) -> str:
+    """Return the sentence about orders that are left out of the price charts, if any are."""
+    if rested <= resting.RESTING_MAX:
+        return ""
+    most = wording.count(resting.RESTING_MAX)
+    return language.say("Of {} orders that rested, the {} that rested longest are drawn.", wording.count(rested), most)
+
+
+def _data_words(result: BacktestResult) -> set[str]:
+    """Return the words of the trade list that come with the data: sides, and reasons of exits."""
+    found = {word.replace("_", " ") for t in result.trades for word in (t.kind, t.exit_reason)}
+    return found | {trade_list.GIVEN}
 
 
 #: the parts of the page's script, in the order in which they need each other; browsers load no module from a file
-_SCRIPTS = ("data.js", "say.js", "charts.js", "price.js", "trades.js", "report.js")
+_SCRIPTS = ("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js", "price.js", "trades.js", "report.js")
 
 
 @cache
 def page_script() -> str:
-    """Return the page's own script: its parts, joined in one function."""
-    parts = "\n".join(_file(f"page/{name}") for name in _SCRIPTS)
+    """Return the report's own script."""
+    return joined_script(_SCRIPTS)
+
+
+def joined_script(names: Sequence[str]) -> str:
+    """Return parts of a page's script, joined in one function."""
+    parts = "\n".join(package_file(f"page/{name}") for name in names)
     return f'"use strict";\n(async () => {{\n{parts}}})();\n'
 
 
@@ -94,19 +122,19 @@ _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 
 @cache
-def _file(name: str) -> str:
+def package_file(name: str) -> str:
+    """Return the text of a file of this package."""
     return (resources.files("botkit.report") / name).read_text(encoding="utf-8")
 
 
-def _sha256(text: str) -> str:
+def sha256_of(text: str) -> str:
+    """Return a script's hash, as a content security policy names it."""
     return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+def environment() -> jinja2.Environment:
+    """Return an environment for a page's template, with the formats of figures as filters."""
+    made = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     for name in (
         "money",
         "amounts",
@@ -120,6 +148,12 @@ def _template() -> jinja2.Template:
         "tone",
         "lasting",
     ):
-        environment.filters[name] = getattr(wording, name)
-    environment.filters["wait"] = tables.queue_ms
-    return environment.from_string(_file("page/report.html.j2"))
+        made.filters[name] = getattr(wording, name)
+    made.filters["wait"] = tables.queue_ms
+    made.globals["_"], made.globals["told"] = language.say, language.told
+    return made
+
+
+@cache
+def _template() -> jinja2.Template:
+    return environment().from_string(package_file("page/report.html.j2"))

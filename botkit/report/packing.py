@@ -1,13 +1,13 @@
-"""Packs the page's data so that a hundred thousand candles and fills stay small: JSON, with long columns of whole
-numbers taken out as bytes, all deflated, in base64. `page/data.js` unpacks it.
+"""Packs a page's data so that a million candles stay below 8 MB: JSON, with long columns of whole numbers taken out as
+bytes, all deflated, in base 85. `page/data.js` unpacks it.
 
-A column's numbers are zigzag-coded (0, -1, 1, -2, ...), and all their lowest bytes come first, then all their second
-lowest, and so on: the higher bytes are mostly equal, which deflates to almost nothing.
+A column's numbers are divided by their greatest common divisor (prices often move in larger steps than a tick) and
+zigzag-coded (0, -1, 1, -2, ...). All their lowest bytes come first, then all their second lowest, and so on: the higher
+bytes are mostly equal, which deflates to almost nothing.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 import zlib
@@ -23,7 +23,10 @@ LEVEL = 6
 COLUMN_LEAST = 64
 #: the browser counts in doubles: twice this number is still exact in them
 EXACT = 2**52
-#: the key of a column in the JSON; its value is where it begins, how many numbers, and bytes for each
+#: the digits of base 85, which takes 6 % less than base 64. None can end an element, or needs escaping in HTML
+DIGITS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,-./:;=?@[]^_{|"
+_POWERS = 85 ** np.arange(4, -1, -1, dtype=np.uint64)
+#: the key of a column in the JSON; its value is where it begins, how many numbers, bytes for each, and the divisor
 COLUMN = "\x00column"
 
 
@@ -31,24 +34,45 @@ def packed(data: object) -> str:
     """Return data, packed: no text in it can close its element. Raises ValueError if a number is NaN or infinite."""
     blob = bytearray()
     text = json.dumps(_without_columns(data, blob), allow_nan=False, separators=(",", ":")).encode("ascii")
-    return base64.b64encode(zlib.compress(struct.pack("<I", len(text)) + text + blob, LEVEL)).decode("ascii")
+    # bytes of numbers repeat less than text does, and the strategy for them saves 6 % of a large page
+    coder = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED if len(blob) > len(text) else zlib.Z_DEFAULT_STRATEGY)
+    whole = coder.compress(struct.pack("<I", len(text)) + text + blob) + coder.flush()
+    return _written(whole)
 
 
 def unpacked(text: str) -> object:
     """Return what `packed` was given, with tuples as lists."""
-    whole = zlib.decompress(base64.b64decode(text))
+    whole = zlib.decompress(_read(text))
     (length,) = struct.unpack_from("<I", whole)
     blob = whole[4 + length :]
 
     def column(found: dict[str, Any]) -> Any:
         if COLUMN not in found:
             return found
-        begin, count, width = found[COLUMN]
+        begin, count, width, divisor = found[COLUMN]
         planes = np.frombuffer(blob, np.uint8, count * width, begin).reshape(width, count).astype(np.uint64)
         coded = sum((plane << np.uint64(8 * i) for i, plane in enumerate(planes)), np.zeros(count, np.uint64))
-        return ((coded >> np.uint64(1)).astype(np.int64) ^ -(coded & np.uint64(1)).astype(np.int64)).tolist()
+        values = (coded >> np.uint64(1)).astype(np.int64) ^ -(coded & np.uint64(1)).astype(np.int64)
+        return (values * divisor).tolist()
 
     return json.loads(whole[4 : 4 + length], object_hook=column)
+
+
+def _written(data: bytes) -> str:
+    """Return bytes as text: how many zeros fill up the last word of four bytes, then five digits for each word."""
+    extra = -len(data) % 4
+    words = np.frombuffer(data + bytes(extra), ">u4").astype(np.uint64)
+    digits = words[:, None] // _POWERS % np.uint64(85)
+    text: bytes = np.frombuffer(DIGITS, np.uint8)[digits].tobytes()
+    return str(extra) + text.decode("ascii")
+
+
+def _read(text: str) -> bytes:
+    values = np.zeros(128, np.uint64)
+    values[np.frombuffer(DIGITS, np.uint8)] = np.arange(85)
+    digits = values[np.frombuffer(text[1:].encode("ascii"), np.uint8)].reshape(-1, 5)
+    data: bytes = (digits * _POWERS).sum(axis=1).astype(">u4").tobytes()
+    return data[: len(data) - int(text[0])]
 
 
 def deltas(values: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
@@ -64,9 +88,11 @@ def _without_columns(data: Any, blob: bytearray) -> Any:
         return data
     if len(data) >= COLUMN_LEAST and set(map(type, data)) == {int} and max(data) < EXACT and min(data) > -EXACT:
         values = np.asarray(data, np.int64)
+        divisor = max(1, int(np.gcd.reduce(values)))
+        values //= divisor
         coded = ((values << 1) ^ (values >> 63)).astype("<u8")
         width = max(1, -(-int(coded.max()).bit_length() // 8))
         begin = len(blob)
         blob += coded.view(np.uint8).reshape(-1, 8)[:, :width].T.tobytes()
-        return {COLUMN: [begin, len(data), width]}
+        return {COLUMN: [begin, len(data), width, divisor]}
     return [_without_columns(value, blob) if isinstance(value, (dict, list, tuple)) else value for value in data]

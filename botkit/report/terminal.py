@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from botkit.model.counts import counted
 from botkit.model.results import BacktestResult
 from botkit.report import tables, wording
+from botkit.report.language import say, told
 
 _STYLES = {"gain": "green", "loss": "red", "": ""}
 
@@ -22,28 +22,30 @@ def print_summary(console: Console, result: BacktestResult) -> None:
     """Print the run: cautions, figures, strategies if there are several, and why they did not trade."""
     summary, zone, currency = result.summary, wording.zone_of(result.timezone), result.currency.upper()
     console.print()
-    title = Text.assemble((result.name, "bold"), ("  backtest", "dim"))
+    title = Text.assemble((result.name, "bold"), (say("  backtest"), "dim"))
     if result.data.synthetic:
         title.append("  ")
-        title.append(" SYNTHETIC DATA ", "bold black on yellow")
+        title.append(say(" SYNTHETIC DATA "), "bold black on yellow")
     console.print(title)
     span = wording.span(result.end - result.start)
     until = f"{wording.minute(result.end, zone)} {wording.offset(result.end, zone)}"
-    console.print(Text(f"{wording.minute(result.start, zone)} to {until}, {span}", "dim"))
+    console.print(Text(say("{} to {}, {}", wording.minute(result.start, zone), until, span), "dim"))
     for warning in result.warnings:
-        console.print(Text(f"! {warning.text}", "bold red" if warning.grave else "yellow"))
+        console.print(Text(f"! {told(warning.text)}", "bold red" if warning.grave else "yellow"))
     for row in result.strategies:
         if row.stopped:
-            console.print(Text(f"! {row.name} was stopped: {row.stopped}", "bold red"))
+            console.print(Text("! " + say("{} was stopped: {}", row.name, told(row.stopped)), "bold red"))
     console.print()
     console.print(_figures(result, currency))
     if len(result.strategies) > 1:
         console.print(_strategies(result, currency))
     reasons = tables.reasons(result.strategies, result.orders, most=5)
     if reasons and not summary.get("fills"):
-        console.print(Text("Why it did not trade", "bold"))
+        console.print(Text(say("Why it did not trade"), "bold"))
         for reason in reasons:
-            console.print(Text(f"  {wording.count(reason.times):>8}  {reason.strategy} {reason.kind}: {reason.text}"))
+            console.print(
+                Text(f"  {wording.count(reason.times):>8}  {reason.strategy} {say(reason.kind)}: {told(reason.text)}")
+            )
         console.print()
 
 
@@ -71,14 +73,14 @@ def _figures(result: BacktestResult, currency: str) -> Table:
             "Sortino",
             wording.ratio(s["sortino"]),
             "Orders",
-            f"{wording.count(s['orders'])} ({wording.count(s['refused'])} refused)",
+            say("{} ({} refused)", wording.count(s["orders"]), wording.count(s["refused"])),
         ),
         ("Round trips won", wording.percent(s["win_rate"], decimals=1), "Fills", wording.count(s["fills"])),
         (
             "Profit factor",
             wording.ratio(s["profit_factor"]),
             "Waited for limits",
-            counted(delayed, "order") if delayed else "none",
+            _orders(delayed) if delayed else say("none"),
         ),
         (
             "In the market",
@@ -88,10 +90,14 @@ def _figures(result: BacktestResult, currency: str) -> Table:
         ),
     ]
     for left, left_value, right, right_value in rows:
-        table.add_row(left, left_value, "   ", right, right_value)
+        table.add_row(say(left), left_value, "   ", say(right), right_value)
     if result.unassigned:
-        table.add_row("Not counted", "", "   ", "Unassigned", wording.amounts(result.unassigned))
+        table.add_row(say("Not counted"), "", "   ", say("Unassigned"), wording.amounts(result.unassigned))
     return table
+
+
+def _orders(count: int) -> str:
+    return say("1 order") if count == 1 else say("{} orders", wording.count(count))
 
 
 def _signed(value: object, say: Callable[[Any, bool], str]) -> Text:
@@ -100,9 +106,10 @@ def _signed(value: object, say: Callable[[Any, bool], str]) -> Text:
 
 def _strategies(result: BacktestResult, currency: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Strategy")
-    for title in (f"P&L {currency}", "Return", "Drawdown", "Fees", "Orders", "Fills", "Won"):
-        table.add_column(title, justify="right")
+    table.add_column(say("Strategy"))
+    table.add_column(say("P&L {}", currency), justify="right")
+    for title in ("Return", "Drawdown", "Fees", "Orders", "Fills", "Won"):
+        table.add_column(say(title), justify="right")
     for row in result.strategies:
         table.add_row(
             escape(row.name),

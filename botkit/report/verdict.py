@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from botkit.model.results import BacktestResult
 from botkit.report import wording
+from botkit.report.language import say
 
 #: a normal distribution has 95 % of its mass within this many standard errors of its middle
 Z_95 = 1.959964
@@ -24,7 +25,7 @@ def verdict(result: BacktestResult) -> list[str]:
     s = result.summary
     earned = s.get("return")
     if not isinstance(earned, (int, float)):
-        return ["The holdings had no price, so nothing can be said about the result."]
+        return [say("The holdings had no price, so nothing can be said about the result.")]
     return [_money(result, float(earned)), _certainty(result)]
 
 
@@ -33,39 +34,59 @@ def _money(result: BacktestResult, earned: float) -> str:
     pnl = s.get("pnl")
     size = f"{wording.money(abs(pnl)) if isinstance(pnl, (int, float)) else '–'} {result.currency.upper()}"
     if not s.get("fills"):
-        return f"It did not trade in {lasted}."
-    did = "Earned" if earned > 0 else "Lost" if earned < 0 else "Earned nothing:"
-    text = f"{did} {size} ({wording.percent(earned, True)}) in {lasted}"
+        return say("It did not trade in {}.", lasted)
+    figures = size, wording.percent(earned, True), lasted
+    if earned > 0:
+        text = say("Earned {} ({}) in {}", *figures)
+    elif earned < 0:
+        text = say("Lost {} ({}) in {}", *figures)
+    else:
+        text = say("Earned nothing: {} ({}) in {}", *figures)
     hold = s.get("buy_and_hold_return")
     if isinstance(hold, (int, float)):
-        text += f"; buy and hold {'made' if hold >= 0 else 'lost'} {wording.percent(abs(hold))}"
-        if hold > 0 and earned < hold:
-            text += " and did better" if earned > 0 else ""
+        text += _beside_holding(earned, hold)
     fall = s.get("max_drawdown")
     if isinstance(fall, (int, float)) and fall > 0:
-        text += f". At its lowest it was {wording.percent(fall)} below its peak"
-        recovered = result.drawdown.recovered
-        text += ", from which it has recovered" if recovered else " and has not recovered"
-    return text + "."
+        if result.drawdown.recovered:
+            lowest = ". At its lowest it was {} below its peak, from which it has recovered"
+        else:
+            lowest = ". At its lowest it was {} below its peak and has not recovered"
+        text += say(lowest, wording.percent(fall))
+    return text + say(".")
+
+
+def _beside_holding(earned: float, hold: float) -> str:
+    size = wording.percent(abs(hold))
+    if hold < 0:
+        return say("; buy and hold lost {}", size)
+    if 0 < earned < hold:
+        return say("; buy and hold made {} and did better", size)
+    return say("; buy and hold made {}", size)
 
 
 def _certainty(result: BacktestResult) -> str:
     s = result.summary
     trips = s.get("round_trips")
     trades = int(trips) if isinstance(trips, (int, float)) else 0
-    counted = "no closed trade" if not trades else "1 trade" if trades == 1 else f"{wording.count(trades)} trades"
+    if not trades:
+        counted = say("No closed trade")
+    else:
+        counted = say("1 trade") if trades == 1 else say("{} trades", wording.count(trades))
     interval = sharpe_interval(result)
     if interval is None:
-        days = s.get("days") or 0
-        whole = "no whole day" if not days else "1 whole day" if days == 1 else f"{days} whole days"
-        few = f"{counted[0].upper()}{counted[1:]} and {whole}"
-        if isinstance(days, int) and days >= 30:
-            return f"{few}; the days' returns do not vary, so there is no Sharpe ratio."
-        return f"{few}: under 30 days there is no Sharpe ratio, and most of the result may be luck."
-    low, high = (wording.ratio(bound) for bound in interval)
-    found = "so it may be luck" if interval[0] <= 0 <= interval[1] else "so luck alone is unlikely"
-    text = (
-        f"{counted[0].upper()}{counted[1:]} in {wording.count(s.get('days'))} days give a Sharpe ratio of "
-        f"{wording.ratio(s.get('sharpe'))} with a 95 % interval from {low} to {high}, {found}"
-    )
-    return text + ("; with so few trades, any figure about them is uncertain." if trades < TRADES_FEW else ".")
+        return _without_ratio(counted, s.get("days"))
+    figures = counted, wording.count(s.get("days")), wording.ratio(s.get("sharpe")), *map(wording.ratio, interval)
+    if interval[0] <= 0 <= interval[1]:
+        found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so it may be luck"
+    else:
+        found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so luck alone is unlikely"
+    few = "; with so few trades, any figure about them is uncertain."
+    return say(found, *figures) + say(few if trades < TRADES_FEW else ".")
+
+
+def _without_ratio(counted: str, given: object) -> str:
+    days = given if isinstance(given, int) else 0
+    whole = say("no whole day") if not days else say("1 whole day") if days == 1 else say("{} whole days", days)
+    if days >= 30:
+        return say("{} and {}; the days' returns do not vary, so there is no Sharpe ratio.", counted, whole)
+    return say("{} and {}: under 30 days there is no Sharpe ratio, and most of the result may be luck.", counted, whole)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, Nanos, to_datetime
 from botkit.model.money import format_units
+from botkit.report.language import say
 
 NOTHING = "–"
 
@@ -78,8 +79,10 @@ def milliseconds(value: Any) -> str:
     if number is None:
         return NOTHING
     if number < 1000:
-        return f"{number:,.0f} ms"
-    return f"{number / 1000:,.1f} s" if number < 120_000 else f"{number / 60_000:,.1f} min"
+        return say("{} ms", f"{number:,.0f}")
+    if number < 120_000:
+        return say("{} s", f"{number / 1000:,.1f}")
+    return say("{} min", f"{number / 60_000:,.1f}")
 
 
 def moment(time: Nanos | None, zone: tzinfo) -> str:
@@ -100,14 +103,14 @@ def offset(time: Nanos, zone: tzinfo) -> str:
 def span(length: Nanos) -> str:
     """Format a duration in its two largest units: 31 days, 3 h 20 min, 45 s."""
     if length >= 2 * NS_PER_DAY:
-        return f"{length / NS_PER_DAY:.0f} days"
+        return say("{} days", f"{length / NS_PER_DAY:.0f}")
     if length >= NS_PER_HOUR:
         hours, rest = divmod(length, NS_PER_HOUR)
         minutes = rest // NS_PER_MINUTE
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+        return say("{} h {} min", hours, minutes) if minutes else say("{} h", hours)
     if length >= NS_PER_MINUTE:
-        return f"{length // NS_PER_MINUTE} min"
-    return f"{length / NS_PER_S:.0f} s"
+        return say("{} min", length // NS_PER_MINUTE)
+    return say("{} s", f"{length / NS_PER_S:.0f}")
 
 
 def lasting(seconds: Any) -> str:

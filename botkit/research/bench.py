@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from botkit.assembly.backtest import parts_over
+from botkit.assembly.seals import sealed_end
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.session import run_backtest, run_figures
 from botkit.model.clock import Nanos
@@ -71,7 +72,8 @@ class Bench:
         self.feed = held(backtest_feed(project, None) if feed is None else feed, project.pairs, shared)
         begin, until = asked_span(project, None, None)
         self.start = begin if start is None else start
-        self.end = until if end is None else end
+        # a run would stop there by itself, but a search and the doctor cut the span into parts
+        self.end, _ = sealed_end(project, self.feed, self.start, until if end is None else end)
         self.seed = project.config.seed if seed is None else seed
 
     def run(
@@ -100,6 +102,10 @@ class Bench:
         more time and memory.
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
+
+    def parts(self) -> BacktestParts:
+        """Return the parts of a new run, without what only a report needs."""
+        return self._parts(None, None, None, is_described=False)
 
     def _parts(
         self,

@@ -46,16 +46,22 @@ class OfferedStrategies:
 
 
 def project_of(
-    strategy: Any, *, params: Mapping[str, Any] | None = None, values: Mapping[str, Any] | None = None
+    strategy: Any,
+    *,
+    params: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+    keys: Mapping[str, Any] | None = None,
+    also: Sequence[tuple[str, Any]] = (),
 ) -> Project:
     """Return the project of a strategy's class or name, a configuration's path, or a configuration as a dict.
 
     ``params`` are parameters of the strategy, or of several as ``{"sma.fast": 5}`` or ``{"sma": {"fast": 5}}``.
-    ``values`` are further arguments of `botkit.backtest`. Raises ConfigError.
+    ``values`` are further arguments of `botkit.backtest`, ``keys`` further settings by their whole key, such as
+    ``risk.max_open_orders``, and ``also`` further plugins as (name, object). Raises ConfigError.
     """
     offered = OfferedStrategies()
     given = values or {}
-    settings = _settings(given)
+    settings = {**_settings(given), **(keys or {})}
     if isinstance(strategy, (str, Path)) and _is_path(strategy):
         labels = [spec.label for spec in load_config(strategy).config.strategies]
         _check_capital(given, labels)
@@ -65,7 +71,7 @@ def project_of(
         labels = _labels(mapping)
         _check_capital(given, labels)
         loaded = load_mapping(mapping, values={**settings, **_parameters(params or {}, labels)})
-    return Project.of(loaded, also=[("python", offered)] if offered.classes else [])
+    return Project.of(loaded, also=[*([("python", offered)] if offered.classes else []), *also])
 
 
 def _check_capital(values: Mapping[str, Any], labels: Sequence[str]) -> None:

@@ -22,8 +22,11 @@ from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
 from botkit.model.pairs import Pair
+from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
 from botkit.sim.account_setup import AccountSetup
+from botkit.sim.book_feed import BookFeed, book_event, compose
+from botkit.sim.books_ahead import BooksAhead
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.deed import AccountNews, Deed
 from botkit.sim.desk import Desk
@@ -34,7 +37,7 @@ from botkit.sim.market import VenueMarket
 from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
 from botkit.sim.order import Account, VenueOrder
 from botkit.sim.publication import AccountEvent, Publication
-from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, BookFeed, Deliveries, book_event, compose, prints_of
+from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, Deliveries, prints_of
 from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.venue_limits import VenueLimits
@@ -91,7 +94,7 @@ class Kernel:
         self._ledger = Ledger(
             accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
         )
-        self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
+        self.matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self.markets: dict[str, VenueMarket] = {}
         self._order: list[VenueMarket] = []  # by pair name, which is the order of events at one moment
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
@@ -113,6 +116,8 @@ class Kernel:
         #: `advance`, because any request that the bot sends until then arrives after all events that it does not know
         #: yet
         self.next_news: Nanos | None = None
+        #: False if `next_news` is no longer up to date; `update_news` computes it again
+        self.is_news_known = True
         self._next: Nanos | None = None  # when the next event happens, as opposed to becoming known
         self._touched: Nanos | None = None  # when the recorded market may touch an order next
         self._is_instant = not self._order_ns
@@ -124,7 +129,10 @@ class Kernel:
         self._paused_at: Nanos | None = None  # set between the books and the trades of this moment
         self._traded_at: Nanos | None = None  # the latest moment whose trades have happened
         self._sent_before_pause = 0
-        self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
+        self._ahead = BooksAhead()
+        #: True if nothing has happened since the last book, so that `books_ahead` may have further ones
+        self.is_calm = False
+        self._desk = Desk(self, self._ledger, self.matcher, batch_all_or_nothing=batch_all_or_nothing)
 
     # -- the recorded market --------------------------------------------------------------------------------------
 
@@ -143,7 +151,7 @@ class Kernel:
         Raises ValueError for rows older than those of the same stream, and for candles beside books or trades.
         """
         market = self.market(columns.pair)
-        self._matcher.settle_all(market, self.now)
+        self.matcher.settle_all(market, self.now)
         if self._keep_candles and market.trades is not None:
             self._absorb(market)
         before = market.trades, market.books, market.candles
@@ -157,6 +165,7 @@ class Kernel:
             self._search(market, self.now - 1, None)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
+        self._ahead.drop()
         self._look_ahead()
 
     def _absorb(self, market: VenueMarket) -> CandleHistory:
@@ -190,6 +199,7 @@ class Kernel:
             self._feeds = dict(sorted(self._feeds.items()))
         else:
             feed.deepen(depth, self.now)
+        self._ahead.drop()
         self._look_ahead()
 
     def submit(self, account: str, request: Request, now: Nanos) -> None:
@@ -206,7 +216,12 @@ class Kernel:
             arrives = now + way + latency.feed_ns(key)
         self._sent += 1
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
-        self._look_to(arrives if self._next is None or arrives < self._next else self._next)
+        self.is_calm = False
+        if self._next is None or arrives < self._next:
+            self._next = arrives
+            if self.next_moment is None or arrives < self.next_moment:
+                self.next_moment = arrives
+        self.is_news_known = False
 
     def next_at(self) -> Nanos | None:
         """Return `next_moment`, as a method for the paper adapter's `Venue`."""
@@ -214,14 +229,14 @@ class Kernel:
 
     def _look_ahead(self) -> None:
         """Recompute the next moment after an outside change."""
-        self._look_to(self._next_deed())
+        self._next = self._next_deed()
+        self.update_news()
 
-    def _look_to(self, at: Nanos | None) -> None:
-        """Record that the next event happens at ``at``, and when it, or anything already on its way to the bots,
-        becomes known.
-        """
-        self._next = at
-        due = self._outbox.due
+    def update_news(self) -> None:
+        """Compute `next_moment` and `next_news` from what is known now, including the books that the bot has taken."""
+        if self._ahead.books is not None:
+            self._note_books()
+        at, due = self._next, self._outbox.due
         known = due[0][0] if due else None
         self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
@@ -233,6 +248,7 @@ class Kernel:
                 if shown is not None and shown < news:
                     news = shown
         self.next_news = known if known is not None and (news is None or known < news) else news
+        self.is_news_known = True
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
         """Return the earliest time from ``at`` on at which our orders can show in public data, or None if nothing on
@@ -297,7 +313,7 @@ class Kernel:
         """When the recorded market may next touch an order; after ``until``, any time will do."""
         if market.candles is not None:
             touch = market.candles.next_touch(until)
-            opens_at = self._matcher.opens_at(market) if market.waiting else None
+            opens_at = self.matcher.opens_at(market) if market.waiting else None
             if touch is None:
                 return opens_at
             return touch if opens_at is None or touch < opens_at else opens_at
@@ -307,6 +323,47 @@ class Kernel:
             if touch is not None and (earliest is None or touch < earliest):
                 earliest = touch
         return earliest
+
+    # -- many books at once -------------------------------------------------------------------------------------------
+
+    def books_ahead(self) -> PublishedBooks | None:
+        """Return the next books, if nothing else is about to happen. A driver may pass them to the bot by itself, each
+        at its time, as long as the bot sends no request; then it calls `update_news`.
+        """
+        if self._paused_at is not None:
+            return None  # this moment's trades come first
+        ahead = self._ahead.next()
+        if ahead is None and not (self._is_instant and len(self._feeds) > 1):
+            ahead = self._ahead.prepare(list(self._feeds.values()))
+            if ahead is not None:
+                ahead.until = self._quiet_until(ahead)
+        if ahead is None or (ahead.until is not None and ahead.until <= ahead.times[ahead.done]):
+            self.is_calm = False
+            return None
+        return ahead
+
+    def _quiet_until(self, ahead: PublishedBooks) -> Nanos | None:
+        """Return when anything else may happen or become known than the publication of these books."""
+        until, due = ahead.until, self._outbox.due
+        last = ahead.times[-1]
+        others = [self._arrivals[0][0] if self._arrivals else None, due[0][0] if due else None]
+        others += [self._touched_at(market, last) for market in self._busy.values()]
+        for at in others:
+            if at is not None and (until is None or at < until):
+                until = at
+        return until
+
+    def _note_books(self) -> None:
+        """Note the books that the bot has taken since the last call."""
+        at = self._ahead.note_taken()
+        if at is None:
+            return
+        self.now = at
+        if self._is_instant and self._ahead.is_latest() and self._traded_at != at:
+            self._paused_at, self._sent_before_pause = at, self._sent
+        else:
+            self._traded_at = at
+        self._next = self._next_deed()
 
     @property
     def is_paused(self) -> bool:
@@ -328,7 +385,8 @@ class Kernel:
                 if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
                     self._paused_at, self._sent_before_pause = at, self._sent
                     shown = outbox.until(at)
-                    self._look_to(at)
+                    self._next = at
+                    self.update_news()
                     return shown
             else:
                 self._paused_at = None
@@ -348,14 +406,15 @@ class Kernel:
             known = heapq.heappop(due)[4]
             if due and due[0][0] <= to:
                 known = outbox.until(to, known)
-        self._look_to(at)
+        self._next = at
+        self.update_news()
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------
 
     def _candles_and_books(self, now: Nanos) -> None:
         """Process the recorded rows of this moment that come before trades: the bars of all pairs, then the books."""
-        busy, matcher = list(self._busy.values()), self._matcher
+        busy, matcher = list(self._busy.values()), self.matcher
         for market in busy:
             if market.candles is None:
                 continue
@@ -374,7 +433,7 @@ class Kernel:
         """Process the recorded trades of this moment."""
         for market in list(self._busy.values()):
             if market.trades is not None:
-                self._rows_of(market, market.trades, self._matcher.on_trade, now)
+                self._rows_of(market, market.trades, self.matcher.on_trade, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
         """Process orders that were sent in response to this moment's books. Orders that were sent earlier come
@@ -416,7 +475,7 @@ class Kernel:
         """Publish our public trades in a market that changed, which may trigger stops, and update its search bounds."""
         now = deed.time
         if market.stops and market.prints:
-            self._matcher.trigger_by_prints(market, deed)
+            self.matcher.trigger_by_prints(market, deed)
         if market.buys or market.sells or market.stops or market.waiting:
             self._search(market, now, trades_from)
         elif market.pair in self._busy:
@@ -427,7 +486,7 @@ class Kernel:
         if market.changed:
             market.changed = False
             feed = self._feeds.get(market.pair)
-            if feed is not None:
+            if feed is not None and feed.changed_at is None:
                 feed.note_change(now)
         if market.prints:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
@@ -455,9 +514,10 @@ class Kernel:
         for name, feed in self._feeds.items():
             if feed.due is not None and feed.due <= now:
                 book = feed.publish(now)
+                self._ahead.drop()
                 if book is not None:
                     self._outbox.put((now, BOOKS, name, self._outbox.number(), [Publication(now, None, book)]))
-                    published = True
+                    published = self.is_calm = True
         return published
 
     def _work(self, arrival: _Arrival, now: Nanos) -> None:
@@ -480,6 +540,7 @@ class Kernel:
 
     def _tell(self, deed: Deed) -> None:
         """Publish an event's results: the answer, then executions, orders and balances as one event."""
+        self.is_calm = False
         for account, news in deed.news.items():
             at = deed.time
             if self._is_constant:
@@ -522,11 +583,6 @@ class Kernel:
 
     # -- for the emulator and tests ----------------------------------------------------------------------------------
 
-    @property
-    def large_fills(self) -> int:
-        """Fills at an open that took more than 10 % of their bar's volume."""
-        return self._matcher.large_fills
-
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
         """Return the exact current book: recorded levels less our orders' takes, plus our resting orders unless
         ``own``.
@@ -542,10 +598,6 @@ class Kernel:
     def trades(self, account: str) -> list[TradeReport]:
         """Return every execution of the account, in order."""
         return list(self._ledger.accounts[account].trades)
-
-    def ledger(self, account: str) -> dict[str, tuple[int, int]]:
-        """Return currency -> (total, available), in units."""
-        return self._ledger.accounts[account].balances().balances
 
     def account(self, name: str) -> Account:
         """Return an account's books, read-only. Raises KeyError for an unknown account."""

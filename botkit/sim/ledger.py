@@ -66,7 +66,12 @@ class Ledger:
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
         """Move an order to a final state and release the rest of its lock."""
-        self._close(order, deed.of(order), deed.time, state)
+        news = deed.news.get(order.account)
+        if news is None:
+            news = deed.of(order)
+        else:
+            news.orders[order.order_id] = order
+        self._close(order, news, deed.time, state)
 
     def _close(self, order: VenueOrder, news: AccountNews, now: Nanos, state: OrderState) -> None:
         account = order.account

@@ -42,6 +42,8 @@ class VenueMarket:
         #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
         self.is_in_units = True
         self.display_unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
+        #: every level of the recorded books has a price, and the empty ones are the last
+        self.is_regular = True
         self.changed = False  # True if our part of the book has changed since the last check
         self._print_ticks: int | None = None
         self._print_row = -1
@@ -71,6 +73,10 @@ class VenueMarket:
             unit = self.display_unit
             if unit > 1 and ((columns.bid_lots % unit).any() or (columns.ask_lots % unit).any()):
                 self.is_in_units = False
+            for prices, lots in ((columns.bid_ticks, columns.bid_lots), (columns.ask_ticks, columns.ask_lots)):
+                shown = lots > 0
+                if (shown & (prices <= 0)).any() or (shown[:, 1:] & ~shown[:, :-1]).any():
+                    self.is_regular = False
 
     # -- prices ---------------------------------------------------------------------------------------------------
 
@@ -172,6 +178,10 @@ class VenueMarket:
             left = stand[0][1] - took
             stand = [(edge, left), *stand[1:]] if left > 0 else stand[1:]
         return stand
+
+    def is_older_than(self, age: Nanos) -> bool:
+        """Return True if a snapshot of this age is too old to trade on."""
+        return self._max_book_age is not None and age > self._max_book_age
 
     def is_stale(self, row: int, now: Nanos) -> bool:
         """Return True if a snapshot is too old to trade on."""

@@ -122,7 +122,7 @@ class Matcher:
             if recorded is not None:
                 order.is_placed = True
                 shown = market.net_lots(row, price, recorded, bids=order.is_buy) if recorded else 0
-        order.ahead = self.queue.on_arrival(shown)
+        order.ahead = order.joined_behind = self.queue.on_arrival(shown)
         order.book_row = row
         market.rest(order)
 
@@ -224,7 +224,7 @@ class Matcher:
                 order.ahead = queue.on_snapshot(order.ahead, shown)
             else:
                 order.is_placed = True
-                order.ahead = queue.on_arrival(shown)
+                order.ahead = order.joined_behind = queue.on_arrival(shown)
 
     def settle_all(self, market: VenueMarket, now: Nanos) -> None:
         """Bring every order up to the current snapshot, before older rows are dropped."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.compiling import mypyc_attr
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, FINAL_STATES, LIMIT, MARKET, STOP_LIMIT, OrderState
@@ -27,7 +28,8 @@ class VenueOrder:
     """One order at the simulated exchange. ``rank`` is its time priority; ``lock_units`` are its locked funds.
 
     ``ahead`` lots of the recorded market are in front of it; ``book_row`` is the last recorded snapshot applied to
-    ``ahead``, and ``is_placed`` says whether a snapshot has reached its price yet.
+    ``ahead``, and ``is_placed`` says whether a snapshot has reached its price yet. ``joined_behind`` is the amount that
+    was ahead when it joined the queue, for reports; None if it never rested in a book.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class VenueOrder:
         "is_buy",
         "is_market_buy",
         "is_placed",
+        "joined_behind",
         "lock_units",
         "new",
         "open_ticks",
@@ -90,6 +93,7 @@ class VenueOrder:
         self.book_row = -1
         self.shown_lots = -1
         self.is_placed = False
+        self.joined_behind: int | None = None
         self.opens_at: Nanos = -1  # on candles, the time when it can be processed, and the open
         self.open_ticks = 0
         self.bar_lots = 0
@@ -122,6 +126,7 @@ class VenueOrder:
         )
 
 
+@mypyc_attr(native_class=False, allow_interpreted_subclasses=True)
 class Orders(dict[str, VenueOrder]):
     """An account's orders by id, in order of creation."""
 
@@ -152,6 +157,7 @@ def is_listed(order: VenueOrder, request: ListOrders) -> bool:
     )
 
 
+@mypyc_attr(native_class=False, allow_interpreted_subclasses=True)
 class Trades(list[TradeReport]):
     """An account's executions, in order."""
 

@@ -12,7 +12,6 @@ from botkit.model.requests import Answer
 
 AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
 Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
-Levels: TypeAlias = tuple[tuple[int, int], ...]
 
 
 class Publication(msgspec.Struct, frozen=True):

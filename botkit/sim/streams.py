@@ -160,7 +160,13 @@ class VenueStream(Generic[_Columns]):
             or bounds.take_buy > old.take_buy
             or bounds.take_sell < old.take_sell
         ):
-            self.scanned = self.position(now) if floor is None else floor
+            cursor = self._cursor
+            if floor is not None:
+                self.scanned = floor
+            elif cursor < self.held and self._axis[cursor] <= now:
+                self.scanned = self.position(now)
+            else:
+                self.scanned = self.first + cursor
             self.touch_row = -1
         self.bounds = bounds
         self.is_idle = bounds == _NOTHING

@@ -23,14 +23,22 @@ from botkit.research.looks import Look, LookLedger, Market
 from botkit.research.search.worker import BenchRecipe
 from tests.research.doctor.planted import (
     BUSY,
+    CYCLE,
     DAY_MS,
     FOLLOW,
+    LAGS,
     LUCKY,
     PEEKING,
+    QUICK,
     SEEING,
+    STALE,
     START_MS,
+    STORMY,
     closes,
+    fitted_cycle,
+    fitted_lags,
     planted,
+    planted_on_books,
 )
 
 DAYS = 3 * 365
@@ -44,6 +52,11 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "fee-blind": ("loses after costs",),
     "slippage of nothing": ("loses after costs", "no better than chance"),
     "best of a thousand": ("in-sample only", "no better than chance", "loses after costs"),
+    "overfit": ("in-sample only", "no better than chance", "loses after costs"),
+    "too many parameters": ("in-sample only", "no better than chance", "loses after costs"),
+    "stale book": ("loses after costs",),
+    "latency-sensitive": ("loses after costs",),
+    "storm of orders": ("broken",),
     "sixty days": ("cannot tell", "loses after costs"),
 }
 
@@ -63,6 +76,19 @@ def _config(kind: str, seed: int, folder: Path) -> Path:
         return planted(folder, BUSY, closes(seed, DAYS, drift=0.0005), taker="0.002")
     if kind == "slippage of nothing":
         return planted(folder, BUSY, closes(seed, DAYS, drift=0.0006), taker="0", slippage="0")
+    if kind == "overfit":
+        prices = closes(seed, DAYS)
+        return planted(folder, LAGS, prices, params=f", weights: {fitted_lags(prices, 20)}")
+    if kind == "too many parameters":
+        prices = closes(seed, DAYS)
+        return planted(folder, CYCLE, prices, params=f", weights: {fitted_cycle(prices, 60)}")
+    if kind == "stale book":
+        return planted_on_books(folder, STALE, seed, days=30, delay_ms=60_000, sweeps=True)
+    if kind == "latency-sensitive":
+        return planted_on_books(folder, QUICK, seed, days=30, delay_ms=120, sweeps=False)
+    if kind == "storm of orders":
+        limits = "limits: {create_order: 40, batching: false}\n"
+        return planted(folder, STORMY, closes(seed, 60, momentum=0.4), more=limits)
     if kind == "sixty days":
         return planted(folder, FOLLOW, closes(seed, 60, momentum=0.4))
     assert kind == "best of a thousand", kind
@@ -138,11 +164,14 @@ def main() -> None:
         for seed in range(1, (given.nulls if kind == "null" else given.seeds) + 1)
     ]
     began, verdicts = time.perf_counter(), {kind: Counter[str]() for kind, _ in tasks}
-    for kind, _, verdict, _ in _all(given.jobs, tasks):
-        verdicts[kind][verdict] += 1
-    for kind, counts in verdicts.items():
-        right = sum(counts[verdict] for verdict in RIGHT[kind])
-        print(f"{kind:<22}{right:>4} of {counts.total():<4} {dict(counts)}")
+    for kind, seed, verdict, why in _all(given.jobs, tasks):
+        counts = verdicts[kind]
+        counts[verdict] += 1
+        if verdict not in RIGHT[kind]:
+            print(f"  {kind}, seed {seed}: {verdict}; {why}", flush=True)
+        if counts.total() == sum(task[0] == kind for task in tasks):
+            right = sum(counts[name] for name in RIGHT[kind])
+            print(f"{kind:<22}{right:>4} of {counts.total():<4} {dict(counts)}", flush=True)
     print(f"{len(tasks)} examinations in {time.perf_counter() - began:.0f} s")
 
 

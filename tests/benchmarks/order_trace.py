@@ -33,9 +33,11 @@ from tests.backtest_world import write_config, write_strategy
 from tests.benchmarks import market_data
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
-ROWS = {"candles": 2_000, "trades": 8_000}
+ROWS = {"candles": 2_000, "trades": 8_000, "books": 2_000}
 #: number of rows between two orders, so that each order has ended before the next is placed
-EVERY = {"candles": 20, "trades": 80}
+EVERY = {"candles": 20, "trades": 80, "books": 20}
+#: trades between two books
+TRADES_A_BOOK = 4
 STRATEGY = """
 pair: Pair
 does: str = "nothing"
@@ -46,6 +48,8 @@ def on_start(self):
     self._rows = self._asked = 0
     if self.on == "trades":
         self.subscribe_trades(self.pair)
+    elif self.on == "books":
+        self.subscribe_book(self.pair)
     else:
         self.subscribe_bars(self.pair, "1m")
 
@@ -54,6 +58,9 @@ def on_bar(self, bar):
 
 def on_trade(self, trade):
     self._look(trade.price)
+
+def on_book(self, book):
+    self._best = book.best_bid, book.best_ask
 
 def _look(self, price):
     self._rows += 1
@@ -145,8 +152,12 @@ def traced(folder: Path, does: str, on: str, *, opcodes: bool = False) -> Run:
 
     tape = folder / on
     if not tape.exists():
-        rows = market_data.candles(ROWS[on]) if on == "candles" else market_data.trades(ROWS[on])
-        market_data.write_tape(tape, rows)
+        if on == "books":
+            market_data.write_tape(tape, *market_data.books_and_trades(ROWS[on], TRADES_A_BOOK))
+        else:
+            market_data.write_tape(
+                tape, market_data.candles(ROWS[on]) if on == "candles" else market_data.trades(ROWS[on])
+            )
     config = write_config(
         folder,
         f"{{path: {tape}, pair: btc_usdt}}",
@@ -181,8 +192,15 @@ def life(name: str, without: Run, run: Run) -> Life:
 
 def lives(folder: Path, *, opcodes: bool = False) -> list[Life]:
     """Trace every kind of life."""
-    without = {on: traced(folder, "nothing", on, opcodes=opcodes) for on in ROWS}
+    without = {on: traced(folder, "nothing", on, opcodes=opcodes) for on in {on for _, _, on in LIVES}}
     return [life(name, without[on], traced(folder, does, on, opcodes=opcodes)) for name, does, on in LIVES]
+
+
+def book_calls(folder: Path, *, opcodes: bool = False) -> float:
+    """Return the calls for one book of which a strategy reads the best prices, with the trades between it and the
+    next.
+    """
+    return traced(folder, "nothing", "books", opcodes=opcodes).calls.total() / ROWS["books"]
 
 
 def main() -> None:
@@ -192,9 +210,11 @@ def main() -> None:
     top = next((int(argument) for argument in sys.argv[1:] if argument.isdecimal()), 0)
     with tempfile.TemporaryDirectory() as folder:
         found = lives(Path(folder), opcodes=opcodes)
+        a_book = book_calls(Path(folder), opcodes=opcodes)
     print(f"{'':<44}{'orders':>8}{'fills':>8}{what:>8}{'files':>8}")
     for one in found:
         print(f"{one.name:<44}{one.orders:>8}{one.fills:>8}{one.calls:>8.0f}{one.files:>8}")
+    print(f"a book and {TRADES_A_BOOK} trades, the best prices read: {a_book:.1f} {what}")
     for one in found if top else ():
         print(f"\n{one.name}: {one.calls:.0f} {what}")
         for file, function, each in one.functions[:top]:

@@ -1,10 +1,8 @@
-"""``botkit config`` and ``botkit new``."""
+"""``botkit config``."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -98,58 +96,3 @@ def test_show_names_each_values_origin(project: Path, capsys: pytest.CaptureFixt
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema"]) == 0
     assert "BotConfig" in json.loads(capsys.readouterr().out)["$defs"]
-
-
-def test_new_writes_a_strategy_whose_own_test_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
-    assert "class MyIdea(Strategy)" in (tmp_path / "strategies" / "my_idea.py").read_text()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_my_idea.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
-
-
-def test_the_written_test_still_passes_when_the_configuration_trades_another_pair(tmp_path: Path) -> None:
-    assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
-    config = tmp_path / "configs" / "my_idea.yaml"
-    text = config.read_text(encoding="utf-8")
-    for before, after in (
-        ("pair: btc_usdt", "pair: eth_twd"),
-        ("spend: 1000", "spend: 30000"),
-        ("{usdt: 2000}", "{twd: 60000}"),
-        ("{usdt: 10000}", "{twd: 300000}"),
-    ):
-        assert before in text
-        text = text.replace(before, after)
-    config.write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_my_idea.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
-
-
-def test_new_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (project / "strategies" / "dip.py").unlink()
-    assert main(["new", "strategy", "dip", "--dir", str(project)]) == 2
-    assert "already exists" in capsys.readouterr().err
-    assert not (project / "strategies" / "dip.py").exists(), "nothing is written if one of the files exists"
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"), [("MyIdea", "my_idea"), ("my-idea", "my_idea"), ("class", ""), ("../x", "x")]
-)
-def test_new_refuses_names_that_python_or_the_file_system_cannot_use(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, hint: str
-) -> None:
-    assert main(["new", "strategy", name, "--dir", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert (f"write {hint}" if hint else "is not a valid strategy name") in error
-    assert not list(tmp_path.iterdir())

@@ -11,13 +11,14 @@ import pytest
 
 from botkit.cli import main as frame
 from botkit.cli.main import LazyGroup, main
+from botkit.compiled import form
 from botkit.errors import ConfigError
 from botkit.version import __version__
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"botkit {__version__}\n"
+    assert capsys.readouterr().out == f"botkit {__version__} ({form()})\n"
 
 
 def test_version_and_config_show_import_no_heavy_libraries(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_version_and_config_show_import_no_heavy_libraries(tmp_path: Path) -> No
 
 def test_python_dash_m_is_the_same_command() -> None:
     done = subprocess.run([sys.executable, "-m", "botkit", "--version"], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == f"botkit {__version__}"
+    assert done.stdout.strip() == f"botkit {__version__} ({form()})"
 
 
 def test_an_unknown_command_is_a_user_error(capsys: pytest.CaptureFixture[str]) -> None:

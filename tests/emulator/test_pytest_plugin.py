@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def test_a_test_without_an_event_loop_can_use_the_emulator(emulator: EmulatorThread) -> None:
     with urllib.request.urlopen(emulator.rest + "/tickers/btc_twd") as answer:
         assert json.load(answer)["data"]["pair"] == "btc_twd"
-    assert emulator.call(lambda e: e.venue.kernel.ledger(emulator.account.email)["twd"]) == (500 * 10**8,) * 2
+    assert (
+        emulator.call(lambda e: e.venue.kernel.account(emulator.account.email).balances().balances["twd"])
+        == (500 * 10**8,) * 2
+    )
     emulator.call(lambda e: e.add_fault({"kind": "error_before", "where": "ticker", "count": 1}))
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(emulator.rest + "/tickers/btc_twd")

@@ -327,3 +327,15 @@ def test_over_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
     assert not b.seen().active
     assert "over 100 orders were refused in one turn" in b.seen().stopped_because
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
+
+
+def test_a_halt_that_refuses_everything_stops_no_strategy_for_a_turn_with_many_orders() -> None:
+    b = bot()
+    b.tell(Halt("botkit panic"))
+    for _ in range(1_000):
+        assert b.s.buy(BTC, amount=1, price=900).reason == "the bot is halted: botkit panic"
+    b.end_turn()
+    assert b.seen().active
+    for _ in range(1_001):  # this is a loop after all
+        b.s.buy(BTC, amount=1, price=900)
+    assert "over 1000 orders were refused in one turn" in b.seen().stopped_because

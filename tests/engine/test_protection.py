@@ -10,6 +10,7 @@ from botkit.model.inputs import Halt, JournalFailed, Pause, Stop
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.requests import Ending
 from tests.engine_world import BTC, RICH, Bot, Listener, S, cancelled_ids
+from tests.plain_form import replaces_code
 
 POOR = {"twd": RICH["twd"]}
 
@@ -145,6 +146,7 @@ def test_a_limit_exit_follows_a_falling_market() -> None:
     assert exits(b)[1].price_ticks == 792
 
 
+@replaces_code
 def test_a_refused_exit_is_retried_but_not_at_every_price() -> None:
     b = bot(stop_loss_pct=5)
     b.portfolio.lock = lambda order: "no"  # type: ignore[method-assign]

@@ -39,7 +39,7 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
         executed = order.executed_lots if order is not None else journaled
         if executed != row.executed_lots:
             found.append(f"money: {row.client_id} executed {row.executed_lots} there and {executed} here")
-    for currency, (total, _) in emulator.venue.kernel.ledger(DEFAULT_ACCOUNT.email).items():
+    for currency, (total, _) in emulator.venue.kernel.account(DEFAULT_ACCOUNT.email).balances().balances.items():
         if view.money.account.get(currency, 0) != total:
             found.append(f"money: {currency} {total} there and {view.money.account.get(currency)} here")
     try:

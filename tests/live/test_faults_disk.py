@@ -21,7 +21,7 @@ from botkit.live.starting import StartRefused
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
-from tests.live.world import World, far_buy, kept, puppet, settled, told, until
+from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -102,6 +102,7 @@ async def test_a_deleted_journal_leaves_its_orders_foreign_and_untouched(world: 
     again = await world.start()
     assert puppet(again).open_orders() == []
     assert "2 open orders are not this bot's and will not be touched" in told(again)
+    assert "is new, but this bot has traded before; if its journal was lost, restore the whole folder" in told(again)
     new = far_buy(again, 0.003)
     await settled(new)
     assert new.state is OrderState.OPEN
@@ -314,6 +315,44 @@ async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(
     StateFolder(world.folder / "state").clear_halt()
     third = await world.start()  # it is reported only once
     assert "has lost" not in told(third)
+
+
+async def test_a_lost_commit_is_noticed_though_its_orders_id_is_not_the_last_one(world: World) -> None:
+    bot = await world.start()
+    old = far_buy(bot, 0.001)
+    await settled(old)
+    world.emulator.add_fault({"kind": "delay_request", "where": "cancel_order", "value": 500, "count": 1})
+    replacement = puppet(bot).replace(old, amount=0.002)  # it has its id now, and leaves when the old order has ended
+    later = far_buy(bot, 0.003)
+    await settled(later)
+    await until(lambda: not bot.persistence.is_dirty)
+    known = snapshot(world)
+    assert replacement.state is OrderState.QUEUED
+    await until(lambda: replacement.state is OrderState.OPEN)
+    assert replacement.client_id < later.client_id
+    await world.crash(bot)
+    put_back(world, known)
+    again = await world.start()
+    evidence = f"the exchange has an order of this bot's that the journal does not know: {replacement.order_id} of"
+    assert evidence in told(again)
+    assert far_buy(again).state is OrderState.REFUSED
+
+
+async def test_without_its_journal_a_bot_that_has_spent_its_capital_is_told_why_it_does_not_start(
+    tmp_path: Path,
+) -> None:
+    async with make_world(tmp_path, config=WITH_COINS) as world:
+        bot = await world.start()
+        order = puppet(bot).market_buy("btc_usdt", spend=20_000)
+        bot.driver.wake()
+        await until(lambda: order.is_final)
+        await world.crash(bot)
+        for path in journal_files(world):
+            path.unlink()
+        with pytest.raises(StartRefused) as error:
+            await world.start()
+        assert "is left of the account's" in str(error.value)
+        assert "is new, but this bot has traded before; if its journal was lost, restore" in str(error.value)
 
 
 async def test_an_intact_journal_never_halts_the_bot_wherever_it_was_killed(world: World) -> None:

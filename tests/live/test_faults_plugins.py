@@ -146,7 +146,7 @@ ERRORS = {
     "exits": "SystemExit: 3",
     "cancelled": "CancelledError: ",
     "recursion": "RecursionError: maximum recursion depth exceeded",
-    "mutates_book": "AttributeError: immutable type: 'OrderBook'",
+    "mutates_book": "AttributeError: property 'bid_levels' of 'OrderBook' object has no setter",
     "mutates_level": "AttributeError: immutable type: 'Level'",
     "mutates_bar": "AttributeError: immutable type: 'Bar'",
     "mutates_bars": "ValueError: assignment destination is read-only",

@@ -95,5 +95,5 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
 
 
 def balances(emulator: Any) -> dict[str, tuple[int, int]]:
-    found: dict[str, tuple[int, int]] = emulator.venue.kernel.ledger(DEFAULT_ACCOUNT.email)
+    found: dict[str, tuple[int, int]] = emulator.venue.kernel.account(DEFAULT_ACCOUNT.email).balances().balances
     return found

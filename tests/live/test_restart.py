@@ -12,6 +12,7 @@ from botkit.live.notices import Notices
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import AlreadyRunning
+from botkit.model.clock import NS_PER_S
 from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CreateOrder, Ending
 from tests.live.world import World, far_buy, puppet, settled, told, until
@@ -59,7 +60,7 @@ async def test_fills_during_downtime_are_booked_once(world: World) -> None:
     position = puppet(again).position("btc_usdt")
     bought = sum(fill.lots for fill in again.journal.fills())
     assert bought == rules.lots(0.01)
-    total = world.emulator.venue.kernel.ledger("emulator@botkit.local")["btc"][0]
+    total = world.emulator.venue.kernel.account("emulator@botkit.local").balances().balances["btc"][0]
     assert again.view.money.account["btc"] == total
     assert position.amount == pytest.approx(0.01, abs=1e-4)
     assert "was" in told(again)
@@ -184,6 +185,16 @@ async def test_the_previous_runs_slots_still_count(world: World) -> None:
     again = await world.start()
     held = {use.pool: use.held for use in again.view.router.usage(again.driver.now())}
     assert held["create_order"] >= 1
+
+
+async def test_cancels_that_the_last_run_could_not_journal_still_count(world: World) -> None:
+    bot = await world.start()
+    await world.crash(bot)
+    again = await world.start()
+    held = {use.pool: use.held for use in again.view.router.usage(again.started_at)}
+    assert held["cancel_batch"] == 2  # a batch of the last run may have left while its journal could not be written
+    later = {use.pool: use.held for use in again.view.router.usage(again.started_at + 2 * NS_PER_S)}
+    assert later["cancel_batch"] == 0
 
 
 async def test_client_ids_are_never_reused(world: World) -> None:

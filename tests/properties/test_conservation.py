@@ -201,7 +201,7 @@ class Script:
             balances[pair.base] += sign * pair.rules.base_units(row.lots)
             balances[pair.quote] -= sign * pair.rules.value_units(row.price_ticks, row.lots)
             balances[row.fee_currency] -= row.fee_units
-        told = {currency: total for currency, (total, _) in self.kernel.ledger(account).items()}
+        told = {currency: total for currency, (total, _) in self.kernel.account(account).balances().balances.items()}
         assert told == balances, self.seed
         for order in self.kernel.orders(account):
             mine = [row for row in rows if row.order_id == order.order_id]

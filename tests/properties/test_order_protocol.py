@@ -18,6 +18,7 @@ from botkit.model.orders import FINAL_STATES, OrderState, Side
 from botkit.model.requests import Answer, Ending
 from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
 from tests.model_exchange import ModelExchange
+from tests.plain_form import replaces_code
 
 ACCEPT_S = 6
 RUN_S = 40
@@ -159,6 +160,7 @@ def test_resending_unanswered_orders_is_caught() -> None:
     assert caught(resends=True)
 
 
+@replaces_code
 def test_declaring_an_order_absent_after_three_not_found_answers_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(self: Resolution, case: Case, now: int) -> None:
         case.busy = False
@@ -171,11 +173,13 @@ def test_declaring_an_order_absent_after_three_not_found_answers_is_caught(monke
     assert caught()
 
 
+@replaces_code
 def test_declaring_an_order_absent_before_the_time_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Resolution, "_bound", lambda self, case: case.abort)
     assert caught()
 
 
+@replaces_code
 def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = OrderDesk.on_answer
 
@@ -190,6 +194,7 @@ def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) ->
     assert caught()
 
 
+@replaces_code
 def test_distinguishing_executions_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def naive(self: Executions, report: Any, *, listed: bool) -> bool:
         key = (listed, report.trade_id)

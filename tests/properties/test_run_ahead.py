@@ -13,6 +13,7 @@ import pytest
 from botkit.backtesting import session
 from botkit.sim.kernel import Kernel
 from tests.frozen.freezing import prepare, run
+from tests.plain_form import replaces_code
 from tests.row_by_row import RowByRow
 
 #: bots whose answers take time, including some with takers and stops
@@ -35,6 +36,7 @@ def test_running_ahead_changes_no_decision(seed: int, tape: str, folder: Path, m
     assert ahead == run(seed, tape, folder)
 
 
+@replaces_code
 def test_running_ahead_too_far_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trade of our own, or a book with our orders, would then become known at a time that has already passed."""
     monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)

@@ -32,6 +32,7 @@ from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, MINUTE, PAIRS, T0, UNIT, Bot, Listener, S
+from tests.plain_form import replaces_code
 from tests.row_by_row import RowByRow
 
 WORLDS = 60
@@ -267,6 +268,7 @@ def caught() -> bool:
     return False
 
 
+@replaces_code
 def test_a_span_that_overlooks_a_loss_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = RiskDesk.first_breach
 
@@ -278,11 +280,13 @@ def test_a_span_that_overlooks_a_loss_limit_is_caught(monkeypatch: pytest.Monkey
     assert caught()
 
 
+@replaces_code
 def test_a_span_that_overlooks_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "jumps", lambda *columns: [])
     assert caught()
 
 
+@replaces_code
 def test_a_span_that_overlooks_an_action_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Spans.__init__
 

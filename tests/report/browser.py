@@ -56,6 +56,7 @@ class Browser:
         self._session = self._call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
+        self._call("Performance.enable", timeDomain="threadTicks")
 
     def close(self) -> None:
         """End the browser."""
@@ -106,7 +107,20 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press a key, such as "Enter", "Tab", "ArrowDown", or a letter."""
-        codes = {"Enter": 13, "Tab": 9, "ArrowDown": 40, "ArrowUp": 38, "PageDown": 34, "PageUp": 33, " ": 32}
+        codes = {
+            "Enter": 13,
+            "Tab": 9,
+            "ArrowDown": 40,
+            "ArrowUp": 38,
+            "PageDown": 34,
+            "PageUp": 33,
+            " ": 32,
+            "ArrowLeft": 37,
+            "ArrowRight": 39,
+            "End": 35,
+            "Home": 36,
+            "Escape": 27,
+        }
         text = "\r" if key == "Enter" else key if len(key) == 1 else ""
         event: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": codes.get(key, 0)}
         self._call("Input.dispatchKeyEvent", type="keyDown", text=text, **event)
@@ -120,6 +134,13 @@ class Browser:
         """Change the window's size."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.settle()
+
+    def cpu_s(self) -> float:
+        """Return the processor time that the page's own thread has used, which does not count what else runs on the
+        machine.
+        """
+        figures = {figure["name"]: figure["value"] for figure in self._call("Performance.getMetrics")["metrics"]}
+        return float(figures["TaskDuration"])
 
     def screenshot(self, to: Path) -> None:
         """Write what the window shows as PNG."""

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from botkit.model.extension import ReportSection
-from botkit.model.results import SYNTHETIC, BacktestResult, Caution, IndicatorLine, PriceCandles
+from botkit.model.results import SYNTHETIC, BacktestResult, Caution, Curve, IndicatorLine, PriceCandles
 from botkit.report import render
 from botkit.report.chart_data import (
     LINES_MAX,
     LocalTimes,
     ascending,
     charts,
+    equity_chart,
     hold_at,
     line_values,
     marks,
@@ -164,7 +165,7 @@ def test_a_hostile_name_is_inert_wherever_it_appears() -> None:
 def test_embedded_data_cannot_end_its_element_and_stays_unchanged() -> None:
     data = {"name": "</script><!-- & \u2028", "values": [1, -2.5, None]}
     text = packed(data)
-    assert text.replace("+", "").replace("/", "").replace("=", "").isalnum()
+    assert not set(text) & set("<>&'\"\\ ")
     assert unpacked(text) == data
     for hidden in ([float("nan")], {"a": [1, {"b": [float("inf")]}]}):
         with pytest.raises(ValueError, match="JSON compliant"):
@@ -304,6 +305,29 @@ def test_buy_and_hold_does_not_know_a_candle_before_its_end() -> None:
     assert hold_at(plain, times)[0] is None
 
 
+def test_an_equity_that_never_changed_is_drawn_to_the_end_beside_buy_and_hold() -> None:
+    start, minute = 1_735_660_800 * 10**9, 60 * 10**9
+    times = [start + minute * n for n in range(5)]
+    candles = PriceCandles(pair(), minute, times, *[[100.0, 110.0, 120.0, 130.0, 140.0]] * 4)
+    plain = sample_result(days=1, orders=1)
+    run = msgspec.structs.replace(
+        plain,
+        start=start,
+        end=start + 5 * minute,
+        equity=Curve([start, start + minute], [1_000.0, 1_000.0]),
+        prices=[candles],
+        fills=[],
+        opening={"twd": 1_000 * 10**8},
+        summary={**plain.summary, "opening_equity": 1_000.0},
+        data=msgspec.structs.replace(plain.data, kinds={"btc_twd": "candles 1m"}),
+    )
+    chart = equity_chart(run, LocalTimes(zone_of("UTC")))
+    assert np.cumsum(chart["t"]).tolist() == [(start + minute * n) // 10**6 for n in range(6)]
+    assert chart["v"] == [1_000.0] * 6
+    assert chart["hold"][-1] == 1_400.0
+    assert chart["fall"] == [0.0] * 6
+
+
 def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     bitcoin, ether = data["prices"]
@@ -313,7 +337,7 @@ def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     assert {line["pane"] for line in bitcoin["lines"]} == {"price", "RSI", "MACD", "volume", "spread_bps"}
     assert len({line["group"] for line in bitcoin["lines"] if "Bollinger" in line["name"]}) == 1
     for line in bitcoin["lines"]:
-        assert len(line["v"]) == len(bitcoin["o"])
+        assert line["first"] + len(line["v"]) == len(bitcoin["o"])
     assert ether["lines"] == []
     volumes = [digits * 10.0**power for digits, power in zip(ether["volume"], ether["volume_power"], strict=True)]
     assert sum(volumes) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)

@@ -73,13 +73,13 @@ def venue() -> Venue:
     ],
 )
 def test_refusals_use_the_exchanges_words(venue: Venue, order: dict[str, object], text: str) -> None:
-    before = venue.kernel.ledger("ann")
+    before = venue.kernel.account("ann").balances().balances
     venue.order(**order)  # type: ignore[arg-type]
     venue.to(2)
     answer = venue.answers()[0]
     assert (answer.outcome, answer.status, answer.text) == (Ending.REFUSED, 422, text)
     assert venue.kernel.orders("ann") == []
-    assert venue.kernel.ledger("ann") == before
+    assert venue.kernel.account("ann").balances().balances == before
 
 
 def test_the_coarser_amount_step_is_enforced_when_configured() -> None:
@@ -261,7 +261,7 @@ def test_reads_return_the_requested_data(venue: Venue) -> None:
     assert none == ()
     assert [row.lots for row in executed] == [2 * L]
     assert balance.snapshot
-    assert balance.balances == venue.kernel.ledger("ann")
+    assert balance.balances == venue.kernel.account("ann").balances().balances
 
 
 def test_candles_for_reads_are_built_from_past_trades() -> None:

@@ -146,10 +146,10 @@ def test_fills_that_are_large_for_a_bars_volume_are_counted() -> None:
     venue.to(60)
     venue.order("sell", 5 * L)
     venue.to(61)
-    assert venue.kernel.large_fills == 0
+    assert venue.kernel.matcher.large_fills == 0
     venue.order("sell", 1 * L)  # filled in minute 3's bar, which has a volume of four
     venue.to(400)
-    assert venue.kernel.large_fills == 1
+    assert venue.kernel.matcher.large_fills == 1
 
 
 def test_a_waiting_order_can_be_cancelled() -> None:

@@ -150,7 +150,9 @@ def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     assert states == {first: 3 * L, second: 3 * L}
     balances = parts.events[-1]
     assert isinstance(balances, BalanceReport)
-    assert balances.balances == {name: venue.kernel.ledger("ann")[name] for name in ("btc", "usdt")}
+    assert balances.balances == {
+        name: venue.kernel.account("ann").balances().balances[name] for name in ("btc", "usdt")
+    }
 
 
 def test_depth_is_limited_and_can_grow() -> None:

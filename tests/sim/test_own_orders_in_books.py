@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderType, Side
 from botkit.sim.account_setup import AccountSetup
+from botkit.sim.book_feed import BookFeed, compose
 from botkit.sim.fees import FixedFees
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import Account, VenueOrder
-from botkit.sim.publish import BookFeed, compose
 from tests.sim.venue import BTC, LOT, T0, S, books, trades
 
 LEVELS = st.dictionaries(st.integers(90, 110), st.integers(1, 4).map(lambda n: n * LOT), max_size=6)

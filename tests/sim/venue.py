@@ -151,10 +151,10 @@ class Venue:
         return sum(lots for _, lots, _ in self.fills(client_id, account))
 
     def available(self, currency: str, account: str = "ann") -> int:
-        return self.kernel.ledger(account)[currency][1]
+        return self.kernel.account(account).balances().balances[currency][1]
 
     def total(self, currency: str, account: str = "ann") -> int:
-        return self.kernel.ledger(account)[currency][0]
+        return self.kernel.account(account).balances().balances[currency][0]
 
     def answers(self) -> list[Answer]:
         return [p.event for p in self.seen if isinstance(p.event, Answer)]

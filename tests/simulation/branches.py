@@ -57,7 +57,7 @@ BRANCHES: Final = (
     Branch("a final report waited for its executions", _DESK, "self._final_reports[order.client_id] = report"),
     Branch(
         "an order was read, for its push was overdue", _DESK,
-        "> order.executed_lots):\n                self._read_order(order, now)",
+        "> order.executed_lots\n            ):\n                self._read_order(order, now)",
     ),
     Branch("executions were read, for their push was overdue", _DESK, "            self._read_trades(order, now)"),
     Branch(

@@ -210,6 +210,16 @@ class Books:
                 found.append(f"{client_id} is {row['state']} in the journal and unknown at the exchange")
         return found
 
+    def check_explained(self, resting: Iterable[int], before: int) -> None:
+        """Check a bot that begins to trade: none of the orders that are ``resting`` by its books, by client id, had
+        ended ``before`` its start (nanoseconds, the exchange's time). Raises Broken.
+        """
+        for client_id in resting:
+            order_id = self._by_client_id.get(client_id)
+            order = None if order_id is None else self._account.orders[order_id]
+            if order is not None and order.state not in _LIVING and order.updated < before:
+                raise Broken(f"restart: the bot trades, and does not know that {client_id} had ended before: {order!r}")
+
     def check_told(self, told: Mapping[str, int]) -> None:
         """Check I10: no fill was reported twice, and none that did not happen. Raises Broken."""
         for client_id, lots in told.items():
@@ -218,15 +228,20 @@ class Books:
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
-    def check_recovered(self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
+    def check_recovered(
+        self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any], *, starts_over: bool = False
+    ) -> None:
         """Check that a bot that trades on a damaged journal has lost nothing that matters. ``before`` are the rows
         before the damage. Raises Broken.
+
+        A bot without any journal ``starts_over`` if it says so: its earlier orders are foreign then, as after the user
+        has moved the journal away.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")
         lost = [client_id for client_id in before if client_id not in now]
         there = [client_id for client_id in lost if client_id in self._by_client_id]
-        if there:
+        if there and not starts_over:
             raise Broken(
                 f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has"
             )

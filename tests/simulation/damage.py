@@ -61,6 +61,8 @@ class Struck(msgspec.Struct, frozen=True):
 
     words: str
     demands: bool
+    #: True if nothing is left of the journal, as after a user moved it away
+    starts_over: bool = False
 
 
 def strike(state: Path, kind: str, x: float, y: float, older: Copy | None) -> Struck | None:
@@ -81,7 +83,7 @@ def strike(state: Path, kind: str, x: float, y: float, older: Copy | None) -> St
         for path in (journal, journal.with_name(f"{_JOURNAL}-wal"), journal.with_name(f"{_JOURNAL}-shm")):
             path.unlink(missing_ok=True)
         has_log = any(segment_path(journal, n).read_bytes().strip(b"\0") for n in segments_of(journal, REAL_DISK.files))
-        return Struck(f"{_JOURNAL} is deleted", demands=has_log)
+        return Struck(f"{_JOURNAL} is deleted", demands=has_log, starts_over=not has_log)
     if kind == "sqlite_corrupt":
         return _corrupt_sqlite(journal, x, y)
     return _strike_log(journal, kind, x, y)

@@ -146,18 +146,19 @@ MUTANTS = (
     Mutant(
         "a request without an answer gives its slot back", "router", "botkit.engine.router.router",
         "                window.hold_late(request_id, now + late)", "                window.give_back()",
+        needs=("full_windows_late",),
     ),
     Mutant(
         "a restart forgets what was sent before", "router", "botkit.live.starting",
-        "            sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),",
-        "            sends=(),",
+        "            sends=() if parts.is_new_world else tuple(_sent_before(bot, opened)),", "            sends=(),",
+        needs=("full_windows_death",),
     ),
     Mutant(
         "the ledger lends a slot again as soon as it is returned", "ledger", "botkit.live.limits.ledger",
         '                window.hold_until(now + wait + window.hold, f"{name}:{key}" if key else None)\n'
         "            window.advance",
         "                pass\n            window.advance",
-        needs=("ledger",),
+        needs=("full_windows_shared",),
     ),
     Mutant(
         "a bot leaves the ledger at every pass while its journal fails", "ledger", "botkit.live.limits.leases",
@@ -229,7 +230,7 @@ MUTANTS = (
     ),
     Mutant(
         "balances are compared while executions are being read", "reconcile", "botkit.engine.orders.reconcile",
-        "        if self._unexplained():\n", "        if False:\n",
+        "        return any(self._desk.is_unread(order) for order in self._unsure)", "        return False",
     ),
     Mutant(
         "after a standstill orders leave at once", "reconcile", "botkit.live.standstill",

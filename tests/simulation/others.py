@@ -52,11 +52,13 @@ class BrokerBeside:
         """Start a broker, which takes over its predecessor's ledger."""
         self._count += 1
         self._process = Process(f"broker {self._count}")
-        loop, clock = self._run.loop, VirtualClock(self._run.loop)
-        broker = Broker(
-            BrokerFolder(self.folder, by_port=False), REAL_DISK.files, clock.counter_ns, Random(f"broker {self._count}")
-        )
-        self._serving = loop.create_task(broker.serve(), context=in_process(self._process))
+        self._serving = self._run.loop.create_task(self._serve(), context=in_process(self._process))
+
+    async def _serve(self) -> None:
+        # a broker that no bot needs ends by itself, and the next bot that needs one starts it
+        folder, clock = BrokerFolder(self.folder, by_port=False), VirtualClock(self._run.loop)
+        while True:
+            await Broker(folder, REAL_DISK.files, clock.counter_ns, Random(f"broker {self._count}")).serve()
 
     def kill(self) -> None:
         """End the broker as kill -9 does."""

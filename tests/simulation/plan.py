@@ -126,6 +126,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     active_ms: int = 20_000
     second: SecondPlan | None = None
     cancels: tuple[Cancel, ...] = ()
+    #: True if windows of the rate limits are kept full for a while
+    fills_windows: bool = False
     #: the patience of the bot's guard in seconds; 0 for no guard
     guard_s: float = 0.0
     #: True if limits are shared through the machine's broker
@@ -133,7 +135,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def features(plan: Plan) -> frozenset[str]:
-    """Return the fault classes that occur in a plan; "power_cut" is a crash with a power cut."""
+    """Return the fault classes that occur in a plan, with "power_cut" for a crash with a power cut, and
+    "full_windows_" for what happens while windows are full.
+    """
     found = {fault.kind for fault in plan.faults}
     found |= {crash.damage.kind for crash in plan.crashes if crash.damage is not None}
     found |= {"power_cut" for crash in plan.crashes if crash.silently and not crash.is_cancel}
@@ -145,6 +149,13 @@ def features(plan: Plan) -> frozenset[str]:
         found.add("guard_strikes")
     if plan.shares_limits or plan.has_broker:
         found.add("ledger")
+    if plan.fills_windows:
+        if any(fault.where == "cancel_batch" and fault.for_ms == _FULL_MS for fault in plan.faults):
+            found.add("full_windows_late")
+        if any(crash.on == "cancel" and crash.down_ms == 50 for crash in plan.crashes):
+            found.add("full_windows_death")
+        if plan.second is not None:
+            found.add("full_windows_shared")
     return frozenset(found)
 
 
@@ -192,6 +203,8 @@ FAULT_CLASSES: Final = (
     *(*_SUSPENSIONS, *_OTHERS, "request_cancelled"),
     *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
 )
+#: how long the windows of cancels are kept full
+_FULL_MS: Final = 3_500
 _SWITCHES: Final = {
     "active_final": ("on", "off"),
     "whole_seconds": ("on", "off"),
@@ -231,10 +244,19 @@ def draw(seed: int, layer: Layer) -> Plan:
         for at_ms in range(begin, begin + 8_000, 4_000):
             acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
             acts.append(Act(at_ms=at_ms + 2_000, kind="cancel_all", pair=PAIRS[0], x=0.0, y=0.0))
+    windows = Random(f"windows {layer} {seed}")
+    begin = windows.randrange(1_000, active_ms - 8_000) if windows.random() < 0.12 else None
+    if begin is not None:
+        acts += _full_windows(begin)
+        _add_to_full_windows(windows, begin, faults, crashes)
     # drawn from separate generators, so that the rest of a seed's plan stays the same
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
+    if begin is not None and (second is not None or windows.random() < 0.4):
+        both = [*_full_windows(begin), *(() if second is None else second.acts)]
+        deaths = () if second is None else second.deaths_ms
+        second = SecondPlan(acts=tuple(sorted(both, key=lambda act: act.at_ms)), deaths_ms=deaths)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
     chance = Random(f"slow {layer} {seed}")
     if chance.random() < 0.25:  # some streams are seconds behind the others, and behind what is read meanwhile
@@ -252,6 +274,7 @@ def draw(seed: int, layer: Layer) -> Plan:
         cancels=tuple(sorted(cancels, key=lambda cancel: cancel.at_ms)),
         second=second,
         guard_s=guard_s,
+        fills_windows=begin is not None,
         has_broker=second is not None or guard_s > 0 or has_panic,
         seed=seed,
         layer=layer,
@@ -262,6 +285,34 @@ def draw(seed: int, layer: Layer) -> Plan:
         shares_limits=chance.random() < 0.3,
         active_ms=active_ms,
     )
+
+
+def _full_windows(begin: int) -> list[Act]:
+    """Return acts that cancel more batches than their window of a second allows, for some seconds."""
+    acts = []
+    for at_ms in range(begin, begin + _FULL_MS, 250):  # each time that the strategy looks at its list
+        acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
+        acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[0], x=0.3, y=0.0))
+    return acts
+
+
+def _add_to_full_windows(chance: Random, begin: int, faults: list[Fault], crashes: list[Crash]) -> None:
+    """Let batches that are cancelled be late or lose their answers, or the bot die among them."""
+    if chance.random() < 0.6:
+        kind = chance.choice(("late_arrival", "reset_after", "delay_request"))
+        value = None if kind == "reset_after" else chance.randrange(200, 900)
+        share = chance.choice((1.0, 0.5))
+        faults.append(Fault(at_ms=begin, for_ms=_FULL_MS, kind=kind, where="cancel_batch", share=share, value=value))
+    if chance.random() < 0.6:
+        crashes.append(
+            Crash(
+                at_ms=begin + chance.choice((200, 260, chance.randrange(_FULL_MS))),  # at the second batch, or later
+                on="cancel",
+                nth=chance.choice((1, 1, 2)),
+                rounds=chance.choice((1, 2, 3, chance.randrange(4, 20))),
+                down_ms=50,
+            )
+        )
 
 
 def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]) -> None:

@@ -544,6 +544,7 @@ class Run:
         notices = Notices()
         notices.listeners.append(lambda level, text: self.heard(life, level, text))
         self._arm()
+        began = self.emulator.venue.now
         try:
             parts = self.parts(life)
             bot = await start(parts, notices)
@@ -561,6 +562,8 @@ class Run:
         life.bot = bot
         if self._damaged is not None and await self._halts_for_its_journal(self._damaged, life, bot):
             return
+        resting = [order.client_id for order in bot.view.open_orders() if order.state.value in _RESTING]
+        self.books.check_explained(resting, began)
         self.tell(f"{life.process.name} trades")
         life.traded_at = self.loop.time()
         if self.plan.guard_s:
@@ -602,7 +605,9 @@ class Run:
         halt = bot.parts.folder.halt()
         if halt is None or halt.kind != "journal":
             rows = self._journaled().rows
-            self.books.check_recovered(damaged.struck.words, damaged.struck.demands, damaged.before.rows, rows)
+            struck = damaged.struck
+            is_told = struck.starts_over and any("but this bot has traded before" in text for text in self.told)
+            self.books.check_recovered(struck.words, struck.demands, damaged.before.rows, rows, starts_over=is_told)
             self.reached("a damaged journal was whole, or its loss made good")
             self._damaged = None
             return False
@@ -1065,10 +1070,12 @@ class Run:
     def _unprobed(self, life: Life) -> list[str]:
         assert life.bot is not None
         probes = [order for order in life.bot.view.orders() if order.spec.tag == "probe"]
-        if self.loop.time() > self._probed_at + 5.0 and any(
-            order.state.value in ("not_sent", "cancelled") for order in probes[-2:]
+        if self.loop.time() > self._probed_at + 5.0 and (
+            any(order.state.value in ("not_sent", "cancelled") for order in probes[-2:])
+            or {order.pair for order in probes} != set(PAIRS)
         ):
-            # the probe came just before new orders were allowed again, or the strategy cancelled it itself
+            # The probe came just before new orders were allowed again, or the strategy cancelled it itself, or placed
+            # none because the exchange's book had one side: its own market order had bought the other.
             self._probe(life)
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [

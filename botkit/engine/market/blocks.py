@@ -31,7 +31,9 @@ _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
 
 
 class Block:
-    """A range of rows as objects. ``start`` is the number of the first row; all indices count from there.
+    """A range of rows, as objects once somebody needs them.
+
+    ``start`` is the number of the first row; all indices count from there.
 
     ``done`` is how many of them a loop over `rows` has taken. The loop itself updates ``done``, so that code called
     from within it (such as a read of a series) knows how far the run has come, and so that the next loop continues
@@ -42,6 +44,7 @@ class Block:
         "_jumps",
         "calm_end",
         "columns",
+        "count",
         "done",
         "events",
         "most",
@@ -59,7 +62,6 @@ class Block:
         received: IntArray,
         prices: npt.NDArray[np.float64],
         price_list: list[float],
-        events: list[Any],
         range_: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
         most: float,
         columns: tuple[npt.NDArray[Any], ...],
@@ -73,14 +75,32 @@ class Block:
         self.start = start
         self.received: list[int] = received.tolist()
         self.prices = prices
-        self.events = events
+        self.count = len(price_list)
+        #: the rows as events, empty until `make_events` is called
+        self.events: list[Any] = []
         self.price_list = price_list
         self.done = 0
         #: each price is plausible after the previous one, from the row of the last `calm_until` call up to this row
         self.calm_end = 0
-        #: the rows after ``done`` as (index + 1, receive time, price, event). One iterator serves successive loops:
-        #: slicing new lists for every order cost more than the orders
-        self.rows = self._from(0)
+        #: the rows after ``done`` as (index + 1, receive time, price, event), None until `make_rows` is called. One
+        #: iterator serves successive loops: slicing new lists for every order cost more than the orders
+        self.rows: Iterator[tuple[int, int, float, Any]] | None = None
+
+    def make_events(self) -> list[Any]:
+        """Make the rows' events, once somebody needs them."""
+        raise NotImplementedError
+
+    def make_rows(self) -> Iterator[tuple[int, int, float, Any]]:
+        """Make `rows`."""
+        events, begin = self.events or self.make_events(), self.done
+        rows = self.rows = zip(
+            range(begin + 1, self.count + 1),
+            islice(self.received, begin, None),
+            islice(self.price_list, begin, None),
+            islice(events, begin, None),
+            strict=True,
+        )
+        return rows
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
         """Return the first row from ``begin`` on with an implausible price, or ``end``."""
@@ -91,55 +111,48 @@ class Block:
         if self._jumps is None:
             self._jumps = jumps(self.prices, low, high, self.most)
         at = bisect_right(self._jumps, begin)
-        self.calm_end = self._jumps[at] if at < len(self._jumps) else len(self.events)
+        self.calm_end = self._jumps[at] if at < len(self._jumps) else self.count
         return min(end, self.calm_end)
-
-    def _from(self, begin: int) -> Iterator[tuple[int, int, float, Any]]:
-        count = len(self.events)
-        return zip(
-            range(begin + 1, count + 1),
-            islice(self.received, begin, None),
-            islice(self.price_list, begin, None),
-            islice(self.events, begin, None),
-            strict=True,
-        )
 
     def skip_to(self, end: int) -> None:
         """Continue at ``end``, without a loop over the rows before it."""
         self.done = end
-        self.rows = self._from(end)
+        self.rows = None
 
 
 class TradeBlock(Block):
     """A block of trades."""
 
-    __slots__ = ()
+    __slots__ = ("_pair",)
 
     def __init__(self, columns: TradeColumns, start: int, stop: int) -> None:
         rules = columns.pair.rules
         prices = columns.ticks[start:stop] / 10**rules.price_decimals
-        amounts = (columns.lots[start:stop] / 10**rules.amount_decimals).tolist()
-        sides = _SIDES[columns.side[start:stop] + 1].tolist()
-        times = columns.time[start:stop].tolist()
-        price_list = prices.tolist()
-        events = list(map(Trade, repeat(columns.pair), times, price_list, amounts, sides))
+        self._pair = columns.pair
         series = (columns.time[start:stop], prices, columns.lots[start:stop] / 10**rules.amount_decimals)
         super().__init__(
             start,
             columns.received[start:stop],
             prices,
-            price_list,
-            events,
+            prices.tolist(),
             (prices, prices),
             MOST,
             (*series, columns.side[start:stop]),
         )
 
+    def make_events(self) -> list[Any]:
+        """Make the trades."""
+        time, _, amounts, side = self.columns
+        self.events = list(
+            map(Trade, repeat(self._pair), time.tolist(), self.price_list, amounts.tolist(), _SIDES[side + 1].tolist())
+        )
+        return self.events
+
 
 class CandleBlock(Block):
     """A block of candles as finished bars."""
 
-    __slots__ = ()
+    __slots__ = ("_pair", "_resolution")
 
     def __init__(self, columns: CandleColumns, start: int, stop: int) -> None:
         rules = columns.pair.rules
@@ -156,10 +169,15 @@ class CandleBlock(Block):
             lots / 10**rules.amount_decimals,
             (lots == 0) & (high == low),
         )
-        *figures, empty = [column.tolist() for column in series]
-        events = list(map(Bar, repeat(columns.pair), *figures, repeat(columns.resolution), empty))
+        self._pair, self._resolution = columns.pair, columns.resolution
         range_ = (series[3], series[2])
-        super().__init__(start, columns.received[start:stop], close, figures[4], events, range_, CANDLE_MOST, series)
+        super().__init__(start, columns.received[start:stop], close, close.tolist(), range_, CANDLE_MOST, series)
+
+    def make_events(self) -> list[Any]:
+        """Make the bars."""
+        *figures, empty = [column.tolist() for column in self.columns]
+        self.events = list(map(Bar, repeat(self._pair), *figures, repeat(self._resolution), empty))
+        return self.events
 
 
 class SeriesSource:
@@ -183,7 +201,7 @@ class SeriesSource:
             return
         self.given = done
         if done - given < _FEW_BARS:
-            self.series.append_all(self.block.events[given:done])
+            self.series.append_all((self.block.events or self.block.make_events())[given:done])
         else:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 
@@ -225,7 +243,7 @@ class BlockCache:
         if isinstance(columns, BookColumns):
             return _book_at(columns, row)
         block = self.get(columns, row)
-        event = block.events[row - block.start]
+        event = (block.events or block.make_events())[row - block.start]
         if isinstance(event, Trade):
             return event
         return Candle(

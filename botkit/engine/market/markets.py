@@ -155,10 +155,7 @@ class Markets:
         if not self._callbacks.is_open:
             return
         for record, callback, depth in market.book_listeners:
-            shown = book
-            if len(book.bid_levels) > depth or len(book.ask_levels) > depth:
-                shown = OrderBook(book.pair, book.time, book.bid_levels[:depth], book.ask_levels[:depth])
-            self._callbacks.call(record, callback, shown)
+            self._callbacks.call(record, callback, book.cut(depth))
 
     def on_ticker(self, ticker: Ticker, now: Nanos) -> None:
         """Process the 24-hour statistics of a pair."""

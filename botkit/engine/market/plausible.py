@@ -22,11 +22,21 @@ def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
     """Check quickly whether a book is plausible, which nearly every book is. False only means that a full check is
     needed.
     """
-    bids, asks, old_bids, old_asks = book.bid_levels, book.ask_levels, before.bid_levels, before.ask_levels
-    if not (bids and asks and old_bids and old_asks):
-        return False
-    bid, ask = bids[0][0], asks[0][0]
-    return 0 < bid < ask and bid < old_asks[0][0] * 2 and ask * 2 > old_bids[0][0] and bids[-1][0] > 0
+    (bid, ask), (old_bid, old_ask) = book.touch(), before.touch()
+    return 0 < bid < ask and 0 < old_bid < ask * 2 and bid < old_ask * 2 and book.has_prices()
+
+
+def are_ordinary(bids: list[int], asks: list[int]) -> list[bool]:
+    """Return the same for each of several recorded books after the one before it, from their best prices in ticks. The
+    first is never ordinary.
+    """
+    return [
+        False,
+        *[
+            0 < bid < ask and 0 < old_bid < ask * 2 and bid < old_ask * 2
+            for bid, ask, old_bid, old_ask in zip(bids[1:], asks[1:], bids, asks, strict=False)
+        ],
+    ]
 
 
 def jumps(prices: FloatArray, lows: FloatArray, highs: FloatArray, most: float) -> list[int]:

@@ -71,6 +71,13 @@ class Gate:
         """Register a strategy of the bot."""
         self._records[record.name] = record
 
+    @property
+    def is_closed(self) -> bool:
+        """True while every order that adds exposure is refused, or every one of a pair, whatever a strategy asks
+        for.
+        """
+        return bool(self.is_stopping or self.shortage is not None or self._halts or self._unknown)
+
     def when_placed(self, order: Order) -> str | None:
         """Return the reason to refuse an order that would enter the queue at once, or None."""
         if (
@@ -234,7 +241,7 @@ def market_refusal(order: Order) -> str | None:
     if rules.maintenance:
         return f"{pair} is in maintenance"
     if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
-        return f"max_slippage_pct is {order.max_slippage_pct}; it must be a percentage from 0 to 100: 2 is 2 %"
+        return f"max_slippage_pct is {order.max_slippage_pct:g}; it must be a percentage from 0 to 100: 2 is 2 %"
     if order.side is BUY:
         if order.spend_units < rules.least_spend_units:
             return (

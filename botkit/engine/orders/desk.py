@@ -116,6 +116,8 @@ class OrderDesk:
         self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
+        #: orders that must be read, until a read succeeds
+        self._unread: set[int] = set()
         self._by_ids = OrdersByIds(reads)
         #: how many reads of an order gave no result, by client id
         self._reads_in_vain: dict[int, int] = {}
@@ -545,13 +547,23 @@ class OrderDesk:
                 else:
                     order.reason = "expired"
                     self.cancel(order, now)
-            elif order.order_id and (order.cancel_requested or self.shown_lots.get(client_id, 0) > order.executed_lots):
+            elif order.order_id and (
+                order.cancel_requested
+                or client_id in self._unread
+                or self.shown_lots.get(client_id, 0) > order.executed_lots
+            ):
                 self._read_order(order, now)
 
-    @property
-    def being_read(self) -> frozenset[int]:
-        """Client ids of the orders being read right now."""
-        return frozenset(self._reading)
+    def is_unread(self, order: Order) -> bool:
+        """Return True while it is open what happened to an order: it is being read, no read of it has succeeded yet, or
+        executions that a report shows are missing.
+        """
+        client_id = order.client_id
+        return (
+            client_id in self._reading
+            or client_id in self._unread
+            or self.shown_lots.get(client_id, 0) > order.executed_lots
+        )
 
     def _expire(self, order: Order, now: Nanos) -> None:
         if self._router.is_waiting(order):
@@ -598,6 +610,13 @@ class OrderDesk:
                 for order in group:
                     self._read_order(order, now)
 
+    def look_soon(self, orders: Iterable[Order], now: Nanos) -> None:
+        """Read those of the orders whose final report has not arrived within a second."""
+        for order in orders:
+            if order.state not in FINAL_STATES:
+                self._unread.add(order.client_id)
+                self._follow(order, now + READ_AFTER)
+
     def _list_orders(self, pair: Pair, orders: list[Order], now: Nanos) -> None:
         self._reading.update(order.client_id for order in orders)
 
@@ -636,8 +655,10 @@ class OrderDesk:
             if answer.outcome is Ending.OK and isinstance(answer.body, tuple) and answer.body:
                 report = answer.body[0]
                 assert isinstance(report, OrderReport)
+                self._unread.discard(order.client_id)
                 self._on_report(order, report, at)
             else:
+                self._unread.add(order.client_id)
                 self._read_again(order, at)
 
         self._reads.read(
@@ -702,6 +723,7 @@ class OrderDesk:
         self._final_reports.pop(order.client_id, None)
         self.shown_lots.pop(order.client_id, None)
         self._reads_in_vain.pop(order.client_id, None)
+        self._unread.discard(order.client_id)
         if self._follow_ups and self._follow_ups[0][2] == order.client_id:
             self._drop_follow_ups()
         self._decide((STATE, now, order.client_id, order.state, order.reason))

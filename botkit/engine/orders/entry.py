@@ -104,7 +104,7 @@ class OrderEntry:
             if ticks < 0 or lots < 0 or stop_ticks < 0:
                 refusal = _below_zero(amount=(amount, lots), price=(price, ticks), stop_price=(stop_price, stop_ticks))
             if expire_s is not None and not 0 < expire_s <= _EXPIRE_MAX_S:
-                raise ValueError(f"expire_s is {expire_s}; it must be a number of seconds above 0, or None")
+                raise ValueError(f"expire_s is {expire_s:g}; it must be a number of seconds above 0, or None")
         except (ValueError, TypeError) as error:
             refusal = str(error)
         when = Condition(condition) if condition else None

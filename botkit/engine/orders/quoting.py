@@ -25,7 +25,7 @@ from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.entry import OrderEntry
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.record import StrategyRecord
-from botkit.model.money import Number
+from botkit.model.money import Number, steps_of
 from botkit.model.orders import BUY, FINAL_STATES, SELL, Order, OrderState, Side
 from botkit.model.pairs import Pair, PairRules
 
@@ -220,9 +220,12 @@ class Quoter:
         asks: list[Order] = []
         for order in quote.orders.values():
             (bids if order.side is BUY else asks).append(order)
-        missing = self._missing(quote, BUY, wanted[BUY], bids) if bids or wanted[BUY] else []
-        if asks or wanted[SELL]:
-            missing += self._missing(quote, SELL, wanted[SELL], asks)
+        missing: list[_Place] = []
+        for side, orders in ((BUY, bids), (SELL, asks)):
+            # nothing is placed while a cancelled order may still fill
+            is_ending = len(orders) == 1 and orders[0].cancel_requested
+            if not is_ending and (orders or wanted[side]):
+                missing += self._missing(quote, side, wanted[side], orders)
         if wanted is not quote.wanted:
             self._short[id(quote)] = quote
         if missing:
@@ -232,8 +235,6 @@ class Quoter:
         """Cancel the orders of a side that fit no level, and return the orders to place in addition to the remaining
         ones.
         """
-        if len(resting) == 1 and resting[0].cancel_requested:
-            return []  # it cannot be cancelled yet, and nothing is placed until it is gone
         desk, given_up = self._desk, quote.given_up
         keep, places = _difference(quote, levels, resting) if resting else ((), levels)
         is_waiting = False
@@ -285,8 +286,9 @@ def _levels(
             raise TypeError(
                 f"{name} is a list of (price, amount), such as {name}=[(100, 0.5)], not of {level!r}"
             ) from None
-        ticks = rules.ticks(price, up=side is SELL)
-        at[ticks] = at.get(ticks, 0) + rules.lots(amount)
+        ticks = steps_of(price, rules.price_decimals, up=side is SELL, what="price")
+        lots = steps_of(amount, rules.amount_decimals, up=False, what="amount")
+        at[ticks] = at.get(ticks, 0) + lots - lots % rules.amount_step
     result = []
     for ticks, lots in at.items():
         if ticks <= 0 or lots < rules.least_lots:

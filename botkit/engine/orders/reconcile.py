@@ -23,6 +23,9 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
+#: how long to wait for orders that cannot be read before the balances are left to the next comparison. A start is
+#: given up earlier.
+_PATIENCE_NS: Nanos = 90 * NS_PER_S
 #: after this many reads were overtaken by new fills, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5
 #: one row is enough for a listing of the orders created since the journal's last row
@@ -53,17 +56,22 @@ class Reconciliation:
         self._differences: list[Difference] = []
         self._foreign = 0
         self._read: list[tuple[Order, OrderState, int]] = []
+        #: orders whose executions may not all be booked
+        self._unsure: list[Order] = []
         self._booked_before = self._overtaken = 0
         self._unwritten = unwritten
+        self._known = frozenset(() if unwritten is None else unwritten.known)
         self._lost: list[str] = []
         self._lost_until = 0
         names = portfolio.strategies if unwritten is not None else ()
         self._to_list = list(dict.fromkeys(p.pair for name in names for p in portfolio.positions(name)))
         self._list_unwritten(now)
 
-    def _unexplained(self) -> list[Order]:
-        """Return the orders that are still being read."""
-        return [order for order, _, _ in self._read if order.client_id in self._desk.being_read]
+    def _unexplained(self) -> bool:
+        """Return True while some executions may be missing, so that the balances would seem to have changed from
+        outside.
+        """
+        return any(self._desk.is_unread(order) for order in self._unsure)
 
     def _failed(self, what: str, answer: Answer) -> None:
         why = f"the {what} cannot be read: {answer.text or answer.outcome.value}"
@@ -95,6 +103,7 @@ class Reconciliation:
             if (
                 isinstance(row, OrderReport)
                 and self._unwritten.first_id <= (row.client_id or 0) < self._unwritten.end_id
+                and row.client_id not in self._known
                 and row.client_id not in self._table.by_client_id
             ):
                 self._lost.append(f"{row.order_id} of {row.pair}")
@@ -113,14 +122,14 @@ class Reconciliation:
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
         listed = {row.order_id: row.executed_lots for row in rows}
-        # an order that changed after the request cannot be compared with the answer
-        stale = [
-            (order, order.state, order.executed_lots)
+        behind = [
+            order
             for order in self._table.all_open()
             if order.state in RESTING_STATES
-            and order.updated < self.began
+            and order.sent < self.began
             and not 0 <= listed.get(order.order_id, -1) <= order.executed_lots
         ]
+        stale = [(order, order.state, order.executed_lots) for order in behind if order.updated < self.began]
         for row in rows:
             known = self._table.is_known(row.order_id)
             self._desk.on_order_report(row, now)
@@ -130,9 +139,15 @@ class Reconciliation:
                 self._foreign += 1
         self._read = stale
         self._desk.look_at((order for order, _, _ in stale), now)
+        # what changed an order after the request may be only part of the news, and the rest of it lost
+        self._desk.look_soon((order for order in behind if order.updated >= self.began), now)
+        self._unsure = behind
         self._list_balances(now)
 
     def _list_balances(self, now: Nanos) -> None:
+        if self._unexplained() and now < self.began + _PATIENCE_NS:
+            self._reads.later(now + RETRY_NS // 4, self._list_balances)
+            return
         self._booked_before = self._desk.booked
         self._reads.read(
             lambda i: GetBalances(id=i), self._on_balance, endpoint=GetBalances.endpoint, owner=_OWNER, now=now
@@ -142,11 +157,6 @@ class Reconciliation:
         if answer.outcome is not Ending.OK or not isinstance(answer.body, BalanceReport):
             self._failed("account's balances", answer)
             self._reads.later(now + RETRY_NS, self._list_balances)
-            return
-        if self._unexplained():
-            # fills of some orders are still being read; until they are booked, the balances would seem to have changed
-            # from outside
-            self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
             # the answer may predate an execution that was booked in the meantime, and would seem to contradict it
@@ -165,7 +175,7 @@ class Reconciliation:
                 self._outbox.compare_failed(refusal, answer.outcome)
                 return
         adopted: list[tuple[str, int]] = []
-        if self._desk.booked == self._booked_before:
+        if self._desk.booked == self._booked_before and not self._unexplained():
             adopted = self._take_balances(answer.body, now)
         self.is_done = True
         self._outbox.compared(

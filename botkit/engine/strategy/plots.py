@@ -84,12 +84,13 @@ class PlotLine:
     def __len__(self) -> int:
         return len(self._times)
 
-    def columns(self) -> Iterator[tuple[str, list[Nanos], list[float]]]:
+    def columns(self, *, latest_only: bool = False) -> Iterator[tuple[str, list[Nanos], list[float]]]:
         """Yield (field, times, values) of each field; the field is "" if there is only one."""
+        times, rows = (self._times[-1:], self._rows[-1:]) if latest_only else (list(self._times), list(self._rows))
         if not self.fields:
-            yield "", list(self._times), list(self._rows)
+            yield "", times, rows
         for i, field in enumerate(self.fields):
-            yield field, list(self._times), [row[i] for row in self._rows]
+            yield field, list(times), [row[i] for row in rows]
 
 
 class PlotStore:
@@ -148,8 +149,10 @@ class PlotStore:
         line = self._lines[key] = PlotLine(pane, fields, self._points_max, whole_run=self._whole_run)
         return line
 
-    def lines(self, first_pair: str = "") -> list[IndicatorLine]:
-        """Return every line with a point. Lines without a pair are drawn in the chart of ``first_pair``."""
+    def lines(self, first_pair: str = "", *, latest_only: bool = False) -> list[IndicatorLine]:
+        """Return every line with a point, or with ``latest_only`` each line's latest point. Lines without a pair are
+        drawn in the chart of ``first_pair``.
+        """
         resolutions: dict[tuple[str, str], set[str]] = {}
         for key in self._lines:
             resolutions.setdefault((key.pair, key.name), set()).add(key.resolution)
@@ -157,7 +160,7 @@ class PlotStore:
         for key, line in self._lines.items():
             several = len(resolutions[key.pair, key.name]) > 1 and key.resolution
             title = f"{key.name} {key.resolution}" if several else key.name
-            for field, times, values in line.columns():
+            for field, times, values in line.columns(latest_only=latest_only):
                 if times:
                     pair = key.pair or first_pair
                     found.append(IndicatorLine(pair, self.strategy, title, line.pane, times, values, field))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -65,9 +65,9 @@ class Series(Generic[Row]):
     )
 
     #: names of the columns, starting with time
-    names: tuple[str, ...] = ()
+    names: ClassVar[tuple[str, ...]] = ()
     #: what messages call its rows (singular, plural)
-    noun: tuple[str, str] = ("row", "rows")
+    noun: ClassVar[tuple[str, str]] = ("row", "rows")
 
     def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
         if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
@@ -394,7 +394,7 @@ class BarSeries(Series[Bar]):
     """
 
     __slots__ = ("_length_ns", "resolution", "warm_up")
-    names = ("time", "open", "high", "low", "close", "volume", "empty")
+    names: ClassVar[tuple[str, ...]] = ("time", "open", "high", "low", "close", "volume", "empty")
     noun = ("bar", "finished bars")
 
     def __init__(
@@ -503,7 +503,7 @@ class BarSeries(Series[Bar]):
 
     def _check_order_of(self, times: TimeArray) -> None:
         assert bool((times[1:] > times[:-1]).all()), "bars out of order"
-        self._check_order(times[0])
+        self._check_order(int(times[0]))
 
     def _end_of(self, row: Any) -> Nanos:
         # at the end of the bar, so that a chart of finer candles does not show values too early
@@ -597,7 +597,7 @@ class TradeSeries(Series[Trade]):
     """
 
     __slots__ = ()
-    names = ("time", "price", "amount", "side")
+    names: ClassVar[tuple[str, ...]] = ("time", "price", "amount", "side")
     noun = ("trade", "trades")
 
     def __init__(self, pair: Pair, *, keep: int | None = KEEP_BARS, plots: PlotStore | None = None) -> None:

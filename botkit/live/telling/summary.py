@@ -111,7 +111,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
                 f"  bars of {name}: {bars['different']} of {bars['checked']} differ from the exchange's candles"
             )
     held = {name: amount for name, amount in summary["positions"].items() if amount}
-    lines += [f"  holds {amount:,.8g} ({name})" for name, amount in held.items()]
+    lines += [f"  holds {separated(f'{amount:.8f}'.rstrip('0').rstrip('.'))} ({name})" for name, amount in held.items()]
     lines += [f"  still open: {text}" for text in summary["open"]]
     if "error" in summary:
         lines.append(f"  failed: {summary['error']}")

@@ -1,25 +1,20 @@
 // What all charts share, and the charts of equity.
 const LC = window.LightweightCharts;
-const drawn = [];                                          // functions that repaint charts in the theme's colours
-const color = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
-const HUES = ["#3b78d8", "#c2761b", "#2a9070", "#a14bb5", "#c0453b", "#7a8420", "#3a9ab5", "#8a6cc9", "#b0527c", "#5c7f9e", "#96713d", "#4d9a4d"];
-HUES.forEach((hue, i) => root.style.setProperty("--hue" + i, hue));
 const inMoney = { type: "custom", formatter: (value) => grouped(value, Math.abs(value) >= 1e4 ? 0 : decimalsOf(value)), minMove: 1e-8 };
 const inPercent = { type: "custom", formatter: (value) => percent(value), minMove: 0.01 };
 const inAmount = { type: "custom", formatter: shortAmount, minMove: 1e-8 };
-// Paints now, and again whenever the theme changes.
-const painted = (paint) => { drawn.push(paint); paint(); };
 // Called before a series has data, because a change of colours goes through all of it.
 const themed = (series, options) => { painted(() => series.applyOptions(options())); return series; };
 const QUIET = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
 
 const make = (place, logo, label) => {
-  place.setAttribute("role", "img");
-  place.setAttribute("aria-label", label);
+  place.setAttribute("role", "application");
+  place.setAttribute("aria-roledescription", tr("chart"));
+  place.setAttribute("aria-label", tr("{}. The arrow keys move the crosshair, plus and minus zoom.", label));
   const chart = LC.createChart(place, {
     autoSize: true,
     layout: { attributionLogo: logo, fontFamily: getComputedStyle(document.body).fontFamily, panes: { enableResize: false } },
-    localization: { timeFormatter: (time) => when(time) },
+    localization: { locale: root.lang === "en" ? "en-US" : root.lang, timeFormatter: (time) => when(time) },
     rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
     timeScale: { borderVisible: false, timeVisible: true, secondsVisible: data.seconds, minBarSpacing: 0.001, enableConflation: true, lockVisibleTimeRangeOnResize: true, fixLeftEdge: true, fixRightEdge: true },
     // the wheel scrolls the page, so that scrolling does not get stuck in a chart
@@ -37,7 +32,7 @@ const make = (place, logo, label) => {
 
 // A row above a chart with the names of its series and their values under the pointer, or the last ones.
 // Items have `at`, which spells the value at a time.
-const legend = (place, chart, items, name, clockText = (time) => when(time)) => {
+const legend = (place, chart, items, name, clockText = (time) => when(time), all = () => chart.timeScale().fitContent()) => {
   const bar = element("div", null, "legend");
   place.parentNode.insertBefore(bar, place);
   // the moment has a line of its own, so that the chart does not jump when it appears
@@ -59,32 +54,72 @@ const legend = (place, chart, items, name, clockText = (time) => when(time)) => 
     const middle = (range.from + range.to) / 2, half = Math.max(2, (range.to - range.from) / 2 * factor);
     scale.setVisibleLogicalRange({ from: middle - half, to: middle + half });
   };
-  control(zoom, "+", "Zoom in", by(0.5));
-  control(zoom, "−", "Zoom out", by(2));
-  control(zoom, "all", "Show all", () => scale.fitContent());
-  chart.subscribeCrosshairMove((event) => {
-    const inside = event.time !== undefined && event.point !== undefined;
-    clock.textContent = inside ? clockText(event.time) : "";
-    for (const item of items) item.out.textContent = inside ? item.at(event.time) : item.last;
+  control(zoom, "+", tr("Zoom in"), by(0.5));
+  control(zoom, "−", tr("Zoom out"), by(2));
+  control(zoom, tr("all"), tr("Show all"), all);
+  const say = (time) => {
+    clock.textContent = time === null ? "" : clockText(time);
+    for (const item of items) item.out.textContent = time === null ? item.last : item.at(time);
+  };
+  // while keys move the crosshair, the chart's own events are about where it last was
+  chart.subscribeCrosshairMove((event) => { if (!place.hasKeys) say(event.time === undefined || event.point === undefined ? null : event.time); });
+  return say;
+};
+
+// The crosshair by keyboard: arrows move it by a value, with Shift by a tenth of the view, Home and End to the ends of the
+// view. `say` fills in the legend, which the chart does not report for such moves; `held` returns the times that the chart holds, and a series with its values.
+const withKeys = (place, chart, say, held) => {
+  const scale = chart.timeScale();
+  let at = null;
+  place.tabIndex = 0;
+  const said = element("p", place.parentNode, "unseen");
+  said.setAttribute("aria-live", "polite");
+  const put = (wanted) => {
+    const { t, series, value } = held(), range = scale.getVisibleLogicalRange();
+    if (!t.length || !range) return;
+    at = Math.max(0, Math.min(t.length - 1, wanted));
+    const width = range.to - range.from;
+    if (at < range.from || at > range.to) scale.setVisibleLogicalRange(at < range.from ? { from: at - 0.5, to: at - 0.5 + width } : { from: at + 0.5 - width, to: at + 0.5 });
+    const shown = value(at);
+    const set = () => { if (at !== null) chart.setCrosshairPosition(shown === null ? 0 : shown, held().t[at], series); };
+    place.hasKeys = true;
+    set();
+    requestAnimationFrame(set);                            // where it is once the view has moved
+    say(t[at]);
+    said.textContent = [...place.previousElementSibling.querySelectorAll(".clock, div > span:not(.name, .zoom)")].map((each) => each.textContent).join(", ");
+  };
+  const leave = () => { if (at === null) return; at = null; place.hasKeys = false; chart.clearCrosshairPosition(); say(null); };
+  place.addEventListener("pointermove", leave);
+  place.addEventListener("keydown", (event) => {
+    const range = scale.getVisibleLogicalRange();
+    if (!range || event.ctrlKey || event.metaKey || event.altKey) return;
+    const leap = event.shiftKey ? Math.max(1, Math.round((range.to - range.from) / 10)) : 1;
+    const begin = Math.ceil(range.from), end = Math.floor(range.to);
+    const start = at !== null && at >= begin - 1 && at <= end + 1 ? at : null;
+    const moves = { ArrowRight: () => put(start === null ? begin : start + leap), ArrowLeft: () => put(start === null ? end : start - leap), Home: () => put(begin), End: () => put(end), Escape: leave };
+    const zooms = { "+": "Zoom in", "=": "Zoom in", "-": "Zoom out", "0": "Show all" };
+    if (moves[event.key]) moves[event.key]();
+    else if (zooms[event.key]) place.previousElementSibling.querySelector(`[aria-label="${tr(zooms[event.key])}"]`).click();
+    else return;
+    event.preventDefault();
   });
-  return bar;
+  place.addEventListener("blur", leave);
 };
 
 // Values at given times. What has none there says so instead of keeping another time's.
 const valuesAt = (t, values, format) => {
-  const rows = new Map(t.map((time, i) => [time, i]));
-  return (time) => { const value = values[rows.get(time)]; return value === undefined || value === null ? "–" : format(value); };
+  return (time) => { const row = lastAt(t, time), value = t[row] === time ? values[row] : null; return value === undefined || value === null ? "–" : format(value); };
 };
-const pointsOf = (t, values) => t.map((time, i) => (values[i] === null ? { time } : { time, value: values[i] }));
+const pointsOf = (t, values) => Array.from(t, (time, i) => (values[i] === null ? { time } : { time, value: values[i] }));
 
 // All series are at the same moments, so that the figures under the crosshair belong to one time.
 const drawEquity = () => {
   const place = document.getElementById("equity");
   const own = data.equity, t = seconds(own.t);
-  if (!t.length) { place.classList.add("empty"); place.textContent = "There were no prices to value the holdings."; return; }
+  if (!t.length) { place.classList.add("empty"); place.textContent = tr("There were no prices to value the holdings."); return; }
   const panes = 2 + (own.exposure ? 1 : 0) + own.coins.length;
   place.style.height = (innerWidth < 760 ? 230 : 300) + 90 * (panes - 1) + "px";
-  const chart = make(place, true, "Equity, drawdown and holdings over time");
+  const chart = make(place, true, tr("Equity, drawdown and holdings over time"));
   const items = [];
   const add = (kind, pane, title, hue, values, format, last, options, paint) => {
     const series = themed(chart.addSeries(kind, { ...QUIET, ...options }, pane), paint);
@@ -96,38 +131,45 @@ const drawEquity = () => {
   const plain = (value) => money(value);
   if (own.hold) {
     const about = (value) => (own.hold_exact ? "" : "≈ ") + money(value);
-    add(LC.LineSeries, 0, "Buy and hold", "hold", own.hold, about, last(own.hold, plain), { lineStyle: LC.LineStyle.Dashed, priceFormat: inMoney }, () => ({ color: color("hold") }));
+    add(LC.LineSeries, 0, tr("Buy and hold"), "hold", own.hold, about, last(own.hold, plain), { lineStyle: LC.LineStyle.Dashed, priceFormat: inMoney }, () => ({ color: color("hold") }));
   }
-  add(LC.AreaSeries, 0, "Equity " + data.currency, "accent", own.v, plain, last(own.v, plain), { lineWidth: 2, lastValueVisible: true, crosshairMarkerVisible: true, priceFormat: inMoney }, () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
+  const main = add(LC.AreaSeries, 0, tr("Equity {}", data.currency), "accent", own.v, plain, last(own.v, plain), { lineWidth: 2, lastValueVisible: true, crosshairMarkerVisible: true, priceFormat: inMoney }, () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
   items.reverse();
   const deepest = own.fall.reduce((least, value) => Math.min(least, value), 0);
-  const fall = add(LC.AreaSeries, 1, "Drawdown", "loss", own.fall, (value) => percent(value), "deepest " + percent(deepest), { invertFilledArea: true, priceFormat: inPercent }, () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
+  const fall = add(LC.AreaSeries, 1, tr("Drawdown"), "loss", own.fall, (value) => percent(value), tr("deepest {}", percent(deepest)), { invertFilledArea: true, priceFormat: inPercent }, () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
   fall.priceScale().applyOptions({ scaleMargins: { top: 0.04, bottom: 0.08 } });
   let pane = 2;
   const steps = { lineType: LC.LineType.WithSteps };
   if (own.exposure) {
-    add(LC.AreaSeries, pane++, `Not in ${data.currency}`, "hue2", own.exposure, (value) => percent(value), own.exposure[own.exposure.length - 1] === null ? "–" : last(own.exposure, percent), { priceFormat: inPercent }, () => ({ lineColor: color("hue2"), topColor: "rgba(42, 144, 112, .22)", bottomColor: "rgba(42, 144, 112, .05)" }));
+    add(LC.AreaSeries, pane++, tr("Not in {}", data.currency), "hue2", own.exposure, (value) => percent(value), own.exposure[own.exposure.length - 1] === null ? "–" : last(own.exposure, percent), { priceFormat: inPercent }, () => ({ lineColor: color("hue2"), topColor: "rgba(42, 144, 112, .22)", bottomColor: "rgba(42, 144, 112, .05)" }));
   }
   own.coins.forEach((coin, i) => {
     const hue = "hue" + (3 + i);
     add(LC.LineSeries, pane++, coin.name, hue, coin.v, amount, last(coin.v, amount), { ...steps, priceFormat: inAmount }, () => ({ color: color(hue) }));
   });
   chart.panes().forEach((found, i) => found.setStretchFactor(i === 0 ? 3.2 : 1));
-  legend(place, chart, items, "", (time) => when(time, true));
+  const say = legend(place, chart, items, "", (time) => when(time, true));
+  withKeys(place, chart, say, () => ({ t, series: main, value: (i) => own.v[i] }));
   chart.timeScale().fitContent();
 };
 
 const drawStrategies = () => {
   const place = document.getElementById("strategies");
   if (!place) return;
-  const chart = make(place, false, "Profit and loss of each strategy over time");
+  const chart = make(place, false, tr("Profit and loss of each strategy over time"));
+  const times = new Set();
+  let first = null;
   const items = data.strategies.map((strategy, i) => {
     const t = seconds(strategy.t);
+    t.forEach((time) => times.add(time));
     const series = chart.addSeries(LC.LineSeries, { ...QUIET, lineWidth: 2, color: HUES[i % HUES.length], priceFormat: inMoney });
     series.setData(pointsOf(t, strategy.v));
+    first = first || series;
     return { title: strategy.name, color: "hue" + (i % HUES.length), at: between(t, strategy.v), last: t.length ? money(strategy.v[t.length - 1]) : "" };
   });
-  legend(place, chart, items);
+  const say = legend(place, chart, items);
+  const t = [...times].sort((a, b) => a - b);
+  withKeys(place, chart, say, () => ({ t, series: first, value: () => data.strategies[0].v[0] }));
   chart.timeScale().fitContent();
 };
 
@@ -138,11 +180,4 @@ const between = (t, values) => (time) => {
   if (t[low] === time) return money(values[low]);
   const share = (time - t[low]) / (t[low + 1] - t[low]);
   return "≈ " + money(values[low] + (values[low + 1] - values[low]) * share);
-};
-
-// The index of the last of some ascending times that is not later, or -1.
-const lastAt = (t, time) => {
-  let low = -1, high = t.length;
-  while (high - low > 1) { const middle = (low + high) >> 1; if (t[middle] <= time) low = middle; else high = middle; }
-  return low;
 };

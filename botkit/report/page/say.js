@@ -1,4 +1,6 @@
-// Numbers, times and elements, written as in the rest of the page.
+// Texts, numbers, times and elements, written as in the rest of the page.
+// The English text is the key (report/language.py); a translation may number its places.
+const tr = (text, ...values) => { let next = 0; return (data.phrases[text] || text).replace(/\{(\d*)\}/g, (_, place) => values[place === "" ? next++ : Number(place)]); };
 const signed = (value, text, plus) => (/[1-9]/.test(text) ? (value < 0 ? "−" : plus ? "+" : "") + text : text);
 const grouped = (value, decimals, plus) => signed(value, Math.abs(value).toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }), plus);
 const decimalsOf = (value) => { const size = Math.abs(value); return size >= 10 || size < 5e-9 ? 2 : size >= 0.1 ? 4 : 8; };
@@ -16,10 +18,10 @@ const when = (time, precise = data.seconds) => {
 };
 const minute = (time) => when(Math.floor(time / (data.seconds ? 1 : 60)) * (data.seconds ? 1 : 60));
 const lasting = (s) => {
-  if (s >= 172800) return grouped(s / 86400, 1) + " days";
-  if (s >= 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor(s % 3600 / 60))} min`;
-  if (s >= 60) return `${Math.floor(s / 60)} min ${two(Math.floor(s % 60))} s`;
-  return s >= 10 ? grouped(s, 0) + " s" : grouped(s * 1000, 0) + " ms";
+  if (s >= 172800) return tr("{} days", grouped(s / 86400, 1));
+  if (s >= 3600) return tr("{} h {} min", Math.floor(s / 3600), two(Math.floor(s % 3600 / 60)));
+  if (s >= 60) return tr("{} min {} s", Math.floor(s / 60), two(Math.floor(s % 60)));
+  return s >= 10 ? tr("{} s", grouped(s, 0)) : tr("{} ms", grouped(s * 1000, 0));
 };
 const element = (tag, parent, className, text) => {
   const made = document.createElement(tag);

@@ -45,21 +45,21 @@ const listTrades = () => {
   const table = section.querySelector("table"), head = table.tHead.rows[0], body = table.tBodies[0];
   const status = section.querySelector("[role=status]"), pager = section.querySelector(".pager");
   const columns = [
-    { title: "Opened", key: (i) => trades.opened(i), text: (i) => minute(trades.opened(i)) },
-    { title: "Closed", wide: true, key: (i) => trades.closed[i], text: (i) => minute(trades.closed[i]) },
-    { title: "Strategy", key: (i) => trades.strategy(i), text: (i) => trades.strategy(i), unless: all.strategies.length < 2 },
-    { title: "Pair", long: true, wide: all.markets.length < 2, key: (i) => trades.market(i).name, text: (i) => titleOf(trades.market(i)), unless: all.markets.length < 2 && !all.markets.some((m) => m.loop) },
-    { title: "Side", key: (i) => trades.kind(i), text: (i) => trades.kind(i), tone: (i) => ({ long: "buy", short: "sell" })[trades.kind(i)] || "" },
-    { title: `P&L ${data.currency}`, number: true, key: (i) => trades.pnl(i), text: (i) => grouped(trades.pnl(i), all.places, true), tone: (i) => toneOf(trades.pnl(i)) },
-    { title: "Return", number: true, key: (i) => trades.share("return", i), text: shareText("return"), tone: (i) => toneOf(trades.share("return", i)) },
-    { title: "Entry", number: true, key: (i) => trades.enter(i), text: (i) => priceText(trades.market(i), trades.enter(i)) },
-    { title: "Exit", number: true, key: (i) => trades.leave(i), text: (i) => priceText(trades.market(i), trades.leave(i)) },
-    { title: "Amount", number: true, wide: true, key: (i) => trades.amount(i), text: (i) => (trades.market(i).loop ? "–" : amount(trades.amount(i))), unless: all.markets.every((m) => m.loop) },
-    { title: "Held", number: true, key: (i) => trades.held(i), text: (i) => lasting(trades.held(i)) },
-    { title: "Worst", number: true, hint: "the worst result before the exit", key: (i) => trades.share("worst", i), text: shareText("worst"), unless: all.worst.every((v) => v === null) },
-    { title: "Best", number: true, hint: "the best result before the exit", key: (i) => trades.share("best", i), text: shareText("best"), unless: all.best.every((v) => v === null) },
-    { title: "Exit by", key: (i) => trades.reason(i), text: (i) => trades.reason(i).replaceAll("_", " ") },
-    { title: "Tags", key: (i) => trades.tag(i) + trades.out(i), text: (i) => [trades.tag(i), trades.out(i)].filter(Boolean).join(" → "), unless: all.tags.every((tag) => !tag) },
+    { title: tr("Opened"), key: (i) => trades.opened(i), text: (i) => minute(trades.opened(i)) },
+    { title: tr("Closed"), wide: true, key: (i) => trades.closed[i], text: (i) => minute(trades.closed[i]) },
+    { title: tr("Strategy"), key: (i) => trades.strategy(i), text: (i) => trades.strategy(i), unless: all.strategies.length < 2 },
+    { title: tr("Pair"), long: true, wide: all.markets.length < 2, key: (i) => trades.market(i).name, text: (i) => titleOf(trades.market(i)), unless: all.markets.length < 2 && !all.markets.some((m) => m.loop) },
+    { title: tr("Side"), key: (i) => trades.kind(i), text: (i) => tr(trades.kind(i)), tone: (i) => ({ long: "buy", short: "sell" })[trades.kind(i)] || "" },
+    { title: tr("P&L {}", data.currency), number: true, key: (i) => trades.pnl(i), text: (i) => grouped(trades.pnl(i), all.places, true), tone: (i) => toneOf(trades.pnl(i)) },
+    { title: tr("Return"), number: true, key: (i) => trades.share("return", i), text: shareText("return"), tone: (i) => toneOf(trades.share("return", i)) },
+    { title: tr("Entry"), number: true, key: (i) => trades.enter(i), text: (i) => priceText(trades.market(i), trades.enter(i)) },
+    { title: tr("Exit"), number: true, key: (i) => trades.leave(i), text: (i) => priceText(trades.market(i), trades.leave(i)) },
+    { title: tr("Amount"), number: true, wide: true, key: (i) => trades.amount(i), text: (i) => (trades.market(i).loop ? "–" : amount(trades.amount(i))), unless: all.markets.every((m) => m.loop) },
+    { title: tr("Held"), number: true, key: (i) => trades.held(i), text: (i) => lasting(trades.held(i)) },
+    { title: tr("Worst"), number: true, hint: tr("the worst result before the exit"), key: (i) => trades.share("worst", i), text: shareText("worst"), unless: all.worst.every((v) => v === null) },
+    { title: tr("Best"), number: true, hint: tr("the best result before the exit"), key: (i) => trades.share("best", i), text: shareText("best"), unless: all.best.every((v) => v === null) },
+    { title: tr("Exit by"), key: (i) => trades.reason(i), text: (i) => tr(trades.reason(i).replaceAll("_", " ")) },
+    { title: tr("Tags"), key: (i) => trades.tag(i) + trades.out(i), text: (i) => [trades.tag(i), trades.out(i)].filter(Boolean).join(" → "), unless: all.tags.every((tag) => !tag) },
   ].filter((column) => !column.unless);
   let order = Array.from({ length: trades.count }, (_, i) => i);
   let sorted = columns[1], falling = true, page = 0, chosen = -1;
@@ -83,18 +83,18 @@ const listTrades = () => {
         const cell = element(place ? "td" : "th", row, [column.number ? "n" : "", column.wide ? "wide" : "", column.long ? "long" : "", column.tone ? column.tone(i) : ""].join(" ").trim());
         if (place) { cell.textContent = column.text(i); return; }
         cell.scope = "row";
-        control(cell, column.text(i), "", () => choose(i)).setAttribute("aria-label", `Show the trade opened ${column.text(i)} on the chart`);
+        control(cell, column.text(i), "", () => choose(i)).setAttribute("aria-label", tr("Show the trade opened {} on the chart", column.text(i)));
       });
     }
-    if (!order.length) { const cell = element("td", element("tr", body), "dim", "No trade matches."); cell.colSpan = columns.length; }
+    if (!order.length) { const cell = element("td", element("tr", body), "dim", tr("No trade matches.")); cell.colSpan = columns.length; }
     // coins that were handed over were never bought, so their sales count in no win rate
     let won = 0, sum = 0, own = 0, given = 0;
     for (const i of order) { if (trades.given(i)) { given++; continue; } own++; sum += trades.pnl(i); if (trades.won(i)) won++; }
     if (order.length === trades.count) sum = all.total;
-    status.textContent = (own ? `${grouped(own, 0)} ${own === 1 ? "trade" : "trades"}, ${grouped(won / own * 100, 1)} % won, ${money(sum, true)} ${data.currency}` : "0 trades")
-      + (given ? `; ${grouped(given, 0)} ${given === 1 ? "sale" : "sales"} of coins that were handed over` : "");
+    status.textContent = (own ? tr(own === 1 ? "{} trade, {} % won, {} {}" : "{} trades, {} % won, {} {}", grouped(own, 0), grouped(won / own * 100, 1), money(sum, true), data.currency) : tr("{} trades", 0))
+      + (given ? tr(given === 1 ? "; {} sale of coins that were handed over" : "; {} sales of coins that were handed over", grouped(given, 0)) : "");
     const first = page * ROWS + 1, last = Math.min(order.length, (page + 1) * ROWS);
-    pager.querySelector(".place").textContent = order.length ? `${grouped(first, 0)} to ${grouped(last, 0)} of ${grouped(order.length, 0)}` : "";
+    pager.querySelector(".place").textContent = order.length ? tr("{} to {} of {}", grouped(first, 0), grouped(last, 0), grouped(order.length, 0)) : "";
     const [start, back, next, end] = pager.querySelectorAll("button");
     start.disabled = back.disabled = page === 0;
     next.disabled = end.disabled = page === pages - 1;
@@ -106,7 +106,7 @@ const listTrades = () => {
   const wanted = { market: -1, strategy: -1, kind: -1, reason: -1, won: -1, text: "" };
   const filter = () => {
     const text = wanted.text.trim().toLowerCase();
-    const has = (names) => names.map((name) => name.toLowerCase().includes(text));
+    const has = (names) => names.map((name) => name.toLowerCase().includes(text) || tr(name).toLowerCase().includes(text));
     const [markets, strategies, kinds, reasons, tags] = [has(all.markets.map((m) => `${m.name} ${titleOf(m)}`)), has(all.strategies), has(all.kinds), has(all.reasons.map((r) => `${r} ${r.replaceAll("_", " ")}`)), has(all.tags)];
     order = [];
     for (let i = 0; i < trades.count; i++) {
@@ -127,20 +127,20 @@ const listTrades = () => {
     const label = element("label", filters, "", title + " ");
     const list = element("select", label);
     const option = (text, value) => { element("option", list, "", text).value = String(value); };
-    option("all", -1);
+    option(tr("all"), -1);
     names.forEach((name, i) => { if (name !== null) option(name, i); });
     list.addEventListener("change", () => { wanted[key] = Number(list.value); filter(); });
   };
   const used = new Set(all.kind);
-  select("strategy", "Strategy", all.strategies);
-  select("market", "Pair", all.markets.map(titleOf));
-  select("kind", "Side", all.kinds.map((kind, i) => (used.has(i) ? kind : null)));
-  select("reason", "Exit by", all.reasons.map((reason) => reason.replaceAll("_", " ")));
-  select("won", "Result", ["lost", "won"]);
-  const search = element("label", filters, "", "Find ");
+  select("strategy", tr("Strategy"), all.strategies);
+  select("market", tr("Pair"), all.markets.map(titleOf));
+  select("kind", tr("Side"), all.kinds.map((kind, i) => (used.has(i) ? tr(kind) : null)));
+  select("reason", tr("Exit by"), all.reasons.map((reason) => tr(reason.replaceAll("_", " "))));
+  select("won", tr("Result"), [tr("lost"), tr("won")]);
+  const search = element("label", filters, "", tr("Find") + " ");
   const box = element("input", search);
   box.type = "search";
-  box.placeholder = "tag, pair, reason";
+  box.placeholder = tr("tag, pair, reason");
   box.addEventListener("input", () => { wanted.text = box.value; filter(); });
 
   for (const column of columns) {
@@ -157,11 +157,11 @@ const listTrades = () => {
     if (column.hint) button.title = column.hint;
   }
   const turn = (to) => { page = to; show(); };
-  control(pager, "«", "First page", () => turn(0));
-  control(pager, "‹", "Previous page", () => turn(page - 1));
+  control(pager, "«", tr("First page"), () => turn(0));
+  control(pager, "‹", tr("Previous page"), () => turn(page - 1));
   element("span", pager, "place");
-  control(pager, "›", "Next page", () => turn(page + 1));
-  control(pager, "»", "Last page", () => turn(Infinity));
+  control(pager, "›", tr("Next page"), () => turn(page + 1));
+  control(pager, "»", tr("Last page"), () => turn(Infinity));
 
   const rowButton = (i) => body.querySelector(`tr[data-trade="${i}"] button`);
   const choose = (i) => {
@@ -175,8 +175,8 @@ const listTrades = () => {
     const { panel, note } = shown[0];
     const size = m.loop ? "" : ` ${amount(trades.amount(i))} ${m.coin}`;
     note.replaceChildren();
-    note.append(`${titleOf(m)}: ${trades.kind(i)}${size}, ${priceText(m, trades.enter(i))} to ${priceText(m, trades.leave(i))}, ${grouped(trades.pnl(i), all.places, true)} ${data.currency}, held ${lasting(trades.held(i))}. `);
-    const back = control(note, "Back to the list", "", () => { for (const other of panels.values()) other.clear(); (rowButton(i) || head.querySelector("button")).focus(); });
+    note.append(tr("{}: {}{}, {} to {}, {} {}, held {}. ", titleOf(m), tr(trades.kind(i)), size, priceText(m, trades.enter(i)), priceText(m, trades.leave(i)), grouped(trades.pnl(i), all.places, true), data.currency, lasting(trades.held(i))));
+    const back = control(note, tr("Back to the list"), "", () => { for (const other of panels.values()) other.clear(); (rowButton(i) || head.querySelector("button")).focus(); });
     note.hidden = false;
     panel.scrollIntoView({ block: "center" });
     back.focus({ preventScroll: true });

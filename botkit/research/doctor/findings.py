@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["VERDICTS", "Diagnosis", "Outcome", "Rung", "Verdict"]
+__all__ = ["VERDICTS", "Diagnosis", "Outcome", "Rung", "Verdict", "failed", "passed", "untested", "warned"]
 
 #: only ``failed`` affects the verdict; for ``not tested`` the finding is the reason
 Outcome: TypeAlias = Literal["ok", "warning", "failed", "not tested"]
@@ -40,6 +40,26 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+def passed(name: str, says: str, **figures: Any) -> Rung:
+    """Return the rung of a test that held."""
+    return Rung(name=name, outcome="ok", says=says, figures=figures)
+
+
+def warned(name: str, says: str, advice: str, **figures: Any) -> Rung:
+    """Return the rung of a test whose result does not affect the verdict, but that the user should know of."""
+    return Rung(name=name, outcome="warning", says=says, advice=advice, figures=figures)
+
+
+def failed(name: str, verdict: Verdict, says: str, advice: str, **figures: Any) -> Rung:
+    """Return the rung of a test that failed, and the verdict that it calls for."""
+    return Rung(name=name, outcome="failed", calls_for=verdict, says=says, advice=advice, figures=figures)
+
+
+def untested(name: str, why: str, advice: str = "", **figures: Any) -> Rung:
+    """Return the rung of a test that could not be made."""
+    return Rung(name=name, outcome="not tested", says=why, advice=advice, figures=figures)
+
+
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """The findings of all rungs."""
 
@@ -48,6 +68,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     rungs: list[Rung]
     is_synthetic: bool
+    #: the hash of the examined run's decisions, which says of which reports this is true
+    decisions_sha256: str = ""
 
     @property
     def sentence(self) -> str:

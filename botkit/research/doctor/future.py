@@ -5,23 +5,66 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from botkit.errors import BotkitError
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
+from botkit.model.order_spec import OrderSpec
+from botkit.research.bench import Bench
 from botkit.tape.feed import Feed, FeedSource, StreamKey
 from botkit.tape.held import HeldSource
 from botkit.tape.manifest import StreamInfo
 
-__all__ = ["altered_feed", "files_read"]
+__all__ = ["altered_feed", "decisions_until", "files_read", "is_below", "seen_ahead"]
 
 _STEP = 0.003  # standard deviation of the random walk's step per row, as a fraction of the price
+
+
+def decisions_until(orders: Iterable[OrderSpec], until: Nanos) -> list[tuple[Any, ...]]:
+    """Return the orders placed up to a time, in a form in which two runs can be compared."""
+    return [
+        (
+            *(spec.created, str(spec.pair), spec.side.value, spec.type.value),
+            *(spec.price_ticks, spec.amount_lots, spec.spend_units, spec.stop_ticks, spec.post_only),
+        )
+        for spec in orders
+        if spec.created <= until
+    ]
+
+
+def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nanos, cuts: int) -> Foreseen | None:
+    """Change the future after ``cuts`` moments, and return the first for which an earlier decision changes, or None.
+
+    ``orders`` are those of the run over [start, end) with the unchanged data.
+    """
+    random = Random(bench.seed)
+    times = sorted({spec.created for spec in orders if spec.created < end})
+    # cut right after decisions, because that is where knowledge of the next row shows
+    for number, cut in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
+        feed = altered_feed(bench.feed, cut, bench.seed + number)
+        altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)
+        try:
+            found = decisions_until((row.spec for row in altered.result().orders), cut)
+        except BotkitError as error:
+            return Foreseen(cut, str(error))
+        if found != decisions_until(orders, cut):
+            return Foreseen(cut)
+    return None
+
+
+class Foreseen(msgspec.Struct, frozen=True):
+    """A moment after which a changed future changes decisions before it, or makes the strategy fail with ``error``."""
+
+    cut: Nanos
+    error: str = ""
 
 
 def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:

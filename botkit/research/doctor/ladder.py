@@ -8,31 +8,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from botkit.assembly.operations import state_root
+from botkit.assembly.seals import seal_of
 from botkit.backtesting.session import READINGS
 from botkit.engine.strategy.parameters import parameters_of
 from botkit.errors import BotkitError
-from botkit.model.clock import Nanos
-from botkit.model.results import BacktestResult
+from botkit.model.clock import NS_PER_DAY, format_time
+from botkit.model.orders import OrderState
 from botkit.project.project import Project
 from botkit.research.bench import Bench
 from botkit.research.doctor.costs import doubled_costs, readings
-from botkit.research.doctor.findings import Diagnosis, Rung
-from botkit.research.doctor.future import altered_feed, files_read, is_below
-from botkit.research.doctor.path import LastPrices, daily_markouts, last_prices, position_path
+from botkit.research.doctor.findings import Diagnosis, Rung, failed, passed, untested, warned
+from botkit.research.doctor.future import files_read, is_below, seen_ahead
+from botkit.research.doctor.path import LastPrices, daily_markouts, last_middles, last_prices, position_path
+from botkit.research.doctor.quotes import symmetric_quotes
 from botkit.research.looks import Look, LookLedger, LooksError, Market, distinct, returns_matrix
 from botkit.research.luck import sharpe
-from botkit.research.luck.bootstrap import BLOCKS_LEAST, Floats, block_days, interval, resampled_days
+from botkit.research.luck.bootstrap import BLOCKS_LEAST, Floats, block_days, interval, mean_of, mean_test
 from botkit.research.luck.holm import holm
 from botkit.research.luck.reality_check import reality_check
 from botkit.research.luck.shifted import shift_test
 from botkit.research.search.worker import BenchRecipe, bench_of, daily_returns, span_of
-from botkit.tape.feed import Feed
 
 __all__ = ["examine"]
 
@@ -46,7 +47,18 @@ SHARPE_SOUGHT = 2.0
 #: the fraction of the span, at its end, that is the out-of-sample test
 TEST_SHARE = 0.3
 STARTS = 8
-_SAMPLES = 2_000
+#: with fewer trades for each number that can be tuned, the numbers may describe those trades and no others
+TRADES_PER_NUMBER = 10
+#: the share of orders that wait, and for how long, from which on a strategy's orders are a storm
+STORM_SHARE = 0.1
+STORM_WAIT_MS = 5_000
+#: what a failure of each test against luck says, with the adjusted p-value
+_LUCK = {
+    "mean": "resampled days earn as much in {} of the draws",
+    "timing": "the same positions at other times earn as much in {} of the draws",
+    "markouts": "a minute after its fills, net of fees, it may have nothing (p = {})",
+    "quotes": "symmetric quotes without a signal, as wide and as large, may earn as much (p = {})",
+}
 
 
 def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: None) -> Diagnosis:
@@ -54,7 +66,8 @@ def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: 
     progress("configuration")
     project = Project.load(recipe.config, overrides=recipe.overrides)
     bench = bench_of(project, recipe)
-    return _Ladder(bench, progress).climb()
+    ladder = _Ladder(bench, progress)
+    return msgspec.structs.replace(ladder.climb(), decisions_sha256=ladder.decisions_sha256)
 
 
 class _Ladder:
@@ -69,110 +82,136 @@ class _Ladder:
         self._result = bench.result()
         self._returns: Floats = np.array([day.return_ for day in self._result.days if day.return_ is not None])
         self._trades = [trade for trade in self._result.trades if not trade.is_given]
+        # the files that it opens are heard while it runs for another rung, since the data is in memory by then
+        self._read: set[str] = set()
         holdings = [(trade.closed - trade.opened) / 1e9 for trade in self._trades]
         self._block = block_days(0.0, float(np.median(holdings)) if holdings else 0.0)
 
+    @property
+    def decisions_sha256(self) -> str:
+        """The hash of the examined run's decisions."""
+        return str(self._result.summary["journal_sha256"])
+
     def climb(self) -> Diagnosis:
         rungs: list[Rung] = [self._configuration()]
-        p_values: dict[str, float] = {}
         for name, rung in (
             ("look-ahead", self._look_ahead),
+            ("start", self._starts),
             ("files", self._files),
+            ("orders", self._orders),
             ("costs", self._costs),
             ("fills", self._fills),
             ("data", self._enough),
             ("best trades", self._best_trades),
-            ("start", self._starts),
             ("parameters", self._parameters),
+            ("chance", self._chance),
+            ("looks", self._looks),
+            ("out of sample", self._out_of_sample),
+            ("sealed", self._sealed),
         ):
             self._progress(name)
             rungs.append(rung())
-        self._progress("chance")
-        for name, p in (("mean", self._mean_p()), ("timing", self._null_p())):
-            if p is not None:
-                p_values[name] = p
-        rungs += [self._chance(p_values), self._looks(), self._out_of_sample()]
         return Diagnosis.of(self._project.config.name, rungs, is_synthetic=self._bench.feed.synthetic)
 
     # -- does it run ----------------------------------------------------------------------------------------------
 
     def _configuration(self) -> Rung:
         uses = ", ".join(strategy.use for strategy in self._project.config.strategies)
-        return Rung(
-            name="configuration",
-            outcome="ok",
-            says=f"the configuration, its plugins and its data load; it runs {uses} on {len(self._returns)} whole days",
+        return passed(
+            "configuration",
+            f"the configuration, its plugins and its data load; it runs {uses} on {len(self._returns)} whole days",
         )
 
     def _look_ahead(self) -> Rung:
-        base = _decisions(self._result, self._end)
-        if len(base) < DECISIONS_LEAST:
-            return Rung(
-                name="look-ahead",
-                outcome="not tested",
-                says=f"it made {len(base)} decisions, and the test needs {DECISIONS_LEAST}",
-                advice="give more data",
+        orders = [row.spec for row in self._result.orders if row.spec.created <= self._end]
+        if len(orders) < DECISIONS_LEAST:
+            made = f"it made {len(orders)} decisions, and the test needs {DECISIONS_LEAST}"
+            return untested("look-ahead", made, "give more data")
+        found = seen_ahead(self._bench_of(self._project), orders, self._start, self._end, CUTS)
+        if found is None:
+            return passed(
+                "look-ahead", f"its decisions before {CUTS} cuts stay the same when everything after them is changed"
             )
-        random = Random(self._seed)
-        times = sorted({order[0] for order in base})
-        # cut right after decisions, because that is where knowledge of the next row shows
-        cuts = sorted(random.choice(times[len(times) // 10 :]) for _ in range(CUTS))
-        for number, cut in enumerate(cuts):
-            altered = self._bench_of(self._project, altered_feed(self._bench.feed, cut, self._seed + number))
-            until = min(self._end, cut + 1)
-            expected = [order for order in base if order[0] <= cut]
-            try:
-                found = _decisions(altered.result(end=until), cut)
-            except BotkitError as error:
-                return Rung(
-                    name="look-ahead",
-                    outcome="failed",
-                    calls_for="broken",
-                    says=f"with another future after {cut} ns it fails: {error}",
-                    advice="find out what it reads other than the rows that it is given",
-                )
-            if found != expected:
-                return Rung(
-                    name="look-ahead",
-                    outcome="failed",
-                    calls_for="broken",
-                    says="it decides differently when only the future is changed: it sees rows that have not happened",
-                    advice="look for data that it reads by itself, or for an array that contains the whole tape",
-                    figures={"cut_ns": cut},
-                )
-        return Rung(
-            name="look-ahead",
-            outcome="ok",
-            says=f"its decisions before {CUTS} cuts stay the same when everything after them is changed",
+        if found.error:
+            return failed(
+                "look-ahead",
+                "broken",
+                f"with another future after {found.cut} ns it fails: {found.error}",
+                "find out what it reads other than the rows that it is given",
+            )
+        return failed(
+            "look-ahead",
+            "broken",
+            "it decides differently when only the future is changed: it sees rows that have not happened",
+            "look for data that it reads by itself, or for an array that contains the whole tape",
+            cut_ns=found.cut,
         )
 
+    def _starts(self) -> Rung:
+        span = self._end - self._start
+        found = []
+        with files_read() as self._read:
+            for number in range(1, STARTS + 1):
+                try:
+                    run = self._bench.run(start=self._start + span * number // (4 * STARTS))
+                except BotkitError as error:
+                    return warned("start", f"started later it fails: {error}", "mend the strategy")
+                found.append(_pnl(run.figures))
+        good = sum(value > 0 for value in found)
+        says = f"started later, at {len(found)} other moments, it earns in {good}"
+        if good >= 0.75 * len(found):
+            return passed("start", says, pnl=found)
+        return warned("start", says, "a result that depends on its first day is luck", pnl=found)
+
     def _files(self) -> Rung:
-        with files_read() as opened:
-            self._bench.run()
-        section = self._project.config.backtest
-        tapes = [source.path.absolute() for source in section.data]
+        tapes = [source.path.absolute() for source in self._project.config.backtest.data]
         tapes += [Path(source.path).absolute() for source in self._bench.feed.sources if source.path]
-        read = sorted(opened)
+        read = sorted(self._read)
         own = [path for path in read if is_below(path, tapes)]
         if own:
-            return Rung(
-                name="files",
-                outcome="failed",
-                calls_for="broken",
-                says=f"the strategy opens the tape itself ({own[0]}), so it can know the future",
-                advice="take prices only from the callbacks and series",
-                figures={"files": read},
+            return failed(
+                "files",
+                "broken",
+                f"the strategy opens the tape itself ({own[0]}), so it can know the future",
+                "take prices only from the callbacks and series",
+                files=read,
             )
         if read:
-            names = ", ".join(Path(path).name for path in read[:3])
-            return Rung(
-                name="files",
-                outcome="warning",
-                says=f"the strategy reads {names}, which the look-ahead test does not change",
-                advice="make sure that each line of it was known at its time",
-                figures={"files": read},
+            return warned(
+                "files",
+                f"the strategy reads {', '.join(Path(path).name for path in read[:3])}, which the look-ahead test does "
+                "not change",
+                "make sure that each line of it was known at its time",
+                files=read,
             )
-        return Rung(name="files", outcome="ok", says="it reads no files of its own")
+        return passed("files", "it reads no files of its own")
+
+    def _orders(self) -> Rung:
+        """Judge whether the exchange takes the orders at all: a storm of them waits for rate limits, or is refused."""
+        orders, use = self._result.orders, self._result.router
+        if not orders:
+            return untested("orders", "it placed no order")
+        refused = sum(row.state == OrderState.REFUSED.value for row in orders)
+        figures = {
+            "orders": len(orders),
+            "delayed": use.orders_delayed,
+            "refused": refused,
+            "max_queue_ms": use.max_queue_ms,
+        }
+        if use.orders_delayed > STORM_SHARE * len(orders) and use.max_queue_ms > STORM_WAIT_MS:
+            return failed(
+                "orders",
+                "broken",
+                f"{use.orders_delayed:,} of its {len(orders):,} orders wait for the exchange's rate limits, for up to "
+                f"{use.max_queue_ms / 1000:,.0f} s",
+                "place fewer orders; what it decides reaches the exchange too late",
+                **figures,
+            )
+        if refused > STORM_SHARE * len(orders):
+            return warned(
+                "orders", f"{refused:,} of its {len(orders):,} orders are refused", "see `botkit why`", **figures
+            )
+        return passed("orders", f"the exchange takes its {len(orders):,} orders without delay", **figures)
 
     # -- what is left after costs ---------------------------------------------------------------------------------
 
@@ -181,201 +220,160 @@ class _Ladder:
         fees = float(self._result.summary.get("fees") or 0)
         if earned <= 0:
             before = f", and earned {earned + fees:,.2f} before fees" if earned + fees > 0 else ""
-            return Rung(
-                name="costs",
-                outcome="failed",
-                calls_for="loses after costs",
-                says=f"it lost {-earned:,.2f} {self._result.currency.upper()} at the configured costs{before}",
-                advice="trade less often, or only when the expected profit exceeds the costs",
-                figures={"pnl": earned, "fees": fees},
+            return failed(
+                "costs",
+                "loses after costs",
+                f"it lost {-earned:,.2f} {self._result.currency.upper()} at the configured costs{before}",
+                "trade less often, or only when the expected profit exceeds the costs",
+                pnl=earned,
+                fees=fees,
             )
-        found: dict[str, float] = {"configured": earned}
-        for name, project in doubled_costs(self._project, self._end):
-            found[name] = self._pnl_of(project)
+        found = {name: self._pnl_of(project) for name, project in doubled_costs(self._project, self._end)}
+        figures = {"configured": earned, **found}
         for name, value in found.items():
-            if value <= 0 and name != "configured":
-                return Rung(
-                    name="costs",
-                    outcome="failed",
-                    calls_for="loses after costs",
-                    says=f"with {name} doubled it loses {-value:,.2f} in place of earning {earned:,.2f}",
-                    advice="costs of this size occur; look for a larger profit per trade",
-                    figures=found,
+            if value <= 0:
+                return failed(
+                    "costs",
+                    "loses after costs",
+                    f"with {name} doubled it loses {-value:,.2f} in place of earning {earned:,.2f}",
+                    "costs of this size occur; look for a larger profit per trade",
+                    **figures,
                 )
-        return Rung(
-            name="costs",
-            outcome="ok",
-            says=f"with all costs doubled it still earns {found['all costs']:,.2f} of {earned:,.2f}",
-            figures=found,
+        return passed(
+            "costs", f"with all costs doubled it still earns {found['all costs']:,.2f} of {earned:,.2f}", **figures
         )
 
     def _fills(self) -> Rung:
         if not self._is_maker():
-            return Rung(name="fills", outcome="not tested", says="it only takes, so its fills do not depend on a queue")
+            return untested("fills", "it only takes, so its fills do not depend on a queue")
         found = {self._project.config.backtest.fills.model: _pnl(self._result.summary)}
-        for reading, project in readings(self._project):
-            found[reading] = self._pnl_of(project)
+        found |= {reading: self._pnl_of(project) for reading, project in readings(self._project)}
         worst = min(READINGS, key=lambda reading: found.get(reading, math.inf))
         if found[worst] <= 0:
-            return Rung(
-                name="fills",
-                outcome="warning",
-                says=f"in the {worst} reading of the queue it loses {-found[worst]:,.2f}",
-                advice="its profit depends on fills that may not happen",
-                figures=found,
+            return warned(
+                "fills",
+                f"in the {worst} reading of the queue it loses {-found[worst]:,.2f}",
+                "its profit depends on fills that may not happen",
+                **found,
             )
-        return Rung(name="fills", outcome="ok", says="it earns under every queue assumption", figures=found)
+        return passed("fills", "it earns under every queue assumption", **found)
 
     # -- could it be luck -----------------------------------------------------------------------------------------
 
     def _enough(self) -> Rung:
-        needed = sharpe.days_needed(SHARPE_SOUGHT)
         days, trades = len(self._returns), len(self._trades)
         ratio = float(sharpe.of_days(self._returns)) * math.sqrt(365) if days >= 2 else 0.0
         # a higher ratio can be shown in fewer days
-        wanted = sharpe.days_needed(max(ratio, SHARPE_SOUGHT)) if ratio > 0 else needed
+        wanted = sharpe.days_needed(max(ratio, SHARPE_SOUGHT))
         figures = {"days": days, "trades": trades, "days_needed": wanted}
         if trades < TRADES_LEAST and not self._is_maker():
-            return Rung(
-                name="data",
-                outcome="failed",
-                calls_for="cannot tell",
-                says=f"{trades} trades are too few; {TRADES_LEAST} are the least",
-                advice="give more data",
-                figures=figures,
-            )
+            few = f"{trades} trades are too few; {TRADES_LEAST} are the least"
+            return failed("data", "cannot tell", few, "give more data", **figures)
         if days < wanted or days / self._block < BLOCKS_LEAST:
-            more = max(wanted, math.ceil(self._block * BLOCKS_LEAST))
-            return Rung(
-                name="data",
-                outcome="failed",
-                calls_for="cannot tell",
-                says=f"{days} days are too few to tell a Sharpe ratio of {max(ratio, SHARPE_SOUGHT):.1f} from luck",
-                advice=f"it takes about {more} days",
-                figures=figures,
+            return failed(
+                "data",
+                "cannot tell",
+                f"{days} days are too few to tell a Sharpe ratio of {max(ratio, SHARPE_SOUGHT):.1f} from luck",
+                f"it takes about {max(wanted, math.ceil(self._block * BLOCKS_LEAST))} days",
+                **figures,
             )
-        return Rung(name="data", outcome="ok", says=f"{days} days and {trades} trades can tell", figures=figures)
+        return passed("data", f"{days} days and {trades} trades can tell", **figures)
 
     def _best_trades(self) -> Rung:
         if not self._trades:
-            return Rung(name="best trades", outcome="not tested", says="it closed no trade")
+            return untested("best trades", "it closed no trade")
         # measure profits as fractions of the equity at that time; otherwise a growing account's last trades would be
         # its best
         equity = self._result.equity
         worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
         earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]
         whole, best = math.fsum(earned), math.fsum(sorted(earned)[-5:])
-        figures = {"profit": whole, "best_five": best}
+        figures: dict[str, Any] = {"profit": whole, "best_five": best}
         if whole <= 0:
-            return Rung(name="best trades", outcome="not tested", says="its trades made no profit", figures=figures)
-        share = best / whole
-        if share >= 1:
-            return Rung(
-                name="best trades",
-                outcome="failed",
-                calls_for="no better than chance",
-                says=f"without its best five trades of {len(earned)} it loses",
-                advice="five trades prove nothing; look for many profitable ones",
-                figures=figures,
+            return untested("best trades", "its trades made no profit", **figures)
+        if best >= whole:
+            return failed(
+                "best trades",
+                "no better than chance",
+                f"without its best five trades of {len(earned)} it loses",
+                "five trades prove nothing; look for many profitable ones",
+                **figures,
             )
-        return Rung(
-            name="best trades",
-            outcome="warning" if share > 0.5 else "ok",
-            says=f"its best five trades of {len(earned)} made {share:.0%} of the profit",
-            figures=figures,
-        )
-
-    def _starts(self) -> Rung:
-        span = self._end - self._start
-        found = []
-        for number in range(1, STARTS + 1):
-            start = self._start + span * number // (4 * STARTS)
-            try:
-                found.append(_pnl(self._bench.run(start=start).figures))
-            except BotkitError as error:
-                return Rung(
-                    name="start", outcome="warning", says=f"started later it fails: {error}", advice="mend the strategy"
-                )
-        good = sum(value > 0 for value in found)
-        return Rung(
-            name="start",
-            outcome="ok" if good >= 0.75 * len(found) else "warning",
-            says=f"started later, at {len(found)} other moments, it earns in {good}",
-            advice="" if good >= 0.75 * len(found) else "a result that depends on its first day is luck",
-            figures={"pnl": found},
-        )
+        says = f"its best five trades of {len(earned)} made {best / whole:.0%} of the profit"
+        if best > 0.5 * whole:
+            return warned("best trades", says, "look for many profitable trades", **figures)
+        return passed("best trades", says, **figures)
 
     def _parameters(self) -> Rung:
         count = sum(
-            sum(p.kind in (int, float) for p in parameters_of(type(spec.strategy)).values())
+            _numbers_in(value)
             for spec in self._project.specs()
+            for name, value in spec.parameters.items()
+            if parameters_of(type(spec.strategy))[name].kind is not bool
         )
         trades = len(self._trades)
-        is_few = count > 0 and trades < 10 * count
-        return Rung(
-            name="parameters",
-            outcome="warning" if is_few else "ok",
-            says=f"{count} numbers can be tuned on {trades} trades",
-            advice="it takes at least ten trades per number; remove some numbers" if is_few else "",
-            figures={"parameters": count, "trades": trades},
-        )
+        figures = {"parameters": count, "trades": trades}
+        says = f"{count} numbers can be tuned on {trades} trades"
+        if trades < TRADES_PER_NUMBER * count:
+            return failed(
+                "parameters",
+                "in-sample only",
+                says,
+                f"it takes at least {TRADES_PER_NUMBER} trades per number; remove some numbers",
+                **figures,
+            )
+        return passed("parameters", says, **figures)
+
+    def _chance(self) -> Rung:
+        """Test the result against luck in several ways, and adjust for their number."""
+        p_values = {"mean": self._mean_p(), **self._null_ps()}
+        adjusted = holm({name: p for name, p in p_values.items() if p is not None})
+        if not adjusted:
+            return untested("chance", "there is too little data to test for chance")
+        worst = max(adjusted, key=lambda name: adjusted[name])
+        if adjusted[worst] > LEVEL:
+            says = _LUCK[worst].format(f"{adjusted[worst]:.0%}")
+            return failed("chance", "no better than chance", says, "there is no sign of any skill", **adjusted)
+        return passed("chance", f"chance does as well in {adjusted[worst]:.1%} of the draws at most", **adjusted)
 
     def _mean_p(self) -> float | None:
         """Return the p-value of "the mean daily return is not above 0"."""
-        days = len(self._returns)
-        if days < 2 or days / self._block < BLOCKS_LEAST:
-            return None
-        centred = self._returns - self._returns.mean()
-        drawn = centred[resampled_days(days, self._block, _SAMPLES, self._seed)].mean(axis=1)
-        return (int((drawn >= self._returns.mean()).sum()) + 1) / (_SAMPLES + 1)
+        return mean_test(self._returns, mean_block=self._block, seed=self._seed)
 
-    def _null_p(self) -> float | None:
-        """Return the p-value of the result under the assumption that the strategy has no skill, or None if that is
-        undefined.
-        """
+    def _null_ps(self) -> dict[str, float | None]:
+        """Return the p-values of the result under the assumption that the strategy has no skill. A loop has none."""
         if any(trade.kind == "loop" for trade in self._trades):
-            return None
-        prices = self._prices()
+            return {}
         if self._is_maker():
-            worst = next(
-                p for name, p in [*readings(self._project), ("", self._project)] if name in ("pessimistic", "")
-            )
-            result = self._bench_of(worst).result()
-            days = daily_markouts(result.fills, prices, 60.0)
-            if len(days) < BLOCKS_LEAST:
-                return None
-            low_high = interval(days, lambda rows: np.asarray(rows.mean(axis=-1)), mean_block=1.0, seed=self._seed)
-            assert low_high is not None
-            return LEVEL / 2 if low_high[0] > 0 else 1.0
-        path = position_path(self._result.fills, prices, self._result.equity, self._start, self._end)
-        return None if path is None else shift_test(*path, seed=self._seed)
+            return {"markouts": self._markouts_p(), "quotes": self._quotes_p()}
+        path = position_path(self._result.fills, self._prices(), self._result.equity, self._start, self._end)
+        return {"timing": None if path is None else shift_test(*path, seed=self._seed)}
 
-    def _chance(self, p_values: dict[str, float]) -> Rung:
-        adjusted = holm(p_values)
-        if not adjusted:
-            return Rung(name="chance", outcome="not tested", says="there is too little data to test for chance")
-        worst = max(adjusted, key=lambda name: adjusted[name])
-        words = {
-            "mean": "resampled days earn as much",
-            "timing": "quotes without a signal do as well"
-            if self._is_maker()
-            else "the same positions at other times earn as much",
-        }
-        if adjusted[worst] > LEVEL:
-            return Rung(
-                name="chance",
-                outcome="failed",
-                calls_for="no better than chance",
-                says=f"{words[worst]} in {adjusted[worst]:.0%} of the draws",
-                advice="there is no sign of any skill",
-                figures=dict(adjusted),
-            )
-        return Rung(
-            name="chance",
-            outcome="ok",
-            says=f"chance does as well in {adjusted[worst]:.1%} of the draws at most",
-            figures=dict(adjusted),
-        )
+    def _markouts_p(self) -> float | None:
+        """Return the p-value of "a minute after its fills, net of fees, a maker has nothing", in the pessimistic
+        reading.
+        """
+        named = {self._project.config.backtest.fills.model: self._project, **dict(readings(self._project))}
+        result = self._bench_of(named["pessimistic"]).result()
+        return mean_test(daily_markouts(result.fills, self._prices(), 60.0), mean_block=1.0, seed=self._seed)
+
+    def _quotes_p(self) -> float | None:
+        """Return the p-value of "symmetric quotes of the same width and size earn as much"."""
+        pairs = {str(fill.pair) for fill in self._result.fills}
+        middles = {pair: found for pair in pairs if (found := last_middles(self._bench.feed, pair)) is not None}
+        project = symmetric_quotes(self._project, self._result, middles)
+        if project is None:
+            return None
+        try:
+            days = self._bench_of(project).run().days
+        except BotkitError:
+            return None  # such as a subscription to books where there are only candles
+        first, null = daily_returns(days)
+        own_first, own = daily_returns(self._result.days)
+        if (first, len(null)) != (own_first, len(own)):
+            return None
+        better = np.array(own) - np.array(null)
+        return mean_test(better[~np.isnan(better)], mean_block=self._block, seed=self._seed)
 
     # -- has it been picked ---------------------------------------------------------------------------------------
 
@@ -389,15 +387,10 @@ class _Ladder:
         try:
             looks = distinct(LookLedger(state_root()).looks(market, self._start, self._end))
         except LooksError as error:
-            return Rung(name="looks", outcome="not tested", says=str(error))
+            return untested("looks", str(error))
         if len(looks) < 2:
-            return Rung(
-                name="looks",
-                outcome="ok",
-                says="no search on this market is recorded",
-                advice="searches on other machines are not known here",
-                figures={"looks": len(looks)},
-            )
+            rung = passed("looks", "no search on this market is recorded", looks=len(looks))
+            return msgspec.structs.replace(rung, advice="searches on other machines are not known here")
         return self._picked(looks)
 
     def _picked(self, looks: Sequence[Look]) -> Rung:
@@ -406,74 +399,81 @@ class _Ladder:
         own = np.nan_to_num(np.array(returns))
         p = reality_check(np.column_stack([own, matrix]), mean_block=self._block, seed=self._seed)
         ratios = sharpe.of_days(matrix.T)
-        chance = (
-            sharpe.deflated(self._returns, len(looks), sharpe.variance_by_luck(ratios, len(self._returns)))
-            if len(self._returns) > 2
-            else 0.0
-        )
-        figures = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
+        days = len(self._returns)
+        chance = sharpe.deflated(self._returns, len(looks), sharpe.variance_by_luck(ratios, days)) if days > 2 else 0.0
+        figures: dict[str, Any] = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
         if p is None:
-            return Rung(
-                name="looks", outcome="not tested", says="too few days for White's reality check", figures=figures
-            )
+            return untested("looks", "too few days for White's reality check", **figures)
+        tried = f"{len(looks):,} configurations were tried here, and luck"
         if p > LEVEL or chance < 1 - LEVEL:
-            return Rung(
-                name="looks",
-                outcome="failed",
-                calls_for="in-sample only",
-                says=f"{len(looks):,} configurations were tried here, and luck can make the best look as good",
-                advice="test it on data that no search has seen, or with `botkit walk-forward`",
-                figures=figures,
+            return failed(
+                "looks",
+                "in-sample only",
+                f"{tried} can make the best look as good",
+                "test it on data that no search has seen, or with `botkit walk-forward`",
+                **figures,
             )
-        return Rung(
-            name="looks",
-            outcome="ok",
-            says=f"{len(looks):,} configurations were tried here, and luck cannot make the best look as good",
-            figures=figures,
-        )
+        return passed("looks", f"{tried} cannot make the best look as good", **figures)
 
     def _out_of_sample(self) -> Rung:
         days = len(self._returns)
         last = self._returns[days - int(days * TEST_SHARE) :]
-        bounds = (
-            interval(
-                last, lambda rows: np.asarray(rows.mean(axis=-1)), mean_block=self._block, level=0.9, seed=self._seed
-            )
-            if len(last)
-            else None
-        )
+        bounds = None
+        if len(last):
+            bounds = interval(last, mean_of, mean_block=self._block, level=0.9, seed=self._seed)
         if bounds is None:
-            return Rung(
-                name="out of sample",
-                outcome="failed",
-                calls_for="cannot tell",
-                says=f"the last {TEST_SHARE:.0%} of the span, {len(last)} days, are too few to judge by",
-                advice=f"it takes {math.ceil(self._block * BLOCKS_LEAST / TEST_SHARE)} days in all",
+            return failed(
+                "out of sample",
+                "cannot tell",
+                f"the last {TEST_SHARE:.0%} of the span, {len(last)} days, are too few to judge by",
+                f"it takes {math.ceil(self._block * BLOCKS_LEAST / TEST_SHARE)} days in all",
             )
         figures = {"days": len(last), "mean": float(last.mean()), "lower_bound": bounds[0]}
+        bound = f"over the last {len(last)} days the lower 95 % bound of its mean return is"
         if bounds[0] <= 0:
-            return Rung(
-                name="out of sample",
-                outcome="failed",
-                calls_for="in-sample only",
-                says=f"over the last {len(last)} days the lower 95 % bound of its mean return is {bounds[0]:.3%} a day",
-                advice="it has not earned recently, or not reliably enough",
-                figures=figures,
+            return failed(
+                "out of sample",
+                "in-sample only",
+                f"{bound} {bounds[0]:.3%} a day",
+                "it has not earned recently, or not reliably enough",
+                **figures,
             )
-        return Rung(
-            name="out of sample",
-            outcome="ok",
-            says=f"over the last {len(last)} days the lower 95 % bound of its mean return is above 0",
-            figures=figures,
+        return passed("out of sample", f"{bound} above 0", **figures)
+
+    def _sealed(self) -> Rung:
+        found = seal_of(self._project, is_synthetic=self._bench.feed.synthetic)
+        if found is None:
+            return untested(
+                "sealed",
+                "no part of the data was sealed before the search",
+                "next time, `botkit trials CONFIG --sealed FROM` keeps the last part unseen",
+            )
+        since = format_time(found.start, self._project.config.zone)
+        if found.opened is None:
+            return untested(
+                "sealed", f"the data from {since} on is sealed", "open it, once, when everything is decided: --open"
+            )
+        days = np.array(
+            [d.return_ for d in self._result.days if d.return_ is not None and d.end - NS_PER_DAY >= found.start]
         )
+        bounds = interval(days, mean_of, mean_block=self._block, level=0.9, seed=self._seed) if len(days) else None
+        if bounds is None:
+            return untested(
+                "sealed", f"the {len(days)} days from {since} on, sealed until they were opened, are too few"
+            )
+        figures = {"days": len(days), "mean": float(days.mean()), "lower_bound": bounds[0]}
+        bound = f"over {len(days)} days that were sealed the lower 95 % bound of its mean return is"
+        if bounds[0] <= 0:
+            advice = "it did not earn on days that no search had seen"
+            return failed("sealed", "in-sample only", f"{bound} {bounds[0]:.3%} a day", advice, **figures)
+        return passed("sealed", f"{bound} above 0", **figures)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
     def _is_maker(self) -> bool:
         fills = self._result.fills
-        return bool(fills) and sum(fill.value for fill in fills if fill.is_maker) > 0.7 * sum(
-            fill.value for fill in fills
-        )
+        made = sum(fill.value for fill in fills if fill.is_maker)
+        return bool(fills) and made > 0.7 * sum(fill.value for fill in fills)
 
     def _prices(self) -> dict[str, LastPrices]:
         pairs = {str(fill.pair) for fill in self._result.fills}
@@ -483,9 +483,9 @@ class _Ladder:
     def _pnl_of(self, project: Project) -> float:
         return _pnl(self._bench_of(project).run().figures)
 
-    def _bench_of(self, project: Project, feed: Feed | None = None) -> Bench:
-        """Return a bench with the same span and seed for another project, or over another feed."""
-        return Bench(project, feed or self._bench.feed, start=self._start, end=self._end, seed=self._seed)
+    def _bench_of(self, project: Project) -> Bench:
+        """Return a bench with the same data, span and seed for another project."""
+        return Bench(project, self._bench.feed, start=self._start, end=self._end, seed=self._seed)
 
 
 def _pnl(figures: Any) -> float:
@@ -493,13 +493,8 @@ def _pnl(figures: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
 
 
-def _decisions(result: BacktestResult, until: Nanos) -> list[tuple[Any, ...]]:
-    """Return the orders placed up to a time, in a form in which two runs can be compared."""
-    return [
-        (
-            *(spec.created, str(spec.pair), spec.side.value, spec.type.value),
-            *(spec.price_ticks, spec.amount_lots, spec.spend_units, spec.stop_ticks, spec.post_only),
-        )
-        for spec in (row.spec for row in result.orders)
-        if spec.created <= until
-    ]
+def _numbers_in(value: Any) -> int:
+    """Return how many numbers a parameter's value has: a list of weights has as many as weights."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_numbers_in, value))
+    return int(isinstance(value, (int, float)) and not isinstance(value, bool))

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
-from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.results import Curve, FillRow
 from botkit.research.luck.bootstrap import Floats
 from botkit.tape.feed import Feed
 from botkit.tape.held import HeldSource
 
-__all__ = ["LastPrices", "daily_markouts", "last_prices", "position_path"]
+__all__ = ["LastPrices", "daily_markouts", "last_middles", "last_prices", "position_path"]
 
 _GRID_MOST = 50_000
 
@@ -44,6 +44,15 @@ def last_prices(feed: Feed, pair: str) -> LastPrices | None:
         columns = source.stream(key)
         if columns is not None and len(columns):
             return LastPrices(columns.received, _ticks(columns))
+    return None
+
+
+def last_middles(feed: Feed, pair: str) -> LastPrices | None:
+    """Return the middle of a pair's recorded books; None if the feed has none."""
+    for source in feed.sources:
+        columns = source.stream((pair, "books", None)) if isinstance(source, HeldSource) else None
+        if isinstance(columns, BookColumns) and len(columns):
+            return LastPrices(columns.received, (columns.bid_ticks[:, 0] + columns.ask_ticks[:, 0]) // 2)
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BLOCKS_LEAST", "Floats", "block_days", "interval", "resampled_days"]
+__all__ = ["BLOCKS_LEAST", "Floats", "block_days", "interval", "mean_of", "mean_test", "resampled_days"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,3 +66,17 @@ def interval(
     drawn = statistic(returns[resampled_days(len(returns), mean_block, samples, seed)])
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def mean_of(rows: Floats) -> Floats:
+    """Return the mean of each row."""
+    return np.asarray(rows.mean(axis=-1))
+
+
+def mean_test(returns: Floats, *, mean_block: float, samples: int = 2_000, seed: int = 0) -> float | None:
+    """Return the p-value of "the mean is not above 0", or None if the data has fewer than `BLOCKS_LEAST` blocks."""
+    if len(returns) < 2 or len(returns) / mean_block < BLOCKS_LEAST:
+        return None
+    mean = returns.mean()
+    drawn = mean_of((returns - mean)[resampled_days(len(returns), mean_block, samples, seed)])
+    return (int((drawn >= mean).sum()) + 1) / (samples + 1)

@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from botkit.backtesting.statistics import ratio_error
 from botkit.research.luck.bootstrap import Floats
 
 __all__ = ["days_needed", "deflated", "expected_best", "of_days", "probabilistic", "standard_error", "variance_by_luck"]
@@ -28,16 +29,8 @@ def of_days(returns: Floats) -> Floats:
 
 def standard_error(returns: Floats) -> float:
     """Return the standard error of one series' ratio, by its skew and kurtosis. Needs at least two days."""
-    days = len(returns)
-    assert days >= 2, days
-    spread = returns.std()
-    if spread == 0:
-        return math.inf
-    shape = (returns - returns.mean()) / spread
-    skew, kurtosis = float((shape**3).mean()), float((shape**4).mean())
-    own = float(of_days(returns))
-    variance = 1 - skew * own + (kurtosis - 1) / 4 * own**2
-    return math.sqrt(max(variance, 0.0) / (days - 1))
+    assert len(returns) >= 2, len(returns)
+    return ratio_error(returns.tolist(), float(of_days(returns)))
 
 
 def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:

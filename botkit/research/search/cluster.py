@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from botkit.errors import BotkitError, ConfigError
+from botkit.research.search.interrupts import NEVER, Interrupts
 from botkit.research.search.parcel import Parcel, unpack
 from botkit.research.search.pool import Evaluate
 from botkit.research.search.study import Evaluation, TrialRun
@@ -92,7 +93,12 @@ class Cluster:
         self._refused: dict[str, str] = {}
         self._failures: dict[int, int] = {}
 
-    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
+    def run(
+        self,
+        jobs: Sequence[TrialRun],
+        done: Callable[[TrialRun, Evaluation], None],
+        interrupts: Interrupts = NEVER,
+    ) -> None:
         """Run ``jobs`` on the approved workers. Raises ConfigError if there is no approved worker for a minute."""
         if self._reference is None:
             self._reference = self._run_here(jobs[0])
@@ -100,6 +106,7 @@ class Cluster:
         running: dict[Any, TrialRun] = {}
         alone_since: float | None = None
         while left:
+            interrupts.check()
             workers = self._usable()
             if not workers:
                 alone_since = alone_since or time.monotonic()

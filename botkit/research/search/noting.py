@@ -32,7 +32,7 @@ from botkit.research.luck.sharpe import expected_best, of_days, variance_by_luck
 from botkit.research.search.asked import plain_parameters
 from botkit.research.search.axes import Point
 from botkit.research.search.study import BATCH, Evaluation, TrialRun
-from botkit.research.search.worker import daily_returns
+from botkit.research.search.worker import by_strategy, daily_returns
 from botkit.version import __version__
 
 __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
@@ -55,15 +55,16 @@ class NotedLooks:
         self, project: Project, start: Nanos, end: Nanos, *, is_synthetic: bool, fixed: Point, command: str
     ) -> None:
         self._ledger = LookLedger(state_root())
-        uses = [strategy.use for strategy in project.config.strategies]
-        pairs = [str(pair) for pair in project.bot_pairs()]
-        self._market = Market.of(uses, pairs, is_synthetic=is_synthetic)
+        self._project = project
+        self._is_synthetic = is_synthetic
+        #: the markets of the trials: the configuration's own, and others if pairs are searched
+        self._markets: dict[tuple[tuple[str, Any], ...], Market] = {}
         self.code = code_hash(project)
         self.config = config_hash(project)
         self._command = command
         self._span = start, end
         self._fixed = fixed
-        self._waiting: list[Look] = []
+        self._waiting: list[tuple[Market, Look]] = []
         self._is_off = is_test_running()
         self.notes: list[str] = []
 
@@ -72,37 +73,51 @@ class NotedLooks:
         if evaluation.error or self._is_off:
             return
         start, end = self._span
-        self._waiting.append(
-            Look(
-                code=self.code,
-                config=self.config,
-                params={**self._fixed, **job.point},
-                start=start,
-                end=end,
-                noted=time.time_ns(),
-                command=self._command,
-                first_day=evaluation.first_day,
-                returns=evaluation.returns,
-                trades=int(evaluation.summary.get("round_trips") or 0),
-            )
+        look = Look(
+            code=self.code,
+            config=self.config,
+            params={**self._fixed, **job.point},
+            start=start,
+            end=end,
+            noted=time.time_ns(),
+            command=self._command,
+            first_day=evaluation.first_day,
+            returns=evaluation.returns,
+            trades=int(evaluation.summary.get("round_trips") or 0),
         )
+        self._waiting.append((self._market_of(job.point), look))
         if len(self._waiting) >= BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Write the pending looks. If the ledger cannot be written, this is reported and the search continues."""
-        waiting, self._waiting = self._waiting, []
         try:
-            self._ledger.note(self._market, waiting)
+            for market in dict.fromkeys(market for market, _ in self._waiting):
+                self._ledger.note(market, [look for of, look in self._waiting if of == market])
         except LooksError as error:
             self._is_off = True
             self.notes.append(f"the looks are not recorded: {error}")
+        self._waiting = []  # only now: noting one twice does nothing, and an interrupted search flushes once more
+
+    def _market_of(self, point: Point) -> Market:
+        """Return the market of a trial, whose parameters may choose the pairs."""
+        chosen = tuple((name, value) for name, value in point.items() if str(value) in self._project.pairs)
+        if chosen not in self._markets:
+            project = self._project.with_parameters(by_strategy(dict(chosen))) if chosen else self._project
+            uses = [strategy.use for strategy in project.config.strategies]
+            pairs = [str(pair) for pair in project.bot_pairs()]
+            self._markets[chosen] = Market.of(uses, pairs, is_synthetic=self._is_synthetic)
+        return self._markets[chosen]
 
     def luck(self) -> Luck | None:
-        """Return what the best of all looks would reach by luck, or None if the ledger cannot be read."""
+        """Return what the best of all looks would reach by luck, or None if the ledger cannot be read.
+
+        If pairs were searched, the looks at all of them count, since the best was chosen among them.
+        """
         start, end = self._span
+        markets = dict.fromkeys(self._markets.values()) or [self._market_of({})]
         try:
-            looks = distinct(self._ledger.looks(self._market, start, end))
+            looks = [look for market in markets for look in distinct(self._ledger.looks(market, start, end))]
         except LooksError:
             return None
         days = max((len(look.returns) for look in looks), default=0)

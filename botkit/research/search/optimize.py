@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from botkit.research.bench import Bench
 from botkit.research.search.asked import Asked, SearchSettings, asked
 from botkit.research.search.cluster import Cluster
 from botkit.research.search.folder import SEARCHES, SearchFolder, newest_search, next_search
+from botkit.research.search.interrupts import Interrupts
 from botkit.research.search.noting import Luck, NotedLooks
 from botkit.research.search.objectives import Objective
 from botkit.research.search.page import search_page
@@ -163,9 +165,11 @@ def _search(
         best[:] = ranked([*best, trial], objective)[:1]
         progress(Progress(len(ended), trials, best[0] if best[0].value is not None else None))
 
-    runner = make()
     was_interrupted = False
-    try:
+    with Interrupts() as interrupts, ExitStack() as stack:
+        with interrupts.at_once():
+            runner = make()
+        stack.callback(runner.close)
         with SearchFolder(_folder(project, settings), definition, is_continued=settings.is_continued) as folder:
 
             def on_evaluation(job: TrialRun, evaluation: Evaluation) -> None:
@@ -180,9 +184,12 @@ def _search(
                 trials=trials,
                 min_trades=settings.min_trades,
                 prune=settings.prune,
+                # a worker on another machine knows nothing of seals
+                span=(start, end),
                 known=folder.known,
                 on_evaluation=on_evaluation,
                 on_trial=on_trial,
+                interrupts=interrupts,
             )
             try:
                 study.run()
@@ -203,8 +210,6 @@ def _search(
                 notes=notes,
             )
             folder.write_page(render_study(page))
-    finally:
-        runner.close()
     return SearchResult(
         trials=ended,
         ranking=order,
@@ -214,7 +219,8 @@ def _search(
         is_synthetic=bench.feed.synthetic,
         luck=luck,
         notes=notes,
-        was_interrupted=was_interrupted,
+        # also if Ctrl-C came when the last trial had ended
+        was_interrupted=was_interrupted or interrupts.came,
     )
 
 

@@ -14,12 +14,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from botkit.errors import BotkitError, ConfigError
+from botkit.research.search.interrupts import NEVER, Interrupts, born_deaf
 from botkit.research.search.study import Evaluation, TrialRun
 
 __all__ = ["Evaluate", "InProcess", "ProcessPool"]
 
 #: runs one job
 Evaluate = Callable[[TrialRun], Evaluation]
+
+#: how often the driver looks for Ctrl-C while all workers are busy
+_LOOK_S = 0.2
 
 # set once when a worker process starts: the function that runs a job, or the error that prevents it
 _evaluate: Evaluate | None = None
@@ -32,10 +36,17 @@ class InProcess:
     def __init__(self, make: Callable[[], Evaluate]) -> None:
         self._evaluate = make()
 
-    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
+    def run(
+        self,
+        jobs: Sequence[TrialRun],
+        done: Callable[[TrialRun, Evaluation], None],
+        interrupts: Interrupts = NEVER,
+    ) -> None:
         """Run ``jobs`` in order."""
         for job in jobs:
-            done(job, self._evaluate(job))
+            with interrupts.at_once():
+                evaluation = self._evaluate(job)
+            done(job, evaluation)
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
@@ -60,7 +71,12 @@ class ProcessPool:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._count, mp_context=context, initializer=_prepare, initargs=(self._make,))
 
-    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
+    def run(
+        self,
+        jobs: Sequence[TrialRun],
+        done: Callable[[TrialRun, Evaluation], None],
+        interrupts: Interrupts = NEVER,
+    ) -> None:
         """Run ``jobs``, calling ``done`` as each ends."""
         deaths: dict[int, int] = {}
         left = {job.number: job for job in jobs}
@@ -68,7 +84,7 @@ class ProcessPool:
             # after a worker's death it is unknown which trial killed it, so run one at a time, so that the next death
             # identifies its trial
             wide = self._count if not deaths else 1
-            if not self._pass(list(left.values()), wide, left, deaths, done):
+            if not self._pass(list(left.values()), wide, left, deaths, done, interrupts):
                 self._pool.shutdown(wait=True, cancel_futures=True)
                 self._pool = self._start()
 
@@ -79,6 +95,7 @@ class ProcessPool:
         left: dict[int, TrialRun],
         deaths: dict[int, int],
         done: Callable[[TrialRun, Evaluation], None],
+        interrupts: Interrupts,
     ) -> bool:
         """Run the remaining jobs until all have finished or a worker has died. Returns False if one has died."""
         waiting = list(reversed(jobs))
@@ -87,13 +104,15 @@ class ProcessPool:
             try:
                 while waiting and len(running) < wide:
                     job = waiting.pop()
-                    running[self._pool.submit(_run, job)] = job
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    with born_deaf():  # the first one starts the processes
+                        running[self._pool.submit(_run, job)] = job
+                ended, _ = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 for future in ended:
                     job = running[future]
                     evaluation = future.result()
                     del running[future], left[job.number]
                     done(job, evaluation)
+                interrupts.check()
             except BrokenProcessPool:
                 self._count_deaths(running, left, deaths, done)
                 return False
@@ -122,7 +141,7 @@ class ProcessPool:
 
 def _prepare(make: Callable[[], Evaluate]) -> None:
     global _evaluate, _unprepared
-    # Ctrl-C is handled by the driver, which keeps the finished trials and stops the workers
+    # Ctrl-C is handled by the driver, which keeps the finished trials and stops the workers; see also `born_deaf`
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _evaluate = make()

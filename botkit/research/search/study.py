@@ -15,6 +15,7 @@ import msgspec
 
 from botkit.model.clock import Nanos
 from botkit.research.search.axes import Point
+from botkit.research.search.interrupts import NEVER, Interrupts
 from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import Sampler
 
@@ -75,8 +76,15 @@ class Trial(msgspec.Struct, frozen=True):
 class Runner(Protocol):
     """Runs backtests: in this process, in others, or on other machines."""
 
-    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
-        """Run ``jobs`` and call ``done`` for each as it finishes, in any order."""
+    def run(
+        self,
+        jobs: Sequence[TrialRun],
+        done: Callable[[TrialRun, Evaluation], None],
+        interrupts: Interrupts = NEVER,
+    ) -> None:
+        """Run ``jobs`` and call ``done`` for each as it finishes, in any order. Raises KeyboardInterrupt soon after
+        Ctrl-C, but not before ``done`` has returned.
+        """
 
 
 class Study:
@@ -95,6 +103,7 @@ class Study:
         known: Mapping[tuple[int, float], Evaluation],
         on_evaluation: Callable[[TrialRun, Evaluation], None],
         on_trial: Callable[[Trial], None],
+        interrupts: Interrupts = NEVER,
     ) -> None:
         """``trials`` is the maximum number of trials; ``span`` is the span of every trial, where None means the
         workers' default.
@@ -112,12 +121,14 @@ class Study:
         self._known = known
         self._on_evaluation = on_evaluation
         self._on_trial = on_trial
+        self._interrupts = interrupts
         self._rungs: dict[float, list[float]] = {rung: [] for rung in RUNGS}
         self.trials: list[Trial] = []
 
     def run(self) -> list[Trial]:
         """Run the search to its end and return its trials, by number. Raises ConfigError."""
         while len(self.trials) < self._most:
+            self._interrupts.check()
             points = self._sampler.ask(min(BATCH, self._most - len(self.trials)))
             if not points:
                 break
@@ -166,7 +177,7 @@ class Study:
             self._on_evaluation(job, evaluation)
 
         if missing:
-            self._runner.run(missing, done)
+            self._runner.run(missing, done, self._interrupts)
         assert len(found) == len(jobs), (len(found), len(jobs))
         return found
 

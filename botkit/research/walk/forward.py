@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from botkit.research.bench import Bench
 from botkit.research.search.asked import Asked, SearchSettings, asked
 from botkit.research.search.axes import Point
 from botkit.research.search.folder import SearchFolder, next_search
+from botkit.research.search.interrupts import Interrupts
 from botkit.research.search.noting import Luck, NotedLooks
 from botkit.research.search.runners import make_runner
 from botkit.research.search.study import Evaluation, Runner, Study, Trial, TrialRun, ranked
@@ -139,8 +141,10 @@ def walk_forward(
     looks: NotedLooks | None = None
     notes: list[str] = []
     steps: list[Step] = []
-    runner = make_runner(project, recipe, settings, wanted.trials, tell)
-    try:
+    with Interrupts() as interrupts, ExitStack() as stack:
+        with interrupts.at_once():
+            runner = make_runner(project, recipe, settings, wanted.trials, tell)
+        stack.callback(runner.close)
         with SearchFolder(folder, {"walk": msgspec.to_builtins(walk)}, is_continued=False) as kept:
             for window in laid:
                 # the same trial on a window of another size or position counts as a new look at the data
@@ -152,12 +156,13 @@ def walk_forward(
                     fixed=wanted.fixed,
                     command="walk-forward",
                 )
-                trials = _train(wanted, settings, runner, window, looks, len(laid), progress, kept)
-                looks.flush()
+                try:
+                    trials = _train(wanted, settings, runner, window, looks, len(laid), progress, kept, interrupts)
+                finally:
+                    looks.flush()
                 notes += [note for note in looks.notes if note not in notes]
-                steps.append(_test(bench, walk, wanted, window, trials))
-    finally:
-        runner.close()
+                with interrupts.at_once():
+                    steps.append(_test(bench, walk, wanted, window, trials))
     assert looks is not None
     config = project.config
     return WalkResult(
@@ -184,6 +189,7 @@ def _train(
     count: int,
     progress: Callable[[int, int, int, int], None],
     kept: SearchFolder,
+    interrupts: Interrupts,
 ) -> list[Trial]:
     ended = 0
 
@@ -208,6 +214,7 @@ def _train(
         known={},
         on_evaluation=on_evaluation,
         on_trial=on_trial,
+        interrupts=interrupts,
     ).run()
 
 

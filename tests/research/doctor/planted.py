@@ -6,6 +6,12 @@ import math
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.clock import NS_PER_MS, NS_PER_S
+from botkit.model.columns import BookColumns, TradeColumns
+from botkit.tape.writer import TapeWriter
 from tests.backtest_world import write_config, write_strategy
 
 DAY_MS = 86_400_000
@@ -105,6 +111,103 @@ def on_bar(self, bar):
 """
 
 
+#: sends seventy more orders each day than anybody needs
+STORMY = FOLLOW.replace(
+    "    up = ",
+    """    for order in self.open_orders(self.pair):
+        self.cancel(order)
+    for _ in range(70):
+        self.buy(self.pair, price=bar.close * 0.5, amount=0.0001)
+    up = """,
+)
+
+#: holds on some days of a cycle, as many weights say
+CYCLE = """
+pair: Pair
+weights: list[float] = []
+
+def on_start(self):
+    self.bars = self.subscribe_bars(self.pair, "1d")
+
+def on_bar(self, bar):
+    day = bar.time // 86_400_000_000_000 + 1
+    wants = self.weights[day % len(self.weights)] > 0
+    if wants and self.position(self.pair).is_flat:
+        self.market_buy(self.pair, spend=self.balance(self.pair.quote).available * 0.95)
+    elif not wants and self.position(self.pair).sellable:
+        self.close(self.pair)
+"""
+
+#: holds while a weighted sum of the last days' returns is above 0
+LAGS = """
+pair: Pair
+weights: list[float] = []
+
+def on_start(self):
+    self.bars = self.subscribe_bars(self.pair, "1d")
+
+def on_bar(self, bar):
+    if len(self.bars.close) <= len(self.weights):
+        return
+    closes = self.bars.close[-len(self.weights) - 1 :]
+    wants = sum(w * (b / a - 1) for w, a, b in zip(self.weights, closes, closes[1:])) > 0
+    if wants and self.position(self.pair).is_flat:
+        self.market_buy(self.pair, spend=self.balance(self.pair.quote).available * 0.95)
+    elif not wants and self.position(self.pair).sellable:
+        self.close(self.pair)
+"""
+
+#: buys when a trade shows that the price has left the book that it still sees, and sells into the next book
+STALE = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair, depth=5)
+    self.subscribe_trades(self.pair)
+
+def on_trade(self, trade):
+    book = self.book(self.pair)
+    if trade.price > book.best_ask * 1.001 and self.position(self.pair).is_flat and not self.open_orders():
+        self.market_buy(self.pair, spend=100_000)
+
+def on_book(self, book):
+    if self.position(self.pair).sellable and not self.open_orders():
+        self.close(self.pair)
+"""
+
+#: buys when a buyer trades, which moves the price a moment later, and sells minutes later
+QUICK = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair, depth=5)
+    self.subscribe_trades(self.pair)
+    self.seen = 0
+
+def on_trade(self, trade):
+    if trade.side is Side.BUY and self.position(self.pair).is_flat and not self.open_orders():
+        self.seen = self.now
+        self.market_buy(self.pair, spend=100_000)
+
+def on_book(self, book):
+    if self.now > self.seen + 300 * 10**9 and self.position(self.pair).sellable and not self.open_orders():
+        self.close(self.pair)
+"""
+
+
+#: quotes both sides, a little closer to the middle than the exchange's other quotes
+QUOTING = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair, depth=5)
+
+def on_book(self, book):
+    middle = self.book(self.pair, own=False).mid
+    self.quote(self.pair, bids=[(middle * 0.9997, 0.1)], asks=[(middle * 1.0003, 0.1)])
+"""
+
+
 def closes(
     seed: int, days: int, *, momentum: float = 0.0, treble_on: int | None = None, drift: float = 0.0
 ) -> list[float]:
@@ -127,6 +230,7 @@ def planted(
     taker: str = "0.0005",
     slippage: str = "0.0002",
     seed: int = 0,
+    more: str = "",
 ) -> Path:
     """Write a configuration of a strategy on daily candles with these closes."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,13 +241,69 @@ def planted(
         rows.append(f"{START_MS + DAY_MS * day},{before:.0f},{high:.0f},{low:.0f},{close:.0f},100000")
         before = close
     tape.write_text("\n".join(rows) + "\n")
+    return _written(
+        folder,
+        body,
+        f"[{{path: {tape}, pair: btc_twd, kind: candles, resolution: 1d}}]",
+        params.replace("TAPE", str(tape)),
+        f'  fees: {{maker: "{taker}", taker: "{taker}"}}\n  slippage: "{slippage}"\n'
+        "  latency: {order_ms: 100, answer_ms: 100}\n",
+        f"seed: {seed}\n{more}",
+    )
+
+
+def planted_on_books(folder: Path, body: str, seed: int, *, days: int, delay_ms: int, sweeps: bool) -> Path:
+    """Write a configuration of a strategy on books and trades. Every half an hour somebody trades, and the next book
+    follows ``delay_ms`` later; then the price stays for ten minutes. If the trade ``sweeps``, it goes to the new price.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    random, pair = Random(seed), packaged_pairs()["btc_twd"]
+    books, trades, middle = [], [], 1_000_000.0
+    for moment in range(days * 48):
+        at = START_MS * NS_PER_MS + moment * 1_800 * NS_PER_S
+        up = random.choice([1, -1])
+        later = middle * (1 + 0.006 * up)
+        # a buyer takes what is offered up to the new price, a seller what is bid down to it
+        trades.append((at, round(later if sweeps else middle * (1 + 0.0005 * up)), 1_000_000, up))
+        books += [(at - NS_PER_S, middle), (at + delay_ms * NS_PER_MS, later), (at + 600 * NS_PER_S, later * 1.0001)]
+        # most of it comes back before the next time
+        middle = later * math.exp(random.gauss(-0.005 * up, 0.001))
+    levels = np.array([0.0005, 0.001, 0.002, 0.004, 0.02])
+    middles = np.array([price for _, price in books])[:, None]
+    times = np.array([at for at, _ in books], dtype=np.int64)
+    lots = np.full((len(books), 5), 100_000_000, dtype=np.int64)
+    bids, asks = (np.rint(middles * (1 + sign * levels)).astype(np.int64) for sign in (-1, 1))
+    at, ticks, amounts, sides = (np.array(column, dtype=np.int64) for column in zip(*trades, strict=True))
+    with TapeWriter(folder / "tape", source="planted", recorded="made up") as writer:
+        writer.write(BookColumns(pair, times, times, bids, lots, asks, lots))
+        writer.write(TradeColumns(pair, at, at, ticks, amounts, sides.astype(np.int8)))
+    latency = "  latency: {order_ms: 50, answer_ms: 50}\n"
+    fees = '  fees: {maker: "0.0005", taker: "0.0005"}\n'
+    return _written(folder, body, str(folder / "tape"), "", fees + latency, "max_book_age_s: 3600\n")
+
+
+def _written(folder: Path, body: str, data: str, params: str, backtest: str, more: str) -> Path:
     return write_config(
         folder,
-        f"[{{path: {tape}, pair: btc_twd, kind: candles, resolution: 1d}}]",
+        data,
         plugins=write_strategy(folder, body),
-        params=f"{{pair: btc_twd{params.replace('TAPE', str(tape))}}}",
+        params=f"{{pair: btc_twd{params}}}",
         balances='{twd: "10000000"}',
-        backtest=f'  fees: {{maker: "{taker}", taker: "{taker}"}}\n  slippage: "{slippage}"\n'
-        "  latency: {order_ms: 100, answer_ms: 100}\n",
-        more=f"timezone: UTC\nseed: {seed}\n",
+        backtest=backtest,
+        more=f"timezone: UTC\n{more}",
     )
+
+
+def fitted_cycle(prices: list[float], length: int) -> list[float]:
+    """Return the mean return of each day of a cycle, over all of the prices."""
+    moves = np.diff(np.log(prices))
+    # the day of a bar's start, as the strategy counts it
+    phases = (START_MS // DAY_MS + 1 + np.arange(len(moves))) % length
+    return [round(float(moves[phases == phase].mean()) * 1_000, 3) for phase in range(length)]
+
+
+def fitted_lags(prices: list[float], lags: int, share: float = 0.7) -> list[float]:
+    """Return the weights of the last returns that predict the next one best over the first ``share`` of the prices."""
+    moves = np.diff(np.log(prices))[: int(len(prices) * share)]
+    rows = np.array([moves[at - lags : at] for at in range(lags, len(moves))])
+    return [round(float(weight), 4) for weight in np.linalg.lstsq(rows, moves[lags:], rcond=None)[0]]

@@ -6,14 +6,39 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from botkit.cli.main import main
 from botkit.model.clock import NS_PER_S
+from botkit.project.project import Project
+from botkit.research.bench import Bench
 from botkit.research.doctor.findings import Diagnosis, Rung
 from botkit.research.doctor.future import files_read
+from botkit.research.doctor.path import last_middles
+from botkit.research.doctor.quotes import symmetric_quotes
 from botkit.research.looks import Look, LookLedger, Market
-from tests.research.doctor.planted import BUSY, DAY_MS, FOLLOW, LUCKY, PEEKING, SEEING, START_MS, closes, planted
+from botkit.research.luck.bootstrap import mean_test
+from tests.research.doctor.planted import (
+    BUSY,
+    CYCLE,
+    DAY_MS,
+    FOLLOW,
+    LAGS,
+    LUCKY,
+    PEEKING,
+    QUICK,
+    QUOTING,
+    SEEING,
+    STALE,
+    START_MS,
+    STORMY,
+    closes,
+    fitted_cycle,
+    fitted_lags,
+    planted,
+    planted_on_books,
+)
 
 YEARS = 3 * 365
 
@@ -74,6 +99,63 @@ def test_a_profit_that_depends_on_zero_slippage_is_detected(tmp_path: Path, caps
     found = examined(capsys, config)
     costs = found["rungs"]["costs"]
     assert costs["outcome"] == "failed" or costs["figures"]["slippage"] < costs["figures"]["configured"]
+
+
+def test_a_profit_from_a_book_that_has_gone_is_no_profit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted_on_books(tmp_path, STALE, 1, days=10, delay_ms=60_000, sweeps=True))
+    assert found["verdict"] == "loses after costs"
+    assert "it lost" in found["rungs"]["costs"]["says"]
+
+
+def test_a_profit_that_depends_on_being_first_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted_on_books(tmp_path, QUICK, 1, days=10, delay_ms=120, sweeps=False))
+    assert found["verdict"] == "loses after costs"
+    assert "with latency doubled it loses" in found["sentence"]
+
+
+def test_a_storm_of_orders_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = "limits: {create_order: 40, batching: false}\n"
+    found = examined(capsys, planted(tmp_path, STORMY, closes(1, 30, momentum=0.4), more=limits))
+    assert found["verdict"] == "broken"
+    assert "wait for the exchange's rate limits" in found["sentence"]
+
+
+def test_numbers_that_describe_the_past_are_in_sample_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prices = closes(1, YEARS)
+    cycle = f", weights: {fitted_cycle(prices, 60)}"
+    found = examined(capsys, planted(tmp_path / "cycle", CYCLE, prices, params=cycle))
+    assert found["rungs"]["parameters"]["outcome"] == "failed"
+    assert found["rungs"]["parameters"]["figures"]["parameters"] == 60
+    assert found["verdict"] in ("in-sample only", "no better than chance")
+    lags = f", weights: {fitted_lags(prices, 20)}"
+    found = examined(capsys, planted(tmp_path / "lags", LAGS, prices, params=lags))
+    assert found["rungs"]["out of sample"]["outcome"] == "failed"
+
+
+def test_a_maker_is_compared_with_symmetric_quotes_of_its_width_and_size(tmp_path: Path) -> None:
+    config = planted_on_books(tmp_path, QUOTING, 1, days=4, delay_ms=1_000, sweeps=False)
+    own = ['strategies.0.capital={twd: "5000000", btc: "5"}', 'backtest.balances={twd: "5000000", btc: "5"}']
+    project = Project.load(config, overrides=own)
+    bench = Bench(project)
+    result = bench.result()
+    middles = last_middles(bench.feed, "btc_twd")
+    assert middles is not None
+    null = symmetric_quotes(project, result, {"btc_twd": middles})
+    assert null is not None
+    (spec,) = null.specs()
+    assert spec.parameters["amounts"] == [pytest.approx(0.1)]
+    assert spec.parameters["widths"] == [pytest.approx(0.0003, rel=0.05)]
+    quoted = Bench(null, bench.feed).result()
+    assert quoted.fills
+    assert {fill.is_maker for fill in quoted.fills} == {True}
+    assert 0.9 < len(quoted.fills) / len(result.fills) < 1.1
+
+
+def test_quotes_that_are_those_of_the_null_are_no_better_than_it() -> None:
+    assert mean_test(np.zeros(30), mean_block=1.0) == 1.0
+    p = mean_test(np.full(30, 0.001) + np.tile([0.0001, -0.0001], 15), mean_block=1.0)
+    assert p is not None
+    assert p < 0.01
 
 
 def test_one_lucky_trade_does_not_count_as_an_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -17,10 +19,12 @@ from botkit.cli.main import main
 from botkit.errors import ConfigError
 from botkit.research.search import noting
 from botkit.research.search.folder import SearchFolder
+from botkit.research.search.interrupts import Interrupts, born_deaf
 from botkit.research.search.pool import ProcessPool
 from botkit.research.search.study import Evaluation, TrialRun
 from botkit.research.search.worker import BenchRecipe
-from tests.backtest_world import run
+from tests.backtest_world import run, write_candles, write_config, write_strategy
+from tests.research_world import CROSS, waves
 
 ASKED = ["--param", "s.fast=3:9:2", "--param", "s.slow=10:40:10", "--objective", "return", "--min-trades", "1"]
 
@@ -29,6 +33,14 @@ ASKED = ["--param", "s.fast=3:9:2", "--param", "s.slow=10:40:10", "--objective",
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def hears_ctrl_c() -> Iterator[None]:
+    """Hear Ctrl-C, also in tests that a shell runs in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def optimize(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict[str, Any]:
@@ -190,6 +202,22 @@ def test_looks_are_counted_once_for_each_combination(
     assert all(trades > 0 for *_, trades in rows)
 
 
+def test_a_search_over_pairs_notes_each_look_at_the_pair_that_was_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    rows = [write_candles(tmp_path / f"{name}.csv", waves(600)) for name in ("btc", "eth")]
+    data = f"[{{path: {rows[0]}, pair: btc_usdt, kind: candles}}, {{path: {rows[1]}, pair: eth_usdt, kind: candles}}]"
+    config = write_config(tmp_path, data, plugins=write_strategy(tmp_path, CROSS), balances='{usdt: "10000"}')
+    asked = ["--param", "s.pair=btc_usdt,eth_usdt", "--param", "s.fast=3,5"]
+    found = optimize(capsys, config, *asked, "--objective", "return", "--min-trades", "1", "--jobs", "1")
+    assert found["luck"]["looks"] == 4
+    with sqlite3.connect("state/looks.sqlite") as db:
+        rows_by_pair = dict(db.execute("SELECT pairs, COUNT(*) FROM looks GROUP BY pairs").fetchall())
+    db.close()
+    assert rows_by_pair == {'["btc_usdt"]': 2, '["eth_usdt"]': 2}
+
+
 def test_a_ledger_that_cannot_be_written_is_reported_and_the_search_continues(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,7 +282,6 @@ def test_a_table_of_the_best_is_printed(crossing: Path, capsys: pytest.CaptureFi
 
 def test_an_interrupted_process_keeps_the_finished_trials(crossing: Path) -> None:
     import subprocess
-    import sys
 
     command = [sys.executable, "-m", "botkit", "optimize", str(crossing), "--param", "s.fast=2:60:1", "--param"]
     command += ["s.slow=61:400:1", "--objective", "return", "--jobs", "2"]
@@ -290,3 +317,97 @@ def test_a_strategy_that_raises_is_one_line_among_the_notes(crossing: Path, caps
     assert [trial["state"] for trial in found["trials"]] == ["failed", "failed"]
     assert "ZeroDivisionError" in found["trials"][0]["reason"]
     assert "\n" not in found["trials"][0]["reason"]
+
+
+# -- Ctrl-C at any moment ---------------------------------------------------------------------------------------------
+
+#: the files in whose lines Ctrl-C is pressed: the search itself, its command, and the pool that it uses
+SEARCH_FILES = ("research/search/", "cli/optimize.py", "concurrent/futures/")
+
+
+class CtrlC:
+    """Presses Ctrl-C as the main thread reaches the ``at``-th line of the search; None only counts the lines."""
+
+    def __init__(self, at: int | None) -> None:
+        self.at = at
+        self.lines = 0
+        self.pressed_in = ""
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
+        name = frame.f_code.co_filename
+        return self._line if any(part in name for part in SEARCH_FILES) else None
+
+    def _line(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "line":
+            self.lines += 1
+            if self.lines == self.at:
+                self.pressed_in = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                signal.raise_signal(signal.SIGINT)
+        return self._line
+
+
+def pressed(at: int | None, *arguments: str) -> tuple[int, CtrlC]:
+    """Run the command, press Ctrl-C at a line, and return the exit code."""
+    ctrl_c = CtrlC(at)
+    sys.settrace(ctrl_c)
+    try:
+        return main(list(arguments)), ctrl_c
+    finally:
+        sys.settrace(None)
+
+
+@pytest.mark.parametrize(("jobs", "moments"), [("1", 12), ("2", 4)])
+def test_ctrl_c_at_any_line_of_a_search_ends_in_130_and_keeps_what_is_done(
+    crossing: Path, capsys: pytest.CaptureFixture[str], jobs: str, moments: int
+) -> None:
+    asked = ["optimize", str(crossing), *ASKED, "--jobs", jobs, "--trials", "4"]
+    code, whole = pressed(None, *asked, "--out", "whole")
+    assert code == 0
+    known = [json.loads(line) for line in Path("whole/trials.jsonl").read_text().splitlines()]
+    hashes = {row["number"]: row["journal_sha256"] for row in known}
+    capsys.readouterr()
+    for number in range(moments):
+        out = Path(f"out{number}")
+        # the last lines, which print the result, are pressed as well
+        code, ctrl_c = pressed(1 + number * (whole.lines - 1) // moments, *asked, "--out", str(out))
+        said = capsys.readouterr()
+        if not ctrl_c.pressed_in:
+            continue  # with two workers, the number of lines depends on who ends first
+        assert code == 130, (ctrl_c.pressed_in, said)
+        assert "Traceback" not in said.err, ctrl_c.pressed_in
+        if not (out / "trials.jsonl").exists():
+            continue
+        rows = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+        assert len({row["number"] for row in rows}) == len(rows)
+        assert all(hashes[row["number"]] == row["journal_sha256"] for row in rows)
+        if number % 6 == 3:
+            assert main([*asked, "--out", str(out), "--continue"]) == 0
+            assert len((out / "trials.jsonl").read_text().splitlines()) == 4
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with Interrupts() as interrupts:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupts.came
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_trial_that_takes_long_is_left_at_once() -> None:
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt), interrupts.at_once():
+            signal.raise_signal(signal.SIGINT)
+        assert interrupts.came
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no signal masks")
+def test_a_worker_does_not_hear_ctrl_c_even_while_it_starts() -> None:
+    import subprocess
+
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with born_deaf():
+        assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

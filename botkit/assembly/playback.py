@@ -1,0 +1,205 @@
+"""Makes the playback of a backtest, and of a recorded run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from botkit.assembly.kernel import ACCOUNT
+from botkit.backtesting.driver import Watcher
+from botkit.backtesting.outputs import DECISIONS
+from botkit.backtesting.plan import Plan
+from botkit.config.schema import moment
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.view import EngineView
+from botkit.errors import ConfigError
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Trade
+from botkit.model.inputs import Input
+from botkit.model.pairs import Pair
+from botkit.model.playback import BookSides, Playback, QueuePlace
+from botkit.playback.frames import MOMENTS_MAX, PAIRS_MAX, FrameTaker
+from botkit.playback.steps import Steps
+from botkit.project.project import Project
+from botkit.report.wording import count, span
+from botkit.sim.fills import WHOLE
+from botkit.sim.kernel import Kernel
+
+#: the file of a backtest's playback, in its folder
+PLAYBACK = "playback.html"
+
+
+class PlayedPart(msgspec.Struct, frozen=True):
+    """The part of a run to play back, as text in the configuration's time zone; None for its begin or end."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+class _Simulated:
+    """The simulated exchange of a backtest, for frames."""
+
+    def __init__(self, kernel: Kernel, account: str, pairs: Sequence[Pair]) -> None:
+        self._kernel = kernel
+        self._account = account
+        self._markets = [kernel.market(pair) for pair in pairs]
+
+    def to(self, before: Nanos) -> None:
+        """Let everything happen that happens before a time. Nothing may become known by then, so nothing is lost."""
+        known = self._kernel.advance(before - 1)
+        assert not known, known
+
+    def book(self, pair: Pair, depth: int) -> BookSides:
+        """Return the market's book, without own orders."""
+        book = self._kernel.book(pair, depth, own=False)
+        return book.bid_levels, book.ask_levels
+
+    def standing(self) -> list[QueuePlace]:
+        """Return own orders in the books, with their places in the queue."""
+        kernel, found = self._kernel, []
+        for market in self._markets:
+            row = market.book_row(kernel.now)
+            for order in (*market.buys, *market.sells):
+                if order.account.name == self._account:
+                    kernel.matcher.settle(order, market, row)  # brings the amount ahead of it up to now
+                    ahead = order.ahead if order.ahead < WHOLE else None
+                    found.append(QueuePlace(order.new.client_id, ahead, order.remaining_lots))
+        return found
+
+
+class BacktestWatch:
+    """Watches one backtest for its playback."""
+
+    def __init__(self, project: Project, asked: PlayedPart) -> None:
+        self._project = project
+        self._asked = asked
+        self._taker: FrameTaker | None = None
+
+    def watching(self, view: EngineView, kernel: Kernel, decisions: DecisionLog, plan: Plan) -> Watcher:
+        """Return what looks on at the run. Raises ConfigError if there is nothing to play back."""
+        pairs = [market.pair for market in view.markets() if plan.sources.get(market.pair) == "market"]
+        if not pairs:
+            raise ConfigError(
+                "--playback needs order books or trades, and this run is on candles: its report shows every one of "
+                "them, with the orders and fills"
+            )
+        zone, asked = self._project.config.zone, self._asked
+        start = max(plan.start, _moment_of("--playback-from", asked.start, zone, end=False) or plan.start)
+        stop = min(plan.end, _moment_of("--playback-to", asked.end, zone, end=True) or plan.end)
+        if start >= stop:
+            raise ConfigError("--playback-from and --playback-to leave nothing of the run to play back")
+        self._taker = FrameTaker(view, decisions, pairs, start, stop, _Simulated(kernel, ACCOUNT, pairs))
+        return self._taker
+
+    def playback(self, folder: Path, *, synthetic: bool) -> Playback:
+        """Return the playback of the finished run, whose decisions are in a folder."""
+        taker, config = self._taker, self._project.config
+        assert taker is not None, "the run has not begun"
+        lines = decisions_of(folder)
+        return playback_of(taker, lines, name=config.name, mode="backtest", project=self._project, synthetic=synthetic)
+
+
+class ReplayWatch:
+    """Watches a recorded run while it is replayed, from the moment when its strategies have subscribed to something."""
+
+    def __init__(self, view: EngineView, decisions: DecisionLog, end: Nanos) -> None:
+        self._view = view
+        self._decisions = decisions
+        self._end = end
+        self._taker: FrameTaker | None = None
+
+    def before(self, moment: Nanos) -> None:
+        """Take the frames that are due."""
+        if self._taker is None:
+            pairs = [market.pair for market in self._view.markets()]
+            if not pairs or not self._view.is_trading:
+                return
+            self._taker = FrameTaker(self._view, self._decisions, pairs, moment, self._end)
+        self._taker.before(moment)
+
+    def heard(self, now: Nanos, given: Input | None) -> None:
+        """Keep public trades."""
+        if self._taker is not None and isinstance(given, Trade):
+            self._taker.heard(now, given)
+
+    def turned(self, now: Nanos) -> None:
+        """Look at what a turn decided."""
+        if self._taker is not None:
+            self._taker.turned(now)
+
+    def taker(self) -> FrameTaker:
+        """Return what was seen. Raises ConfigError if the run never traded."""
+        if self._taker is None:
+            raise ConfigError("the run ended before its strategies began, so there is nothing to play back")
+        return self._taker
+
+
+def _moment_of(option: str, text: str | None, zone: ZoneInfo, *, end: bool) -> Nanos | None:
+    try:
+        return None if text is None else moment(text, zone, end=end)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def playback_of(
+    taker: FrameTaker,
+    lines: Iterable[str | bytes],
+    *,
+    name: str,
+    mode: str,
+    project: Project,
+    synthetic: bool,
+) -> Playback:
+    """Return a playback from what a taker saw and the run's decisions."""
+    steps = Steps(taker.start, taker.end)
+    steps.read(lines)
+    return Playback(
+        name=name,
+        mode=mode,
+        currency=project.currency,
+        timezone=str(project.config.zone),
+        synthetic=synthetic,
+        start=taker.start,
+        step=taker.step,
+        frames=taker.frames,
+        pairs=taker.taken(),
+        equity=taker.equity,
+        holdings=taker.holdings,
+        gauges=taker.gauges,
+        waiting=taker.waiting,
+        standing=taker.standing,
+        skips=taker.skips,
+        orders=steps.orders(),
+        steps=steps.steps,
+        moments=taker.moments,
+        lines=taker.lines(),
+        notes=_notes(taker, mode),
+    )
+
+
+def _notes(taker: FrameTaker, mode: str) -> list[str]:
+    notes = []
+    if taker.step > NS_PER_S:
+        notes.append(
+            f"One frame every {span(taker.step)}; a shorter part of the run has finer ones "
+            "(--playback-from and --playback-to)."
+        )
+    if taker.stride > 1:
+        notes.append(
+            f"What the strategy saw is kept for one decision in {taker.stride}, {count(MOMENTS_MAX)} at most; "
+            "orders and fills are complete."
+        )
+    if taker.left_out:
+        notes.append(f"Only {PAIRS_MAX} pairs are shown; left out: {', '.join(taker.left_out)}.")
+    if mode != "backtest":
+        notes.append("The exchange does not say where in the queue an order is, and its books contain own orders.")
+    return notes
+
+
+def decisions_of(folder: Path) -> Iterable[bytes]:
+    """Yield the lines of a run's decisions."""
+    with (folder / DECISIONS).open("rb") as file:
+        yield from file

@@ -1,0 +1,46 @@
+"""``botkit page``: the live page of all bots and finished runs of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--page-port", type=click.IntRange(0, 65_535), help="Port on 127.0.0.1. Default: 8600, or any that is free."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Folder that contains finished backtests.",
+)
+def page(page_port: int | None, out: Path) -> None:
+    """Serve a page with all bots of this machine, running or ended, and with finished backtests.
+
+    Only this machine can open it, with the address that is printed. `botkit guide running` tells how to look at it from
+    a phone. Ctrl-C ends it; the bots do not notice.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(page_port, out))
+
+
+async def _serve(port: int | None, out: Path) -> None:
+    from botkit.assembly.operations import state_root
+    from botkit.page.access import kept_token
+    from botkit.page.server import PageServer
+
+    root, ended, loop = state_root(), asyncio.Event(), asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # on Windows, Ctrl-C raises KeyboardInterrupt
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ended.set)
+    async with PageServer(root, kept_token(root), port=port, out=out) as server:
+        click.echo(f"page at {server.address}")
+        click.echo("Ctrl-C ends the page, not the bots")
+        await ended.wait()

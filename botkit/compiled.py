@@ -1,0 +1,45 @@
+"""Which form of botkit's hot modules runs: plain Python, or the same files compiled by mypyc.
+
+`BOTKIT_COMPILE=1 pip install .` compiles them (.compile/hook.py). The compiled form holds the hash of each source, and
+importing botkit fails if a source was changed since, because the change would have no effect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def _sources() -> Mapping[str, str]:
+    try:
+        from botkit._compiled_sources import SOURCES  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        return {}
+    found: Mapping[str, str] = SOURCES
+    return found
+
+
+#: the SHA-256 of each compiled module's source, by path; empty in plain Python
+SOURCES = _sources()
+#: True if the hot modules are compiled
+IS_COMPILED = bool(SOURCES)
+
+
+def form() -> str:
+    """Return the form that runs, as `botkit --version` shows it."""
+    return f"{len(SOURCES)} modules compiled" if IS_COMPILED else "plain Python"
+
+
+def check(sources: Mapping[str, str], folder: Path) -> None:
+    """Raise ImportError if a file under ``folder`` has another SHA-256 than ``sources`` gives for its path."""
+    for name, built_from in sources.items():
+        path = folder / name
+        if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != built_from:
+            raise ImportError(
+                f"{path} is not the file that its compiled form was built from, so it would have no effect: install "
+                "botkit again, with BOTKIT_COMPILE=1 to compile it or without to run it as it is"
+            )
+
+
+check(SOURCES, Path(__file__).parent.parent)

@@ -1,0 +1,35 @@
+"""Books that an exchange publishes among the rows of a tape, prepared for a quiet span."""
+
+from __future__ import annotations
+
+from botkit.engine.market.markets import Markets
+from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.market.plausible import are_ordinary
+from botkit.model.merged_rows import MergedRows
+from botkit.model.published_books import PublishedBooks
+
+
+class BookRun:
+    """What a span needs to know of each book."""
+
+    __slots__ = ("books", "is_ordinary", "markets", "places", "rows")
+
+    def __init__(self, rows: MergedRows, books: PublishedBooks, markets: Markets) -> None:
+        self.rows = rows
+        self.books = books
+        #: the position of the first row that comes after each book
+        self.places: list[int] = rows.received.searchsorted(books.times, side="left").tolist()
+        self.markets: list[PairMarket] = [markets.of(books.pairs[0])] * len(books.times)
+        #: True if a book is plausible after the one before it, which is then the pair's book. If it was withheld
+        #: instead, the pair has a doubt
+        self.is_ordinary: list[bool]
+        if books.pairs.count(books.pairs[0]) == len(books.pairs):
+            self.is_ordinary = are_ordinary(books.best_bids, books.best_asks)
+        else:
+            self.markets = [markets.of(pair) for pair in books.pairs]
+            self.is_ordinary = [False] * len(books.times)
+            for pair in dict.fromkeys(books.pairs):
+                places = [place for place, other in enumerate(books.pairs) if other == pair]
+                bids, asks = ([column[place] for place in places] for column in (books.best_bids, books.best_asks))
+                for place, is_ordinary in zip(places, are_ordinary(bids, asks), strict=True):
+                    self.is_ordinary[place] = is_ordinary

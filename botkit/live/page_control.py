@@ -1,0 +1,35 @@
+"""What the live page may do to a bot. The bot decides this itself: whoever leaves a command says that it comes from the
+page, and the page's server can leave no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botkit.engine.commands import PAUSED
+from botkit.live.bot import Bot
+
+#: how a command says that it comes from the page
+PAGE = "page"
+#: the commands that the page may leave
+ALLOWED = ("pause", "resume", "set", "cancel", "stop", "panic")
+
+
+def refusal(bot: Bot, document: Mapping[str, Any]) -> str | None:
+    """Return why a command from the page is refused, or None. Commands from elsewhere are not looked at."""
+    if document.get("by") != PAGE:
+        return None
+    command = document["command"]
+    if not bot.parts.page_control:
+        return "this bot's configuration does not allow it; `page: {control: true}` does"
+    if command not in ALLOWED:
+        return f"{command!r} is not a command of the page"
+    if command == "resume":
+        if bot.view.halted is not None:
+            return f"the bot is halted ({bot.view.halted}), which only `botkit resume` on the command line lifts"
+        strategy = str(document.get("strategy"))
+        halt = bot.view.halts.get(strategy)
+        if halt is not None and halt != PAUSED:
+            return f"{strategy} is halted ({halt}), which only `botkit resume` on the command line lifts"
+    return None

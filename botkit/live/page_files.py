@@ -1,0 +1,42 @@
+"""The two files through which a bot and the live page's process see each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from botkit.live.ports import Disk
+from botkit.model.clock import Nanos
+
+
+class PageFiles:
+    """``page.json``, which the bot writes while somebody looks at its page, and ``viewed``, whose time says so."""
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        """``folder`` is the bot's."""
+        self.path = folder / "page.json"
+        self._viewed_path = folder / "viewed"
+        self._disk = disk
+
+    def view(self, time: Nanos) -> None:
+        """Show the bot that somebody is looking at its page. ``time`` must change with each call. Raises OSError."""
+        if self._disk.files.identity(self._viewed_path) is None:
+            self._disk.files.write(self._viewed_path, b"", durable=False)
+        self._disk.pulses.beat(self._viewed_path, time)
+
+    def viewed(self) -> Nanos | None:
+        """Return a value that keeps changing while somebody looks at the page, or None."""
+        try:
+            return self._disk.pulses.last(self._viewed_path)
+        except OSError:
+            return None
+
+    def write(self, content: bytes) -> None:
+        """Write what the page shows. Raises OSError."""
+        self._disk.files.write(self.path, content, durable=False)
+
+    def read(self) -> bytes | None:
+        """Return what the bot last wrote for the page, or None."""
+        try:
+            return self._disk.files.read(self.path)
+        except OSError:
+            return None

@@ -1,0 +1,146 @@
+"""A run as it looked from moment to moment, for the playback page (`botkit.report.playback`).
+
+Frames are equally far apart; frame ``i`` shows what had happened before ``start + i * step``. Prices are in ticks,
+amounts in lots, money in units of 1e-8.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.columns import TradeColumns
+from botkit.model.pairs import Pair
+from botkit.model.results import IndicatorLine
+
+__all__ = [
+    "BookSides",
+    "Gauge",
+    "Moment",
+    "PairFrames",
+    "PlacedOrder",
+    "PlayStep",
+    "Playback",
+    "QueuePlace",
+    "SkipCount",
+]
+
+#: (ticks, lots) of the bids and of the asks, best first
+BookSides = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
+
+
+class QueuePlace(msgspec.Struct, frozen=True, gc=False):
+    """An order in the book. ``ahead_lots`` is the amount before it in the queue, None if that is not known."""
+
+    client_id: int
+    ahead_lots: int | None
+    remaining_lots: int
+
+
+class Gauge(msgspec.Struct):
+    """One window of the exchange's request limits: slots held in each frame."""
+
+    pool: str
+    scope: str
+    limit: int
+    per_s: int
+    held: list[int] = []
+
+
+class PairFrames(msgspec.Struct):
+    """One pair: its book and last price in each frame, and the public trades."""
+
+    pair: Pair
+    books: list[BookSides] = []
+    last_ticks: list[int | None] = []
+    trades: list[TradeColumns] = []
+
+
+class SkipCount(msgspec.Struct, frozen=True, gc=False):
+    """How often a strategy gave a reason not to trade since the frame before."""
+
+    frame: int
+    strategy: str
+    reason: str
+    times: int
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What the strategies saw when one of them decided something: by pair, the book and when it arrived (0: never), and
+    the last price; by strategy, the holdings.
+    """
+
+    time: Nanos
+    books: dict[str, tuple[Nanos, BookSides]]
+    last_ticks: dict[str, int | None]
+    holdings: dict[str, dict[str, int]]
+
+
+class PlacedOrder(msgspec.Struct):
+    """One order's life. Times are the bot's: asked for, sent, first known to be open, ended; None where it was not."""
+
+    client_id: int
+    strategy: str
+    pair: str
+    side: str
+    type: str
+    price_ticks: int
+    lots: int
+    spend_units: int
+    stop_ticks: int
+    post_only: bool
+    tag: str
+    asked: Nanos
+    sent: Nanos | None = None
+    opened: Nanos | None = None
+    ended: Nanos | None = None
+    state: str = "queued"
+    why: str = ""
+
+
+class PlayStep(msgspec.Struct, frozen=True, gc=False):
+    """One line of the run's decisions. ``kind`` is place, cancel, fill, a final state, or a note's kind.
+
+    A fill has its price and lots, fee and whether it was a maker; a note has its text.
+    """
+
+    time: Nanos
+    kind: str
+    client_id: int = 0
+    price_ticks: int = 0
+    lots: int = 0
+    fee_units: int = 0
+    fee_currency: str = ""
+    is_maker: bool = False
+    text: str = ""
+
+
+class Playback(msgspec.Struct, kw_only=True):
+    """A run, or a part of it, from moment to moment."""
+
+    name: str
+    #: backtest, emulator, paper or live
+    mode: str
+    currency: str
+    timezone: str
+    synthetic: bool
+    start: Nanos
+    step: Nanos
+    frames: int
+    pairs: list[PairFrames]
+    #: equity in each frame; None before the first prices
+    equity: list[int | None]
+    #: by strategy, the holdings in each frame, by currency
+    holdings: dict[str, dict[str, list[int]]]
+    gauges: list[Gauge]
+    #: requests that waited for a slot, in each frame
+    waiting: list[int]
+    #: own orders in the book, in each frame
+    standing: list[list[QueuePlace]]
+    skips: list[SkipCount]
+    orders: list[PlacedOrder]
+    steps: list[PlayStep]
+    moments: list[Moment]
+    lines: list[IndicatorLine]
+    #: what the reader must know about this playback, such as what was left out
+    notes: list[str]

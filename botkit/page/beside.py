@@ -1,0 +1,76 @@
+"""Starts the page's process beside the bots of ``botkit run --page``, and ends it with them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from botkit.errors import ConfigError
+
+#: how long the process may take to end once its input is closed
+_END_S = 5.0
+
+
+class PageBeside:
+    """The page of some bots' folders, in a process of its own, until the block ends. Raises ConfigError."""
+
+    def __init__(self, folders: Sequence[Path], *, port: int | None) -> None:
+        self._folders = folders
+        self._port = port
+        self._process: subprocess.Popen[str] | None = None
+        #: the page's address, with its token
+        self.address = ""
+
+    async def __aenter__(self) -> PageBeside:
+        command = [sys.executable, "-m", "botkit.page"]
+        if self._port is not None:
+            command += ["--port", str(self._port)]
+        self._process = process = subprocess.Popen(
+            [*command, *map(str, self._folders)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=os.name == "posix",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+            | getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
+        )
+        assert process.stdout is not None
+        try:
+            line = await asyncio.to_thread(process.stdout.readline)
+            said = json.loads(line or "{}")
+        except BaseException as error:
+            await self._end()
+            if isinstance(error, ValueError):
+                raise ConfigError("the page's process said something that is no address") from None
+            raise
+        if "address" not in said:
+            await self._end()
+            raise ConfigError(said.get("error") or "the page's process ended without a word")
+        self.address = said["address"]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+        try:
+            await asyncio.to_thread(process.wait, _END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)

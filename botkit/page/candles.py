@@ -1,0 +1,59 @@
+"""A pair's candles for the chart, built from the minutes that a bot writes (`botkit.live.telling.minutes`)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any, TypeAlias
+
+#: start in seconds, open, high, low, close, volume
+Candle: TypeAlias = tuple[int, float, float, float, float, float]
+
+#: the lengths to choose from, in seconds
+WIDTHS = (60, 300, 900, 3_600, 14_400, 86_400)
+#: how many candles a chart gets
+CANDLES_MAX = 1_000
+#: how many minutes of a pair to keep, some seventy days
+_MINUTES_MAX = 100_000
+
+
+class PairCandles:
+    """The minutes of one pair, oldest first."""
+
+    def __init__(self) -> None:
+        self._rows: list[Candle] = []
+
+    def add(self, row: Candle) -> None:
+        """Add a minute, or replace the last one, which was unfinished."""
+        rows = self._rows
+        while rows and rows[-1][0] >= row[0]:
+            rows.pop()
+        rows.append(row)
+        if len(rows) > _MINUTES_MAX:
+            del rows[: _MINUTES_MAX // 10]
+
+    @property
+    def span_s(self) -> int:
+        """Seconds from the first minute to the end of the last."""
+        return self._rows[-1][0] + 60 - self._rows[0][0] if self._rows else 0
+
+    def candles(self, width_s: int, since_s: int = 0) -> list[Candle]:
+        """Return the latest candles of a length, from the one that contains ``since_s``."""
+        if not self._rows:
+            return []
+        first = max(since_s // width_s, self._rows[-1][0] // width_s - CANDLES_MAX + 1) * width_s
+        begin = bisect_left(self._rows, (first,))
+        found: list[Candle] = []
+        for time, opened, high, low, close, volume in self._rows[begin:]:
+            start = time // width_s * width_s
+            if found and found[-1][0] == start:
+                _, o, h, l, _, v = found[-1]  # noqa: E741
+                found[-1] = (start, o, max(h, high), min(l, low), close, v + volume)
+            else:
+                found.append((start, opened, high, low, close, volume))
+        return found
+
+
+def candle_of(row: list[Any]) -> Candle:
+    """Return a written row, without its pair, as a candle. Raises ValueError if it is not one."""
+    _, time, opened, high, low, close, volume = row
+    return int(time), float(opened), float(high), float(low), float(close), float(volume)

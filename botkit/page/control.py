@@ -1,0 +1,97 @@
+"""Leaves the page's commands for running bots, which check them once more (`botkit.live.page_control`)."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+import yaml
+
+from botkit.errors import BotkitError
+from botkit.live.commands import ask
+from botkit.live.page_control import PAGE
+from botkit.page.bots import ShownBot
+
+
+class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command"):
+    bot: str
+
+
+class PauseCommand(_Command, frozen=True, tag="pause"):
+    """Pause a strategy."""
+
+    strategy: str
+
+
+class ResumeCommand(_Command, frozen=True, tag="resume"):
+    """Lift a strategy's pause."""
+
+    strategy: str
+
+
+class SetCommand(_Command, frozen=True, tag="set"):
+    """Change a live parameter."""
+
+    strategy: str
+    name: str
+    value: str
+
+
+class CancelCommand(_Command, frozen=True, tag="cancel"):
+    """Cancel an order by its client id."""
+
+    order: int
+
+
+class StopCommand(_Command, frozen=True, tag="stop"):
+    """Stop the bot cleanly."""
+
+
+class PanicCommand(_Command, frozen=True, tag="panic"):
+    """Halt the bot durably and cancel every order. ``confirm`` is the bot's name, as the user typed it."""
+
+    confirm: str = ""
+
+
+PageCommand: TypeAlias = PauseCommand | ResumeCommand | SetCommand | CancelCommand | StopCommand | PanicCommand
+
+#: how long to wait for the bot's reply; a panic cancels until the exchange lists no order any more
+_ANSWER_S, _PANIC_S = 10.0, 60.0
+
+_decode = msgspec.json.Decoder(PageCommand).decode
+
+
+class CommandRefused(BotkitError):
+    """The page's command cannot be carried out."""
+
+
+def decoded(content: bytes) -> PageCommand:
+    """Read a command. Raises CommandRefused."""
+    try:
+        return _decode(content)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise CommandRefused(f"this is no command: {error}") from None
+
+
+def carry_out(bot: ShownBot, command: PageCommand) -> str:
+    """Leave a command and wait for the bot's reply. Raises BotkitError with the bot's reason."""
+    if not bot.page.get("control"):
+        raise CommandRefused("this bot's configuration does not allow it; `page: {control: true}` does")
+    if isinstance(command, PanicCommand) and command.confirm != bot.name:
+        raise CommandRefused(f"type {bot.name} to confirm")
+    document = msgspec.to_builtins(command)
+    name = document.pop("command")
+    for key in ("bot", "confirm"):
+        document.pop(key, None)
+    if isinstance(command, SetCommand):
+        document["value"] = _value(command.value)
+    return ask(bot.folder, name, timeout_s=_PANIC_S if name == "panic" else _ANSWER_S, by=PAGE, **document)
+
+
+def _value(text: str) -> object:
+    """Read a parameter's value as `botkit set` does."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        return text
+    return value if isinstance(value, (str, int, float, bool, list, type(None))) else text

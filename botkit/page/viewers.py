@@ -1,0 +1,95 @@
+"""One open page: what it looks at, what it has, and what it still needs.
+
+The page names a bot, a pair and a candle's length, and what it already has of the run (after a lost connection). It
+gets what is new: whole sections that have changed, and rows that were added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from botkit.page.bots import Bots, ShownBot
+from botkit.page.candles import WIDTHS
+
+_encode = msgspec.json.Encoder().encode
+#: the growing parts of a run, by their name in a message
+_STREAMS = ("messages", "fills", "equity", "log")
+
+
+class PageView(msgspec.Struct, frozen=True):
+    """What a page wants to see. ``have`` are the numbers of the next rows, and valid only in that ``epoch``."""
+
+    bot: str | None = None
+    pair: str | None = None
+    width: int = 60
+    epoch: int | None = None
+    have: dict[str, int] = {}
+
+
+class Viewer:
+    """What one connection has been sent."""
+
+    def __init__(self) -> None:
+        self.look = PageView()
+        self._sections: dict[str, bytes] = {}
+        self._next: dict[str, int] = {}
+        self._epoch: int | None = None
+        self._candles: tuple[str, str | None, int, int] | None = None
+        self._last_candle: Any = None
+
+    def looks_at(self, look: PageView) -> None:
+        """PageView at something from now on."""
+        self._sections.clear()
+        self._epoch, self._next = look.epoch, dict(look.have)
+        self._candles = None
+        self.look = look
+
+    def news(self, bots: Bots, shown: list[ShownBot], runs: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """Return a message with everything that is new, or None."""
+        message: dict[str, Any] = {}
+        self._put(message, "bots", [bot.overview() for bot in shown])
+        self._put(message, "runs", runs)
+        bot = bots.get(self.look.bot)
+        if bot is not None:
+            if bot.epoch != self._epoch:
+                self._epoch, self._candles = bot.epoch, None
+                self._next.clear()
+                message["begins"] = True
+            sections: dict[str, Any] = {}
+            for name, content in bot.sections().items():
+                self._put(sections, name, content, f"{bot.id} {name}")
+            for name in _STREAMS:
+                self._rows(sections, name, bot)
+            self._put_candles(sections, bot)
+            if sections:
+                message |= {"bot": bot.id, "sections": sections}
+        return message or None
+
+    def _put(self, into: dict[str, Any], name: str, content: Any, key: str = "") -> None:
+        encoded = _encode(content)
+        if self._sections.get(key or name) != encoded:
+            self._sections[key or name] = encoded
+            into[name] = msgspec.Raw(encoded)
+
+    def _rows(self, into: dict[str, Any], name: str, bot: ShownBot) -> None:
+        stream = getattr(bot, name)
+        begin = self._next.get(name, 0)
+        if stream.next > begin:
+            into[name] = {"next": stream.next, "rows": stream.after(begin)}
+            self._next[name] = stream.next
+
+    def _put_candles(self, into: dict[str, Any], bot: ShownBot) -> None:
+        look = self.look
+        width = look.width if look.width in WIDTHS else WIDTHS[0]
+        candles = bot.candles.get(look.pair or "")
+        if candles is None:
+            return
+        key = (bot.id, look.pair, width, bot.epoch)
+        is_whole = key != self._candles
+        rows = candles.candles(width, 0 if is_whole else self._last_candle[0])
+        if not rows or (not is_whole and rows == [self._last_candle]):
+            return
+        self._candles, self._last_candle = key, rows[-1]
+        into["candles"] = {"pair": look.pair, "width": width, "whole": is_whole, "rows": rows}

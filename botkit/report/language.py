@@ -1,0 +1,140 @@
+"""The language of reports, pages and summaries: English, or traditional Chinese as written in Taiwan.
+
+The English text is the key, as in gettext: ``say("{} fills", 3)``. A result carries finished sentences, such as
+cautions and assumptions; ``told`` recognises them by the same keys, whose ``{}`` then match any text. Whatever has no
+translation stays in English: a plugin's sentences, or names that a user chose.
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import re
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib import resources
+
+from botkit.errors import ConfigError
+
+#: overrides the system's language
+VARIABLE = "BOTKIT_LANG"
+
+ENGLISH, CHINESE = "en", "zh-TW"
+LANGUAGES = (ENGLISH, CHINESE)
+
+#: overrides which colour means a gain: red or green
+COLOUR_VARIABLE = "BOTKIT_UP"
+
+_current: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def preferred() -> str:
+    """Return the user's language: BOTKIT_LANG, otherwise the system's if botkit speaks it, otherwise English.
+
+    Raises ConfigError if BOTKIT_LANG names another one.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        return _chosen(VARIABLE, given, LANGUAGES)
+    # POSIX asks these in this order; Windows has none of them, but a locale with a name such as zh_TW
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    first = next((name for name in names if name), None) or _system() or ""
+    language = first.replace("-", "_").lower()
+    # a reader of simplified Chinese is better served by English than by the wrong characters
+    return CHINESE if language.startswith(("zh_tw", "zh_hk", "zh_hant")) else ENGLISH
+
+
+def _system() -> str | None:
+    try:
+        name = locale.getlocale()[0]
+    except ValueError:
+        return None
+    return "zh_TW" if name is not None and name.lower().startswith("chinese (traditional)") else name
+
+
+def current() -> str:
+    """Return the language in use: ``en`` or ``zh-TW``."""
+    return _current.get()
+
+
+def rises_in_red() -> bool:
+    """Return whether gains are red and losses green, as in Taiwan: BOTKIT_UP says red or green, otherwise the language
+    decides. Raises ConfigError if BOTKIT_UP is neither.
+    """
+    given = os.environ.get(COLOUR_VARIABLE)
+    return _chosen(COLOUR_VARIABLE, given, ("red", "green")) == "red" if given else current() == CHINESE
+
+
+def _chosen(variable: str, given: str, choices: tuple[str, ...]) -> str:
+    if given not in choices:
+        raise ConfigError(f"{variable} is {given!r}; set it to {' or '.join(choices)}")
+    return given
+
+
+@contextmanager
+def using(language: str) -> Iterator[None]:
+    """Use a language, one of `LANGUAGES`, within the block."""
+    assert language in LANGUAGES, language
+    token = _current.set(language)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@cache
+def phrases(language: str) -> Mapping[str, str]:
+    """Return the translations of a language by their English text; none for English."""
+    if language == ENGLISH:
+        return {}
+    text = (resources.files("botkit.report") / f"languages/{language}.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def phrases_in(script: str, words: Set[str] = frozenset()) -> dict[str, str]:
+    """Return the translations that a page's script needs: of the texts quoted in it, and of ``words`` in its data."""
+    known = phrases(current())
+    return {text: said for text, said in known.items() if f'"{text}"' in script or text in words}
+
+
+def say(template: str, *values: object) -> str:
+    """Return a text in the current language with its ``{}`` filled in. A translation may number them: ``{1} {0}``."""
+    wanted = phrases(current()).get(template, template)
+    return wanted.format(*values) if values else wanted
+
+
+def told(sentence: str) -> str:
+    """Return the translation of a finished sentence, or the sentence itself if there is none."""
+    language = current()
+    known = phrases(language)
+    if not known:
+        return sentence
+    if sentence in known:
+        return known[sentence]
+    for pattern, template in _patterns(language):
+        match = pattern.fullmatch(sentence)
+        if match is not None:
+            return template.format(*map(told, match.groups()))
+    return sentence
+
+
+#: with less fixed text than this, a phrase such as "{} to {}" would match nearly any sentence, so its places match
+#: figures
+_FIXED_LEAST = 18
+_ANYTHING, _FIGURE = "(.*?)", r"([-+\u2212]?\d[\d,.]*)"
+
+
+@cache
+def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """Return the phrases with places as patterns, those with the most fixed text first."""
+    found = [(key.split("{}"), text) for key, text in phrases(language).items() if "{}" in key]
+    found.sort(key=lambda phrase: -sum(map(len, phrase[0])))
+    patterns = []
+    for fixed, text in found:
+        place = _ANYTHING if sum(map(len, fixed)) >= _FIXED_LEAST else _FIGURE
+        patterns.append((re.compile(place.join(map(re.escape, fixed)), re.DOTALL), text))
+    return patterns

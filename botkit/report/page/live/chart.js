@@ -1,0 +1,161 @@
+// The price chart with own fills and orders, and the equity of the run.
+const WIDTHS = [[60, "1 min"], [300, "5 min"], [900, "15 min"], [3600, "1 h"], [14400, "4 h"], [86400, "1 day"]];
+const ORDER_LINES_MAX = 40, PLOTS_MAX = 8;
+const price = { chart: null, rows: [], lines: new Map(), plots: new Map(), decimals: 2 };
+
+const decimalsOfPair = (pair) => { const found = (state.sections.head || {}).decimals || {}; return found[pair] ? found[pair][0] : 2; };
+const priceText = (value) => grouped(value, price.decimals);
+
+const drawPriceChart = () => {
+  const place = byId("price");
+  place.setAttribute("data-chart", "");
+  const chart = price.chart = make(place, true, "Price with own fills and open orders");
+  chart.applyOptions({ timeScale: { rightOffset: 4, fixRightEdge: false, minBarSpacing: 0.5 }, rightPriceScale: { scaleMargins: { top: 0.1, bottom: 0.2 } } });
+  price.volume = themed(chart.addSeries(LC.HistogramSeries, { ...QUIET, priceScaleId: "volume", priceFormat: inAmount }), () => ({ color: color("grid") }));
+  price.volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
+  price.series = themed(
+    chart.addSeries(LC.CandlestickSeries, { priceLineVisible: true, priceLineWidth: 1, lastValueVisible: true, priceFormat: { type: "custom", formatter: priceText, minMove: 1e-8 } }),
+    () => ({ upColor: color("candle-up"), downColor: color("candle"), borderUpColor: color("candle"), borderDownColor: color("candle"), wickUpColor: color("candle"), wickDownColor: color("candle"), priceLineColor: color("accent") }),
+  );
+  price.layer = LC.createSeriesMarkers(price.series, []);
+  drawn.push(drawMarks, () => { drawOrderLines(true); });
+  price.items = [
+    { title: "", color: "candle", at: (time) => spellCandle(price.byTime.get(time)), last: "" },
+    { title: "buys", mark: "▲", color: "buy", at: (time) => spellFills(time, 1), last: "0" },
+    { title: "sells", mark: "▼", color: "sell", at: (time) => spellFills(time, -1), last: "0" },
+  ];
+  price.byTime = new Map();
+  price.fills = new Map();
+  legend(place, chart, price.items, "", (time) => when(time));
+};
+const spellCandle = (row) => (row ? `O ${priceText(row.open)} H ${priceText(row.high)} L ${priceText(row.low)} C ${priceText(row.close)}` : "–");
+const spellFills = (time, side) => {
+  const found = price.fills.get(`${time} ${side}`);
+  return found ? `${grouped(found.count, 0)} (${amount(found.amount)} at ${priceText(found.value / found.amount)})` : "–";
+};
+const showLast = () => {
+  const last = price.rows[price.rows.length - 1];
+  const fills = state.rows.fills.filter((row) => row[2] === state.pair);
+  price.items[0].last = last ? priceText(last.close) : "";
+  price.items[1].last = grouped(fills.filter((row) => row[3] === "buy").length, 0);
+  price.items[2].last = grouped(fills.filter((row) => row[3] !== "buy").length, 0);
+  // the legend shows the last values until the pointer is over the chart
+  if (!byId("price").matches(":hover")) price.items.forEach((item) => setText(item.out, item.last));
+};
+
+const takeCandles = (given) => {
+  if (given.pair !== state.pair || given.width !== state.width) return;
+  price.decimals = decimalsOfPair(given.pair);
+  const rows = given.rows.map(([time, open, high, low, close, volume]) => ({ time: local(time), open, high, low, close, volume }));
+  const bars = (row) => ({ time: row.time, value: row.volume });
+  if (given.whole) {
+    price.rows = rows;
+    price.byTime = new Map(rows.map((row) => [row.time, row]));
+    price.series.setData(rows);
+    price.volume.setData(rows.map(bars));
+    const shown = Math.min(rows.length, Math.max(40, Math.floor(byId("price").clientWidth / 8)));
+    price.chart.timeScale().setVisibleLogicalRange({ from: rows.length - shown, to: rows.length + 3 });
+  } else {
+    for (const row of rows) {
+      const last = price.rows[price.rows.length - 1];
+      if (last && row.time < last.time) continue;
+      if (last && row.time === last.time) price.rows.pop();
+      price.rows.push(row);
+      price.byTime.set(row.time, row);
+      price.series.update(row);
+      price.volume.update(bars(row));
+    }
+  }
+  byId("price-none").hidden = price.rows.length > 0;
+  drawMarks();
+};
+const clearPrice = () => {
+  price.rows = [];
+  price.byTime.clear();
+  price.series.setData([]);
+  price.volume.setData([]);
+  price.plots.forEach((plot) => price.chart.removeSeries(plot.series));
+  price.plots.clear();
+  drawOrderLines(true);
+  drawMarks();
+};
+
+// Fills of one side within a candle are one arrow at their average price.
+const drawMarks = () => {
+  price.fills.clear();
+  if (price.rows.length) {
+    const first = price.rows[0].time;
+    for (const [ns, , pair, side, at, size] of state.rows.fills) {
+      if (pair !== state.pair) continue;
+      const seconds = ofNanos(ns), time = local(Math.floor(seconds / state.width) * state.width);
+      if (time < first) continue;
+      const key = `${time} ${side === "buy" ? 1 : -1}`;
+      const group = price.fills.get(key) || { time, side: side === "buy" ? 1 : -1, count: 0, amount: 0, value: 0 };
+      group.count += 1; group.amount += size; group.value += size * at;
+      price.fills.set(key, group);
+    }
+  }
+  const groups = [...price.fills.values()].filter((group) => price.byTime.has(group.time)).sort((a, b) => a.time - b.time);
+  price.layer.setMarkers(groups.map((group) => ({
+    time: group.time, price: group.value / group.amount, size: groups.length > 60 ? 0.75 : 1,
+    position: group.side > 0 ? "atPriceBottom" : "atPriceTop", shape: group.side > 0 ? "arrowUp" : "arrowDown",
+    color: color(group.side > 0 ? "buy" : "sell"), text: group.count > 1 && groups.length <= 60 ? "×" + group.count : "",
+  })));
+  showLast();
+};
+
+// A dashed line for each own limit order.
+const drawOrderLines = (anew) => {
+  if (anew) { price.lines.forEach((line) => price.series.removePriceLine(line)); price.lines.clear(); }
+  const orders = (state.sections.orders || []).filter((order) => order.pair === state.pair && order.price !== null).slice(0, ORDER_LINES_MAX);
+  const wanted = new Set();
+  for (const order of orders) {
+    const key = `${order.id} ${order.price}`;
+    wanted.add(key);
+    if (!price.lines.has(key)) {
+      price.lines.set(key, price.series.createPriceLine({ price: order.price, color: color(order.side === "buy" ? "buy" : "sell"), lineWidth: 1, lineStyle: LC.LineStyle.Dashed, axisLabelVisible: orders.length <= 6, title: orders.length <= 6 ? order.side : "" }));
+    }
+  }
+  for (const [key, line] of price.lines) if (!wanted.has(key)) { price.series.removePriceLine(line); price.lines.delete(key); }
+};
+
+// What strategies plot on the price, from the moment that the page looks.
+const drawPlots = () => {
+  for (const point of state.sections.plots || []) {
+    if (point.pair !== state.pair || point.pane !== "price") continue;
+    const key = `${point.strategy} ${point.name}`;
+    let plot = price.plots.get(key);
+    if (!plot) {
+      if (price.plots.size >= PLOTS_MAX) continue;
+      const hue = "hue" + (price.plots.size % HUES.length);
+      plot = { last: 0, series: themed(price.chart.addSeries(LC.LineSeries, { ...QUIET, title: point.name }), () => ({ color: color(hue) })) };
+      price.plots.set(key, plot);
+    }
+    const time = local(Math.floor(ofNanos(point.time) / state.width) * state.width);
+    if (time < plot.last) continue;
+    plot.last = time;
+    plot.series.update({ time, value: point.value });
+  }
+};
+
+const equity = { chart: null, last: 0 };
+const drawEquityChart = () => {
+  const place = byId("equity");
+  place.setAttribute("data-chart", "");
+  equity.chart = make(place, false, "Equity of this run");
+  equity.chart.applyOptions({ handleScroll: false, handleScale: false });
+  equity.series = themed(equity.chart.addSeries(LC.AreaSeries, { ...QUIET, lineWidth: 2, lastValueVisible: true, priceFormat: inMoney }), () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
+};
+const showEquity = (anew) => {
+  if (anew) equity.last = 0;
+  const points = [];
+  let last = -1;
+  for (const [seconds, value] of state.rows.equity) {
+    const time = local(seconds);
+    if (time > last) { points.push({ time, value }); last = time; }
+  }
+  if (points.length && !anew && equity.last) points.filter((point) => point.time >= equity.last).forEach((point) => equity.series.update(point));
+  else equity.series.setData(points);
+  equity.last = last > 0 ? last : 0;
+  equity.chart.timeScale().fitContent();
+};

@@ -1,0 +1,4 @@
+// What the parts shared with the report expect.
+const root = document.documentElement;
+const data = { seconds: true };
+const byId = (id) => document.getElementById(id);

@@ -1,0 +1,45 @@
+// Puts everything together.
+const repaint = () => drawn.forEach((paint) => paint());
+for (const [seconds, text] of WIDTHS) { const node = element("option", byId("width"), "", text); node.value = String(seconds); }
+drawPriceChart();
+drawEquityChart();
+
+byId("width").addEventListener("change", () => { state.width = Number(byId("width").value); clearPrice(); look(); });
+byId("pair").addEventListener("change", () => { state.pair = byId("pair").value; clearPrice(); look(); });
+byId("kind").addEventListener("change", showEvents);
+byId("theme").addEventListener("click", () => {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  repaint();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+
+listeners.push((changed) => {
+  const has = (...names) => names.some((name) => changed.has(name));
+  if (changed.has("bots") && state.bots.length && !state.bots.some((bot) => bot.id === state.bot)) {
+    const kept = sessionStorage.getItem(CHOICE), running = state.bots.find((bot) => bot.state === "running");
+    chooses((state.bots.find((bot) => bot.id === kept) || running || state.bots[0]).id);
+  }
+  if (changed.has("cleared")) said.hidden = true;
+  if (has("begins", "cleared")) { clearPrice(); showEquity(true); }
+  if (has("bots")) showBots();
+  if (has("bots", "head", "cleared")) { showHead(); showMoney(); showControls(); }
+  if (has("head", "positions")) showPairs();
+  if (has("orders", "head", "cleared")) { showOrders(); drawOrderLines(false); }
+  if (has("positions", "head", "cleared")) showPositions();
+  if (has("balances", "cleared")) showBalances();
+  if (has("strategies", "head", "cleared")) showStrategies();
+  if (has("limits", "cleared")) showLimits();
+  if (has("parameters", "head", "cleared")) showParameters();
+  if (has("plots", "candles")) drawPlots();
+  if (has("fills")) drawMarks();
+  if (has("fills", "messages", "cleared", "begins")) showEvents();
+  if (has("log", "cleared", "begins")) showLog();
+  if (has("equity")) showEquity(false);
+  if (has("runs")) showRuns();
+  root.dataset.ready = String(state.bots.length > 0 && Boolean(state.sections.head));
+});
+
+takeToken();
+addEventListener("hashchange", () => { takeToken(); connect(); });
+connect();

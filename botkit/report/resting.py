@@ -1,0 +1,69 @@
+"""The orders that rested on each pair's market, in columns, for the lines on its price chart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from botkit.model.clock import Nanos
+from botkit.model.order_spec import LIMIT, STOP_LIMIT, Side
+from botkit.model.orders import FINAL_STATES, LIVE_STATES, OrderState
+from botkit.model.results import BacktestResult, OrderRow
+
+#: at most this many lines on all charts together; those that rested longest come first
+RESTING_MAX = 20_000
+
+#: what a line shows
+BID, ASK, STOP = 0, 1, 2
+
+_FINAL = {state.value for state in FINAL_STATES}
+#: the states in which an order was at the exchange
+_AT_EXCHANGE = {state.value for state in LIVE_STATES} | {OrderState.FILLED.value, OrderState.CANCELLED.value}
+
+
+def rested(result: BacktestResult) -> list[OrderRow]:
+    """Return the orders that waited at the exchange, in order of request. An order that took at once did not."""
+    makers = {fill.client_id for fill in result.fills if fill.is_maker}
+    return [
+        row
+        for row in result.orders
+        if row.sent
+        and row.spec.type in (LIMIT, STOP_LIMIT)
+        and row.state in _AT_EXCHANGE
+        and (row.state != OrderState.FILLED.value or row.spec.type is STOP_LIMIT or row.spec.client_id in makers)
+    ]
+
+
+def span_of(row: OrderRow, end: Nanos) -> tuple[Nanos, Nanos]:
+    """Return when an order was sent and when the bot learned of its end, or the ``end`` of the run."""
+    return row.sent, row.updated if row.state in _FINAL else max(end, row.sent)
+
+
+def longest(rows: Sequence[OrderRow], end: Nanos, most: int = RESTING_MAX) -> list[OrderRow]:
+    """Return those that rested longest, in their order."""
+    if len(rows) <= most:
+        return list(rows)
+    lasted = [span_of(row, end)[1] - row.sent for row in rows]
+    chosen = sorted(sorted(range(len(rows)), key=lambda i: -lasted[i])[:most])
+    return [rows[i] for i in chosen]
+
+
+def resting_columns(
+    rows: Sequence[OrderRow], end: Nanos, local_ms: Callable[[Nanos], int], deltas: Callable[[list[int]], list[int]]
+) -> dict[str, Any]:
+    """Return one pair's lines: beginnings as differences, durations in ms, prices in ticks as differences, and lots."""
+    spans = [span_of(row, end) for row in rows]
+    begins = [local_ms(begin) for begin, _ in spans]
+    return {
+        "begin": deltas(begins),
+        "lasted": [local_ms(until) - begin for (_, until), begin in zip(spans, begins, strict=True)],
+        "price": deltas([row.spec.stop_ticks or row.spec.price_ticks for row in rows]),
+        "lots": [row.spec.amount_lots for row in rows],
+        "kind": [_kind(row) for row in rows],
+    }
+
+
+def _kind(row: OrderRow) -> int:
+    if row.spec.type is STOP_LIMIT:
+        return STOP
+    return BID if row.spec.side is Side.BUY else ASK

@@ -1,0 +1,127 @@
+"""Recorded books with our accounts' orders laid over them, as an exchange publishes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from botkit.model.columns import IntArray
+from botkit.model.order_book import Levels, RecordedBooks
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP
+
+#: one side of a book, best first: (ticks, lots)
+Side: TypeAlias = list[tuple[int, int]]
+
+#: how many rows to convert to lists at a time: a numpy call costs as much as twenty levels
+_ROWS_AT_ONCE = 16
+
+
+class BookRows(RecordedBooks):
+    """Some rows of recorded books, of shape (rows, depth), and the same orders of ours in all of them.
+
+    None of the rows may reach an order from the other side.
+    """
+
+    __slots__ = ("_asks", "_bids", "_converted", "_depth", "_first", "_own_asks", "_own_bids")
+
+    def __init__(
+        self,
+        bids: tuple[IntArray, IntArray],
+        asks: tuple[IntArray, IntArray],
+        own_bids: Side,
+        own_asks: Side,
+        depth: int,
+        scale: int,
+    ) -> None:
+        """``bids`` and ``asks`` are (ticks, lots) of each row; ``own_bids`` and ``own_asks`` our orders. A book shows
+        ``depth`` levels a side.
+        """
+        best_bid = np.where(bids[1][:, 0] > 0, bids[0][:, 0], NEVER_DOWN)
+        best_ask = np.where(asks[1][:, 0] > 0, asks[0][:, 0], NEVER_UP)
+        if own_bids:
+            best_bid = np.maximum(best_bid, own_bids[0][0])
+        if own_asks:
+            best_ask = np.minimum(best_ask, own_asks[0][0])
+        super().__init__(
+            np.where(best_bid == NEVER_DOWN, 0, best_bid).tolist(),
+            np.where(best_ask == NEVER_UP, 0, best_ask).tolist(),
+            scale,
+        )
+        self._bids = bids
+        self._asks = asks
+        self._own_bids = own_bids
+        self._own_asks = own_asks
+        self._depth = depth
+        # the rows that were converted last, from row ``_first`` on
+        self._first = 0
+        self._converted: list[list[list[int]]] = [[], [], [], []]
+
+    def levels(self, row: int) -> tuple[Levels, Levels]:
+        """Return the bids and the asks of a row."""
+        index = row - self._first
+        if not 0 <= index < len(self._converted[0]):
+            cut = slice(row, row + _ROWS_AT_ONCE)
+            self._first, index = row, 0
+            self._converted = [column[cut].tolist() for column in (*self._bids, *self._asks)]
+        bid_ticks, bid_lots, ask_ticks, ask_lots = self._converted
+        return lay_over(
+            levels_of(bid_ticks[index], bid_lots[index]),
+            levels_of(ask_ticks[index], ask_lots[index]),
+            self._own_bids,
+            self._own_asks,
+            self._depth,
+        )
+
+    def are_equal(self) -> tuple[list[bool], list[bool]]:
+        """Return, for each row but the first, whether it surely equals the row before, and whether it surely differs.
+        Rows of which neither is known must be compared level by level.
+        """
+        bids, asks, own_bids, own_asks = self._bids, self._asks, self._own_bids, self._own_asks
+        count = len(bids[0])
+        same = np.ones(count - 1, dtype=np.bool_)
+        other = np.zeros(count - 1, dtype=np.bool_)
+        for (ticks, lots), own, is_ahead in ((bids, own_bids, np.greater), (asks, own_asks, np.less)):
+            same &= (ticks[1:] == ticks[:-1]).all(axis=1) & (lots[1:] == lots[:-1]).all(axis=1)
+            best, shown = ticks[:, 0], lots[:, 0]
+            # the first level is the recorded one, as it was, if it exists and no order of ours is as good
+            alone = (shown > 0) if not own else (shown > 0) & is_ahead(best, own[0][0])
+            other |= ((best[1:] != best[:-1]) | (shown[1:] != shown[:-1])) & alone[1:] & alone[:-1]
+        return same.tolist(), other.tolist()
+
+
+def levels_of(ticks: Sequence[int], lots: Sequence[int]) -> Side:
+    """Return one side's levels, without the empty ones."""
+    levels = list(zip(ticks, lots, strict=True))
+    return levels if 0 not in lots else [level for level in levels if level[1]]
+
+
+def lay_over(bids: Side, asks: Side, own_bids: Side, own_asks: Side, depth: int) -> tuple[Levels, Levels]:
+    """Return the best ``depth`` levels of both sides with our orders among them.
+
+    An order that the recorded opposite side has reached is omitted: the queue model may leave it unfilled, but no
+    exchange shows a crossed book.
+    """
+    best_bid, best_ask = (bids[0][0] if bids else NEVER_DOWN), (asks[0][0] if asks else NEVER_UP)
+    if own_bids:
+        _insert(bids, own_bids, 1, best_ask)
+    if own_asks:
+        _insert(asks, own_asks, -1, best_bid)
+    return tuple(bids[:depth]), tuple(asks[:depth])
+
+
+def _insert(levels: Side, own: Side, sign: int, opposite: int) -> None:
+    """Add the orders of one side that the ``opposite`` best has not reached to its levels, both best first. ``sign`` is
+    that of a side whose better prices are higher.
+    """
+    place = 0
+    for price, lots in own:
+        if sign * price >= sign * opposite:
+            continue
+        while place < len(levels) and sign * levels[place][0] > sign * price:
+            place += 1
+        if place < len(levels) and levels[place][0] == price:
+            levels[place] = (price, levels[place][1] + lots)
+        else:
+            levels.insert(place, (price, lots))

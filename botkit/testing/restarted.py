@@ -1,0 +1,150 @@
+"""A backtest whose bot restarts in the middle, as a bot does when its process ends and begins again.
+
+The exchange goes on meanwhile: orders keep resting and fill. What the new bot knows is what the old one's journal would
+have held: its books, its orders, and each strategy's state as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from botkit.backtesting.driver import raise_failure
+from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.session import Run
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.outcome import Outcome
+from botkit.engine.strategy.record import unkept
+from botkit.live.journal_rows import ORDER_FIELDS, order_of, order_row
+from botkit.live.persistence import without_locks
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.columns import MarketColumns
+from botkit.model.inputs import Begin, Restore, RestoredOrder
+from botkit.model.orders import LIVE_STATES, RESTING_STATES, Order
+from botkit.tape.feed import Slice
+
+__all__ = ["Restarted", "run_restarted"]
+
+#: how many seconds after the wanted moment the restart may happen, since orders may be on their way at that moment
+_PATIENCE_S = 30
+_SLICE_ROWS = 1_000_000
+
+
+class Restarted(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with a restart. ``orders`` are those of both bots, oldest first.
+
+    ``overwritten`` maps "strategy.key" to (before, after): values of ``self.state`` that ``on_start`` set back to what
+    they are at a first start.
+    """
+
+    at: Nanos
+    orders: list[Order]
+    overwritten: dict[str, tuple[Any, Any]]
+
+
+def run_restarted(parts: BacktestParts, at: Nanos) -> Restarted | str | None:
+    """Run a backtest whose bot restarts at ``at``, or up to half a minute later if orders are on their way.
+
+    Returns the reason if the state of a strategy cannot be saved, and None if no moment was suitable. Raises
+    BotkitError.
+    """
+    run = _RestartedRun(parts, at)
+    run.run(None)
+    if run.restarted_at is None:
+        return run.why_unkept
+    return Restarted(at=run.restarted_at, orders=run.all_orders(), overwritten=run.overwritten)
+
+
+class _RestartedRun(Run):
+    def __init__(self, parts: BacktestParts, at: Nanos) -> None:
+        self._executions: dict[int, list[tuple[int, int]]] = {}
+        super().__init__(parts, parts.reading, DecisionLog(), lambda level, text, now: None)
+        self._wanted = at
+        self._first_states = self._states()
+        self._ended: dict[int, Order] = {}
+        self.restarted_at: Nanos | None = None
+        self.why_unkept: str | None = None
+        self.overwritten: dict[str, tuple[Any, Any]] = {}
+
+    def run(self, progress: object) -> None:
+        """Run to the end, with the restart."""
+        self.driver.turn(self._opening, self.plan.start)
+        self.driver.run(self._slices(), self._after_slice)
+
+    def all_orders(self) -> list[Order]:
+        """Return the orders of both bots, oldest first."""
+        both = {**self._ended, **{order.client_id: order for order in self.engine.view.orders()}}
+        return [both[client_id] for client_id in sorted(both)]
+
+    def _observe(self, out: Outcome, now: Nanos) -> None:
+        """Note executions, as a journal does. Nothing else is recorded, because only the orders are compared."""
+        for fill in out.fills:
+            self._executions.setdefault(fill.order.client_id, []).append((fill.price_ticks, fill.lots))
+
+    def _slices(self) -> Iterator[Slice]:
+        """Cut the data at the moments at which the bot may restart."""
+        plan, at = self.plan, self.plan.start
+        moments = [self._wanted + second * NS_PER_S for second in range(_PATIENCE_S)]
+        for until in (*(moment for moment in moments if plan.start < moment < plan.end), plan.end):
+            yield from self.parts.feed.slices(plan.keys, at, until, rows_max=_SLICE_ROWS)
+            at = until
+
+    def _after_slice(self, piece: Slice, delivered: list[MarketColumns]) -> None:
+        is_due = piece.end >= self._wanted and piece.end < self.plan.end
+        if is_due and self.restarted_at is None and self.why_unkept is None:
+            self.driver.drain(piece.end - 1)
+            if self._is_calm():
+                self._restart(piece.end)
+
+    def _is_calm(self) -> bool:
+        """Return True if no request is on its way. A live bot reads the outcome of such requests after a restart; here
+        nobody would answer the new bot.
+        """
+        return not self.engine.view.router.waiting and all(
+            order.state in RESTING_STATES and not order.cancel_requested for order in self.engine.view.open_orders()
+        )
+
+    def _restart(self, now: Nanos) -> None:
+        old, parts = self.engine.view, self.parts
+        for name in old.names():
+            why = unkept(old.kept(name)["state"])
+            if why is not None:
+                self.why_unkept = f"self.state cannot be saved for a restart: {why}"
+                return
+        kept: dict[str, Any] = json.loads(json.dumps({name: old.kept(name) for name in old.names()}))
+        orders = tuple(self._as_journaled(order) for order in old.orders() if order.sent)
+        self._ended.update((order.client_id, order) for order in old.orders() if order.state not in LIVE_STATES)
+        books = without_locks(json.loads(json.dumps(old.money.document())))
+        self.engine = engine = parts.engine(self.decisions, parts.fees(), old.next_client_id)
+        out = Outcome()
+        engine.turn(Restore(books=books, orders=orders, kept=kept), now, out)
+        engine.turn(Begin(), now, out)
+        if out.failures:
+            raise_failure(out.failures[0])
+        self._compare_states(kept)
+        self.driver.engine = engine
+        self.driver.turn(self._history(out.history, now), now)
+        self.restarted_at = now
+
+    def _as_journaled(self, order: Order) -> RestoredOrder:
+        row = dict(zip(ORDER_FIELDS, order_row(order), strict=True))
+        return RestoredOrder(order_of(row, dict(self.parts.pairs)), tuple(self._executions.get(order.client_id, ())))
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        """Return a copy of each strategy's state, without what cannot be saved."""
+        view = self.engine.view
+        return {
+            name: {key: json.loads(json.dumps(value)) for key, value in state.items() if unkept({key: value}) is None}
+            for name, state in ((name, view.kept(name)["state"]) for name in view.names())
+        }
+
+    def _compare_states(self, kept: dict[str, Any]) -> None:
+        for name, state in self._states().items():
+            first = self._first_states[name]
+            for key, value in state.items():
+                before = kept[name]["state"].get(key, value)
+                if before != value and first.get(key) == value:
+                    self.overwritten[f"{name}.{key}"] = before, value

@@ -1,0 +1,95 @@
+"""``botkit new``: what it writes works, and it overwrites nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from botkit.cli.main import main
+from tests.backtest_world import ROOT
+
+
+def outcome_of(folder: Path, file: str, path: str = "") -> str:
+    """Run a written test as a user does, and return what pytest says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), path)))},
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_new_writes_a_strategy_whose_own_test_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
+    assert "class MyIdea(Strategy)" in (tmp_path / "strategies" / "my_idea.py").read_text()
+    assert "11 passed" in outcome_of(tmp_path, "tests/test_my_idea.py")
+
+
+def test_the_written_test_still_passes_when_the_configuration_trades_another_pair(tmp_path: Path) -> None:
+    assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
+    config = tmp_path / "configs" / "my_idea.yaml"
+    text = config.read_text(encoding="utf-8")
+    for before, after in (
+        ("pair: btc_usdt", "pair: eth_twd"),
+        ("spend: 1000", "spend: 30000"),
+        ("{usdt: 2000}", "{twd: 60000}"),
+        ("{usdt: 10000}", "{twd: 300000}"),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    config.write_text(text, encoding="utf-8")
+    assert "11 passed" in outcome_of(tmp_path, "tests/test_my_idea.py")
+
+
+def test_a_written_plugin_is_found_by_its_entry_point_and_its_own_tests_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", "plugin", "dipper", "--dir", str(tmp_path)]) == 0
+    root = tmp_path / "botkit-dipper"
+    assert f"pip install -e {root}" in capsys.readouterr().out
+    described = tomllib.loads((root / "pyproject.toml").read_text())
+    assert described["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["botkit_dipper"]
+    # what `pip install` would leave beside the package
+    points = described["project"]["entry-points"]["botkit"]
+    installed = root / "botkit_dipper-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: botkit-dipper\nVersion: 0.1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[botkit]\n" + "".join(f"{name} = {module}\n" for name, module in points.items())
+    )
+    assert "11 passed" in outcome_of(root, "tests/test_dipper.py", path=str(root))
+
+
+def test_new_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind, kept, name in (
+        ("strategy", "configs/dip.yaml", "strategies"),
+        ("plugin", "botkit-dip/tests/test_dip.py", "botkit-dip/botkit_dip"),
+    ):
+        assert main(["new", kind, "dip", "--dir", str(tmp_path)]) == 0
+        assert (tmp_path / kept).exists()
+        shutil.rmtree(tmp_path / name)
+        assert main(["new", kind, "dip", "--dir", str(tmp_path)]) == 2
+        assert "already exists" in capsys.readouterr().err
+        assert not (tmp_path / name).exists(), "nothing is written if one of the files exists"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("MyIdea", "my_idea"), ("my-idea", "my_idea"), ("class", ""), ("../x", "x")]
+)
+def test_new_refuses_names_that_python_or_the_file_system_cannot_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, hint: str
+) -> None:
+    assert main(["new", "strategy", name, "--dir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert (f"write {hint}" if hint else "is not a valid strategy name") in error
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,136 @@
+"""Comparisons with the exchange: what is read, in which order, and how often."""
+
+from __future__ import annotations
+
+from botkit.model.events import BalanceReport
+from botkit.model.inputs import Compare, Unwritten
+from botkit.model.orders import Order, OrderState
+from botkit.model.requests import Ending, GetBalances, GetOrder, ListOpenOrders, ListOrders, ListTrades
+from tests.engine_world import BTC, BTC_LOTS, T0, UNIT, Bot, Listener, report_of
+
+
+def resting() -> tuple[Bot, Order]:
+    """Return a bot with one order resting since T0, a second later."""
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.rest(order)
+    b.to(1)
+    return b, order
+
+
+def test_an_order_missing_from_the_listing_is_read_until_a_read_succeeds() -> None:
+    b, order = resting()
+    b.tell(Compare())
+    b.answer(b.last(ListOpenOrders), body=())
+    b.answer(b.last(GetOrder), Ending.UNKNOWN)
+    b.to(1.9)
+    assert len(b.all(GetOrder)) == 1
+    b.to(2)
+    assert len(b.all(GetOrder)) == 2
+    b.answer(b.last(GetOrder), Ending.RATE_LIMITED, status=429)
+    b.to(4)
+    b.answer(b.last(GetOrder), body=(report_of(order, 4),))
+    assert order.state is OrderState.CANCELLED
+    b.to(30)
+    assert len(b.all(GetOrder)) == 3
+
+
+def test_balances_are_not_read_before_the_executions_of_a_missing_order_are_booked() -> None:
+    b, order = resting()
+    b.tell(Compare())
+    b.answer(b.last(ListOpenOrders), body=())
+    b.answer(b.last(GetOrder), Ending.UNKNOWN)
+    b.to(2.9)
+    b.answer(b.last(GetOrder), body=(report_of(order, 2, BTC_LOTS),))
+    b.to(4.5)
+    b.answer(b.last(ListTrades), Ending.UNKNOWN)
+    b.to(6.4)
+    assert b.all(GetBalances) == []
+    b.to(6.5)
+    b.answer(b.last(GetOrder), body=(report_of(order, 2, BTC_LOTS),))
+    b.answer(b.last(ListTrades), body=(b.execution(order, BTC_LOTS),))
+    assert order.state is OrderState.FILLED
+    b.to(7)
+    assert len(b.all(GetBalances)) == 1
+
+
+def test_a_comparison_ends_without_adopting_anything_if_an_order_cannot_be_read() -> None:
+    b, _ = resting()
+    b.tell(Compare())
+    b.answer(b.last(ListOpenOrders), body=())
+    for second in range(2, 120):
+        for request in b.to(second):
+            if isinstance(request, GetOrder):
+                b.answer(request, Ending.UNKNOWN)
+    assert len(b.all(GetBalances)) == 1
+    richer = b.exact_balances()
+    total, available = richer.balances["twd"]
+    richer.balances["twd"] = (total + 5 * UNIT, available + 5 * UNIT)
+    b.answer(b.last(GetBalances), body=richer)
+    assert b.portfolio.unassigned.get("twd", 0) == 0
+    b.tell(Compare())  # the next one begins, so that this one has ended
+    assert len(b.all(ListOpenOrders)) == 2
+
+
+def test_an_order_whose_final_report_is_lost_during_a_comparison_is_read_after_a_second() -> None:
+    b, order = resting()
+    b.tell(Compare())
+    b.to(1.5)
+    b.execute(order, BTC_LOTS)
+    b.answer(b.last(ListOpenOrders), body=())
+    b.to(2.4)
+    assert b.all(GetOrder) == []
+    b.to(2.5)
+    b.answer(b.last(GetOrder), body=(report_of(order, 2, BTC_LOTS),))
+    assert order.state is OrderState.FILLED
+
+
+def test_an_order_whose_final_report_follows_the_listing_is_not_read() -> None:
+    b, order = resting()
+    b.tell(Compare())
+    b.to(1.5)
+    b.execute(order, BTC_LOTS)
+    b.answer(b.last(ListOpenOrders), body=())
+    b.push(order, 2, BTC_LOTS)
+    b.to(30)
+    assert b.all(GetOrder) == []
+
+
+def test_an_unwritten_order_is_found_though_its_id_is_smaller_than_the_last_one_in_the_journal() -> None:
+    b, order = resting()
+    # A replacement gets its id when it is asked for, and leaves when the order it replaces has ended: id 5 was
+    # journaled before id 4 was sent.
+    b.tell(Compare(Unwritten(T0, first_id=3, end_id=900, known=(3, 5))))
+    rows = tuple(report_of(order, 0, client_id=i, order_id=f"E{i}") for i in (3, 4, 5))
+    for _ in range(2):
+        listing = b.last(ListOrders)
+        b.answer(listing, body=rows if listing.pair == BTC else ())
+    b.answer(b.last(ListOpenOrders), body=(report_of(order, 0),))
+    b.to(2)
+    b.answer(b.last(GetBalances), body=b.exact_balances())
+    assert [comparison.unwritten for comparison in b.comparisons] == [("E4 of btc_twd",)]
+    assert b.comparisons[0].unwritten_until == 5
+
+
+def test_balances_from_before_an_execution_are_no_withdrawal_however_often_they_arrive() -> None:
+    b, order = resting()
+    resting_too = b.s.sell(BTC, amount=0.5, price=2_000)
+    b.end_turn()
+    b.rest(resting_too)
+    older = BalanceReport({"twd": b.exact_balances().balances["twd"], "btc": b.exact_balances().balances["btc"]})
+    b.execute(order, BTC_LOTS)
+    b.push(order, 2, BTC_LOTS)
+    for second in (1.5, 3, 4, 5.5):  # the stream of balances lags behind the one of executions
+        b.to(second)
+        b.tell(older)
+    b.to(7)
+    b.tell(BalanceReport({"btc": b.exact_balances().balances["btc"]}))
+    assert b.messages == []
+    assert min(b.portfolio.unassigned.values(), default=0) >= 0
+    poorer = b.exact_balances().balances["btc"][0] - 2 * UNIT
+    b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))
+    b.to(10)
+    b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))  # this one is
+    assert "1.5 btc less than its strategies own" in b.messages[-1][1]

@@ -1,0 +1,35 @@
+"""One bot with its page, and one browser, for the tests of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.page.pages import PageBrowser, run_bot, write_bot
+from tests.report.browser import CHROMIUM
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageBrowser]:
+    """Return an open browser. The test is skipped without chromium."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium to open the page")
+    found = PageBrowser(tmp_path_factory.mktemp("browser"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the bots' state."""
+    return tmp_path_factory.mktemp("page") / "state"
+
+
+@pytest.fixture(scope="module")
+def address(state: Path) -> Iterator[str]:
+    """Return the address of the page of a running bot."""
+    config = write_bot(state.parent)
+    with run_bot(state, [config]) as started:
+        yield started.line("page at ")

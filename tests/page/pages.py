@@ -1,0 +1,146 @@
+"""Bots, the page's server and a browser for the tests of the live page, each as its user starts it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.report.browser import Browser
+from tests.waiting import wait_for
+
+_numbers = itertools.count()
+
+STRATEGY = """
+from botkit import Pair, Strategy, hookimpl, param
+
+
+class Busy(Strategy):
+    pair: Pair
+    size: float = param(0.01, gt=0, live=True, doc="amount of each order")
+    mood: str = "calm"
+
+    def on_start(self):
+        self.count = 0
+        self.subscribe_book(self.pair, depth=5)
+
+    def on_book(self, book):
+        if not book.best_bid:
+            return
+        self.count += 1
+        self.plot("middle", (book.best_bid + book.best_ask) / 2, pane="price")
+        if self.count % 10 == 1:
+            self.market_buy(self.pair, amount=self.size)
+        elif self.count % 10 == 6:
+            self.market_sell(self.pair, amount=self.size)
+        if not self.open_orders(self.pair):
+            self.buy(self.pair, amount=self.size, price=round(book.best_bid / 2), tag="far")
+        self.skip("the spread is too wide", spread=round(book.best_ask - book.best_bid, 2))
+
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("busy", Busy)
+"""
+CONFIG = """
+name: {name}
+plugins: [plugins]
+strategies:
+  - {{name: b, use: busy, params: {{pair: btc_usdt}}, capital: {{usdt: "50000", btc: "1"}}}}
+emulator:
+  balances: {{usdt: 100000, btc: 2}}
+{more}
+"""
+
+
+def write_bot(folder: Path, name: str = "shown", more: str = "", strategy: str = STRATEGY) -> Path:
+    """Write a bot's configuration and its strategy, and return the configuration."""
+    (folder / "plugins").mkdir(exist_ok=True)
+    (folder / "plugins" / "busy.py").write_text(strategy, encoding="utf-8")
+    path = folder / f"{name}.yaml"
+    path.write_text(CONFIG.format(name=name, more=more), encoding="utf-8")
+    return path
+
+
+class Started:
+    """A botkit command in a process of its own, until the block ends. What it prints goes to a file."""
+
+    def __init__(self, state: Path, *arguments: str) -> None:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        self._output = state.parent / f"output-{next(_numbers)}"
+        with self._output.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "botkit", *arguments],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                cwd=state.parent,
+                env={**os.environ, "BOTKIT_STATE": str(state), "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+
+    @property
+    def said(self) -> str:
+        """Everything that was printed."""
+        return self._output.read_text(encoding="utf-8")
+
+    def line(self, start: str) -> str:
+        """Wait for a line that begins so, and return the rest of it."""
+        wait_for(lambda: self._rest_of(start) is not None or self._process.poll() is not None)
+        found = self._rest_of(start)
+        assert found is not None, self.said
+        return found
+
+    def _rest_of(self, start: str) -> str | None:
+        whole = self.said.rpartition("\n")[0].splitlines()
+        return next((line.removeprefix(start).strip() for line in whole if line.startswith(start)), None)
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def end(self) -> int:
+        """Ask it to stop, and return its exit code."""
+        self._process.terminate()
+        return self._process.wait()
+
+    def kill(self) -> None:
+        """End it without asking."""
+        self._process.kill()
+        self._process.wait()
+
+
+def run_bot(state: Path, configs: Sequence[Path], *more: str) -> Started:
+    """Start bots with their page. The address follows as the line ``page at``."""
+    return Started(state, "run", *map(str, configs), "--plain", "--page", "--page-port", "0", *more)
+
+
+class PageBrowser(Browser):
+    """A browser that opens a live page."""
+
+    def visit(self, address: str, *, ready: bool = True) -> None:
+        """Open an address, and wait until the page shows a bot."""
+        self.console.clear()
+        self.requests.clear()
+        self._call("Page.navigate", url="about:blank")
+        self._call("Page.navigate", url=address)
+        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        if ready:
+            self.until("document.documentElement.dataset.ready === 'true'")
+
+    def text(self, selector: str) -> str:
+        """Return the text of the first element that matches."""
+        return str(self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
+
+    def wait_for_text(self, selector: str, part: str) -> None:
+        """Wait until an element contains a text."""
+        wait_for(lambda: part in self.text(selector))
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Use the browser's protocol directly."""
+        return self._call(method, **params)

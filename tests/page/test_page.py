@@ -1,0 +1,37 @@
+"""The live page shows a running bot, in a real browser. Skipped without chromium."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tests.page.pages import PageBrowser
+
+
+def test_the_page_shows_price_fills_orders_money_limits_reasons_and_parameters(
+    browser: PageBrowser, address: str
+) -> None:
+    browser.visit(address)
+    browser.wait_for_text("#name", "shown")
+    browser.wait_for_text("#lead", "running")
+    browser.wait_for_text("#orders", "far")
+    browser.wait_for_text("#orders", "buy")
+    browser.wait_for_text("#positions", "BTC/USDT")
+    browser.wait_for_text("#balances", "USDT")
+    browser.wait_for_text("#limits", "create order (account)")
+    browser.wait_for_text("#why", "the spread is too wide")
+    browser.wait_for_text("#parameters", "mood")
+    browser.wait_for_text("#events", "b bought 0.01 BTC at")
+    browser.wait_for_text("#money", "154,")
+    browser.until("document.querySelectorAll('#price canvas').length > 0")
+    browser.wait_for_text("#price-section .legend", "buys")
+    assert browser.console == []
+    host = urlsplit(address).netloc
+    assert {urlsplit(asked).netloc for asked in browser.requests if not asked.startswith("data:")} <= {host, ""}
+
+
+def test_the_token_does_not_stay_in_the_address(browser: PageBrowser, address: str) -> None:
+    browser.visit(address)
+    assert browser.run("location.hash") == ""
+    assert browser.run("sessionStorage.getItem('botkit-token')") == urlsplit(address).fragment.removeprefix("token=")
+    assert browser.run("document.cookie") == ""
+    assert browser.run("localStorage.length") == 0

@@ -1,0 +1,10 @@
+"""Tests that only make sense for plain Python."""
+
+from __future__ import annotations
+
+import pytest
+
+from botkit.compiled import IS_COMPILED
+
+#: for tests that replace a method: compiled callers call the original directly
+replaces_code = pytest.mark.skipif(IS_COMPILED, reason="compiled code cannot be replaced")
