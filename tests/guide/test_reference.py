@@ -46,7 +46,8 @@ def test_botkit_exports_exactly_what_the_reference_lists() -> None:
 
 def test_every_module_of_the_model_is_public() -> None:
     model = Path(inspect.getfile(botkit)).parent / "model"
-    modules = {f"botkit.model.{path.stem}" for path in model.glob("*.py") if path.stem != "__init__"}
+    internal = {"__init__", "compiling"}  # the latter instructs a compiler about botkit's own classes
+    modules = {f"botkit.model.{path.stem}" for path in model.glob("*.py") if path.stem not in internal}
     assert modules <= set(PUBLIC_MODULES)
 
 
