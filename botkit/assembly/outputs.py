@@ -1,4 +1,4 @@
-"""Builds the channels through which a bot informs its user: notifiers and the log file, with their secrets."""
+"""Builds what informs a bot's user, notifiers and the log file, and fills in their secrets."""
 
 from __future__ import annotations
 

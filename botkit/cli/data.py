@@ -430,7 +430,9 @@ def spread(
 @TYPED_ZONE
 @click.option("--days", type=click.IntRange(1, 3660), help="Number of days of one-minute candles.")
 @click.option(
-    "--hours", type=click.IntRange(0, 10_000), help="Number of hours, at the end, that also have books and trades."
+    "--hours",
+    type=click.IntRange(0, 10_000),
+    help="Number of hours at the end of the tape that also get books and trades.",
 )
 @_JSON
 def synthetic(

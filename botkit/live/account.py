@@ -64,5 +64,5 @@ def account_lines(found: dict[str, Any]) -> list[str]:
     lines += [f"    {text}" for text in (orders or [])[:20]]
     lines.append(f"  fee rank {found['fee_rank']} or higher, estimated from {found['fee_rank_from']}")
     if found["skew_ms"] is not None:
-        lines.append(f"  this machine's clock is {found['skew_ms']:+d} ms off the exchange's (to a second)")
+        lines.append(f"  this machine's clock is {found['skew_ms']:+d} ms off the exchange's (accurate to within 1 s)")
     return [*lines, found["cannot_tell"]]

@@ -22,8 +22,8 @@ _FAILURES_TOLD = 3
 
 
 class Comparisons:
-    """Requests comparisons of the books with the exchange and reports what they find. ``others`` names the other bots
-    on the same account.
+    """Requests reconciliations of the bot's own records with the exchange and reports what they find. ``others`` names
+    the other bots on the same account.
     """
 
     def __init__(

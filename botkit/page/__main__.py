@@ -21,7 +21,7 @@ from botkit.live.state_folder import state_root
 from botkit.page.access import kept_token
 from botkit.page.server import PageServer
 
-#: lower than the bot's, which trades on the same machine
+#: a lower priority than that of the bot, which trades on the same machine
 _NICENESS = 5
 
 

@@ -237,7 +237,9 @@ class Matcher:
     # -- recorded rows --------------------------------------------------------------------------------------------
 
     def on_book(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """Process a snapshot: an opposite best at or beyond a resting price fills it with the amount shown there."""
+        """Process a snapshot: fill each resting order whose price the opposite side has reached, up to the amount that
+        the snapshot shows at that price or better.
+        """
         for is_buy in (True, False):
             orders = market.buys if is_buy else market.sells
             if not orders:

@@ -291,7 +291,8 @@ def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -
         unknown = sorted(set(heading.pairs) - set(pairs))
         if unknown:
             raise DataError(
-                f"{path} has rows for {', '.join(unknown)}, which the exchange does not list; move the file away"
+                f"{path} has rows for {', '.join(unknown)}, which the exchange does not list; move the file out of the "
+                "folder"
             )
         written: dict[JournalKey, Nanos] = {}
         if (root / MANIFEST_NAME).exists():

@@ -110,7 +110,7 @@ def test_a_book_that_differs_only_by_rounding_is_unchanged() -> None:
     assert [(p.at - T0, p.event.bid_levels) for p in venue.seen] == [(0, tuple(odd)), (6 * S, ((99_00, 10 * L),))]
 
 
-def test_our_orders_and_takes_show_in_the_published_book() -> None:
+def test_the_published_book_reflects_our_resting_orders_and_taker_fills() -> None:
     venue = Venue(QUIET, latency={"order_ms": 10})
     venue.kernel.publish_books(BTC, 5)
     venue.to(3)

@@ -533,10 +533,10 @@ class BitoProClient(Lifetime):
     ) -> Stream:
         """Return a stream for use with ``async with`` and ``async for``; it reconnects by itself (see `stream.Stream`).
 
-        ``stream_id``: order_book, ticker, trades (give ``pairs``: pair -> book depth or None), active_orders,
-        order_history, account_balance, user_trades (these need an account; for user_trades, ``pairs`` lists the pairs
-        to read after a lost connection). With ``resynchronise``, data that the stream does not repeat after a
-        reconnection is read over REST.
+        ``stream_id`` names a public stream (order_book, ticker, trades), for which ``pairs`` maps each pair to a book
+        depth or None, or a private one (active_orders, order_history, account_balance, user_trades), which needs an
+        account. For user_trades, ``pairs`` lists the pairs to read over REST after a reconnect. With
+        ``resynchronise``, whatever a stream does not repeat after a reconnect is read over REST.
         """
         return Stream(
             stream_id,

@@ -483,7 +483,7 @@ class SharedLimits:
         now = self._clock.now()
         self._publish(now)
         if not self._is_heard:
-            raise LedgerUnreachable("the router must not use the previous ledger's slots any more")
+            raise LedgerUnreachable("the slots leased from the previous ledger may no longer be used")
         self._joins += 1
         self._holder = f"{self._name}#{self._joins}"
         self._unanswered = None

@@ -61,7 +61,7 @@ class ProcessPool:
         """Raises ConfigError for a count below 1."""
         self._clean = clean
         if count < 1:
-            raise ConfigError(f"--jobs {count}: at least one")
+            raise ConfigError(f"--jobs {count}: must be at least 1")
         self._make = make
         self._count = count
         self._pool = self._start()

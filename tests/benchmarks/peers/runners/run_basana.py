@@ -61,7 +61,7 @@ def bars(data):
 
 
 async def run(events):
-    """Run it, and return (fills, final equity)."""
+    """Run the backtest on ``events`` and return (fills, final equity)."""
     dispatcher = bs.backtesting_dispatcher()
     exchange = backtesting_exchange.Exchange(
         dispatcher,
