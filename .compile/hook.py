@@ -52,11 +52,8 @@ MODULES = """
     botkit/engine/router/routes.py
     botkit/engine/router/windows.py
     botkit/engine/spans.py
-    botkit/engine/strategy/attached.py
     botkit/engine/strategy/callbacks.py
-    botkit/engine/strategy/plots.py
     botkit/engine/strategy/record.py
-    botkit/engine/strategy/series.py
     botkit/engine/strategy/untold.py
     botkit/model/money.py
     botkit/model/orders.py

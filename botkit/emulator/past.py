@@ -22,7 +22,8 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType
 from botkit.model.pairs import Pair
 from botkit.model.requests import ListOrders, ListTrades
-from botkit.sim.order import Account, Orders, Trades, VenueOrder, is_listed
+from botkit.sim.account_trades import Trades
+from botkit.sim.order import Account, Orders, VenueOrder, is_listed
 
 #: once more than SPILL_AT orders or executions are in memory, move them to the database until SPILL_TO are left
 SPILL_AT, SPILL_TO = 4_000, 2_000

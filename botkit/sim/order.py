@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.compiling import mypyc_attr
-from botkit.model.events import BalanceReport, OrderReport, TradeReport
+from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, FINAL_STATES, LIMIT, MARKET, STOP_LIMIT, OrderState
-from botkit.model.requests import ListOrders, ListTrades
+from botkit.model.requests import ListOrders
 from botkit.sim.account_setup import AccountSetup
+from botkit.sim.account_trades import Trades
 from botkit.sim.draws import text_key
 
 # reading a global is faster than reading an enum member
@@ -154,34 +155,6 @@ def is_listed(order: VenueOrder, request: ListOrders) -> bool:
         and (request.client_id is None or order.new.client_id == request.client_id)
         and (request.start is None or order.created >= request.start)
         and (request.end is None or order.created < request.end)
-    )
-
-
-@mypyc_attr(native_class=False, allow_interpreted_subclasses=True)
-class Trades(list[TradeReport]):
-    """An account's executions, in order."""
-
-    @property
-    def total(self) -> int:
-        """The number of executions so far."""
-        return len(self)
-
-    def since(self, number: int) -> Sequence[TradeReport]:
-        """Return all executions except the first ``number``."""
-        return self[number:]
-
-    def made_within(self, request: ListTrades) -> Iterator[TradeReport]:
-        """Return the executions that a listing selects, newest first. The caller cuts them to its limit."""
-        return (trade for trade in reversed(self) if is_listed_trade(trade, request))
-
-
-def is_listed_trade(trade: TradeReport, request: ListTrades) -> bool:
-    """Return True if a listing selects an execution."""
-    return (
-        trade.pair == request.pair
-        and (request.order_id is None or trade.order_id == request.order_id)
-        and (request.start is None or trade.time >= request.start)
-        and (request.end is None or trade.time < request.end)
     )
 
 
