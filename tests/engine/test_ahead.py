@@ -57,7 +57,7 @@ def read(random: Random, found: list[Attached[Any]], bands: Attached[Any]) -> ob
 @pytest.mark.parametrize("seed", range(30))
 def test_lines_in_a_block_equal_lines_fed_bar_by_bar(seed: int) -> None:
     columns = candles(seed)
-    block, bars = CandleBlock(columns, 0, ROWS), CandleBlock(columns, 0, ROWS).events
+    block, bars = CandleBlock(columns, 0, ROWS), CandleBlock(columns, 0, ROWS).make_events()
     results = []
     for is_block in (True, False):
         plots = PlotStore("s", takes_indicators=True, whole_run=True, points_max=150)
