@@ -10,7 +10,7 @@ from string import Template
 
 #: the parts of the page's script, in the order in which they need each other
 _SCRIPTS = (
-    *("live/first.js", "say.js", "charts.js"),
+    *("live/first.js", "say.js", "theme.js", "charts.js"),
     *("live/link.js", "live/tables.js", "live/chart.js", "live/panels.js", "live/controls.js", "live/main.js"),
 )
 _STYLES = ("report.css", "live/live.css")

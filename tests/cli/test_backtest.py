@@ -88,7 +88,9 @@ def test_bars_before_from_warm_up_the_strategy(
 ) -> None:
     summary_of(capsys, config, tmp_path / "a", "--from", "2024-01-01T12:30")
     first = (tmp_path / "a" / "orders.csv").read_text(encoding="utf-8").splitlines()[1]
-    assert first.startswith("2024-01-01T04:34"), "seven bars from 12:30 on would be too late for this crossing"
+    assert first.startswith("2024-01-01T12:34:00.000+08:00"), (
+        "seven bars from 12:30 on would be too late for this crossing"
+    )
 
 
 def test_set_overrides_a_parameter_by_the_strategys_name(

@@ -9,6 +9,7 @@ import pytest
 
 from botkit.errors import ConfigError
 from botkit.research.search.axes import Axis, Choices, Range
+from botkit.research.search.interrupts import NEVER, Interrupts
 from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import SAMPLERS, grid_size, make_sampler
 from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
@@ -33,7 +34,9 @@ class Shuffled:
         self._run = run
         self.ran: list[tuple[int, float]] = []
 
-    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
+    def run(
+        self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None], interrupts: Interrupts = NEVER
+    ) -> None:
         for job in self._random.sample(list(jobs), len(jobs)):
             self.ran.append((job.number, job.share))
             done(job, self._run(job))
@@ -130,9 +133,14 @@ def test_a_batch_has_sixteen_trials_whatever_the_number_asked_for() -> None:
     sizes: list[int] = []
 
     class Counting(Shuffled):
-        def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
+        def run(
+            self,
+            jobs: Sequence[TrialRun],
+            done: Callable[[TrialRun, Evaluation], None],
+            interrupts: Interrupts = NEVER,
+        ) -> None:
             sizes.append(len(jobs))
-            super().run(jobs, done)
+            super().run(jobs, done, interrupts)
 
     search("random", axes=WIDE, trials=40, runner=Counting(1))
     assert sizes == [16, 16, 8]

@@ -1,5 +1,4 @@
 // Puts everything together.
-const repaint = () => drawn.forEach((paint) => paint());
 for (const [seconds, text] of WIDTHS) { const node = element("option", byId("width"), "", text); node.value = String(seconds); }
 drawPriceChart();
 drawEquityChart();
@@ -7,12 +6,7 @@ drawEquityChart();
 byId("width").addEventListener("change", () => { state.width = Number(byId("width").value); clearPrice(); look(); });
 byId("pair").addEventListener("change", () => { state.pair = byId("pair").value; clearPrice(); look(); });
 byId("kind").addEventListener("change", showEvents);
-byId("theme").addEventListener("click", () => {
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  repaint();
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+themeButton();
 
 listeners.push((changed) => {
   const has = (...names) => names.some((name) => changed.has(name));
