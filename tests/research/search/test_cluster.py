@@ -96,7 +96,7 @@ def test_a_cluster_gives_the_result_of_one_core_even_if_a_worker_is_killed(
     with workers(scheduler, 2) as started:
         real = clusters.Cluster.run
 
-        def killing(self: clusters.Cluster, jobs: Any, done: Any) -> None:
+        def killing(self: clusters.Cluster, jobs: Any, done: Any, *others: Any) -> None:
             ended: list[int] = []
 
             def kill_one(job: TrialRun, evaluation: Evaluation) -> None:
@@ -105,7 +105,7 @@ def test_a_cluster_gives_the_result_of_one_core_even_if_a_worker_is_killed(
                     started[0].send_signal(signal.SIGKILL)
                 done(job, evaluation)
 
-            real(self, jobs, kill_one)
+            real(self, jobs, kill_one, *others)
 
         monkeypatch.setattr(clusters.Cluster, "run", killing)
         two = optimize(capsys, crossing, "--cluster", scheduler)
