@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "page",
     },
     # a process of its own, which reads the folders of bots and runs
-    "page": {"live", "model", "backtesting.kept_runs"},
+    "page": {"live", "model", "backtesting.kept_runs", "report.page_files"},
     "guide": {"config"},
 }
 #: the public interface and the code that wires everything may import anything

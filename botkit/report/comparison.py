@@ -5,11 +5,8 @@ configurations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import resources
 from typing import Any
 
-import jinja2
 import msgspec
 from markupsafe import Markup
 from rich.console import Console
@@ -19,7 +16,9 @@ from rich.text import Text
 from botkit.model.clock import Nanos
 from botkit.model.results import Curve, Figure
 from botkit.report import wording
+from botkit.report.page_files import package_file
 from botkit.report.svg import curves_svg
+from botkit.report.templates import template
 
 #: the figures to compare: title, key in the summary, function that formats the value
 FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
@@ -106,9 +105,9 @@ def overlay(runs: Sequence[ComparedRun]) -> str:
 
 def render_comparison(runs: Sequence[ComparedRun]) -> str:
     """Render the page: one file that works offline and runs no script."""
-    return _template().render(
+    return template("comparison.html.j2").render(
         runs=runs,
-        style=Markup((resources.files("botkit.report") / "page/report.css").read_text(encoding="utf-8")),
+        style=Markup(package_file("page/report.css")),
         figures=[(title, [say(run.summary.get(key)) for run in runs]) for title, key, say in FIGURES],
         overlay=Markup(overlay(runs)),  # `overlay` escapes all text
         differences=differences(runs),
@@ -146,13 +145,3 @@ def _scaled(curve: Curve) -> Curve:
     if first is None:
         return Curve([], [])
     return Curve(curve.times, [value / first * START for value in curve.values])
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(
-        (resources.files("botkit.report") / "page/comparison.html.j2").read_text(encoding="utf-8")
-    )

@@ -5,14 +5,12 @@ they are about the very same decisions, whichever of the two was made first.
 from __future__ import annotations
 
 import re
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import msgspec
 from markupsafe import Markup
+
+from botkit.report.templates import template
 
 #: the file with the findings, in the folder that holds a bot's runs
 FILE = "doctor.json"
@@ -49,7 +47,7 @@ def read_findings(folder: Path) -> Findings | None:
 
 def placed(html: str, findings: Findings) -> str:
     """Return a report with the findings in place of what stood there before."""
-    found = {_PLACES[0]: _sentence(findings), _PLACES[1]: _template().render(f=findings)}
+    found = {_PLACES[0]: _sentence(findings), _PLACES[1]: template("doctor.html.j2").render(f=findings)}
     for place in _PLACES:
         inside = found[place]
         html = re.sub(
@@ -64,13 +62,3 @@ def placed(html: str, findings: Findings) -> str:
 
 def _sentence(findings: Findings) -> Markup:
     return Markup("<p>The doctor says: {}</p>").format(findings.sentence)
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment: Any = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    text = (resources.files("botkit.report") / "page/doctor.html.j2").read_text(encoding="utf-8")
-    template: jinja2.Template = environment.from_string(text)
-    return template

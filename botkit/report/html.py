@@ -7,20 +7,18 @@ section.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from botkit.model.extension import ReportSection
 from botkit.model.results import MARKOUTS_S, SYNTHETIC, BacktestResult, Caution
 from botkit.report import chart_data, doctor, language, resting, returns, tables, trade_list, verdict, wording
 from botkit.report.packing import packed
+from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
+from botkit.report.templates import template
 
 ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
 
@@ -32,8 +30,8 @@ def render(
     own; their HTML is not escaped. The doctor's ``findings`` are shown if they are about the decisions of this run.
     """
     zone = wording.zone_of(result.timezone)
-    library, script = package_file("vendor/lightweight-charts.standalone.production.js"), page_script()
-    page = _template().render(
+    library, script = package_file(CHART_LIBRARY), page_script()
+    page = template("report.html.j2").render(
         r=result,
         s=result.summary,
         zone=zone,
@@ -41,7 +39,7 @@ def render(
         library=Markup(library),  # not escaped, because these are files of this package
         script=Markup(script),
         style=Markup(package_file("page/report.css")),
-        script_sources=f"'sha256-{sha256_of(library)}' 'sha256-{sha256_of(script)}'",
+        script_sources=script_sources(library, script),
         data=packed({**chart_data.charts(result, zone), "phrases": language.phrases_in(script, _data_words(result))}),
         language=language.current(),
         red_up=language.rises_in_red(),
@@ -82,7 +80,7 @@ def _data_words(result: BacktestResult) -> set[str]:
     return found | {trade_list.GIVEN}
 
 
-#: the parts of the page's script, in the order in which they need each other; browsers load no module from a file
+#: the parts of the page's script
 _SCRIPTS = ("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js", "price.js", "trades.js", "report.js")
 
 
@@ -90,12 +88,6 @@ _SCRIPTS = ("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js
 def page_script() -> str:
     """Return the report's own script."""
     return joined_script(_SCRIPTS)
-
-
-def joined_script(names: Sequence[str]) -> str:
-    """Return parts of a page's script, joined in one function."""
-    parts = "\n".join(package_file(f"page/{name}") for name in names)
-    return f'"use strict";\n(async () => {{\n{parts}}})();\n'
 
 
 def warnings(result: BacktestResult) -> list[Caution]:
@@ -119,41 +111,3 @@ _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Fees", "fees", wording.money),
     ("Round trips won", "win_rate", wording.percent),
 )
-
-
-@cache
-def package_file(name: str) -> str:
-    """Return the text of a file of this package."""
-    return (resources.files("botkit.report") / name).read_text(encoding="utf-8")
-
-
-def sha256_of(text: str) -> str:
-    """Return a script's hash, as a content security policy names it."""
-    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-
-
-def environment() -> jinja2.Environment:
-    """Return an environment for a page's template, with the formats of figures as filters."""
-    made = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    for name in (
-        "money",
-        "amounts",
-        "percent",
-        "ratio",
-        "count",
-        "milliseconds",
-        "moment",
-        "minute",
-        "span",
-        "tone",
-        "lasting",
-    ):
-        made.filters[name] = getattr(wording, name)
-    made.filters["wait"] = tables.queue_ms
-    made.globals["_"], made.globals["told"] = language.say, language.told
-    return made
-
-
-@cache
-def _template() -> jinja2.Template:
-    return environment().from_string(package_file("page/report.html.j2"))

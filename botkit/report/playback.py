@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
-from functools import cache
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from botkit.model.clock import NS_PER_MS, Nanos, to_datetime
 from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, PlacedOrder, Playback, PlayStep, QueuePlace
-from botkit.report import html, language, wording
+from botkit.report import language, wording
 from botkit.report.packing import deltas, packed
+from botkit.report.page_files import joined_script, package_file, script_sources
+from botkit.report.templates import template
 
 #: at most this many public trades of a pair are drawn: the largest ones
 TRADES_MAX = 40_000
@@ -38,17 +38,17 @@ def render_playback(playback: Playback) -> str:
 
 def _rendered(playback: Playback) -> str:
     zone = wording.zone_of(playback.timezone)
-    script = html.joined_script(_SCRIPTS)
+    script = joined_script(_SCRIPTS)
     offset = _offset_ms(playback.start, zone)
-    return _template().render(
+    return template("playback.html.j2").render(
         p=playback,
         zone=zone,
         offset=_offset_text(offset),
         end=playback.start + playback.step * max(0, playback.frames - 1),
-        style=Markup(html.package_file("page/report.css") + html.package_file("page/playback.css")),
+        style=Markup(package_file("page/report.css") + package_file("page/playback.css")),
         script=Markup(script),
         has_gauges=any(any(gauge.held) for gauge in playback.gauges),
-        script_sources=f"'sha256-{html.sha256_of(script)}'",
+        script_sources=script_sources(script),
         data=packed(playback_data(playback, offset)),
     )
 
@@ -273,9 +273,3 @@ def _moments(moments: Sequence[Moment], ms: Any) -> dict[str, Any]:
         units = [moment.holdings.get(name, {}).get(currency, 0) for moment in moments]
         found["holdings"].append({"strategy": name, "currency": currency.upper(), "units": deltas(units)})
     return found
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = html.environment()
-    return environment.from_string(html.package_file("page/playback.html.j2"))

@@ -6,12 +6,12 @@ Everything in it is drawn here as SVG or tables, so the page works wherever HTML
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 
-import jinja2
 import msgspec
 from markupsafe import Markup
+
+from botkit.report.page_files import package_file
+from botkit.report.templates import template
 
 __all__ = ["MapCell", "StudyMap", "StudyPage", "StudyTable", "render_study"]
 
@@ -66,7 +66,8 @@ class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
 
 def render_study(page: StudyPage) -> str:
     """Render the page."""
-    return _template().render(page=page, style=Markup(_file("report.css") + _file("study.css")), line=_path(page.line))
+    style = Markup(package_file("page/report.css") + package_file("page/study.css"))
+    return template("study.html.j2").render(page=page, style=style, line=_path(page.line))
 
 
 def _path(values: Sequence[float]) -> dict[str, str] | None:
@@ -89,16 +90,3 @@ def _path(values: Sequence[float]) -> dict[str, str] | None:
         "width": f"{_WIDTH:.0f}",
         "height": f"{_HEIGHT:.0f}",
     }
-
-
-@cache
-def _file(name: str) -> str:
-    return (resources.files("botkit.report") / "page" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(_file("study.html.j2"))

@@ -1,0 +1,32 @@
+"""The files that pages are made of: style sheets, templates, scripts, and the policy that allows only these scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+#: TradingView's chart library, as a file of this package
+CHART_LIBRARY = "vendor/lightweight-charts.standalone.production.js"
+
+
+@cache
+def package_file(name: str) -> str:
+    """Return the text of a file of this package."""
+    return (resources.files("botkit.report") / name).read_text(encoding="utf-8")
+
+
+def joined_script(names: Sequence[str]) -> str:
+    """Return parts of a page's script, in the order in which they need each other, joined in one function; browsers
+    load no module from a file.
+    """
+    parts = "\n".join(package_file(f"page/{name}") for name in names)
+    return f'"use strict";\n(async () => {{\n{parts}}})();\n'
+
+
+def script_sources(*scripts: str) -> str:
+    """Return the hashes that let a content security policy run these scripts, and no other."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") for text in scripts)
+    return " ".join(f"'sha256-{found}'" for found in hashes)
