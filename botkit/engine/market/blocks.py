@@ -208,7 +208,7 @@ class SeriesSource:
     def prepare(self) -> None:
         """Let the series compute its window indicators over the rest of the block, if that is worth it."""
         done = self.block.done
-        if len(self.block.events) - done >= _PREPARED_LEAST:
+        if self.block.count - done >= _PREPARED_LEAST:
             self.series.prepare(self.block, done, self.block.columns)
 
     def end(self) -> None:
