@@ -22,7 +22,7 @@ class FollowedFile:
         self._file_id: tuple[int, int] | None = None
 
     def new_rows(self) -> tuple[bool, list[Any]]:
-        """Return (whether the file begins anew, its new rows). A half-written or unreadable line is left out."""
+        """Return (whether the file has started over, its new rows). A half-written or unreadable line is left out."""
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())

@@ -123,7 +123,7 @@ def test_an_emulator_session_is_what_its_simulation_says(session: Session) -> No
 
 def test_a_nightly_run_looks_at_the_last_orders_only(session: Session) -> None:
     session.run(10)
-    # the embedded emulator begins anew with each run, so the second one is a copy
+    # the embedded emulator starts afresh with each run, so a copy of the first run serves as the second
     shutil.copytree(session.place / "runs" / "1", session.place / "runs" / "2")
     runs = ["1", "2"]
     newest = session.document()

@@ -126,7 +126,7 @@ class Quotes(Counting):
         self.subscribe_order_book_depth(BTCUSDT.id)
 
     def on_order_book_depth(self, depth):
-        """Cancel what rests, and quote anew."""
+        """Cancel all resting orders and quote again."""
         self.last = middle = (depth.bids[0].price.as_double() + depth.asks[0].price.as_double()) / 2
         self.cancel_all_orders(BTCUSDT.id)
         for side, price in ((OrderSide.BUY, middle * 0.9998), (OrderSide.SELL, middle * 1.0002)):
