@@ -3,8 +3,8 @@
     python -m tests.benchmarks.search_cost [--parts combinations cluster memory] [--trials 10000]
 
 * ``combinations``: `botkit optimize --jobs 2` over 200 combinations of sma_cross on 100,000 one-minute candles.
-* ``cluster``: the same search on a Dask scheduler with two workers, one of which is killed during a trial once 20 results
-  have arrived. Every trial must have the parameters, value and decision hash that it had without a cluster.
+* ``cluster``: the same search on a Dask scheduler with two workers, one of which is killed during a trial after 20
+  results have arrived. Every trial must have the parameters, value and decision hash that it had without a cluster.
 * ``memory``: random trials on 2,000 candles. Prints the resident memory of the driver and of its workers as the search
   goes on, and the driver's growth per trial.
 """
@@ -48,7 +48,8 @@ def _config(folder: Path, candles: int) -> Path:
 
 
 def _start(config: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "botkit", "optimize", str(config), *arguments, "--min-trades=1", "--json"]
+    command = [sys.executable, "-m", "botkit", "optimize", str(config), *arguments, "--min-trades=1"]
+    command += ["--objective=return", "--json"]
     return subprocess.Popen(
         command,
         cwd=config.parent,
