@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from botkit.errors import ConfigError
+from botkit.report.language import current
 
 #: how long the process may take to end once its input is closed
 _END_S = 5.0
@@ -30,6 +31,7 @@ class PageBeside:
 
     async def __aenter__(self) -> PageBeside:
         command = [sys.executable, "-m", "botkit.page"]
+        command += ["--lang", current()]
         if self._port is not None:
             command += ["--port", str(self._port)]
         self._process = process = subprocess.Popen(
