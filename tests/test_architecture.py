@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "page",
     },
     # runs in a separate process, and reads the folders of bots and runs
-    "page": {"live", "model", "backtesting.kept_runs", "report.page_files"},
+    "page": {"live", "model", "backtesting.kept_runs", "report.language", "report.page_files", "report.templates"},
     "guide": {"config"},
 }
 #: the public interface, and the code that assembles all parts, may import any package

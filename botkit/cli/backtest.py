@@ -84,6 +84,7 @@ def backtest(
     from botkit.assembly.playback import PLAYBACK, PlayedPart
     from botkit.config.load import overrides_for
     from botkit.report import print_summary
+    from botkit.report.language import say
     from botkit.research.search.noting import note_backtest
 
     if out is not None and len(configs) > 1:
@@ -121,9 +122,9 @@ def backtest(
         summaries.append(summary)
         if not as_json:
             print_summary(console, result)
-            console.print(f"\nReport: [link={(folder / 'report.html').as_uri()}]{folder / 'report.html'}[/link]")
+            console.print("\n" + say("Report: {}", _link(folder / "report.html")))
             if played is not None:
-                console.print(f"Playback: [link={(folder / PLAYBACK).as_uri()}]{folder / PLAYBACK}[/link]")
+                console.print(say("Playback: {}", _link(folder / PLAYBACK)))
     if as_json:
         click.echo(summaries[0] if len(summaries) == 1 else f"[{', '.join(summaries)}]")
     elif len(configs) > 1:
@@ -155,6 +156,10 @@ def repeating_command(
     for override in overrides:
         words += ["--set", shown(override)]
     return shlex.join(words if readings else [*words, "--no-readings"])
+
+
+def _link(path: Path) -> str:
+    return f"[link={path.as_uri()}]{path}[/link]"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from botkit.cli.languages import speaks
 from botkit.cli.screen import screen
 from botkit.errors import ConfigError
 
@@ -18,6 +19,7 @@ from botkit.errors import ConfigError
 )
 @click.option("--page", type=click.Path(path_type=Path), help="The page to write.  [default: OUT/comparison.html]")
 @click.option("--json", "as_json", is_flag=True, help="Print figures and differences as JSON, and write no page.")
+@speaks
 def compare(runs: tuple[str, ...], out: Path, page: Path | None, as_json: bool) -> None:
     """Compare backtests: their figures, their curves on one page, and the differences between their configurations.
 
@@ -37,6 +39,7 @@ def compare(runs: tuple[str, ...], out: Path, page: Path | None, as_json: bool) 
 def show_comparison(console: Console, runs: tuple[str, ...], out: Path, page: Path) -> None:
     """Print a comparison and write its page. Raises ConfigError if it cannot be written."""
     from botkit.report.comparison import print_comparison, render_comparison
+    from botkit.report.language import say
     from botkit.research.comparison import compared
 
     found = compared(runs, out)
@@ -46,4 +49,4 @@ def show_comparison(console: Console, runs: tuple[str, ...], out: Path, page: Pa
         page.write_bytes(render_comparison(found).encode("utf-8"))
     except OSError as error:
         raise ConfigError(f"--page {page} cannot be written: {error.strerror or error}") from None
-    console.print(f"\nPage: [link={page.absolute().as_uri()}]{page}[/link]")
+    console.print("\n" + say("Page: {}", f"[link={page.absolute().as_uri()}]{page}[/link]"))

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from botkit.cli.languages import speaks
 from botkit.cli.said import quieten_log
 from botkit.cli.screen import screen
 
@@ -80,6 +81,7 @@ _OPTIONS = (
 @click.option("--continue", "is_continued", is_flag=True, help="Resume the newest search, or the one in --out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the search.  [default: out/NAME/searches/N]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@speaks
 def optimize(config: Path, is_continued: bool, out: Path | None, as_json: bool, **options: Any) -> int:
     """Search the parameters of the bot in CONFIG on recorded data.
 
@@ -152,39 +154,41 @@ def _progress(objective: str, *, quiet: bool) -> Iterator[Callable[[Progress], N
 
 
 def _print(console: Console, result: SearchResult) -> None:
+    from botkit.report.language import say, told
     from botkit.research.search.page import luck_sentence
 
     ended = len(result.trials)
     if result.was_interrupted:
-        console.print(f"Interrupted after {ended:,} trials; --continue resumes from them.")
+        console.print(say("Interrupted after {} trials; --continue resumes from them.", f"{ended:,}"))
     if result.is_synthetic:
-        console.print("Synthetic market: this shows how a search works, not what would have been earned.")
+        console.print(say("Synthetic market: this shows how a search works, not what would have been earned."))
     if result.best is not None:
         console.print(_table(result))
     for note in result.notes:
-        console.print(f"note: {note}", highlight=False)
+        console.print(say("note: {}", told(note)), highlight=False)
     said = luck_sentence(result.luck)
     if said:
         console.print(f"\n{said}", highlight=False)
     if result.best_config is not None:
-        console.print(f"\nBest configuration: {result.best_config}", highlight=False)
-    console.print(f"All {ended:,} trials: {result.folder / 'search.html'}", highlight=False)
+        console.print("\n" + say("Best configuration: {}", result.best_config), highlight=False)
+    console.print(say("All {} trials: {}", f"{ended:,}", result.folder / "search.html"), highlight=False)
 
 
 def _table(result: SearchResult) -> Table:
-    from botkit.research.search.page import figure
+    from botkit.report.language import say
+    from botkit.research.search.page import figure, name_of
 
     names = list(result.ranking[0].params)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("trial", justify="right")
+    table.add_column(say("trial"), justify="right")
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     figures = [name for name in ("return", "max_drawdown", "sharpe", "round_trips") if name != result.objective]
-    table.add_column(result.objective, justify="right", style="bold")
+    table.add_column(name_of(result.objective), justify="right", style="bold")
     for name in figures:
-        table.add_column("trades" if name == "round_trips" else name, justify="right")
+        table.add_column(say("Trades").lower() if name == "round_trips" else name_of(name), justify="right")
     for trial in result.ranking[:_SHOWN]:
-        cells = [_figure(trial.value) if trial.value is not None else trial.state.replace("_", " ")]
+        cells = [_figure(trial.value) if trial.value is not None else say(trial.state.replace("_", " "))]
         cells += [figure(name, trial.summary.get(name)) for name in figures]
         table.add_row(f"{trial.number}", *(str(trial.params[name]) for name in names), *cells)
     return table

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from botkit.cli.languages import speaks_on_its_page
+
 
 @click.command()
 @click.option(
@@ -21,6 +23,7 @@ import click
     show_default=True,
     help="Folder that contains finished backtests.",
 )
+@speaks_on_its_page
 def page(page_port: int | None, out: Path) -> None:
     """Serve a page with all bots on this machine, running or ended, and with finished backtests.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from botkit.cli.languages import speaks_on_its_page
 from botkit.cli.screen import prints_aside
 
 
@@ -16,6 +17,7 @@ from botkit.cli.screen import prints_aside
 @click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the run's own.")
 @click.option("--playback", type=click.Path(path_type=Path), help="Also write a page to scrub through the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@speaks_on_its_page
 def replay(run: Path, config: Path | None, playback: Path | None, as_json: bool) -> int:
     """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 

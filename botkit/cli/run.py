@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from botkit.cli.languages import speaks_on_its_page
 from botkit.cli.said import quieten_log
 from botkit.cli.screen import Output, prints_aside
 
@@ -63,6 +64,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--page-port", type=click.IntRange(0, 65_535), help="Its port. Default: 8600, or any that is free.")
 @click.option("--plain", is_flag=True, help="Print plain lines, even in a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
+@speaks_on_its_page
 def run(
     configs: tuple[Path, ...],
     mode: str,

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from botkit.cli.languages import speaks
 from botkit.cli.optimize import search_options
 from botkit.cli.said import quieten_log
 from botkit.cli.screen import screen
@@ -45,6 +46,7 @@ def _days(ctx: click.Context, param: click.Parameter, text: str | None) -> int |
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: out/NAME/walks/N]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@speaks
 def walk_forward(
     config: Path,
     train: int,
@@ -62,6 +64,7 @@ def walk_forward(
     position, with indicators warmed up on the preceding rows, and closes its positions at the usual cost.
     """
     from botkit.cli.optimize import recipe_of, settings_of
+    from botkit.report.language import say
     from botkit.report.study import render_study
     from botkit.research.search.folder import write_whole
     from botkit.research.walk.forward import WalkSettings, summary_json
@@ -84,7 +87,7 @@ def walk_forward(
         click.echo(summary)
     else:
         _print(screen(), page)
-        click.echo(f"\nReport: {report}")
+        click.echo("\n" + say("Report: {}", report))
 
 
 @contextmanager
@@ -106,6 +109,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, int, int], None]]:
 
 
 def _print(console: Console, page: StudyPage) -> None:
+    from botkit.report.language import say, told
+
     console.print(page.lead, highlight=False)
     for title, value, note in page.tiles:
         console.print(f"  {title:<22} {value:>10}  [dim]{note}[/dim]", highlight=False)
@@ -118,4 +123,4 @@ def _print(console: Console, page: StudyPage) -> None:
     console.print()
     console.print(table)
     for note in page.warnings:
-        console.print(f"note: {note}", highlight=False)
+        console.print(say("note: {}", told(note)), highlight=False)

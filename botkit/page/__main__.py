@@ -1,4 +1,4 @@
-"""The process of ``botkit run --page``: ``python -m botkit.page [--port N] FOLDER...``.
+"""The process of ``botkit run --page``: ``python -m botkit.page [--port N] [--lang LANGUAGE] FOLDER...``.
 
 It prints its address as one line of JSON, or an error. It ends when its standard input closes, which happens when the
 bots' process ends for any reason.
@@ -20,6 +20,7 @@ from botkit.errors import BotkitError
 from botkit.live.state_folder import state_root
 from botkit.page.access import kept_token
 from botkit.page.server import PageServer
+from botkit.report.language import ENGLISH, LANGUAGES, using
 
 #: a lower priority than the bot's, because both run on the same machine
 _NICENESS = 5
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve the page for the bots in the given folders."""
     parser = argparse.ArgumentParser(prog="python -m botkit.page")
     parser.add_argument("--port", type=int)
+    parser.add_argument("--lang", choices=LANGUAGES, default=ENGLISH)
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args(arguments)
     with contextlib.suppress(ValueError, OSError):
@@ -37,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.nice(_NICENESS)
     try:
-        asyncio.run(_serve(given.port, given.folders))
+        with using(given.lang):
+            asyncio.run(_serve(given.port, given.folders))
     except (BotkitError, OSError) as error:
         _say({"error": str(error)})
         return 2

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from botkit.errors import ConfigError
+from botkit.report.language import current
 
 #: the time that the process has to end after its input is closed
 _END_S = 5.0
@@ -30,6 +31,7 @@ class PageBeside:
 
     async def __aenter__(self) -> PageBeside:
         command = [sys.executable, "-m", "botkit.page"]
+        command += ["--lang", current()]
         if self._port is not None:
             command += ["--port", str(self._port)]
         self._process = process = subprocess.Popen(

@@ -23,6 +23,7 @@ from botkit.live.telling.page_feed import PageState
 from botkit.model.money import UNIT, format_units
 from botkit.page.candles import PairCandles, candle_of
 from botkit.page.following import FollowedFile
+from botkit.report.language import told
 
 #: maximum numbers of messages, fills, log lines and equity points to keep and show for a run
 MESSAGES_MAX = 500
@@ -258,8 +259,10 @@ class ShownBot:
             "day": status.get("day_pnl"),
             "open": status.get("open_orders", 0),
             "fills": status.get("fills", 0),
-            "stopped": [f"{name}: {row.get('stopped')}" for name, row in strategies.items() if not row.get("active")],
-            "halted": None if halt is None else f"{halt.kind}: {halt.reason}",
+            "stopped": [
+                f"{name}: {told(str(row.get('stopped')))}" for name, row in strategies.items() if not row.get("active")
+            ],
+            "halted": None if halt is None else f"{told(halt.kind)}: {told(halt.reason)}",
         }
 
     def sections(self) -> dict[str, Any]:
@@ -276,9 +279,11 @@ class ShownBot:
         strategies = [
             {
                 **row,
-                "skipped": (status.get("strategies", {}).get(row["name"]) or {}).get("skips", {}),
-                "refused": (status.get("strategies", {}).get(row["name"]) or {}).get("refusals", {}),
-                "facts": facts.get(row["name"], {}),
+                "stopped": told(row.get("stopped", "")),
+                "why_not": told(row.get("why_not", "")),
+                "skipped": _told_keys((status.get("strategies", {}).get(row["name"]) or {}).get("skips", {})),
+                "refused": _told_keys((status.get("strategies", {}).get(row["name"]) or {}).get("refusals", {})),
+                "facts": _told_keys(facts.get(row["name"], {})),
             }
             for row in picture.get("strategies", ())
         ]
@@ -291,8 +296,8 @@ class ShownBot:
                 "since": status.get("since"),
                 "uptime": int(status.get("uptime_s") or 0),
                 "control": bool(page.get("control")) and is_live,
-                "faults": picture.get("faults", []),
-                "lost": picture.get("lost_streams", []) if is_live else [],
+                "faults": [told(text) for text in picture.get("faults", [])],
+                "lost": [told(name) for name in picture.get("lost_streams", [])] if is_live else [],
                 "streams": picture.get("connected_streams", 0),
                 "unknown": status.get("unknown_orders", 0),
                 "foreign": status.get("foreign_orders", 0),
@@ -308,6 +313,10 @@ class ShownBot:
             "parameters": page.get("parameters", []),
             "plots": page.get("plots", []),
         }
+
+
+def _told_keys(by_sentence: dict[str, Any]) -> dict[str, Any]:
+    return {told(sentence): value for sentence, value in by_sentence.items()}
 
 
 def fill_row(fill: FillRecord, decimals: Sequence[int]) -> list[Any]:

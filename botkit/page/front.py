@@ -4,10 +4,14 @@ these.
 
 from __future__ import annotations
 
+import json
 from functools import cache
-from string import Template
 
+from markupsafe import Markup
+
+from botkit.report import language
 from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
+from botkit.report.templates import template
 
 #: the parts of the page's script, each after the parts that it uses
 _SCRIPTS = (
@@ -17,14 +21,18 @@ _SCRIPTS = (
 _STYLES = ("report.css", "live/live.css")
 
 
-@cache
 def page_html() -> str:
-    """Return the page, which is the same for all users and contains no data."""
-    return Template(package_file("page/live/live.html")).substitute(
-        style="\n".join(package_file(f"page/{name}") for name in _STYLES),
-        library=package_file(CHART_LIBRARY),
-        script=joined_script(_SCRIPTS),
-        title="botkit",
+    """Return the page in the current language. It is the same for all users and contains no data."""
+    script = joined_script(_SCRIPTS)
+    phrases = json.dumps(language.phrases_in(script, language.words()), ensure_ascii=False)
+    return template("live/live.html.j2").render(
+        # not escaped, because these are files of this package
+        style=Markup("\n".join(package_file(f"page/{name}") for name in _STYLES)),
+        library=Markup(package_file(CHART_LIBRARY)),
+        script=Markup(script),
+        phrases=Markup(phrases.replace("<", "\\u003c")),
+        language=language.current(),
+        red_up=language.rises_in_red(),
     )
 
 

@@ -20,6 +20,7 @@ from botkit.page.control import CommandRefused, carry_out, decoded
 from botkit.page.front import page_html, page_policy
 from botkit.page.reports import POLICY, Reports
 from botkit.page.viewers import PageView, Viewer
+from botkit.report import language
 
 #: how often to check for new data while a page is open
 _LOOK_S = 0.5
@@ -62,6 +63,9 @@ class PageServer:
         self.bots = Bots(root, folders)
         self.access = PageAccess(token, self.bots.hosts)
         self._port = port
+        #: the page speaks the language of the command that serves it: sentences come from bots, and are translated here
+        self._language = language.current()
+        self._html = page_html()
         self._reports = None if out is None else Reports(out)
         self._runs: list[dict[str, Any]] = []
         self._viewers: dict[Viewer, asyncio.Event] = {}
@@ -159,7 +163,7 @@ class PageServer:
     async def _page(self, request: web.Request) -> web.Response:
         host = request.headers["Host"]  # already checked
         policy = f"{page_policy()}; connect-src 'self' ws://{host} wss://{host}"
-        return web.Response(text=page_html(), content_type="text/html", headers={"Content-Security-Policy": policy})
+        return web.Response(text=self._html, content_type="text/html", headers={"Content-Security-Policy": policy})
 
     async def _ticket(self, request: web.Request) -> web.Response:
         self.access.require(request)
@@ -168,7 +172,7 @@ class PageServer:
         if self._reports is not None and isinstance(asked, dict):
             ticket = await asyncio.to_thread(self._reports.ticket, asked.get("run"))
         if ticket is None:
-            raise web.HTTPNotFound(text="there is no such report\n")
+            raise web.HTTPNotFound(text=self._said("there is no such report") + "\n")
         return web.json_response({"ticket": ticket})
 
     async def _command(self, request: web.Request) -> web.Response:
@@ -178,16 +182,24 @@ class PageServer:
             bot = self.bots.get(command.bot)
             if bot is None:
                 raise CommandRefused(f"there is no bot {command.bot}")
-            return web.json_response({"ok": True, "text": await asyncio.to_thread(carry_out, bot, command)})
+            reply = await asyncio.to_thread(carry_out, bot, command)
         except BotkitError as error:
-            return web.json_response({"ok": False, "text": str(error)})
+            return web.json_response({"ok": False, "text": self._said(str(error))})
+        return web.json_response({"ok": True, "text": self._said(reply)})
+
+    def _said(self, text: str) -> str:
+        """Return the lines of a reply in the page's language."""
+        with language.using(self._language):
+            return "\n".join(map(language.told, text.split("\n")))
 
     async def _report(self, request: web.Request) -> web.Response:
         content = None
         if self._reports is not None:
             content = await asyncio.to_thread(self._reports.take, request.match_info["ticket"])
         if content is None:
-            raise web.HTTPNotFound(text="this link has been used or is too old; open the report from the page again\n")
+            raise web.HTTPNotFound(
+                text=self._said("this link has been used or is too old; open the report from the page again") + "\n"
+            )
         headers = {"Content-Security-Policy": POLICY}
         return web.Response(body=content, content_type="text/html", charset="utf-8", headers=headers)
 
@@ -248,7 +260,8 @@ class PageServer:
                 await news.wait()
                 news.clear()
                 async with self._reading:
-                    message = viewer.news(self.bots, self.bots.all(), self._runs)
+                    with language.using(self._language):
+                        message = viewer.news(self.bots, self.bots.all(), self._runs)
                 if message is not None:
                     await socket.send_str(_encode(message).decode())
                 if self._is_closing:

@@ -12,6 +12,7 @@ import msgspec
 
 from botkit.page.bots import Bots, ShownBot
 from botkit.page.candles import WIDTHS
+from botkit.report.language import told
 
 _encode = msgspec.json.Encoder().encode
 #: the parts of a run that grow, by their names in a message
@@ -79,7 +80,10 @@ class Viewer:
         stream = getattr(bot, name)
         begin = self._next.get(name, 0)
         if stream.next > begin:
-            into[name] = {"next": stream.next, "rows": stream.after(begin)}
+            rows = stream.after(begin)
+            if name == "messages":
+                rows = [[time, level, told(text)] for time, level, text in rows]
+            into[name] = {"next": stream.next, "rows": rows}
             self._next[name] = stream.next
 
     def _put_candles(self, into: dict[str, Any], bot: ShownBot) -> None:

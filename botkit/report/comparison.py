@@ -15,7 +15,7 @@ from rich.text import Text
 
 from botkit.model.clock import Nanos
 from botkit.model.results import Curve, Figure
-from botkit.report import wording
+from botkit.report import language, wording
 from botkit.report.page_files import package_file
 from botkit.report.svg import curves_svg
 from botkit.report.templates import template
@@ -100,7 +100,7 @@ def overlay(runs: Sequence[ComparedRun]) -> str:
                 held.append(curve)
                 curves[name if len(held) == 1 else f"{name} ({run.label})"] = curve
     zone = wording.zone_of(runs[0].timezone if runs else "UTC")
-    return curves_svg(curves, zone=zone, title="Equity, each run starting at 100", height=320)
+    return curves_svg(curves, zone=zone, title=language.say("Equity, each run starting at 100"), height=320)
 
 
 def render_comparison(runs: Sequence[ComparedRun]) -> str:
@@ -112,6 +112,8 @@ def render_comparison(runs: Sequence[ComparedRun]) -> str:
         overlay=Markup(overlay(runs)),  # `overlay` escapes all text
         differences=differences(runs),
         cautions=cautions(runs),
+        language=language.current(),
+        red_up=language.rises_in_red(),
     )
 
 
@@ -119,14 +121,14 @@ def print_comparison(console: Console, runs: Sequence[ComparedRun]) -> None:
     """Print the runs' figures and the differences between their configurations."""
     console.print()
     for caution in cautions(runs):
-        console.print(Text(f"! {caution}", "yellow"))
-    rows = [(title, [say(run.summary.get(key)) for run in runs]) for title, key, say in FIGURES]
+        console.print(Text(f"! {language.told(caution)}", "yellow"))
+    rows = [(language.say(title), [say(run.summary.get(key)) for run in runs]) for title, key, say in FIGURES]
     console.print(_table(runs, rows, "right"))
     found = differences(runs)
     if not found:
-        console.print(Text("\nThe configurations are equal.", "dim"))
+        console.print(Text("\n" + language.say("The configurations are equal."), "dim"))
         return
-    console.print(Text("\nWhat differs", "bold"))
+    console.print(Text("\n" + language.say("What differs"), "bold"))
     console.print(_table(runs, found, "left"))
 
 

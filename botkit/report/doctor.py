@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 from markupsafe import Markup
 
+from botkit.report import language
+from botkit.report.language import say
 from botkit.report.templates import template
 
 #: the file with the findings, in the folder of a bot's runs
@@ -47,7 +49,10 @@ def read_findings(folder: Path) -> Findings | None:
 
 def placed(html: str, findings: Findings) -> str:
     """Return a report in which the findings replace any earlier findings."""
-    found = {_PLACES[0]: _sentence(findings), _PLACES[1]: template("doctor.html.j2").render(f=findings)}
+    found = {
+        _PLACES[0]: _sentence(findings),
+        _PLACES[1]: template("doctor.html.j2").render(f=findings, conclusion=_conclusion(findings)),
+    }
     for place in _PLACES:
         inside = found[place]
         html = re.sub(
@@ -61,4 +66,14 @@ def placed(html: str, findings: Findings) -> str:
 
 
 def _sentence(findings: Findings) -> Markup:
-    return Markup("<p>The doctor says: {}</p>").format(findings.sentence)
+    return Markup("<p>{}</p>").format(say("The doctor says: {}", _conclusion(findings)))
+
+
+def _conclusion(findings: Findings) -> str:
+    """Return the doctor's sentence in the current language. It is made of a verdict and its reason."""
+    if language.current() == language.ENGLISH:
+        return findings.sentence
+    # "Invented market: broken; it decides differently ..."
+    lead, _, why = findings.sentence.removesuffix(".").partition("; ")
+    said = language.say("{}; {}.", language.say(findings.verdict), language.told(why))
+    return language.say("Invented market: {}", said) if lead.startswith("Invented market") else said

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from botkit.errors import ConfigError
@@ -104,6 +104,11 @@ def phrases_in(script: str, words: Set[str] = frozenset()) -> dict[str, str]:
     return {text: said for text, said in known.items() if f'"{text}"' in script or text in words}
 
 
+def words() -> set[str]:
+    """Return the translated words without capitals, such as states and sides, which come with the data of pages."""
+    return {text for text in phrases(current()) if re.fullmatch(r"[a-z0-9][a-z0-9 -]*", text)}
+
+
 def say(template: str, *values: object) -> str:
     """Return a text in the current language with its ``{}`` filled in. A translation may number its places: ``{1}
     {0}``.
@@ -114,23 +119,25 @@ def say(template: str, *values: object) -> str:
 
 def told(sentence: str) -> str:
     """Return the translation of a finished sentence, or the sentence itself if there is none."""
-    language = current()
+    return sentence if current() == ENGLISH else _told(current(), sentence)
+
+
+#: the live page tells the same few sentences again and again
+@lru_cache(maxsize=4096)
+def _told(language: str, sentence: str) -> str:
     known = phrases(language)
-    if not known:
-        return sentence
     if sentence in known:
         return known[sentence]
     for pattern, template in _patterns(language):
         match = pattern.fullmatch(sentence)
         if match is not None:
-            return template.format(*map(told, match.groups()))
+            return template.format(*(_told(language, part) for part in match.groups()))
     return sentence
 
 
-#: a phrase with less fixed text than this, such as "{} to {}", would match nearly any sentence, so its ``{}`` match
-#: only figures
-_FIXED_LEAST = 18
-_ANYTHING, _FIGURE = "(.*?)", r"([-+\u2212]?\d[\d,.]*)"
+#: what the places of a phrase match, by its length without them: a phrase such as "{} to {}" would match nearly any
+#: sentence, so its places match figures, and those of a phrase that is a little longer match single words
+_PLACES = ((18, "(.*?)"), (14, r"(\S+)"), (0, r"([-+\u2212]?\d[\d,.]*)"))
 
 
 @cache
@@ -140,6 +147,6 @@ def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     found.sort(key=lambda phrase: -sum(map(len, phrase[0])))
     patterns = []
     for fixed, text in found:
-        place = _ANYTHING if sum(map(len, fixed)) >= _FIXED_LEAST else _FIGURE
+        place = next(place for least, place in _PLACES if sum(map(len, fixed)) >= least)
         patterns.append((re.compile(place.join(map(re.escape, fixed)), re.DOTALL), text))
     return patterns

@@ -31,12 +31,7 @@ _SCRIPTS = (
 
 
 def render_playback(playback: Playback) -> str:
-    """Render the complete page. It has no translation, so it is always in English."""
-    with language.using(language.ENGLISH):
-        return _rendered(playback)
-
-
-def _rendered(playback: Playback) -> str:
+    """Render the complete page in the current language."""
     zone = wording.zone_of(playback.timezone)
     script = joined_script(_SCRIPTS)
     offset = _offset_ms(playback.start, zone)
@@ -49,7 +44,9 @@ def _rendered(playback: Playback) -> str:
         script=Markup(script),
         has_gauges=any(any(gauge.held) for gauge in playback.gauges),
         script_sources=script_sources(script),
-        data=packed(playback_data(playback, offset)),
+        data=packed({**playback_data(playback, offset), "phrases": language.phrases_in(script, language.words())}),
+        language=language.current(),
+        red_up=language.rises_in_red(),
     )
 
 
@@ -62,7 +59,6 @@ def playback_data(playback: Playback, offset_ms: int) -> dict[str, Any]:
     places = {order.client_id: number for number, order in enumerate(playback.orders)}
     texts: dict[str, int] = {}
     return {
-        "phrases": {},
         "seconds": True,
         "mode": playback.mode,
         "currency": playback.currency.upper(),
@@ -83,7 +79,10 @@ def playback_data(playback: Playback, offset_ms: int) -> dict[str, Any]:
         "moments": _moments(playback.moments, ms),
         "skips": {
             "frame": deltas([skip.frame for skip in playback.skips]),
-            "text": [texts.setdefault(f"{skip.strategy}: {skip.reason}", len(texts)) for skip in playback.skips],
+            "text": [
+                texts.setdefault(f"{skip.strategy}: {language.told(skip.reason)}", len(texts))
+                for skip in playback.skips
+            ],
             "times": [skip.times for skip in playback.skips],
         },
         "lines": [
@@ -105,10 +104,16 @@ def _gauges(gauges: Sequence[Gauge]) -> list[dict[str, Any]]:
     found: dict[tuple[str, int, int, tuple[int, ...]], list[str]] = {}
     for gauge in gauges:
         if any(gauge.held):
-            scope = {"ip": "IP address"}.get(gauge.scope, gauge.scope)
+            scope = language.say({"ip": "IP address"}.get(gauge.scope, gauge.scope))
             found.setdefault((gauge.pool, gauge.limit, gauge.per_s, tuple(gauge.held)), []).append(scope)
     return [
-        {"name": pool, "scope": " and ".join(scopes), "limit": limit, "per_s": per_s, "held": deltas(held)}
+        {
+            "name": pool,
+            "scope": language.say(" and ").join(scopes),
+            "limit": limit,
+            "per_s": per_s,
+            "held": deltas(held),
+        }
         for (pool, limit, per_s, held), scopes in found.items()
     ]
 
@@ -231,7 +236,7 @@ def _orders(orders: Sequence[PlacedOrder], ms: Any) -> dict[str, Any]:
         "opened": since([order.opened for order in orders]),
         "ended": since([order.ended for order in orders]),
         "state": named([order.state for order in orders]),
-        "why": named([order.why for order in orders]),
+        "why": named([language.told(order.why) for order in orders]),
     }
 
 
@@ -250,7 +255,7 @@ def _steps(steps: Sequence[PlayStep], places: dict[int, int], texts: dict[str, i
         "fee_in": [currencies.setdefault(step.fee_currency.upper(), len(currencies)) for step in kept],
         "currencies": list(currencies),
         "maker": [int(step.is_maker) for step in kept],
-        "text": [texts.setdefault(step.text, len(texts)) for step in kept],
+        "text": [texts.setdefault(language.told(step.text), len(texts)) for step in kept],
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 from markupsafe import Markup
 
+from botkit.report import language
 from botkit.report.page_files import package_file
 from botkit.report.templates import template
 
@@ -65,9 +66,11 @@ class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render_study(page: StudyPage) -> str:
-    """Render the page."""
+    """Render the page. Its texts are in the current language already, except for warnings."""
     style = Markup(package_file("page/report.css") + package_file("page/study.css"))
-    return template("study.html.j2").render(page=page, style=style, line=_path(page.line))
+    return template("study.html.j2").render(
+        page=page, style=style, line=_path(page.line), language=language.current(), red_up=language.rises_in_red()
+    )
 
 
 def _path(values: Sequence[float]) -> dict[str, str] | None:

@@ -13,9 +13,13 @@ import pytest
 
 from botkit.cli.main import main
 from botkit.errors import ConfigError
-from botkit.report import language, wording
+from botkit.exchange.bitopro.limit_table import load_limit_table
+from botkit.model.limits import NEEDED_ENDPOINTS, Scope
+from botkit.model.orders import OrderState, OrderType, Side
+from botkit.report import comparison, language, wording
 from botkit.report.language import CHINESE, phrases, preferred, say, told, using
 from botkit.report.verdict import verdict
+from botkit.research.search.objectives import FIGURES
 from botkit.sim.candles import CANDLE_ASSUMPTIONS
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
@@ -27,8 +31,19 @@ from tests.report.test_browser import open_report
 BOTKIT = ROOT / "botkit"
 PAGE = BOTKIT / "report" / "page"
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
+#: states of a search's trials other than done, and of a running bot's strategies
+TRIAL_STATES, STRATEGY_STATES = (
+    ("pruned", "failed", "few_trades", "no_value"),
+    ("paused", "halted", "stopped", "running"),
+)
+#: words of the templates that are names, with the licence of the chart library
+OWN_NAMES = set(
+    re.findall(r"\w+", "botkit Charts TradingView Lightweight copyright Inc tradingview com Apache License")
+)
+#: packages that say something in the reader's language
+SAYING = ("report", "research", "page", "cli")
 #: packages whose sentences appear in a report
-TELLING = ("report", "sim", "backtesting", "model", "engine/router", "engine/orders")
+TELLING = ("report", "sim", "backtesting", "model", "engine", "live", "page", "research", "assembly", "exchange")
 
 
 def places(text: str) -> list[str]:
@@ -36,11 +51,11 @@ def places(text: str) -> list[str]:
 
 
 def marked_in_pages() -> set[str]:
-    """Return the texts that the page's template and scripts mark for translation."""
+    """The texts that the pages' templates and scripts ask to have translated."""
     found: set[str] = set()
-    for path in (*PAGE.glob("report.html.j2"), *PAGE.glob("*.js")):
+    for path in (*PAGE.rglob("*.j2"), *PAGE.rglob("*.js")):
         text = path.read_text(encoding="utf-8")
-        for call in re.finditer(rf"\b(?:_|tr)\((?:{QUOTED}|[^\"()]*\? {QUOTED} : {QUOTED})", text):
+        for call in re.finditer(rf"\b(?:_|tr)\((?:{QUOTED}|[^()]*?\? {QUOTED} : {QUOTED})", text):
             found |= {group.replace('\\"', '"') for group in call.groups() if group}
         for choice in re.finditer(rf"\b_\({QUOTED} if [^,()]* else {QUOTED}", text):
             found |= set(choice.groups())
@@ -49,7 +64,7 @@ def marked_in_pages() -> set[str]:
 
 def marked_in_python() -> set[str]:
     found = set()
-    for path in (BOTKIT / "report").glob("*.py"):
+    for path in (path for package in SAYING for path in (BOTKIT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "say":
                 found |= {c.value for c in ast.walk(node.args[0]) if isinstance(c, ast.Constant) and c.value != ""}
@@ -140,6 +155,30 @@ def test_every_text_of_the_page_and_the_summary_is_translated() -> None:
     marked = marked_in_pages() | marked_in_python()
     assert len(marked) > 250
     assert sorted(text for text in marked if text not in phrases(CHINESE)) == []
+
+
+def test_no_text_of_a_template_is_left_untranslated() -> None:
+    left = {}
+    for path in PAGE.rglob("*.j2"):
+        text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|<!--.*?-->", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        text = re.sub(r"<(style|script|code|pre|kbd)\b.*?</\1>", " ", text, flags=re.DOTALL)
+        # what is read aloud or shown beside the text itself
+        named = re.findall(r'\b(?:aria-label|title|placeholder|alt)="([^"]*)"', text)
+        words = re.findall(r"[A-Za-z]{2,}", " ".join([re.sub(r"<[^>]*>", " ", text), *named]))
+        found = [word for word in words if word not in OWN_NAMES]
+        if found:
+            left[path.name] = found
+    assert left == {}
+
+
+def test_every_word_in_the_data_of_pages_is_translated() -> None:
+    table = load_limit_table()
+    pools = {limit.pool for limit in table.endpoints.values() if limit.endpoint in NEEDED_ENDPOINTS}
+    words = [state.value for state in OrderState] + [side.value for side in Side] + [kind.value for kind in OrderType]
+    words += [scope.value for scope in Scope] + sorted(pools) + [*FIGURES, *TRIAL_STATES, *STRATEGY_STATES]
+    titles = [title for title, _, _ in comparison.FIGURES]
+    assert [text for text in (word.replace("_", " ") for word in words) if text not in phrases(CHINESE)] == []
+    assert [title for title in titles if title not in phrases(CHINESE)] == []
 
 
 def test_every_assumption_of_the_simulation_is_translated() -> None:

@@ -15,13 +15,15 @@ const make = (place, logo, label) => {
     autoSize: true,
     layout: { attributionLogo: logo, fontFamily: getComputedStyle(document.body).fontFamily, panes: { enableResize: false } },
     localization: { locale: root.lang === "en" ? "en-US" : root.lang, timeFormatter: (time) => when(time) },
-    rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
+    rightPriceScale: { borderVisible: false, entireTextOnly: true, scaleMargins: { top: 0.08, bottom: 0.08 } },
     timeScale: { borderVisible: false, timeVisible: true, secondsVisible: data.seconds, minBarSpacing: 0.001, enableConflation: true, lockVisibleTimeRangeOnResize: true, fixLeftEdge: true, fixRightEdge: true },
     // the wheel scrolls the page, so that scrolling does not get stuck in a chart
     handleScroll: { mouseWheel: false, vertTouchDrag: false },
     handleScale: { mouseWheel: false },
     crosshair: { mode: LC.CrosshairMode.Magnet },
   });
+  const credit = place.querySelector("a[title]");
+  if (credit) credit.title = tr("Charts by TradingView");
   painted(() => chart.applyOptions({
     layout: { background: { type: "solid", color: "transparent" }, textColor: color("dim"), panes: { separatorColor: color("line"), separatorHoverColor: color("line") } },
     grid: { vertLines: { color: "transparent" }, horzLines: { color: color("grid") } },

@@ -23,6 +23,8 @@ const lasting = (s) => {
   if (s >= 60) return tr("{} min {} s", Math.floor(s / 60), two(Math.floor(s % 60)));
   return s >= 10 ? tr("{} s", grouped(s, 0)) : tr("{} ms", grouped(s * 1000, 0));
 };
+// A whole number of minutes or hours, or a day.
+const wholeSpan = (s) => (s >= 86400 ? tr("1 day") : s >= 3600 ? tr("{} h", s / 3600) : tr("{} min", s / 60));
 const element = (tag, parent, className, text) => {
   const made = document.createElement(tag);
   if (className) made.className = className;

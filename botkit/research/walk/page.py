@@ -7,8 +7,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from botkit.model.clock import Nanos, to_datetime
+from botkit.report.language import say, told
 from botkit.report.study import StudyPage, StudyTable
-from botkit.research.search.page import figure, luck_sentence, study_map
+from botkit.research.search.page import figure, luck_sentence, name_of, study_map
 from botkit.research.walk.forward import Step, WalkResult
 
 __all__ = ["verdict", "walk_page"]
@@ -17,35 +18,41 @@ __all__ = ["verdict", "walk_page"]
 def walk_page(result: WalkResult) -> StudyPage:
     """Return the page of a walk-forward."""
     figures = result.figures
-    zone = ZoneInfo(result.timezone)
+    zone, objective = ZoneInfo(result.timezone), name_of(result.objective)
     tiles = (
-        ("Return out of sample", figure("return", figures["return"]), f"{figures['days']} days, chained"),
-        ("Sharpe out of sample", figure("sharpe", figures["sharpe"]), "" if figures["sharpe"] else "under 30 days"),
-        ("Sharpe in sample", figure("sharpe", figures["in_sample_sharpe"]), "the trainings' mean"),
-        ("Efficiency", figure("", figures["efficiency"]), "daily return: test / training"),
+        (say("Return out of sample"), figure("return", figures["return"]), say("{} days, chained", figures["days"])),
+        (
+            say("Sharpe out of sample"),
+            figure("sharpe", figures["sharpe"]),
+            "" if figures["sharpe"] else say("under 30 days"),
+        ),
+        (say("Sharpe in sample"), figure("sharpe", figures["in_sample_sharpe"]), say("the trainings' mean")),
+        (say("Efficiency"), figure("", figures["efficiency"]), say("daily return: test / training")),
     )
     rows = tuple(_row(step, result, zone) for step in result.steps)
     tried = [pair for step in result.steps for pair in step.tried]
     return StudyPage(
         title=result.name,
-        kind="walk-forward",
+        kind=say("walk-forward"),
         lead=verdict(result),
         is_synthetic=result.is_synthetic,
         warnings=tuple(result.notes),
         tiles=tiles,
-        line_title="Equity of the chained tests",
+        line_title=say("Equity of the chained tests"),
         line=tuple(itertools.accumulate((r for step in result.steps for r in step.returns), _grown, initial=1.0)),
         map=study_map(result.axes, tried, result.objective),
         tables=(
             StudyTable(
-                "Windows",
+                say("Windows"),
                 (
-                    *("window", "training", "test", *result.axes),
-                    *(f"{result.objective} in sample", "out of sample", "return", "trades"),
+                    *(say("window"), say("training"), say("test"), *result.axes),
+                    *(say("{} in sample", objective), say("out of sample"), say("return"), say("Trades").lower()),
                 ),
                 rows,
-                note="A test starts flat, after a gap as long as the longest holding period in training, and "
-                "closes its positions at cost.",
+                note=say(
+                    "A test starts flat, after a gap as long as the longest holding period in training, and closes its "
+                    "positions at cost."
+                ),
             ),
         ),
         footer=luck_sentence(result.luck),
@@ -56,14 +63,17 @@ def verdict(result: WalkResult) -> str:
     """Return the conclusion of the walk-forward in one or two sentences."""
     figures = result.figures
     earned = figures["return"]
-    lead = "Synthetic market: " if result.is_synthetic else ""
-    said = (
-        f"out of sample, {figures['windows']} windows {'earned' if earned >= 0 else 'lost'} {abs(earned) * 100:,.2f} %"
+    change = f"{abs(earned) * 100:,.2f} %"
+    said = say(
+        "Out of sample, {} windows earned {}" if earned >= 0 else "Out of sample, {} windows lost {}",
+        figures["windows"],
+        change,
     )
     if figures["efficiency"] is not None:
-        said += f", per day {figures['efficiency'] * 100:,.0f} % of what the searches found in sample"
-    text = f"{lead}{said}."
-    return text[0].upper() + text[1:]
+        efficiency = f"{figures['efficiency'] * 100:,.0f} %"
+        said += say(", per day {} of what the searches found in sample", efficiency)
+    lead = say("Synthetic market. ") if result.is_synthetic else ""
+    return lead + said + say(".")
 
 
 def _grown(equity: float, change: float) -> float:
@@ -80,7 +90,7 @@ def _row(step: Step, result: WalkResult, zone: ZoneInfo) -> tuple[str, ...]:
         *(str(params.get(axis, "–")) for axis in result.axes),
         figure(result.objective, step.in_sample),
         figure(result.objective, step.out_of_sample),
-        step.reason or figure("return", step.test_return),
+        told(step.reason) or figure("return", step.test_return),
         f"{step.trades:,}",
     )
 

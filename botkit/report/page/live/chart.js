@@ -1,5 +1,5 @@
 // The price chart with own fills and orders, and the equity of the run.
-const WIDTHS = [[60, "1 min"], [300, "5 min"], [900, "15 min"], [3600, "1 h"], [14400, "4 h"], [86400, "1 day"]];
+const WIDTHS = [60, 300, 900, 3600, 14400, 86400];
 const ORDER_LINES_MAX = 40, PLOTS_MAX = 8;
 const price = { chart: null, rows: [], lines: new Map(), plots: new Map(), decimals: 2 };
 
@@ -9,8 +9,8 @@ const priceText = (value) => grouped(value, price.decimals);
 const drawPriceChart = () => {
   const place = byId("price");
   place.setAttribute("data-chart", "");
-  const chart = price.chart = make(place, true, "Price with own fills and open orders");
-  chart.applyOptions({ timeScale: { rightOffset: 4, fixRightEdge: false, minBarSpacing: 0.5 }, rightPriceScale: { scaleMargins: { top: 0.1, bottom: 0.2 } } });
+  const chart = price.chart = make(place, true, tr("Price with own fills and open orders"));
+  chart.applyOptions({ timeScale: { rightOffset: 4, fixLeftEdge: false, fixRightEdge: false, minBarSpacing: 0.5 }, rightPriceScale: { scaleMargins: { top: 0.1, bottom: 0.2 } } });
   price.volume = themed(chart.addSeries(LC.HistogramSeries, { ...QUIET, priceScaleId: "volume", priceFormat: inAmount }), () => ({ color: color("grid") }));
   price.volume.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
   price.series = themed(
@@ -21,17 +21,17 @@ const drawPriceChart = () => {
   drawn.push(drawMarks, () => { drawOrderLines(true); });
   price.items = [
     { title: "", color: "candle", at: (time) => spellCandle(price.byTime.get(time)), last: "" },
-    { title: "buys", mark: "▲", color: "buy", at: (time) => spellFills(time, 1), last: "0" },
-    { title: "sells", mark: "▼", color: "sell", at: (time) => spellFills(time, -1), last: "0" },
+    { title: tr("buys"), mark: "▲", color: "buy", at: (time) => spellFills(time, 1), last: "0" },
+    { title: tr("sells"), mark: "▼", color: "sell", at: (time) => spellFills(time, -1), last: "0" },
   ];
   price.byTime = new Map();
   price.fills = new Map();
   legend(place, chart, price.items, "", (time) => when(time));
 };
-const spellCandle = (row) => (row ? `O ${priceText(row.open)} H ${priceText(row.high)} L ${priceText(row.low)} C ${priceText(row.close)}` : "–");
+const spellCandle = (row) => (row ? tr("O {} H {} L {} C {}", priceText(row.open), priceText(row.high), priceText(row.low), priceText(row.close)) : "–");
 const spellFills = (time, side) => {
   const found = price.fills.get(`${time} ${side}`);
-  return found ? `${grouped(found.count, 0)} (${amount(found.amount)} at ${priceText(found.value / found.amount)})` : "–";
+  return found ? tr("{} ({} at {})", grouped(found.count, 0), amount(found.amount), priceText(found.value / found.amount)) : "–";
 };
 const showLast = () => {
   const last = price.rows[price.rows.length - 1];
@@ -53,7 +53,8 @@ const takeCandles = (given) => {
     price.byTime = new Map(rows.map((row) => [row.time, row]));
     price.series.setData(rows);
     price.volume.setData(rows.map(bars));
-    const shown = Math.min(rows.length, Math.max(40, Math.floor(byId("price").clientWidth / 8)));
+    // as wide as later, even if there are few yet, so that what follows does not push them out of view
+    const shown = Math.max(30, Math.floor(byId("price").clientWidth / 10));
     price.chart.timeScale().setVisibleLogicalRange({ from: rows.length - shown, to: rows.length + 3 });
   } else {
     for (const row of rows) {
@@ -113,7 +114,7 @@ const drawOrderLines = (anew) => {
     const key = `${order.id} ${order.price}`;
     wanted.add(key);
     if (!price.lines.has(key)) {
-      price.lines.set(key, price.series.createPriceLine({ price: order.price, color: color(order.side === "buy" ? "buy" : "sell"), lineWidth: 1, lineStyle: LC.LineStyle.Dashed, axisLabelVisible: orders.length <= 6, title: orders.length <= 6 ? order.side : "" }));
+      price.lines.set(key, price.series.createPriceLine({ price: order.price, color: color(order.side === "buy" ? "buy" : "sell"), lineWidth: 1, lineStyle: LC.LineStyle.Dashed, axisLabelVisible: orders.length <= 6, title: orders.length <= 6 ? tr(order.side) : "" }));
     }
   }
   for (const [key, line] of price.lines) if (!wanted.has(key)) { price.series.removePriceLine(line); price.lines.delete(key); }
@@ -142,7 +143,7 @@ const equity = { chart: null, last: 0 };
 const drawEquityChart = () => {
   const place = byId("equity");
   place.setAttribute("data-chart", "");
-  equity.chart = make(place, false, "Equity of this run");
+  equity.chart = make(place, false, tr("Equity of this run"));
   equity.chart.applyOptions({ handleScroll: false, handleScale: false });
   equity.series = themed(equity.chart.addSeries(LC.AreaSeries, { ...QUIET, lineWidth: 2, lastValueVisible: true, priceFormat: inMoney }), () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
 };

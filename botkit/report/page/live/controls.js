@@ -44,8 +44,8 @@ byId("confirm-input").addEventListener("keydown", (event) => {
 
 const orderControls = () => [{
   title: "", className: "controls",
-  fill: (cell, row) => control(cell, "Cancel", `Cancel the order to ${row.side} ${row.amount} ${pairName(row.pair)}`, () => confirms({
-    title: "Cancel this order?", text: `${row.strategy}: ${row.side} ${row.amount} ${pairName(row.pair)}${row.price === null ? "" : " at " + grouped(row.price, decimalsOfPair(row.pair))}. The strategy may place another.`, yes: "Cancel the order",
+  fill: (cell, row) => control(cell, tr("Cancel"), tr("Cancel the order: {} {} {}", tr(row.side), row.amount, pairName(row.pair)), () => confirms({
+    title: tr("Cancel this order?"), text: tr(row.price === null ? "{}: {} {} {}. The strategy may place another." : "{}: {} {} {} at {}. The strategy may place another.", row.strategy, tr(row.side), row.amount, pairName(row.pair), row.price === null ? "" : grouped(row.price, decimalsOfPair(row.pair))), yes: tr("Cancel the order"),
   }, () => commands("cancel", { order: row.id }))),
 }];
 const strategyControls = () => [{
@@ -54,12 +54,12 @@ const strategyControls = () => [{
     const made = control(cell, "", "", () => {
       const now = cell.parentNode.row;
       if (now.state === "paused") commands("resume", { strategy: now.name });
-      else confirms({ title: `Pause ${now.name}?`, text: "It places no new orders, and its open orders are cancelled. The pause survives a restart.", yes: "Pause" }, () => commands("pause", { strategy: now.name }));
+      else confirms({ title: tr("Pause {}?", now.name), text: tr("It places no new orders, and its open orders are cancelled. The pause survives a restart."), yes: tr("Pause") }, () => commands("pause", { strategy: now.name }));
     });
     made.row = row;
   },
   update: (cell, row) => {
-    const made = cell.firstChild, word = row.state === "paused" ? "Resume" : "Pause";
+    const made = cell.firstChild, word = tr(row.state === "paused" ? "Resume" : "Pause");
     setText(made, word);
     made.setAttribute("aria-label", `${word} ${row.name}`);
     made.hidden = row.state !== "paused" && row.state !== "running";
@@ -69,19 +69,19 @@ const parameterControls = () => [{
   title: "", className: "controls",
   fill: (cell, row) => {
     if (!row.live) return;
-    control(cell, "Change", `Change ${row.name} of ${row.strategy}`, () => {
+    control(cell, tr("Change"), tr("Change {} of {}", row.name, row.strategy), () => {
       const now = cell.parentNode.row;
       confirms({
-        title: `Change ${now.name} of ${now.strategy}`, text: now.doc || "", yes: "Change", label: now.kind + (now.bounds ? `, ${now.bounds}` : ""), value: now.value,
-        hint: now.choices.length ? "one of " + now.choices.join(", ") : "It takes effect at once and survives a restart.",
+        title: tr("Change {} of {}", now.name, now.strategy), text: now.doc || "", yes: tr("Change"), label: tr(now.kind) + (now.bounds ? `, ${now.bounds}` : ""), value: now.value,
+        hint: now.choices.length ? tr("one of {}", now.choices.join(", ")) : tr("It takes effect at once and survives a restart."),
       }, (value) => commands("set", { strategy: now.strategy, name: now.name, value }));
     });
   },
 }];
 const nameOfBot = () => (state.bots.find((bot) => bot.id === state.bot) || {}).name;
-byId("stop").addEventListener("click", () => confirms({ title: `Stop ${nameOfBot()}?`, text: "It stops cleanly, as with Ctrl-C. Starting it again needs the command line.", yes: "Stop the bot", danger: true }, () => commands("stop", {})));
+byId("stop").addEventListener("click", () => confirms({ title: tr("Stop {}?", nameOfBot()), text: tr("It stops cleanly, as with Ctrl-C. Starting it again needs the command line."), yes: tr("Stop the bot"), danger: true }, () => commands("stop", {})));
 byId("panic").addEventListener("click", () => confirms({
-  title: `Panic: halt ${nameOfBot()} and cancel every order`, text: "New orders are blocked until `botkit resume` on the command line, and every open order on the account is cancelled. Positions stay as they are.",
-  yes: "Panic", danger: true, label: `Type ${nameOfBot()} to confirm`, must: nameOfBot(),
+  title: tr("Panic: halt {} and cancel every order", nameOfBot()), text: tr("New orders are blocked until `botkit resume` on the command line, and every open order on the account is cancelled. Positions stay as they are."),
+  yes: tr("Panic"), danger: true, label: tr("Type {} to confirm", nameOfBot()), must: nameOfBot(),
 }, (confirm) => commands("panic", { confirm })));
 const showControls = () => { document.body.dataset.control = String(Boolean((state.sections.head || {}).control)); };

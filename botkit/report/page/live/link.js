@@ -21,7 +21,7 @@ const takeToken = () => {
   token = sessionStorage.getItem(TOKEN) || "";
 };
 const ask = (why) => {
-  saysLink("down", "not connected");
+  saysLink("down", tr("not connected"));
   byId("ask").hidden = false;
   byId("bot").hidden = byId("bots").hidden = byId("runs-section").hidden = true;
   byId("refused").hidden = !why;
@@ -65,7 +65,7 @@ const connect = () => {
   let heard = false;
   opened.onopen = () => { opened.send(JSON.stringify({ token })); look(); };
   opened.onmessage = (event) => {
-    if (!heard) { heard = true; tries = 0; saysLink("up", "live"); byId("ask").hidden = true; }
+    if (!heard) { heard = true; tries = 0; saysLink("up", tr("connected")); byId("ask").hidden = true; }
     take(JSON.parse(event.data));
   };
   opened.onclose = (event) => {
@@ -73,12 +73,12 @@ const connect = () => {
     if (event.code === 1008) {
       refused = true;
       sessionStorage.removeItem(TOKEN);
-      ask("The server does not accept this token. botkit prints the right address when it starts.");
+      ask(tr("The server does not accept this token. botkit prints the right address when it starts."));
       return;
     }
     // at first at once, since a server that restarts is back soon; a phone that was asleep comes back by itself
     const wait = Math.min(5000, 250 * 2 ** Math.min(tries++, 5));
-    saysLink("down", "connection lost, trying again");
+    saysLink("down", tr("connection lost, trying again"));
     timer = setTimeout(connect, wait);
   };
 };
@@ -108,6 +108,6 @@ const take = (message) => {
 
 const send = async (path, body) => {
   const answer = await fetch(path, { method: "POST", headers: { "X-Botkit-Token": token, "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  if (!answer.ok) throw new Error((await answer.text()).trim() || `the server answered ${answer.status}`);
+  if (!answer.ok) throw new Error((await answer.text()).trim() || tr("the server answered {}", answer.status));
   return answer.json();
 };

@@ -1,5 +1,18 @@
 // Puts everything together.
-for (const [seconds, text] of WIDTHS) { const node = element("option", byId("width"), "", text); node.value = String(seconds); }
+for (const seconds of WIDTHS) { const node = element("option", byId("width"), "", wholeSpan(seconds)); node.value = String(seconds); }
+// Red or green for gains: as the page was made, until the button is used, which this browser remembers.
+const UP = "botkit-up";
+const upButton = () => {
+  const button = document.getElementById("up");
+  const show = (red) => { if (red) root.dataset.up = "red"; else delete root.dataset.up; button.textContent = red ? tr("Red up") : tr("Green up"); repaint(); };
+  const kept = localStorage.getItem(UP);
+  show(kept ? kept === "red" : root.dataset.up === "red");
+  button.addEventListener("click", () => {
+    const red = root.dataset.up !== "red";
+    localStorage.setItem(UP, red ? "red" : "green");
+    show(red);
+  });
+};
 drawPriceChart();
 drawEquityChart();
 
@@ -7,6 +20,7 @@ byId("width").addEventListener("change", () => { state.width = Number(byId("widt
 byId("pair").addEventListener("change", () => { state.pair = byId("pair").value; clearPrice(); look(); });
 byId("kind").addEventListener("change", showEvents);
 themeButton();
+upButton();
 
 listeners.push((changed) => {
   const has = (...names) => names.some((name) => changed.has(name));

@@ -227,14 +227,14 @@ const readOut = (state, view, frame) => {
   const out = document.getElementById("readout"), { pair } = view;
   const at = map.pointer ? frameAt(view.ms(map.pointer.x)) : frame;
   const bid = bestAt(pair.bids, at), ask = bestAt(pair.asks, at);
-  const said = [["", map.pointer ? clockText(at * STEP) : pair.title], ["bid", pair.price(bid)], ["ask", pair.price(ask)]];
-  if (bid !== null && ask !== null) said.push(["spread", `${grouped((ask - bid) / ((ask + bid) / 2) * 1e4, 2)} bps`]);
-  said.push(["last", pair.price(pair.last(at))]);
+  const said = [["", map.pointer ? clockText(at * STEP) : pair.title], [tr("bid"), pair.price(bid)], [tr("ask"), pair.price(ask)]];
+  if (bid !== null && ask !== null) said.push([tr("spread"), tr("{} bps", grouped((ask - bid) / ((ask + bid) / 2) * 1e4, 2))]);
+  said.push([tr("last"), pair.price(pair.last(at))]);
   if (map.pointer) {
     let nearest = null;
     for (const side of [pair.bids, pair.asks]) for (const level of levelsAt(side, at)) if (!nearest || Math.abs(view.y(level[0]) - map.pointer.y) < Math.abs(view.y(nearest[0]) - map.pointer.y)) nearest = level;
-    if (nearest && Math.abs(view.y(nearest[0]) - map.pointer.y) < 9) said.push(["here", `${pair.size(nearest[1])} ${pair.base} at ${pair.price(nearest[0])}`]);
+    if (nearest && Math.abs(view.y(nearest[0]) - map.pointer.y) < 9) said.push([tr("here"), tr("{} {} at {}", pair.size(nearest[1]), pair.base, pair.price(nearest[0]))]);
   }
   out.replaceChildren();
-  for (const [title, text] of said) { const each = element("span", out, title || "name", title ? title + " " : ""); element("b", each, "", text); }
+  for (const [title, text] of said) { const each = element("span", out, title ? "" : "name", title ? title + " " : ""); element("b", each, "", text); }
 };

@@ -1,6 +1,6 @@
 // Plays the run: one state, drawn anew whenever it changes.
 const SPEEDS = [1, 5, 20, 60, 300, 1800];
-const SPANS = [[60, "1 min"], [300, "5 min"], [900, "15 min"], [3600, "1 h"], [14400, "4 h"], [86400, "1 day"]];
+const SPANS = [60, 300, 900, 3600, 14400, 86400];
 const state = { at: 0, span: Math.min(LENGTH, 300000), pair: 0, playing: false, speed: SPEEDS.find((speed) => LENGTH / speed <= 180000) || SPEEDS[SPEEDS.length - 1], step: -1 };
 const slider = place("time"), playButton = place("play");
 
@@ -39,7 +39,7 @@ const chooseBeside = (direction) => {
 const play = (wanted) => {
   state.playing = wanted;
   playButton.textContent = wanted ? "❚❚" : "▶";
-  playButton.setAttribute("aria-label", wanted ? "Pause" : "Play");
+  playButton.setAttribute("aria-label", tr(wanted ? "Pause" : "Play"));
   if (!wanted) return;
   if (state.at >= LENGTH) state.at = 0;
   let before = performance.now();
@@ -69,18 +69,18 @@ slider.addEventListener("input", () => seek(Number(slider.value) * STEP));
 for (const speed of SPEEDS) element("option", place("speed"), "", speed + " ×").value = String(speed);
 place("speed").value = String(state.speed);
 place("speed").addEventListener("change", () => { state.speed = Number(place("speed").value); });
-for (const [seconds, text] of SPANS) if (seconds * 1000 < LENGTH) element("option", place("span"), "", text).value = String(seconds * 1000);
-element("option", place("span"), "", "all").value = String(LENGTH);
+for (const seconds of SPANS) if (seconds * 1000 < LENGTH) element("option", place("span"), "", wholeSpan(seconds)).value = String(seconds * 1000);
+element("option", place("span"), "", tr("all")).value = String(LENGTH);
 place("span").value = String(state.span);
 place("span").addEventListener("change", () => { state.span = Number(place("span").value); show(); });
-for (const name of Object.keys(FILTERS)) element("option", place("filter"), "", name).value = name;
+for (const name of Object.keys(FILTERS)) element("option", place("filter"), "", tr(name)).value = name;
 place("filter").addEventListener("change", () => { chooseSteps(place("filter").value); show(); });
 
 const pickPair = (index) => {
   state.pair = index;
   [...place("pairs").children].forEach((tab, i) => tab.setAttribute("aria-pressed", String(i === index)));
   const note = place("left-out"), pair = pairs[index];
-  note.textContent = pair.leftOut ? `${grouped(pair.leftOut, 0)} smaller public trades are not drawn.` : "";
+  note.textContent = pair.leftOut ? tr("{} smaller public trades are not drawn.", grouped(pair.leftOut, 0)) : "";
   show();
 };
 pairs.forEach((pair, i) => control(place("pairs"), pair.title, "", () => pickPair(i)));

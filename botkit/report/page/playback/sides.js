@@ -16,10 +16,10 @@ const fillRows = (body, rows) => {
 };
 const right = (text, name = "") => ({ name: `n ${name}`.trim(), text });
 const queueBar = (ahead, left) => (cell) => {
-  if (ahead < 0) { cell.textContent = "not known"; return; }
+  if (ahead < 0) { cell.textContent = tr("not known"); return; }
   const bar = element("span", cell, "queue"), whole = ahead + left;
   bar.setAttribute("role", "img");
-  bar.setAttribute("aria-label", ahead ? `${grouped(ahead / whole * 100, 0)} % of the queue up to its end is ahead` : "first in the queue");
+  bar.setAttribute("aria-label", ahead ? tr("{} % of the queue up to its end is ahead", grouped(ahead / whole * 100, 0)) : tr("first in the queue"));
   element("i", bar, "before").style.flexGrow = String(ahead / whole);
   element("i", bar, "own").style.flexGrow = String(left / whole);
 };
@@ -57,7 +57,7 @@ const fillOwn = (frame, at) => {
   const rows = standing(frame);
   fillRows(place("own").tBodies[0], rows.map(({ order, ahead, left }) => {
     const pair = pairNamed.get(orders.pairName(order)), side = orders.side[order] > 0 ? "buy" : "sell";
-    return { cells: [{ name: side, text: side }, orders.pairName(order), right(pair ? pair.price(orders.price[order]) : "–"), right(pair ? pair.size(left) : "–"), right(ahead < 0 || !pair ? "–" : pair.size(ahead)), { fill: queueBar(ahead, left) }, right(lasting(Math.max(0, at - orders.asked[order]) / 1000))] };
+    return { cells: [{ name: side, text: tr(side) }, orders.pairName(order), right(pair ? pair.price(orders.price[order]) : "–"), right(pair ? pair.size(left) : "–"), right(ahead < 0 || !pair ? "–" : pair.size(ahead)), { fill: queueBar(ahead, left) }, right(lasting(Math.max(0, at - orders.asked[order]) / 1000))] };
   }));
   place("no-own").hidden = rows.length > 0;
   place("own").hidden = !rows.length;
@@ -68,12 +68,12 @@ const fillCards = (frame, at) => {
   const list = place("cards"), equity = equityAt(frame), first = equityAt(data.equity.first);
   list.replaceChildren();
   const change = equity === null ? null : inMoney(equity - first);
-  card(list, `Equity ${data.currency}`, equity === null ? "–" : grouped(inMoney(equity), 2));
-  card(list, "Since the first frame", change === null ? "–" : grouped(change, 2, true), data.currency, change > 0 ? "gain" : change < 0 ? "loss" : "");
-  for (const { strategy, units } of holdings) card(list, holdings.length > 1 ? `Holdings of ${strategy}` : "Holdings", units.map((each) => `${each.currency === data.currency ? grouped(inMoney(each.units[frame]), 2) : amount(inMoney(each.units[frame]))} ${each.currency}`).join("\n") || "–");
+  card(list, tr("Equity {}", data.currency), equity === null ? "–" : grouped(inMoney(equity), 2));
+  card(list, tr("Since the first frame"), change === null ? "–" : grouped(change, 2, true), data.currency, change > 0 ? "gain" : change < 0 ? "loss" : "");
+  for (const { strategy, units } of holdings) card(list, holdings.length > 1 ? tr("Holdings of {}", strategy) : tr("Holdings"), units.map((each) => `${each.currency === data.currency ? grouped(inMoney(each.units[frame]), 2) : amount(inMoney(each.units[frame]))} ${each.currency}`).join("\n") || "–");
   const done = lastAt(fillTimes, at) + 1, open = standing(frame).length;
-  card(list, "Fills so far", grouped(done, 0), `of ${grouped(fills.length, 0)}`);
-  card(list, "Orders in the book", grouped(open, 0), waiting[frame] ? `${grouped(waiting[frame], 0)} requests wait for a slot` : "no request waits for a slot");
+  card(list, tr("Fills so far"), grouped(done, 0), tr("of {}", grouped(fills.length, 0)));
+  card(list, tr("Orders in the book"), grouped(open, 0), waiting[frame] ? tr(waiting[frame] === 1 ? "1 request waits for a slot" : "{} requests wait for a slot", grouped(waiting[frame], 0)) : tr("no request waits for a slot"));
 };
 
 const fillGauges = (frame) => {
@@ -81,16 +81,16 @@ const fillGauges = (frame) => {
   if (!list.children.length) {
     for (const gauge of gauges) {
       const each = element("div", list, "gauge");
-      element("b", each, "", gauge.name.replaceAll("_", " "));
+      element("b", each, "", tr(gauge.name.replaceAll("_", " ")));
       gauge.meter = element("meter", each);
       gauge.meter.max = gauge.limit;
       gauge.meter.high = gauge.limit * 0.8;
-      gauge.meter.setAttribute("aria-label", `${gauge.name}: slots in use`);
+      gauge.meter.setAttribute("aria-label", tr("{}: slots in use", tr(gauge.name.replaceAll("_", " "))));
       gauge.said = element("span", each, "", "");
-      element("small", each, "dim", `in ${gauge.per_s} s, per ${gauge.scope}; at most ${grouped(gauge.held.reduce((most, value) => Math.max(most, value), 0), 0)}`);
+      element("small", each, "dim", tr("in {} s, per {}; at most {}", gauge.per_s, tr(gauge.scope), grouped(gauge.held.reduce((most, value) => Math.max(most, value), 0), 0)));
     }
   }
-  for (const gauge of gauges) { const held = gauge.held[frame]; gauge.meter.value = held; gauge.said.textContent = `${grouped(held, 0)} of ${grouped(gauge.limit, 0)}`; }
+  for (const gauge of gauges) { const held = gauge.held[frame]; gauge.meter.value = held; gauge.said.textContent = tr("{} of {}", grouped(held, 0), grouped(gauge.limit, 0)); }
 };
 
 const fillSkips = (frame) => {
@@ -98,5 +98,5 @@ const fillSkips = (frame) => {
   for (let i = lastAt(skips.frame, frame); i >= 0 && skips.frame[i] > frame - SKIP_FRAMES; i--) found.set(skips.text[i], (found.get(skips.text[i]) || 0) + skips.times[i]);
   list.replaceChildren();
   for (const [text, times] of [...found].sort((a, b) => b[1] - a[1]).slice(0, 8)) { const each = element("li", list); element("b", each, "", `${grouped(times, 0)} × `); element("span", each, "", data.texts[text]); }
-  if (!found.size) element("li", list, "dim", "nothing");
+  if (!found.size) element("li", list, "dim", tr("nothing"));
 };

@@ -1,0 +1,87 @@
+"""The live page in traditional Chinese, and its colours for gains and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.page.pages import PageBrowser, run_bot, write_bot
+from tests.report.english import english_left
+
+#: what the bot of these tests calls things itself
+NAMES = ("shown", "busy", "pair size mood", "calm", "far", "btc usdt", "amount of each order", "the spread is too wide")
+
+
+@pytest.fixture(scope="module")
+def chinese(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of the page of a running bot that it may control, in Chinese."""
+    folder = tmp_path_factory.mktemp("chinese")
+    config = write_bot(folder, more="page: {control: true}")
+    with run_bot(folder / "state", [config], "--lang", "zh-TW") as started:
+        yield started.line("page at ")
+
+
+def gain(browser: PageBrowser) -> bool:
+    """Return whether gains have the colour of grave warnings, which is red."""
+    style = "getComputedStyle(document.documentElement).getPropertyValue"
+    return bool(browser.run(f"{style}('--gain') === {style}('--grave')"))
+
+
+def test_every_text_of_the_page_is_chinese(browser: PageBrowser, chinese: str) -> None:
+    browser.visit(chinese)
+    browser.wait_for_text("#why", "the spread is too wide")
+    browser.wait_for_text("#events", "買進")
+    browser.wait_for_text("#limits", "下單")
+    assert browser.run("document.documentElement.lang") == "zh-TW"
+    assert browser.text("#link") == "已連線"
+    assert english_left(browser, NAMES) == []
+    for button in ("#stop", "#panic", "#orders button", "#strategies button", "#parameters button"):
+        browser.run("[...document.querySelectorAll('dialog[open]')].forEach((dialog) => dialog.close())")
+        browser.wait_for_text(button, "")
+        browser.run(f"document.querySelector({button!r}).click()")
+        browser.until("document.getElementById('confirm').open")
+        assert english_left(browser, NAMES) == [], button
+    browser.run("document.getElementById('confirm').close()")
+    assert browser.console == []
+
+
+def test_a_reply_of_the_bot_is_chinese(browser: PageBrowser, chinese: str) -> None:
+    browser.visit(chinese)
+    browser.wait_for_text("#strategies", "執行中")
+    browser.run("document.querySelector('#strategies button').click()")
+    browser.run("document.getElementById('confirm-yes').click()")
+    browser.wait_for_text("#said", "已暫停，正在取消其掛單")
+    browser.wait_for_text("#strategies", "已暫停")
+    browser.wait_for_text("#why", "手動暫停")
+    assert english_left(browser, NAMES) == []
+    browser.run("document.querySelector('#strategies button').click()")
+    browser.wait_for_text("#said", "已恢復交易")
+
+
+def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colours(browser: PageBrowser, chinese: str) -> None:
+    browser.visit(chinese)
+    assert gain(browser)
+    assert browser.text("#up") == "紅漲綠跌"
+    browser.click("document.getElementById('up')")
+    assert not gain(browser)
+    assert browser.text("#up") == "綠漲紅跌"
+    # a bot that runs is marked green whatever gains are
+    assert browser.run("getComputedStyle(document.querySelector('#lead .dot')).backgroundColor") == "rgb(18, 115, 74)"
+    browser.visit(chinese)
+    assert not gain(browser), "the browser remembers it"
+    browser.run("localStorage.clear()")
+
+
+def test_gains_are_green_in_english(browser: PageBrowser, address: str) -> None:
+    browser.visit(address)
+    assert not gain(browser)
+    assert browser.text("#up") == "Green up"
+
+
+def test_the_log_file_is_shown_as_it_is(tmp_path: Path, browser: PageBrowser) -> None:
+    config = write_bot(tmp_path, more="log: {file: logs/bot.jsonl}")
+    with run_bot(tmp_path / "state", [config], "--lang", "zh-TW") as started:
+        browser.visit(started.line("page at "))
+        browser.wait_for_text("#log", "started: ")
