@@ -96,7 +96,7 @@ class RecordedOrders:
         for row in rows:
             kind = row["k"]
             if kind == "intent" and row["pair"] in pairs:
-                self.orders[row["c"]] = _order(row, pairs[row["pair"]])
+                self.orders[row["c"]] = order_spec_of(row, pairs[row["pair"]])
             elif kind == "request" and outcomes.get(row["id"]) not in _WITHOUT_EFFECT:
                 self._requests.append(row)
             elif kind == "fill":
@@ -160,7 +160,8 @@ class RecordedOrders:
         return merged(self._resting, sorted(sent, key=lambda one: one.time))
 
 
-def _order(row: dict[str, Any], pair: Pair) -> OrderSpec:
+def order_spec_of(row: dict[str, Any], pair: Pair) -> OrderSpec:
+    """Return the order that a line of decisions.jsonl says was asked for."""
     return OrderSpec(
         client_id=row["c"],
         pair=pair,
@@ -174,6 +175,8 @@ def _order(row: dict[str, Any], pair: Pair) -> OrderSpec:
         post_only=bool(row.get("post_only")),
         strategy=row["s"],
         created=row["t"],
+        expires=row.get("expires"),
+        tag=row.get("tag", ""),
     )
 
 
@@ -227,7 +230,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     Raises ReplayError if the folder holds no run that can be read, and ConfigError.
     """
     header, notes = read_header(run), list[str]()
-    project = _project(header, config, notes)
+    project = session_project(header, config, notes)
     session = RecordedOrders(decisions_of(run), project.pairs)
     start = 0 if since_ns is None else session.end - since_ns
     orders = {c: order for c, order in session.orders.items() if order.created >= start}
@@ -268,7 +271,8 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     )
 
 
-def _project(header: RunHeader, config: Path | None, notes: list[str]) -> Project:
+def session_project(header: RunHeader, config: Path | None, notes: list[str]) -> Project:
+    """Return a recorded run's configuration. If it has changed since, ``notes`` say so. Raises ConfigError."""
     recipe = msgspec.to_builtins(header)
     path = config or Path(header.config)
     try:
@@ -276,7 +280,7 @@ def _project(header: RunHeader, config: Path | None, notes: list[str]) -> Projec
     except OSError as error:
         raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); use --config") from None
     if is_changed and config is None:
-        notes.append(f"{path} has changed since the run; the simulation uses it as it is now")
+        notes.append(f"{path} has changed since the run and is used as it is now")
     return recorded_project(recipe, path)
 
 

@@ -1,4 +1,4 @@
-"""A backtest's report: one self-contained HTML file that opens offline and loads nothing.
+"""The report of a backtest or a live session: one self-contained HTML file that opens offline and loads nothing.
 
 All text that comes from a strategy, a configuration or a tape is escaped: text by jinja2, data by packing it in a block
 that is not a script. The page's own two scripts are allowed by hash; no other script runs, not even in a plugin's
@@ -33,6 +33,7 @@ def render(
     library, script = package_file(CHART_LIBRARY), page_script()
     page = template("report.html.j2").render(
         r=result,
+        kind="backtest" if result.mode == "backtest" else f"{result.mode} session",
         s=result.summary,
         zone=zone,
         cur=result.currency.upper(),

@@ -26,7 +26,7 @@ BOTKIT = ROOT / "botkit"
 PAGE = BOTKIT / "report" / "page"
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
 #: packages whose sentences end up in a report
-TELLING = ("report", "sim", "backtesting", "model", "engine/router", "engine/orders")
+TELLING = ("report", "sim", "backtesting", "assembly", "model", "engine/router", "engine/orders")
 
 
 def places(text: str) -> list[str]:
