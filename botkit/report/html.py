@@ -82,7 +82,10 @@ def _data_words(result: BacktestResult) -> set[str]:
 
 
 #: the parts of the page's script
-_SCRIPTS = ("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js", "price.js", "trades.js", "report.js")
+_SCRIPTS = (
+    *("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js", "price.js"),
+    *("rows.js", "trades.js", "report.js"),
+)
 
 
 @cache

@@ -191,7 +191,7 @@ def test_a_click_brings_entry_and_exit_into_view_on_the_chart(page: Browser, res
     assert first <= moment(local.ms(shown.closed)) <= last
     page.press("Enter")  # the focus is on the way back
     assert page.texts(".chosen-trade:not([hidden])") == []
-    assert page.run("document.activeElement.closest('tr').dataset.trade") == str(result.trades.index(shown))
+    assert page.run("document.activeElement.closest('tr').dataset.row") == str(result.trades.index(shown))
 
 
 def moment(local_ms: int) -> str:
@@ -230,7 +230,7 @@ def test_the_keyboard_sorts_moves_through_the_list_and_opens_a_trade(page: Brows
     assert page.run(f"{header('Return')}.closest('th').getAttribute('aria-sort')") == "descending"
     best = sorted(range(120), key=lambda i: -cast("float", result.trades[i].return_))
     page.run("document.querySelector('#trade-list tbody button').focus()")
-    focused = "document.activeElement.closest('tr').dataset.trade"
+    focused = "document.activeElement.closest('tr').dataset.row"
     page.press("ArrowDown")
     assert page.run(focused) == str(best[1])
     page.press("PageDown")
