@@ -14,9 +14,7 @@ import msgspec
 
 from botkit.assembly.kernel import ACCOUNT
 from botkit.backtesting.audit import (
-    AuditFigures,
     Execution,
-    FillPair,
     Tolerance,
     figures_of,
     pair_fills,
@@ -30,6 +28,7 @@ from botkit.live.recording import HEADER
 from botkit.live.replay import RecordedInputs, ReplayError, RunHeader, read_header
 from botkit.live.run_files import DECISIONS
 from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.compared_fills import AuditFigures, FillPair
 from botkit.model.events import OrderBook, OrderReport, Trade
 from botkit.model.inputs import AccountEvents
 from botkit.model.latency import STEPS, MeasuredLatencies
@@ -41,7 +40,7 @@ from botkit.project.recipe import recorded_project
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.kernel import Kernel
 
-__all__ = ["AuditReport", "Tolerance", "audit", "combined", "runs_of"]
+__all__ = ["AuditReport", "Audited", "Tolerance", "audit", "combined", "decisions_of", "runs_of", "session_project"]
 
 #: before the first order that counts, the market is read for this long
 _LEAD_NS: Nanos = 5 * NS_PER_MINUTE
@@ -74,6 +73,16 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     pairs: list[FillPair]
     proposals: list[str]
     notes: list[str]
+
+
+class Audited(msgspec.Struct, frozen=True, kw_only=True):
+    """A report with the executions behind its first simulation, for the page."""
+
+    report: AuditReport
+    pairs: Mapping[str, Pair]
+    orders: dict[int, OrderSpec]
+    real: list[Execution]
+    simulated: list[Execution]
 
 
 class RecordedOrders:
@@ -223,7 +232,7 @@ def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
         raise ReplayError(f"{run / DECISIONS} cannot be read ({error.strerror or error})") from None
 
 
-def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> AuditReport:
+def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> Audited:
     """Simulate a run's orders again and compare the fills. ``since_ns`` limits this to the orders placed in the time
     before the run's last decision.
 
@@ -253,7 +262,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     at_once = LatencyConfig(order_ms=Decimal(0), answer_ms=Decimal(0), feed_ms=Decimal(0))
     arrived = session.moments(start, _arrivals(run, project.pairs))
     third = _simulated(project, header, run, arrived, session, start, at_once)
-    return AuditReport(
+    report = AuditReport(
         run=str(run),
         bot=project.config.name,
         mode=header.mode,
@@ -269,6 +278,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
         proposals=_proposals(run, measured, shortfall(orders, real, configured.mids)),
         notes=notes,
     )
+    return Audited(report=report, pairs=project.pairs, orders=orders, real=real, simulated=configured.executions)
 
 
 def session_project(header: RunHeader, config: Path | None, notes: list[str]) -> Project:

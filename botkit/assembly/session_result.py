@@ -86,7 +86,7 @@ def session_result(run: Path, config: Path | None = None) -> BacktestResult:
         raise ReplayError(f"trading never began in {run}, so there is nothing to show")
     orders = SessionOrders(decisions_of(run), pairs, _restored(run, pairs))
     feed = Feed([] if source is None else [source])
-    end = max(orders.end, replayed.end) + 1
+    end = max(orders.end, replayed.start, *(info.end for info in feed.streams)) + 1
     keys = tuple(info.key for info in feed.streams)
     plan = Plan({pair: "market" for pair, _, _ in keys}, keys, replayed.start, end)
     recorder.slice_done(replayed.known)
@@ -182,7 +182,7 @@ class _Replayed:
         self.unassigned: dict[str, int] = {}
         #: the prices that the bot knew when trading began, from candles or trades before it
         self.known: list[MarketColumns] = []
-        self.start = self.end = 0
+        self.start: Nanos = 0
         self.inputs = 0
         #: when the bot was told to stop, and whether capital was moved
         self.stopped_at: Nanos | None = None
@@ -229,7 +229,6 @@ class _Replayed:
 
     def heard(self, now: Nanos, given: Input | None) -> None:
         """Note when the run ends, and inputs after which equity is no longer profit alone."""
-        self.end = now
         self.inputs += 1
         if type(given) is Stop:
             self.stopped_at = now

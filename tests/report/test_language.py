@@ -36,7 +36,7 @@ def places(text: str) -> list[str]:
 def marked_in_pages() -> set[str]:
     """The texts that the page's template and scripts ask to have translated."""
     found: set[str] = set()
-    for path in (*PAGE.glob("report.html.j2"), *PAGE.glob("*.js")):
+    for path in (PAGE / "report.html.j2", PAGE / "audit.html.j2", *PAGE.glob("*.js")):
         text = path.read_text(encoding="utf-8")
         for call in re.finditer(rf"\b(?:_|tr)\((?:{QUOTED}|[^\"()]*\? {QUOTED} : {QUOTED})", text):
             found |= {group.replace('\\"', '"') for group in call.groups() if group}
