@@ -9,6 +9,8 @@ import msgspec
 from botkit.model.clock import Nanos
 from botkit.model.order_spec import Side
 
+__all__ = ["AuditFigures", "ComparedKind", "FillLeg", "FillPair"]
+
 ComparedKind = Literal["matched", "missed", "extra"]
 _BPS = 10_000
 
