@@ -14,9 +14,7 @@ import msgspec
 
 from botkit.assembly.kernel import ACCOUNT
 from botkit.backtesting.audit import (
-    AuditFigures,
     Execution,
-    FillPair,
     Tolerance,
     figures_of,
     pair_fills,
@@ -30,6 +28,7 @@ from botkit.live.recording import HEADER
 from botkit.live.replay import RecordedInputs, ReplayError, RunHeader, read_header
 from botkit.live.run_files import DECISIONS
 from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.compared_fills import AuditFigures, FillPair
 from botkit.model.events import OrderBook, OrderReport, Trade
 from botkit.model.inputs import AccountEvents
 from botkit.model.latency import STEPS, MeasuredLatencies
@@ -41,7 +40,7 @@ from botkit.project.recipe import recorded_project
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.kernel import Kernel
 
-__all__ = ["AuditReport", "Tolerance", "audit", "combined", "runs_of"]
+__all__ = ["AuditReport", "Audited", "Tolerance", "audit", "combined", "decisions_of", "runs_of", "session_project"]
 
 #: how long before the start of the audited orders the market is read
 _LEAD_NS: Nanos = 5 * NS_PER_MINUTE
@@ -76,6 +75,16 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
+class Audited(msgspec.Struct, frozen=True, kw_only=True):
+    """A report with the executions behind its first simulation, for the page."""
+
+    report: AuditReport
+    pairs: Mapping[str, Pair]
+    orders: dict[int, OrderSpec]
+    real: list[Execution]
+    simulated: list[Execution]
+
+
 class RecordedOrders:
     """A run's orders of these pairs, as recorded in decisions.jsonl."""
 
@@ -96,7 +105,7 @@ class RecordedOrders:
         for row in rows:
             kind = row["k"]
             if kind == "intent" and row["pair"] in pairs:
-                self.orders[row["c"]] = _order(row, pairs[row["pair"]])
+                self.orders[row["c"]] = order_spec_of(row, pairs[row["pair"]])
             elif kind == "request" and outcomes.get(row["id"]) not in _WITHOUT_EFFECT:
                 self._requests.append(row)
             elif kind == "fill":
@@ -160,7 +169,8 @@ class RecordedOrders:
         return merged(self._resting, sorted(sent, key=lambda one: one.time))
 
 
-def _order(row: dict[str, Any], pair: Pair) -> OrderSpec:
+def order_spec_of(row: dict[str, Any], pair: Pair) -> OrderSpec:
+    """Return the order that a line of decisions.jsonl says was asked for."""
     return OrderSpec(
         client_id=row["c"],
         pair=pair,
@@ -174,6 +184,8 @@ def _order(row: dict[str, Any], pair: Pair) -> OrderSpec:
         post_only=bool(row.get("post_only")),
         strategy=row["s"],
         created=row["t"],
+        expires=row.get("expires"),
+        tag=row.get("tag", ""),
     )
 
 
@@ -220,14 +232,14 @@ def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
         raise ReplayError(f"{run / DECISIONS} cannot be read ({error.strerror or error})") from None
 
 
-def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> AuditReport:
+def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> Audited:
     """Simulate a run's orders again and compare the fills. ``since_ns`` limits the audit to orders placed within that
     time before the run's last decision.
 
     Raises ReplayError if the folder contains no readable run, and ConfigError.
     """
     header, notes = read_header(run), list[str]()
-    project = _project(header, config, notes)
+    project = session_project(header, config, notes)
     session = RecordedOrders(decisions_of(run), project.pairs)
     start = 0 if since_ns is None else session.end - since_ns
     orders = {c: order for c, order in session.orders.items() if order.created >= start}
@@ -250,7 +262,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     at_once = LatencyConfig(order_ms=Decimal(0), answer_ms=Decimal(0), feed_ms=Decimal(0))
     arrived = session.moments(start, _arrivals(run, project.pairs))
     third = _simulated(project, header, run, arrived, session, start, at_once)
-    return AuditReport(
+    report = AuditReport(
         run=str(run),
         bot=project.config.name,
         mode=header.mode,
@@ -266,9 +278,11 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
         proposals=_proposals(run, measured, shortfall(orders, real, configured.mids)),
         notes=notes,
     )
+    return Audited(report=report, pairs=project.pairs, orders=orders, real=real, simulated=configured.executions)
 
 
-def _project(header: RunHeader, config: Path | None, notes: list[str]) -> Project:
+def session_project(header: RunHeader, config: Path | None, notes: list[str]) -> Project:
+    """Return a recorded run's configuration. If it has changed since, ``notes`` say so. Raises ConfigError."""
     recipe = msgspec.to_builtins(header)
     path = config or Path(header.config)
     try:
@@ -276,7 +290,7 @@ def _project(header: RunHeader, config: Path | None, notes: list[str]) -> Projec
     except OSError as error:
         raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); use --config") from None
     if is_changed and config is None:
-        notes.append(f"{path} has changed since the run; the simulation uses it as it is now")
+        notes.append(f"{path} has changed since the run and is used as it is now")
     return recorded_project(recipe, path)
 
 

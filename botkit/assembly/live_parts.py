@@ -101,9 +101,11 @@ def make_parts(
 
 
 def engine_maker(
-    project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos
+    project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos, draws_indicators: bool = False
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
-    """Return a function that builds the engine for a running bot or a replayed run."""
+    """Return a function that makes the engine for a running bot or a replayed run. ``draws_indicators`` keeps lines
+    over the whole run, for a report.
+    """
     pairs = project.priced_pairs()
 
     def engine(decisions: DecisionLog, first_client_id: int, leased: LeasedPools | None) -> Engine:
@@ -118,6 +120,7 @@ def engine_maker(
             first_client_id=first_client_id,
             leased=leased,
             watch_speed=speed,
+            draws_indicators=draws_indicators,
         )
 
     return engine

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
 from botkit.model.clock import Nanos
+from botkit.model.compared_fills import AuditFigures, FillLeg, FillPair
 from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import Side
 
-Kind = Literal["matched", "missed", "extra"]
 _BPS = 10_000
 
 
@@ -31,69 +29,6 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     fee_units: int
     fee_currency: str
     is_maker: bool
-
-
-class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """The real or the simulated side of a comparison. ``price`` is an average. ``fee`` is in quote currency, or None if
-    the fee's coin has no price here.
-    """
-
-    price: float
-    fee: float | None
-    time: Nanos
-    is_maker: bool
-
-
-class FillPair(msgspec.Struct, frozen=True, kw_only=True):
-    """An amount of one order with its real and its simulated execution. One of the two may be missing.
-
-    ``money`` is how much better off the account was in reality than in the simulation, in quote currency. An amount
-    that was executed on only one side is valued at the pair's last price.
-    """
-
-    client_id: int
-    strategy: str
-    pair: str
-    quote: str
-    side: str
-    kind: Kind
-    amount: float
-    real: FillLeg | None
-    simulated: FillLeg | None
-    money: float
-
-    @property
-    def value(self) -> float:
-        """The amount in quote currency, at the real price or, without a real execution, at the simulated price."""
-        leg = self.real or self.simulated
-        assert leg is not None
-        return leg.price * self.amount
-
-    @property
-    def worse_bps(self) -> float | None:
-        """How much worse the real price was than the simulated price, in basis points of the simulated price."""
-        if self.real is None or self.simulated is None:
-            return None
-        sign = 1 if self.side == Side.BUY.value else -1
-        return sign * (self.real.price / self.simulated.price - 1) * _BPS
-
-
-class AuditFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Totals over all pairs of executions. Shares are fractions of the real value, or of the simulated value if there
-    were no real executions. ``later_s`` is the median delay of the real fills relative to the simulated ones.
-    ``money_bps`` is relative to the real value.
-    """
-
-    real_fills: int
-    simulated_fills: int
-    matched: float
-    missed: float
-    extra: float
-    worse_bps: float
-    later_s: float
-    roles_differ: int
-    money: dict[str, float]
-    money_bps: float
 
 
 def pair_fills(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +11,7 @@ import click
 import msgspec
 
 from botkit.cli.durations import duration_s
+from botkit.cli.languages import speaks
 from botkit.cli.screen import prints_aside
 from botkit.model.clock import NS_PER_S, format_time
 from botkit.model.counts import counted
@@ -32,7 +32,12 @@ _WORTH_A_LINE = 0.005
 @click.option("--max-extra", type=float, default=10, show_default=True, help="Tolerated percent of extra value.")
 @click.option("--max-price", type=float, default=3, show_default=True, help="Tolerated basis points between prices.")
 @click.option("--max-money", type=float, default=5, show_default=True, help="Tolerated basis points of the value.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder of the pages."
+)
+@click.option("--page/--no-page", default=True, show_default=True, help="Write a page for each run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@speaks
 def audit(
     run: Path,
     mode: str | None,
@@ -42,6 +47,8 @@ def audit(
     max_extra: float,
     max_price: float,
     max_money: float,
+    out: Path,
+    page: bool,
     as_json: bool,
 ) -> int:
     """Compare a session's fills with the fills that a backtest would have had.
@@ -50,26 +57,33 @@ def audit(
     configuration. The orders are sent again, at the same moments, to the simulated exchange, on the market that the
     session recorded. Missed fills happened only in the session, extra fills only in the simulation.
 
-    The exit code is 1 if the difference exceeds the tolerance.
+    The page of a run, OUT/NAME/audit-MODE-12.html, has all fills in a list, and both sides over the price.
+
+    The exit code is 1 if they are further apart than tolerated.
     """
     from botkit.assembly.audit import Tolerance, combined, runs_of
     from botkit.assembly.audit import audit as compare
+    from botkit.assembly.audit_page import write_audit
     from botkit.cli.control import state_folder_of
 
     since_ns = None if since is None else int(since * NS_PER_S)
     place = run if run.is_dir() else state_folder_of(run, mode).path
     with prints_aside(as_json):
-        reports = [compare(one, config=config, since_ns=since_ns) for one in runs_of(place, since_ns)]
+        audited = [compare(one, config=config, since_ns=since_ns) for one in runs_of(place, since_ns)]
+    reports = [one.report for one in audited]
     found = combined(reports)
     tolerance = Tolerance(missed_pct=max_missed, extra_pct=max_extra, price_bps=max_price, money_bps=max_money)
     drifts = tolerance.drifts(found)
+    pages = [write_audit(one, out, tolerance.drifts(one.report.configured)).resolve() for one in audited if page]
     if as_json:
-        document = {"drift": drifts, "figures": found, "runs": reports}
+        document = {"drift": drifts, "figures": found, "runs": reports, "pages": [str(one) for one in pages]}
         click.echo(json.dumps(msgspec.to_builtins(document)))
         return 1 if drifts else 0
     for report in reports:
         for line in _lines(report):
             click.echo(line)
+    for one in pages:
+        click.echo(f"page: {one}")
     if len(reports) > 1:
         click.echo(f"all {len(reports)} runs: {_shares(found)}")
     for sentence in drifts:
@@ -80,6 +94,8 @@ def audit(
 
 
 def _lines(report: Any) -> list[str]:
+    from botkit.report.audit import FIGURES
+
     zone = ZoneInfo(report.timezone)
     speed = f" at {report.speed:g}x" if report.speed != 1 else ""
     span = f"{format_time(report.start, zone)} to {format_time(report.end, zone)}"
@@ -93,7 +109,7 @@ def _lines(report: Any) -> list[str]:
     if report.measured is not None:
         columns.append(("with measured latencies", report.measured))
     columns.append(("at their real moments", report.exact))
-    rows = [(name, [cell(figures) for _, figures in columns]) for name, cell in _ROWS]
+    rows = [(name, [cell(figures) for _, figures in columns]) for name, cell in FIGURES]
     lines.append(f"{'simulation':<22}" + "".join(f"{title:>26}" for title, _ in columns))
     lines += [f"{name:<22}" + "".join(f"{cell:>26}" for cell in cells) for name, cells in rows]
     # fees are rounded, so the last units may differ
@@ -107,26 +123,12 @@ def _lines(report: Any) -> list[str]:
     return lines
 
 
-def _money(figures: Any) -> str:
-    return ", ".join(f"{fixed(amount, signed=True)} {coin}" for coin, amount in figures.money.items()) or "0.00"
-
-
-_ROWS: Sequence[tuple[str, Any]] = (
-    ("fills", lambda found: f"{found.simulated_fills:,}"),
-    ("matched", lambda found: f"{found.matched:.1%}"),
-    ("missed", lambda found: f"{found.missed:.1%}"),
-    ("extra", lambda found: f"{found.extra:.1%}"),
-    ("real price worse by", lambda found: f"{fixed(found.worse_bps, signed=True)} bps"),
-    ("real fill later by", lambda found: f"{fixed(found.later_s, 3, signed=True)} s"),
-    ("maker/taker differs", lambda found: f"{found.roles_differ:,}"),
-    ("real money more by", _money),
-)
-
-
 def _shares(found: Any) -> str:
+    from botkit.report.audit import money_text
+
     return (
         f"matched {found.matched:.1%}, missed {found.missed:.1%}, extra {found.extra:.1%}, "
-        f"price worse by {fixed(found.worse_bps, signed=True)} bps, money {_money(found)}"
+        f"price worse by {fixed(found.worse_bps, signed=True)} bps, money {money_text(found)}"
     )
 
 

@@ -1,20 +1,27 @@
-"""``botkit report``: describe the results of a bot's sessions and backtests in words."""
+"""``botkit report``: what a bot's sessions and backtests came to, in words and as a page."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import click
 import msgspec
 
+from botkit.cli.languages import speaks
+from botkit.cli.screen import prints_aside
 from botkit.cli.zones import DEFAULT_ZONE
-from botkit.errors import ConfigError
+from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import format_time
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, separated
+
+#: writes the page of a session's run, and returns what that adds to the document
+Paging: TypeAlias = Callable[[Path], dict[str, Any]]
 
 #: how many reasons for refused orders to show
 _REASONS = 5
@@ -24,34 +31,55 @@ _REASONS = 5
 @click.argument("what", metavar="CONFIG|RUN", type=click.Path(path_type=Path, exists=True))
 @click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode, if CONFIG has run in several.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Backtests' folder."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Folder of backtests and of sessions' pages.",
 )
+@click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the session's own.")
+@click.option("--page/--no-page", default=True, show_default=True, help="Write the session's page.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def report(what: Path, mode: str | None, out: Path, as_json: bool) -> None:
-    """Describe the results of a bot's latest session and latest backtest, or of one run. The session may still be
-    running.
+@speaks
+def report(what: Path, mode: str | None, out: Path, config: Path | None, page: bool, as_json: bool) -> None:
+    """Say what a bot's latest session and its latest backtest came to, or one run, while it runs or afterwards.
 
-    RUN is the folder of a session (STATE/NAME/MODE/ACCOUNT/runs/12) or of a backtest (out/NAME/3).
+    RUN is the folder of a session (STATE/NAME/MODE/ACCOUNT/runs/12) or of a backtest (out/NAME/3). For a session, the
+    page that a backtest has is written to OUT/NAME/MODE-12, with the same files beside it. It shows what the session
+    recorded, replayed with its configuration.
     """
-    if what.is_dir():
-        document, lines = _of_folder(what)
-    else:
-        document, lines = _of_config(what, mode, out)
+    with prints_aside(as_json):
+        paging = partial(_page_of, out=out, config=config) if page else _no_page
+        document, lines = _of_folder(what, paging) if what.is_dir() else _of_config(what, mode, out, paging)
     for line in [json.dumps(document)] if as_json else lines:
         click.echo(line)
 
 
-def _of_folder(folder: Path) -> tuple[dict[str, Any], list[str]]:
+def _page_of(run: Path, *, out: Path, config: Path | None) -> dict[str, Any]:
+    """Write a session's page, and return what that adds to the document."""
+    from botkit.assembly.session_result import write_session
+
+    try:
+        return {"page": str(write_session(run, out, config).resolve())}
+    except BotkitError as error:
+        return {"page": None, "no_page": str(error)}
+
+
+def _no_page(run: Path) -> dict[str, Any]:
+    return {}
+
+
+def _of_folder(folder: Path, paging: Paging) -> tuple[dict[str, Any], list[str]]:
     from botkit.backtesting.kept_runs import read_run
 
     run = read_run(folder)
     if run is not None:
         return {"backtest": run.summary}, _backtest_lines(run)
-    session = _session(folder)
+    session = _session(folder, paging)
     return {"session": session}, _session_lines(session)
 
 
-def _of_config(config: Path, mode: str | None, out: Path) -> tuple[dict[str, Any], list[str]]:
+def _of_config(config: Path, mode: str | None, out: Path, paging: Paging) -> tuple[dict[str, Any], list[str]]:
     from botkit.assembly.operations import status_lines, status_of
     from botkit.backtesting.kept_runs import kept_runs
     from botkit.cli.control import state_folder_of
@@ -68,7 +96,7 @@ def _of_config(config: Path, mode: str | None, out: Path) -> tuple[dict[str, Any
     else:
         document["status"] = status = status_of(folder)
         lines += status_lines(folder, status)
-        document["session"] = session = _session(folder.path)
+        document["session"] = session = _session(folder.path, paging)
         lines += ["", *_session_lines(session)]
     backtests = kept_runs(out, name)
     if backtests:
@@ -79,15 +107,16 @@ def _of_config(config: Path, mode: str | None, out: Path) -> tuple[dict[str, Any
     return document, lines[1:] if not lines[0] else lines
 
 
-def _session(place: Path) -> dict[str, Any]:
+def _session(place: Path, paging: Paging) -> dict[str, Any]:
     from botkit.assembly.audit import runs_of
     from botkit.assembly.session_report import session_report
 
-    found = session_report(runs_of(place, None)[0])
+    run = runs_of(place, None)[0]
+    found = session_report(run)
     document: dict[str, Any] = msgspec.to_builtins(found)
     for row, pair in zip(document["traded"], found.traded, strict=True):
         row |= {"fees": pair.fees, "spread_earned": pair.spread_earned}
-    return document
+    return document | paging(run)
 
 
 def _session_lines(found: dict[str, Any]) -> list[str]:
@@ -120,6 +149,10 @@ def _session_lines(found: dict[str, Any]) -> list[str]:
     if found["latest"]:
         lines.append("  latest fills:")
         lines += [f"    {format_time(one['time'], zone)} {one['text']}" for one in found["latest"]]
+    if found.get("page"):
+        lines.append(f"  report: {found['page']}")
+    elif "no_page" in found:
+        lines.append(f"  no page: {found['no_page']}")
     return lines
 
 
@@ -127,13 +160,14 @@ def _backtest_lines(run: Any) -> list[str]:
     from botkit.report import wording
 
     found, zone = run.summary, ZoneInfo(DEFAULT_ZONE)
+    kind = f"{found['mode']} session" if "mode" in found else "backtest"
     span = " to ".join(
         format_time(found[key], zone) for key in ("start_ns", "end_ns") if isinstance(found.get(key), int)
     )
     currency = found.get("currency", "")
     page = run.folder / "report.html"
     lines = [
-        f"backtest {run.folder}{' (synthetic data)' if found.get('synthetic') else ''}",
+        f"{kind} {run.folder}{' (synthetic data)' if found.get('synthetic') else ''}",
         f"  {span}",
         f"  return {wording.percent(found.get('return'), True)} ({wording.money(found.get('pnl'), True)} {currency}), "
         f"largest drawdown {wording.percent(found.get('max_drawdown'))}, Sharpe {wording.ratio(found.get('sharpe'))}",

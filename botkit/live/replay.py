@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import zlib
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -316,13 +316,21 @@ class ReplayWatcher(Protocol):
 
 
 class Replay:
-    """Feeds a run's inputs to an engine that is built like the engine of the run. ``watch`` observes the replay."""
+    """Feeds a run's inputs to an engine that is built like the run's. ``watch`` looks on; ``observe`` gets the outcome
+    of every turn.
+    """
 
     def __init__(
-        self, engine: Engine, run: Path, pairs: Mapping[str, Pair], watch: ReplayWatcher | None = None
+        self,
+        engine: Engine,
+        run: Path,
+        pairs: Mapping[str, Pair],
+        watch: ReplayWatcher | None = None,
+        observe: Callable[[Outcome, Nanos], None] | None = None,
     ) -> None:
         self._engine = engine
         self._watch = watch
+        self._observe = observe
         self._inputs = RecordedInputs(run, pairs)
         #: an exception raised by the engine; expected if an earlier decision differed
         self.error: Exception | None = None
@@ -346,6 +354,8 @@ class Replay:
                     self._watch.before(now)
                     self._watch.heard(now, given)
                 self._engine.turn(given, now, out)
+                if self._observe is not None:
+                    self._observe(out, now)
                 out.clear()
                 if self._watch is not None:
                     self._watch.turned(now)

@@ -34,6 +34,7 @@ __all__ = [
     "FillMark",
     "FillRow",
     "IndicatorLine",
+    "LatencyRow",
     "MakerRow",
     "OpenLot",
     "OrderRow",
@@ -467,10 +468,30 @@ class Benchmark(msgspec.Struct, kw_only=True):
     sharpe: float | None
 
 
+class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one kind of message took in a live session, in milliseconds. ``what`` is such as "order" or "answer",
+    ``kind`` such as "create".
+    """
+
+    what: str
+    kind: str
+    count: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
 class BacktestResult(msgspec.Struct, kw_only=True):
-    """The result of a finished backtest."""
+    """The result of a finished backtest, or of a live session so far (``mode`` emulator, paper or live).
+
+    If ``is_replayed`` is False, the session could not be replayed, so what only the bot itself knew is missing:
+    indicators and plots, reasons for not trading, and the use of rate limits.
+    """
 
     name: str
+    mode: str = "backtest"
+    is_replayed: bool = True
+    latencies: list[LatencyRow] = msgspec.field(default_factory=list)
     currency: str
     timezone: str
     start: Nanos

@@ -268,11 +268,12 @@ def pair_chart(
     lines: Sequence[IndicatorLine] = (),
     bar: Nanos = 0,
     resting: ChartData | None = None,
+    simulated: Sequence[FillRow] | None = None,
 ) -> ChartData:
     """Return one pair's price, volume and fills, with its strategies' indicators and plots, and its ``resting`` orders.
-    ``bar`` is the length of recorded candles in ns, or 0 if there were none.
+    Recorded candles were ``bar`` ns long, if there were any. ``simulated`` are fills to lay over the real ones.
     """
-    whole = with_quiet_fills(candles, fills, max(bar, candles.width))
+    whole = with_quiet_fills(candles, [*fills, *(simulated or ())], max(bar, candles.width))
     candles = join_candles(whole, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
     times = [candles.times[i] for i in rows]
@@ -290,6 +291,7 @@ def pair_chart(
         **_volume_columns(volume),
         "places": candles.pair.rules.amount_decimals,
         "marks": marks(candles, fills if candles.times else ()),
+        "simulated": None if simulated is None else marks(candles, simulated if candles.times else ()),
         "lines": line_charts(candles, lines[:LINES_MAX]),
         "left_out": max(0, len(lines) - LINES_MAX),
         "resting": resting or {},

@@ -1,4 +1,4 @@
-"""A backtest's report: one self-contained HTML file that opens offline and loads nothing.
+"""The report of a backtest or a live session: one self-contained HTML file that opens offline and loads nothing.
 
 All text from a strategy, a configuration or a tape is escaped: jinja2 escapes text, and data is packed in a block that
 is not a script. The page's own two scripts are allowed by hash. No other script runs, not even in a plugin's section.
@@ -33,6 +33,7 @@ def render(
     library, script = package_file(CHART_LIBRARY), page_script()
     page = template("report.html.j2").render(
         r=result,
+        kind="backtest" if result.mode == "backtest" else f"{result.mode} session",
         s=result.summary,
         zone=zone,
         cur=result.currency.upper(),
@@ -81,7 +82,10 @@ def _data_words(result: BacktestResult) -> set[str]:
 
 
 #: the parts of the page's script
-_SCRIPTS = ("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js", "price.js", "trades.js", "report.js")
+_SCRIPTS = (
+    *("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js", "price.js"),
+    *("rows.js", "trades.js", "report.js"),
+)
 
 
 @cache

@@ -85,6 +85,7 @@ class Session:
 @pytest.fixture
 def session(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> Session:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)  # pages are written to ./out
     return Session(tmp_path, capsys)
 
 

@@ -195,7 +195,7 @@ def test_a_click_on_a_trade_shows_its_entry_and_exit_on_the_chart(page: Browser,
     assert first <= moment(local.ms(shown.closed)) <= last
     page.press("Enter")  # the back button has the focus
     assert page.texts(".chosen-trade:not([hidden])") == []
-    assert page.run("document.activeElement.closest('tr').dataset.trade") == str(result.trades.index(shown))
+    assert page.run("document.activeElement.closest('tr').dataset.row") == str(result.trades.index(shown))
 
 
 def moment(local_ms: int) -> str:
@@ -234,7 +234,7 @@ def test_keys_sort_the_list_move_through_it_and_open_a_trade(page: Browser, resu
     assert page.run(f"{header('Return')}.closest('th').getAttribute('aria-sort')") == "descending"
     best = sorted(range(120), key=lambda i: -cast("float", result.trades[i].return_))
     page.run("document.querySelector('#trade-list tbody button').focus()")
-    focused = "document.activeElement.closest('tr').dataset.trade"
+    focused = "document.activeElement.closest('tr').dataset.row"
     page.press("ArrowDown")
     assert page.run(focused) == str(best[1])
     page.press("PageDown")

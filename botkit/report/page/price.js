@@ -90,8 +90,8 @@ const addLines = (chart, pair, bars, inPrice) => {
 };
 
 // The fills of a pair, one entry for each side of each candle of the tape.
-const marksOf = (pair, bars) => {
-  const scale = Math.pow(10, pair.decimals), sizes = Math.pow(10, pair.places), all = pair.marks;
+const marksOf = (pair, bars, all) => {
+  const scale = Math.pow(10, pair.decimals), sizes = Math.pow(10, pair.places);
   return Array.from(summed(all.row), (row, i) => { const lots = all.lots[i] / sizes; return { row, side: all.side[i], fills: all.fills[i], amount: lots, value: lots * (bars.close[row] + all.price[i] / scale) }; });
 };
 // Merges fills of one side within so many candles of the tape, counted from a first one.
@@ -115,7 +115,9 @@ const drawPrice = (pair, trades) => {
   const name = pair.pair.toUpperCase().replace("_", " / ");
   const chart = make(place, false, tr("Price of {} with fills and trades", name));
   const scale = chart.timeScale();
-  const bars = barsOf(pair), marks = marksOf(pair, bars), orders = restingOf(pair, bars);
+  const bars = barsOf(pair), marks = marksOf(pair, bars, pair.marks), orders = restingOf(pair, bars);
+  // fills of a simulation, as dots over the arrows
+  const simulated = pair.simulated ? marksOf(pair, bars, pair.simulated) : [], allMarks = [...marks, ...simulated];
   let part = { first: 0, last: 0, step: 1 }, t = [], rows = [];
   const inPrice = { type: "custom", formatter: price, minMove: Math.pow(10, -pair.decimals) };
   const series = themed(
@@ -127,14 +129,19 @@ const drawPrice = (pair, trades) => {
   let block = 0;                                           // candles of the chart; unknown until it has a range
   const mark = () => {
     const groups = mergeMarks(marks, part.first, part.last, part.step * block);
-    layer.setMarkers(groups.map((m) => ({
+    const dots = mergeMarks(simulated, part.first, part.last, part.step * block).map((m) => ({
+      time: t[Math.min(t.length - 1, m.place * block + (block >> 1))], price: m.amount ? m.value / m.amount : 0,
+      size: 0.5, position: "atPriceMiddle", shape: "circle", color: color(m.side > 0 ? "buy" : "sell"), text: "",
+    }));
+    const arrows = groups.map((m) => ({
       time: t[Math.min(t.length - 1, m.place * block + (block >> 1))], price: m.amount ? m.value / m.amount : 0,
       size: groups.length > 60 ? 0.75 : 1,
       position: m.side > 0 ? "atPriceBottom" : "atPriceTop",
       shape: m.side > 0 ? "arrowUp" : "arrowDown",
       color: color(m.side > 0 ? "buy" : "sell"),
       text: m.fills > 1 && groups.length <= place.clientWidth / 20 ? "×" + m.fills : "",
-    })));
+    }));
+    layer.setMarkers(dots.length ? [...arrows, ...dots].sort((a, b) => a.time - b.time) : arrows);
   };
   drawn.push(() => { if (block) mark(); });
   const at = (time) => Math.max(0, lastAt(bars.t, time));
@@ -146,7 +153,7 @@ const drawPrice = (pair, trades) => {
   place.style.height = 300 + 100 * (plots.panes - 1) + "px";
 
   // What the chart holds now: its candles by time, and its fills by side and time.
-  let figures = new Map(), bySide = [new Map(), new Map()];
+  let figures = new Map(), bySide = [];
   const load = (wanted) => {
     part = wanted;
     const joined = joinBars(bars, part);
@@ -155,8 +162,8 @@ const drawPrice = (pair, trades) => {
     series.setData(rows);
     plots.load(part, joined);
     figures = new Map(rows.map((row) => [row.time, row]));
-    bySide = [new Map(), new Map()];
-    for (const m of mergeMarks(marks, part.first, part.last, part.step)) bySide[m.side > 0 ? 0 : 1].set(t[m.place], m);
+    bySide = [new Map(), new Map(), new Map(), new Map()];
+    [marks, simulated].forEach((each, i) => { for (const m of mergeMarks(each, part.first, part.last, part.step)) bySide[2 * i + (m.side > 0 ? 0 : 1)].set(t[m.place], m); });
     block = 0;
   };
   // The rows of the tape in view; the last may lie between two.
@@ -182,7 +189,7 @@ const drawPrice = (pair, trades) => {
     const blocks = Math.max(20, Math.floor(place.clientWidth / 14));
     const [from, to] = inView();
     let visible = 0;
-    for (const m of marks) if (m.row >= from && m.row <= to) visible++;
+    for (const m of allMarks) if (m.row >= from && m.row <= to) visible++;
     const wanted = visible <= blocks ? 1 : Math.pow(2, Math.max(0, Math.ceil(Math.log2((range.to - range.from) / blocks))));
     if (wanted !== block) { block = wanted; mark(); }
     clearTimeout(resting);
@@ -190,7 +197,7 @@ const drawPrice = (pair, trades) => {
   });
   load(partOf(bars, 0, bars.n));
   place.dataset.step = String(part.step);
-  const total = (side) => grouped(marks.reduce((sum, m) => sum + (m.side === side ? m.fills : 0), 0), 0);
+  const total = (side, all = marks) => grouped(all.reduce((sum, m) => sum + (m.side === side ? m.fills : 0), 0), 0);
   const spell = (side) => (time) => { const m = bySide[side].get(time); return m ? tr("{} ({} at {})", grouped(m.fills, 0), amount(m.amount), price(m.value / m.amount)) : "–"; };
   // joined candles may reach over gaps, up to the next one
   const endOf = (time) => {
@@ -203,6 +210,10 @@ const drawPrice = (pair, trades) => {
     { title: "", color: "candle", at: (time) => { const row = figures.get(time); return row ? `O ${price(row.open)} H ${price(row.high)} L ${price(row.low)} C ${price(row.close)}` : "–"; }, last: bars.n ? price(bars.close[bars.n - 1]) : "" },
     { title: tr("buys"), mark: "▲", color: "buy", at: spell(0), last: total(1) },
     { title: tr("sells"), mark: "▼", color: "sell", at: spell(1), last: total(-1) },
+    ...(pair.simulated ? [
+      { title: tr("simulated buys"), mark: "●", color: "buy", at: spell(2), last: total(1, simulated) },
+      { title: tr("simulated sells"), mark: "●", color: "sell", at: spell(3), last: total(-1, simulated) },
+    ] : []),
     ...kinds.map(({ title, hue, kind }) => ({ title: tr(title), color: hue, at: (time) => restedIn(orders, kind, time, endOf(time), price), last: grouped(orders.kind.filter((each) => each === kind).length, 0) })),
     ...plots.items,
   ], name, (time) => tr("{} to {}", when(time), when(endOf(time))), () => { show(-0.5, bars.n - 0.5); scale.fitContent(); });

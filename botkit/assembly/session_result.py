@@ -1,0 +1,515 @@
+"""Computes the result of a live session, finished or running, from what its run's folder holds.
+
+Orders and fills are those of decisions.jsonl, prices those of the recording. A replay of the recording tells what the
+strategies owned when trading began and, if it decides the same, what only the bot itself knew: indicators and plots,
+reasons for not trading, and the use of rate limits. All figures are computed as for a backtest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.assembly.audit import decisions_of, order_spec_of, session_project
+from botkit.assembly.live_parts import engine_maker
+from botkit.assembly.session_market import one_trade, session_source
+from botkit.backtesting.cautions import cautions_of_bot, cautions_of_coins
+from botkit.backtesting.making import maker_rows
+from botkit.backtesting.metrics import complete_strategy, grouped_trades, summarise
+from botkit.backtesting.outputs import REPORT, RunFolder, write_outputs
+from botkit.backtesting.plan import Plan
+from botkit.backtesting.recorder import ResultRecorder
+from botkit.backtesting.second_look import look_again
+from botkit.backtesting.session import SLICE_ROWS
+from botkit.backtesting.trades import Matched, match_trades
+from botkit.config.show import resolved_yaml
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.engine import Engine
+from botkit.engine.money.ownership_report import Ownership
+from botkit.engine.outcome import Outcome
+from botkit.errors import DataError
+from botkit.live.limits.recorded_slots import replayed_pools
+from botkit.live.replay import RecordedInputs, Replay, ReplayError, RunHeader, Verdict, read_header, verdict_on
+from botkit.live.run_files import DECISIONS
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.columns import MarketColumns
+from botkit.model.events import Fill
+from botkit.model.inputs import Input, MoveCapital, Restore, Stop
+from botkit.model.latency import STEPS, MeasuredLatencies, Quantiles
+from botkit.model.orders import Order, OrderState
+from botkit.model.pairs import Pair
+from botkit.model.results import (
+    BacktestResult,
+    Caution,
+    ClosedTrade,
+    DataDescription,
+    EndpointUse,
+    LatencyRow,
+    PositionRow,
+    RouterUse,
+    StrategyRow,
+)
+from botkit.project.project import Project
+from botkit.project.recipe import recorded_fees
+from botkit.project.strategies import plain_parameters
+from botkit.report import render
+from botkit.tape.feed import Feed
+from botkit.version import versions
+
+#: how many candles of a pair the page of a session shows
+SESSION_CANDLES_MAX = 50_000
+
+
+def session_result(run: Path, config: Path | None = None) -> BacktestResult:
+    """Return what a run came to, up to now if it is still running. ``config`` replaces the run's own.
+
+    Raises ReplayError if the recording cannot be read or trading never began, and ConfigError if the configuration
+    cannot be used any more.
+    """
+    header, notes = read_header(run), list[str]()
+    project = session_project(header, config, notes)
+    pairs = project.pairs
+    source = None
+    try:
+        source = session_source(run, pairs)
+    except DataError:
+        notes.append("the session recorded neither trades nor books, so there is no price chart")
+    replayed = _Replayed(project, header, run, set() if source is None else {info.pair for info in source.streams})
+    recorder = replayed.recorder
+    if recorder is None:
+        if replayed.error is not None:
+            raise ReplayError(f"the beginning of {run} cannot be replayed: {replayed.error}")
+        raise ReplayError(f"trading never began in {run}, so there is nothing to show")
+    orders = SessionOrders(decisions_of(run), pairs, _restored(run, pairs))
+    feed = Feed([] if source is None else [source])
+    end = max(orders.end, replayed.start, *(info.end for info in feed.streams)) + 1
+    keys = tuple(info.key for info in feed.streams)
+    plan = Plan({pair: "market" for pair, _, _ in keys}, keys, replayed.start, end)
+    recorder.slice_done(replayed.known)
+    _record(recorder, feed, plan, orders)
+    return _result(project, header, run, replayed, recorder, feed, plan, orders, notes)
+
+
+def write_session(run: Path, out: Path, config: Path | None = None) -> Path:
+    """Write the page of a run and the files of a backtest beside it to ``out/NAME/MODE-RUN``. Returns the page.
+
+    Raises ReplayError and ConfigError.
+    """
+    result = session_result(run, config)
+    decisions = (run / DECISIONS).read_bytes()
+    with RunFolder(out / result.name / f"{result.mode}-{run.resolve().name}") as folder:
+        write_outputs(
+            folder.path, result, report_html=render(result), config_yaml=result.config_text, decisions=decisions
+        )
+    return folder.out / REPORT
+
+
+class SessionOrders:
+    """The orders and fills that decisions.jsonl lists, with the orders that earlier runs left open."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]], pairs: Mapping[str, Pair], restored: Sequence[Order]) -> None:
+        #: by client id, in order of request
+        self.orders: dict[int, Order] = {}
+        #: each with the time when the bot learned of it
+        self.fills: list[tuple[Nanos, Fill]] = []
+        self.end: Nanos = 0
+        #: requests by endpoint, and those that the exchange refused for exceeding a rate limit
+        self.requests: dict[str, int] = {}
+        self.rate_limited = 0
+        #: reasons for which strategies were stopped
+        self.stopped: dict[str, str] = {}
+        self._known = {order.client_id: order for order in restored}
+        for row in rows:
+            self.end = row["t"]
+            self._take(row, pairs)
+
+    def _take(self, row: dict[str, Any], pairs: Mapping[str, Pair]) -> None:
+        kind = row["k"]
+        if kind == "intent" and row["pair"] in pairs:
+            order = Order(order_spec_of(row, pairs[row["pair"]]))
+            self.orders[order.client_id] = self._known[order.client_id] = order
+        elif kind == "request":
+            self.requests[row["endpoint"]] = self.requests.get(row["endpoint"], 0) + 1
+            if not row["endpoint"].startswith("cancel_"):
+                for client_id in row["c"]:
+                    if client_id in self._known:
+                        self._known[client_id].sent = row["t"]
+        elif kind == "answer":
+            self.rate_limited += row["outcome"] == "rate_limited"
+        elif kind == "state" and row["c"] in self._known:
+            order = self._known[row["c"]]
+            order.state, order.updated = OrderState(row["state"]), row["t"]
+            order.reason = row.get("why", "") or order.reason
+        elif kind == "fill" and row["c"] in self._known:
+            self._fill(row, self._known[row["c"]])
+        elif kind == "stopped":
+            name, _, why = row["text"].partition(": ")
+            self.stopped[name] = why
+
+    def _fill(self, row: dict[str, Any], order: Order) -> None:
+        value = order.pair.rules.value_units(row["price"], row["lots"])
+        order.executed_lots = row["executed"]
+        order.executed_units += value
+        fill = Fill(
+            order=order,
+            pair=order.pair,
+            side=order.side,
+            time=row["t"],
+            price_ticks=row["price"],
+            lots=row["lots"],
+            value_units=value,
+            fee_units=row["fee"],
+            fee_currency=row["fee_in"],
+            is_maker=bool(row["maker"]),
+            executed_lots=row["executed"],
+        )
+        self.fills.append((row["t"], fill))
+
+
+class _Replayed:
+    """A replay of a run, which tells what the strategies owned when trading began."""
+
+    def __init__(self, project: Project, header: RunHeader, run: Path, recorded: set[str]) -> None:
+        self._project = project
+        #: the pairs with a price
+        self._priced = recorded | set(project.priced_pairs())
+        self.recorder: ResultRecorder | None = None
+        self.ownership: Ownership | None = None
+        self.unassigned: dict[str, int] = {}
+        #: the prices that the bot knew when trading began, from candles or trades before it
+        self.known: list[MarketColumns] = []
+        self.start: Nanos = 0
+        self.inputs = 0
+        #: when the bot was told to stop, and whether capital was moved
+        self.stopped_at: Nanos | None = None
+        self.has_moved_capital = False
+        #: by an order's client id, the order that it closes according to its strategy
+        self.closes: dict[int, int] = {}
+        self.verdict: Verdict | None = None
+        self.error: Exception | None = None
+        lines: list[str] = []
+        decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))
+        self.engine = self._engine(header, decisions)
+        replay = Replay(self.engine, run, project.pairs, self, self._observe)
+        try:
+            self.verdict = verdict_on(replay, run, decisions, lines)
+        except ReplayError:
+            raise
+        except Exception as error:  # whatever a strategy that has changed since may raise
+            self.error = error
+        self.error = self.error or replay.error
+        #: how the recording ends; None if the replay did not come that far
+        self.recording_end = replay.end if self.error is None else None
+
+    @property
+    def is_equal(self) -> bool:
+        """True if the replay decided as the session did."""
+        return self.verdict is not None and self.verdict.difference is None and self.error is None
+
+    def _engine(self, header: RunHeader, decisions: DecisionLog) -> Engine:
+        project = self._project
+        recipe = msgspec.to_builtins(header)
+        section = "live.fees" if header.mode == "live" else project.config.simulated_fees[1]
+        make = engine_maker(
+            project,
+            project.fee_model(recorded_fees(recipe), section),
+            speed=header.speed,
+            latest_accept_ns=header.latest_accept_ns,
+            draws_indicators=True,
+        )
+        leased = None if header.shared is None else replayed_pools(project.facts.limits, header.shared)
+        return make(decisions, header.first_client_id, leased)
+
+    def before(self, moment: Nanos) -> None:
+        """Nothing is looked at before a turn."""
+
+    def heard(self, now: Nanos, given: Input | None) -> None:
+        """Note when the run ends, and inputs after which equity is no longer profit alone."""
+        self.inputs += 1
+        if type(given) is Stop:
+            self.stopped_at = now
+        self.has_moved_capital |= type(given) is MoveCapital and self.recorder is not None
+
+    def turned(self, now: Nanos) -> None:
+        """Begin to record once trading is open."""
+        view = self.engine.view
+        if self.recorder is None and view.is_trading:
+            self.start = now
+            self.ownership = view.money.ownership()
+            self.unassigned = {currency: units for currency, units in view.money.unassigned.items() if units}
+            self.known = [one_trade(market.pair, now, market.last) for market in view.markets() if market.last]
+            self.recorder = ResultRecorder(
+                view,
+                [pair for name, pair in self._project.pairs.items() if name in self._priced],
+                [market.pair for market in view.markets() if market.pair in self._priced],
+                self._project.config.zone,
+                now,
+                candles_max=SESSION_CANDLES_MAX,
+            )
+
+    def _observe(self, out: Outcome, now: Nanos) -> None:
+        for order, _ in out.states:
+            if order.closes:
+                self.closes[order.client_id] = order.closes
+        if self.recorder is not None and out.withheld:
+            out.fills.clear()  # the fills are those of decisions.jsonl
+            self.recorder.observe(out, now)
+
+
+def _restored(run: Path, pairs: Mapping[str, Pair]) -> list[Order]:
+    """Return the orders of earlier runs that a run began with."""
+    inputs = iter(RecordedInputs(run, pairs))
+    try:
+        for _, given in inputs:
+            if isinstance(given, Restore):
+                return [restored.order for restored in given.orders]
+    finally:
+        inputs.close()
+    return []
+
+
+def _record(recorder: ResultRecorder, feed: Feed, plan: Plan, orders: SessionOrders) -> None:
+    """Value the fills after the start at the recorded prices."""
+    out = Outcome()
+    fills = [found for found in orders.fills if found[0] > plan.start]
+    done = 0
+    trades = [key for key in plan.keys if key[1] == "trades"]
+    for piece in feed.slices(trades, plan.start, plan.end, rows_max=SLICE_ROWS) if trades else ():
+        done = _observe_fills(recorder, out, fills, done, piece.end)
+        recorder.slice_done(piece.columns)
+    _observe_fills(recorder, out, fills, done, plan.end)
+    recorder.slice_done([])
+    recorder.finish(plan.end, orders.orders.values())
+
+
+def _observe_fills(
+    recorder: ResultRecorder, out: Outcome, fills: Sequence[tuple[Nanos, Fill]], done: int, end: Nanos
+) -> int:
+    while done < len(fills) and fills[done][0] < end:
+        now, fill = fills[done]
+        out.fills.append(fill)
+        recorder.observe(out, now)
+        out.clear()
+        done += 1
+    return done
+
+
+def _result(
+    project: Project,
+    header: RunHeader,
+    run: Path,
+    replayed: _Replayed,
+    recorder: ResultRecorder,
+    feed: Feed,
+    plan: Plan,
+    orders: SessionOrders,
+    notes: list[str],
+) -> BacktestResult:
+    config, view, curve = project.config, replayed.engine.view, recorder.curve
+    stopped = replayed.stopped_at
+    matched = match_trades(
+        recorder.fills,
+        recorder.opening_positions(),
+        start=plan.start,
+        at_stop=set() if stopped is None else {c for c, order in orders.orders.items() if order.created >= stopped},
+        links=replayed.closes,
+    )
+    again = look_again(
+        feed,
+        plan,
+        matched.trades,
+        recorder.fills,
+        withheld=recorder.withheld,
+        max_book_age_s=config.max_book_age_s,
+        rows_max=SLICE_ROWS,
+    )
+    router = _router_use(replayed, orders)
+    return BacktestResult(
+        name=config.name,
+        mode=header.mode,
+        is_replayed=replayed.is_equal,
+        latencies=_latencies(run),
+        currency=project.currency,
+        timezone=str(config.zone),
+        start=plan.start,
+        end=plan.end,
+        seed=config.seed,
+        summary={
+            "mode": header.mode,
+            **summarise(
+                strategies=[strategy.use for strategy in config.strategies],
+                currency=project.currency,
+                curve=curve,
+                orders=len(recorder.orders),
+                refused=sum(order.state == OrderState.REFUSED.value for order in recorder.orders),
+                fills=recorder.fills,
+                trades=matched.trades,
+                router=router,
+                events=replayed.inputs,
+                wall_s=(plan.end - plan.start) / NS_PER_S / header.speed,
+                journal_sha256=_sha256(run / DECISIONS),
+            ),
+        },
+        equity=curve.curve(),
+        drawdown=curve.drawdown,
+        data=DataDescription(
+            path=str(run),
+            start=plan.start,
+            end=plan.end,
+            rows=sum(info.rows for info in feed.streams),
+            synthetic=False,
+            kinds=plan.described(),
+        ),
+        config_text=resolved_yaml(project.loaded),
+        days=curve.days(),
+        strategies=_strategy_rows(project, replayed, recorder, orders, matched),
+        strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
+        strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
+        orders=recorder.orders,
+        fills=recorder.fills,
+        trades=again.trades,
+        opening={currency: units for currency, units in recorder.opening.items() if units},
+        groups=grouped_trades(again.trades, config.zone),
+        marks=again.marks,
+        makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
+        open_lots=matched.open,
+        drawdowns=curve.falls,
+        prices=[sampler.candles() for sampler in recorder.samplers.values()],
+        indicators=view.lines() if replayed.is_equal else [],
+        router=router,
+        assumptions=_facts(header, replayed),
+        warnings=_cautions(header, replayed, recorder, notes),
+        unassigned=replayed.unassigned,
+        versions={"botkit": versions()["botkit"]},
+    )
+
+
+def _strategy_rows(
+    project: Project, replayed: _Replayed, recorder: ResultRecorder, orders: SessionOrders, matched: Matched
+) -> list[StrategyRow]:
+    views = {view.name: view for view in replayed.engine.view.strategies()} if replayed.is_equal else {}
+    uses = {strategy.label: strategy.use for strategy in project.config.strategies}
+    params = {spec.name: plain_parameters(spec) for spec in project.specs()}
+    rows = []
+    for name in dict.fromkeys([*uses, *(order.strategy for order in orders.orders.values())]):
+        own = [order for order in recorder.orders if order.spec.strategy == name]
+        view = views.get(name)
+        row = StrategyRow(
+            name=name,
+            use=uses.get(name, ""),
+            params=params.get(name, {}),
+            orders=len(own),
+            refused=sum(order.state == OrderState.REFUSED.value for order in own),
+            skips={} if view is None else dict(view.skips),
+            refusals={} if view is None else dict(view.refusals),
+            stopped=orders.stopped.get(name, ""),
+            positions=_positions(name, matched),
+        )
+        trades: list[ClosedTrade] = [trade for trade in matched.trades if trade.strategy == name]
+        complete_strategy(row, recorder.curve_of(name), [f for f in recorder.fills if f.strategy == name], trades)
+        rows.append(row)
+    return rows
+
+
+def _positions(strategy: str, matched: Matched) -> list[PositionRow]:
+    """Return what a strategy's open lots come to, handed-over coins included."""
+    found: dict[Pair, tuple[int, int]] = {}
+    for lot in matched.open:
+        if lot.strategy == strategy:
+            units, cost = found.get(lot.pair, (0, 0))
+            found[lot.pair] = (units + lot.units, cost + lot.cost_units)
+    return [
+        PositionRow(pair=pair, lots=pair.rules.lots_of_units(units), average_entry=cost / units)
+        for pair, (units, cost) in found.items()
+        if pair.rules.lots_of_units(units)
+    ]
+
+
+def _router_use(replayed: _Replayed, orders: SessionOrders) -> RouterUse:
+    if replayed.is_equal:
+        use = replayed.engine.view.router.statistics()
+    else:
+        use = RouterUse(endpoints=[EndpointUse(endpoint=name, requests=n) for name, n in orders.requests.items()])
+    use.refused_by_exchange = orders.rate_limited
+    return use
+
+
+def _latencies(run: Path) -> list[LatencyRow]:
+    try:
+        found = MeasuredLatencies.read(run)
+    except ValueError:  # nothing was measured
+        return []
+    tables: tuple[tuple[str, dict[str, Quantiles]], ...] = (
+        ("order", found.order_us),
+        ("answer", found.answer_us),
+        ("round trip", found.round_trip_us),
+        ("market data", {"book": found.feed_us}),
+    )
+    return [
+        LatencyRow(
+            what=what,
+            kind=kind,
+            count=found.counts.get(_COUNTED[what], {}).get(kind, 0),
+            p50_ms=us[STEPS // 2] / 1000,
+            p99_ms=us[STEPS * 99 // 100] / 1000,
+            max_ms=us[-1] / 1000,
+        )
+        for what, table in tables
+        for kind, us in table.items()
+        if us
+    ]
+
+
+#: the name of a latency in `MeasuredLatencies.counts`
+_COUNTED = {"order": "order", "answer": "answer", "round trip": "round_trip", "market data": "feed"}
+
+
+def _facts(header: RunHeader, replayed: _Replayed) -> list[str]:
+    found = [
+        "Orders and fills are those of decisions.jsonl, at the times when the bot learned of them.",
+        "Prices are the trades that the session recorded; equity, trades and ratios are computed as for a backtest.",
+        "The exchange does not say where in the queue an order was, and its books contain own orders.",
+    ]
+    if header.speed != 1:
+        found.append(f"Durations are in the bot's time, which ran {header.speed:g} times as fast as the clock.")
+    if replayed.recording_end == "full":
+        found.append("The recording reached its size limit before the session ended; the report ends there.")
+    return found
+
+
+def _cautions(header: RunHeader, replayed: _Replayed, recorder: ResultRecorder, notes: Sequence[str]) -> list[Caution]:
+    found = []
+    if header.mode == "emulator":
+        speed = f" at {header.speed:g}x speed" if header.speed != 1 else ""
+        found.append(Caution(f"the exchange was botkit's emulator{speed}: orders and fills are simulated", False))
+    elif header.mode == "paper":
+        found.append(Caution("paper trading: the market is real, orders and fills are simulated", False))
+    if replayed.recording_end == "cut":
+        found.append(Caution("the session is still running or was killed: the report goes up to its last input", False))
+    found += [Caution(note, False) for note in notes]
+    if not replayed.is_equal:
+        difference = None if replayed.verdict is None else replayed.verdict.difference
+        where = "" if difference is None else f" from decision {difference.line:,} on"
+        found.append(
+            Caution(
+                f"the session cannot be replayed{where}, since its strategies, its configuration or botkit have "
+                "changed: indicators and plots, skips and waits are left out",
+                False,
+            )
+        )
+    if replayed.has_moved_capital:
+        found.append(Caution("capital was moved during the session, which equity leaves out", False))
+    if replayed.ownership is not None:
+        found += cautions_of_coins(replayed.ownership)
+    if replayed.is_equal:
+        found += cautions_of_bot(replayed.engine.view, recorder.curve.daily_returns())
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
