@@ -1,6 +1,6 @@
 """The simulated exchange's event loop: requests arrive, the recorded market advances, and results are published.
 
-Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_moment`` when anything can happen, and
+Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_at`` when anything can happen, and
 calls ``advance`` to move time there; between two such moments a binary search skips the recorded rows.
 
 At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
@@ -109,9 +109,6 @@ class Kernel:
         self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
-        #: the earliest time at which anything private or dynamic happens or becomes known; None if nothing will. It may
-        #: be early (for a row that turns out to touch nothing, or to resume the search), but never late
-        self.next_moment: Nanos | None = None
         #: nothing becomes known to anybody before this time. A driver may let its bot run up to it before it calls
         #: `advance`, because any request that the bot sends until then arrives after all events that it does not know
         #: yet
@@ -219,26 +216,26 @@ class Kernel:
         self.is_calm = False
         if self._next is None or arrives < self._next:
             self._next = arrives
-            if self.next_moment is None or arrives < self.next_moment:
-                self.next_moment = arrives
         self.is_news_known = False
 
     def next_at(self) -> Nanos | None:
-        """Return `next_moment`, as a method for the paper adapter's `Venue`."""
-        return self.next_moment
+        """Return the earliest time at which anything private or dynamic happens or becomes known; None if nothing will.
+        It may be early (for a row that turns out to touch nothing, or to resume the search), but never late.
+        """
+        at, due = self._next, self._outbox.due
+        return due[0][0] if due and (at is None or due[0][0] < at) else at
 
     def _look_ahead(self) -> None:
         """Recompute the next moment after an outside change."""
         self._next = self._next_deed()
-        self.update_news()
+        self.is_news_known = False
 
     def update_news(self) -> None:
-        """Compute `next_moment` and `next_news` from what is known now, including the books that the bot has taken."""
+        """Compute `next_news` from what is known now, including the books that the bot has taken."""
         if self._ahead.books is not None:
             self._note_books()
         at, due = self._next, self._outbox.due
         known = due[0][0] if due else None
-        self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
         if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
             news = at + self._answer_ns  # news for an account
@@ -370,13 +367,15 @@ class Kernel:
         """True between a moment's books and its trades: the next `advance` continues with the trades."""
         return self._paused_at is not None
 
-    def advance(self, to: Nanos, *, pause: bool = False) -> list[Publication]:
-        """Process everything up to and including ``to``. Returns the news that became known by then, in total order.
+    def advance(self, to: Nanos, *, pause: bool = False, to_news: bool = False) -> list[Publication]:
+        """Process everything up to and including ``to``, or with ``to_news`` up to the first news. Returns the news
+        that became known by then, in total order.
 
         With ``pause`` it may stop after the books of a moment, if orders have zero latency: see `is_paused`.
         """
         outbox, at = self._outbox, self._next
-        while at is not None and at <= to:
+        due = outbox.due
+        while at is not None and at <= to and not (to_news and due and due[0][0] < at):
             self.now = at
             if self._paused_at is None:
                 is_touched = self._touched is not None and self._touched <= at
@@ -384,10 +383,9 @@ class Kernel:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    shown = outbox.until(at)
                     self._next = at
-                    self.update_news()
-                    return shown
+                    self.is_news_known = False
+                    return outbox.until(at)
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
@@ -398,16 +396,17 @@ class Kernel:
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._work(heapq.heappop(self._arrivals), at)
             at = self._next_deed()
+        if to_news:
+            to = due[0][0] if due and due[0][0] <= to else self.now
         if to > self.now:
             self.now = to
-        due = outbox.due
         known: list[Publication] = []
         if due and due[0][0] <= to:
             known = heapq.heappop(due)[4]
             if due and due[0][0] <= to:
                 known = outbox.until(to, known)
         self._next = at
-        self.update_news()
+        self.is_news_known = False
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------
