@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
-from botkit.model.events import OrderBook, OrderReport, TradeReport
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyByKind, LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
@@ -26,6 +26,7 @@ from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.book_feed import BookFeed, book_event, compose
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 from botkit.sim.books_ahead import BooksAhead
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.deed import AccountNews, Deed
@@ -159,7 +160,7 @@ class Kernel:
             self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
             # orders are open, but the new stream has not been searched for them yet, not even its rows at this moment
-            self._search(market, self.now - 1, None)
+            self._search(market, market.searched, self.now - 1, None)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
         self._ahead.drop()
@@ -418,10 +419,8 @@ class Kernel:
             if market.candles is None:
                 continue
             self._rows_of(market, market.candles, matcher.on_bar, now)
-            opens_at = matcher.opens_at(market) if market.waiting else None
-            if opens_at is not None and opens_at <= now:
-                deed = Deed(now)
-                matcher.on_opens(market, deed)
+            deed = matcher.on_opens(market, now) if market.waiting else None
+            if deed is not None:
                 self._follow(market, deed)
                 self._tell(deed)
         for market in busy:
@@ -475,10 +474,20 @@ class Kernel:
         now = deed.time
         if market.stops and market.prints:
             self.matcher.trigger_by_prints(market, deed)
-        if market.buys or market.sells or market.stops or market.waiting:
-            self._search(market, now, trades_from)
+        buys, sells = market.buys, market.sells
+        if buys or sells or market.stops or market.waiting:
+            buy = buys[0].price_ticks if buys else NEVER_DOWN
+            sell = sells[0].price_ticks if sells else NEVER_UP
+            bounds = market.bounds(buy, sell) if market.stops or market.waiting else Bounds(buy, sell)
+            if bounds != market.searched:
+                self._search(market, bounds, now, trades_from)
+            if market.pair not in self._busy:
+                self._busy[market.pair] = market
+                if len(self._busy) > 1:
+                    self._busy = dict(sorted(self._busy.items()))
         elif market.pair in self._busy:
             del self._busy[market.pair]
+            market.searched = NO_BOUNDS
             for stream in (market.candles, market.trades, market.books):
                 if stream is not None:
                     stream.stop_watching()
@@ -491,8 +500,8 @@ class Kernel:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
             self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
 
-    def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None) -> None:
-        bounds = market.bounds()
+    def _search(self, market: VenueMarket, bounds: Bounds, now: Nanos, trades_from: int | None) -> None:
+        market.searched = bounds
         if market.candles is not None:
             market.candles.watch(bounds, now)
         else:
@@ -502,10 +511,6 @@ class Kernel:
                 market.trades.watch(bounds, now, trades_from)
             if market.books is not None:
                 market.books.watch(bounds.of_book() if market.stops or market.waiting else bounds, now)
-        if market.pair not in self._busy:
-            self._busy[market.pair] = market
-            if len(self._busy) > 1:
-                self._busy = dict(sorted(self._busy.items()))
 
     def _books(self, now: Nanos) -> bool:
         """Publish the books that are due. Returns whether there were any."""
@@ -558,7 +563,12 @@ class Kernel:
                 for order in news.orders.values():
                     events.append(order.report())
                 if news.currencies:
-                    events.append(account.changed(news.currencies))
+                    total, locked = account.total, account.locked
+                    balances: dict[str, tuple[int, int]] = {}
+                    for currency in news.currencies:
+                        units = total.get(currency, 0)
+                        balances[currency] = units, units - locked.get(currency, 0)
+                    events.append(BalanceReport(balances))
                 told.append(Publication(at, name, tuple(events), deed.time))
             self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 
