@@ -92,6 +92,7 @@ class OrderDesk:
     ) -> None:
         self._table = table
         self._open = table.open
+        self._executions = table.executions
         self._reads = reads
         self._portfolio = portfolio
         self._risk = risk
@@ -167,12 +168,13 @@ class OrderDesk:
         if refusal is not None:
             self._portfolio.release(order)
             return refusal
-        self._track(order, now)
-        return None
-
-    def _track(self, order: Order, now: Nanos) -> None:
         self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
+        if order.expires is not None:
+            self._follow_expiry(order, now)
+        return None
+
+    def _follow_expiry(self, order: Order, now: Nanos) -> None:
         if order.expires is not None and order.type is not MARKET:
             # a replacement may expire while the old order is ending
             self._follow(order, max(now, order.expires))
@@ -221,7 +223,9 @@ class OrderDesk:
                 old.move(OrderState.CANCELLED, now, "replaced before it was sent")
                 self._decide((STATE, now, old.client_id, old.state, old.reason))
                 self._on_order(old)
-                self._track(new, now)
+                self._open[new.strategy][new.client_id] = new
+                self._risk.order_opened(new)
+                self._follow_expiry(new, now)
                 return new
             relocked = self._portfolio.lock(old)
             assert relocked is None, relocked
@@ -336,8 +340,8 @@ class OrderDesk:
         if refusal is not None:
             self.finish(order, OrderState.NOT_SENT, now, refusal)
             return False
-        order.move(_SENDING, now)
-        order.sent = now
+        order.state = _SENDING
+        order.sent = order.updated = now
         return True
 
     # -- messages from the exchange ----------------------------------------------------------------------------------
@@ -403,7 +407,8 @@ class OrderDesk:
         self._table.by_order_id[order_id] = order
         order.order_id = order_id
         if order.state is _SENDING or order.state is _UNKNOWN:
-            order.move(_UNTRIGGERED if order.type is STOP_LIMIT else _OPEN, now)
+            order.state = _UNTRIGGERED if order.type is STOP_LIMIT else _OPEN
+            order.updated = now
             self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
         if self._parked_trades or order.cancel_requested:
@@ -490,7 +495,7 @@ class OrderDesk:
             else:
                 self._parked_trades.clear()  # no create is in flight, so the kept reports cannot belong to our orders
             return
-        if not self._table.executions_of(order).is_new(report, listed=False):
+        if not self._executions[order.client_id].is_new(report, listed=False):
             return
         self._book(order, report, now)
         final = self._final_reports.get(order.client_id)
@@ -505,13 +510,14 @@ class OrderDesk:
         self.booked += 1
         self.booked_at = now
         fill = self._portfolio.fill(order, report, now)
-        self._risk.order_filled(order, report.lots)
+        if self._risk.has_rules:  # only rules need the lots still to be filled
+            self._risk.order_filled(order, report.lots)
         self._decide((FILL, now, fill))
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
         """Process all executions of an order as listed by the exchange, and book those that the stream missed."""
-        executions = self._table.executions_of(order)
+        executions = self._executions[order.client_id]
         for report in sorted(reports, key=lambda r: r.time):
             if executions.is_new(report, listed=True):
                 self._book(order, report, now)
@@ -532,7 +538,9 @@ class OrderDesk:
             if order is not None and order.state not in FINAL_STATES:
                 break
             heapq.heappop(follow_ups)
-        self._slot.set(follow_ups[0][0] if follow_ups else None)
+        due = follow_ups[0][0] if follow_ups else None
+        if due != self._slot.due or not self._slot.is_known:
+            self._slot.set(due)
 
     def _check(self, now: Nanos) -> None:
         """Read orders whose push is overdue, and cancel those that have outlived their ``expire_s``."""
@@ -577,7 +585,7 @@ class OrderDesk:
         their money again; final ones are kept so that late reports are recognised.
         """
         self._table.by_client_id[order.client_id] = order
-        self._table.executions_of(order).restore(executed)
+        self._executions[order.client_id].restore(executed)
         if order.order_id:
             self._table.by_order_id[order.order_id] = order
         if order.state in FINAL_STATES:
@@ -639,8 +647,10 @@ class OrderDesk:
 
     def _follow(self, order: Order, due: Nanos) -> None:
         self._sequence += 1
-        heapq.heappush(self._follow_ups, (due, self._sequence, order.client_id))
-        self._slot.set(self._follow_ups[0][0])
+        follow_ups, slot = self._follow_ups, self._slot
+        heapq.heappush(follow_ups, (due, self._sequence, order.client_id))
+        if follow_ups[0][0] != slot.due or not slot.is_known:
+            slot.set(follow_ups[0][0])
 
     def _read_order(self, order: Order, now: Nanos) -> None:
         if order.client_id in self._reading:
@@ -716,19 +726,20 @@ class OrderDesk:
         """Finish a final order: release its money, stop waiting for its reports, and send the requests that waited for
         its end.
         """
+        client_id = order.client_id
         order.move(state, now, reason)
         self._portfolio.release(order)
         self._risk.order_closed(order)
-        self._open[order.strategy].pop(order.client_id, None)
-        self._final_reports.pop(order.client_id, None)
-        self.shown_lots.pop(order.client_id, None)
-        self._reads_in_vain.pop(order.client_id, None)
-        self._unread.discard(order.client_id)
-        if self._follow_ups and self._follow_ups[0][2] == order.client_id:
+        self._open[order.strategy].pop(client_id, None)
+        self._final_reports.pop(client_id, None)
+        self.shown_lots.pop(client_id, None)
+        self._reads_in_vain.pop(client_id, None)
+        self._unread.discard(client_id)
+        if self._follow_ups and self._follow_ups[0][2] == client_id:
             self._drop_follow_ups()
-        self._decide((STATE, now, order.client_id, order.state, order.reason))
+        self._decide((STATE, now, client_id, order.state, order.reason))
         self._on_order(order)
-        if order.client_id in self._replacements:
+        if client_id in self._replacements:
             self._send_replacement(order, now)
 
 
