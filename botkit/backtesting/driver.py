@@ -170,7 +170,7 @@ class Driver:
             at: int = axis[row]
             if changes.count != seen:  # if nothing changed, the engine's wake time is still the same
                 seen = changes.count
-                wake = agenda.known_head if agenda.is_known else engine.wake_at()
+                wake = agenda.known_head if agenda.is_known else agenda.head()
             told_at = prints[0][0].at if prints else None
             if watch is None and kernel.is_calm:  # a watch looks on between the books, too
                 books = kernel.books_ahead()

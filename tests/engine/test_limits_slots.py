@@ -153,7 +153,7 @@ def test_taking_at_once_equals_asking_first(deeds: list[tuple[str, int]], kept: 
             if free > kept:
                 asked.take()
                 flying += 1
-            assert at_once.take_beyond(kept, now) == free
+            assert at_once.take_beyond(kept, now, None) == free
         elif deed == "wait":
             now += ms * NS_PER_MS
         elif deed == "lower":

@@ -194,7 +194,7 @@ class OrderDesk:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
                 assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
-            # if it is no longer queued, its slot was granted in this very turn, and `_may_leave` will hold it back
+            # if it is no longer queued, its slot was granted in this very turn, and `collect` will hold it back
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
@@ -298,9 +298,12 @@ class OrderDesk:
         for request in requests:
             if type(request) is CreateOrder:
                 order = orders[request.order.client_id]
-                if not self._may_leave(order, now):
+                if order.state is not _QUEUED or self._gate.when_granted(order) is not None:
+                    self._hold_back(order, now)
                     self._router.answered(request.id, now, Ending.NOT_SENT)
                     continue
+                order.state = _SENDING
+                order.sent = order.updated = now
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
@@ -321,28 +324,32 @@ class OrderDesk:
     def _checked_batch(self, request: Request, now: Nanos) -> Request | None:
         """Check a batch for the last time before it is sent. Returns the part of it that may be sent, or None."""
         if type(request) is CreateBatch:
-            kept = tuple(o for o in request.orders if self._may_leave(self._table.by_client_id[o.client_id], now))
-            if not kept:
+            orders = [self._table.by_client_id[spec.client_id] for spec in request.orders]
+            leaving: list[Order] = []
+            for order in orders:
+                if order.state is not _QUEUED or self._gate.when_granted(order) is not None:
+                    self._hold_back(order, now)
+                else:
+                    order.state = _SENDING
+                    order.sent = order.updated = now
+                    leaving.append(order)
+            if not leaving:
                 self._router.answered(request.id, now, Ending.NOT_SENT)
                 return None
-            self._creates[request.id] = tuple(self._table.by_client_id[o.client_id] for o in kept)
-            if len(kept) < len(request.orders):
+            self._creates[request.id] = tuple(leaving)
+            if len(leaving) < len(orders):
+                kept = tuple([order.spec for order in leaving])
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
         return request
 
-    def _may_leave(self, order: Order, now: Nanos) -> bool:
-        if order.state is not _QUEUED:
-            return False
-        # an order queued while another order of the pair became unknown must not be sent as well
-        refusal = self._gate.when_granted(order)
-        if refusal is not None:
-            self.finish(order, OrderState.NOT_SENT, now, refusal)
-            return False
-        order.state = _SENDING
-        order.sent = order.updated = now
-        return True
+    def _hold_back(self, order: Order, now: Nanos) -> None:
+        """Do not send an order although its slot was granted: it has ended, or something forbids it since it was
+        queued, such as another order of the pair whose outcome is unknown.
+        """
+        if order.state is _QUEUED:
+            self.finish(order, OrderState.NOT_SENT, now, self._gate.when_granted(order) or "")
 
     # -- messages from the exchange ----------------------------------------------------------------------------------
 
