@@ -234,6 +234,7 @@ class Driver:
         bot.
         """
         engine, changes, out = self.engine, self.engine.changes, self._out
+        before, at = changes.count, until
         for publication in self.kernel.advance(until, pause=True, to_news=True):
             event = publication.event
             if isinstance(event, Trade):
@@ -246,10 +247,12 @@ class Driver:
                 )
                 self._prints.append((publication, amid_trades))
             elif publication.account is None or publication.account == self.account:
-                before = changes.count
-                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
-                if changes.count != before:
-                    self._leave(publication.at)
+                at = publication.at  # the same for all of them
+                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, at, out)
+                if out.failures or out.history:  # neither waits for the rest of the moment
+                    self._leave(at)
+        if changes.count != before:
+            self._leave(at)
         if self._watch is not None:
             self._watch.turned(until)
 

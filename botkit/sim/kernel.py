@@ -391,8 +391,10 @@ class Kernel:
                 self._paused_at = None
                 self._arrive_before_trades(at)
                 is_touched = True  # orders that have just arrived may be touched, too
-            if is_touched:
-                self._trades(at)
+            if is_touched:  # the recorded trades of this moment
+                for market in list(self._busy.values()):
+                    if market.trades is not None:
+                        self._rows_of(market, market.trades, self.matcher.on_trade, at)
             self._traded_at = at
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._work(heapq.heappop(self._arrivals), at)
@@ -427,12 +429,6 @@ class Kernel:
             if market.books is not None:
                 self._rows_of(market, market.books, matcher.on_book, now)
 
-    def _trades(self, now: Nanos) -> None:
-        """Process the recorded trades of this moment."""
-        for market in list(self._busy.values()):
-            if market.trades is not None:
-                self._rows_of(market, market.trades, self.matcher.on_trade, now)
-
     def _arrive_before_trades(self, now: Nanos) -> None:
         """Process orders that were sent in response to this moment's books. Orders that were sent earlier come
         later.
@@ -463,7 +459,7 @@ class Kernel:
             row = stream.touch_row
             deed = Deed(now, trade_row=row if stream is market.trades else None)
             work(market, row, deed)
-            stream.passed(row)
+            stream.scanned, stream.touch_row = row + 1, -1  # the search continues after it
             self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
             self._tell(deed)
             if stream.is_idle:

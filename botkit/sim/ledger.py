@@ -14,7 +14,7 @@ from botkit.model.money import UNIT, divide_half_up
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.sim.account_setup import AccountSetup
-from botkit.sim.deed import Deed
+from botkit.sim.deed import AccountNews, Deed
 from botkit.sim.order import FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
 
 
@@ -66,12 +66,11 @@ class Ledger:
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
         """Move an order to a final state and release the rest of its lock."""
-        news = deed.news.get(order.account)
-        if news is None:
-            news = deed.of(order)
-        else:
-            news.orders[order.order_id] = order
         account = order.account
+        news = deed.news.get(account)
+        if news is None:
+            news = deed.news[account] = AccountNews(order.new.client_id)
+        news.orders[order.order_id] = order
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
         if order.lock_units:
@@ -116,7 +115,7 @@ class Ledger:
         rules = pair.rules
         base, quote = pair.base, pair.quote
         value = rules.value_units(ticks, lots)
-        base_units = rules.base_units(lots)
+        base_units = lots * pair.lot_units
         total, locked = account.total, account.locked
         order.executed_lots += lots
         order.executed_units += value
@@ -150,9 +149,8 @@ class Ledger:
             market[quote] = market.get(quote, 0) + sign * value
         news = deed.news.get(account)
         if news is None:
-            news = deed.of(order)
-        else:
-            news.orders[order.order_id] = order
+            news = deed.news[account] = AccountNews(order.new.client_id)
+        news.orders[order.order_id] = order
         fee_currency, fee_units = self._charge(account, pair, got, got_units, value, deed.time, is_maker)
         report = TradeReport(
             pair=pair,

@@ -161,7 +161,10 @@ class Matcher:
             if level is None or sign * level > reach:
                 return
             available = left if other is None or other.price_ticks != level else min(left, other.ahead)
-            wanted = self._wanted(order, level) if order.is_market_buy else order.remaining_lots
+            if order.is_market_buy:
+                wanted = order.pair.rules.lots_for_value(level, order.spend_units)
+            else:
+                wanted = order.remaining_lots
             lots = available if available < wanted else wanted
             if not lots:
                 return
@@ -204,7 +207,8 @@ class Matcher:
         """
         if order.is_market_buy:
             trades = order.account.trades
-            if order.executed_lots and not self._wanted(order, trades[-1].price_ticks):
+            rules = order.pair.rules
+            if order.executed_lots and not rules.lots_for_value(trades[-1].price_ticks, order.spend_units):
                 self.ledger.close(order, deed, FILLED)
                 return
         elif not order.remaining_lots:
@@ -292,7 +296,7 @@ class Matcher:
             lots = self._work(market, market.buys, ticks, lots, deed, may_be_at=side <= 0)
         if market.sells and ticks >= market.sells[0].price_ticks:
             self._work(market, market.sells, ticks, lots, deed, may_be_at=side >= 0)
-        if deed.news:  # otherwise nothing was filled
+        if deed.news and (market.buys or market.sells):  # otherwise nothing that rested was filled
             market.drop_finished()
         if market.stops:
             self.trigger(market, ticks, ticks, deed)

@@ -168,16 +168,16 @@ class VenueStream(Generic[_Columns]):
             self.touch_row = -1
         self.bounds = bounds
         self.is_idle = bounds == NO_BOUNDS
-        self._only_resting = bounds == bounds.of_book()
+        self._only_resting = (
+            bounds.stop_up == NEVER_UP
+            and bounds.stop_down == NEVER_DOWN
+            and bounds.take_buy == NEVER_DOWN
+            and bounds.take_sell == NEVER_UP
+        )
 
     def stop_watching(self) -> None:
         """Stop searching, because no order waits for the market any more."""
         self.bounds, self.is_idle = NO_BOUNDS, True
-
-    def passed(self, row: int) -> None:
-        """Mark the row as done and continue the search after it."""
-        self.scanned = row + 1
-        self.touch_row = -1
 
     def next_touch(self, until: Nanos | None) -> Nanos | None:
         """Return when the next row that can touch is received; None if none will come.

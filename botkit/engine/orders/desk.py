@@ -170,7 +170,7 @@ class OrderDesk:
             return refusal
         self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
-        if order.expires is not None:
+        if order.expires is not None and order.type is not MARKET:
             self._follow_expiry(order, now)
         return None
 
