@@ -175,7 +175,7 @@ class Driver:
             at: int = axis[row]
             if changes.count != seen:  # if nothing changed, the engine's wake time is still the same
                 seen = changes.count
-                wake = agenda.known_head if agenda.is_known else engine.wake_at()
+                wake = agenda.known_head if agenda.is_known else agenda.head()
             told_at = prints[0][0].at if prints else None
             if watch is None and kernel.is_calm:  # a watcher also observes the run between books
                 books = kernel.books_ahead()
@@ -195,8 +195,11 @@ class Driver:
                     watch.before(moment)
                     continue  # the exchange's time may have advanced
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
-                amid = row > 0 and received.item(row - 1) == due and isinstance(rows.at(row - 1)[0], TradeColumns)
-                self._publish(due, amid_trades=amid)
+                until = at if wake is None or at < wake else wake
+                if told_at is not None and told_at < until:
+                    until = told_at
+                # a watch looks on between the events at the exchange, too
+                self._publish(until if watch is None else due, rows, row)
             elif wake is not None and wake < at and (told_at is None or wake < told_at):
                 self.turn(None, max(wake, engine.view.now))
             elif prints and self._print_comes_first(rows.at(row)[0], at):
@@ -232,22 +235,32 @@ class Driver:
             self._leave(engine.view.now)
         return taken
 
-    def _publish(self, due: Nanos, *, amid_trades: bool = False) -> None:
-        """Deliver the exchange's publications at ``due``. ``amid_trades`` is True if the bot has already seen some of
-        the trades recorded at that moment.
+    def _publish(self, until: Nanos, rows: MergedRows | None = None, row: int = 0) -> None:
+        """Pass on the exchange's next publications, if they become known by ``until``. ``row`` is the next row for the
+        bot.
         """
         engine, changes, out = self.engine, self.engine.changes, self._out
-        for publication in self.kernel.advance(due, pause=True):
+        before, at = changes.count, until
+        for publication in self.kernel.advance(until, pause=True, to_news=True):
             event = publication.event
             if isinstance(event, Trade):
+                # the bot may have seen some of that moment's recorded trades
+                amid_trades = (
+                    rows is not None
+                    and row > 0
+                    and rows.received.item(row - 1) == publication.at
+                    and isinstance(rows.at(row - 1)[0], TradeColumns)
+                )
                 self._prints.append((publication, amid_trades))
             elif publication.account is None or publication.account == self.account:
-                before = changes.count
-                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
-                if changes.count != before:
-                    self._leave(publication.at)
+                at = publication.at  # the same for all of them
+                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, at, out)
+                if out.failures or out.history:  # neither waits for the rest of the moment
+                    self._leave(at)
+        if changes.count != before:
+            self._leave(at)
         if self._watch is not None:
-            self._watch.turned(due)
+            self._watch.turned(until)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
         """Return True if our next execution comes before a row received at ``at``. Trades at the same moment are
@@ -276,7 +289,7 @@ class Driver:
         engine.
         """
         while True:
-            due, wake = self.kernel.next_moment, self.engine.wake_at()
+            due, wake = self.kernel.next_at(), self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
             if self._watch is not None:
                 moment = until if earliest is None else min(earliest, until)

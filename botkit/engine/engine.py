@@ -228,15 +228,19 @@ class Engine:
         effects.
         """
         rooms, router, slot = self._rooms, self._router, self._router_slot
-        callbacks, quoter = self._callbacks, self._quoter
+        callbacks, quoter, targets, protector = self._callbacks, self._quoter, self._targets, self._protector
         while True:
             # checking the queues is cheap, and they are empty after most turns
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
-            if quoter.has_due or self._targets.dirty or self._protector.again:
-                rooms.work_off()
+            if quoter.has_due:
+                quoter.settle()
             elif quoter.dirty:
                 quoter.dirty.clear()
+            if targets.dirty or protector.again:
+                rooms.work_off()
+            if quoter.has_due or (callbacks.mailbox and callbacks.is_open):
+                continue
             if not router.express:
                 due = slot.due if slot.is_known else slot.ask()
                 if due is None or due > now:

@@ -7,7 +7,6 @@ several rooms (an order's new state, a fill, a price, a failed strategy) arrive 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Literal
 
 from botkit.engine.agenda import Agenda, BotClock, Changes
@@ -103,6 +102,8 @@ class BotRooms:
         #: True if an order was refused in this turn
         self.has_refused = False
         self._rejections = 0
+        #: each strategy's functions for its orders and fills, found when they are first needed
+        self._listeners: dict[str, tuple[Callback | None, Callback | None]] = {}
         self.comparison: Reconciliation | None = None
 
         self.callbacks = Callbacks(
@@ -141,7 +142,7 @@ class BotRooms:
         )
         self.gate = self.desk.gate
         self.untold = Untold()
-        self.agreement = Agreement(clock=self.clock, agenda=agenda, shown=self.desk.shown_lots)
+        self.agreement = Agreement(clock=self.clock, agenda=agenda, shown=self.desk.shown_lots, tell=self._tell)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
         self.protector = Protector(
@@ -307,9 +308,11 @@ class BotRooms:
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
                 # no pending execution can disagree with the order's state
-                self.callbacks.notify(record, "on_order", order)
+                callback = (self._listeners.get(record.name) or self._listen(record))[0]
+                if callback is not None:
+                    self.callbacks.mailbox.append((record, callback, order))
             else:
-                self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
+                self.agreement.tell(order, order)
 
     def _filled(self, fill: Fill) -> None:
         record = self.records.get(fill.order.strategy)
@@ -320,17 +323,31 @@ class BotRooms:
         self.outbox.out.fills.append(fill)
         if self.protector.watches or record.best_prices:
             self.protector.filled(fill, record)
-        self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
-        if fill.order.client_id in self.agreement.held:
-            self.untold.held.append(fill)
+        self.untold.held.append(fill)
+        self.agreement.tell(fill.order, fill)
 
-    def _tell_fill(self, record: StrategyRecord, fill: Fill) -> None:
-        if self.untold.held or not self.callbacks.is_open:
-            self.untold.let_go(fill, is_open=self.callbacks.is_open)
-        if self.quoter.quotes:
-            self.quoter.filled(fill.order)
-        if record.active:
-            self.callbacks.notify(record, "on_fill", fill)
+    def _tell(self, order: Order, events: Sequence[Order | Fill]) -> None:
+        """Notify a strategy of an order's state or executions, which agree now."""
+        record = self.records[order.strategy]
+        on_order, on_fill = self._listeners.get(record.name) or self._listen(record)
+        mailbox = self.callbacks.mailbox
+        for event in events:
+            if type(event) is Fill:
+                self.untold.held.remove(event)
+                if not self.callbacks.is_open:
+                    self.untold.mailed.append(event)
+                if self.quoter.quotes:
+                    self.quoter.filled(order)
+                if on_fill is not None and record.active:
+                    mailbox.append((record, on_fill, event))
+            elif on_order is not None:
+                mailbox.append((record, on_order, order))
+        self.changes.count += 1
+
+    def _listen(self, record: StrategyRecord) -> tuple[Callback | None, Callback | None]:
+        of = self.callbacks.of
+        found = self._listeners[record.name] = of(record, "on_order"), of(record, "on_fill")
+        return found
 
     def _foreign(self, report: OrderReport) -> None:
         if report.state in FINAL_STATES:

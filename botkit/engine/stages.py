@@ -50,7 +50,7 @@ class Stages:
         for name, kept in given.kept.items():
             if name in rooms.records:
                 for fill in rooms.untold.recalled(kept.get("untold", ()), rooms.table.by_client_id.get):
-                    rooms.untold.let_go(fill, is_open=False)
+                    rooms.untold.mailed.append(fill)
                     rooms.callbacks.notify(rooms.records[name], "on_fill", fill)
         for level, reason in given.halts.items():
             if level in rooms.records:

@@ -182,11 +182,13 @@ class Pair(str):
     A pair compares and hashes like its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are equivalent.
     """
 
-    __slots__ = ("base", "quote", "rules")
+    __slots__ = ("base", "lot_units", "quote", "rules")
 
     base: str
     quote: str
     rules: PairRules
+    #: units of the base currency in a lot: `PairRules.base_units` without a call
+    lot_units: int
 
     def __new__(cls, name: str, rules: PairRules | None = None) -> Pair:
         if rules is None:
@@ -199,6 +201,7 @@ class Pair(str):
         assert pair.base, name
         assert pair.quote, name
         pair.rules = rules
+        pair.lot_units = rules.base_units(1)
         return pair
 
     def __repr__(self) -> str:

@@ -27,3 +27,7 @@ class Bounds(msgspec.Struct):
     def of_book(self) -> Bounds:
         """Return the bounds for book snapshots, without those that only trades can touch."""
         return Bounds(self.buy, self.sell)
+
+
+#: bounds that nothing touches
+NO_BOUNDS = Bounds()

@@ -36,12 +36,10 @@ class CandleMatcher(Matcher):
 
     large_fills = 0
 
-    def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process an order at its bar's open: now if that time has passed, otherwise later."""
-        if market.candles is None:
-            super().enter(order, market, deed)
-            return
+    def enter_on_candles(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+        """Process an order at its open: now if that has passed, otherwise later."""
         candles = market.candles
+        assert candles is not None
         candles.position(deed.time)
         self._find_open(order, candles)
         if 0 <= order.opens_at <= deed.time:
@@ -67,28 +65,33 @@ class CandleMatcher(Matcher):
     def _find_open(order: VenueOrder, candles: CandleStream) -> None:
         found = candles.first_open(order.sent, order.arrived)
         if found is not None:
-            start, order.open_ticks, order.bar_lots = candles.bar_at(found)
+            start, order.open_ticks, order.bar_lots = found
             order.opens_at = order.arrived if order.arrived > start else start
 
-    def on_opens(self, market: VenueMarket, deed: Deed) -> None:
-        """Process the orders whose bar has opened."""
-        opens_at = self.opens_at(market)
-        if opens_at is None or opens_at > deed.time:
-            return
-        due = [order for order in market.waiting if 0 <= order.opens_at <= deed.time]
-        for order in due:
-            market.waiting.remove(order)
-            self._work_open(order, market, deed)
+    def on_opens(self, market: VenueMarket, now: Nanos) -> Deed | None:
+        """Process the orders whose open has come. Returns what happened, or None if no order was waiting for it."""
+        deed = None
+        for order in list(market.waiting):
+            if 0 <= order.opens_at <= now:
+                if deed is None:
+                    deed = Deed(now)
+                market.waiting.remove(order)
+                self._work_open(order, market, deed)
+        return deed
 
     def _work_open(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        ticks = order.open_ticks
-        meets = self.meets(order, ticks)
-        if order.new.post_only and order.type is LIMIT:
-            others = market.sells if order.is_buy else market.buys
-            if meets or (others and self.meets(order, others[0].price_ticks)):
-                self.ledger.close(order, deed, POST_ONLY_CANCELLED)
-                return
-        self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
+        ticks, limit = order.open_ticks, order.price_ticks
+        meets = order.type is MARKET or (ticks <= limit if order.is_buy else ticks >= limit)
+        others = market.sells if order.is_buy else market.buys
+        if (
+            order.new.post_only
+            and order.type is LIMIT
+            and (meets or (others and self.meets(order, others[0].price_ticks)))
+        ):
+            self.ledger.close(order, deed, POST_ONLY_CANCELLED)
+            return
+        if meets or others:
+            self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
         if meets and order.executed_lots * LARGE > order.bar_lots:
             self.large_fills += 1
         if order.type is MARKET:
@@ -124,3 +127,10 @@ class CandleMatcher(Matcher):
             order.sent = order.arrived = deed.time
             order.opens_at = -1
         super().activate(order, market, deed)
+
+    def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+        """Process an order that has arrived or triggered, on any tape."""
+        if market.candles is None:
+            self.enter_on_trades(order, market, deed)
+        else:
+            self.enter_on_candles(order, market, deed)

@@ -102,8 +102,10 @@ class Desk:
         market = self._floor.markets.get(new.pair) or self._floor.market(new.pair)
         if order.type is STOP_LIMIT:
             self._enter_stop(order, market, deed)
+        elif market.candles is not None:
+            self._matcher.enter_on_candles(order, market, deed)
         else:
-            self._matcher.enter(order, market, deed)
+            self._matcher.enter_on_trades(order, market, deed)
         ack = OrderAck(order.order_id, new.client_id or None)
         return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
 
@@ -176,7 +178,7 @@ class Desk:
         for order in dict.fromkeys(orders):
             market = markets[order.pair] = self._floor.market(order.pair)
             market.remove(order)
-            self._ledger.cancel(order, deed)
+            self._ledger.close(order, deed, CANCELLED)
             cancelled.append((str(order.pair), order.order_id))
         return granted(request_id, CancelAck(tuple(cancelled))), tuple(markets.values())
 

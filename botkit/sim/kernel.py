@@ -1,12 +1,11 @@
 """The simulated exchange's event loop: requests arrive, the recorded market advances, and results are published.
 
-Time is an argument. A driver calls ``submit`` when the bot sends a request, reads ``next_moment`` to learn when
-anything can happen, and calls ``advance`` to move time there. Between two such moments, a binary search skips the
-recorded rows.
+Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_at`` when anything can happen, and
+calls ``advance`` to move time there; between two such moments a binary search skips the recorded rows.
 
-At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then arrivals
-in the order of sending, so an order meets only rows after the one that triggered it. With zero latency, a driver can
-request the books before the trades of the same moment happen. Orders that it then sends meet these trades.
+At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
+arrivals in the order of sending: an order meets only rows after the one that triggered it. With zero latency, a driver
+can request the books before the trades of the same moment happen; orders that it then sends meet these trades.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
-from botkit.model.events import OrderBook, OrderReport, TradeReport
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyByKind, LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
@@ -27,6 +26,7 @@ from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.book_feed import BookFeed, book_event, compose
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 from botkit.sim.books_ahead import BooksAhead
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.deed import AccountNews, Deed
@@ -110,9 +110,6 @@ class Kernel:
         self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
-        #: the earliest time at which anything private or dynamic happens or becomes known; None if nothing will. It may
-        #: be too early (for a row that turns out to touch nothing, or to resume the search), but never too late
-        self.next_moment: Nanos | None = None
         #: nothing becomes known to anybody before this time. A driver may run its bot up to this time before it calls
         #: `advance`, because any request that the bot sends until then arrives after all events that the bot does not
         #: know yet
@@ -165,7 +162,7 @@ class Kernel:
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
             # orders are open, but the new stream has not been searched for rows that touch them, not even at this
             # moment
-            self._search(market, self.now - 1, None)
+            self._search(market, market.searched, self.now - 1, None)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
         self._ahead.drop()
@@ -222,26 +219,26 @@ class Kernel:
         self.is_calm = False
         if self._next is None or arrives < self._next:
             self._next = arrives
-            if self.next_moment is None or arrives < self.next_moment:
-                self.next_moment = arrives
         self.is_news_known = False
 
     def next_at(self) -> Nanos | None:
-        """Return `next_moment`. The paper adapter's `Venue` needs it as a method."""
-        return self.next_moment
+        """Return the earliest time at which anything private or dynamic happens or becomes known; None if nothing will.
+        It may be early (for a row that turns out to touch nothing, or to resume the search), but never late.
+        """
+        at, due = self._next, self._outbox.due
+        return due[0][0] if due and (at is None or due[0][0] < at) else at
 
     def _look_ahead(self) -> None:
         """Recompute the next moment after a change from outside."""
         self._next = self._next_deed()
-        self.update_news()
+        self.is_news_known = False
 
     def update_news(self) -> None:
-        """Compute `next_moment` and `next_news` from the current state, including the books that the bot has taken."""
+        """Compute `next_news` from what is known now, including the books that the bot has taken."""
         if self._ahead.books is not None:
             self._note_books()
         at, due = self._next, self._outbox.due
         known = due[0][0] if due else None
-        self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
         if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
             news = at + self._answer_ns  # news for an account
@@ -377,14 +374,15 @@ class Kernel:
         """True between a moment's books and its trades. The next `advance` continues with the trades."""
         return self._paused_at is not None
 
-    def advance(self, to: Nanos, *, pause: bool = False) -> list[Publication]:
-        """Process everything up to and including ``to``. Return the publications that became known by then, in total
-        order.
+    def advance(self, to: Nanos, *, pause: bool = False, to_news: bool = False) -> list[Publication]:
+        """Process everything up to and including ``to``, or with ``to_news`` up to the first news. Returns the news
+        that became known by then, in total order.
 
-        With ``pause``, this may stop after the books of a moment if orders have zero latency; see `is_paused`.
+        With ``pause`` it may stop after the books of a moment, if orders have zero latency: see `is_paused`.
         """
         outbox, at = self._outbox, self._next
-        while at is not None and at <= to:
+        due = outbox.due
+        while at is not None and at <= to and not (to_news and due and due[0][0] < at):
             self.now = at
             if self._paused_at is None:
                 is_touched = self._touched is not None and self._touched <= at
@@ -392,30 +390,32 @@ class Kernel:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    shown = outbox.until(at)
                     self._next = at
-                    self.update_news()
-                    return shown
+                    self.is_news_known = False
+                    return outbox.until(at)
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
                 is_touched = True  # orders that have just arrived may be touched as well
-            if is_touched:
-                self._trades(at)
+            if is_touched:  # the recorded trades of this moment
+                for market in list(self._busy.values()):
+                    if market.trades is not None:
+                        self._rows_of(market, market.trades, self.matcher.on_trade, at)
             self._traded_at = at
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._work(heapq.heappop(self._arrivals), at)
             at = self._next_deed()
+        if to_news:
+            to = due[0][0] if due and due[0][0] <= to else self.now
         if to > self.now:
             self.now = to
-        due = outbox.due
         known: list[Publication] = []
         if due and due[0][0] <= to:
             known = heapq.heappop(due)[4]
             if due and due[0][0] <= to:
                 known = outbox.until(to, known)
         self._next = at
-        self.update_news()
+        self.is_news_known = False
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------
@@ -427,21 +427,13 @@ class Kernel:
             if market.candles is None:
                 continue
             self._rows_of(market, market.candles, matcher.on_bar, now)
-            opens_at = matcher.opens_at(market) if market.waiting else None
-            if opens_at is not None and opens_at <= now:
-                deed = Deed(now)
-                matcher.on_opens(market, deed)
+            deed = matcher.on_opens(market, now) if market.waiting else None
+            if deed is not None:
                 self._follow(market, deed)
                 self._tell(deed)
         for market in busy:
             if market.books is not None:
                 self._rows_of(market, market.books, matcher.on_book, now)
-
-    def _trades(self, now: Nanos) -> None:
-        """Process the recorded trades of this moment."""
-        for market in list(self._busy.values()):
-            if market.trades is not None:
-                self._rows_of(market, market.trades, self.matcher.on_trade, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
         """Process the orders that were sent in response to this moment's books. Orders sent earlier are processed
@@ -473,7 +465,7 @@ class Kernel:
             row = stream.touch_row
             deed = Deed(now, trade_row=row if stream is market.trades else None)
             work(market, row, deed)
-            stream.passed(row)
+            stream.scanned, stream.touch_row = row + 1, -1  # the search continues after it
             self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
             self._tell(deed)
             if stream.is_idle:
@@ -486,10 +478,20 @@ class Kernel:
         now = deed.time
         if market.stops and market.prints:
             self.matcher.trigger_by_prints(market, deed)
-        if market.buys or market.sells or market.stops or market.waiting:
-            self._search(market, now, trades_from)
+        buys, sells = market.buys, market.sells
+        if buys or sells or market.stops or market.waiting:
+            buy = buys[0].price_ticks if buys else NEVER_DOWN
+            sell = sells[0].price_ticks if sells else NEVER_UP
+            bounds = market.bounds(buy, sell) if market.stops or market.waiting else Bounds(buy, sell)
+            if bounds != market.searched:
+                self._search(market, bounds, now, trades_from)
+            if market.pair not in self._busy:
+                self._busy[market.pair] = market
+                if len(self._busy) > 1:
+                    self._busy = dict(sorted(self._busy.items()))
         elif market.pair in self._busy:
             del self._busy[market.pair]
+            market.searched = NO_BOUNDS
             for stream in (market.candles, market.trades, market.books):
                 if stream is not None:
                     stream.stop_watching()
@@ -502,8 +504,8 @@ class Kernel:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
             self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
 
-    def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None) -> None:
-        bounds = market.bounds()
+    def _search(self, market: VenueMarket, bounds: Bounds, now: Nanos, trades_from: int | None) -> None:
+        market.searched = bounds
         if market.candles is not None:
             market.candles.watch(bounds, now)
         else:
@@ -513,10 +515,6 @@ class Kernel:
                 market.trades.watch(bounds, now, trades_from)
             if market.books is not None:
                 market.books.watch(bounds.of_book() if market.stops or market.waiting else bounds, now)
-        if market.pair not in self._busy:
-            self._busy[market.pair] = market
-            if len(self._busy) > 1:
-                self._busy = dict(sorted(self._busy.items()))
 
     def _books(self, now: Nanos) -> bool:
         """Publish the books that are due. Return whether any were published."""
@@ -569,7 +567,12 @@ class Kernel:
                 for order in news.orders.values():
                     events.append(order.report())
                 if news.currencies:
-                    events.append(account.changed(news.currencies))
+                    total, locked = account.total, account.locked
+                    balances: dict[str, tuple[int, int]] = {}
+                    for currency in news.currencies:
+                        units = total.get(currency, 0)
+                        balances[currency] = units, units - locked.get(currency, 0)
+                    events.append(BalanceReport(balances))
                 told.append(Publication(at, name, tuple(events), deed.time))
             self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 

@@ -15,7 +15,7 @@ from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.deed import AccountNews, Deed
-from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
+from botkit.sim.order import FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
 
 
 class Ledger:
@@ -67,15 +67,11 @@ class Ledger:
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
         """Move an order to a final state and release the rest of its lock."""
-        news = deed.news.get(order.account)
-        if news is None:
-            news = deed.of(order)
-        else:
-            news.orders[order.order_id] = order
-        self._close(order, news, deed.time, state)
-
-    def _close(self, order: VenueOrder, news: AccountNews, now: Nanos, state: OrderState) -> None:
         account = order.account
+        news = deed.news.get(account)
+        if news is None:
+            news = deed.news[account] = AccountNews(order.new.client_id)
+        news.orders[order.order_id] = order
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
         if order.lock_units:
@@ -84,14 +80,10 @@ class Ledger:
             order.lock_units = 0
             news.currencies[currency] = None
         order.state = state
-        order.updated = now
+        order.updated = deed.time
         if order.is_market_buy:
             # Q12: when finished, a market buy shows the bought amount as its original amount
             order.original_lots = order.executed_lots
-
-    def cancel(self, order: VenueOrder, deed: Deed) -> None:
-        """Cancel the rest of an order."""
-        self.close(order, deed, CANCELLED)
 
     def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
         """Deposit money, or withdraw it if ``units`` is negative. Only available funds can be withdrawn."""
@@ -124,7 +116,7 @@ class Ledger:
         rules = pair.rules
         base, quote = pair.base, pair.quote
         value = rules.value_units(ticks, lots)
-        base_units = rules.base_units(lots)
+        base_units = lots * pair.lot_units
         total, locked = account.total, account.locked
         order.executed_lots += lots
         order.executed_units += value
@@ -156,7 +148,10 @@ class Ledger:
             market = self.market
             market[base] = market.get(base, 0) - sign * base_units
             market[quote] = market.get(quote, 0) + sign * value
-        news = deed.of(order)
+        news = deed.news.get(account)
+        if news is None:
+            news = deed.news[account] = AccountNews(order.new.client_id)
+        news.orders[order.order_id] = order
         fee_currency, fee_units = self._charge(account, pair, got, got_units, value, deed.time, is_maker)
         report = TradeReport(
             pair=pair,
@@ -180,7 +175,7 @@ class Ledger:
             if order.remaining_lots:
                 order.state = PARTLY_FILLED
             else:
-                self._close(order, news, deed.time, FILLED)
+                self.close(order, deed, FILLED)
         elif order.state is OPEN:
             order.state = PARTLY_FILLED
 
@@ -200,7 +195,7 @@ class Ledger:
                 currency, fee = self._discount_currency, coins
         if fee < 0:
             rate_e8 = rates.maker_e8 if is_maker else rates.taker_e8
-            fee = divide_half_up(got_units * rate_e8, UNIT) if rate_e8 else 0
+            fee = (2 * got_units * rate_e8 + UNIT) // (2 * UNIT) if rate_e8 else 0  # rounded half up
         if fee:
             account.total[currency] -= fee
             self.fees[currency] = self.fees.get(currency, 0) + fee

@@ -9,7 +9,7 @@ from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
-from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 from botkit.sim.order import VenueOrder
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.traces import Print, Swept, Taken
@@ -45,6 +45,8 @@ class VenueMarket:
         #: True if every level of the recorded books has a price, and empty levels come last
         self.is_regular = True
         self.changed = False  # True if our part of the book has changed since the last check
+        #: the prices for which the recorded rows are being searched
+        self.searched = NO_BOUNDS
         self._print_ticks: int | None = None
         self._print_row = -1
 
@@ -254,8 +256,10 @@ class VenueMarket:
         if self.sells:
             self.sells = [order for order in self.sells if order.remaining_lots]
 
-    def bounds(self) -> Bounds:
-        """Return the prices at which the recorded market can touch our orders."""
+    def bounds(self, buy: int, sell: int) -> Bounds:
+        """Return the prices at which the recorded market can touch our orders, the best of which rest at ``buy`` and
+        ``sell``.
+        """
         up, down, take_buy, take_sell = NEVER_UP, NEVER_DOWN, NEVER_DOWN, NEVER_UP
         for order in self.stops:
             if order.new.condition is Condition.AT_LEAST:
@@ -271,8 +275,8 @@ class VenueMarket:
                 else:
                     take_sell = min(take_sell, order.price_ticks)
         return Bounds(
-            buy=self.buys[0].price_ticks if self.buys else NEVER_DOWN,
-            sell=self.sells[0].price_ticks if self.sells else NEVER_UP,
+            buy=buy,
+            sell=sell,
             stop_up=up,
             stop_down=down,
             take_buy=take_buy,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from botkit.model.clock import Nanos
 from botkit.model.extension import QueueModel
-from botkit.model.money import UNIT, divide_up
+from botkit.model.money import UNIT
 from botkit.model.orders import MARKET, STOP_LIMIT, Condition
 from botkit.sim.deed import Deed
 from botkit.sim.fills import WHOLE
 from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
-from botkit.sim.order import FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
+from botkit.sim.order import CANCELLED, FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
 
 #: an unlimited level, because candles and trades do not show how many lots rested at a price
 ENDLESS = WHOLE
@@ -63,7 +63,7 @@ class Matcher:
         """Return a taker's price after slippage, rounded to ticks against the taker, never beyond the limit price."""
         slippage = self.slippage_e8
         if order.is_buy:
-            price = divide_up(ticks * (UNIT + slippage), UNIT)
+            price = -(-ticks * (UNIT + slippage) // UNIT)  # rounded up
             return price if order.type is MARKET else min(price, order.price_ticks)
         price = max(ticks * (UNIT - slippage) // UNIT, 1)
         return price if order.type is MARKET else max(price, order.price_ticks)
@@ -78,7 +78,11 @@ class Matcher:
     # -- arrival --------------------------------------------------------------------------------------------------
 
     def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process an order that has arrived (or triggered) on a tape with books or with only trades."""
+        """Process an order that has arrived or triggered, on any tape."""
+        self.enter_on_trades(order, market, deed)
+
+    def enter_on_trades(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+        """Process an order that has arrived (or triggered) on a tape with books, or with only trades."""
         row = -1
         levels: list[tuple[int, int]] = []
         is_limit, books = order.type is not MARKET, market.books
@@ -110,9 +114,9 @@ class Matcher:
         if not is_limit:
             self.finish(order, deed)
         elif order.remaining_lots:
-            self.rest(order, market, row)
+            self._rest(order, market, row)
 
-    def rest(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
+    def _rest(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
         """Rest an order in the book, behind the amount at its price in the current snapshot."""
         shown = UNSEEN
         if row >= 0:
@@ -157,7 +161,10 @@ class Matcher:
             if level is None or sign * level > reach:
                 return
             available = left if other is None or other.price_ticks != level else min(left, other.ahead)
-            wanted = self._wanted(order, level) if order.is_market_buy else order.remaining_lots
+            if order.is_market_buy:
+                wanted = order.pair.rules.lots_for_value(level, order.spend_units)
+            else:
+                wanted = order.remaining_lots
             lots = available if available < wanted else wanted
             if not lots:
                 return
@@ -198,12 +205,13 @@ class Matcher:
         """End a market order. A market buy is complete if its remaining spend buys nothing at the last price paid."""
         if order.is_market_buy:
             trades = order.account.trades
-            if order.executed_lots and not self._wanted(order, trades[-1].price_ticks):
+            rules = order.pair.rules
+            if order.executed_lots and not rules.lots_for_value(trades[-1].price_ticks, order.spend_units):
                 self.ledger.close(order, deed, FILLED)
                 return
         elif not order.remaining_lots:
             return
-        self.ledger.cancel(order, deed)
+        self.ledger.close(order, deed, CANCELLED)
 
     # -- the queue ------------------------------------------------------------------------------------------------
 
@@ -286,7 +294,7 @@ class Matcher:
             lots = self._work(market, market.buys, ticks, lots, deed, may_be_at=side <= 0)
         if market.sells and ticks >= market.sells[0].price_ticks:
             self._work(market, market.sells, ticks, lots, deed, may_be_at=side >= 0)
-        if market.buys or market.sells:
+        if deed.news and (market.buys or market.sells):  # otherwise nothing that rested was filled
             market.drop_finished()
         if market.stops:
             self.trigger(market, ticks, ticks, deed)

@@ -203,15 +203,6 @@ class Account:
         """Return the available funds, in units."""
         return self.total.get(currency, 0) - self.locked.get(currency, 0)
 
-    def changed(self, currencies: Iterable[str]) -> BalanceReport:
-        """Return the balances of the given currencies, as the exchange reports them."""
-        total, locked = self.total, self.locked
-        balances: dict[str, tuple[int, int]] = {}
-        for currency in currencies:
-            units = total.get(currency, 0)
-            balances[currency] = units, units - locked.get(currency, 0)
-        return BalanceReport(balances)
-
     def balances(self) -> BalanceReport:
         """Return all balances, as the exchange reports them."""
         locked = self.locked

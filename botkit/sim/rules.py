@@ -80,7 +80,7 @@ def lock_of(new: OrderSpec) -> tuple[str, int]:
     """
     pair = new.pair
     if new.side is SELL:
-        return pair.base, pair.rules.base_units(new.amount_lots)
+        return pair.base, new.amount_lots * pair.lot_units
     if new.type is MARKET:
         return pair.quote, new.spend_units
     return pair.quote, pair.rules.value_units_up(new.price_ticks, new.amount_lots)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColumns
 from botkit.model.resolutions import bucket_end, fixed_length
-from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 
 _FEW = 8  # up to this many rows are compared in Python, because a numpy call takes longer
 #: rows per block; the extremes of each block are stored
@@ -35,10 +35,6 @@ _ROWS_AT_ONCE = 128
 _Extremes: TypeAlias = dict[tuple[str, bool], npt.NDArray[Any]]
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
-
-
-#: bounds that nothing touches
-_NOTHING = Bounds()
 
 
 class VenueStream(Generic[_Columns]):
@@ -70,6 +66,8 @@ class VenueStream(Generic[_Columns]):
         self._highs: memoryview | None = None
         #: True while the stream is not being searched
         self.is_idle = True
+        #: True if only the best resting buy and sell matter
+        self._only_resting = True
 
     # -- loading ------------------------------------------------------------------------------------------------------
 
@@ -170,16 +168,17 @@ class VenueStream(Generic[_Columns]):
                 self.scanned = self.first + cursor
             self.touch_row = -1
         self.bounds = bounds
-        self.is_idle = bounds == _NOTHING
+        self.is_idle = bounds == NO_BOUNDS
+        self._only_resting = (
+            bounds.stop_up == NEVER_UP
+            and bounds.stop_down == NEVER_DOWN
+            and bounds.take_buy == NEVER_DOWN
+            and bounds.take_sell == NEVER_UP
+        )
 
     def stop_watching(self) -> None:
         """Stop searching, because no order waits for the market."""
-        self.bounds, self.is_idle = _NOTHING, True
-
-    def passed(self, row: int) -> None:
-        """Mark the row as done and continue the search after it."""
-        self.scanned = row + 1
-        self.touch_row = -1
+        self.bounds, self.is_idle = NO_BOUNDS, True
 
     def next_touch(self, until: Nanos | None) -> Nanos | None:
         """Return the receive time of the next row that can touch an order, or None if no such row will come.
@@ -227,10 +226,10 @@ class VenueStream(Generic[_Columns]):
         return begin + found if mask[found] else end
 
     def _first_of_few(self, begin: int, end: int) -> int:
-        """Return the result of `_first_touch`, without numpy if only the best resting buy and sell matter."""
+        """Return the same as `_first_touch`, without numpy if possible."""
         bounds = self.bounds
         buy, sell, lows, highs = bounds.buy, bounds.sell, self._lows, self._highs
-        if lows is None or highs is None or bounds != Bounds(buy, sell):
+        if lows is None or highs is None or not self._only_resting:
             return self._first_touch(begin, end)
         for row in range(begin, end):
             if lows[row] <= buy or highs[row] >= sell:
@@ -495,9 +494,9 @@ class CandleStream(VenueStream[CandleColumns]):
             mask |= low <= bounds.stop_down
         return mask
 
-    def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
-        """Return the number of the bar at whose open an order is processed: the first bar with trades that opens no
-        earlier than the order was sent and ends after it arrived. Return None until that bar is loaded.
+    def first_open(self, sent: Nanos, arrived: Nanos) -> tuple[Nanos, int, int] | None:
+        """Return (start, open in ticks, lots) of the bar at whose open an order is processed: the first with trades
+        that opens no earlier than the order was sent and ends after it arrived. Returns None while it is not loaded.
         """
         # it is nearly always the current or the next bar, so check these before searching
         row, steps = self._cursor, 0
@@ -509,17 +508,8 @@ class CandleStream(VenueStream[CandleColumns]):
                 low = int(self.time.searchsorted(sent, side="left"))
                 row = max(low, int(self.end.searchsorted(arrived, side="right")))
                 break
-        if row < self.held and self._volumes[row]:
-            return self.first + row
-        while row < self.held:
+        while row < self.held and not self._volumes[row]:
             traded = self.lots[row : row + _BLOCK] > 0
             found = int(traded.argmax())
-            if traded[found]:
-                return self.first + row + found
-            row += _BLOCK
-        return None
-
-    def bar_at(self, row: int) -> tuple[Nanos, int, int]:
-        """Return (start, open in ticks, lots) of a bar."""
-        index = row - self.first
-        return self._starts[index], self._opens[index], self._volumes[index]
+            row += found if traded[found] else _BLOCK
+        return (starts[row], self._opens[row], self._volumes[row]) if row < self.held else None

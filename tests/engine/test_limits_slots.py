@@ -154,7 +154,7 @@ def test_taking_a_slot_directly_equals_checking_for_a_free_slot_first(deeds: lis
             if free > kept:
                 asked.take()
                 flying += 1
-            assert at_once.take_beyond(kept, now) == free
+            assert at_once.take_beyond(kept, now, None) == free
         elif deed == "wait":
             now += ms * NS_PER_MS
         elif deed == "lower":

@@ -12,14 +12,14 @@ from tests.benchmarks.order_trace import LIVES, book_calls, lives
 #: Calls from the strategy's order to its last callback, including the simulated exchange, the driver and the recorder.
 #: tests/benchmarks/order_trace.py prints their distribution. Lower these numbers when it drops; never raise them.
 CALLS = {
-    "limit order that takes, on bars": 127,
-    "limit order that takes, on trades": 150,
-    "limit order that rests, on trades": 164,
-    "market order, on bars": 151,
-    "market order, on trades": 172,
-    "order cancelled, another placed, on bars": 147,
-    "quote replaced, on bars": 188,
-    "quote replaced, on trades": 164,
+    "limit order that takes, on bars": 103,
+    "limit order that takes, on trades": 128,
+    "limit order that rests, on trades": 141,
+    "market order, on bars": 107,
+    "market order, on trades": 130,
+    "order cancelled, another placed, on bars": 125,
+    "quote replaced, on bars": 152,
+    "quote replaced, on trades": 142,
 }
 #: tolerance: about one turn of the driver more or less
 ROOM = 10

@@ -59,7 +59,7 @@ def _walk(stream: VenueStream[object], bounds: Bounds, touching: Sequence[bool],
         else:
             assert found == times[following]
             assert stream.touch_row == stream.first + following
-            stream.passed(stream.first + following)
+            stream.scanned, stream.touch_row = stream.first + following + 1, -1
             row = following + 1
     assert row > max((i for i, touches in enumerate(touching) if touches), default=-1)
 

@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "executions that were already seen are booked again", "ledger", "botkit.engine.orders.desk",
-        "        if not self._table.executions_of(order).is_new(report, listed=False):\n            return\n", "",
+        "        if not self._executions[order.client_id].is_new(report, listed=False):\n            return\n", "",
     ),
     Mutant(
         "fees are not charged", "ledger", "botkit.engine.money.portfolio",
@@ -243,8 +243,8 @@ MUTANTS = (
         "            for fill in (*self.mailed, *self.held)\n", "            for fill in self.held\n",
     ),
     Mutant(
-        "fills that were told are kept as untold", "untold", "botkit.engine.strategy.untold",
-        "            self.held.remove(fill)\n", "            pass\n",
+        "fills that were told are kept as untold", "untold", "botkit.engine.rooms",
+        "                self.untold.held.remove(event)\n", "                pass\n",
     ),
     Mutant(
         "a claim is compared with the books", "claims", "botkit.live.starting",

@@ -194,7 +194,11 @@ class BarBuilder:
         """Continue after this bar. All bars up to and including it were built elsewhere, without gaps."""
         self._close = bar.close
         length_ns = self._length_ns
-        self._open_bucket(bucket_end(bar.time, self.resolution) if length_ns is None else bar.time + length_ns)
+        if length_ns is None:
+            self._open_bucket(bucket_end(bar.time, self.resolution))
+        else:
+            start = self._start = self._limit = bar.time + length_ns
+            self._end = start + length_ns
 
     def _came_late(self, time: Nanos) -> None:
         self.late += 1

@@ -44,7 +44,8 @@ class Markets:
         self._bar_grace_ns = bar_grace_ns
         self._on_price = on_price
         self._resting = resting
-        self._markets: dict[str, PairMarket] = {}
+        #: those of the pairs in use; `of` adds one
+        self.by_pair: dict[str, PairMarket] = {}
         #: pairs whose bars come from candles without gaps, so no timer needs to close them
         self.candle_pairs: frozenset[str] = frozenset()
         self._slot = agenda.slot("bars", self._next_close, self.close_bars)
@@ -55,13 +56,13 @@ class Markets:
         """Return the pair's market, creating it on first use. Raises ValueError for a pair without prices in
         this run.
         """
-        market = self._markets.get(pair)
+        market = self.by_pair.get(pair)
         if market is None:
             self.check_priced(pair)
             market = PairMarket(pair, self._prices[pair])
             # sorted, because events at one time are ordered by pair; a new dict, because a callback may add a pair
             # during iteration
-            self._markets = dict(sorted([*self._markets.items(), (str(pair), market)]))
+            self.by_pair = dict(sorted([*self.by_pair.items(), (str(pair), market)]))
         return market
 
     def check_priced(self, pair: Pair) -> None:
@@ -76,7 +77,7 @@ class Markets:
 
     def all(self) -> list[PairMarket]:
         """Return every pair in use, by name."""
-        return list(self._markets.values())
+        return list(self.by_pair.values())
 
     # -- market events --------------------------------------------------------------------------------------------
 
@@ -85,7 +86,7 @@ class Markets:
         due = self._slot.due if self._slot.is_known else self._slot.ask()
         if due is not None and due <= now:
             self.close_bars(now)
-        market = self._markets.get(trade.pair) or self.of(trade.pair)
+        market = self.by_pair.get(trade.pair) or self.of(trade.pair)
         last, price = market.last.price, trade.price
         if (
             last is None or market.doubts or not last * LEAST < price < last * MOST
@@ -112,7 +113,7 @@ class Markets:
 
     def on_candle(self, candle: Candle | Bar, now: Nanos) -> None:
         """Process a finished candle, or a tape row in the form of a bar."""
-        market = self._markets.get(candle.pair) or self.of(candle.pair)
+        market = self.by_pair.get(candle.pair) or self.of(candle.pair)
         last = market.last.price
         if (
             last is None or market.doubts or not (last * CANDLE_LEAST < candle.low and candle.high < last * CANDLE_MOST)
@@ -133,7 +134,7 @@ class Markets:
         due = self._slot.due if self._slot.is_known else self._slot.ask()
         if due is not None and due <= now:
             self.close_bars(now)
-        market = self._markets.get(book.pair) or self.of(book.pair)
+        market = self.by_pair.get(book.pair) or self.of(book.pair)
         if (is_ordinary(book, market.book) and not market.doubts) or self._quarantine.admits_book(
             market, self._recorded(book), now
         ):
@@ -162,7 +163,7 @@ class Markets:
     def on_ticker(self, ticker: Ticker, now: Nanos) -> None:
         """Process the 24-hour statistics of a pair."""
         self._close_bars_before(now)
-        market = self._markets.get(ticker.pair)
+        market = self.by_pair.get(ticker.pair)
         if market is None or not is_near(market, ticker.last_price):
             return
         market.ticker = ticker
@@ -212,7 +213,7 @@ class Markets:
 
     def close_bars(self, now: Nanos) -> None:
         """Close the bars that are due."""
-        for name, market in self._markets.items():
+        for name, market in self.by_pair.items():
             if not market.bar_feeds or name in self.candle_pairs:
                 continue
             for feed in list(market.bar_feeds.values()):
@@ -224,7 +225,7 @@ class Markets:
 
     def _next_close(self) -> Nanos | None:
         first: Nanos | None = None
-        for name, market in self._markets.items():
+        for name, market in self.by_pair.items():
             if not market.bar_feeds or name in self.candle_pairs:
                 continue
             for feed in market.bar_feeds.values():

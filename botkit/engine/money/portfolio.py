@@ -216,7 +216,7 @@ class Portfolio:
         if order.side is BUY:
             need = order.spend_units or pair.rules.value_units_up(order.price_ticks, order.amount_lots)
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
-        need = pair.rules.base_units(order.amount_lots)
+        need = order.amount_lots * pair.lot_units
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
         if refusal is None:
             (stake.positions.get(pair) or self._stakes.position(stake, pair)).locked_units += need
@@ -265,7 +265,7 @@ class Portfolio:
         assert ticks > 0, report
         assert fee >= 0, report
         value = rules.value_units(ticks, lots)
-        coins = rules.base_units(lots)
+        coins = lots * pair.lot_units
         order.executed_lots += lots
         order.executed_units += value
         order.fee_units += fee
@@ -276,7 +276,10 @@ class Portfolio:
 
         base, quote, part, ledger = pair.base, pair.quote, stake.part, self.ledger
         position = stake.positions.get(pair) or self._stakes.position(stake, pair)
-        needed = required_units(order) if order.executed_lots < order.amount_lots or order.spend_units else 0
+        if order.spend_units:
+            needed = order.spend_units - order.executed_units
+        else:
+            needed = required_units(order) if order.executed_lots < order.amount_lots else 0
         if order.side is BUY:
             ledger.swap(part, order.client_id, quote, value, needed, base, coins)
             base_units, quote_units = coins, -value

@@ -7,32 +7,35 @@ strategy never acts on half of a match. After a second they are delivered in any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from botkit.engine.agenda import Agenda, BotClock
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Fill
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 
 #: how long to wait for the rest of a match
 PATIENCE: Nanos = 1 * NS_PER_S
 
 _PARTLY_FILLED = OrderState.PARTLY_FILLED
-Tell = Callable[[], None]
+#: tells a strategy of an order's executions and states (for a state, the order itself)
+Tell = Callable[[Order, Sequence[Order | Fill]], None]
 
 
 class Agreement:
     """Holds back notifications per order. ``shown`` is the number of lots reported as executed, by client id."""
 
-    def __init__(self, *, clock: BotClock, agenda: Agenda, shown: Mapping[int, int]) -> None:
+    def __init__(self, *, clock: BotClock, agenda: Agenda, shown: Mapping[int, int], tell: Tell) -> None:
         self._clock = clock
         self._shown = shown
-        #: client id -> (the order, deadline, pending notifications)
-        self.held: dict[int, tuple[Order, Nanos, list[Tell]]] = {}
+        self._tell = tell
+        #: client id -> (the order, deadline, what its strategy has not been told yet)
+        self.held: dict[int, tuple[Order, Nanos, list[Order | Fill]]] = {}
         #: True if `settle` must be called at the end of the turn
         self.is_unsettled = False
         self._slot = agenda.slot("agreement", self._next, self._give_up)
 
-    def tell(self, order: Order, tell: Tell) -> None:
+    def tell(self, order: Order, event: Order | Fill) -> None:
         """Notify the strategy now, or once the order's state and executions agree."""
         client_id, executed, state = order.client_id, order.executed_lots, order.state
         agrees = self._shown.get(client_id, 0) <= executed and (
@@ -42,16 +45,15 @@ class Agreement:
         )
         held = self.held.get(client_id)
         if held is not None:
-            held[2].append(tell)
+            held[2].append(event)
             if agrees:
                 del self.held[client_id]
                 self.is_unsettled = bool(self.held) or self._slot.due is not None
-                for waiting in held[2]:
-                    waiting()
+                self._tell(order, held[2])
         elif agrees:
-            tell()
+            self._tell(order, (event,))
         else:
-            self.held[client_id] = (order, self._clock.now + PATIENCE, [tell])
+            self.held[client_id] = (order, self._clock.now + PATIENCE, [event])
             self.is_unsettled = True
 
     def settle(self) -> None:
@@ -69,7 +71,6 @@ class Agreement:
 
     def _give_up(self, now: Nanos) -> None:
         for client_id in [client_id for client_id, (_, until, _) in self.held.items() if until <= now]:
-            _, _, waiting = self.held.pop(client_id)
+            order, _, events = self.held.pop(client_id)
             self.is_unsettled = True
-            for tell in waiting:
-                tell()
+            self._tell(order, events)

@@ -91,7 +91,14 @@ class Gate:
             return self.when_asked(order) or self.when_admitted(order)
         self._replaced = None
         rules = order.pair.rules
-        if (
+        if order.type is MARKET:
+            market = self._markets.by_pair.get(order.pair)
+            refusal = market_refusal(order)
+            if refusal is None and (market is None or market.book_seen):
+                refusal = self._book(order)
+            if refusal is not None:
+                return refusal
+        elif (
             order.type is not LIMIT
             or rules.maintenance
             or order.price_ticks <= 0
@@ -124,14 +131,11 @@ class Gate:
 
     def when_granted(self, order: Order) -> str | None:
         """Return the reason why an order may not be sent after all, or None."""
-        if not (
-            order.type is MARKET
-            or self._unknown
-            or self._halts
-            or self.shortage is not None
-            or self.journal_fault is not None
-        ):
-            return None
+        if not (self._unknown or self._halts or self.shortage is not None or self.journal_fault is not None):
+            if order.type is not MARKET:
+                return None
+            market = self._markets.by_pair.get(order.pair)
+            return None if market is not None and not market.book_seen else self._book(order)
         for check in self._granted:
             refusal = check(order)
             if refusal is not None:

@@ -92,6 +92,7 @@ class OrderDesk:
     ) -> None:
         self._table = table
         self._open = table.open
+        self._executions = table.executions
         self._reads = reads
         self._portfolio = portfolio
         self._risk = risk
@@ -167,12 +168,13 @@ class OrderDesk:
         if refusal is not None:
             self._portfolio.release(order)
             return refusal
-        self._track(order, now)
-        return None
-
-    def _track(self, order: Order, now: Nanos) -> None:
         self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
+        if order.expires is not None and order.type is not MARKET:
+            self._follow_expiry(order, now)
+        return None
+
+    def _follow_expiry(self, order: Order, now: Nanos) -> None:
         if order.expires is not None and order.type is not MARKET:
             # a replacement may expire while the old order is still ending
             self._follow(order, max(now, order.expires))
@@ -192,7 +194,7 @@ class OrderDesk:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
                 assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
-            # an order that is no longer queued got its slot in this very turn, and `_may_leave` will hold it back
+            # if it is no longer queued, its slot was granted in this very turn, and `collect` will hold it back
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
@@ -222,7 +224,9 @@ class OrderDesk:
                 old.move(OrderState.CANCELLED, now, "replaced before it was sent")
                 self._decide((STATE, now, old.client_id, old.state, old.reason))
                 self._on_order(old)
-                self._track(new, now)
+                self._open[new.strategy][new.client_id] = new
+                self._risk.order_opened(new)
+                self._follow_expiry(new, now)
                 return new
             relocked = self._portfolio.lock(old)
             assert relocked is None, relocked
@@ -295,9 +299,12 @@ class OrderDesk:
         for request in requests:
             if type(request) is CreateOrder:
                 order = orders[request.order.client_id]
-                if not self._may_leave(order, now):
+                if order.state is not _QUEUED or self._gate.when_granted(order) is not None:
+                    self._hold_back(order, now)
                     self._router.answered(request.id, now, Ending.NOT_SENT)
                     continue
+                order.state = _SENDING
+                order.sent = order.updated = now
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
@@ -318,28 +325,32 @@ class OrderDesk:
     def _checked_batch(self, request: Request, now: Nanos) -> Request | None:
         """Check a batch again just before it is sent. Returns the part of the batch that may be sent, or None."""
         if type(request) is CreateBatch:
-            kept = tuple(o for o in request.orders if self._may_leave(self._table.by_client_id[o.client_id], now))
-            if not kept:
+            orders = [self._table.by_client_id[spec.client_id] for spec in request.orders]
+            leaving: list[Order] = []
+            for order in orders:
+                if order.state is not _QUEUED or self._gate.when_granted(order) is not None:
+                    self._hold_back(order, now)
+                else:
+                    order.state = _SENDING
+                    order.sent = order.updated = now
+                    leaving.append(order)
+            if not leaving:
                 self._router.answered(request.id, now, Ending.NOT_SENT)
                 return None
-            self._creates[request.id] = tuple(self._table.by_client_id[o.client_id] for o in kept)
-            if len(kept) < len(request.orders):
+            self._creates[request.id] = tuple(leaving)
+            if len(leaving) < len(orders):
+                kept = tuple([order.spec for order in leaving])
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
         return request
 
-    def _may_leave(self, order: Order, now: Nanos) -> bool:
-        if order.state is not _QUEUED:
-            return False
-        # an order that was queued before another order of the pair became unknown must not be sent
-        refusal = self._gate.when_granted(order)
-        if refusal is not None:
-            self.finish(order, OrderState.NOT_SENT, now, refusal)
-            return False
-        order.move(_SENDING, now)
-        order.sent = now
-        return True
+    def _hold_back(self, order: Order, now: Nanos) -> None:
+        """Do not send an order although its slot was granted: it has ended, or something forbids it since it was
+        queued, such as another order of the pair whose outcome is unknown.
+        """
+        if order.state is _QUEUED:
+            self.finish(order, OrderState.NOT_SENT, now, self._gate.when_granted(order) or "")
 
     # -- messages from the exchange ----------------------------------------------------------------------------------
 
@@ -404,7 +415,8 @@ class OrderDesk:
         self._table.by_order_id[order_id] = order
         order.order_id = order_id
         if order.state is _SENDING or order.state is _UNKNOWN:
-            order.move(_UNTRIGGERED if order.type is STOP_LIMIT else _OPEN, now)
+            order.state = _UNTRIGGERED if order.type is STOP_LIMIT else _OPEN
+            order.updated = now
             self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
         if self._parked_trades or order.cancel_requested:
@@ -493,7 +505,7 @@ class OrderDesk:
             else:
                 self._parked_trades.clear()  # no create is in flight, so the kept reports are not about our orders
             return
-        if not self._table.executions_of(order).is_new(report, listed=False):
+        if not self._executions[order.client_id].is_new(report, listed=False):
             return
         self._book(order, report, now)
         final = self._final_reports.get(order.client_id)
@@ -508,13 +520,14 @@ class OrderDesk:
         self.booked += 1
         self.booked_at = now
         fill = self._portfolio.fill(order, report, now)
-        self._risk.order_filled(order, report.lots)
+        if self._risk.has_rules:  # only rules need the lots still to be filled
+            self._risk.order_filled(order, report.lots)
         self._decide((FILL, now, fill))
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
         """Process all executions of an order as listed by the exchange, and book those that the stream missed."""
-        executions = self._table.executions_of(order)
+        executions = self._executions[order.client_id]
         for report in sorted(reports, key=lambda r: r.time):
             if executions.is_new(report, listed=True):
                 self._book(order, report, now)
@@ -535,7 +548,9 @@ class OrderDesk:
             if order is not None and order.state not in FINAL_STATES:
                 break
             heapq.heappop(follow_ups)
-        self._slot.set(follow_ups[0][0] if follow_ups else None)
+        due = follow_ups[0][0] if follow_ups else None
+        if due != self._slot.due or not self._slot.is_known:
+            self._slot.set(due)
 
     def _check(self, now: Nanos) -> None:
         """Read orders whose pushed report is overdue, and cancel orders that have outlived their ``expire_s``."""
@@ -580,7 +595,7 @@ class OrderDesk:
         Live orders lock their money again. Final orders are kept so that late reports are recognised.
         """
         self._table.by_client_id[order.client_id] = order
-        self._table.executions_of(order).restore(executed)
+        self._executions[order.client_id].restore(executed)
         if order.order_id:
             self._table.by_order_id[order.order_id] = order
         if order.state in FINAL_STATES:
@@ -642,8 +657,10 @@ class OrderDesk:
 
     def _follow(self, order: Order, due: Nanos) -> None:
         self._sequence += 1
-        heapq.heappush(self._follow_ups, (due, self._sequence, order.client_id))
-        self._slot.set(self._follow_ups[0][0])
+        follow_ups, slot = self._follow_ups, self._slot
+        heapq.heappush(follow_ups, (due, self._sequence, order.client_id))
+        if follow_ups[0][0] != slot.due or not slot.is_known:
+            slot.set(follow_ups[0][0])
 
     def _read_order(self, order: Order, now: Nanos) -> None:
         if order.client_id in self._reading:
@@ -721,19 +738,20 @@ class OrderDesk:
         """Finish a final order: release its money, stop waiting for its reports, and send the requests that waited for
         its end.
         """
+        client_id = order.client_id
         order.move(state, now, reason)
         self._portfolio.release(order)
         self._risk.order_closed(order)
-        self._open[order.strategy].pop(order.client_id, None)
-        self._final_reports.pop(order.client_id, None)
-        self.shown_lots.pop(order.client_id, None)
-        self._reads_in_vain.pop(order.client_id, None)
-        self._unread.discard(order.client_id)
-        if self._follow_ups and self._follow_ups[0][2] == order.client_id:
+        self._open[order.strategy].pop(client_id, None)
+        self._final_reports.pop(client_id, None)
+        self.shown_lots.pop(client_id, None)
+        self._reads_in_vain.pop(client_id, None)
+        self._unread.discard(client_id)
+        if self._follow_ups and self._follow_ups[0][2] == client_id:
             self._drop_follow_ups()
-        self._decide((STATE, now, order.client_id, order.state, order.reason))
+        self._decide((STATE, now, client_id, order.state, order.reason))
         self._on_order(order)
-        if order.client_id in self._replacements:
+        if client_id in self._replacements:
             self._send_replacement(order, now)
 
 

@@ -27,12 +27,16 @@ ORDERS_A_MOMENT_MAX = 5_000
 ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
+#: the next is never used, because the exchange's own tools put it on every order
+LAST_CLIENT_ID = 2_147_483_646
+
+
 class Runaway(BaseException):
     """Aborts a callback that keeps placing orders. It is not an Exception, because strategies catch those."""
 
 
 class ClientIds:
-    """Ascending client ids. 2147483647 is never used, because the exchange's own tools assign it to every order."""
+    """Ascending client ids."""
 
     __slots__ = ("next",)
 
@@ -43,7 +47,7 @@ class ClientIds:
     def take(self) -> int:
         """Return the next id."""
         found = self.next
-        self.next = found + 1 if found < 2_147_483_646 else 1
+        self.next = found + 1 if found < LAST_CLIENT_ID else 1
         return found
 
 
@@ -112,7 +116,7 @@ class OrderEntry:
             when = Condition.AT_MOST if up else Condition.AT_LEAST
         order = Order(
             OrderSpec(
-                client_id=self._client_ids.take(),
+                client_id=self._count(),
                 strategy=self._record.name,
                 pair=pair,
                 side=side,
@@ -128,11 +132,11 @@ class OrderEntry:
             )
         )
         if refusal is None and stop_price is not None and on_met == "market" and self._is_met(order):
+            self._record.orders_count -= 1  # the market order takes its place
             if side is SELL:
                 return self.market_sell(pair, amount, 1, tag)
             return self.market_buy(pair, None, amount, 1, tag)
-        self._count()
-        return self._desk.place(order, refusal, self._clock.now)
+        return self._desk.place(order, refusal, now)
 
     def _is_met(self, order: Order) -> bool:
         """Return True if the only problem with a stop order is that its condition is already met."""
@@ -165,9 +169,7 @@ class OrderEntry:
                     units = cost
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        order = self._market_order(pair, BUY, max_slippage_pct, tag, spend_units=max(units, 0))
-        self._count()
-        return self._desk.place(order, refusal, self._clock.now)
+        return self._place_market(pair, BUY, max_slippage_pct, tag, refusal, spend_units=max(units, 0))
 
     def market_sell(
         self, pair: Pair, amount: Number, max_slippage_pct: float, tag: str, *, reduces: bool = False
@@ -181,34 +183,31 @@ class OrderEntry:
                 refusal = _below_zero(amount=(amount, lots))
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=max(lots, 0), reduces=reduces)
-        self._count()
-        return self._desk.place(order, refusal, self._clock.now)
+        return self._place_market(pair, SELL, max_slippage_pct, tag, refusal, amount_lots=max(lots, 0), reduces=reduces)
 
     def close(self, pair: Pair, max_slippage_pct: float, tag: str) -> Order:
         """Sell the sellable amount at the market."""
         position = self._portfolio.position(self._record.name, pair)
         lots = position.sellable_lots
-        order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=lots, reduces=True)
         refusal = None if lots else f"nothing of {pair} can be sold now (position {position.amount:g} {pair.base})"
-        self._count()
-        return self._desk.place(order, refusal, self._clock.now)
+        return self._place_market(pair, SELL, max_slippage_pct, tag, refusal, amount_lots=lots, reduces=True)
 
-    def _market_order(
+    def _place_market(
         self,
         pair: Pair,
         side: Side,
         max_slippage_pct: float,
         tag: str,
+        refusal: str | None,
         *,
         spend_units: int = 0,
         amount_lots: int = 0,
         reduces: bool = False,
     ) -> Order:
         now = self._clock.now
-        return Order(
+        order = Order(
             OrderSpec(
-                client_id=self._client_ids.take(),
+                client_id=self._count(),
                 strategy=self._record.name,
                 pair=pair,
                 side=side,
@@ -222,6 +221,7 @@ class OrderEntry:
                 reduces=reduces,
             )
         )
+        return self._desk.place(order, refusal, now)
 
     # -- the engine's own orders --------------------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class OrderEntry:
         triggered = old.type is STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
         new = Order(
             OrderSpec(
-                client_id=self._client_ids.take(),
+                client_id=self._count(),
                 strategy=self._record.name,
                 pair=old.pair,
                 side=old.side,
@@ -308,7 +308,6 @@ class OrderEntry:
             )
         )
         new.closes = old.closes
-        self._count()
         if old.type is MARKET:
             refusal = "a market order cannot be replaced"
         return self._desk.replace(old, new, refusal, now)
@@ -332,18 +331,21 @@ class OrderEntry:
                 f"order {order.client_id} belongs to strategy {order.strategy!r}, not to {self._record.name!r}"
             )
 
-    def _count(self) -> None:
-        """Count an order, and abort a callback that places too many orders at one moment."""
-        record, clock = self._record, self._clock
+    def _count(self) -> int:
+        """Count an order, and abort a callback that places too many at one moment. Returns the order's client id."""
+        record, clock, ids = self._record, self._clock, self._client_ids
+        client_id = ids.next
+        ids.next = client_id + 1 if client_id < LAST_CLIENT_ID else 1
         record.orders_count += 1
         if clock.now != self._asked_at or clock.events != self._asked_after:
             self._asked_at, self._asked_after, self._asked = clock.now, clock.events, 1
-            return
+            return client_id
         self._asked += 1
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
             # a loop that ignores refusals and stops would never end, and each of its orders uses memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
             raise Runaway(f"it placed {self._asked:,} orders at one moment{why}")
+        return client_id
 
 
 def _below_zero(**figures: tuple[Number | None, int]) -> str | None:

@@ -111,10 +111,11 @@ class Quoter:
         """State the orders that should rest. Levels too small for the pair are skipped and counted; a quote with a bid
         at or above an ask is ignored and counted, because the bid and the ask would trade with each other.
         """
-        wanted = {
-            BUY: _levels(record, pair.rules, bids, BUY),
-            SELL: _levels(record, pair.rules, asks, SELL),
-        }
+        wanted: dict[Side, list[_Level]] = {BUY: [], SELL: []}
+        if not isinstance(bids, tuple) or bids:
+            wanted[BUY] = _levels(record, pair.rules, bids, BUY)
+        if not isinstance(asks, tuple) or asks:
+            wanted[SELL] = _levels(record, pair.rules, asks, SELL)
         if wanted[BUY] and wanted[SELL] and wanted[BUY][0][0] >= wanted[SELL][0][0]:
             record.skip("quote: a bid at or above an ask", {})
             return
@@ -171,11 +172,12 @@ class Quoter:
             # an order that was held back by another order of unknown outcome is retried once the outcome is known
             if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
-            self._mark(quote)
         elif self._stands(quote):
             self.dirty[id(quote)] = quote  # the quote keeps its place in case another of its orders ends now
-        else:
-            self._mark(quote)
+            return
+        quote.is_due = self.has_due = True
+        self.dirty[id(quote)] = quote
+        self._changes.count += 1
 
     def _stands(self, quote: _Quote) -> bool:
         """Return True if another comparison would yield the same result, because no order fits two levels and all
@@ -205,32 +207,30 @@ class Quoter:
         """Compare the changed quotes with their orders and send the difference."""
         while self.dirty:
             quote = self.dirty.pop(next(iter(self.dirty)))
-            if quote.is_due and quote.record.active:
-                quote.is_due = False
-                self._settle(quote)
+            if not (quote.is_due and quote.record.active):
+                continue
+            quote.is_due = False
+            pair, wanted = quote.pair, quote.wanted
+            room = pair.rules.open_orders_max - self._open.get(pair, 0) + len(quote.orders)
+            if len(wanted[BUY]) + len(wanted[SELL]) > room:
+                wanted = _nearest(quote, room)
+            if self._short:
+                self._short.pop(id(quote), None)
+            bids: list[Order] = []
+            asks: list[Order] = []
+            for order in quote.orders.values():
+                (bids if order.side is BUY else asks).append(order)
+            missing: list[_Place] = []
+            for side, orders in ((BUY, bids), (SELL, asks)):
+                # nothing is placed while a cancelled order may still fill
+                is_ending = len(orders) == 1 and orders[0].cancel_requested
+                if not is_ending and (orders or wanted[side]):
+                    missing += self._missing(quote, side, wanted[side], orders)
+            if wanted is not quote.wanted:
+                self._short[id(quote)] = quote
+            if missing:
+                self._place(quote, missing)
         self.has_due = False
-
-    def _settle(self, quote: _Quote) -> None:
-        pair, wanted = quote.pair, quote.wanted
-        room = pair.rules.open_orders_max - self._open.get(pair, 0) + len(quote.orders)
-        if len(wanted[BUY]) + len(wanted[SELL]) > room:
-            wanted = _nearest(quote, room)
-        if self._short:
-            self._short.pop(id(quote), None)
-        bids: list[Order] = []
-        asks: list[Order] = []
-        for order in quote.orders.values():
-            (bids if order.side is BUY else asks).append(order)
-        missing: list[_Place] = []
-        for side, orders in ((BUY, bids), (SELL, asks)):
-            # nothing is placed while a cancelled order may still fill
-            is_ending = len(orders) == 1 and orders[0].cancel_requested
-            if not is_ending and (orders or wanted[side]):
-                missing += self._missing(quote, side, wanted[side], orders)
-        if wanted is not quote.wanted:
-            self._short[id(quote)] = quote
-        if missing:
-            self._place(quote, missing)
 
     def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
         """Cancel the orders of a side that fit no level. Returns the orders to place in addition to the remaining

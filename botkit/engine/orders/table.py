@@ -19,8 +19,8 @@ class OrderTable:
         self.by_order_id: dict[str, Order] = {}
         #: non-final orders, by strategy and client id; a replacement is included before it is sent
         self.open: defaultdict[str, dict[int, Order]] = defaultdict(dict)
-        #: the executions seen for each order, so that repeats are dropped
-        self._executions: dict[int, Executions] = {}
+        #: the executions seen for each order, by client id, so that repeats are dropped
+        self.executions: defaultdict[int, Executions] = defaultdict(Executions)
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self.by_client_id.values())
@@ -55,13 +55,6 @@ class OrderTable:
         """Return True if the exchange's order id is that of one of our orders."""
         return order_id in self.by_order_id
 
-    def executions_of(self, order: Order) -> Executions:
-        """Return the executions of an order."""
-        found = self._executions.get(order.client_id)
-        if found is None:
-            found = self._executions[order.client_id] = Executions()
-        return found
-
     def forget_before(self, time: Nanos) -> list[Order]:
         """Drop orders that were final before ``time``, so that a bot can run for months.
 
@@ -76,5 +69,5 @@ class OrderTable:
         for order in old:
             del self.by_client_id[order.client_id]
             self.by_order_id.pop(order.order_id, None)
-            self._executions.pop(order.client_id, None)
+            self.executions.pop(order.client_id, None)
         return old

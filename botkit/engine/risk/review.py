@@ -207,7 +207,7 @@ class RiskDesk:
     def order_opened(self, order: Order) -> None:
         """Count an order that was accepted for sending, or that was considered dead but turned out to be live."""
         assert order.client_id not in self._pending, order
-        if order.spend_units:
+        if order.spend_units and self.has_rules:
             # a market buy's lots are known only after its fill. The last price yields a fair estimate, and rules that
             # need an estimate refuse the order while there is no price
             estimate = order_lots(order, self._bot)

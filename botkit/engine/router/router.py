@@ -189,13 +189,15 @@ class Router:
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot. Returns the reason why it cannot be queued, or None."""
         self._now = now
-        # the usual case: nothing is waiting, and this is the turn's first order
-        if not self.queued and not self.express:
-            self.express.append((_REDUCES if order.reduces else _CREATES, order, now))
+        express = self.express
+        # usually nothing is waiting, except for other orders that this strategy placed in this turn
+        if not self.queued and (
+            not express or (express[0][1].strategy == order.strategy and len(express) < self._express_max)
+        ):
+            express.append((_REDUCES if order.reduces else _CREATES, order, now))
             self._changes.count += 1
             return None
-        if self._takes_express(order, now, _REDUCES if order.reduces else _CREATES):
-            return None
+        self._queue_express()
         if self.queued >= self._queue_max:
             return f"the router's queue is full: {self.queued:,} requests wait for the exchange's rate limits"
         self._queue_create(order, now)
@@ -221,7 +223,13 @@ class Router:
             return Withdrawal.DUPLICATE
         assert order.order_id, f"{order!r} neither waits here nor has an order id"
         self._cancelling.add(client_id)
-        if not self._takes_express(order, now, _CANCELS):
+        if not self.queued and (
+            not express or (express[0][1].strategy == order.strategy and len(express) < self._express_max)
+        ):
+            express.append((_CANCELS, order, now))
+            self._changes.count += 1
+        else:
+            self._queue_express()
             self._queue_cancel(order, now)
         return Withdrawal.QUEUED
 
@@ -491,18 +499,6 @@ class Router:
         return router_use(self._table, self._routes, self._figures)
 
     # -- queues -----------------------------------------------------------------------------------------------------
-
-    def _takes_express(self, order: Order, now: Nanos, rank: int) -> bool:
-        """Let an order skip the queues if nothing is waiting except this turn's requests of its strategy; otherwise
-        queue those requests first.
-        """
-        express = self.express
-        if self.queued or (express and (len(express) >= self._express_max or express[0][1].strategy != order.strategy)):
-            self._queue_express()
-            return False
-        express.append((rank, order, now))
-        self._changes.count += 1
-        return True
 
     def _queue_express(self) -> None:
         """Move the express orders into the queues, because other requests are waiting or because the express orders

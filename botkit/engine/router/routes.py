@@ -91,7 +91,8 @@ class Route:
         kept = 0 if urgent else self.reserve
         windows = self.windows
         if len(windows) == 1:
-            least = windows[0].take_beyond(kept, now)
+            # the ledger decides how leased slots are spread over time
+            least = windows[0].take_beyond(kept, now, pace if leased is None and not urgent else None)
             if least <= kept:
                 return False
         else:
@@ -100,13 +101,13 @@ class Route:
                 return False
             for window in windows:
                 window.take()
+            if not urgent and pace is not None and leased is None:
+                pace.sent(now, least - kept - 1, windows[0].next_release(now))
         if leased is not None:
             leased.take()
-        if not urgent:
-            if pace is not None:
-                # the ledger decides how leased slots are spread over time
-                pace.sent(now, least - kept - 1, windows[0].next_release(now) if leased is None else now)
-        elif self.paused:
+            if not urgent and pace is not None:
+                pace.sent(now, least - kept - 1, now)
+        if urgent and self.paused:
             self.pause.sent_urgent(now)
         return True
 

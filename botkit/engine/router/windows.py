@@ -16,6 +16,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
+from botkit.engine.router.pacing import Pace
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import Scope, WindowLimit
 
@@ -88,14 +89,14 @@ class SlotLog:
         free = self.free(now)  # call this first, because part of the limit may have been restored since
         return self._limit - free
 
-    def take_beyond(self, kept: int, now: Nanos) -> int:
-        """Return how many slots are free, and take a slot if there are more than ``kept``. This combines `free` and
-        `take`.
+    def take_beyond(self, kept: int, now: Nanos, pace: Pace | None) -> int:
+        """Return how many slots are free, and take one if there are more than ``kept``: `free` and `take` at once, and
+        `Pace.sent` with the time of the `next_release`.
         """
+        cooling = self._cooling
         if self._late or self._restore_at is not None:
             free = self.free(now)
         else:
-            cooling = self._cooling
             while cooling and cooling[0] <= now:
                 cooling.popleft()
             free = self._limit - self._in_flight - len(cooling)
@@ -105,6 +106,9 @@ class SlotLog:
             if taken > self.peak:
                 self.peak = taken
                 assert taken <= self.window.requests, f"{taken} slots of {self.window} taken"
+            if pace is not None:
+                release = cooling[0] if cooling else now + self.hold
+                pace.sent(now, free - kept - 1, self.next_release(now) if self._late else release)
         return free
 
     def take(self) -> None:

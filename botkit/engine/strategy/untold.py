@@ -23,15 +23,8 @@ class Untold:
     def __init__(self) -> None:
         #: fills that wait for the rest of their match
         self.held: list[Fill] = []
-        #: fills in the mailbox, which opens after `on_ready`
+        #: fills in the mailbox before it opens, after `on_ready`
         self.mailed: list[Fill] = []
-
-    def let_go(self, fill: Fill, *, is_open: bool) -> None:
-        """Move a fill from the held fills to the mailbox. If the mailbox ``is_open``, it is emptied in this turn."""
-        if fill in self.held:
-            self.held.remove(fill)
-        if not is_open:
-            self.mailed.append(fill)
 
     def opened(self) -> None:
         """Forget the fills in the mailbox. It is open now and will be emptied in this turn."""
