@@ -41,7 +41,7 @@ def test_a_page_reconnects_to_a_restarted_server_and_shows_the_events_it_missed(
         meanwhile = in_the_journal()
         assert browser.run("document.querySelectorAll('#events li').length") > 0
         with Started(state, "page", "--page-port", str(urlsplit(address).port)):
-            browser.wait_for_text("#link", "live")
+            browser.wait_for_text("#link", "connected")
             wait_for(lambda: counted_fills(browser) >= meanwhile)
             bot.end()
             browser.wait_for_text("#lead", "ended (signal)")
