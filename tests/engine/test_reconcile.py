@@ -56,6 +56,28 @@ def test_balances_are_not_read_before_the_executions_of_a_missing_order_are_book
     assert len(b.all(GetBalances)) == 1
 
 
+def test_balances_are_read_again_after_the_executions_of_an_unknown_order_found_filled_are_booked() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.answer(b.create_of(order), Ending.UNKNOWN, text="timeout")
+    b.to(0.5)
+    b.tell(Compare())
+    look_up = b.last(ListOrders)
+    b.answer(b.last(ListOpenOrders), body=())
+    balances = b.last(GetBalances)
+    b.answer(look_up, body=(report_of(order, 2, BTC_LOTS),))
+    b.answer(balances, body=b.exact_balances())
+    b.to(5)
+    assert len(b.all(GetBalances)) == 1, "they may contain executions that are not booked yet"
+    b.answer(b.last(GetOrder), body=(report_of(order, 2, BTC_LOTS),))
+    b.answer(b.last(ListTrades), body=(b.execution(order, BTC_LOTS),))
+    b.to(6)
+    assert order.state is OrderState.FILLED
+    assert len(b.all(GetBalances)) == 2
+
+
 def test_a_comparison_ends_without_adopting_anything_if_an_order_cannot_be_read() -> None:
     b, _ = resting()
     b.tell(Compare())

@@ -57,7 +57,7 @@ MUTANTS = (
     ),
     Mutant(
         "a cancel that was answered counts as the end", "protocol", "botkit.engine.orders.desk",
-        "            self._router.cancel(order, now)  # it is still live despite its cancel, so cancel it again\n",
+        "            self._router.cancel(order, now)  # the order is still live despite its cancel\n",
         "            self.finish(order, OrderState.CANCELLED, now)\n",
     ),
     Mutant(

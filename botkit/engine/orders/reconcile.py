@@ -141,17 +141,24 @@ class Reconciliation:
         self._desk.look_at((order for order, _, _ in stale), now)
         # a report that changed an order after the request may be only part of the news, and the rest may be lost
         self._desk.look_soon((order for order in behind if order.updated >= self.began), now)
-        self._unsure = behind
+        # an order of unknown outcome may be found while this comparison runs, and its executions take another read
+        self._unsure = behind + [order for order in self._table.all_open() if order.state is OrderState.UNKNOWN]
         self._list_balances(now)
 
     def _list_balances(self, now: Nanos) -> None:
-        if self._unexplained() and now < self.began + _PATIENCE_NS:
-            self._reads.later(now + RETRY_NS // 4, self._list_balances)
+        if self._must_wait(now):
             return
         self._booked_before = self._desk.booked
         self._reads.read(
             lambda i: GetBalances(id=i), self._on_balance, endpoint=GetBalances.endpoint, owner=_OWNER, now=now
         )
+
+    def _must_wait(self, now: Nanos) -> bool:
+        """Return True if the balances have to be read later, because some executions may be missing."""
+        if not self._unexplained() or now >= self.began + _PATIENCE_NS:
+            return False
+        self._reads.later(now + RETRY_NS // 4, self._list_balances)
+        return True
 
     def _on_balance(self, answer: Answer, now: Nanos) -> None:
         if answer.outcome is not Ending.OK or not isinstance(answer.body, BalanceReport):
@@ -162,6 +169,8 @@ class Reconciliation:
             # the answer may predate an execution booked in the meantime, and would then seem to contradict the books
             self._overtaken += 1
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
+            return
+        if self._must_wait(now):
             return
         for order, state, executed in self._read:
             if order.state is not state or order.executed_lots != executed:
