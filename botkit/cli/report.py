@@ -29,7 +29,9 @@ _REASONS = 5
 
 @click.command()
 @click.argument("what", metavar="CONFIG|RUN", type=click.Path(path_type=Path, exists=True))
-@click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode, if CONFIG has run in several.")
+@click.option(
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in more than one."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -155,7 +155,7 @@ def test_panic_cancels_orders_even_if_the_halt_cannot_be_written(
     folder.lock()
     try:
         assert main(["panic", str(config)]) == 1
-        assert f"end the bot (process {os.getpid()})" in capsys.readouterr().out
+        assert f"stop the bot (process {os.getpid()})" in capsys.readouterr().out
         monkeypatch.undo()
         monkeypatch.setenv("BOTKIT_STATE", str(config.parent / "state"))
         assert main(["panic", str(config)]) == 0

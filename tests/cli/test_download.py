@@ -156,4 +156,4 @@ def test_a_mistake_prints_one_helpful_line(run: Run, tmp_path: Path) -> None:
         run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-01T00:10", "--out", out)
         code, _, err = run(venue, "btc_twd", "--from", "2024-12-01", "--out", out)
     assert code == 2
-    assert "a tape only grows at its end: omit --from to continue at 2025-01-01T00:10" in err
+    assert "a tape can only be extended at its end: omit --from to continue at 2025-01-01T00:10" in err

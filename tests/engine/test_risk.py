@@ -415,7 +415,7 @@ def test_the_breach_check_of_a_span_skips_halted_strategies() -> None:
         ("max_open_orders", 2.5, "it must be a whole number of at least 1"),
         ("max_orders_per_second", True, "must be a whole number such as 50, not True"),
         ("max_orders_per_second", "many", "must be a whole number such as 50, not 'many'"),
-        ("price_collar_pct", "wide", "must be a number of percent such as 5, not 'wide'"),
+        ("price_collar_pct", "wide", "must be a percentage such as 5, not 'wide'"),
         ("price_collar_pct", 0, "is 0; it must be above zero"),
     ],
 )

@@ -283,7 +283,7 @@ def test_reading_a_series_before_its_history_arrives_is_an_error_that_names_the_
     got.attach(SMA(2))
     with pytest.raises(
         NotReadyError,
-        match=r"^the finished bars of btc_twd 1m can be read from on_ready on; move this to on_ready$",
+        match=r"^the finished bars of btc_twd 1m are available from on_ready on; move this code to on_ready$",
     ):
         read(got)
     assert repr(got) == "<BarSeries btc_twd 1m: not ready>"

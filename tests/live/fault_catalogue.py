@@ -40,7 +40,7 @@ _UNKNOWN = (
     "...looked up until it is found or proved absent, and never sent again"
 )
 _KNOWN = "is now known"
-_MISSED = "whatever it misses is read once it is back"
+_MISSED = "missed data is fetched once it is back"
 _UNREADABLE = (
     "sent data that cannot be read...it was skipped, and the bot is reconciled with the exchange. "
     "Check whether there is"
@@ -69,7 +69,7 @@ NETWORK: dict[str, Shown] = {
     ),
     "half-open TCP": Shown(
         (_NETWORK + "test_a_silent_connection_is_dropped_and_the_missed_events_are_recovered_by_reads",),
-        "was lost: nothing was received for 2.5 s",
+        "was lost: no data was received for 2.5 s",
     ),
     "slow-drip body": Shown((_CREATE, _TRANSPORT + "test_a_broken_answer_ends_within_the_timeout")),
     "huge body": Shown(
@@ -78,7 +78,7 @@ NETWORK: dict[str, Shown] = {
             _UNBELIEVED,
             _TRANSPORT + "test_a_huge_body_is_cut_off",
         ),
-        "the open orders cannot be read: the answer has more than 4194304 bytes",
+        "the open orders cannot be fetched: the answer has more than 4194304 bytes",
     ),
     "cross-origin redirect": Shown(
         (
@@ -172,7 +172,7 @@ ANSWERS: dict[str, Shown] = {
             _LISTINGS + "test_a_missing_balance_list_is_not_taken_for_zero_balances",
             _LISTINGS + "test_the_start_is_refused_if_the_balances_cannot_be_read",
         ),
-        "the account's balances cannot be read: balance: the answer lists no currency",
+        "the account's balances cannot be fetched: balance: the answer lists no currency",
     ),
     "maintenance": Shown(
         (_ANSWERS + "test_an_order_of_a_suspended_pair_is_rejected_with_the_exchanges_message",),
@@ -247,7 +247,7 @@ TIME: dict[str, Shown] = {
             _TIME + "test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any_new_order",
             _TIME + "test_cancels_are_sent_immediately_after_a_sleep",
         ),
-        "the bot was suspended for...it reconnects, and sends no new order until it is reconciled",
+        "the bot was suspended for...it is reconnecting, and sends no new orders until it is reconciled",
     ),
     "seconds and milliseconds mixed": Shown(
         (
@@ -293,7 +293,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "the guard dies": Shown(
         (_GUARD + "test_a_guard_that_has_ended_is_reported_and_replaced",),
-        "the guard of this bot has ended (signal 9); another one takes its place",
+        "this bot's guard has exited (signal 9); starting a new one",
     ),
     "orders that could not be cancelled at the end": Shown(
         (_LIVE + "test_several.py::test_orders_left_behind_are_reported_unless_the_bot_is_configured_to_keep_them",),
@@ -369,7 +369,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "restored journal": Shown(
         (_DISK + "test_a_journal_restored_from_a_copy_halts_the_bot_and_no_client_id_is_reused",),
-        "has lost its latest commits (it does not know some client ids that were used)...1 open order is not",
+        "has lost its latest commits (it is missing some client ids that were used)...1 open order is not",
     ),
     "journal without its latest commits": Shown(
         (
@@ -381,7 +381,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
 }
 
 CONFIGURATION: dict[str, Shown] = {
-    "duplicate key": Shown((_PLAIN_YAML,), "`a` appears a second time; the first is on line 1"),
+    "duplicate key": Shown((_PLAIN_YAML,), "`a` appears twice; the first is on line 1"),
     "no, 010, 22:22, 1e3 read as something else": Shown(
         (
             _SOURCE + "test_unquoted_values_have_no_surprising_types",
@@ -427,7 +427,7 @@ PLUGINS: dict[str, Shown] = {
             _PLUGINS + "test_orders_above_the_strategys_order_rate_are_refused_with_a_reason",
             _PLUGINS + "test_a_loss_above_the_strategys_loss_limit_stops_it_with_a_reason",
         ),
-        "over 100 orders were refused in one turn...orders in the last second, max_orders_per_second is 5",
+        "more than 100 orders were refused in one turn...orders in the last second, max_orders_per_second is 5",
     ),
     "callbacks that cause each other": Shown(
         (

@@ -75,7 +75,7 @@ async def test_capital_is_added_to_and_taken_from_a_running_bot(
     code, text = await said(funded, capsys, "add", "p", "usdt=20000", "btc=0.5")
     assert code == 0, text
     assert text.startswith(
-        'p was given 20000 usdt and 0.5 btc; its `capital:` may stay as it is, or become {usdt: "70000"'
+        'p was given 20000 usdt and 0.5 btc; its `capital:` may stay unchanged, or become {usdt: "70000"'
     )
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5

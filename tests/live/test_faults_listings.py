@@ -166,7 +166,9 @@ async def test_a_missing_balance_list_is_not_taken_for_zero_balances(world: Worl
     world.emulator.cut_sockets()
     await until(lambda: "the stream account_balance is back" in told(bot), 20)
     bot.comparisons.at_once()
-    await until(lambda: "the account's balances cannot be read: balance: the answer lists no currency" in told(bot), 20)
+    await until(
+        lambda: "the account's balances cannot be fetched: balance: the answer lists no currency" in told(bot), 20
+    )
     assert bot.view.money.account == account
     assert puppet(bot).balance("usdt").total == 100_000
     world.emulator.remove_faults()

@@ -278,7 +278,7 @@ async def test_a_silent_connection_is_dropped_and_the_missed_events_are_recovere
         order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
         bot.driver.wake()
         await until(lambda: any(row.executed_lots for row in exchange_rows(world.emulator)))
-        await until(lambda: "user_trades was lost: nothing was received for 2.5 s" in told(bot), 30)
+        await until(lambda: "user_trades was lost: no data was received for 2.5 s" in told(bot), 30)
         await until(lambda: order.state is OrderState.FILLED, 20)
         await until(lambda: not differences(bot, world.emulator), 20)
 
@@ -290,7 +290,7 @@ async def test_an_oversized_answer_is_cut_off_and_the_read_is_repeated(world: Wo
     comparing = world.emulator.add_fault({"kind": "huge", "where": "open_orders", "value": 5})
     bot.comparisons.at_once()
     await until(
-        lambda: "cannot be reconciled with the exchange: the open orders cannot be read: the answer has more than "
+        lambda: "cannot be reconciled with the exchange: the open orders cannot be fetched: the answer has more than "
         "4194304 bytes" in told(bot), 30,
     )  # fmt: skip
     assert comparing.fired >= 3

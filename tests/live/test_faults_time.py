@@ -134,7 +134,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         assert early.reason.startswith("not sent: the bot was suspended for 60")
         assert early.reason.endswith("it must be reconciled with the exchange first")
         assert "the bot was suspended for 60" in told(bot)
-        assert "it reconnects, and sends no new order until it is reconciled" in told(bot)
+        assert "it is reconnecting, and sends no new orders until it is reconciled" in told(bot)
         assert len(exchange_rows(calm.emulator)) == 1
         free = puppet(bot).balance("usdt").exact.available
 

@@ -187,7 +187,7 @@ def botkit_register_strategies(register): register("idle", Idle)
 @pytest.mark.parametrize(
     ("options", "line", "message"),
     [
-        ("{use: telegram}", 6, "token: it is missing; @BotFather gives a token"),
+        ("{use: telegram}", 6, "token: it is missing; get a token from @BotFather"),
         ("{use: telegram, token: '${BAD}', chat: 5}", 6, "token: this is not a Telegram token"),
         ("{use: telegram, token: '${TOKEN}'}", 6, "chat: it is missing"),
         ("{use: telegram, token: '${TOKEN}', chat: '@mine'}", 6, "chat: write the number that Telegram uses"),

@@ -65,7 +65,7 @@ def test_with_fewer_than_thirty_days_the_verdict_explains_the_missing_sharpe_rat
 
 
 def test_a_run_without_fills_or_prices_has_a_verdict() -> None:
-    assert verdict(bare_result()) == ["The holdings had no price, so nothing can be said about the result."]
+    assert verdict(bare_result()) == ["The holdings had no price, so the result cannot be judged."]
     assert verdict(with_figures(**{"return": 0.0, "fills": 0}))[0] == "It did not trade in 3 days."
 
 

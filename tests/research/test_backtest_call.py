@@ -250,7 +250,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": []}, "data is empty"),
         ({"data": 5}, "data is int; give a path, a DataFrame"),
         ({"data": {"btc_eur": FRAME}}, "the exchange has no pair 'btc_eur'"),
-        ({"data": {"eth_usdt": FRAME}}, "there is no data for btc_usdt; the data has eth_usdt"),
+        ({"data": {"eth_usdt": FRAME}}, "there is no data for btc_usdt; the data contains eth_usdt"),
         ({"data": FRAME.iloc[:0]}, 'data["btc_usdt"] has no rows'),
         ({"data": naive(FRAME)}, 'data["btc_usdt"]: its times have no time zone'),
         ({"data": FRAME.iloc[::-1]}, 'data["btc_usdt"]:1: this row is earlier than the one before'),

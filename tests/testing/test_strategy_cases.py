@@ -183,7 +183,7 @@ def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
     [
         (KeepsItInTheClass, "test_equal_inputs_give_equal_decisions", "two runs with equal inputs decide differently"),
         (GoesThroughASet, "test_another_process_gives_equal_decisions", "it may go through a set"),
-        (SeesTheTape, "test_the_future_changes_no_decision", "it reads rows that it was not given"),
+        (SeesTheTape, "test_the_future_changes_no_decision", "the strategy reads rows from the future"),
         (ForgetsAtARestart, "test_a_restart_changes_no_decision", "must remember in self.state"),
         (OverwritesItsState, "test_a_restart_changes_no_decision", "on_start sets self.state['purchases'] back from"),
         (KeepsASet, "test_a_restart_changes_no_decision", "self.state cannot be saved for a restart: 'seen'"),
@@ -228,5 +228,5 @@ def test_the_default_market_moves_enough_for_trades(tmp_path: Path) -> None:
 
 def test_missing_prices_are_reported_in_one_sentence(tmp_path: Path) -> None:
     cases = strategy_cases(Sound, {"pair": "btc_usdt"}, prices={"eth_usdt": PRICES})()
-    with pytest.raises(ConfigError, match="prices: there are none for btc_usdt"):
+    with pytest.raises(ConfigError, match="prices: none given for btc_usdt"):
         StrategyTrial(cases.asked, tmp_path)

@@ -50,8 +50,8 @@ def walk_page(result: WalkResult) -> StudyPage:
                 ),
                 rows,
                 note=say(
-                    "A test starts flat, after a gap as long as the longest holding period in training, and closes its "
-                    "positions at cost."
+                    "A test starts flat, after a gap as long as the longest holding period in training, and pays the "
+                    "cost of closing its positions."
                 ),
             ),
         ),
