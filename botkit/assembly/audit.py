@@ -290,7 +290,7 @@ def session_project(header: RunHeader, config: Path | None, notes: list[str]) ->
     except OSError as error:
         raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); use --config") from None
     if is_changed and config is None:
-        notes.append(f"{path} has changed since the run and is used as it is now")
+        notes.append(f"{path} has changed since the run; the current version is used")
     return recorded_project(recipe, path)
 
 

@@ -416,7 +416,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     from_: Annotated[str | None, Meta(description="Start, such as 2025-01-31 or 2025-01-31T09:00, in `timezone`.")] = (
         None
     )
-    to: Annotated[str | None, Meta(description="End; a date includes the whole day.")] = None
+    to: Annotated[str | None, Meta(description="End date or time; a date includes the whole day.")] = None
     balances: Annotated[
         dict[Currency, Amount] | None,
         Meta(description="Opening balances; `capital` assigns them to strategies. Default: capital plus reserve."),

@@ -292,7 +292,7 @@ class _TailReading:
         content, begun = self._contents[self._segment], self._begun[self._segment]
         following, heading = self._begun.get(self._segment + 1), begun.heading
         if heading.log != self._place.log or heading.segment != self._segment:
-            return "is another journal's"
+            return "belongs to another journal"
         within = content if following is None else content[: following.heading.after]
         records = list(_records(within, begun.first, begun.number))
         bounds = {0: begun.number, begun.first: begun.number} | {record.end: record.number + 1 for record in records}

@@ -109,7 +109,7 @@ def test_a_span_before_or_after_the_data_is_reported_in_the_users_zone(
 ) -> None:
     start, end = (None if m is None else market_data.START + m * NS_PER_MINUTE for m in (first, last))
     zone = ZoneInfo("Asia/Taipei")
-    with pytest.raises(DataError, match=r"the backtest goes from .* change --from and --to, or the data") as refused:
+    with pytest.raises(DataError, match=r"the backtest covers .* change --from and --to, or the data") as refused:
         plan(feed, {"btc_usdt": "candles"}, "1m", start=start, end=end, zone=zone)
     said = str(refused.value)
     for moment in (start, end, market_data.START, market_data.START + 600 * NS_PER_MINUTE):

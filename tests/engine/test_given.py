@@ -215,7 +215,7 @@ def test_coins_added_without_a_cost_are_valued_at_the_current_price() -> None:
 
 @pytest.mark.parametrize(
     ("moved", "told"),
-    [(coins(twd=1), "leave it out"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
+    [(coins(twd=1), "omit the cost"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
 )
 def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], told: str) -> None:
     portfolio = open_portfolio(

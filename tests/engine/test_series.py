@@ -395,7 +395,9 @@ def test_two_fields_of_one_indicator_can_cross() -> None:
 def test_crossing_with_an_indicator_of_another_series_is_refused() -> None:
     one, other = BarSeries(PAIR, "1m"), BarSeries(PAIR, "5m")
     fast, slow = one.attach(SMA(1)), other.attach(SMA(2))
-    with pytest.raises(ValueError, match="different series, whose bars end at different times; attach both to one"):
+    with pytest.raises(
+        ValueError, match="different series, whose bars end at different times; attach both to the same"
+    ):
         fast.crossed_above(slow)
     with pytest.raises(ValueError, match="or a number, not None"):
         fast.crossed_below(None)  # type: ignore[arg-type]

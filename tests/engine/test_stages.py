@@ -66,7 +66,7 @@ def test_on_start_and_on_ready_run_once_each_and_the_history_is_read_between_the
 
     def start(s: Any) -> None:
         s.series = [s.subscribe_bars(BTC, "1m", warm_up=3)]
-        with pytest.raises(NotReadyError, match="move this to on_ready"):
+        with pytest.raises(NotReadyError, match="move this code to on_ready"):
             len(s.series[0])
         order.append("start")
 

@@ -37,7 +37,7 @@ _FRAMES = _STREAMS + "test_fills_are_booked_once_and_none_is_lost_when_frames_ar
 _ENDED = _STREAMS + "test_events_missed_while_a_connection_was_closed_are_read"
 _UNKNOWN = (
     "is unknown, and btc_usdt takes no new orders meanwhile"
-    "...looked up until it is found or proved absent, and never sent again"
+    "...looked up until it is found or proved absent, and is never resent"
 )
 _KNOWN = "is now known"
 _MISSED = "missed data is fetched once it is back"
@@ -52,7 +52,7 @@ NETWORK: dict[str, Shown] = {
             _NETWORK + "test_the_start_is_refused_with_a_reason_if_the_exchange_is_unreachable",
             _NETWORK + "test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_money",
         ),
-        "open orders cannot be read...Nothing was traded; check the address...was not sent: ClientConnectorError",
+        "open orders cannot be fetched...Nothing was traded; check the address...was not sent: ClientConnectorError",
     ),
     "DNS fails": Shown(
         (
@@ -92,7 +92,7 @@ NETWORK: dict[str, Shown] = {
             _NETWORK + "test_no_byte_of_a_request_is_sent_to_a_server_with_an_untrusted_certificate",
             _NETWORK + "test_no_signed_upgrade_is_sent_to_a_server_with_an_untrusted_certificate",
         ),
-        "CERTIFICATE_VERIFY_FAILED...there is no switch to trust a bad one",
+        "CERTIFICATE_VERIFY_FAILED...invalid certificates are never accepted",
     ),
 }
 
@@ -122,7 +122,7 @@ ANSWERS: dict[str, Shown] = {
             _ANSWERS + "test_cancels_are_still_sent_while_creates_get_429",
             _ANSWERS + "test_cancels_that_get_429_are_repeated_until_they_succeed",
         ),
-        "429 at create_order: somebody else uses this account or address",
+        "429 at create_order: another program is using this account or IP address",
     ),
     "200 with HTML": Shown((_CREATE, _CANCEL, _UNBELIEVED), _UNKNOWN),
     "200 with truncated JSON": Shown((_CREATE, _UNBELIEVED), _UNKNOWN),
@@ -229,7 +229,7 @@ _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
 _SOURCE = "tests/config/test_source.py::"
 _JUMP = _TIME + "test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_timers_nor_timestamps"
-_JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
+_JUMPED = "this machine's clock was set 3,600 s...; the bot's own clock"
 _FAILS = _PLUGINS + "test_a_failing_strategy_is_stopped_without_affecting_others_and_reported_with_its_line"
 _NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, but cancels continue"
 _FEES = _DATA + "test_fees_are_booked_correctly_regardless_of_their_name_and_scale_on_the_wire"
@@ -434,7 +434,7 @@ PLUGINS: dict[str, Shown] = {
             "tests/engine/test_strategy_failures.py::"
             "test_timers_that_trigger_each_other_endlessly_stop_only_their_strategy",
         ),
-        "its callbacks trigger each other endlessly",
+        "trigger each other endlessly",
     ),
     "memory growth": Shown(
         (
@@ -454,7 +454,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             _DATA + "test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead",
             _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
         ),
-        "the order book is crossed or shows no prices...cannot be trusted, and reading it over REST did not help",
+        "the order book is crossed or shows no prices...cannot be trusted, and fetching it over REST did not help",
     ),
     "empty book": Shown(
         (_DATA + "test_an_empty_book_leads_to_refused_market_orders_and_no_other_harm",),
@@ -482,7 +482,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
         ),
         "the exchange left out 25 intervals without trades",
     ),
-    "doubled candle": Shown(
+    "duplicate candle": Shown(
         (
             "tests/engine/test_bars.py::test_a_candle_for_a_closed_bar_is_counted_but_not_used",
             "tests/cli/test_data.py::test_duplicate_candles_are_skipped_on_request",

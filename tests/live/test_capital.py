@@ -152,7 +152,7 @@ async def test_coins_are_added_at_their_cost_both_for_a_running_and_for_a_stoppe
         code, text = await said(funded, capsys, "add", "p", "btc=0.25", "--cost", "40000.5")
         assert (code, "p was given 0.25 btc" in text) == (0, True), text
         code, text = await said(funded, capsys, "add", "p", "usdt=1", "--cost", "40000")
-        assert (code, "leave it out" in text) == (2, True), text
+        assert (code, "omit the cost" in text) == (2, True), text
     position = puppet(bot).position("btc_usdt")
     assert (position.amount, position.given, position.average_entry) == (0.25, 0.25, 40_000.5)
     await stop(bot)

@@ -625,5 +625,5 @@ def test_a_halt_that_cannot_be_lifted_is_reported(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     (tmp_path / "halt.json").mkdir()
     assert folder.is_halted()
-    with pytest.raises(FolderUnusable, match=r"halt\.json cannot be removed .*remove it by hand"):
+    with pytest.raises(FolderUnusable, match=r"halt\.json cannot be removed .*delete the file manually"):
         folder.clear_halt()

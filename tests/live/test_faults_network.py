@@ -37,7 +37,7 @@ def impatient_start(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_start_is_refused_with_a_reason_if_the_exchange_is_unreachable(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(StartRefused, match=r"open orders cannot be read: .*Nothing was traded; check the address"):
+    with pytest.raises(StartRefused, match=r"open orders cannot be fetched: .*Nothing was traded; check the address"):
         await world.start(rest="http://127.0.0.1:9/v3")
     await asyncio.sleep(0.3)  # six times the pause before another attempt would start
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
@@ -206,7 +206,7 @@ async def test_no_byte_of_a_request_is_sent_to_a_server_with_an_untrusted_certif
     world: World, tmp_path: Path
 ) -> None:
     async with untrusted(tmp_path) as (address, reached):
-        with pytest.raises(StartRefused, match=r"CERTIFICATE_VERIFY_FAILED.*there is no switch to trust a bad one"):
+        with pytest.raises(StartRefused, match=r"CERTIFICATE_VERIFY_FAILED.*invalid certificates are never accepted"):
             await world.start(rest=f"https://{address}/v3")
         assert reached == []
 

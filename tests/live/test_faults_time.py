@@ -82,7 +82,7 @@ async def test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_time
         before = bot.driver.now()
         wall.moved = hours * NS_PER_HOUR
         way = "forward" if hours > 0 else "back"
-        await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot keeps its own" in told(bot))
+        await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot's own clock" in told(bot))
         order = far_buy(bot)
         await settled(order)
         # an order with a timestamp an hour off would have been answered with 409

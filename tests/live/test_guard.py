@@ -295,7 +295,7 @@ def test_starting_a_guard_is_retried_after_the_machine_could_not_start_a_process
     start, side.guarding._start = side.guarding._start, _no_process
     side.guards[0].code = 1
     side.look(1)
-    assert "no guard can be started" in side.told[-1]
+    assert "the guard cannot be started" in side.told[-1]
     side.guarding._start = start
     side.look(61)
     assert len(side.guards) == 2

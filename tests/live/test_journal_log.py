@@ -178,7 +178,7 @@ def test_a_log_of_another_journal_or_of_a_newer_botkit_is_not_read() -> None:
     assert found(disk, other) == ([], f"its log {segment_path(PATH, 1).name} belongs to another journal")
     heading = LogHeading(botkit_journal_log=FORMAT + 1, log="0123", segment=1, room=4_096, after=0, order_fields=())
     disk.files.write(segment_path(PATH, 1), frame_of(1, msgspec.msgpack.encode(heading)).ljust(4_096, b"\0"))
-    with pytest.raises(JournalError, match=f"of format {FORMAT + 1}, and this botkit reads {FORMAT}"):
+    with pytest.raises(JournalError, match=f"of format {FORMAT + 1}, but this botkit reads {FORMAT}"):
         read_tail(PATH, disk.files, begin)
 
 

@@ -263,7 +263,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": changed(FRAME, 7, "low", 10**9)}, 'data["btc_usdt"]:7: the high is below the low'),
         ({"data": changed(FRAME, 7, "low", -1.0)}, 'data["btc_usdt"]:7: a price is zero or negative'),
         ({"data": changed(FRAME.astype(object), 7, "open", "x")}, "data[\"btc_usdt\"]:7: open 'x' is not a number"),
-        ({"data": FRAME.iloc[:1]}, "one candle does not reveal its resolution"),
+        ({"data": FRAME.iloc[:1]}, "the resolution cannot be inferred from one candle"),
         ({"data": FRAME.set_index(FRAME.index + pd.Timedelta(seconds=7))}, "is not the start of a 1m candle"),
         ({"data": FRAME.iloc[[0, 1, 5]].set_index(FRAME.index[[0, 7, 14]])}, "the exchange's resolutions are"),
         ({"data": changed(TRADES, 1, "amount", 0.0)}, 'data["btc_usdt"]:1: the amount is zero or negative'),

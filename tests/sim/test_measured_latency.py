@@ -121,7 +121,7 @@ def test_a_run_can_be_given_by_its_file_its_folder_or_the_bots_state_folder(tmp_
     ("changed", "words"),
     [
         ({"format": FORMAT + 1}, "written by another version of botkit"),
-        ({"order_us": {"create": []}}, "no order was answered"),
+        ({"order_us": {"create": []}}, "the exchange answered no orders"),
         ({"order_us": {"create": [1, 2, 3]}}, "damaged"),
         ({"answer_us": {"fill": quantiles(60, 20)}}, "damaged"),
         ({"order_us": "fast"}, "is not a latency file"),

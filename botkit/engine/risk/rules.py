@@ -32,11 +32,11 @@ def _amounts(name: str, value: Any, example: str) -> dict[str, int]:
         if not isinstance(key, str):
             raise ValueError(f"keys of {name} say what is limited, such as {example}; got {key!r}")
         try:
-            units = to_units(figure, f"{name} of {key}")
+            units = to_units(figure, f"{name} for {key}")
         except TypeError as error:
             raise ValueError(str(error)) from None
         if units <= 0:
-            raise ValueError(f"{name} of {key} is {figure}; it must be above zero")
+            raise ValueError(f"{name} for {key} is {figure}; it must be above zero")
         amounts[key.lower()] = units
     return amounts
 

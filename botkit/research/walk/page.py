@@ -71,7 +71,7 @@ def verdict(result: WalkResult) -> str:
     )
     if figures["efficiency"] is not None:
         efficiency = f"{figures['efficiency'] * 100:,.0f} %"
-        said += say(", per day {} of what the searches found in sample", efficiency)
+        said += say(", per day {} of the searches' in-sample result", efficiency)
     lead = say("Synthetic market. ") if result.is_synthetic else ""
     return lead + said + say(".")
 

@@ -85,7 +85,7 @@ def test_a_strategy_that_reads_the_tapes_file_is_broken(tmp_path: Path, capsys: 
 def test_a_strategy_that_sees_future_rows_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted(tmp_path / "seeing", SEEING, closes(1, YEARS)))
     assert found["verdict"] == "broken"
-    assert "it sees rows that have not happened" in found["sentence"]
+    assert "it sees rows from the future" in found["sentence"]
 
 
 def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
