@@ -114,7 +114,7 @@ def test_a_span_before_or_after_the_data_is_reported_in_the_users_zone(
     said = str(refused.value)
     for moment in (start, end, market_data.START, market_data.START + 600 * NS_PER_MINUTE):
         assert moment is None or format_time(moment, zone) in said
-    assert "but the data of btc_usdt candles 1m goes from" in said
+    assert "but the data for btc_usdt candles 1m covers" in said
 
 
 def test_a_strategy_without_subscriptions_is_an_error(feed: Feed) -> None:

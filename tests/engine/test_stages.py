@@ -266,7 +266,7 @@ def test_subscribing_later_to_data_that_the_run_does_not_receive_is_an_error() -
 def test_using_a_pair_without_prices_is_an_error_that_names_the_fix() -> None:
     other = Pair("doge_twd", BTC.rules)
     b = Bot(Listener(), pairs={**PAIRS, "doge_twd": other}, traded=PAIRS)
-    with pytest.raises(ValueError, match=r"no prices for doge_twd: name it as a parameter of the strategy"):
+    with pytest.raises(ValueError, match=r"no prices for doge_twd: declare the pair as a parameter of the strategy"):
         b.s.last_price("doge_twd")
 
 

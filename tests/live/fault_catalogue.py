@@ -36,7 +36,7 @@ _SWITCHES = _LISTINGS + "test_books_are_right_in_every_case_that_the_documentati
 _FRAMES = _STREAMS + "test_fills_are_booked_once_and_none_is_lost_when_frames_are_garbled_doubled_or_reordered"
 _ENDED = _STREAMS + "test_events_missed_while_a_connection_was_closed_are_read"
 _UNKNOWN = (
-    "is unknown, and btc_usdt takes no new orders meanwhile"
+    "is unknown, and btc_usdt accepts no new orders until it is known"
     "...looked up until it is found or proved absent, and is never resent"
 )
 _KNOWN = "is now known"
@@ -376,7 +376,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _DISK + "test_a_first_journal_without_its_write_ahead_log_halts_the_bot",
             _DISK + "test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the_bot",
         ),
-        "has lost its latest commits...the exchange has an order of this bot's that the journal does not know",
+        "has lost its latest commits...the exchange has an order of this bot that the journal does not contain",
     ),
 }
 

@@ -172,7 +172,7 @@ async def test_a_state_folder_restored_from_before_the_last_start_halts_the_bot_
     shutil.copytree(copy, state)
 
     third = await world.start()
-    assert "the exchange has an order of this bot's that the journal does not know" in told(third)
+    assert "the exchange has an order of this bot that the journal does not contain" in told(third)
     assert far_buy(third, 0.003).state is OrderState.REFUSED
     await world.crash(third)
     StateFolder(state).clear_halt()

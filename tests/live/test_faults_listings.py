@@ -43,7 +43,7 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the locked balance shows that the order exists
     assert f"(client id {order.client_id})" in told(bot)
-    assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
+    assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
     await until(lambda: order.state is OrderState.OPEN, 40)
     assert "is now known" in told(bot)

@@ -242,7 +242,9 @@ async def test_the_key_is_not_sent_to_another_origin_by_a_redirect(world: World)
         puppet(bot).cancel(resting)
         bot.driver.wake()
         bot.comparisons.at_once()
-        await until(lambda: f"(client id {order.client_id}) is unknown, and btc_usdt takes no new orders" in told(bot))
+        await until(
+            lambda: f"(client id {order.client_id}) is unknown, and btc_usdt accepts no new orders" in told(bot)
+        )
         assert "a redirect, which botkit does not follow" in order.reason
         await until(lambda: "the server sent a redirect, which botkit does not follow; reconnecting" in told(bot))
         # the look-up of the order is redirected too

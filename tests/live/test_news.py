@@ -169,7 +169,7 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_starts_and_when_it_is_res
     doubts.loop.move(2)
     [text] = doubts.take()
     assert text.startswith("warning: ")
-    assert "is unknown, and btc_twd takes no new orders meanwhile" in text
+    assert "is unknown, and btc_twd accepts no new orders until it is known" in text
     doubts.become(first, OrderState.UNKNOWN)  # reported again, as during a comparison
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)

@@ -90,7 +90,7 @@ def test_a_time_that_daylight_saving_skips_or_repeats_is_reported(
     tmp_path: Path, pairs: Mapping[str, Pair], stamp: str
 ) -> None:
     text = HEADER + f"2024-01-01 00:00:00,1,1,1,1,1\n{stamp},1,1,1,1,1\n"
-    told = rf"csv:3: time '{stamp}' is not one moment in America/New_York, where clocks are set then"
+    told = rf"csv:3: time '{stamp}' is ambiguous or missing in America/New_York, because the clocks change then"
     with pytest.raises(DataError, match=told):
         candles(tmp_path, text, pairs, timezone="America/New_York")
 
