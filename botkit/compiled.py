@@ -37,8 +37,8 @@ def check(sources: Mapping[str, str], folder: Path) -> None:
         path = folder / name
         if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != built_from:
             raise ImportError(
-                f"{path} is not the file that its compiled form was built from, so it would have no effect: install "
-                "botkit again, with BOTKIT_COMPILE=1 to compile it or without to run it as it is"
+                f"{path} has changed since it was compiled, so the change would have no effect: reinstall botkit, "
+                f"with BOTKIT_COMPILE=1 to compile it again or without to run the source"
             )
 
 

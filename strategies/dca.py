@@ -23,7 +23,7 @@ class Dca(Strategy):
     pair: Pair
     spend: float = param(1_000.0, gt=0, doc="quote currency to spend on each purchase")
     cron: str = param(_MORNING, doc="when to buy: minute, hour, day, month, weekday")
-    missed: Literal["skip", "once"] = param("once", doc="once: make up for all missed purchases with one; skip: do not")
+    missed: Literal["skip", "once"] = param("once", doc="once: make one purchase for all missed ones; skip: make none")
     budget: float | None = param(None, gt=0, doc="stop after spending this much quote currency; null: never")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="refuse to pay more than this above the best ask")
 
@@ -60,7 +60,7 @@ class Dca(Strategy):
         if order.is_final and not order.executed:
             # The next timer tries again. An immediate retry would face the same book and the same refusal.
             self.skip(f"a purchase failed: {order.state.value}", reason=order.reason)
-            self.log.warning("bought nothing: %s %s", order.state.value, order.reason)
+            self.log.warning("the purchase did not fill: %s %s", order.state.value, order.reason)
 
 
 @hookimpl

@@ -230,7 +230,7 @@ class Grid(Strategy):
     def _give_up(self, price: float) -> None:
         """Cancel all orders and then sell all coins, because the price is below `stop_below`."""
         if self.state["phase"] != "stopped":
-            self.log.warning("%s has fallen to %g: the grid ends and sells its coins", self.pair, price)
+            self.log.warning("%s has fallen to %g: the grid stops and sells its coins", self.pair, price)
             self.state["phase"] = "stopped"
             self._withdraw()
         if self.open_orders(self.pair):

@@ -21,12 +21,12 @@ class MarketMaker(Strategy):
     spread_bps: float = param(
         20.0, ge=0.01, lt=10_000, live=True, doc="distance between bid and ask, in basis points of the mid price"
     )
-    skew_bps: float = param(10.0, ge=0, lt=10_000, live=True, doc="how far both quotes move when the inventory is full")
+    skew_bps: float = param(10.0, ge=0, lt=10_000, live=True, doc="shift of both quotes when the inventory is full")
     inventory: float = param(0.05, gt=0, doc="maximum distance from the target holding, in base currency")
     target: float | None = param(
         None, ge=0, doc="holding at which quotes are centred, in base currency; default: the coins it was given"
     )
-    tolerance_bps: float = param(2.0, ge=0, doc="leave a quote in place if it is this close to the wanted price")
+    tolerance_bps: float = param(2.0, ge=0, doc="leave a quote in place if it is this close to the target price")
     max_age_s: float = param(60.0, gt=0, doc="pull the quotes when the book is older than this")
 
     def on_start(self) -> None:

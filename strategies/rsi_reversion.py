@@ -21,7 +21,7 @@ class RsiReversion(Strategy):
     length: int = param(14, ge=2, le=1_000, doc="number of bars in the RSI")
     buy_above: float = param(30.0, gt=0, lt=100, doc="buy when the RSI rises through this from below")
     sell_above: float = param(60.0, gt=0, lt=100, doc="sell when the RSI is at least this")
-    spend: float = param(20_000.0, gt=0, doc="quote currency to spend on a purchase, or whatever is left")
+    spend: float = param(20_000.0, gt=0, doc="quote currency to spend on a purchase, or the rest if less is left")
     stop_loss_pct: float | None = param(3.0, ge=0.1, lt=100, doc="sell at this loss, in percent; null: never")
 
     def on_start(self) -> None:

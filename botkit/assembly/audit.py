@@ -246,14 +246,14 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     real = [one for one in session.executions if one.client_id in orders]
     older = session.earlier + len(session.executions) - len(real)
     if older:
-        notes.append(f"{older:,} fills belong to orders that were placed earlier; they are not compared")
+        notes.append(f"{older:,} fills belong to orders placed before this period and are not compared")
     section = project.config.backtest
     measured = _measured(run, notes)
     configured = _simulated(project, header, run, session.moments(start), session, start, section.latency)
     pairs = pair_fills(orders, real, configured.executions, configured.last)
     if real and not configured.last:
         raise ReplayError(
-            f"{run} recorded neither books nor trades of the pairs that it traded, so nothing can be compared"
+            f"{run} recorded neither books nor trades for the pairs it traded, so there is nothing to compare"
         )
     second = None
     if measured is not None:
@@ -290,7 +290,7 @@ def session_project(header: RunHeader, config: Path | None, notes: list[str]) ->
     except OSError as error:
         raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); use --config") from None
     if is_changed and config is None:
-        notes.append(f"{path} has changed since the run and is used as it is now")
+        notes.append(f"{path} has changed since the run; the current version is used")
     return recorded_project(recipe, path)
 
 
@@ -390,7 +390,7 @@ def _proposals(run: Path, measured: MeasuredLatencies | None, lost: tuple[float,
         share, count = lost
         fills = f"{count} taker fill{'s'[: count != 1]}"
         lines.append(
-            f'slippage: "{max(0.0, share):.6f}"   # {fills} against the middle of the book, half the spread included'
+            f'slippage: "{max(0.0, share):.6f}"   # {fills} relative to the mid price, including half the spread'
         )
     return lines
 

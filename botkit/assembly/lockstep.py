@@ -114,7 +114,8 @@ async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResu
     on_candles = [pair for pair in project.bot_pairs() if "candles" in expected.data.kinds.get(pair, "")]
     if on_candles:
         raise ConfigError(
-            f"--lockstep: {', '.join(on_candles)} runs on candles, which no exchange sends; use a tape with trades, "
+            f"--lockstep: {', '.join(on_candles)} runs on candles, which the exchange does not stream; use a tape "
+            f"with trades, "
             "such as `data: [{path: ..., kind: trades}]`"
         )
     with (out / DECISIONS).open("wb") as file:

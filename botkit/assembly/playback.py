@@ -87,21 +87,21 @@ class BacktestWatch:
         pairs = [market.pair for market in view.markets() if plan.sources.get(market.pair) == "market"]
         if not pairs:
             raise ConfigError(
-                "--playback needs order books or trades, and this run is on candles: its report shows every one of "
-                "them, with the orders and fills"
+                "--playback needs order books or trades, but this run uses candles; its report already shows every "
+                "candle, with the orders and fills"
             )
         zone, asked = self._project.config.zone, self._asked
         start = max(plan.start, _moment_of("--playback-from", asked.start, zone, end=False) or plan.start)
         stop = min(plan.end, _moment_of("--playback-to", asked.end, zone, end=True) or plan.end)
         if start >= stop:
-            raise ConfigError("--playback-from and --playback-to leave nothing of the run to play back")
+            raise ConfigError("--playback-from and --playback-to exclude the entire run")
         self._taker = FrameTaker(view, decisions, pairs, start, stop, _Simulated(kernel, ACCOUNT, pairs))
         return self._taker
 
     def playback(self, folder: Path, *, synthetic: bool) -> Playback:
         """Return the playback of the finished run, whose decisions are read from ``folder``."""
         taker, config = self._taker, self._project.config
-        assert taker is not None, "the run has not begun"
+        assert taker is not None, "the run has not started"
         lines = decisions_of(folder)
         return playback_of(taker, lines, name=config.name, mode="backtest", project=self._project, synthetic=synthetic)
 
@@ -139,7 +139,7 @@ class ReplayWatch:
     def taker(self) -> FrameTaker:
         """Return the frame taker. Raises ConfigError if the run never traded."""
         if self._taker is None:
-            raise ConfigError("the run ended before its strategies began, so there is nothing to play back")
+            raise ConfigError("the run ended before its strategies started, so there is nothing to play back")
         return self._taker
 
 
@@ -190,18 +190,18 @@ def _notes(taker: FrameTaker, mode: str) -> list[str]:
     notes = []
     if taker.step > NS_PER_S:
         notes.append(
-            f"One frame every {span(taker.step)}; a shorter part of the run has finer ones "
-            "(--playback-from and --playback-to)."
+            f"One frame per {span(taker.step)}; select a shorter part of the run for finer frames (--playback-from "
+            f"and --playback-to)."
         )
     if taker.stride > 1:
         notes.append(
-            f"What the strategy saw is kept for one decision in {taker.stride}, {count(MOMENTS_MAX)} at most; "
+            f"The strategy's view is kept for one in {taker.stride} decisions, at most {count(MOMENTS_MAX)}; "
             "orders and fills are complete."
         )
     if taker.left_out:
         notes.append(f"Only {PAIRS_MAX} pairs are shown; left out: {', '.join(taker.left_out)}.")
     if mode != "backtest":
-        notes.append("The exchange does not say where in the queue an order is, and its books contain own orders.")
+        notes.append("The exchange does not report queue positions, and its books include the bot's own orders.")
     return notes
 
 

@@ -63,7 +63,7 @@ def open_seal(project: Project, now: Nanos, *, is_synthetic: bool) -> Seal:
     if known is None:
         raise ConfigError("--open: nothing is sealed for this strategy and its pairs; seal it with --sealed FROM")
     if known.opened is not None:
-        raise ConfigError(f"--open: it was opened at {format_time(known.opened, project.config.zone)}, and is open now")
+        raise ConfigError(f"--open: the data was already opened at {format_time(known.opened, project.config.zone)}")
     opened = msgspec.structs.replace(known, opened=now)
     _write([opened if found == known else found for found in _read()])
     return opened
@@ -84,7 +84,8 @@ def sealed_end(
     if start is not None and start >= closed.start:
         raise ConfigError(
             f"everything from {format_time(closed.start, project.config.zone)} on is sealed for {closed.strategy} on "
-            f"{', '.join(closed.pairs)}; choose an earlier span, or open it, once, with `botkit trials CONFIG --open`"
+            f"{', '.join(closed.pairs)}; choose an earlier span, or open the data (possible only once) with `botkit "
+            f"trials CONFIG --open`"
         )
     return closed.start, closed
 
@@ -93,7 +94,7 @@ def sealed_note(closed: Seal, project: Project) -> str:
     """Return a sentence that states which data a run did not read."""
     return (
         f"the data from {format_time(closed.start, project.config.zone)} on is sealed and was not read; `botkit trials "
-        "CONFIG --open` opens it, once"
+        "CONFIG --open` opens it, only once"
     )
 
 
@@ -110,7 +111,7 @@ def _read() -> list[Seal]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"{path}: the seals cannot be read ({error}); mend the file, or move it away") from None
+        raise ConfigError(f"{path}: the seals cannot be read ({error}); repair the file, or move it away") from None
 
 
 def _write(seals: list[Seal]) -> None:

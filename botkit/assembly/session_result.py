@@ -82,8 +82,8 @@ def session_result(run: Path, config: Path | None = None) -> BacktestResult:
     recorder = replayed.recorder
     if recorder is None:
         if replayed.error is not None:
-            raise ReplayError(f"the beginning of {run} cannot be replayed: {replayed.error}")
-        raise ReplayError(f"trading never began in {run}, so there is nothing to show")
+            raise ReplayError(f"the start of {run} cannot be replayed: {replayed.error}")
+        raise ReplayError(f"trading never started in {run}, so there is nothing to show")
     orders = SessionOrders(decisions_of(run), pairs, _restored(run, pairs))
     feed = Feed([] if source is None else [source])
     end = max(orders.end, replayed.start, *(info.end for info in feed.streams)) + 1
@@ -470,12 +470,13 @@ _COUNTED = {"order": "order", "answer": "answer", "round trip": "round_trip", "m
 
 def _facts(header: RunHeader, replayed: _Replayed) -> list[str]:
     found = [
-        "Orders and fills are those of decisions.jsonl, at the times when the bot learned of them.",
-        "Prices are the trades that the session recorded; equity, trades and ratios are computed as for a backtest.",
-        "The exchange does not say where in the queue an order was, and its books contain own orders.",
+        "Orders and fills come from decisions.jsonl, at the times when the bot received them.",
+        "Prices come from the trades that the session recorded; equity, trades and ratios are computed as in a "
+        "backtest.",
+        "The exchange does not report queue positions, and its books include the bot's own orders.",
     ]
     if header.speed != 1:
-        found.append(f"Durations are in the bot's time, which ran {header.speed:g} times as fast as the clock.")
+        found.append(f"Durations are in the bot's time, which ran at {header.speed:g} times real time.")
     if replayed.recording_end == "full":
         found.append("The recording reached its size limit before the session ended; the report ends there.")
     return found
@@ -489,20 +490,20 @@ def _cautions(header: RunHeader, replayed: _Replayed, recorder: ResultRecorder, 
     elif header.mode == "paper":
         found.append(Caution("paper trading: the market is real, orders and fills are simulated", False))
     if replayed.recording_end == "cut":
-        found.append(Caution("the session is still running or was killed: the report goes up to its last input", False))
+        found.append(Caution("the session is still running or was killed: the report ends at its last input", False))
     found += [Caution(note, False) for note in notes]
     if not replayed.is_equal:
         difference = None if replayed.verdict is None else replayed.verdict.difference
         where = "" if difference is None else f" from decision {difference.line:,} on"
         found.append(
             Caution(
-                f"the session cannot be replayed{where}, since its strategies, its configuration or botkit have "
-                "changed: indicators and plots, skips and waits are left out",
+                f"the session cannot be replayed{where}, because its strategies, its configuration or botkit have "
+                f"changed: indicators, plots, skips and waits are omitted",
                 False,
             )
         )
     if replayed.has_moved_capital:
-        found.append(Caution("capital was moved during the session, which equity leaves out", False))
+        found.append(Caution("capital was moved during the session; equity excludes these transfers", False))
     if replayed.ownership is not None:
         found += cautions_of_coins(replayed.ownership)
     if replayed.is_equal:

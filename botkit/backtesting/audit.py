@@ -175,11 +175,16 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
         rows = (
             ("of the real value was missed by the simulation", found.missed * 100, self.missed_pct, "%"),
             ("of the real value was executed only in the simulation", found.extra * 100, self.extra_pct, "%"),
-            ("between real and simulated prices", abs(found.worse_bps), self.price_bps, "bps"),
-            ("of the real value between real and simulated money", abs(found.money_bps), self.money_bps, "bps"),
+            ("difference between real and simulated prices", abs(found.worse_bps), self.price_bps, "bps"),
+            (
+                "of the real value as difference between real and simulated money",
+                abs(found.money_bps),
+                self.money_bps,
+                "bps",
+            ),
         )
         return [
-            f"{value:.1f} {unit} {what}, and {most:g} {unit} are tolerated"
+            f"{value:.1f} {unit} {what}; the tolerance is {most:g} {unit}"
             for what, value, most, unit in rows
             if value > most
         ]

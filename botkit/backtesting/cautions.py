@@ -89,8 +89,8 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
     if large:
         found.append(
             Caution(
-                f"{large} market {'fill' if large == 1 else 'fills'} took more than 10 % of the bar's volume; "
-                "in reality that would cost more"
+                f"{large} market {'fill' if large == 1 else 'fills'} took more than 10 % of the bar's volume; real "
+                f"fills that large would cost more"
             )
         )
     if gaps_filled:
@@ -107,14 +107,15 @@ def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Ca
         found.append(
             Caution(
                 f"{pair}: {count} market events were withheld from the bot because their prices were too far from "
-                f"earlier ones; decisions.jsonl lists them (quarantine), and `botkit data check` checks the data"
+                f"earlier prices; decisions.jsonl lists them (quarantine), and `botkit data check` checks the data"
             )
         )
     for market in view.markets():
         if market.late_trades:
             many = "1 trade" if market.late_trades == 1 else f"{market.late_trades} trades"
             why = (
-                "came after their bar had closed and are missing from the bars; a longer `bar_grace_ms` waits for them"
+                "arrived after their bar had closed and are missing from the bars; a longer `bar_grace_ms` waits for "
+                "them"
             )
             found.append(Caution(f"{market.pair}: {many} {why}", False))
     missing = missing_ratios(daily_returns)

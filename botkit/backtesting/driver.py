@@ -180,7 +180,7 @@ class Driver:
             if watch is None and kernel.is_calm:  # a watcher also observes the run between books
                 books = kernel.books_ahead()
                 if books is not None:
-                    assert not prints, "an execution is told before the book that follows it"
+                    assert not prints, "an execution is reported before the book that follows it"
                     limit = earliest(books.until, wake)
                     if limit is None or at < limit or books.times[books.done] < limit:
                         row += self._span_with_books(rows, row, books, limit)

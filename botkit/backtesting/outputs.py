@@ -57,8 +57,8 @@ class RunFolder:
             raise ConfigError(f"{out} is not a folder; remove it, or choose another path with --out")
         if out.is_dir() and any(out.iterdir()) and not is_run(out):
             raise ConfigError(
-                f"--out {out} contains files that do not belong to a backtest, and a run replaces the folder; "
-                "choose a new or an empty folder"
+                f"--out {out} contains files that are not part of a backtest, and a run would delete them; choose a "
+                f"new or empty folder"
             )
 
     def __enter__(self) -> RunFolder:
@@ -118,7 +118,9 @@ class NumberedRun(RunFolder):
         """
         self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
         if self.parent.exists() and not self.parent.is_dir():
-            raise ConfigError(f"{self.parent} is not a folder, but runs are kept there; remove it, or give --out")
+            raise ConfigError(
+                f"{self.parent} is not a folder, so runs cannot be saved there; remove the file, or use --out"
+            )
         super().__init__(self.parent / str(next_number(self.parent)))
 
     def _publish(self) -> None:

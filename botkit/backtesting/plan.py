@@ -128,7 +128,7 @@ def make_plan(
     spans = [info for info in infos if info is not None]
     assert len(spans) == len(keys), keys
     if not spans:
-        raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
+        raise ConfigError("no strategy subscribed to any pair in on_start, so there is no market data to run on")
     # the span covers all rows of traded pairs; pairs needed only for valuation do not extend it
     traded = [info for info in spans if info.pair in chosen]
     first = min(_begin(info) for info in traded) if start is None else start
@@ -136,8 +136,8 @@ def make_plan(
     for info in spans:
         if info.end < first or info.start >= last:
             raise DataError(
-                f"the backtest goes from {format_time(first, zone)} to {format_time(last, zone)}, but the data of "
-                f"{info.label} goes from {format_time(_begin(info), zone)} to {format_time(info.end, zone)}; "
+                f"the backtest covers {format_time(first, zone)} to {format_time(last, zone)}, but the data for "
+                f"{info.label} covers {format_time(_begin(info), zone)} to {format_time(info.end, zone)}; "
                 "change --from and --to, or the data"
             )
     assert first < last, (first, last)  # otherwise one of the streams would be outside the run
@@ -161,12 +161,12 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
         assert info is not None, key
         parts = []
         if _begin(info) - plan.start > _WORTH_A_WORD:
-            parts.append(f"does not begin until {format_time(_begin(info))}")
+            parts.append(f"does not start until {format_time(_begin(info))}")
         if plan.end - info.end > _WORTH_A_WORD:
-            parts.append(f"already ends at {format_time(info.end)}")
+            parts.append(f"ends at {format_time(info.end)}")
         if parts:
             sentences.append(
-                f"{info.label} {' and '.join(parts)}, and the run goes from {format_time(plan.start)} to "
+                f"{info.label} {' and '.join(parts)}, but the run covers {format_time(plan.start)} to "
                 f"{format_time(plan.end)}"
             )
     return sentences
@@ -182,7 +182,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
     have = [info for info in feed.streams if info.pair == pair]
     if not have:
         labels = ", ".join(sorted({info.pair for info in feed.streams})) or "nothing"
-        raise DataError(f"there is no data for {pair}; the data has {labels}")
+        raise DataError(f"there is no data for {pair}; the data contains {labels}")
     market: list[StreamKey] = [info.key for info in have if info.kind in ("books", "trades")]
     candles = _candles_for(have, resolutions)
     if source == "candles" and candles is not None:
@@ -191,13 +191,13 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
         return "market", market
     if source == "market":
         raise DataError(
-            f"a strategy subscribed to trades or books of {pair}, but the data has only "
+            f"a strategy subscribed to trades or books of {pair}, but the data contains only "
             f"{', '.join(info.label for info in have)}; record or import trades, or run it on bars"
         )
     wanted = ", ".join(resolutions) or "any"
     raise DataError(
-        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot form bars of {wanted}; use candles of "
-        "a resolution at least as fine"
+        f"bars of {wanted} cannot be built from the data for {pair} ({', '.join(info.label for info in have)}); use "
+        f"candles of the same or a finer resolution"
     )
 
 

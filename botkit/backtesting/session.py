@@ -441,6 +441,6 @@ def _dust(view: EngineView) -> list[str]:
                 least = pair.rules.amount_text(pair.rules.least_lots)
                 amount = from_units(position.amount_units).normalize()
                 lines.append(
-                    f"{name}: {amount:f} {pair.base} of {pair} is below the smallest order ({least}) and remains"
+                    f"{name}: {amount:f} {pair.base} of {pair} is below the minimum order ({least}) and cannot be sold"
                 )
     return lines

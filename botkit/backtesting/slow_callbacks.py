@@ -33,8 +33,8 @@ class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.callback} took over {self.seconds:.2f} s at {self.where}; a live bot can do nothing else during "
-            "that time: it reads no answers and cancels no orders"
+            f"{self.callback} took over {self.seconds:.2f} s at {self.where}; meanwhile, a live bot is blocked: it "
+            f"cannot read responses or cancel orders"
         )
 
 

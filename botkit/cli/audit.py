@@ -27,11 +27,24 @@ _WORTH_A_LINE = 0.005
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path, exists=True))
 @click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode, if RUN is a configuration.")
 @click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the run's own.")
-@click.option("--since", callback=duration_s, metavar="DURATION", help="Only orders of this last time, such as 1d.")
-@click.option("--max-missed", type=float, default=10, show_default=True, help="Tolerated percent of missed value.")
-@click.option("--max-extra", type=float, default=10, show_default=True, help="Tolerated percent of extra value.")
-@click.option("--max-price", type=float, default=3, show_default=True, help="Tolerated basis points between prices.")
-@click.option("--max-money", type=float, default=5, show_default=True, help="Tolerated basis points of the value.")
+@click.option(
+    "--since",
+    callback=duration_s,
+    metavar="DURATION",
+    help="Only orders from the last period of this length, such as 1d.",
+)
+@click.option("--max-missed", type=float, default=10, show_default=True, help="Tolerated missed value, in percent.")
+@click.option("--max-extra", type=float, default=10, show_default=True, help="Tolerated extra value, in percent.")
+@click.option(
+    "--max-price", type=float, default=3, show_default=True, help="Tolerated price difference, in basis points."
+)
+@click.option(
+    "--max-money",
+    type=float,
+    default=5,
+    show_default=True,
+    help="Tolerated money difference, in basis points of the value.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder of the pages."
 )
@@ -108,7 +121,7 @@ def _lines(report: Any) -> list[str]:
     columns = [("as configured", report.configured)]
     if report.measured is not None:
         columns.append(("with measured latencies", report.measured))
-    columns.append(("at their real moments", report.exact))
+    columns.append(("at their real times", report.exact))
     rows = [(name, [cell(figures) for _, figures in columns]) for name, cell in FIGURES]
     lines.append(f"{'simulation':<22}" + "".join(f"{title:>26}" for title, _ in columns))
     lines += [f"{name:<22}" + "".join(f"{cell:>26}" for cell in cells) for name, cells in rows]

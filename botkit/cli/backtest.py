@@ -51,11 +51,13 @@ if TYPE_CHECKING:
     help="Also run with an optimistic and a pessimistic queue model.  [default: readings]",
 )
 @click.option(
-    "--playback", is_flag=True, help="Also write playback.html: the run to scrub through, with its order books."
+    "--playback",
+    is_flag=True,
+    help="Also write playback.html, a page for scrubbing through the run and its order books.",
 )
 @click.option("--playback-from", help="Start of the part to play back; a shorter part has finer frames.")
 @click.option("--playback-to", help="End of the part to play back.")
-@click.option("--benchmark", type=click.Choice([BUY_AND_HOLD]), help="Draw this line beside the equity.")
+@click.option("--benchmark", type=click.Choice([BUY_AND_HOLD]), help="Draw this benchmark next to the equity curve.")
 @speaks
 def backtest(
     configs: tuple[Path, ...],
@@ -88,7 +90,7 @@ def backtest(
     from botkit.research.search.noting import note_backtest
 
     if out is not None and len(configs) > 1:
-        raise ConfigError("--out is the folder of one run, but several configurations are given; leave it out")
+        raise ConfigError("--out is the folder of a single run, but several configurations are given; omit it")
     played = PlayedPart(playback_from, playback_to) if playback or playback_from or playback_to else None
     quieten_log(["warning"])
     console, said = screen(), Said()

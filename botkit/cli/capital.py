@@ -11,7 +11,7 @@ from botkit.cli.control import state_folder_of
 from botkit.errors import ConfigError
 
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in several."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in more than one."
 )
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=AMOUNT...")
@@ -30,7 +30,7 @@ def capital() -> None:
 @_CONFIG
 @click.argument("strategy")
 @_AMOUNTS
-@click.option("--cost", metavar="PRICE", help="What each coin cost, in quote currency. Default: the current price.")
+@click.option("--cost", metavar="PRICE", help="Cost per coin, in quote currency. Default: the current price.")
 @_MODE
 def add(config: Path, strategy: str, amounts: tuple[str, ...], cost: str | None, mode: str | None) -> None:
     """Give STRATEGY more money, such as twd=5000 btc=0.01."""

@@ -15,7 +15,7 @@ import yaml
 from botkit.errors import BotkitError, ConfigError
 
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in several."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in more than one."
 )
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
@@ -29,7 +29,9 @@ def state_folder_of(config: Path, mode: str | None) -> Any:
 
     found = load_essentials(config)
     if found.problem is not None:
-        click.echo(f"warning: {found.problem.splitlines()[0]}; continuing without what cannot be read", err=True)
+        click.echo(
+            f"warning: {found.problem.splitlines()[0]}; continuing without the parts that cannot be read", err=True
+        )
     return StateFolder.find(found.loaded.config.name, mode)
 
 
@@ -133,7 +135,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     if mode == "paper":
         raise ConfigError("a paper account exists only inside its bot; use `botkit stop`")
     if folder.path.name == "inside" and folder.holder() is None:
-        raise ConfigError("the emulator and its orders ended with the bot, so nothing is open")
+        raise ConfigError("the emulator stopped with the bot, so no orders are open")
     status = folder.read_status() or {}
     address = status.get("address")
     if not isinstance(address, list) or len(address) != 2:

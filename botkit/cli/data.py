@@ -36,7 +36,7 @@ _RESOLUTION = click.option("--resolution", help="The candles' resolution, such a
 _TRADES = click.option(
     "--trades",
     type=click.Choice(["list", "single"]),
-    help="Each TRADE frame repeats recent trades (list) or holds one trade (single). Default: detected.",
+    help="Each TRADE frame repeats recent trades (list) or contains one trade (single). Default: detected.",
 )
 
 _SORT = click.option("--sort", is_flag=True, help="Accept CSV rows in any order, such as newest first.")
@@ -115,9 +115,7 @@ def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
         (len(ending), kind) for kind, reader in formats.items() for ending in reader.endings if name.endswith(ending)
     ]
     if not fitting:
-        raise DataError(
-            f"{path}: no format reads files with such a name; choose one with --kind ({', '.join(formats)})"
-        )
+        raise DataError(f"{path}: no format matches this file name; choose one with --kind ({', '.join(formats)})")
     return max(fitting)[1]
 
 
@@ -152,7 +150,7 @@ def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or extend.")
 @_reads_file
 @click.option("--drop-doubled", is_flag=True, help="Skip candles that are exact copies of the previous one.")
-@click.option("--source", "origin", default="", help="Where the data comes from; stored in the tape's manifest.")
+@click.option("--source", "origin", default="", help="Source of the data; stored in the tape's manifest.")
 @_JSON
 def import_file(
     file: Path,
@@ -341,9 +339,9 @@ def check(
             for finding in report.findings:
                 if is_downloaded and finding.what == NO_CANDLE:
                     notes.append(
-                        f"{finding.stream}: the exchange left out {counted(report.missing_candles, 'candle')} in "
-                        f"{counted(report.gaps, 'place')}, the first before {format_time(finding.time)}: nothing was "
-                        "traded then"
+                        f"{finding.stream}: the exchange omitted {counted(report.missing_candles, 'candle')} in "
+                        f"{counted(report.gaps, 'place')}, the first before {format_time(finding.time)}: there were "
+                        f"no trades at those times"
                     )
                 else:
                     sentences.append(finding.sentence())
@@ -411,7 +409,7 @@ def spread(
         table.add_row("at the best price (quote)", *(f"{v:,.0f}" for v in report.best_value))
         table.add_row("all levels (quote)", *(f"{v:,.0f}" for v in report.depth_value))
         console.print(table)
-        costs = Table("market order (quote)", "median cost, bps", "95 %", "books that can fill it")
+        costs = Table("market order (quote)", "median cost, bps", "95 %", "books deep enough")
         for cost in report.costs:
             median, high = ("-" if v is None else f"{v:.2f}" for v in (cost.median_bps, cost.p95_bps))
             costs.add_row(f"{cost.value:,.0f}", median, high, f"{cost.fits:.1%}")
@@ -426,7 +424,7 @@ def spread(
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The tape to create; a synthetic one is replaced."
 )
-@click.option("--seed", type=int, help="Seed; each number gives a different market.")
+@click.option("--seed", type=int, help="Random seed; each seed generates a different market.")
 @click.option("--start", help="First minute, such as 2025-01-01, in the time zone of --timezone.")
 @TYPED_ZONE
 @click.option("--days", type=click.IntRange(1, 3660), help="Number of days of one-minute candles.")

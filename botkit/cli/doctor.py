@@ -28,11 +28,11 @@ _SIGNS = {
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), help="Recorded data in place of the configuration's.")
+@click.option("--data", type=click.Path(path_type=Path), help="Recorded data to use instead of the configuration's.")
 @click.option("--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31.")
-@click.option("--to", "end", help="End; a date includes the whole day.")
+@click.option("--to", "end", help="End date or time; a date includes the whole day.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.share=0.5.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of all random draws.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed for all random numbers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def doctor(
     config: Path,

@@ -142,8 +142,9 @@ class _Job:
         held_from = bucket_start(known.start - 1, self._resolution)
         if given is not None and given < held_from:
             raise DataError(
-                f"{self._out} begins with {format_time(held_from, self._zone)} for {known.label}; a tape only grows at "
-                f"its end: omit --from to continue at {format_time(known.end, self._zone)}, or choose another folder"
+                f"{self._out} begins with {format_time(held_from, self._zone)} for {known.label}; a tape can only be "
+                f"extended at its end: omit --from to continue at {format_time(known.end, self._zone)}, or choose "
+                f"another folder"
             )
         return known.end
 
@@ -256,7 +257,7 @@ def _told(result: Downloaded, out: Path, zone: ZoneInfo) -> str:
     span = f"from {_minute(result.start, zone)} to {_minute(result.end, zone)}"
     text = f"{label}: {result.candles:,} {span} in {out}"
     if result.missing:
-        text += f"; the exchange left out {counted(result.missing, 'interval')} without trades"
+        text += f"; the exchange omitted {counted(result.missing, 'interval')} without trades"
     return text
 
 

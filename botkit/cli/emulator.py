@@ -38,7 +38,7 @@ class _WithFaults(click.Command):
     "accounts",
     metavar="EMAIL:KEY:SECRET",
     multiple=True,
-    help="An account; can be repeated. Other users can see arguments, so a part may be '${NAME}', an environment "
+    help="An account; repeatable. Other users can see command lines, so each part may be '${NAME}', an environment "
     "variable.",
 )
 @click.option(
@@ -46,16 +46,16 @@ class _WithFaults(click.Command):
     "accounts_file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="File of accounts, one EMAIL:KEY:SECRET per line, that only you can read.",
+    help="File of accounts, one EMAIL:KEY:SECRET per line, readable only by you.",
 )
 @click.option("--balance", metavar="twd=1000000,btc=1", help="Opening balances for every account.")
 @click.option("--market", default="synthetic", show_default=True, help="synthetic, or the folder of a recorded tape.")
-@click.option(
-    "--speed", type=float, default=1.0, show_default=True, help="How many times faster than real time the clock runs."
-)
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Clock speed as a multiple of real time.")
 @click.option("--lockstep", is_flag=True, help="Stop the clock; only POST /_emulator/step moves it.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for everything random.")
-@click.option("--history-days", type=float, default=2.0, show_default=True, help="Days of candles before the start.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for all random numbers.")
+@click.option(
+    "--history-days", type=float, default=2.0, show_default=True, help="Days of candle history before the start."
+)
 @click.option(
     "--switch",
     "switches",

@@ -38,7 +38,7 @@ _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in several."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in more than one."
 )
 @click.option(
     "--last", default=20, show_default=True, type=click.IntRange(min=0), help="Number of orders and fills to show."
@@ -82,7 +82,7 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
     if waiting:
         commits = "newest commit was" if waiting == 1 else f"{waiting:,} newest commits were"
         also = "is" if waiting == 1 else "are"
-        click.echo(f"its {commits} read from its log, and {also} not in that file yet")
+        click.echo(f"its {commits} read from the log and {also} not in that file yet")
     resting = [row for row in open_rows if row not in unknown]
     for title, rows in (("unknown", unknown), ("open", resting), ("latest orders", orders[-last:] if last else [])):
         if rows:

@@ -22,7 +22,7 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Wind
     "--exchange", "exchange_name", default="bitopro", show_default=True, help="Exchange, if no CONFIG is given."
 )
 @click.option(
-    "--strict", is_flag=True, help="Show the limits under `limits: strict`, which obeys every source at once."
+    "--strict", is_flag=True, help="Show the limits under `limits: strict`, which satisfies every source at once."
 )
 @click.option(
     "--choose",
@@ -31,7 +31,7 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Wind
     multiple=True,
     help="Show the effect of a setting under `limits:`, such as create_batch=archive or public=1200.",
 )
-@click.option("--usage", "shows_usage", is_flag=True, help="Show how much of the limits all running bots use together.")
+@click.option("--usage", "shows_usage", is_flag=True, help="Show the combined usage of all running bots.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def limits(
     config: Path | None,
@@ -197,7 +197,7 @@ def legend(table: LimitTable) -> list[str]:
         if row.is_disputed and row.pool not in notes:
             notes[row.pool] = row.note
     if notes:
-        lines.append("[bold]Where they disagree[/bold] (choose with `limits:` in the configuration)")
+        lines.append("[bold]Where the sources disagree[/bold] (choose with `limits:` in the configuration)")
         lines += [f"  {pool}: {note}" for pool, note in notes.items()]
     return lines
 

@@ -25,33 +25,33 @@ from botkit.version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
-    "walk-forward": ("botkit.cli.walk_forward", "Search on one window, test on the next, roll on."),
-    "doctor": ("botkit.cli.doctor", "Say whether a backtest's result is worth anything."),
-    "trials": ("botkit.cli.trials", "List how many configurations were tried on which market."),
+    "walk-forward": ("botkit.cli.walk_forward", "Search on one window, test on the next, roll forward."),
+    "doctor": ("botkit.cli.doctor", "Check whether a backtest's result is credible."),
+    "trials": ("botkit.cli.trials", "List how many configurations were tried on each market."),
     "runs": ("botkit.cli.runs", "List past backtests."),
     "compare": ("botkit.cli.compare", "Compare past backtests: figures, curves, configurations."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
     "page": ("botkit.cli.page", "Show all bots and finished runs in a browser."),
     "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),
-    "report": ("botkit.cli.report", "Say what a bot's sessions and backtests came to."),
+    "report": ("botkit.cli.report", "Summarize a bot's sessions and backtests."),
     "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),
-    "journal": ("botkit.cli.journal", "Show a bot's journal: orders, fills, what is open."),
-    "replay": ("botkit.cli.replay", "Run a bot again on recorded inputs and compare its decisions."),
+    "journal": ("botkit.cli.journal", "Show a bot's journal: orders, fills, open orders."),
+    "replay": ("botkit.cli.replay", "Rerun a bot on recorded inputs and compare its decisions."),
     "audit": ("botkit.cli.audit", "Compare a session's fills with those of its simulation."),
     "stop": ("botkit.cli.control", "Stop a running bot cleanly."),
     "panic": ("botkit.cli.control", "Halt a bot and cancel everything."),
     "resume": ("botkit.cli.control", "Lift a bot's halt or a strategy's pause."),
     "pause": ("botkit.cli.control", "Stop a strategy from placing new orders."),
     "set": ("botkit.cli.control", "Change a live parameter of a running bot."),
-    "capital": ("botkit.cli.capital", "Give a strategy more money, or take it back."),
+    "capital": ("botkit.cli.capital", "Add capital to a strategy, or withdraw it."),
     "account": ("botkit.cli.control", "Check that an API key works, without changing anything."),
     "emulator": ("botkit.cli.emulator", "Run an emulator of the exchange on this machine."),
-    "record": ("botkit.cli.record", "Record the exchange's market data into a tape."),
-    "download": ("botkit.cli.download", "Download candles into a tape."),
+    "record": ("botkit.cli.record", "Record the exchange's market data to a tape."),
+    "download": ("botkit.cli.download", "Download candles to a tape."),
     "data": ("botkit.cli.data", "Import, check and describe recorded data."),
     "config": ("botkit.cli.config", "Check, show and describe configurations."),
     "strategies": ("botkit.cli.strategies", "List strategies with their parameters."),
-    "plugins": ("botkit.cli.plugins", "List plugins, what they offer, and all hooks."),
+    "plugins": ("botkit.cli.plugins", "List plugins, their contributions, and all hooks."),
     "limits": ("botkit.cli.limits", "Print the exchange's rate limits and their sources."),
     "guide": ("botkit.cli.guide", "Read the guide: strategies, backtests, running, the reference."),
     "new": ("botkit.cli.new", "Write a new strategy with its config and test, or a package."),
@@ -144,7 +144,7 @@ def _of_system(error: OSError) -> str:
     """
     what = error.strerror or str(error) or type(error).__name__
     if error.errno == errno.ENOSPC:
-        what = "the disk is full; make room"
+        what = "the disk is full; free some space"
     elif error.errno == errno.ENOENT and not _has_current_folder():
         return "the current folder no longer exists; change to another"
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""

@@ -41,7 +41,9 @@ _OPTIONS = (
         metavar="STRATEGY.NAME=RANGE",
         help="A parameter and its range: sma.fast=5:50:5, sma.share=0.1:1, sma.share=0.01:1:log, sma.resolution=1m,5m.",
     ),
-    click.option("--where", metavar="CONDITION", help="Try only points that satisfy this: 'sma.fast < sma.slow'."),
+    click.option(
+        "--where", metavar="CONDITION", help="Try only points that satisfy this condition: 'sma.fast < sma.slow'."
+    ),
     click.option(
         "--objective",
         default="sharpe",
@@ -57,7 +59,7 @@ _OPTIONS = (
         help="Try every combination (grid), random ones, or learn from earlier trials (tpe, needs botkit[optimize]).",
     ),
     click.option("--trials", type=int, help="Maximum number of trials.  [default: the whole grid, or 100]"),
-    click.option("--min-trades", type=int, default=30, show_default=True, help="A trial with fewer trades ranks last."),
+    click.option("--min-trades", type=int, default=30, show_default=True, help="Trials with fewer trades rank last."),
     click.option("--jobs", type=click.IntRange(min=1), help="Number of worker processes.  [default: one per core]"),
     click.option("--prune", is_flag=True, help="Stop the worse half of the trials after 25 % and 50 % of the span."),
     click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Dask cluster (needs botkit[cluster])."),
@@ -65,13 +67,15 @@ _OPTIONS = (
         "--cluster-certs", type=click.Path(path_type=Path), help="Folder with ca.pem, cert.pem and key.pem, for tls://."
     ),
     click.option("--insecure", "is_insecure", is_flag=True, help="Allow plain TCP to a cluster on another machine."),
-    click.option("--data", type=click.Path(path_type=Path), help="Recorded data in place of the configuration's."),
+    click.option(
+        "--data", type=click.Path(path_type=Path), help="Recorded data to use instead of the configuration's."
+    ),
     click.option("--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31."),
-    click.option("--to", "end", help="End; a date includes the whole day."),
+    click.option("--to", "end", help="End date or time; a date includes the whole day."),
     click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.share=0.5."
     ),
-    click.option("--seed", type=click.IntRange(min=0), help="Seed of the sampler and of every backtest."),
+    click.option("--seed", type=click.IntRange(min=0), help="Seed for the sampler and every backtest."),
 )
 
 

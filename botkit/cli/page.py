@@ -13,9 +13,7 @@ from botkit.cli.languages import speaks_on_its_page
 
 
 @click.command()
-@click.option(
-    "--page-port", type=click.IntRange(0, 65_535), help="Port on 127.0.0.1. Default: 8600, or any that is free."
-)
+@click.option("--page-port", type=click.IntRange(0, 65_535), help="Port on 127.0.0.1. Default: 8600, or any free port.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -45,5 +43,5 @@ async def _serve(port: int | None, out: Path) -> None:
             loop.add_signal_handler(number, ended.set)
     async with PageServer(root, kept_token(root), port=port, out=out) as server:
         click.echo(f"page at {server.address}")
-        click.echo("Ctrl-C ends the page, not the bots")
+        click.echo("Ctrl-C stops the page, not the bots")
         await ended.wait()

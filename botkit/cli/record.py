@@ -79,7 +79,7 @@ def record(
         wanted,
         known=access.facts.pairs,
         depth=int(depth),
-        source=f"{exchange}'s public streams" + (f" as served by {where}" if where else ""),
+        source=f"{exchange}'s public streams" + (f" via {where}" if where else ""),
         exchange=exchange,
         synthetic=access.is_synthetic,
         command=shlex.join(["botkit", "record", "--pairs", ",".join(wanted), "--depth", depth]),

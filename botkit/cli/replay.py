@@ -15,7 +15,7 @@ from botkit.cli.screen import prints_aside
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the run's own.")
-@click.option("--playback", type=click.Path(path_type=Path), help="Also write a page to scrub through the run.")
+@click.option("--playback", type=click.Path(path_type=Path), help="Also write a page for scrubbing through the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @speaks_on_its_page
 def replay(run: Path, config: Path | None, playback: Path | None, as_json: bool) -> int:
@@ -41,17 +41,17 @@ def replay(run: Path, config: Path | None, playback: Path | None, as_json: bool)
         click.echo(json.dumps({"equal": verdict.is_equal, **figures, "end": verdict.end, "difference": difference}))
         return 0 if verdict.is_equal else 1
     if verdict.end == "full":
-        click.echo("the recording ends before the run did: it reached its limit (log.record_mb)")
+        click.echo("the recording ends before the run: it reached its size limit (log.record_mb)")
     if found is None and verdict.end == "cut":
         rest = f", and {verdict.uncompared:,} more could not be compared" if verdict.uncompared else ""
         click.echo(
-            f"the recording stops in the middle: the run was killed, or {run / 'inputs.bin'} was cut. Up to there all "
-            f"{verdict.decisions:,} decisions were repeated{rest}"
+            f"the recording is incomplete: the run was killed, or {run / 'inputs.bin'} was truncated. All "
+            f"{verdict.decisions:,} decisions up to that point were reproduced{rest}"
         )
         return 1
     if found is None:
         more = f"; {verdict.unflushed} more were not written before the run ended" if verdict.unflushed else ""
-        click.echo(f"equal: the replay repeated all {verdict.decisions:,} of the run's decisions{more}")
+        click.echo(f"equal: the replay reproduced all {verdict.decisions:,} of the run's decisions{more}")
         return 0
     click.echo(f"line {found.line} of decisions.jsonl differs after {verdict.decisions:,} equal decisions")
     click.echo(f"  run:    {found.recorded or '(nothing more)'}")

@@ -29,13 +29,15 @@ _REASONS = 5
 
 @click.command()
 @click.argument("what", metavar="CONFIG|RUN", type=click.Path(path_type=Path, exists=True))
-@click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode, if CONFIG has run in several.")
+@click.option(
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in more than one."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("out"),
     show_default=True,
-    help="Folder of backtests and of sessions' pages.",
+    help="Folder of backtests and session pages.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the session's own.")
 @click.option("--page/--no-page", default=True, show_default=True, help="Write the session's page.")

@@ -49,7 +49,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 @click.option("--ws", metavar="URL", help="WebSocket address.")
 @click.option("--speed", type=click.FloatRange(min=0.01, max=10_000), help="The emulator's speed. Default: 60.")
-@click.option("--duration", type=Duration(), help="Stop after this time, such as 30s or 4h.")
+@click.option("--duration", type=Duration(), help="Stop after this duration, such as 30s or 4h.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
 @click.option(
     "--lockstep",
@@ -57,11 +57,11 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     help="Run a backtest, then the same bot over HTTP and WebSocket on the same tape, and compare every decision.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for --lockstep. Default: out/CONFIG-lockstep.")
-@click.option("--adopt", "orphans", flag_value="adopt", help="Leave open the orders of strategies that were removed.")
-@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel the orders of strategies that were removed.")
+@click.option("--adopt", "orphans", flag_value="adopt", help="Leave the orders of removed strategies open.")
+@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel the orders of removed strategies.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics on 127.0.0.1.")
 @click.option("--page", is_flag=True, help="Serve a live page for a browser on this machine.")
-@click.option("--page-port", type=click.IntRange(0, 65_535), help="Its port. Default: 8600, or any that is free.")
+@click.option("--page-port", type=click.IntRange(0, 65_535), help="Port of the page. Default: 8600, or any free port.")
 @click.option("--plain", is_flag=True, help="Print plain lines, even in a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 @speaks_on_its_page
@@ -95,7 +95,7 @@ def run(
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
             raise click.UsageError(
-                "--lockstep repeats a backtest of one bot on its own emulator; it takes --out, --set, --json"
+                "--lockstep repeats a backtest of one bot on its own emulator; it accepts only --out, --set and --json"
             )
         return _lockstep(configs[0], out, overrides, as_json=as_json)
     from botkit.project.several import load_projects
@@ -139,7 +139,7 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
         row = {"equal": found is None, "journal_sha256": result.sha256, **figures, "difference": different}
         click.echo(json.dumps(row))
     elif found is None:
-        counted = f"{result.answers:,} answers and {result.frames:,} frames came through sockets"
+        counted = f"{result.answers:,} responses and {result.frames:,} frames were received over sockets"
         click.echo(f"equal: all {result.decisions:,} decisions match the backtest; {counted}")
         click.echo(f"journal_sha256 {result.sha256}; {folder / DECISIONS}")
     else:

@@ -18,8 +18,8 @@ from botkit.model.clock import format_time, to_datetime
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path), required=False)
-@click.option("--sealed", "sealed_from", metavar="FROM", help="Seal the data of CONFIG from this date or time on.")
-@click.option("--open", "is_opening", is_flag=True, help="Open the sealed data of CONFIG, once and for good.")
+@click.option("--sealed", "sealed_from", metavar="FROM", help="Seal CONFIG's data from this date or time on.")
+@click.option("--open", "is_opening", is_flag=True, help="Open CONFIG's sealed data; this cannot be undone.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_json: bool) -> None:
     """List how many configurations were tried, by strategy and market, or seal the last part of the data of CONFIG.
@@ -35,7 +35,7 @@ def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_js
         _seal(config, sealed_from, is_opening=is_opening)
         return
     if config is not None:
-        raise ConfigError("CONFIG is for --sealed FROM and --open; leave it out to list what was tried")
+        raise ConfigError("CONFIG is only for --sealed FROM and --open; omit it to list the configurations tried")
     from botkit.assembly.operations import state_root
     from botkit.research.looks import LookLedger
 
@@ -76,7 +76,7 @@ def _seal(config: Path | None, sealed_from: str | None, *, is_opening: bool) -> 
     from botkit.project.project import Project
 
     if config is None:
-        raise ConfigError("--sealed and --open need a CONFIG, whose strategy and pairs they are for")
+        raise ConfigError("--sealed and --open need a CONFIG, because they apply to its strategy and pairs")
     if sealed_from is not None and is_opening:
         raise ConfigError("--sealed and --open exclude each other")
     project = Project.load(config)
@@ -84,8 +84,8 @@ def _seal(config: Path | None, sealed_from: str | None, *, is_opening: bool) -> 
     if is_opening:
         found = open_seal(project, time.time_ns(), is_synthetic=is_synthetic)
         click.echo(
-            f"opened: the data from {format_time(found.start, project.config.zone)} on. It can no longer be unseen; "
-            "`botkit doctor` judges by it"
+            f"opened: the data from {format_time(found.start, project.config.zone)} on. This cannot be undone; "
+            f"`botkit doctor` now tests on that data"
         )
         return
     try:
@@ -96,7 +96,8 @@ def _seal(config: Path | None, sealed_from: str | None, *, is_opening: bool) -> 
     found = seal(project, start, time.time_ns(), is_synthetic=is_synthetic)
     click.echo(
         f"sealed: the data of {found.strategy} on {', '.join(found.pairs)} from "
-        f"{format_time(found.start, project.config.zone)} on. This is a reminder, not a lock; --open opens it, once"
+        f"{format_time(found.start, project.config.zone)} on. This is a reminder, not a lock; --open opens it, only "
+        f"once"
     )
 
 

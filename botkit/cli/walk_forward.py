@@ -36,8 +36,12 @@ def _days(ctx: click.Context, param: click.Parameter, text: str | None) -> int |
 @click.option(
     "--train", callback=_days, required=True, metavar="DAYS", help="Length of a training window, such as 60d."
 )
-@click.option("--test", callback=_days, required=True, metavar="DAYS", help="Length of the test after it, such as 20d.")
-@click.option("--anchored", "is_anchored", is_flag=True, help="Always train from the start, not on a moving window.")
+@click.option(
+    "--test", callback=_days, required=True, metavar="DAYS", help="Length of the following test window, such as 20d."
+)
+@click.option(
+    "--anchored", "is_anchored", is_flag=True, help="Always train from the start of the data, not on a moving window."
+)
 @click.option(
     "--gap",
     callback=_days,

@@ -33,5 +33,5 @@ TYPED_ZONE = click.option(
     default=DEFAULT_ZONE,
     show_default=True,
     metavar="ZONE",
-    help="Time zone of the dates given.",
+    help="Time zone of the given dates.",
 )

@@ -229,7 +229,7 @@ class Decoder:
         if hint is not None:
             return self.problem(
                 node.where,
-                f"`{name}` is {_shown(node, name)}, which can be read in two ways; "
+                f"`{name}` is {_shown(node, name)}, which is ambiguous; "
                 + ("put it in quotes" if is_secret(_path_of(name)) else f"{hint}, or quote it if it is text"),
             )
         return plain

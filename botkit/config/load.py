@@ -160,7 +160,7 @@ def named_after_file(config: BotConfig, path: Path) -> BotConfig:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
     if not name:
         raise ConfigError(
-            f"{path}:1: the bot has no name, and none can be made from the file's; add a line `name: my-bot`"
+            f"{path}:1: the bot has no name, and the file's name cannot serve as one; add a line `name: my-bot`"
         )
     return msgspec.structs.replace(config, name=name)
 
@@ -180,7 +180,7 @@ def _override(root: Node, text: str) -> Node:
     if is_secret(steps) or (equals and not is_known):
         text = f"{key}=..."
     if is_ledger_address(steps) and has_written_password(value):
-        raise ConfigError(f"--set {key}=...: a password does not belong on a command line; write ${{NAME}} for it")
+        raise ConfigError(f"--set {key}=...: a password must not be on the command line; write ${{NAME}} instead")
     source = Source(f"--set {text}", Path.cwd(), is_file=False)
     if not equals or not all(steps):
         raise ConfigError(f"--set {text}: write it as key=value, such as sma.fast=12")

@@ -78,8 +78,8 @@ def check_shared_money(claims: Sequence[Claim]) -> None:
                 example = claim.currency if claim.currency in common else common[-1]
                 problems.append(
                     f"{claim.loaded.where('strategies')} and {other.loaded.where('strategies')}: both trade with "
-                    f"the same account's {', '.join(common)} and would count it twice; give their "
-                    f'strategies a `capital` of their own, such as {{{example}: "50000"}}'
+                    f"the same account's {', '.join(common)} and would count it twice; give "
+                    f'the strategies their own `capital`, such as {{{example}: "50000"}}'
                 )
         given: dict[str, int] = {}
         for currency, units in (row for other in claims if other is not claim for row in other.fixed):
@@ -88,9 +88,9 @@ def check_shared_money(claims: Sequence[Claim]) -> None:
             if currency in claim.divided and int(claim.loaded.config.reserve.get(currency, 0) * UNIT) < units:
                 amount = format_units(units)
                 problems.append(
-                    f"{claim.loaded.where('reserve')}: {amount} {currency} of this account are the capital of "
-                    f"{' and '.join(str(c.loaded.path) for c in claims if currency in dict(c.fixed))}; keep them "
-                    f'out with `reserve: {{{currency}: "{amount}"}}`, or give every strategy a `capital`'
+                    f"{claim.loaded.where('reserve')}: {amount} {currency} of this account belong to the capital of "
+                    f"{' and '.join(str(c.loaded.path) for c in claims if currency in dict(c.fixed))}; exclude "
+                    f'them with `reserve: {{{currency}: "{amount}"}}`, or give every strategy a `capital`'
                 )
     if problems:
         raise ConfigError("\n".join(problems))

@@ -25,7 +25,7 @@ def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> 
         everywhere = all(rule in strategy.risk for strategy in config.strategies)
         if rule not in config.risk and not everywhere:
             problems.append(
-                f"{loaded.where('risk')}: real orders need `risk: {{{rule}: {example}}}`, with a figure of your own"
+                f"{loaded.where('risk')}: real orders need `risk: {{{rule}: {example}}}`, with a value of your choice"
             )
     for url in (rest, ws):
         if url is not None and is_loopback(url):

@@ -127,7 +127,7 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
         if dotted and not path.is_dir():
             return cls(text=text, module=text)
         if not path.exists():
-            raise ValueError(f"there is no folder {path}; a path is relative to the file it is in")
+            raise ValueError(f"there is no folder {path}; a path is relative to the file that contains it")
         return cls(text=text, path=path)
 
 
@@ -140,7 +140,7 @@ class AccountConfig(_Section, frozen=True, kw_only=True):
     key: Annotated[str, Meta(description="API key; write ${NAME}.")]
     secret: Annotated[str, Meta(description="API secret; write ${NAME}.")]
     secrets_file: Annotated[
-        Path | None, Meta(description="File of NAME=value lines that only you can read (mode 0600).")
+        Path | None, Meta(description="File of NAME=value lines, readable only by you (mode 0600).")
     ] = None
     created: Annotated[
         str | None,
@@ -182,8 +182,8 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
         Meta(
             description='Its own sub-account: {twd: "50000", btc: "0.05"}, or 40% of its quote currencies. '
-            "Default: it shares whatever the others leave of its first pair's quote currency. Coins are assigned only "
-            "by name."
+            "Default: it shares the rest of its first pair's quote currency with other strategies. Coins must be "
+            "listed by name."
         ),
     ] = None
     risk: Annotated[
@@ -262,7 +262,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
         if self.options:
             key = next(iter(self.options))
             raise FieldError(
-                key, f"not known without a `model`; {suggestion(key, ('maker', 'taker', 'rank', 'bito', 'model'))}"
+                key, f"unknown unless `model` is set; {suggestion(key, ('maker', 'taker', 'rank', 'bito', 'model'))}"
             )
         if isinstance(self.rank, int) and not 0 <= self.rank <= 99:
             raise FieldError("rank", f"{self.rank} is not a rank; write 0 (the lowest) or higher, or auto")
@@ -276,15 +276,19 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
     from_: Annotated[
         Path | None,
         Meta(
-            description="A run's folder or its latency.json: draw latencies from what that bot measured, instead of "
-            "the other options here."
+            description="A run's folder or its latency.json: draw latencies from that bot's measurements instead of "
+            "setting the other options."
         ),
     ] = None
     model: Annotated[str | None, Meta(description="A plugin's latency model. Default: constant.")] = None
-    order_ms: Annotated[Milliseconds, Meta(description="From sending a request to its arrival.")] = _LATENCY_DEFAULT[0]
-    answer_ms: Annotated[Milliseconds, Meta(description="From the exchange's answer to its arrival.")] = Decimal(100)
+    order_ms: Annotated[Milliseconds, Meta(description="Delay from sending a request to its arrival.")] = (
+        _LATENCY_DEFAULT[0]
+    )
+    answer_ms: Annotated[Milliseconds, Meta(description="Delay from the exchange's response to its arrival.")] = (
+        Decimal(100)
+    )
     feed_ms: Annotated[
-        Milliseconds, Meta(description="From a market event to its arrival, for tapes without receive times.")
+        Milliseconds, Meta(description="Delay from a market event to its arrival, for tapes without receive times.")
     ] = Decimal(0)
     options: Annotated[dict[str, Any], Meta(description="Any further options for the latency model.")] = {}
 
@@ -316,7 +320,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
         if self.model is None and self.options:
             key = next(iter(self.options))
             known = ("order_ms", "answer_ms", "feed_ms", "model", "from")
-            raise FieldError(key, f"not known without a `model`; {suggestion(key, known)}")
+            raise FieldError(key, f"unknown unless `model` is set; {suggestion(key, known)}")
 
 
 class FillsConfig(_Section, frozen=True, kw_only=True):
@@ -348,12 +352,12 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
 
     rest_field: ClassVar[str] = "rows"
 
-    strict: Annotated[bool, Meta(description="Obey the strictest documented figure for every endpoint.")] = False
+    strict: Annotated[bool, Meta(description="Use the strictest documented limit for every endpoint.")] = False
     ledger: Annotated[
         str | None,
         Meta(
             description="redis://HOST:PORT/0 to share request slots with other machines, with a password"
-            " redis://:${NAME}@HOST:PORT/0; `none` not to share. Default: one broker per machine and user."
+            " redis://:${NAME}@HOST:PORT/0; `none` disables sharing. Default: one broker per machine and user."
         ),
     ] = None
     batching: Annotated[bool, Meta(description="Send waiting orders in batches.")] = True
@@ -412,7 +416,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     from_: Annotated[str | None, Meta(description="Start, such as 2025-01-31 or 2025-01-31T09:00, in `timezone`.")] = (
         None
     )
-    to: Annotated[str | None, Meta(description="End; a date includes the whole day.")] = None
+    to: Annotated[str | None, Meta(description="End date or time; a date includes the whole day.")] = None
     balances: Annotated[
         dict[Currency, Amount] | None,
         Meta(description="Opening balances; `capital` assigns them to strategies. Default: capital plus reserve."),
@@ -420,12 +424,12 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
         Decimal | None,
-        Meta(description="How much worse than a candle's price a taker trades: 0.0002 is 2 bp. Required for candles."),
+        Meta(description="How much worse than the candle's price a taker fills: 0.0002 is 2 bp. Required for candles."),
     ] = None
     latency: Annotated[LatencyConfig, Meta(description="Latency.")] = LatencyConfig()
     fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
     latest_accept_s: Annotated[
-        int, Bound(least=0), Meta(description="How late the exchange may still act on a request.")
+        int, Bound(least=0), Meta(description="Longest delay after which the exchange may still act on a request.")
     ] = 2
 
     def span(self, zone: ZoneInfo) -> tuple[Nanos | None, Nanos | None]:
@@ -446,7 +450,7 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
     speed: Annotated[
         float,
         Bound(above=0, most=10_000),
-        Meta(description="How many times faster than real time the emulator's clock runs."),
+        Meta(description="Speed of the emulator's clock as a multiple of real time."),
     ] = 1.0
     balances: Annotated[
         dict[Currency, Amount] | None,
@@ -458,7 +462,9 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
         order_ms=Decimal(0), answer_ms=Decimal(0)
     )
     fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
-    latest_accept_s: Annotated[int, Bound(least=0), Meta(description="How late it may still act on a request.")] = 2
+    latest_accept_s: Annotated[
+        int, Bound(least=0), Meta(description="Longest delay after which it may still act on a request.")
+    ] = 2
 
     def __post_init__(self) -> None:
         _check_slippage(self.slippage)
@@ -474,7 +480,7 @@ class LiveConfig(_Section, frozen=True, kw_only=True):
     ] = None
     on_stop: Annotated[OnStop, Meta(description="What happens to open orders when the bot stops.")] = "cancel"
     latest_accept_s: Annotated[
-        int, Bound(least=1), Meta(description="How late the exchange may still act on a request.")
+        int, Bound(least=1), Meta(description="Longest delay after which the exchange may still act on a request.")
     ] = 900
     fees: Annotated[
         FeesConfig,
@@ -518,7 +524,7 @@ class LogConfig(_Section, frozen=True, kw_only=True):
     journal_days: Annotated[
         int,
         Bound(least=1),
-        Meta(description="How many days final orders without fills stay in the journal. Fills stay forever."),
+        Meta(description="Number of days to keep final orders without fills in the journal. Fills are kept forever."),
     ] = 7
 
     @classmethod
@@ -534,7 +540,7 @@ class PageConfig(_Section, frozen=True, kw_only=True):
 
     hosts: Annotated[
         tuple[str, ...],
-        Meta(description="Further names under which a browser may reach the page, such as those of a tunnel."),
+        Meta(description="Additional host names of the page, such as a tunnel's."),
     ] = ()
     control: Annotated[
         bool, Meta(description="Whether the page may pause, resume, change live parameters, cancel, stop and panic.")
@@ -545,7 +551,7 @@ class PageConfig(_Section, frozen=True, kw_only=True):
             if not re.fullmatch(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", host):
                 raise FieldError(
                     ("hosts", index),
-                    f"{host!r} is not a name; write one in lower case without http:// and port, such as "
+                    f"{host!r} is not a host name; write one in lower case without http:// and port, such as "
                     "bots.example.com",
                 )
 
@@ -584,13 +590,13 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     ] = "basePrecision"
     bar_grace_ms: Annotated[
         Annotated[int, Bound(least=0, most=3_600_000)] | None,
-        Meta(description="How long a bar waits for late trades. Default: 2000, or 0 on a tape of candles."),
+        Meta(description="How long to keep a bar open for late trades. Default: 2000, or 0 on a tape of candles."),
     ] = None
     max_book_age_s: Annotated[
         Annotated[int, Bound(least=1, most=86_400)],
         Meta(description="Refuse market orders while the latest book is older than this."),
     ] = MAX_BOOK_AGE_S
-    seed: Annotated[Seed, Meta(description="Seed for everything random.")] = 0
+    seed: Annotated[Seed, Meta(description="Seed for all random numbers.")] = 0
     limits: Annotated[LimitsConfig, Meta(description="Rate limits: strict, or settings by endpoint.")] = LimitsConfig()
     backtest: Annotated[BacktestConfig, Meta(description="How to backtest the bot.")] = BacktestConfig()
     emulator: Annotated[EmulatorConfig, Meta(description="The local emulator of the exchange.")] = EmulatorConfig()
@@ -657,7 +663,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
             if strategy.label.lower() in seen:
                 raise FieldError(
                     ("strategies", index, "name"),
-                    f"two strategies are named {strategy.label!r}; give each a `name` of its own",
+                    f"two strategies are named {strategy.label!r}; give each its own `name`",
                 )
             if strategy.label.lower() in _RESERVED:
                 raise FieldError(

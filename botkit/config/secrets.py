@@ -51,7 +51,7 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
     config = loaded.config.account if section == "account" else loaded.config.emulator.account
     if config is None:
         raise ConfigError(
-            f"{loaded.path}: `{section}:` is missing, and this mode needs it; "
+            f"{loaded.path}: `{section}:` is missing, but this mode requires it; "
             "add {email: you@example.com, key: '${BITOPRO_KEY}', secret: '${BITOPRO_SECRET}'}"
         )
     resolver = _Resolver(loaded, environ, config, section)
@@ -130,7 +130,7 @@ def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None
     if text is None:
         return None
     if has_written_password(text):
-        raise ConfigError("--ledger: a password does not belong on a command line; write '${NAME}' for it")
+        raise ConfigError("--ledger: a password must not be on the command line; write '${NAME}' for it")
 
     def value(name: str) -> str:
         if name not in environ:
@@ -208,7 +208,7 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
             raise ConfigError(f"{path}:{number}: this line is not of the form NAME=value; fix it")
         name, value = match[1], match[2]
         if name in values:
-            raise ConfigError(f"{path}:{number}: {name} is set a second time; keep one of the lines")
+            raise ConfigError(f"{path}:{number}: {name} is set twice; keep one of the lines")
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
         values[name] = value

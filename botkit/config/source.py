@@ -194,7 +194,7 @@ class _Builder:
             if key.value in fields:
                 raise self.error(
                     key_event,
-                    f"the key `{key.value}` appears a second time; the first is on line {lines[key.value]}",
+                    f"the key `{key.value}` appears twice; the first is on line {lines[key.value]}",
                     "keep one of them",
                 )
             lines[key.value] = key.line
@@ -272,7 +272,7 @@ def spelling_hint(text: str) -> str | None:
     if text == "~":
         return "write null, or omit the line"
     if match := _LEADING_ZERO.match(text):
-        return f"write {match[1]} (some readers take a leading zero for octal)"
+        return f"write {match[1]} (some YAML parsers read a leading zero as octal)"
     if _BASED.match(text):
         return "write the number in decimal digits"
     if _EXPONENT.match(text):
@@ -283,7 +283,7 @@ def spelling_hint(text: str) -> str | None:
     if _BARE_POINT.match(text):
         return "write a digit on both sides of the point"
     if _SEXAGESIMAL.match(text):
-        return 'put it in quotes if it is a time ("22:22"); some readers take it for a number to base 60'
+        return 'put it in quotes if it is a time ("22:22"); some YAML parsers read it as a base-60 number'
     if _GROUPED.match(text) and not text.isdigit():
         return f"write {re.sub(r'[^0-9.+-]', '', text)}"
     return None

@@ -48,7 +48,7 @@ class EmulatorClock:
 
     def move(self, to: Nanos) -> None:
         """Advance a held clock to ``to``."""
-        assert self.held, "only a held clock can be moved by hand"
+        assert self.held, "only a held clock can be moved manually"
         self._from = max(self._from, to)
 
     def hold(self) -> None:

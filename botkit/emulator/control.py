@@ -63,7 +63,7 @@ async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
     # otherwise a web page in a browser could reach loopback under its own host name
     host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
     if host not in _HOSTS or request.headers.get("Origin"):
-        return _json({"error": "the control interface only answers on loopback"}, 403)
+        return _json({"error": "the control interface only accepts loopback connections"}, 403)
     parts = request.path.strip("/").split("/")[1:]
     body = await request.read() or b"{}"
     try:

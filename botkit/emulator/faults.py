@@ -219,14 +219,14 @@ def _check_figures(fault: Fault) -> None:
     """Check that an answer can contain these figures and texts. Raises ConfigError if not."""
     value, (least, most, said) = fault.value, _VALUES.get(fault.kind, (-math.inf, math.inf, ""))
     if value is not None and not (math.isfinite(value) and least <= value <= most):
-        raise ConfigError(f"fault: value of {fault.kind} is {value:g}; it is {said or 'a number'}")
+        raise ConfigError(f"fault: value of {fault.kind} is {value:g}; it must be {said or 'a number'}")
     for name in ("jitter", "for_s", "count", "skip"):
         number = getattr(fault, name)
         if number is not None and not 0 <= number <= 10**9:
-            raise ConfigError(f"fault: {name} is {number:g}; it is from 0 to 10^9")
+            raise ConfigError(f"fault: {name} is {number:g}; it must be from 0 to 10^9")
     for name in ("find", "put"):
         text = getattr(fault, name) or ""
         if len(text) > _PUT_MAX:
-            raise ConfigError(f"fault: {name} has {len(text):,} characters; {_PUT_MAX:,} are the most")
+            raise ConfigError(f"fault: {name} has {len(text):,} characters; the maximum is {_PUT_MAX:,}")
     if "redirect" in fault.kind and not (fault.put or "").isprintable():
-        raise ConfigError("fault: put is an address, without line breaks or control characters")
+        raise ConfigError("fault: put must be an address without line breaks or control characters")

@@ -52,7 +52,7 @@ def endless(pattern: str) -> str | None:
                 "the others, such as {0,10}"
             )
     if refers_back and has_open:
-        return "refers back to a group beside a repeat without an upper bound; bound it, such as {0,100}"
+        return "combines a backreference with an unbounded repeat; bound the repeat, such as {0,100}"
     return None
 
 

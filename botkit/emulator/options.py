@@ -97,7 +97,7 @@ def parse_account(text: str, environ: Mapping[str, str] = os.environ, *, where: 
     """
     parts = [_from_environ(part, environ, where) for part in text.split(":")]
     if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
-        raise ConfigError(f"{where}: write it as EMAIL:KEY:SECRET, three parts without blanks")
+        raise ConfigError(f"{where}: write it as EMAIL:KEY:SECRET, three parts without spaces")
     return EmulatorAccount(email=parts[0], key=parts[1], secret=parts[2])
 
 
@@ -117,9 +117,9 @@ def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[E
     """
     where = f"--accounts {path}"
     if not path.is_file():
-        raise ConfigError(f"{where}: there is no such file; create it with lines EMAIL:KEY:SECRET, mode 0600")
+        raise ConfigError(f"{where}: there is no such file; create it with EMAIL:KEY:SECRET lines, mode 0600")
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise ConfigError(f"{where}: it contains secrets and others can read it; run: chmod 600 {path}")
+        raise ConfigError(f"{where}: the file contains secrets and others can read it; run: chmod 600 {path}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError, ValueError):

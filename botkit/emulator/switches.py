@@ -106,7 +106,7 @@ SWITCHES: Final[dict[str, Switch]] = {
             ("documented", "observed"),
         ),
         _number("book_cadence_ms", 1000, 1000, 200,
-                "the least time between frames of a book; recorded books keep their own (Q19)", 10, 60_000),
+                "minimum time between frames of a book; recorded books keep their own (Q19)", 10, 60_000),
         Switch(
             "repeat_books", "off", "off", "on",
             "unchanged books are sometimes pushed again (Q19)", _ON_OFF,

@@ -162,7 +162,7 @@ class Engine:
         engine: nothing from that turn may be sent.
         """
         clock = self._clock
-        assert now >= clock.now, f"time went back from {clock.now} to {now}"
+        assert now >= clock.now, f"time went backwards from {clock.now} to {now}"
         clock.now = now
         self._outbox.out = out
         if given is None:

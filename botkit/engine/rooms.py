@@ -288,7 +288,9 @@ class BotRooms:
         elif state is _REJECTED:
             self._rejections += 1
             if self._rejections == REJECTIONS_MAX and self.watch is not None:
-                self.stops.trip(f"the exchange rejected {REJECTIONS_MAX} orders in a row, the last one: {order.reason}")
+                self.stops.trip(
+                    f"the exchange rejected {REJECTIONS_MAX} orders in a row, most recently: {order.reason}"
+                )
         record = self.records.get(order.strategy)
         if record is None:
             return
@@ -298,7 +300,9 @@ class BotRooms:
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
                 most = REFUSALS_CLOSED_MAX if self.gate.is_closed else REFUSALS_A_TURN_MAX
                 if record.refused_this_turn > most:
-                    self.stops.stop_strategy(record, f"over {most} orders were refused in one turn: {order.reason}")
+                    self.stops.stop_strategy(
+                        record, f"more than {most} orders were refused in one turn: {order.reason}"
+                    )
         if self.quoter.quotes:
             self.quoter.order_changed(order)
         if self.targets.orders:

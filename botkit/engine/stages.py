@@ -72,7 +72,7 @@ class Stages:
     def begin(self, given: Begin, now: Nanos) -> None:
         """Run every strategy's ``on_start``, in the order of the configuration."""
         rooms = self._rooms
-        assert not rooms.has_begun, "a run can begin only once"
+        assert not rooms.has_begun, "a run can start only once"
         rooms.has_begun = rooms.balances.has_begun = True
         self.reads_history = given.reads_history
         for record in list(rooms.records.values()):

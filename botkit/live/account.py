@@ -14,7 +14,7 @@ from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
 #: a caution for the user: the exchange's API does not reveal a key's permissions
 CANNOT_TELL = (
-    "The API does not say what a key may do. Create the key without withdrawal permission, and bind it to your IP "
+    "The API does not report a key's permissions. Create the key without withdrawal permission, and bind it to your IP "
     "address."
 )
 
@@ -30,7 +30,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
             return {"works": False, "why": key_refused(f"{balances.status} {balances.text}", None)}
         if balances.outcome is Ending.REFUSED:
             return {"works": False, "why": f"the key does not work: {why}"}
-        return {"works": False, "why": f"the exchange could not be reached: {why}; the key may still work"}
+        return {"works": False, "why": f"the exchange cannot be reached: {why}; the key may still work"}
     orders = await access.send(ListOpenOrders(id=-2))
     held = balances.body.balances
     fee_coins = held.get(facts.discount_currency, (0, 0))[0]

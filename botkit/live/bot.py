@@ -185,8 +185,8 @@ class Bot:
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",
-                f"the order book of {pair} changed, but its stream stayed silent; the book was read by request, and "
-                "the stream reconnects",
+                f"the order book of {pair} changed, but its stream stayed silent; the book was fetched over REST, and "
+                f"the stream is reconnecting",
             )
             self.streams.reconnect("books")
         for halt in out.halts:
@@ -226,8 +226,8 @@ class Bot:
     def _woke(self, slept_s: float) -> None:
         self.notices.tell(
             "warning",
-            f"the bot was suspended for {slept_s:,.0f} s (the machine slept, or the process was stopped); it "
-            "reconnects, and sends no new order until it is reconciled with the exchange",
+            f"the bot was suspended for {slept_s:,.0f} s (the machine slept, or the process was stopped); it is "
+            f"reconnecting, and sends no new orders until it is reconciled with the exchange",
         )
         self.note("standstill", f"{slept_s:.0f} s")
         self.streams.reconnect()  # otherwise a dead connection goes unnoticed for half a minute

@@ -59,7 +59,7 @@ def parse_cost(text: str) -> int:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if not 0 < cost_e8 <= _MOST_UNITS:
-        raise ConfigError(f"the cost is {text}; it is the price of one coin, above 0")
+        raise ConfigError(f"the cost is {text}; it must be the price of one coin, above 0")
     return cost_e8
 
 
@@ -134,11 +134,11 @@ def move_stopped(
         journal = Journal.open(folder.journal, disk=folder.disk)
         try:
             if journal.damage is not None:
-                raise JournalError(f"{journal.damage}; start the bot, which halts, and check its books first")
+                raise JournalError(f"{journal.damage}; start the bot, which will halt, and check its records first")
             document = journal.document("portfolio")
             if document is None:
                 raise ConfigError(
-                    "this bot has not traded yet, so no capital is set aside yet; change its `capital:` instead"
+                    "this bot has not traded yet, so no capital is allocated yet; change its `capital:` instead"
                 )
             with journal.reading("document portfolio"):
                 portfolio.restore(without_locks(document), starting=False)
@@ -193,5 +193,5 @@ def _told(given: Mapping[str, int], target: str, units: Mapping[str, int]) -> st
     text = f"{target} {' and '.join(parts)}"
     if total and min(total.values()) > 0:
         figures = ", ".join(f'{currency}: "{format_units(have)}"' for currency, have in total.items())
-        text += f"; its `capital:` may stay as it is, or become {{{figures}}}"
+        text += f"; its `capital:` may stay unchanged, or become {{{figures}}}"
     return text

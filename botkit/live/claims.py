@@ -134,8 +134,7 @@ class Claims:
         while path is not None and (lock := self._folder.disk.lock(path, self._name)) is None:
             if waited_s >= _LOCK_WAIT_S:
                 raise ClaimRefused(
-                    f"another bot has kept {path} locked for {waited_s:.0f} s; start this bot again once that one "
-                    "has started"
+                    f"another bot has kept {path} locked for {waited_s:.0f} s; try again once that bot has started"
                 )
             await asyncio.sleep(_LOCK_LOOK_S)
             waited_s += _LOCK_LOOK_S

@@ -114,8 +114,8 @@ class Comparisons:
             self._is_told = True
             self._notices.tell(
                 "warning",
-                f"the bot cannot be reconciled with the exchange: {why}; retrying every second, and relying on the "
-                "streams alone until then",
+                f"the bot cannot be reconciled with the exchange: {why}; retrying every second, relying on the "
+                f"streams alone until then",
             )
 
     def _tell(self, comparison: Comparison) -> None:

@@ -37,7 +37,7 @@ async def connect(bot: Bot) -> None:
         _refuse_key(bot, f"{answer.status} {answer.text}")
     plain = ""
     if answer is not None and answer.outcome is not Ending.OK:
-        plain = f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
+        plain = f", and the account's balances cannot be fetched: {answer.text or answer.outcome.value}"
     troubles = bot.streams.troubles() or "no reason was given"
     raise StartRefused(
         f"the account's streams did not connect within {waited_s:.0f} s ({troubles}){plain}. "

@@ -226,7 +226,7 @@ class LiveDriver:
             raise
         except BaseException as error:
             # after a failed assertion in the engine its books can no longer be trusted, so the bot sends nothing more
-            log.exception("the bot hit an internal error and is ending")
+            log.exception("the bot hit an internal error and is stopping")
             self.fault = error
             self.ended.set()
         finally:
@@ -355,8 +355,8 @@ class LiveDriver:
         if task.cancelled():
             why = "its request was cancelled within the bot"
         elif (error := task.exception()) is not None:
-            log.error("a request ended in an internal error", exc_info=error)
-            why = f"its request ended in an internal error: {error!r}"
+            log.error("a request failed with an internal error", exc_info=error)
+            why = f"its request failed with an internal error: {error!r}"
         else:
             return
         self.sink(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text=why))

@@ -81,14 +81,14 @@ class Guarding:
             self._pause_s = _PAUSE_S if has_lasted else min(_PAUSE_MAX_S, 2 * self._pause_s)
             self._again_at = now if has_lasted else now + self._pause_s
             why = f"signal {-code}" if code < 0 else f"exit code {code}"
-            self._tell(f"the guard of this bot has ended ({why}); another one takes its place")
+            self._tell(f"this bot's guard has exited ({why}); starting a new one")
         if now < self._again_at:
             return
         try:
             self._guard, self._started_at = self._start(), now
         except OSError as error:
             self._again_at = now + _PAUSE_MAX_S
-            self._tell(f"no guard can be started ({error}); trying again in a minute")
+            self._tell(f"the guard cannot be started ({error}); retrying in a minute")
 
     def end(self) -> None:
         """End the guard, because the bot has stopped cleanly."""
@@ -178,12 +178,12 @@ class Guard:
         """
         if self._folder.takes_heartbeats() or self._folder.holder() is None:
             return True
-        problem = f"the disk that holds {self._folder.path} accepts no changes, so heartbeats cannot be written"
+        problem = f"the disk that holds {self._folder.path} is not writable, so heartbeats cannot be saved"
         if problem != self._problem:
             self._problem = problem
             self._say(
                 f"the bot has been silent for {silent_s:.0f} s, but {problem}; its process is still running, so its "
-                "orders stay open until it ends"
+                "orders stay open until it exits"
             )
         return False
 

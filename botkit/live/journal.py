@@ -129,8 +129,8 @@ class Journal(JournalReading):
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in READABLE if read_only else not 0 <= version <= SCHEMA:
             raise JournalError(
-                f"the journal {self.path} has schema {version}, and this botkit reads {SCHEMA}; "
-                "run it with the botkit that wrote it, or move the file away"
+                f"the journal {self.path} has schema {version}, but this botkit reads {SCHEMA}; use the botkit "
+                f"version that wrote it, or move the file away"
             )
         self._is_sealed = version == SCHEMA
         if not read_only:
@@ -169,10 +169,10 @@ class Journal(JournalReading):
             # before it had a log
             tail = Tail([])
             if any(files.read(segment_path(self.path, segment)).strip(b"\0") for segment in found):
-                tail.damage = f"its log {segment_path(self.path, found[0]).name} is another journal's"
+                tail.damage = f"its log {segment_path(self.path, found[0]).name} belongs to another journal"
             if tail.damage is not None and version == 0:
                 raise JournalError(
-                    f"there is a log beside {self.path} ({segment_path(self.path, found[0]).name} ...), but not the "
+                    f"there is a log next to {self.path} ({segment_path(self.path, found[0]).name} ...), but not the "
                     "journal that it belongs to: restore the journal, or move the log away too"
                 )
             end = Place(f"{(random or _chance()).getrandbits(64):016x}", 0, 0, 1)

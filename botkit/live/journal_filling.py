@@ -173,7 +173,7 @@ class Filling:
             self._log.close()
             remove_segments(self._path, self._disk, segments_of(self._path, self._disk.files))
         except (JournalError, sqlite3.Error, OSError) as error:
-            log.warning("%s was not brought up to date: %s; the next start will do so from its log", self._path, error)
+            log.warning("%s was not updated: %s; the next start will update it from its log", self._path, error)
             self._log.close()
 
 

@@ -283,7 +283,7 @@ class _TailReading:
         if content is not None and _is_whole_behind(content, 0, self._number):
             is_sure = True
         if is_sure:
-            what = "is missing" if content is None else "is damaged at its beginning"
+            what = "is missing" if content is None else "is damaged at its start"
             self._tail.damage = f"its log {segment_path(self._path, self._segment).name} {what}"
         return self._tail
 
@@ -292,12 +292,12 @@ class _TailReading:
         content, begun = self._contents[self._segment], self._begun[self._segment]
         following, heading = self._begun.get(self._segment + 1), begun.heading
         if heading.log != self._place.log or heading.segment != self._segment:
-            return "is another journal's"
+            return "belongs to another journal"
         within = content if following is None else content[: following.heading.after]
         records = list(_records(within, begun.first, begun.number))
         bounds = {0: begun.number, begun.first: begun.number} | {record.end: record.number + 1 for record in records}
         if max(bounds) < self._at:
-            return f"is damaged at byte {max(bounds):,}, before the end of what {self._path.name} has of it"
+            return f"is damaged at byte {max(bounds):,}, within the part that {self._path.name} already contains"
         if bounds.get(self._at) != self._number:
             return f"does not continue where {self._path.name} ends"
         for record in records:
@@ -325,8 +325,8 @@ def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
         return None
     if heading.botkit_journal_log > FORMAT:
         raise JournalError(
-            f"{segment_path(path, segment)} is a log of format {heading.botkit_journal_log}, and this botkit reads "
-            f"{FORMAT}; run it with the botkit that wrote it, or move it and {path.name} away"
+            f"{segment_path(path, segment)} is a log of format {heading.botkit_journal_log}, but this botkit reads "
+            f"{FORMAT}; use the botkit version that wrote it, or move it and {path.name} away"
         )
     return _Begun(heading, found.number, found.end)
 

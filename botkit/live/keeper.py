@@ -137,7 +137,7 @@ class Keeper:
         if dropped != self._dropped_told:
             self._dropped_told = dropped
             what = "1 book was skipped because it" if dropped == 1 else f"{dropped:,} books were skipped because they"
-            bot.notices.tell("warning", f"{what} came faster than the bot can process them")
+            bot.notices.tell("warning", f"{what} arrived faster than the bot can process them")
         with contextlib.suppress(JournalError):  # the journal watch reports this and blocks new orders
             self._keep(bot, now)
         bot.persistence.fill()
@@ -166,9 +166,9 @@ class Keeper:
             self._moved_s = moved_s
             bot.notices.tell(
                 "warning",
-                f"this machine's clock was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; the bot "
-                "keeps its own time, which does not change. If the bot's time is the wrong one, the exchange's "
-                "answers will show it; then restart the bot",
+                f"this machine's clock was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; the "
+                f"bot's own clock is unaffected. If the bot's clock is the wrong one, the exchange's responses will "
+                f"show it; then restart the bot",
             )
 
     @staticmethod

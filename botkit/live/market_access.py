@@ -91,7 +91,7 @@ async def read_pairs(adapter: Adapter, reads: RateLimitedReads, exchange: str) -
             slot.outcome = Ending.OK
             return pairs
     except RequestError as error:
-        raise ConfigError(f"the pairs of {exchange} cannot be read: {error}") from None
+        raise ConfigError(f"the pairs of {exchange} cannot be fetched: {error}") from None
     finally:
         await adapter.close()
 

@@ -48,9 +48,7 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     stack.push_async_callback(parts.adapter.close)
     unwritten, losses = None, None
     if journal.damage is not None or has_lost_ids(journal):
-        losses = losses_of(
-            journal.damage or commits_lost(journal.path, "it does not know some client ids that were used")
-        )
+        losses = losses_of(journal.damage or commits_lost(journal.path, "it is missing some client ids that were used"))
         try:
             parts.folder.set_halt(KeptHalt(kind=JOURNAL_HALT, reason=losses, time=parts.clock.now()))
         except OSError as error:

@@ -22,7 +22,7 @@ def refusal(bot: Bot, document: Mapping[str, Any]) -> str | None:
         return None
     command = document["command"]
     if not bot.parts.page_control:
-        return "this bot's configuration does not allow it; `page: {control: true}` does"
+        return "the bot's configuration does not allow page commands; set `page: {control: true}`"
     if command not in ALLOWED:
         return f"{command!r} is not a command of the page"
     if command == "resume":

@@ -44,7 +44,7 @@ def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
     if result.left:
         return "STILL OPEN:\n  " + "\n  ".join(result.left)
     if result.left is None:
-        return "the exchange could not be read; check its website for open orders"
+        return "the exchange could not be queried; check its website for open orders"
     if not result.cancelled and is_running:
         return "none still open; the running bot cancels its own orders when it is halted"
     return f"{counted(result.cancelled, 'order')} cancelled, none still open"
@@ -89,10 +89,10 @@ def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> bo
         folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
     except OSError as error:
         holder = folder.holder()
-        ends = f"end the bot (process {holder})" if holder else "do not start the bot"
+        ends = f"stop the bot (process {holder})" if holder else "do not start the bot"
         say(
-            f"problem: the halt cannot be written to {folder.path} ({error.strerror or error}), so nothing holds new "
-            f"orders back: {ends}, make that folder writable, then run `botkit panic` again"
+            f"problem: the halt cannot be written to {folder.path} ({error.strerror or error}), so new orders are not "
+            f"blocked: {ends}, make that folder writable, then run `botkit panic` again"
         )
         return False
     say("new orders are blocked until `botkit resume`")

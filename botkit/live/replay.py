@@ -139,9 +139,9 @@ class Entries:
 
     def _damaged(self, why: str) -> ReplayError:
         return ReplayError(
-            f"{self._path} is damaged at entry {self.taken + 1:,}, before byte {self._file.tell():,} ({why}); a run is "
-            f"replayed as a whole or not at all: restore the file from a copy. {DECISIONS} next to it lists what the "
-            "bot decided"
+            f"{self._path} is damaged at entry {self.taken + 1:,}, before byte {self._file.tell():,} ({why}); a run "
+            f"can only be replayed in full: restore the file from a copy. {DECISIONS} next to it lists the bot's "
+            f"decisions"
         )
 
     def close(self) -> None:
@@ -171,8 +171,8 @@ def read_header(run: Path) -> RunHeader:
         found = msgspec.json.decode(raw, type=dict[str, Any]).get("format")
     except FileNotFoundError:
         raise ReplayError(
-            f"{run} contains no recorded run; give a folder such as .../runs/12 of a bot's state, which `botkit run` "
-            f"names"
+            f"{run} contains no recorded run; give a run's folder, such as runs/12 in the state folder that `botkit "
+            f"run` prints"
         ) from None
     except OSError as error:
         raise ReplayError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -394,7 +394,8 @@ def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[st
         raw = path.read_bytes()
     except OSError as error:
         raise ReplayError(
-            f"{path} cannot be read ({error.strerror or error}); a replay has nothing to compare with: restore it "
+            f"{path} cannot be read ({error.strerror or error}); the replay has no decisions to compare with: restore "
+            f"it "
             "from a copy"
         ) from None
     entries = replay.run()

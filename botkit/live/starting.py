@@ -86,8 +86,8 @@ def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
         )
     except OSError as error:
         raise StartRefused(
-            f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); make room or "
-            "fix its permissions. A file in the folder's place may be moved away"
+            f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); free some "
+            f"space or fix its permissions. A file in the folder's place may be moved away"
         ) from None
     engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
@@ -237,7 +237,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
         raise StartRefused(
             f"the bot could not be reconciled with the exchange{waited}: "
             f"{bot.comparisons.last_failure or 'some orders could not be read'}. Nothing was traded; check the address "
-            "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
+            "and the network, and for a certificate also this machine's clock (invalid certificates are never "
+            "accepted), "
             "then start again"
         )
     unread = bot.streams.unreadable()
@@ -249,7 +250,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
     lost = bot.comparisons.first.unwritten
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
-        evidence = f"the exchange has {count} of this bot's that the journal does not know: {'; '.join(lost[:5])}"
+        evidence = f"the exchange has {count} of this bot that the journal does not contain: {'; '.join(lost[:5])}"
         bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal, bot.comparisons.first.unwritten_until)
     if opened.starts_over is not None:
@@ -277,11 +278,11 @@ async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> No
         await _until(bot, lambda: bot.orphans is not None, _SETTLE_S)
         if bot.orphans is None or bot.orphans.refusal is not None:
             why = "no answer came" if bot.orphans is None else bot.orphans.refusal
-            raise StartRefused(f"orders of departed strategies could not be cancelled: {why}")
+            raise StartRefused(f"orders of removed strategies could not be cancelled: {why}")
     what = "cancelled" if orphans == "cancel" else "left open as foreign orders"
     bot.journal.let_go({order.client_id for order in gone}, what)
     bot.notices.tell(
-        "warning", f"{counted(len(gone), 'order')} of departed strategies {'was' if len(gone) == 1 else 'were'} {what}"
+        "warning", f"{counted(len(gone), 'order')} of removed strategies {'was' if len(gone) == 1 else 'were'} {what}"
     )
 
 
@@ -293,7 +294,7 @@ async def _begin(bot: Bot) -> None:
         bot.notices.tell("warning", "no strategy subscribed to anything or set a timer in on_start")
     await _until(bot, lambda: bot.view.is_trading, _HISTORY_S)
     if not bot.view.is_trading:
-        raise StartRefused(f"candles from before the start could not be read within {_HISTORY_S:.0f} s; start again")
+        raise StartRefused(f"candles from before the start could not be fetched within {_HISTORY_S:.0f} s; start again")
     for strategy, pair in bot.view.unprotected():
         bot.notices.tell(
             "warning",

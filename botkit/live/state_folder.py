@@ -98,8 +98,8 @@ class StateFolder:
             if modes == ["live"]:
                 folders = ", ".join(str(folder.path) for folder in chosen)
                 raise ConfigError(
-                    f"{name} has traded on {len(chosen)} accounts ({folders}); "
-                    "move the folder of the account that it no longer trades on away"
+                    f"{name} has traded on {len(chosen)} accounts ({folders}); move away the folder of the account "
+                    f"that it no longer uses"
                 )
         return max(chosen, key=lambda folder: folder.heartbeat() or 0)
 
@@ -136,8 +136,8 @@ class StateFolder:
         if self._lock is None:
             holder = self.disk.holder(self._lock_path) or "unknown"
             raise AlreadyRunning(
-                f"this bot is already running, as process {holder}; stop it with `botkit stop`, or give this one "
-                "another name"
+                f"this bot is already running, as process {holder}; stop it with `botkit stop`, or give this bot "
+                f"another name"
             )
 
     def unlock(self) -> None:
@@ -193,7 +193,8 @@ class StateFolder:
             self.disk.files.remove(self._halt_path)
         except OSError as error:
             raise FolderUnusable(
-                f"{self._halt_path} cannot be removed ({error.strerror or error}), so the halt stays; remove it by hand"
+                f"{self._halt_path} cannot be removed ({error.strerror or error}), so the halt stays; delete the file "
+                f"manually"
             ) from None
 
     # -- what other processes read --------------------------------------------------------------------------------

@@ -89,7 +89,9 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
             if us and (len(us) != STEPS + 1 or any(first > second for first, second in itertools.pairwise(us))):
                 raise ValueError(f"{file} is damaged: a distribution must be {STEPS + 1} durations in ascending order")
         if not any(found.order_us.values()) or not any(found.answer_us.values()):
-            raise ValueError(f"{file}: no order was answered in that run, so it measured nothing; use one that traded")
+            raise ValueError(
+                f"{file}: the exchange answered no orders in that run, so it has no measurements; use a run that traded"
+            )
         return found
 
 
@@ -102,6 +104,6 @@ def _file(path: Path) -> Path:
     if found:
         return max(found, key=lambda file: int(file.parent.name))
     raise ValueError(
-        f"{path} holds no {LATENCIES}: name the folder of a run that has traded, such as .../runs/12 of a bot's state, "
-        "which `botkit run` names"
+        f"{path} holds no {LATENCIES}; give the folder of a run that has traded, such as runs/12 in the state folder "
+        f"that `botkit run` prints"
     )

@@ -447,7 +447,7 @@ class QueueReading(msgspec.Struct, kw_only=True):
 
 
 #: the caution about generated data; the report shows it in its banner
-SYNTHETIC = "the data is a synthetic market: the result says nothing about any real one"
+SYNTHETIC = "the data is a synthetic market: the result says nothing about a real market"
 
 
 class Caution(msgspec.Struct, frozen=True):

@@ -98,9 +98,9 @@ class PageAccess:
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             hosts = request.headers.getall("Host", [])
             if len(hosts) != 1 or not self.is_own_host(hosts[0]):
-                return _hardened(web.Response(status=421, text="this page is not known under that name\n"))
+                return _hardened(web.Response(status=421, text="this page does not accept that host name\n"))
             if not self.is_own_origin(request):
-                return _hardened(web.Response(status=403, text="this page answers only itself\n"))
+                return _hardened(web.Response(status=403, text="this page only accepts its own requests\n"))
             try:
                 response: web.StreamResponse = await handler(request)
             except web.HTTPException as error:

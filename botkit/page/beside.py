@@ -50,11 +50,11 @@ class PageBeside:
         except BaseException as error:
             await self._end()
             if isinstance(error, ValueError):
-                raise ConfigError("the page's process said something that is no address") from None
+                raise ConfigError("the page's process did not print an address") from None
             raise
         if "address" not in said:
             await self._end()
-            raise ConfigError(said.get("error") or "the page's process ended without a word")
+            raise ConfigError(said.get("error") or "the page's process exited without a message")
         self.address = said["address"]
         return self
 

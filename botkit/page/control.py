@@ -72,13 +72,13 @@ def decoded(content: bytes) -> PageCommand:
     try:
         return _decode(content)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise CommandRefused(f"this is no command: {error}") from None
+        raise CommandRefused(f"this is not a valid command: {error}") from None
 
 
 def carry_out(bot: ShownBot, command: PageCommand) -> str:
     """Leave a command in the bot's folder and wait for the reply. Raises BotkitError with the bot's reason."""
     if not bot.page.get("control"):
-        raise CommandRefused("this bot's configuration does not allow it; `page: {control: true}` does")
+        raise CommandRefused("the bot's configuration does not allow page commands; set `page: {control: true}`")
     if isinstance(command, PanicCommand) and command.confirm != bot.name:
         raise CommandRefused(f"type {bot.name} to confirm")
     document = msgspec.to_builtins(command)

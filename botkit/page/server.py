@@ -95,7 +95,7 @@ class PageServer:
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigError(
-                f"--page-port {self._port}: {error.strerror or error}; choose another port, or 0 for any that is free"
+                f"--page-port {self._port}: {error.strerror or error}; choose another port, or 0 for any free port"
             ) from None
         self.access.port = int(self._runner.addresses[0][1])
         await asyncio.to_thread(self._look, whole=False)
@@ -198,14 +198,14 @@ class PageServer:
             content = await asyncio.to_thread(self._reports.take, request.match_info["ticket"])
         if content is None:
             raise web.HTTPNotFound(
-                text=self._said("this link has been used or is too old; open the report from the page again") + "\n"
+                text=self._said("this link was already used or has expired; open the report from the page again") + "\n"
             )
         headers = {"Content-Security-Policy": POLICY}
         return web.Response(body=content, content_type="text/html", charset="utf-8", headers=headers)
 
     async def _live(self, request: web.Request) -> web.WebSocketResponse:
         if "Origin" not in request.headers:
-            raise web.HTTPForbidden(text="this page answers only itself\n")
+            raise web.HTTPForbidden(text="this page only accepts its own requests\n")
         socket = web.WebSocketResponse(heartbeat=20, max_msg_size=_MESSAGE_MAX)
         await socket.prepare(request)
         if not await self._is_greeted(socket):

@@ -117,7 +117,9 @@ def check_own(folder: Path) -> None:
             why, mend = f"is writable by others (mode {found.st_mode & 0o777:04o})", f"run: chmod go-w {path}"
         else:
             continue
-        raise PluginError(f"{path} {why}, and its code would be run; {mend}, or name the folder under `plugins:`")
+        raise PluginError(
+            f"{path} {why}, so botkit refuses to run its code; {mend}, or name the folder under `plugins:`"
+        )
 
 
 def _is_own_group(gid: int) -> bool:

@@ -204,7 +204,8 @@ class Plugins:
             hint = unoffered
         elif not registry and kind == "strategies":
             hint = (
-                "no plugin offers any; name their folder under `plugins:`, or run this in the folder above ./strategies"
+                "no plugin provides any; list their folder under `plugins:`, or run this command in the parent folder "
+                "of ./strategies"
             )
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
 

@@ -67,7 +67,7 @@ def _check_modules(loaded: LoadedConfig) -> None:
             continue
         node = loaded.path.absolute().parent
         folders = [entry.name for entry in node.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_"))]
-        hint = did_you_mean(place.text, folders) if folders else "name a folder with plugins"
+        hint = did_you_mean(place.text, folders) if folders else "specify a folder with plugins"
         raise loaded.error(
             f"plugins.{index}",
             f"there is neither a folder `{place.text}` next to this file nor an installed module of that name; {hint}",

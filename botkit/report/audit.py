@@ -75,7 +75,7 @@ def render_audit(page: AuditPage) -> str:
     columns = [("as configured", page.configured)]
     if page.measured is not None:
         columns.append(("with measured latencies", page.measured))
-    columns.append(("at their real moments", page.exact))
+    columns.append(("at their real times", page.exact))
     words = {*KINDS, "buy", "sell", "maker", "taker"}
     return template("audit.html.j2").render(
         r=page,
@@ -115,12 +115,12 @@ def _verdict(found: AuditFigures) -> list[str]:
     if not any(digit in "123456789" for digit in worse):
         prices = say("Matched fills had the same prices on average")
     elif found.worse_bps > 0:
-        prices = say("Matched fills really had prices {} bps worse than simulated", worse)
+        prices = say("Real prices of matched fills were {} bps worse than simulated", worse)
     else:
-        prices = say("Matched fills really had prices {} bps better than simulated", worse)
+        prices = say("Real prices of matched fills were {} bps better than simulated", worse)
     return [
-        say("The simulation matched {} of the value that was really executed; it missed {} and added {}.", *shares),
-        say("{}. Real money less simulated money: {}.", prices, money_text(found).replace("-", "−")),
+        say("The simulation matched {} of the value actually executed; it missed {} and added {}.", *shares),
+        say("{}. Real minus simulated money: {}.", prices, money_text(found).replace("-", "−")),
     ]
 
 

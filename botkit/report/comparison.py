@@ -126,7 +126,7 @@ def print_comparison(console: Console, runs: Sequence[ComparedRun]) -> None:
     console.print(_table(runs, rows, "right"))
     found = differences(runs)
     if not found:
-        console.print(Text("\n" + language.say("The configurations are equal."), "dim"))
+        console.print(Text("\n" + language.say("The configurations are identical."), "dim"))
         return
     console.print(Text("\n" + language.say("What differs"), "bold"))
     console.print(_table(runs, found, "left"))

@@ -25,7 +25,7 @@ def verdict(result: BacktestResult) -> list[str]:
     s = result.summary
     earned = s.get("return")
     if not isinstance(earned, (int, float)):
-        return [say("The holdings had no price, so nothing can be said about the result.")]
+        return [say("The holdings had no price, so the result cannot be judged.")]
     return [_money(result, float(earned)), _certainty(result)]
 
 
@@ -80,7 +80,7 @@ def _certainty(result: BacktestResult) -> str:
         found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so it may be luck"
     else:
         found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so luck alone is unlikely"
-    few = "; with so few trades, any figure about them is uncertain."
+    few = "; with so few trades, all figures about them are uncertain."
     return say(found, *figures) + say(few if trades < TRADES_FEW else ".")
 
 
@@ -88,5 +88,5 @@ def _without_ratio(counted: str, given: object) -> str:
     days = given if isinstance(given, int) else 0
     whole = say("no whole day") if not days else say("1 whole day") if days == 1 else say("{} whole days", days)
     if days >= 30:
-        return say("{} and {}; the days' returns do not vary, so there is no Sharpe ratio.", counted, whole)
+        return say("{} and {}; daily returns do not vary, so there is no Sharpe ratio.", counted, whole)
     return say("{} and {}: under 30 days there is no Sharpe ratio, and most of the result may be luck.", counted, whole)

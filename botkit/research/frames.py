@@ -101,7 +101,7 @@ def _times(path: Path, columns: dict[str, Any], names: Sequence[str]) -> IntArra
         return None
     if isinstance(found.dtype, np.dtype) and found.dtype.kind == "M":
         raise DataError(
-            f'{path}: its times have no time zone; set theirs, such as `frame.index = frame.index.tz_localize("UTC")`'
+            f'{path}: its times have no time zone; set one, such as `frame.index = frame.index.tz_localize("UTC")`'
         )
     missing = found.isna().to_numpy()
     if missing.any():
@@ -135,7 +135,8 @@ def _candles(path: Path, resolution: str | None, pair: Pair, columns: dict[str, 
     if len(time) > 1 or resolution not in RESOLUTIONS:
         if len(time) == 1:
             raise DataError(
-                f"{path}: one candle does not reveal its resolution; give it with `frame.attrs['resolution'] = \"1m\"`"
+                f"{path}: the resolution cannot be inferred from one candle; set it with `frame.attrs['resolution'] = "
+                f'"1m"`'
             )
         resolution = guess_resolution(path, time)
     rules = pair.rules

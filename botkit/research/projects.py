@@ -220,7 +220,7 @@ def _pair_of(project: Project, name: str | None) -> Pair:
         pairs = project.bot_pairs()
         if len(pairs) != 1:
             example = str(pairs[0]) if pairs else "btc_twd"
-            raise ConfigError(f'data: say which pair the DataFrame belongs to, such as data={{"{example}": frame}}')
+            raise ConfigError(f'data: name the pair of the DataFrame, such as data={{"{example}": frame}}')
         return pairs[0]
     pair = project.pairs.get(name)
     if pair is None:
@@ -232,8 +232,10 @@ def _tape_source(project: Project, tape: LoadedTape) -> FeedSource:
     for name, pair in tape.pairs.items():
         own = project.pairs.get(name)
         if own is None:
-            raise ConfigError(f"data: the exchange has no pair {name!r}, which {tape.source.path} holds")
+            raise ConfigError(f"data: the exchange has no pair {name!r}, which {tape.source.path} contains")
         steps = (own.rules.price_decimals, own.rules.amount_decimals)
         if steps != (pair.rules.price_decimals, pair.rules.amount_decimals):
-            raise ConfigError(f"data: {tape.source.path} has other steps for {name} than this exchange; pass its path")
+            raise ConfigError(
+                f"data: {tape.source.path} has other price or amount steps for {name} than this exchange; pass its path"
+            )
     return tape.source

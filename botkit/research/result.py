@@ -57,7 +57,9 @@ class Result:
         try:
             run, sections = pickle.dumps(self._run), pickle.dumps(self._sections)
         except Exception as error:
-            raise BotkitError(f"this result cannot be pickled: a plugin put something into it ({error})") from None
+            raise BotkitError(
+                f"this result cannot be pickled: a plugin added an object that cannot be pickled ({error})"
+            ) from None
         return _unpickled, (run, sections, self.messages)
 
     def __repr__(self) -> str:

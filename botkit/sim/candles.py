@@ -14,13 +14,14 @@ from botkit.sim.order import POST_ONLY_CANCELLED, VenueOrder
 from botkit.sim.streams import CandleStream
 
 CANDLE_ASSUMPTIONS = (
-    "Candles: a market order fills whole at the open of the bar that contains its arrival if it was sent no later than"
-    " that open, otherwise at the next open, plus slippage against it; whether that much was available there is "
+    "Candles: a market order fills completely at the open of the bar that contains its arrival if it was sent no "
+    "later than that open, otherwise at the next open, plus adverse slippage; whether that amount was available is "
     "unknown.",
-    "Candles: a limit order that this open already meets is a taker there, filled whole at the open plus slippage,"
-    " never past its limit (POST_ONLY: cancelled with status 6).",
-    "Candles: a resting order fills only when a bar that starts at or after its arrival trades strictly through its"
-    " price, at its price, known at the bar's end; our orders share at most that bar's volume by time of arrival.",
+    "Candles: a limit order that is already marketable at this open is a taker, filled completely at the open plus "
+    "slippage, never beyond its limit (POST_ONLY: cancelled with status 6).",
+    "Candles: a resting order fills only when a bar that starts at or after its arrival trades strictly through its "
+    "price; it fills at its own price, and the fill is reported at the bar's end. Our orders share at most that bar's "
+    "volume in order of arrival.",
     "Candles: nothing fills in a bar without volume; a stop that a bar's high or low triggers is executed from the "
     "bar's end on.",
 )

@@ -17,10 +17,9 @@ class Queue:
     """
 
     assumptions: tuple[str, ...] = (
-        "Queue (default assumption): an order joins behind the whole amount recorded at its price when it arrives; "
-        "orders that join later are behind it; trades at its price use up the amount ahead, then fill it with the "
-        "rest.",
-        "A snapshot that shows less at the price caps the amount ahead: cancelled amounts are assumed to be ahead "
+        "Queue (default assumption): an order joins behind the entire amount recorded at its price on arrival, and "
+        "ahead of later orders; trades at its price use up the amount ahead, then fill the order with the rest.",
+        "A snapshot that shows less at the price caps the amount ahead: cancels are assumed to be ahead of the order "
         "only as far as the snapshot proves it.",
         "A trade beyond the price fills an order with the trade's amount, at the order's price; an opposite best at or"
         " beyond the price fills it with the amount shown there.",
@@ -51,8 +50,8 @@ class Optimistic:
     """Nothing is ahead, and anything that touches an order fills it completely: an upper bound."""
 
     assumptions: tuple[str, ...] = (
-        "Queue (optimistic assumption): nothing is ahead of an order, and any trade at or beyond its price, or an"
-        " opposite best there, fills it whole, whatever the trade's amount. An upper bound of what was possible.",
+        "Queue (optimistic assumption): nothing is ahead of an order, and any trade at or beyond its price, or an "
+        "opposite best there, fills it completely, regardless of the trade's amount. This is an upper bound.",
     )
 
     def on_arrival(self, shown: int) -> int:
@@ -80,9 +79,9 @@ class Pessimistic:
     """The order is always last at its price, so only trades beyond the price fill it: a lower bound."""
 
     assumptions: tuple[str, ...] = (
-        "Queue (pessimistic assumption): an order is always the last at its price, so only a recorded trade beyond the"
-        " price fills it, with that trade's amount; neither trades at the price nor the visible book fills it. A "
-        "lower bound.",
+        "Queue (pessimistic assumption): an order is always last at its price, so only a recorded trade beyond the"
+        " price fills it, with that trade's amount; neither trades at the price nor the visible book fills it. This "
+        "is a lower bound.",
     )
 
     def on_arrival(self, shown: int) -> int:

@@ -21,15 +21,16 @@ ENDLESS = WHOLE
 UNSEEN = WHOLE
 
 BOOK_ASSUMPTIONS = (
-    "Market orders, crossing orders and triggered stops take from the recorded levels at the time of their arrival; "
+    "Market orders, crossing orders and triggered stops take from the recorded levels on arrival; "
     "other participants do not react.",
-    "They meet the levels that trades since that snapshot have left: a buyer's trade proves that the asks below its "
+    "They match against the levels that trades since that snapshot have left: a buyer's trade proves that the asks "
+    "below its "
     "price are gone and takes its amount from those at its price; a seller's trade does the same to the bids, and "
     "one of unknown side to both. The next snapshot resets this.",
     "The amount that our orders take from a recorded level stays taken until that level changes in the recording; "
     "otherwise our orders do not move the market.",
     "An order better than the best recorded price, or between recorded levels, has nothing ahead; beyond the recorded "
-    "depth it is behind the whole level as first seen there.",
+    "depth it is behind the entire level as first recorded.",
     "One recorded trade's amount is shared by our orders by price, then time; every fill is capped by the trade's"
     " amount or by the opposite amount shown.",
     "The part of a market order that the recorded book cannot fill is cancelled; no depth beyond the recording is "
@@ -37,10 +38,10 @@ BOOK_ASSUMPTIONS = (
     "Our own taker executions are published as public trades and count as the last price until the next recorded one.",
 )
 TRADE_ASSUMPTIONS = (
-    "Trades without books: a market order fills whole at the first trade after its arrival, at that trade's price plus"
-    " slippage; whether that much was available there is unknown.",
+    "Trades without books: a market order fills completely at the first trade after its arrival, at that trade's "
+    "price plus slippage; whether that amount was available is unknown.",
     "Trades without books: a limit order better than the last price by at least a tick is a taker and fills at trades"
-    " at or better than its limit, by their amounts, at their prices plus slippage, never past its limit; any other"
+    " at or better than its limit, by their amounts, at their prices plus slippage, never beyond its limit; any other"
     " limit order rests and is filled by trades beyond its price (at its price only under the optimistic assumption).",
 )
 STOP_ASSUMPTION = (

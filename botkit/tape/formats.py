@@ -101,7 +101,7 @@ class CandleCsv:
         if rounded:
             _tell(options, "note", _rounded(rounded, pair))
         if check.doubled:
-            _tell(options, "finding", f"{check.doubled} doubled candles were left out")
+            _tell(options, "finding", f"{check.doubled} duplicate candles were skipped")
 
     @staticmethod
     def _chunks(file: CsvFile, pair: Pair, zone: ZoneInfo | None) -> Iterator[_Chunk]:
@@ -144,10 +144,12 @@ def guess_resolution(path: Path, time: IntArray) -> str:
     steps = steps[steps > 0]
     if not len(steps) and len(time) > 1:
         if (time == time[0]).all():
-            raise DataError(f"{path}: all rows have the time {format_time(int(time[0]))}; candles need one each")
+            raise DataError(f"{path}: all rows have the time {format_time(int(time[0]))}; each candle needs its own")
         raise DataError(f"{path}: rows must be sorted by time (use --sort)")
     if not len(steps):
-        raise DataError(f"{path}: one candle does not reveal its resolution; set it with resolution: or --resolution")
+        raise DataError(
+            f"{path}: the resolution cannot be inferred from one candle; set it with resolution: or --resolution"
+        )
     least = int(steps.min())
     for resolution in RESOLUTIONS:
         if fixed_length(resolution) == least:

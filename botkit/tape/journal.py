@@ -232,8 +232,8 @@ class TapeJournal:
             heading = msgspec.json.decode(line, type=Heading)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise DataError(
-                f"{path} is not a recording's journal, or its first line is damaged ({error}); move the file away, and "
-                "its rows will be missing, or restore it from a copy"
+                f"{path} is not a recording's journal, or its first line is damaged ({error}); restore it from a "
+                f"copy, or move it away and lose its rows"
             ) from None
         if heading.botkit_journal > FORMAT_VERSION:
             raise DataError(f"{path} has version {heading.botkit_journal}, which is too new; upgrade botkit")
@@ -276,7 +276,7 @@ class TapeJournal:
     def damage(self) -> list[str]:
         """Describe the damage, except for an end that a crash truncated."""
         return [
-            f"{self.path} is damaged at byte {part.at:,}: {part.size:,} bytes contain no whole record, and the rows "
+            f"{self.path} is damaged at byte {part.at:,}: {part.size:,} bytes contain no complete record, and the rows "
             f"in them are lost{'; nothing after them can be read' if part.is_rest else ''}"
             for part in self._records()
             if isinstance(part, Damage)

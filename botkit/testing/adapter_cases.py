@@ -251,7 +251,7 @@ class AdapterCases:
 
     def world(self) -> AbstractAsyncContextManager[World]:
         """Return a new exchange with an account."""
-        raise NotImplementedError("implement `world`: how to reach the exchange")
+        raise NotImplementedError("implement `world`, which says how to reach the exchange")
 
     def run(self, case: Callable[[Session], Awaitable[None]], *, clock_ahead_ms: int = 0, watched: bool = True) -> None:
         """Run a case with an open adapter. Its streams are open too unless ``watched`` is False."""
@@ -404,11 +404,13 @@ class AdapterCases:
             await session.shown(order_id, OrderState.OPEN)
             total, available = (await session.balances())[quote]
             value = world.pair.rules.value_units_up(world.price_ticks, world.lots)
-            expect(total == before[quote][0], f"a resting order costs nothing: {before[quote][0]} -> {total}")
+            expect(
+                total == before[quote][0], f"a resting order does not change the total: {before[quote][0]} -> {total}"
+            )
             expect(available == before[quote][1] - value, f"it locks exactly {value} units of {quote}")
             await session.cancel(order_id)
             await session.shown(order_id, OrderState.CANCELLED)
-            expect((await session.balances())[quote] == before[quote], "the lock is released when the order ends")
+            expect((await session.balances())[quote] == before[quote], "the lock is released when the order is final")
 
         self.run(case)
 
@@ -418,7 +420,7 @@ class AdapterCases:
             await session.create(session.new())
             lost = session.new()
             if not await world.lose_next_answer():
-                pytest.skip("no answer can be lost here")
+                pytest.skip("this world cannot lose an answer")
             answer = await session.send(lambda i: CreateOrder(id=i, order=lost, timestamp=world.now()))
             expect(answer.outcome is Ending.UNKNOWN, f"without an answer the outcome is unknown: {answer}")
             found: list[OrderReport] = []
@@ -441,8 +443,8 @@ class AdapterCases:
             affordable = rules.lots_for_value(world.price_ticks, available)
             order = session.new(affordable - affordable % world.lots + 2 * world.lots)
             answer = await session.send(lambda i: CreateOrder(id=i, order=order, timestamp=world.now()))
-            expect(answer.outcome is Ending.REFUSED, f"an order that cannot be paid for is refused: {answer}")
-            expect(bool(answer.text), "a refusal says why")
+            expect(answer.outcome is Ending.REFUSED, f"an order that exceeds the balance is refused: {answer}")
+            expect(bool(answer.text), "a refusal includes a reason")
             expect(not await session.open_orders(), "a refused order is not open")
 
         self.run(case)
@@ -451,7 +453,10 @@ class AdapterCases:
         async def case(session: Session) -> None:
             world, can, limits = session.world, session.adapter.capabilities, session.adapter.limits
             for name, most in (("create_batch", can.batch_create_max), ("cancel_batch", can.batch_cancel_max)):
-                expect((name in limits.endpoints) == (most > 0), f"{name} has a limit iff the call exists: {most}")
+                expect(
+                    (name in limits.endpoints) == (most > 0),
+                    f"{name} has a limit if and only if the call exists: {most}",
+                )
             if can.batch_create_max < 2 or can.batch_cancel_max < 2:
                 pytest.skip("the exchange has no batches")
             orders = (session.new(world.lots // 4), session.new(world.lots // 2))
@@ -486,7 +491,7 @@ class AdapterCases:
                 answer = await session.send(lambda i: CancelAll(id=i))
                 expect(
                     answer.outcome is Ending.REFUSED,
-                    f"a request that the exchange has no call for is refused: {answer}",
+                    f"an unsupported request is refused: {answer}",
                 )
                 return
             await session.read(lambda i: CancelAll(id=i))

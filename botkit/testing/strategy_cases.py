@@ -132,8 +132,8 @@ class StrategyCases:
         first = trial.decided()
         if trial.run().summary["journal_sha256"] != first.summary["journal_sha256"]:
             _fail(
-                "two runs with equal inputs decide differently: it keeps something outside its instance, or reads a "
-                "clock or random numbers of its own; use self.now and self.random"
+                "two runs with the same inputs make different decisions: the strategy keeps state outside its "
+                "instance, or uses its own clock or random numbers; use self.now and self.random"
             )
 
     def test_another_process_gives_equal_decisions(self, trial: StrategyTrial) -> None:
@@ -141,7 +141,8 @@ class StrategyCases:
         expected = trial.decided().summary["journal_sha256"]
         if any(found != expected for found in trial.decided_elsewhere(_HASH_SEEDS)):
             _fail(
-                "another process decides differently with equal inputs: it may go through a set, whose order differs "
+                "another process makes different decisions with the same inputs: the strategy may iterate over a set, "
+                "whose order differs "
                 "from process to process (use a list, a dict or sorted()), or read files or the clock"
             )
 
@@ -151,9 +152,10 @@ class StrategyCases:
         start, end = span_of(trial.bench)
         found = seen_ahead(trial.bench, orders, start, end, _CUTS)
         if found is not None:
-            what = f"it fails: {found.error}" if found.error else "it decides differently before that"
+            what = f"it fails: {found.error}" if found.error else "earlier decisions change"
             _fail(
-                f"if only the prices after {trial.text(found.cut)} change, {what}; it reads rows that it was not given"
+                f"if only the prices after {trial.text(found.cut)} change, {what}; the strategy reads rows from the "
+                f"future"
             )
 
     def test_a_restart_changes_no_decision(self, trial: StrategyTrial) -> None:
@@ -176,11 +178,11 @@ class StrategyCases:
             difference = _difference(orders, [order.spec for order in found.orders], found.at)
             if difference and self.asked.same_after_restart:
                 _fail(
-                    f"after a restart at {trial.text(found.at)} it decides differently: {difference}. Keep what it "
-                    "must remember in self.state, or pass same_after_restart=False if this is meant"
+                    f"after a restart at {trial.text(found.at)} its decisions differ: {difference}. Keep everything "
+                    f"it must remember in self.state, or pass same_after_restart=False if this is intended"
                 )
         if not is_proved:
-            _fail("proved nothing: orders were on their way at every moment, so the bot could never be restarted")
+            _fail("proved nothing: orders were always in flight, so the bot could never be restarted")
 
     @pytest.mark.parametrize("every", [1, 2], ids=["all", "every second one"])
     def test_refused_orders_do_no_harm(self, trial: StrategyTrial, every: int) -> None:
@@ -192,11 +194,11 @@ class StrategyCases:
             _fail("proved nothing: no order was refused")
         for row in result.strategies:
             if row.stopped:
-                _fail(f"with refused orders it is stopped: {row.stopped}")
+                _fail(f"it is stopped when its orders are refused: {row.stopped}")
         if len(result.orders) > most:
             _fail(
                 f"it places {len(result.orders):,} orders if they are refused, and {len(trial.decided().orders):,} "
-                "otherwise: it tries again at once; wait for the next bar or a timer"
+                "otherwise: it retries immediately; wait for the next bar or a timer"
             )
 
     def test_orders_stay_within_the_exchanges_limits(self, trial: StrategyTrial) -> None:
@@ -212,7 +214,7 @@ class StrategyCases:
                 )
             if (use.peak_use or 0) > _USE_MOST:
                 _fail(
-                    f"in its busiest moments its orders need {use.peak_use:.0%} of what the exchange takes "
+                    f"in its busiest moments its orders need {use.peak_use:.0%} of the exchange's limit "
                     f"({use.endpoint}: {use.limit}), which all bots of the account share; place fewer orders"
                 )
         for reason, count in _refusals(result).items():
@@ -235,7 +237,7 @@ class StrategyCases:
             logger.setLevel(level)
             logger.propagate = spreads
         for place, why in handler.failures.items():
-            _fail(f"the log call at {place} loses its message live: {why}")
+            _fail(f"in live mode the log call at {place} loses its message: {why}")
 
     def test_the_wire_gives_equal_decisions(self, trial: StrategyTrial) -> None:
         """Run the strategy over HTTP and WebSocket against an emulator whose clock the test controls."""
@@ -243,8 +245,8 @@ class StrategyCases:
         with _one_sentence():
             result, difference = asyncio.run(compare_in_lockstep(trial.wired(), trial.folder / "lockstep"))
         if difference is not None:
-            _fail(f"over the wire it decides differently than in a backtest: {difference}")
-        assert result.decisions, "the run over the wire logged no decision"
+            _fail(f"over the wire its decisions differ from the backtest: {difference}")
+        assert result.decisions, "the run over the wire logged no decisions"
 
 
 class StrategyTrial:
@@ -285,8 +287,8 @@ class StrategyTrial:
         """Return the strategy's run. Fails if the run placed no order."""
         if not self._base.orders:
             _fail(
-                "proved nothing: the strategy placed no order on this market. Pass parameters with which it trades, "
-                "prices=[...] that make it trade, or data="
+                "proved nothing: the strategy placed no orders on this market. Pass parameters or prices=[...] that "
+                "make it trade, or data="
             )
         return self._base
 
@@ -323,7 +325,7 @@ class StrategyTrial:
         """Return the project with data that an emulator can serve. Skips the case if there is no such data."""
         data = self._data
         if not (isinstance(data, (str, Path)) and Path(data).is_dir()):
-            pytest.skip("the emulator plays a tape with trades, and data= is none")
+            pytest.skip("the emulator plays a tape with trades, but data= is not such a tape")
         return self.project({"backtest.data": [{"path": str(Path(data).absolute())}]})
 
     def decided_elsewhere(self, hash_seeds: Sequence[str]) -> list[str]:
@@ -348,14 +350,14 @@ class StrategyTrial:
     def _prices(self) -> dict[Any, Sequence[float]]:
         prices, pairs = self.asked.prices, self._project.bot_pairs()
         if not pairs:
-            raise ConfigError("the strategy has no parameter with a pair, so there is no market to invent; pass data=")
+            raise ConfigError("the strategy has no parameter with a pair, so no market can be generated; pass data=")
         if prices is None:
             return {pair: lively_prices(pair) for pair in pairs}
         if not isinstance(prices, Mapping):
             return dict.fromkeys(pairs, prices)
         missing = [str(pair) for pair in pairs if pair not in prices]
         if missing:
-            raise ConfigError(f"prices: there are none for {missing[0]}")
+            raise ConfigError(f"prices: none given for {missing[0]}")
         return {pair: prices[pair] for pair in pairs}
 
 
@@ -405,7 +407,7 @@ def _decided_in_a_process(given: bytes, hash_seed: str) -> str:
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     if done.returncode:
-        _fail(f"in a process of its own it fails:\n{done.stderr.decode(errors='replace').strip()}")
+        _fail(f"it fails in a separate process:\n{done.stderr.decode(errors='replace').strip()}")
     return str(json.loads(done.stdout)["journal_sha256"])
 
 
@@ -423,7 +425,7 @@ def _difference(expected: Sequence[OrderSpec], found: Sequence[OrderSpec], since
 
 def _order_text(row: tuple[Any, ...] | None) -> str:
     if row is None:
-        return "it places no further order"
+        return "it places no further orders"
     created, pair, side, kind, *_ = row
     return f"it places a {kind} order to {side} {pair} at {format_time(created)} UTC"
 

@@ -48,7 +48,7 @@ def write_market(folder: Path, prices: Mapping[Pair, Sequence[float]], every_s: 
     Raises ConfigError for prices that are not above 0.
     """
     if every_s < 2 * TRADES_A_PRICE:
-        raise ConfigError(f"every: {every_s} s is too little; {2 * TRADES_A_PRICE} s is the least")
+        raise ConfigError(f"every: {every_s} s is too short; the minimum is {2 * TRADES_A_PRICE} s")
     with TapeWriter(folder, source="invented for a test", recorded="made up", synthetic=True) as writer:
         for pair, own in prices.items():
             if len(own) < 2 or not all(math.isfinite(price) and price > 0 for price in own):

@@ -80,7 +80,7 @@ def test_a_strategy_with_a_trade_callback_that_subscribes_only_to_bars_runs_on_c
 
 def test_subscribing_to_trades_with_only_candles_is_an_error(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)
-    with pytest.raises(Exception, match="subscribed to trades or books of btc_usdt, but the data has only"):
+    with pytest.raises(Exception, match="subscribed to trades or books of btc_usdt, but the data contains only"):
         run(world, "chooser", {"on_trades": True})
 
 

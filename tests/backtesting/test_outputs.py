@@ -103,11 +103,11 @@ def test_an_earlier_run_is_replaced_completely(tmp_path: Path, result: BacktestR
 
 def test_a_folder_that_is_not_a_run_is_refused_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("years of work")
-    with pytest.raises(ConfigError, match="do not belong to a backtest"):
+    with pytest.raises(ConfigError, match="are not part of a backtest"):
         RunFolder(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "summary.json").write_text('{"somebody": "else"}')
-    with pytest.raises(ConfigError, match="do not belong to a backtest"):
+    with pytest.raises(ConfigError, match="are not part of a backtest"):
         RunFolder(tmp_path / "other")
     with pytest.raises(ConfigError, match="not a folder"):
         RunFolder(tmp_path / "thesis.doc")

@@ -70,9 +70,7 @@ def test_a_run_spans_all_rows_of_its_pairs_and_names_streams_that_start_late_or_
     assert (whole.start, whole.end) == (info.start, info.end + 1)
     begins, ends = format_time(info.start + third), format_time(info.end - third)
     (sentence,) = partial_streams(feed, whole)
-    assert sentence.startswith(
-        f"btc_usdt books does not begin until {begins} and already ends at {ends}, and the run goes"
-    )
+    assert sentence.startswith(f"btc_usdt books does not start until {begins} and ends at {ends}, but the run covers")
     assert (
         partial_streams(feed, plan(feed, {"btc_usdt": "market"}, start=info.start + third, end=info.end - third)) == []
     )
@@ -94,7 +92,7 @@ def test_a_span_outside_the_data_is_an_error_that_names_both_spans(feed: Feed) -
 
 
 def test_a_missing_pair_is_an_error_that_lists_the_available_pairs(feed: Feed) -> None:
-    with pytest.raises(DataError, match=r"no data for eth_usdt; the data has btc_usdt"):
+    with pytest.raises(DataError, match=r"no data for eth_usdt; the data contains btc_usdt"):
         plan(feed, {"eth_usdt": "candles"}, "1m")
 
 
@@ -111,12 +109,12 @@ def test_a_span_before_or_after_the_data_is_reported_in_the_users_zone(
 ) -> None:
     start, end = (None if m is None else market_data.START + m * NS_PER_MINUTE for m in (first, last))
     zone = ZoneInfo("Asia/Taipei")
-    with pytest.raises(DataError, match=r"the backtest goes from .* change --from and --to, or the data") as refused:
+    with pytest.raises(DataError, match=r"the backtest covers .* change --from and --to, or the data") as refused:
         plan(feed, {"btc_usdt": "candles"}, "1m", start=start, end=end, zone=zone)
     said = str(refused.value)
     for moment in (start, end, market_data.START, market_data.START + 600 * NS_PER_MINUTE):
         assert moment is None or format_time(moment, zone) in said
-    assert "but the data of btc_usdt candles 1m goes from" in said
+    assert "but the data for btc_usdt candles 1m covers" in said
 
 
 def test_a_strategy_without_subscriptions_is_an_error(feed: Feed) -> None:

@@ -213,8 +213,8 @@ def test_trades_that_arrive_too_late_for_their_bar_are_counted_in_the_report(tmp
         backtest='  fees: {maker: "0", taker: "0.002"}\n  slippage: 0\n',
     )  # fmt: skip
     result = run_backtest(backtest_parts(Project.load(config)), readings=False)
-    (late,) = [caution.text for caution in result.warnings if "came after" in caution.text]
-    assert late.startswith("btc_usdt: 2 trades came after their bar had closed")
+    (late,) = [caution.text for caution in result.warnings if "arrived after" in caution.text]
+    assert late.startswith("btc_usdt: 2 trades arrived after their bar had closed")
 
 
 ORDERS_EACH_BAR = """

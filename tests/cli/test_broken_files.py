@@ -155,7 +155,7 @@ def test_panic_cancels_orders_even_if_the_halt_cannot_be_written(
     folder.lock()
     try:
         assert main(["panic", str(config)]) == 1
-        assert f"end the bot (process {os.getpid()})" in capsys.readouterr().out
+        assert f"stop the bot (process {os.getpid()})" in capsys.readouterr().out
         monkeypatch.undo()
         monkeypatch.setenv("BOTKIT_STATE", str(config.parent / "state"))
         assert main(["panic", str(config)]) == 0
@@ -181,7 +181,7 @@ def test_of_two_accounts_the_last_used_one_is_chosen_except_in_live_mode(
         assert main(["status", str(config)]) == 2
         error = capsys.readouterr().err
         assert "moved has traded on 3 accounts" in error
-        assert "move the folder of the account that it no longer trades on away" in error
+        assert "move away the folder of the account that it no longer uses" in error
     else:
         assert main(["status", str(config), "--json"]) == 3
         assert json.loads(capsys.readouterr().out)["folder"].endswith("aaa")

@@ -68,7 +68,7 @@ def test_a_backtest_sells_none_of_the_users_coins(
     assert (summary["fills"], summary["final_equity"], summary["unassigned"]) == (0, 10_000, {"btc": "0.05"})
     assert main([*common, f"--set=backtest.balances={BALANCES}"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "dip owns 10000 usdt; left alone: 0.05 btc (owned by no strategy)" in told
+    assert "dip owns 10000 usdt; not used: 0.05 btc (owned by no strategy)" in told
     assert 'add `capital: {btc: "0.05", usdt: "10000"}` to dip' in told
     assert "Unassigned 0.05 BTC" in told
     page = (tmp_path / "out" / "report.html").read_text()
@@ -112,7 +112,7 @@ def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_
     for _ in range(2):
         assert main([*run, "--duration", f"{SECONDS / 2}s"]) == 0
         said = capsys.readouterr()
-        assert "dip owns 10000 usdt" in said.out or "left alone: 0.05 btc" in said.out
+        assert "dip owns 10000 usdt" in said.out or "not used: 0.05 btc" in said.out
         assert f"`botkit capital add {template} dip btc=0.05 --cost PRICE`" in said.out
         summary = json.loads(_status(template, capsys))
         check_that_no_coin_was_sold(summary)

@@ -155,7 +155,7 @@ def test_json_for_several_configurations_is_a_list(place: Path, capsys: CLICKS) 
 
 def test_one_output_folder_for_several_runs_is_refused_before_the_first_run(place: Path, capsys: CLICKS) -> None:
     assert main(["backtest", "one.yaml", "two.yaml", "--out", "here"]) == 2
-    assert "--out is the folder of one run, but several configurations are given" in capsys.readouterr().err
+    assert "--out is the folder of a single run, but several configurations are given" in capsys.readouterr().err
     assert not (place / "here").exists()
     assert main(["backtest", "one.yaml", "--benchmark", "gold"]) == 2
 

@@ -91,7 +91,7 @@ def test_check_lists_findings_and_exits_with_1(run: Run, tmp_path: Path) -> None
     path.write_text("".join([*lines[:3], lines[2], *lines[4:]]))
     code, out, _ = run("check", path, "--pair", "btc_usdt")
     assert code == 1
-    assert "1 doubled candles were left out" in out
+    assert "1 duplicate candles were skipped" in out
     assert "candles are missing before this row, 1 row," in out
     verdict = as_json(run("check", path, "--pair", "btc_usdt", "--json"))
     assert verdict["good"] is False
@@ -115,7 +115,7 @@ def test_duplicate_candles_are_skipped_on_request(run: Run, file: Path) -> None:
     assert "a second candle" in run("import", file, "--pair", "btc_usdt", "--out", "t")[2]
     code, out, _ = run("import", file, "--pair", "btc_usdt", "--out", "t", "--drop-doubled")
     assert code == 0
-    assert "note: 1 doubled candles were left out" in out
+    assert "note: 1 duplicate candles were skipped" in out
 
 
 def test_trades_and_candles_are_distinguished_by_their_header(run: Run, tmp_path: Path) -> None:

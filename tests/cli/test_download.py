@@ -91,7 +91,8 @@ def test_candles_missing_on_the_exchange_are_gaps_within_and_between_requests(
     assert "the exchange left out 25 intervals without trades" in printed
     assert main(["data", "check", str(out)]) == 0, "what the exchange makes is no mistake in the tape"
     told = capsys.readouterr().out
-    assert "left out 25 candles in 2 places, the first before 2025-01-01T01:51:00.000Z: nothing was traded then" in told
+    missing = "omitted 25 candles in 2 places, the first before 2025-01-01T01:51:00.000Z: there were no trades"
+    assert f"{missing} at those times" in told
 
 
 def test_missing_candles_between_two_downloads_are_also_a_gap(run: Run, tmp_path: Path) -> None:
@@ -156,4 +157,4 @@ def test_a_mistake_prints_one_helpful_line(run: Run, tmp_path: Path) -> None:
         run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-01T00:10", "--out", out)
         code, _, err = run(venue, "btc_twd", "--from", "2024-12-01", "--out", out)
     assert code == 2
-    assert "a tape only grows at its end: omit --from to continue at 2025-01-01T00:10" in err
+    assert "a tape can only be extended at its end: omit --from to continue at 2025-01-01T00:10" in err

@@ -58,7 +58,9 @@ def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_users_line(
     bot = FirstBot(tmp_path, ON_BAR.format(call))
     assert bot.backtest() == 2
     said = capsys.readouterr().err
-    assert f"{bot.line_of(call)}: ValueError: this run has no prices for xrp_twd: name it as a parameter" in said
+    assert (
+        f"{bot.line_of(call)}: ValueError: this run has no prices for xrp_twd: declare the pair as a parameter" in said
+    )
 
 
 @pytest.mark.parametrize("call", ['__import__("json").loads("{")', 'self.subscribe_bars(self.pair, "2m")'])

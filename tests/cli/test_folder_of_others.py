@@ -27,7 +27,7 @@ def test_world_writable_plugins_in_the_current_directory_are_not_run(
     for command in (["config", "check", str(config)], ["backtest", str(config)], ["run", str(config)], ["plugins"]):
         assert main(command) == 2, command
         told = capsys.readouterr().err
-        assert "is writable by others (mode 0777), and its code would be run; run: chmod go-w" in told
+        assert "is writable by others (mode 0777), so botkit refuses to run its code; run: chmod go-w" in told
         assert "the plugin was run" not in told
     # a folder named in the configuration is trusted
     config.write_text(config.read_text() + "plugins: [strategies]\n")

@@ -90,5 +90,5 @@ def test_without_symbolic_links_latest_is_a_copy(tmp_path: Path, monkeypatch: py
 
 def test_an_error_names_a_file_that_is_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
-    with pytest.raises(ConfigError, match="mine is not a folder, but runs are kept there"):
+    with pytest.raises(ConfigError, match="mine is not a folder, so runs cannot be saved there"):
         NumberedRun(tmp_path / "mine")

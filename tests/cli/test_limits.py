@@ -26,7 +26,13 @@ def rows(*arguments: str) -> dict[str, dict[str, object]]:
 
 def test_the_table_shows_counters_figures_sources_and_conflicts() -> None:
     text = run()
-    for piece in ("create_batch", "90 in 60 s per ip and account", "(archive)", "Sources", "Where they disagree"):
+    for piece in (
+        "create_batch",
+        "90 in 60 s per ip and account",
+        "(archive)",
+        "Sources",
+        "Where the sources disagree",
+    ):
         assert piece in text
 
 
@@ -76,7 +82,7 @@ def test_usage_of_an_unreachable_redis_server_prints_its_address_and_the_remedy(
     assert isinstance(down.exception, LedgerUnreachable)
     told = str(down.exception)
     assert told.startswith("the ledger at redis://127.0.0.1:1/0 cannot be reached (")
-    assert told.endswith("so what its bots use is unknown; start it, or correct `limits: {ledger: ...}`")
+    assert told.endswith("so its bots' usage is unknown; start it, or correct `limits: {ledger: ...}`")
     assert "hush" not in told
 
 

@@ -67,7 +67,7 @@ def test_a_full_disk_is_reported_in_one_line(arguments: list[str], tmp_path: Pat
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "error: the disk is full; make room (BOTKIT_TRACEBACK=1 shows where this happened)"
+        "error: the disk is full; free some space (BOTKIT_TRACEBACK=1 shows where this happened)"
     ]
 
 

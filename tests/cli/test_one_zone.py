@@ -21,7 +21,7 @@ def test_a_span_outside_the_data_is_reported_in_the_zone_in_which_it_was_typed(t
     bot = FirstBot(tmp_path, BODY)
     assert bot.backtest("--from", "2023-02-01", "--to", "2023-02-01") == 2
     said = capsys.readouterr().err
-    assert "from 2023-02-01T00:00:00.000+08:00 to 2023-02-02T00:00:00.000+08:00, but the data of btc_twd" in said
+    assert "2023-02-01T00:00:00.000+08:00 to 2023-02-02T00:00:00.000+08:00, but the data for btc_twd" in said
     assert "2024-01-01T08:00:00.000+08:00" in said
     assert "Z" not in said
 

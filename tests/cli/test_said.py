@@ -148,4 +148,4 @@ def test_a_callback_that_would_block_a_live_bot_is_reported_with_its_line(tmp_pa
     assert bot.backtest() == 0
     said = capsys.readouterr().err
     assert said.count("warning: on_bar took over 0.") == 1
-    assert f"at {bot.line_of('sleep(0.6)')}; a live bot can do nothing else during that time" in said
+    assert f"at {bot.line_of('sleep(0.6)')}; meanwhile, a live bot is blocked" in said

@@ -90,12 +90,12 @@ def test_a_password_written_in_the_configuration_requires_a_private_file(tmp_pat
 
 
 def test_a_password_on_the_command_line_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="does not belong on a command line") as caught:
+    with pytest.raises(ConfigError, match="must not be on the command line") as caught:
         load(tmp_path, "none", "", f"limits.ledger=redis://:{CANARY}@host/0")
     assert CANARY not in str(caught.value)
     loaded = load(tmp_path, "none", "", "limits.ledger=redis://:${RP}@host/0")
     assert resolve_ledger(loaded, {"RP": "x"}) == "redis://:x@host/0"
-    with pytest.raises(ConfigError, match="does not belong on a command line") as caught:
+    with pytest.raises(ConfigError, match="must not be on the command line") as caught:
         ledger_of_option(f"redis://:{CANARY}@host/0", {})
     assert CANARY not in str(caught.value)
     assert ledger_of_option("redis://:${RP}@host/0", {"RP": "a/b"}) == "redis://:a%2Fb@host/0"

@@ -216,7 +216,7 @@ MISTAKES = [
     ("log: loud\n", 2, "is not a level"),
     ("reserve: {btc: '${BTC}'}\n", 2, "for secrets"),
     ("account: {email: ${MAIL}}\n", 2, "put ${NAME} in quotes"),
-    ("risk: {max_order_value: {twd: 1_000}}\n", 2, "can be read in two ways"),
+    ("risk: {max_order_value: {twd: 1_000}}\n", 2, "is ambiguous"),
     ("amount_step: basePrecison\n", 2, "basePrecision"),
 ]
 
@@ -282,7 +282,7 @@ def test_a_list_of_hundreds_of_mistakes_is_truncated(tmp_path: Path) -> None:
         ("strategies.7.use=a", "not an index into the list of 1 entries"),
         ("seed=[", "not valid YAML"),
         ("seed=&a 1", "anchor"),
-        ("sma.fast=1_2", "two ways"),
+        ("sma.fast=1_2", "ambiguous"),
     ],
 )
 def test_mistakes_in_overrides_name_the_argument(tmp_path: Path, override: str, words: str) -> None:

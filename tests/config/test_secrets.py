@@ -96,7 +96,7 @@ def test_an_invalid_line_in_a_secrets_file_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"s\.env:2") as caught:
         read_secrets(file, "x.yaml:1")
     assert CANARY not in str(caught.value)
-    with pytest.raises(ConfigError, match="second time"):
+    with pytest.raises(ConfigError, match="set twice"):
         read_secrets(private(tmp_path / "t.env", "A=1\nA=2\n"), "x.yaml:1")
 
 

@@ -71,7 +71,7 @@ def test_the_line_of_every_value_is_known() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a: 1\nb: 2\na: 3\n", 3, "`a` appears a second time; the first is on line 1"),
+        ("a: 1\nb: 2\na: 3\n", 3, "`a` appears twice; the first is on line 1"),
         ("a: &x 1\n", 1, "anchor &x"),
         ("a: 1\nb: *x\n", 2, "alias *x"),
         ("a: !!python/object:os.system x\n", 1, "tag tag:yaml.org,2002:python/object:os.system"),

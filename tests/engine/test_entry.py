@@ -325,7 +325,7 @@ def test_more_than_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
     for _ in range(101):
         b.s.buy(BTC, amount=0, price=1)
     assert not b.seen().active
-    assert "over 100 orders were refused in one turn" in b.seen().stopped_because
+    assert "more than 100 orders were refused in one turn" in b.seen().stopped_because
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
 
 
@@ -338,4 +338,4 @@ def test_a_halt_that_refuses_many_orders_in_a_turn_does_not_stop_the_strategy() 
     assert b.seen().active
     for _ in range(1_001):  # beyond 1000 refusals the strategy is in an endless loop
         b.s.buy(BTC, amount=1, price=900)
-    assert "over 1000 orders were refused in one turn" in b.seen().stopped_because
+    assert "more than 1000 orders were refused in one turn" in b.seen().stopped_because

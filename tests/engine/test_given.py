@@ -215,7 +215,7 @@ def test_coins_added_without_a_cost_are_valued_at_the_current_price() -> None:
 
 @pytest.mark.parametrize(
     ("moved", "told"),
-    [(coins(twd=1), "leave it out"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
+    [(coins(twd=1), "omit the cost"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
 )
 def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], told: str) -> None:
     portfolio = open_portfolio(
@@ -237,11 +237,11 @@ def test_the_report_lists_the_coins_each_strategy_owns_and_the_unassigned_ones()
     )
     shown = portfolio.ownership.shown(coins(btc=0.25))
     assert shown.sentence() == (
-        "a owns 100 twd; b and c share 400 twd; left alone: 1.25 btc, 9 usdt (owned by no strategy); "
+        "a owns 100 twd; b and c share 400 twd; not used: 1.25 btc, 9 usdt (owned by no strategy); "
         "0.5 btc (reserve); 0.25 btc (owned by other bots)"
     )
-    assert shown.remedy(None) == 'to hand coins over, add `capital: {btc: "1.25", twd: "100"}` to a'
-    assert shown.remedy("x.yaml") == ("hand coins over with `botkit capital add x.yaml a btc=1.25 --cost PRICE`")
+    assert shown.remedy(None) == 'to assign coins, add `capital: {btc: "1.25", twd: "100"}` to a'
+    assert shown.remedy("x.yaml") == ("assign coins with `botkit capital add x.yaml a btc=1.25 --cost PRICE`")
 
 
 def test_a_coin_partly_given_to_a_strategy_is_not_offered_again() -> None:

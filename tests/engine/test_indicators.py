@@ -177,7 +177,7 @@ def test_indicator_lengths_must_be_positive_integers(kind: Any, length: Any) -> 
 
 
 def test_other_invalid_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="fast length below the slow one"):
+    with pytest.raises(ValueError, match="fast length below the slow length"):
         MACD(26, 12)
     with pytest.raises(ValueError, match="width above 0"):
         Bollinger(20, 0)

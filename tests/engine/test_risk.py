@@ -404,18 +404,18 @@ def test_the_breach_check_of_a_span_skips_halted_strategies() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("max_order_value", 10_000, "must name what it limits, such as {twd: 10000}, not 10000"),
-        ("max_order_value", {}, "must name what it limits"),
-        ("max_order_value", {"twd": -1}, "of twd is -1; it must be above zero"),
+        ("max_order_value", 10_000, "must say what is limited, such as {twd: 10000}; got 10000"),
+        ("max_order_value", {}, "must say what is limited"),
+        ("max_order_value", {"twd": -1}, "for twd is -1; it must be above zero"),
         ("max_order_value", {"twd": "1e3"}, "'1e3' is not a plain decimal number"),
         ("max_daily_loss", {"twd": True}, "must be a number, not True"),
         ("max_position", {"btc": None}, "must be a number, not None"),
-        ("max_position", {1: 1}, "must name what it limits"),
+        ("max_position", {1: 1}, "say what is limited"),
         ("max_open_orders", 0, "it must be a whole number of at least 1"),
         ("max_open_orders", 2.5, "it must be a whole number of at least 1"),
         ("max_orders_per_second", True, "must be a whole number such as 50, not True"),
         ("max_orders_per_second", "many", "must be a whole number such as 50, not 'many'"),
-        ("price_collar_pct", "wide", "must be a number of percent such as 5, not 'wide'"),
+        ("price_collar_pct", "wide", "must be a percentage such as 5, not 'wide'"),
         ("price_collar_pct", 0, "is 0; it must be above zero"),
     ],
 )

@@ -283,7 +283,7 @@ def test_reading_a_series_before_its_history_arrives_is_an_error_that_names_the_
     got.attach(SMA(2))
     with pytest.raises(
         NotReadyError,
-        match=r"^the finished bars of btc_twd 1m can be read from on_ready on; move this to on_ready$",
+        match=r"^the finished bars of btc_twd 1m are available from on_ready on; move this code to on_ready$",
     ):
         read(got)
     assert repr(got) == "<BarSeries btc_twd 1m: not ready>"
@@ -395,7 +395,9 @@ def test_two_fields_of_one_indicator_can_cross() -> None:
 def test_crossing_with_an_indicator_of_another_series_is_refused() -> None:
     one, other = BarSeries(PAIR, "1m"), BarSeries(PAIR, "5m")
     fast, slow = one.attach(SMA(1)), other.attach(SMA(2))
-    with pytest.raises(ValueError, match="different series, whose bars end at different times; attach both to one"):
+    with pytest.raises(
+        ValueError, match="different series, whose bars end at different times; attach both to the same"
+    ):
         fast.crossed_above(slow)
     with pytest.raises(ValueError, match="or a number, not None"):
         fast.crossed_below(None)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def test_on_start_and_on_ready_run_once_each_and_the_history_is_read_between_the
 
     def start(s: Any) -> None:
         s.series = [s.subscribe_bars(BTC, "1m", warm_up=3)]
-        with pytest.raises(NotReadyError, match="move this to on_ready"):
+        with pytest.raises(NotReadyError, match="move this code to on_ready"):
             len(s.series[0])
         order.append("start")
 
@@ -266,7 +266,7 @@ def test_subscribing_later_to_data_that_the_run_does_not_receive_is_an_error() -
 def test_using_a_pair_without_prices_is_an_error_that_names_the_fix() -> None:
     other = Pair("doge_twd", BTC.rules)
     b = Bot(Listener(), pairs={**PAIRS, "doge_twd": other}, traded=PAIRS)
-    with pytest.raises(ValueError, match=r"no prices for doge_twd: name it as a parameter of the strategy"):
+    with pytest.raises(ValueError, match=r"no prices for doge_twd: declare the pair as a parameter of the strategy"):
         b.s.last_price("doge_twd")
 
 

@@ -187,7 +187,7 @@ def test_a_callback_that_places_orders_endlessly_is_aborted_and_its_strategy_is_
     b = Bot(Listener(start=start, trade=deed), Listener(start=start))
     b.trade(1_000)
     (failure,) = b.failures
-    assert re.fullmatch(r"Runaway: it placed \d,\d{3} orders at one moment.*", failure.error)
+    assert re.fullmatch(r"Runaway: it placed \d,\d{3} orders at the same timestamp.*", failure.error)
     assert failure.where.startswith(__file__)
     assert not b.seen().active
     assert not b.s.open_orders()
@@ -206,7 +206,7 @@ def test_timers_that_trigger_each_other_endlessly_stop_only_their_strategy() -> 
     b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": missed}}))
     b.to(60)
     why = b.seen().stopped_because
-    assert why == "its callbacks trigger each other endlessly, on_timer among them"
+    assert why == "its callbacks, including on_timer, trigger each other endlessly"
     assert b.strategies[1].of("timer")
     assert b.seen(1).active
     assert ("error", f"strategy 's0' was stopped: {why}") in b.messages

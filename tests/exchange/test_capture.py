@@ -179,7 +179,7 @@ def test_files_with_single_trades_are_distinguished_from_files_with_lists(tmp_pa
     heard = Listener()
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B, A])], **heard.options())
     assert columns.received.tolist() == [(T0 + 2) * NS_PER_MS]
-    assert heard.notes == ["btc_usdt: left out 1 trade in the first list, from before the recording"]
+    assert heard.notes == ["btc_usdt: skipped 1 trade in the first list, from before the recording"]
     # a file with an empty list has lists, because a single-trade frame always contains a trade
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 1, [A]), trades(T0 + 2, [A])])
     assert len(columns) == 1

@@ -144,7 +144,7 @@ async def test_a_silent_stream_reconnects() -> None:
         items = await take(stream, 6)
     assert states(items) == ["connected", "OrderBookFrame", "lost", "connected", "resynchronised", "OrderBookFrame"]
     assert isinstance(items[2].item, StreamChange)
-    assert "nothing was received for 0.3 s" in items[2].item.detail
+    assert "no data was received for 0.3 s" in items[2].item.detail
     assert (items[1].is_first, items[5].is_first) == (True, True)
 
 

@@ -36,11 +36,11 @@ _SWITCHES = _LISTINGS + "test_books_are_right_in_every_case_that_the_documentati
 _FRAMES = _STREAMS + "test_fills_are_booked_once_and_none_is_lost_when_frames_are_garbled_doubled_or_reordered"
 _ENDED = _STREAMS + "test_events_missed_while_a_connection_was_closed_are_read"
 _UNKNOWN = (
-    "is unknown, and btc_usdt takes no new orders meanwhile"
-    "...looked up until it is found or proved absent, and never sent again"
+    "is unknown, and btc_usdt accepts no new orders until it is known"
+    "...looked up until it is found or proved absent, and is never resent"
 )
 _KNOWN = "is now known"
-_MISSED = "whatever it misses is read once it is back"
+_MISSED = "missed data is fetched once it is back"
 _UNREADABLE = (
     "sent data that cannot be read...it was skipped, and the bot is reconciled with the exchange. "
     "Check whether there is"
@@ -52,7 +52,7 @@ NETWORK: dict[str, Shown] = {
             _NETWORK + "test_the_start_is_refused_with_a_reason_if_the_exchange_is_unreachable",
             _NETWORK + "test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_money",
         ),
-        "open orders cannot be read...Nothing was traded; check the address...was not sent: ClientConnectorError",
+        "open orders cannot be fetched...Nothing was traded; check the address...was not sent: ClientConnectorError",
     ),
     "DNS fails": Shown(
         (
@@ -69,7 +69,7 @@ NETWORK: dict[str, Shown] = {
     ),
     "half-open TCP": Shown(
         (_NETWORK + "test_a_silent_connection_is_dropped_and_the_missed_events_are_recovered_by_reads",),
-        "was lost: nothing was received for 2.5 s",
+        "was lost: no data was received for 2.5 s",
     ),
     "slow-drip body": Shown((_CREATE, _TRANSPORT + "test_a_broken_answer_ends_within_the_timeout")),
     "huge body": Shown(
@@ -78,7 +78,7 @@ NETWORK: dict[str, Shown] = {
             _UNBELIEVED,
             _TRANSPORT + "test_a_huge_body_is_cut_off",
         ),
-        "the open orders cannot be read: the answer has more than 4194304 bytes",
+        "the open orders cannot be fetched: the answer has more than 4194304 bytes",
     ),
     "cross-origin redirect": Shown(
         (
@@ -92,7 +92,7 @@ NETWORK: dict[str, Shown] = {
             _NETWORK + "test_no_byte_of_a_request_is_sent_to_a_server_with_an_untrusted_certificate",
             _NETWORK + "test_no_signed_upgrade_is_sent_to_a_server_with_an_untrusted_certificate",
         ),
-        "CERTIFICATE_VERIFY_FAILED...there is no switch to trust a bad one",
+        "CERTIFICATE_VERIFY_FAILED...invalid certificates are never accepted",
     ),
 }
 
@@ -122,7 +122,7 @@ ANSWERS: dict[str, Shown] = {
             _ANSWERS + "test_cancels_are_still_sent_while_creates_get_429",
             _ANSWERS + "test_cancels_that_get_429_are_repeated_until_they_succeed",
         ),
-        "429 at create_order: somebody else uses this account or address",
+        "429 at create_order: another program is using this account or IP address",
     ),
     "200 with HTML": Shown((_CREATE, _CANCEL, _UNBELIEVED), _UNKNOWN),
     "200 with truncated JSON": Shown((_CREATE, _UNBELIEVED), _UNKNOWN),
@@ -172,7 +172,7 @@ ANSWERS: dict[str, Shown] = {
             _LISTINGS + "test_a_missing_balance_list_is_not_taken_for_zero_balances",
             _LISTINGS + "test_the_start_is_refused_if_the_balances_cannot_be_read",
         ),
-        "the account's balances cannot be read: balance: the answer lists no currency",
+        "the account's balances cannot be fetched: balance: the answer lists no currency",
     ),
     "maintenance": Shown(
         (_ANSWERS + "test_an_order_of_a_suspended_pair_is_rejected_with_the_exchanges_message",),
@@ -229,7 +229,7 @@ _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
 _SOURCE = "tests/config/test_source.py::"
 _JUMP = _TIME + "test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_timers_nor_timestamps"
-_JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
+_JUMPED = "this machine's clock was set 3,600 s...; the bot's own clock"
 _FAILS = _PLUGINS + "test_a_failing_strategy_is_stopped_without_affecting_others_and_reported_with_its_line"
 _NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, but cancels continue"
 _FEES = _DATA + "test_fees_are_booked_correctly_regardless_of_their_name_and_scale_on_the_wire"
@@ -247,7 +247,7 @@ TIME: dict[str, Shown] = {
             _TIME + "test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any_new_order",
             _TIME + "test_cancels_are_sent_immediately_after_a_sleep",
         ),
-        "the bot was suspended for...it reconnects, and sends no new order until it is reconciled",
+        "the bot was suspended for...it is reconnecting, and sends no new orders until it is reconciled",
     ),
     "seconds and milliseconds mixed": Shown(
         (
@@ -293,7 +293,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "the guard dies": Shown(
         (_GUARD + "test_a_guard_that_has_ended_is_reported_and_replaced",),
-        "the guard of this bot has ended (signal 9); another one takes its place",
+        "this bot's guard has exited (signal 9); starting a new one",
     ),
     "orders that could not be cancelled at the end": Shown(
         (_LIVE + "test_several.py::test_orders_left_behind_are_reported_unless_the_bot_is_configured_to_keep_them",),
@@ -369,19 +369,19 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "restored journal": Shown(
         (_DISK + "test_a_journal_restored_from_a_copy_halts_the_bot_and_no_client_id_is_reused",),
-        "has lost its latest commits (it does not know some client ids that were used)...1 open order is not",
+        "has lost its latest commits (it is missing some client ids that were used)...1 open order is not",
     ),
     "journal without its latest commits": Shown(
         (
             _DISK + "test_a_first_journal_without_its_write_ahead_log_halts_the_bot",
             _DISK + "test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the_bot",
         ),
-        "has lost its latest commits...the exchange has an order of this bot's that the journal does not know",
+        "has lost its latest commits...the exchange has an order of this bot that the journal does not contain",
     ),
 }
 
 CONFIGURATION: dict[str, Shown] = {
-    "duplicate key": Shown((_PLAIN_YAML,), "`a` appears a second time; the first is on line 1"),
+    "duplicate key": Shown((_PLAIN_YAML,), "`a` appears twice; the first is on line 1"),
     "no, 010, 22:22, 1e3 read as something else": Shown(
         (
             _SOURCE + "test_unquoted_values_have_no_surprising_types",
@@ -427,14 +427,14 @@ PLUGINS: dict[str, Shown] = {
             _PLUGINS + "test_orders_above_the_strategys_order_rate_are_refused_with_a_reason",
             _PLUGINS + "test_a_loss_above_the_strategys_loss_limit_stops_it_with_a_reason",
         ),
-        "over 100 orders were refused in one turn...orders in the last second, max_orders_per_second is 5",
+        "more than 100 orders were refused in one turn...orders in the last second, max_orders_per_second is 5",
     ),
     "callbacks that cause each other": Shown(
         (
             "tests/engine/test_strategy_failures.py::"
             "test_timers_that_trigger_each_other_endlessly_stop_only_their_strategy",
         ),
-        "its callbacks trigger each other endlessly",
+        "trigger each other endlessly",
     ),
     "memory growth": Shown(
         (
@@ -454,7 +454,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             _DATA + "test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead",
             _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
         ),
-        "the order book is crossed or shows no prices...cannot be trusted, and reading it over REST did not help",
+        "the order book is crossed or shows no prices...cannot be trusted, and fetching it over REST did not help",
     ),
     "empty book": Shown(
         (_DATA + "test_an_empty_book_leads_to_refused_market_orders_and_no_other_harm",),
@@ -482,7 +482,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
         ),
         "the exchange left out 25 intervals without trades",
     ),
-    "doubled candle": Shown(
+    "duplicate candle": Shown(
         (
             "tests/engine/test_bars.py::test_a_candle_for_a_closed_bar_is_counted_but_not_used",
             "tests/cli/test_data.py::test_duplicate_candles_are_skipped_on_request",

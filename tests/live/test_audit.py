@@ -114,7 +114,7 @@ def test_the_simulation_of_an_emulator_session_matches_the_session(session: Sess
     code, text = session.audit("--max-missed", "0.5")
     assert code == 1, text
     assert "has changed since the run" in text
-    assert "of the real value was missed by the simulation, and 0.5 % are tolerated" in text
+    assert "of the real value was missed by the simulation; the tolerance is 0.5 %" in text
     [run] = session.document()["runs"]
     assert run["configured"]["later_s"] < -10, "with 15 s of latency, simulated fills come later than the real ones"
     assert run["exact"]["matched"] > 0.9, run["exact"]

@@ -115,7 +115,7 @@ def test_a_book_that_cannot_be_read_halts_the_bot() -> None:
     (request,) = w.quiet()
     w.bot.answer(request, Ending.UNKNOWN, text="no answer")
     (reason,) = w.trips
-    assert reason == "no book of btc_twd for 60 s, and it cannot be read: no answer"
+    assert reason == "no book of btc_twd for 60 s, and it cannot be fetched: no answer"
 
 
 def test_an_answer_older_than_a_newer_frame_is_ignored() -> None:

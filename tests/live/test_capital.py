@@ -75,7 +75,7 @@ async def test_capital_is_added_to_and_taken_from_a_running_bot(
     code, text = await said(funded, capsys, "add", "p", "usdt=20000", "btc=0.5")
     assert code == 0, text
     assert text.startswith(
-        'p was given 20000 usdt and 0.5 btc; its `capital:` may stay as it is, or become {usdt: "70000"'
+        'p was given 20000 usdt and 0.5 btc; its `capital:` may stay unchanged, or become {usdt: "70000"'
     )
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5
@@ -152,7 +152,7 @@ async def test_coins_are_added_at_their_cost_both_for_a_running_and_for_a_stoppe
         code, text = await said(funded, capsys, "add", "p", "btc=0.25", "--cost", "40000.5")
         assert (code, "p was given 0.25 btc" in text) == (0, True), text
         code, text = await said(funded, capsys, "add", "p", "usdt=1", "--cost", "40000")
-        assert (code, "leave it out" in text) == (2, True), text
+        assert (code, "omit the cost" in text) == (2, True), text
     position = puppet(bot).position("btc_usdt")
     assert (position.amount, position.given, position.average_entry) == (0.25, 0.25, 40_000.5)
     await stop(bot)

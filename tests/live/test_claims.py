@@ -195,7 +195,7 @@ async def test_a_killed_process_has_no_claim(account: Account, tmp_path: Path) -
         said = await asyncio.to_thread(lines.readline)
         while said and "owns" not in said:
             said = await asyncio.to_thread(lines.readline)
-        assert said.startswith("p owns 50000 usdt; left alone: 1 btc")
+        assert said.startswith("p owns 50000 usdt; not used: 1 btc")
         assert "the bot killed runs on this account" in await account.refused("b")
     finally:
         process.send_signal(signal.SIGKILL)

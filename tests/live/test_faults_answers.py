@@ -55,7 +55,7 @@ async def test_a_create_is_neither_lost_nor_doubled(name: str, world: World) -> 
     assert (puppet(bot).balance("usdt").exact.available == free) == order.is_final
     if in_doubt:
         assert f"(client id {order.client_id})" in told(bot)
-        assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
+        assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
         assert "is now known" in told(bot)
 
     # the next order is not affected, because the fault is over
@@ -97,8 +97,8 @@ async def test_an_order_whose_answer_cannot_be_trusted_is_looked_up(name: str, w
     assert order.state is OrderState.OPEN, order
     assert f"order {order.client_id}" not in told(bot)  # the order is reported neither as rejected nor as not sent
     assert why in told(bot)
-    assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
-    assert "looked up until it is found or proved absent, and never sent again" in told(bot)
+    assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
+    assert "looked up until it is found or proved absent, and is never resent" in told(bot)
     assert len(exchange_rows(world.emulator)) == 1
     await until(lambda: not differences(bot, world.emulator), 20)
 
@@ -261,7 +261,7 @@ async def test_cancels_are_still_sent_while_creates_get_429(world: World) -> Non
         bot.driver.wake()
         await until(lambda: all(order.state is OrderState.CANCELLED for order in resting), 20)
         assert not any(order.state is OrderState.OPEN for order in waiting)
-        await until(lambda: "429 at create_order: somebody else uses this account or address" in told(bot))
+        await until(lambda: "429 at create_order: another program is using this account or IP address" in told(bot))
         world.emulator.remove_faults()
         await until(lambda: all(order.is_final or order.state is OrderState.OPEN for order in waiting), 60)
     assert len(exchange_rows(world.emulator)) == 3 + sum(order.state is OrderState.OPEN for order in waiting)

@@ -137,10 +137,10 @@ async def test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead
     assert fresh.best_bid < fresh.best_ask
     assert bot.view.halted is None
     await until(lambda: bot.view.halted is not None)
-    assert bot.view.halted == "the frames of btc_usdt's book cannot be trusted, and reading it over REST did not help"
+    assert bot.view.halted == "the frames of btc_usdt's book cannot be trusted, and fetching it over REST did not help"
 
     feed.lie = lambda event: event
-    await until(lambda: "a book read over REST confirms prices around" in told(bot))
+    await until(lambda: "a book fetched over REST confirms prices around" in told(bot))
     healed = book_seen(bot)
     await until(lambda: book_seen(bot) > healed)
 

@@ -128,7 +128,7 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_no_client_id_is_
         shutil.copy(copy, path)
 
     third = await world.start()
-    assert "has lost its latest commits (it does not know some client ids that were used)" in told(third)
+    assert "has lost its latest commits (it is missing some client ids that were used)" in told(third)
     assert "1 open order is not this bot's" in told(third)
     refused = far_buy(third, 0.003)
     assert refused.state is OrderState.REFUSED
@@ -172,7 +172,7 @@ async def test_a_state_folder_restored_from_before_the_last_start_halts_the_bot_
     shutil.copytree(copy, state)
 
     third = await world.start()
-    assert "the exchange has an order of this bot's that the journal does not know" in told(third)
+    assert "the exchange has an order of this bot that the journal does not contain" in told(third)
     assert far_buy(third, 0.003).state is OrderState.REFUSED
     await world.crash(third)
     StateFolder(state).clear_halt()
@@ -307,7 +307,7 @@ async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the
     await world.crash(bot)
     put_back(world, known)
     again = await world.start()
-    evidence = f"the exchange has an order of this bot's that the journal does not know: {lost.order_id} of btc_usdt"
+    evidence = f"the exchange has an order of this bot that the journal does not contain: {lost.order_id} of btc_usdt"
     assert evidence in told(again)
     assert far_buy(again).state is OrderState.REFUSED
     halt = StateFolder(world.folder / "state").halt()
@@ -336,7 +336,7 @@ async def test_a_lost_commit_is_noticed_even_if_its_order_does_not_have_the_high
     await world.crash(bot)
     put_back(world, known)
     again = await world.start()
-    evidence = f"the exchange has an order of this bot's that the journal does not know: {replacement.order_id} of"
+    evidence = f"the exchange has an order of this bot that the journal does not contain: {replacement.order_id} of"
     assert evidence in told(again)
     assert far_buy(again).state is OrderState.REFUSED
 
@@ -625,5 +625,5 @@ def test_a_halt_that_cannot_be_lifted_is_reported(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     (tmp_path / "halt.json").mkdir()
     assert folder.is_halted()
-    with pytest.raises(FolderUnusable, match=r"halt\.json cannot be removed .*remove it by hand"):
+    with pytest.raises(FolderUnusable, match=r"halt\.json cannot be removed .*delete the file manually"):
         folder.clear_halt()

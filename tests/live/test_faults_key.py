@@ -83,7 +83,7 @@ async def test_a_start_with_a_dead_rest_address_is_refused_within_seconds(world:
     with pytest.raises(StartRefused) as refused:
         await world.start(rest="http://127.0.0.1:9/v3")  # the streams still connect
     assert REAL_CLOCK.monotonic_s() - began < 15
-    assert "open orders cannot be read: ClientConnectorError" in str(refused.value)
+    assert "open orders cannot be fetched: ClientConnectorError" in str(refused.value)
     assert "check the address" in str(refused.value)
 
 

@@ -43,7 +43,7 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the locked balance shows that the order exists
     assert f"(client id {order.client_id})" in told(bot)
-    assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
+    assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
     await until(lambda: order.state is OrderState.OPEN, 40)
     assert "is now known" in told(bot)
@@ -166,7 +166,9 @@ async def test_a_missing_balance_list_is_not_taken_for_zero_balances(world: Worl
     world.emulator.cut_sockets()
     await until(lambda: "the stream account_balance is back" in told(bot), 20)
     bot.comparisons.at_once()
-    await until(lambda: "the account's balances cannot be read: balance: the answer lists no currency" in told(bot), 20)
+    await until(
+        lambda: "the account's balances cannot be fetched: balance: the answer lists no currency" in told(bot), 20
+    )
     assert bot.view.money.account == account
     assert puppet(bot).balance("usdt").total == 100_000
     world.emulator.remove_faults()

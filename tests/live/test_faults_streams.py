@@ -196,7 +196,7 @@ async def test_events_missed_while_a_connection_was_closed_are_read(name: str, t
         for where in streams:
             await until(lambda where=where: f"the stream {where} {says}" in told(bot), 20)
             await until(lambda where=where: f"the stream {where} is back" in told(bot), 20)
-        assert "whatever it misses is read once it is back" in told(bot)
+        assert "missed data is fetched once it is back" in told(bot)
         await until(lambda: order.state is OrderState.FILLED, 20)
         await until(lambda: not differences(bot, world.emulator), 20)
 

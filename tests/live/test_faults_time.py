@@ -82,7 +82,7 @@ async def test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_time
         before = bot.driver.now()
         wall.moved = hours * NS_PER_HOUR
         way = "forward" if hours > 0 else "back"
-        await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot keeps its own" in told(bot))
+        await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot's own clock" in told(bot))
         order = far_buy(bot)
         await settled(order)
         # an order with a timestamp an hour off would have been answered with 409
@@ -134,7 +134,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         assert early.reason.startswith("not sent: the bot was suspended for 60")
         assert early.reason.endswith("it must be reconciled with the exchange first")
         assert "the bot was suspended for 60" in told(bot)
-        assert "it reconnects, and sends no new order until it is reconciled" in told(bot)
+        assert "it is reconnecting, and sends no new orders until it is reconciled" in told(bot)
         assert len(exchange_rows(calm.emulator)) == 1
         free = puppet(bot).balance("usdt").exact.available
 

@@ -206,7 +206,7 @@ def test_on_a_read_only_disk_the_guard_does_not_act_until_the_bots_process_has_e
 
     watched.run(life)
     assert len(watched.cancelled) == 1
-    assert "\n".join(watched.said).count("accepts no changes, so heartbeats cannot be written") == 1
+    assert "\n".join(watched.said).count("is not writable, so heartbeats cannot be saved") == 1
 
 
 def test_a_hanging_bot_is_detected_once_the_disk_is_writable_again(watched: Watched) -> None:
@@ -276,7 +276,7 @@ def test_a_guard_that_has_ended_is_reported_and_replaced() -> None:
     side.guards[0].code = -9
     side.look(1)
     assert len(side.guards) == 2
-    assert side.told == ["the guard of this bot has ended (signal 9); another one takes its place"]
+    assert side.told == ["this bot's guard has exited (signal 9); starting a new one"]
     side.guarding.end()
     assert [guard.was_ended for guard in side.guards] == [False, True]
 
@@ -295,7 +295,7 @@ def test_starting_a_guard_is_retried_after_the_machine_could_not_start_a_process
     start, side.guarding._start = side.guarding._start, _no_process
     side.guards[0].code = 1
     side.look(1)
-    assert "no guard can be started" in side.told[-1]
+    assert "the guard cannot be started" in side.told[-1]
     side.guarding._start = start
     side.look(61)
     assert len(side.guards) == 2

@@ -175,10 +175,10 @@ def test_a_missing_segment_is_reported() -> None:
 def test_a_log_of_another_journal_or_of_a_newer_botkit_is_not_read() -> None:
     disk, begin, _ = written([b"one", b"two"], 4_096)
     other = msgspec.structs.replace(begin, log="4567")
-    assert found(disk, other) == ([], f"its log {segment_path(PATH, 1).name} is another journal's")
+    assert found(disk, other) == ([], f"its log {segment_path(PATH, 1).name} belongs to another journal")
     heading = LogHeading(botkit_journal_log=FORMAT + 1, log="0123", segment=1, room=4_096, after=0, order_fields=())
     disk.files.write(segment_path(PATH, 1), frame_of(1, msgspec.msgpack.encode(heading)).ljust(4_096, b"\0"))
-    with pytest.raises(JournalError, match=f"of format {FORMAT + 1}, and this botkit reads {FORMAT}"):
+    with pytest.raises(JournalError, match=f"of format {FORMAT + 1}, but this botkit reads {FORMAT}"):
         read_tail(PATH, disk.files, begin)
 
 
@@ -507,7 +507,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_reported(tm
     for other in path.parent.glob("journal.sqlite*"):
         if other not in log_files(path):
             other.unlink()
-    with pytest.raises(JournalError, match=r"there is a log beside .*restore the journal, or move the log away too"):
+    with pytest.raises(JournalError, match=r"there is a log next to .*restore the journal, or move the log away too"):
         Journal.open(path)
     [file] = log_files(path)
     file.unlink()
@@ -519,7 +519,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_reported(tm
     path, other = killed(tmp_path, "three"), killed(tmp_path, "four")
     shutil.copy(log_files(other)[0], log_files(path)[0])
     journal = Journal.open(path)
-    assert "its log journal.sqlite-log-00000001 is another journal's" in (journal.damage or "")
+    assert "its log journal.sqlite-log-00000001 belongs to another journal" in (journal.damage or "")
     assert journal.order_rows() == []
     journal.close()
 
@@ -713,7 +713,11 @@ def test_capital_cannot_be_moved_in_books_that_lost_commits(tmp_path: Path) -> N
     path = killed(tmp_path)
     log_files(path)[0].unlink()
     nothing: Any = None
-    with pytest.raises(JournalError, match=r"is missing\); start the bot, which halts, and check its books first"):
+    with pytest.raises(
+        JournalError,
+        match=r"is missing\); start the bot, which will halt, and check its records "
+        r"first",
+    ):
         move_stopped(StateFolder(path.parent), nothing, {}, "s", {"usdt": 1}, 1)
     journal = Journal.open(path)
     assert journal.damage is not None, "the bot must still report it"
@@ -732,7 +736,7 @@ def test_commands_on_a_killed_bot_read_its_log_and_report_missing_commits(
     main(["journal", str(config)])
     shown = capsys.readouterr().out
     assert "20 orders, 0 fills, 20 open" in shown
-    assert "its 21 newest commits were read from its log, and are not in that file yet" in shown
+    assert "its 21 newest commits were read from the log and are not in that file yet" in shown
     content = bytearray(log_files(path)[0].read_bytes())
     content[len(content.rstrip(b"\0")) // 2] ^= 1
     log_files(path)[0].write_bytes(content)

@@ -126,7 +126,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_no_
         assert all([json.loads(await exchange.done(look))["works"] for look in looks])
         panic = await exchange.done(await exchange.begin("panic", bot_config, "--rest", emulator.rest))
         assert "none still open" in panic
-        assert "going ahead" not in panic
+        assert "continuing" not in panic
         await exchange.done(download)
         await until(lambda: orders_of(own_folders, "paper") >= 100 or paper.returncode is not None)
         stops = [
@@ -157,7 +157,7 @@ async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) 
         await exchange.trading(bot)
         config.write_text(config.read_text() + "limits: {ledger: 'redis://127.0.0.1:1/0'}\n")
         told = await exchange.done(await exchange.begin("panic", config, "--rest", emulator.rest))
-        assert told.index("new orders are blocked") < told.index("going ahead without it")
+        assert told.index("new orders are blocked") < told.index("continuing without it")
         assert "redis://127.0.0.1:1/0 cannot be reached" in told
         assert "none still open" in told
         await exchange.done(await exchange.begin("stop", config))
@@ -178,7 +178,7 @@ async def test_panic_works_while_a_suspended_bot_still_holds_slots(own_folders: 
         finally:
             bot.send_signal(signal.SIGCONT)
         assert "none still open" in told
-        assert "going ahead" not in told
+        assert "continuing" not in told
         await exchange.done(await exchange.begin("stop", config))
         await exchange.done(bot)
         kernel = emulator.venue.kernel

@@ -108,7 +108,7 @@ async def test_a_port_already_in_use_is_reported() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = MetricsServer([MetricsSource(look=lambda: PICTURE)], port=taken.getsockname()[1])
-        with pytest.raises(ConfigError, match="choose another port, or 0 for any that is free"):
+        with pytest.raises(ConfigError, match="choose another port, or 0 for any free port"):
             await server.__aenter__()
 
 

@@ -199,7 +199,7 @@ async def test_sigterm_stops_the_bot_cleanly_and_the_final_status_is_saved(
     assert "still open" not in shown
 
     assert main(["panic", str(path)]) == 2
-    assert "the emulator and its orders ended with the bot" in capsys.readouterr().err
+    assert "the emulator stopped with the bot" in capsys.readouterr().err
 
     document = json.loads(status.read_bytes())
     status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # the status file as a killed bot leaves it

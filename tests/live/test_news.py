@@ -48,9 +48,8 @@ def test_pairs_on_one_connection_are_reported_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
         "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
-        "whatever it misses is read once it is back",
-        "warning: the stream trades btc_twd was lost: closed; reconnecting now; "
-        "whatever it misses is read once it is back",
+        "missed data is fetched once it is back",
+        "warning: the stream trades btc_twd was lost: closed; reconnecting now; missed data is fetched once it is back",
     ]
     assert heard.after(1, back("order_book", BTC), back("order_book", ETH)) == [
         "info: the stream order_book btc_twd, eth_twd is back"
@@ -154,9 +153,9 @@ def test_unknown_outcomes_resolved_within_seconds_are_counted_instead_of_reporte
         doubts.loop.move(1.2 if number == 150 else 0.6)
         doubts.become(order, OrderState.OPEN)
         doubts.loop.move(2.4)
-    assert doubts.take() == ["info: 2 orders were of unknown outcome for up to 0.6 s; all are now known"]
+    assert doubts.take() == ["info: 2 orders were in an unknown state for up to 0.6 s; all outcomes are now known"]
     doubts.loop.move(600)
-    assert doubts.take() == ["info: 198 orders were of unknown outcome for up to 1.2 s; all are now known"]
+    assert doubts.take() == ["info: 198 orders were in an unknown state for up to 1.2 s; all outcomes are now known"]
     doubts.loop.move(6_000)
     assert doubts.take() == []
 
@@ -170,12 +169,12 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_starts_and_when_it_is_res
     doubts.loop.move(2)
     [text] = doubts.take()
     assert text.startswith("warning: ")
-    assert "is unknown, and btc_twd takes no new orders meanwhile" in text
+    assert "is unknown, and btc_twd accepts no new orders until it is known" in text
     doubts.become(first, OrderState.UNKNOWN)  # reported again, as during a comparison
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)
     doubts.loop.move(100)
-    assert doubts.take() == ["info: 1 order was of unknown outcome for up to 3.0 s; all are now known"]
+    assert doubts.take() == ["info: 1 order was in an unknown state for up to 3.0 s; all outcomes are now known"]
     doubts.become(first, OrderState.OPEN)
     [text] = doubts.take()
     assert text.endswith("is now known")

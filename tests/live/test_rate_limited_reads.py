@@ -199,7 +199,7 @@ def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_reports_thi
 
     run_virtually(main)
     assert len(said) == 1
-    assert "the ledger cannot be reached: going ahead without it" in said[0]
+    assert "the ledger cannot be reached; continuing without it" in said[0]
     assert exceeded(arrivals, LIMITS) == []
 
 
@@ -219,5 +219,5 @@ def test_an_urgent_request_is_sent_anyway_if_the_windows_stay_full() -> None:
             assert 2.5 < loop.virtual_s - began < 5
 
     run_virtually(main)
-    assert "the ledger has no free slots: going ahead without it" in said[0]
+    assert "the ledger has no free slots; continuing without it" in said[0]
     assert len(arrivals["cancel_all"]) == 2

@@ -126,7 +126,7 @@ async def test_a_recorded_run_can_be_shown_as_a_playback(trading: World, tmp_pat
     # a live exchange does not report the queue position of an order
     assert set(shown["standing"]["ahead"]) == {-1}
     assert any(any(step) for step in shown["pairs"][0]["bids"]["lots"])
-    assert "The exchange does not say where in the queue an order is" in page.read_text()
+    assert "The exchange does not report queue positions" in page.read_text()
 
 
 async def test_restarts_faults_halts_and_commands_are_replayed(trading: World) -> None:

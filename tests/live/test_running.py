@@ -326,7 +326,7 @@ async def test_withdrawing_a_strategys_coins_outside_the_bot_blocks_new_orders_u
     )
     short = "only orders that reduce a position are allowed: the account has 0.1 btc less than its"
     await until(lambda: short in told(bot))
-    assert "was withdrawn or traded by hand. Put it back, or take capital from a strategy" in told(bot)
+    assert "was withdrawn or traded manually. Return it, or take capital from a strategy" in told(bot)
     order = far_buy(bot)
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)

@@ -511,7 +511,7 @@ async def test_the_embedded_emulator_has_a_separate_account_and_balances_for_eac
         ("capital: 60%", "capital: 60%", "would count it twice"),
         ("capital: 60%", "capital: 40%", None),
         ("capital: {usdt: 5}", "capital: {usdt: 5}", None),
-        ("", "capital: {usdt: 5}", r"5 usdt of this account are the capital of .*two.yaml; keep them out"),
+        ("", "capital: {usdt: 5}", r"5 usdt of this account belong to the capital of .*two.yaml; exclude them"),
     ],
 )
 async def test_the_money_of_a_shared_account_is_not_counted_twice(

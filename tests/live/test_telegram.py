@@ -187,13 +187,13 @@ def botkit_register_strategies(register): register("idle", Idle)
 @pytest.mark.parametrize(
     ("options", "line", "message"),
     [
-        ("{use: telegram}", 6, "token: it is missing; @BotFather gives a token"),
+        ("{use: telegram}", 6, "token: it is missing; get a token from @BotFather"),
         ("{use: telegram, token: '${BAD}', chat: 5}", 6, "token: this is not a Telegram token"),
         ("{use: telegram, token: '${TOKEN}'}", 6, "chat: it is missing"),
-        ("{use: telegram, token: '${TOKEN}', chat: '@mine'}", 6, "chat: write the number that Telegram uses"),
-        ("{use: telegram, token: '${TOKEN}', chat: 5, user: -3}", 6, "user: a user's number is positive"),
+        ("{use: telegram, token: '${TOKEN}', chat: '@mine'}", 6, "chat: write the numeric Telegram ID"),
+        ("{use: telegram, token: '${TOKEN}', chat: 5, user: -3}", 6, "user: user IDs are positive"),
         ("{use: telegram, token: '${TOKEN}', chat: 5, usr: 3}", 6, "usr: unknown key"),
-        ("{use: telegram, token: '${TOKEN}', chat: 5, address: 'http://10.0.0.1'}", 6, "must begin with https://"),
+        ("{use: telegram, token: '${TOKEN}', chat: 5, address: 'http://10.0.0.1'}", 6, "must start with https://"),
         ("{use: telegram, token: '${TOKEN}', chat: 5, address: 'https://'}", 6, "write the address of a Bot API"),
         ("\n    use: telegram\n    token: ${TOKEN}\n    chat: true", 9, "chat: write the number"),
         ("{use: telegram, token: 'TOKEN_ITSELF', chat: 5}", 6, "contains secrets and others can read it"),

@@ -246,7 +246,7 @@ def test_a_button_is_not_valid_for_a_later_run_of_the_bot() -> None:
     desk = Desk(FakeBot("demo"))
     desk.write("/stop")
     desk.bots = [FakeBot("demo", since=START + 3_601 * S)]
-    assert desk.press(desk.buttons[0]["stop"]) == "demo/live has ended or was started again, so nothing was done"
+    assert desk.press(desk.buttons[0]["stop"]) == "demo/live has stopped or was restarted, so nothing was done"
     assert desk.done == []
 
 

@@ -50,13 +50,13 @@ def status_of(state: Path) -> dict[str, Any]:
 def test_a_page_without_control_can_execute_no_command(address: str, command: dict[str, Any]) -> None:
     is_done, text = ordered(address, **command)
     assert not is_done
-    assert "`page: {control: true}` does" in text
+    assert "set `page: {control: true}`" in text
 
 
 def test_the_bot_itself_refuses_commands_from_a_page_without_control(address: str, state: Path) -> None:
     folder = StateFolder(state / "shown" / "emulator" / "inside")
     for name, more in (("stop", {}), ("panic", {}), ("pause", {"strategy": "b"}), ("capital", {})):
-        with pytest.raises(commands.CommandFailed, match="does not allow it"):
+        with pytest.raises(commands.CommandFailed, match="does not allow page commands"):
             commands.ask(folder, name, timeout_s=60, by="page", **more)
     assert folder.holder() is not None
 

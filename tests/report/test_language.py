@@ -127,7 +127,10 @@ def test_placeholders_are_filled_in_and_may_change_their_order() -> None:
 
 
 def test_finished_sentences_are_translated_and_unknown_ones_left_unchanged() -> None:
-    sentence = "btc_twd books: 2 holes of 300 s or more, the longest of 812 s from 2025-01-31; no order fills in them"
+    sentence = (
+        "btc_twd books: 2 holes of 300 s or more, the longest of 812 s from 2025-01-31; "
+        "no orders fill during these holes"
+    )
     wanted = "btc_twd 委託簿：2 處空缺達 300 秒以上，最長 812 秒，始於 2025-01-31；空缺期間沒有委託成交"
     braces = (
         "fees: {bito: true} has no effect: the account holds no BITO, so every fee is charged at the full rate; add "

@@ -359,7 +359,7 @@ def test_recording_a_playback_changes_no_decision(played: Played, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("asked", "says"),
-    [(PlayedPart("yesterday"), "--playback-from"), (PlayedPart("2025-04-03T09:00"), "leave nothing")],
+    [(PlayedPart("yesterday"), "--playback-from"), (PlayedPart("2025-04-03T09:00"), "exclude the entire run")],
 )
 def test_a_playback_part_outside_the_run_is_refused(asked: PlayedPart, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):

@@ -52,7 +52,7 @@ def test_the_verdict_states_whether_the_result_may_be_luck() -> None:
     sure = with_figures(sharpe=3.0, sharpe_error=0.5, round_trips=400, days=900)
     assert verdict(sure)[1].endswith("from 2.02 to 3.98, so luck alone is unlikely.")
     few = with_figures(sharpe=3.0, sharpe_error=0.5, round_trips=4, days=900)
-    assert verdict(few)[1].endswith("with so few trades, any figure about them is uncertain.")
+    assert verdict(few)[1].endswith("with so few trades, all figures about them are uncertain.")
 
 
 def test_with_fewer_than_thirty_days_the_verdict_explains_the_missing_sharpe_ratio() -> None:
@@ -65,7 +65,7 @@ def test_with_fewer_than_thirty_days_the_verdict_explains_the_missing_sharpe_rat
 
 
 def test_a_run_without_fills_or_prices_has_a_verdict() -> None:
-    assert verdict(bare_result()) == ["The holdings had no price, so nothing can be said about the result."]
+    assert verdict(bare_result()) == ["The holdings had no price, so the result cannot be judged."]
     assert verdict(with_figures(**{"return": 0.0, "fills": 0}))[0] == "It did not trade in 3 days."
 
 

@@ -185,7 +185,9 @@ def test_a_result_is_unchanged_after_pickling(result: Result) -> None:
 def test_pickling_a_result_with_a_plugins_unpicklable_object_is_refused_clearly(result: Result) -> None:
     run = pickle.loads(pickle.dumps(result.run))
     run.extra["theirs"] = (value for value in range(3))
-    with pytest.raises(BotkitError, match="this result cannot be pickled: a plugin put something into it"):
+    with pytest.raises(
+        BotkitError, match="this result cannot be pickled: a plugin added an object that cannot be pickled"
+    ):
         pickle.dumps(Result(run))
 
 

@@ -41,9 +41,9 @@ def test_a_sealed_part_is_not_read_until_it_is_opened_once(config: Path, capsys:
     assert any("is sealed and was not read" in caution for caution in before.warnings)
     assert "already" in said(capsys, "trials", str(config), "--sealed", "2021-12-01", code=2)
 
-    assert "can no longer be unseen" in said(capsys, "trials", str(config), "--open")
+    assert "This cannot be undone" in said(capsys, "trials", str(config), "--open")
     assert botkit.backtest(config, readings=False).figures["journal_sha256"] == whole.figures["journal_sha256"]
-    assert "it was opened at" in said(capsys, "trials", str(config), "--open", code=2)
+    assert "the data was already opened at" in said(capsys, "trials", str(config), "--open", code=2)
     assert "and was opened" in said(capsys, "trials", str(config), "--sealed", SEALED, code=2)
 
 
@@ -91,7 +91,7 @@ def test_the_doctor_uses_the_sealed_part_after_it_is_opened(config: Path, capsys
         (["--open"], "need a CONFIG"),
         (["CONFIG", "--open"], "nothing is sealed for this strategy"),
         (["CONFIG", "--sealed", "soon"], "--sealed: "),
-        (["CONFIG"], "leave it out to list what was tried"),
+        (["CONFIG"], "omit it to list the configurations tried"),
         (["CONFIG", "--sealed", SEALED, "--open"], "exclude each other"),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_run_can_be_given_by_its_file_its_folder_or_the_bots_state_folder(tmp_
     ("changed", "words"),
     [
         ({"format": FORMAT + 1}, "written by another version of botkit"),
-        ({"order_us": {"create": []}}, "no order was answered"),
+        ({"order_us": {"create": []}}, "the exchange answered no orders"),
         ({"order_us": {"create": [1, 2, 3]}}, "damaged"),
         ({"answer_us": {"fill": quantiles(60, 20)}}, "damaged"),
         ({"order_us": "fast"}, "is not a latency file"),
@@ -133,7 +133,7 @@ def test_an_unusable_file_is_refused_with_a_reason(tmp_path: Path, changed: dict
 
 
 def test_a_run_without_measurements_is_refused_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no latency\.json: name the folder of a run that has traded"):
+    with pytest.raises(ConfigError, match=r"holds no latency\.json; give the folder of a run that has traded"):
         model(tmp_path)
     with pytest.raises(ConfigError, match=r"nowhere cannot be read: No such file"):
         model(tmp_path / "nowhere")

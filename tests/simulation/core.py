@@ -374,7 +374,7 @@ class CoreAdapter:
         struck = [stream for stream in self._streams if stream.is_up and chance.random() < share]
         for stream in struck:
             stream.is_silent = True
-            self._exchange.later(min(seconds, _STALE_S), self._lose, stream, "nothing was received for a while")
+            self._exchange.later(min(seconds, _STALE_S), self._lose, stream, "no data was received for a while")
         return len(struck)
 
     def _lose(self, stream: _Stream, why: str) -> None:
@@ -442,7 +442,7 @@ class CoreAdapter:
                 continue
             if "ws_silence" in struck and not stream.is_silent:
                 stream.is_silent = True
-                exchange.later(_STALE_S, self._lose, stream, "nothing was received for a while")
+                exchange.later(_STALE_S, self._lose, stream, "no data was received for a while")
             if stream.is_silent or "ws_drop" in struck:
                 continue
             if "ws_garbage" in struck:

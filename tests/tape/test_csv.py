@@ -178,7 +178,7 @@ def test_exact_copies_of_candles_are_skipped_and_counted_on_request(tmp_path: Pa
     path.write_text(HEADER + FIRST + FIRST + "1735689660,10,11,9,10,1\n" * 3)
     source = FileSource(path, CandleCsv(), pairs, {"pair": "btc_usdt", "resolution": "1m", "doubled": "drop"})
     assert source.streams[0].rows == 2
-    assert source.findings == ["3 doubled candles were left out"]
+    assert source.findings == ["3 duplicate candles were skipped"]
 
 
 @pytest.mark.parametrize("cut", [40, 64, 100, 333])

@@ -181,20 +181,20 @@ def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
 @pytest.mark.parametrize(
     ("strategy", "case", "says"),
     [
-        (KeepsItInTheClass, "test_equal_inputs_give_equal_decisions", "two runs with equal inputs decide differently"),
-        (GoesThroughASet, "test_another_process_gives_equal_decisions", "it may go through a set"),
-        (SeesTheTape, "test_the_future_changes_no_decision", "it reads rows that it was not given"),
+        (KeepsItInTheClass, "test_equal_inputs_give_equal_decisions", "two runs with the same inputs"),
+        (GoesThroughASet, "test_another_process_gives_equal_decisions", "the strategy may iterate over a set"),
+        (SeesTheTape, "test_the_future_changes_no_decision", "the strategy reads rows from the future"),
         (ForgetsAtARestart, "test_a_restart_changes_no_decision", "must remember in self.state"),
         (OverwritesItsState, "test_a_restart_changes_no_decision", "on_start sets self.state['purchases'] back from"),
         (KeepsASet, "test_a_restart_changes_no_decision", "self.state cannot be saved for a restart: 'seen'"),
         (FailsAtARestart, "test_a_restart_changes_no_decision", "I did not expect to hold anything"),
         (TakesOrdersForGranted, "test_refused_orders_do_no_harm 1", "every order has an id"),
-        (AsksAgainAtOnce, "test_refused_orders_do_no_harm 1", "with refused orders it is stopped"),
-        (AsksAgainSoon, "test_refused_orders_do_no_harm 1", "it tries again at once"),
-        (SendsAStorm, "test_orders_stay_within_the_exchanges_limits", "of what the exchange takes"),
+        (AsksAgainAtOnce, "test_refused_orders_do_no_harm 1", "it is stopped when its orders are refused"),
+        (AsksAgainSoon, "test_refused_orders_do_no_harm 1", "it retries immediately"),
+        (SendsAStorm, "test_orders_stay_within_the_exchanges_limits", "of the exchange's limit"),
         (NeverCancels, "test_orders_stay_within_the_exchanges_limits", "cancel old orders before placing new ones"),
-        (LogsWrongly, "test_log_calls_work_live", "loses its message live: TypeError: %d format"),
-        (KnowsWhereItRuns, "test_the_wire_gives_equal_decisions", "over the wire it decides differently"),
+        (LogsWrongly, "test_log_calls_work_live", "loses its message: TypeError: %d format"),
+        (KnowsWhereItRuns, "test_the_wire_gives_equal_decisions", "over the wire its decisions differ"),
     ],
 )  # fmt: skip
 def test_each_fault_fails_the_case_that_checks_for_it(strategy: type, case: str, says: str, tmp_path: Path) -> None:
@@ -228,5 +228,5 @@ def test_the_default_market_moves_enough_for_trades(tmp_path: Path) -> None:
 
 def test_missing_prices_are_reported_in_one_sentence(tmp_path: Path) -> None:
     cases = strategy_cases(Sound, {"pair": "btc_usdt"}, prices={"eth_usdt": PRICES})()
-    with pytest.raises(ConfigError, match="prices: there are none for btc_usdt"):
+    with pytest.raises(ConfigError, match="prices: none given for btc_usdt"):
         StrategyTrial(cases.asked, tmp_path)

@@ -48,7 +48,8 @@ class ArrayIndicator(Indicator[Any]):
         unknown = [name for name in inputs if name not in BAR_INPUTS]
         if isinstance(inputs, str) or not inputs or unknown:
             raise ValueError(
-                f"the inputs of an ArrayIndicator are names such as ('high', 'low'), from {', '.join(BAR_INPUTS)}"
+                f"the inputs of an ArrayIndicator must be names such as ('high', 'low'), chosen from "
+                f"{', '.join(BAR_INPUTS)}"
             )
         self.function = function
         self.window = self.history = check_length("ArrayIndicator", window, "window")

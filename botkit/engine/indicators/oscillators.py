@@ -90,7 +90,7 @@ class MACD(Indicator[Macd[float]]):
         self.slow = check_length("MACD", slow, "slow length")
         self.signal = check_length("MACD", signal, "signal length")
         if fast >= slow:
-            raise ValueError(f"MACD needs a fast length below the slow one, not {fast} and {slow}")
+            raise ValueError(f"MACD needs a fast length below the slow length, not {fast} and {slow}")
         self.reset()
         self.history = self._slow.history + self._signal.history
 

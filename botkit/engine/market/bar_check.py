@@ -251,7 +251,7 @@ class BarCheck:
         series.agreeing += 1
         if series.told and series.agreeing >= _AGREE_TO_END:
             name = f"{bar.pair} {feed.resolution}"
-            self._tell("info", f"{name}: bars agree with the exchange's again, after {series.different} differences")
+            self._tell("info", f"{name}: bars match the exchange's again, after {series.different} differences")
             series.told.clear()
             series.different = 0
 
@@ -281,13 +281,16 @@ class BarCheck:
             if until is None and trades.connected_at is not None:
                 until = trades.connected_at + int(_LISTED_S * self._scale)
             if since < end and (until is None or bar.time <= until):
-                return "info", "the stream of trades was down, and the missed trades cannot be fetched again"
+                return "info", "the stream of trades was down, and the missed trades cannot be recovered"
         if any(since < end and bar.time <= until for since, until in trades.gaps):
             return "warning", "more trades happened between two frames than the exchange lists, so some were missed"
         if bar.time in feed.builder.late_bars:
             if all(trades.latest.get(minute, 0) <= _LATE_S * self._scale for minute in _minutes(bar.time, end)):
                 return "info", _LATE
-            return "warning", "trades arrived long after the bar had closed, as if frames of the stream were lost"
+            return (
+                "warning",
+                "trades arrived long after the bar had closed, which suggests that frames of the stream were lost",
+            )
         if candle is not None and not bar.empty and (candle.high > bar.high * MOST or candle.low < bar.low * LEAST):
             return "info", "an implausible price was withheld"
         return "warning", "trades were probably missed, so indicators based on bars are off as well"

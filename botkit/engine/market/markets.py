@@ -71,8 +71,8 @@ class Markets:
         """
         if pair not in self._prices:
             raise ValueError(
-                f"this run has no prices for {pair}: name it as a parameter of the strategy (`other: Pair`), so "
-                f"that its data is read; it has {', '.join(self._prices)}"
+                f"this run has no prices for {pair}: declare the pair as a parameter of the strategy (`other: Pair`) "
+                f"to load its data; this run has {', '.join(self._prices)}"
             )
 
     def all(self) -> list[PairMarket]:

@@ -90,7 +90,7 @@ class Quarantine:
             )
             return False
         if is_read and "book" in market.doubts:
-            self._end(market, "book", "a book read over REST confirms prices around", (low + high) / 2)
+            self._end(market, "book", "a book fetched over REST confirms prices around", (low + high) / 2)
         known = None if is_read else _known(market)
         # a wide book is normal; only a bid above all known prices, or an ask below all of them, is suspicious
         return self._fits(market, "book", high, low, known, MOST, now, shown=_sides(book))
@@ -150,7 +150,7 @@ class Quarantine:
         self._tell(
             "warning",
             f"{pair}: {what}; it is withheld from strategies, valuations and loss limits until {CONFIRMATIONS} later "
-            "ones agree with it. If this goes on, check the market yourself",
+            "ones agree with it. If this persists, check the market yourself",
         )
 
     def _count(self, market: PairMarket, doubt: Doubt) -> None:

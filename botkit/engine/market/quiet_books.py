@@ -77,7 +77,7 @@ class QuietBooks:
             self._read_at[pair] = at
             if answer.outcome is not Ending.OK or not isinstance(answer.body, OrderBook):
                 quiet_s = self._quiet_ns // NS_PER_S
-                self._trip(f"no book of {pair} for {quiet_s} s, and it cannot be read: {answer.text}")
+                self._trip(f"no book of {pair} for {quiet_s} s, and it cannot be fetched: {answer.text}")
                 return
             before = self._books.get(pair)
             if before is not None and _same(before, answer.body) and not is_doubted:
@@ -90,7 +90,7 @@ class QuietBooks:
                     self._resynchronise(pair)
             else:
                 self._trip(
-                    f"the frames of {pair}'s book cannot be trusted, and reading it over REST did not help"
+                    f"the frames of {pair}'s book cannot be trusted, and fetching it over REST did not help"
                     if is_doubted
                     else f"the book of {pair} changes, but the stream does not show it"
                 )

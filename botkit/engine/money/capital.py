@@ -56,8 +56,9 @@ class CapitalRecord:
         if before is None or share.capital is None:
             raise ConfigError(
                 f"capital of {name!r} was {_spec_text(before)} when it first started and is now "
-                f"{_spec_text(share.spec())}. A strategy cannot move between the pool and a sub-account: put it back,"
-                f" or give the strategy another name to start over, and move the money with `botkit capital take`."
+                f"{_spec_text(share.spec())}. A strategy cannot move between the pool and a sub-account: restore the "
+                f"old value, or give the strategy a new name to start over, and move the money with `botkit capital "
+                f"take`."
             )
         if kind_only:
             return
@@ -67,7 +68,7 @@ class CapitalRecord:
             return
         raise ConfigError(
             f"capital of {name!r} was {_spec_text(before)} when it first started{self._since(name, before)} and is now "
-            f"{_spec_text(share.spec())}. Capital opens a sub-account once: put the old figure back"
+            f"{_spec_text(share.spec())}. Capital only sets a sub-account's opening balance: restore the old figure"
             f"{_remedy(share, total)}."
         )
 
@@ -106,7 +107,8 @@ def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | 
     kept = f" (of {format_units(has)}, {format_units(reserved)} is reserved)" if reserved else ""
     return (
         f"{format_units(units)} {currency} is more than the {format_units(free)} {currency} that belongs to no strategy"
-        f"{kept}. Take it from another strategy first, or put it into the account: a running bot sees a deposit within "
+        f"{kept}. Take it from another strategy first, or deposit it into the account: a running bot sees a deposit "
+        f"within "
         f"a minute"
     )
 
@@ -118,7 +120,7 @@ def not_available(target: str, currency: str, units: int, fund: Fund) -> str | N
     held = ""
     if fund.locked:
         orders = f"{fund.orders} order{'s' if fund.orders != 1 else ''}"
-        held = f"; {format_units(fund.locked)} {currency} more is locked in {orders}, so cancel first"
+        held = f"; {format_units(fund.locked)} {currency} more is locked in {orders}, so cancel them first"
     return (
         f"{target} has {format_units(fund.available)} {currency} available, but {format_units(units)} was requested"
         f"{held}"

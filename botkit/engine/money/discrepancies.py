@@ -18,7 +18,7 @@ class Shortage(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return (
             f"the account has {format_units(self.missing_units)} {self.currency} less than its strategies own: it was "
-            "withdrawn or traded by hand. Put it back, or take capital from a strategy."
+            f"withdrawn or traded manually. Return it, or take capital from a strategy."
         )
 
 

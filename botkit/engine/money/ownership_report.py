@@ -67,7 +67,7 @@ class Ownership(msgspec.Struct, frozen=True):
             )
             if units
         ]
-        return text + (f"; left alone: {'; '.join(left)}" if left else "")
+        return text + (f"; not used: {'; '.join(left)}" if left else "")
 
     def remedy(self, config: str | None) -> str:
         """Return the instructions for handing over unowned coins, or "" if there are none: a command if the bot keeps a
@@ -76,9 +76,9 @@ class Ownership(msgspec.Struct, frozen=True):
         if not self.offers:
             return ""
         if config is not None:
-            return f"hand coins over with {' and '.join(offer.capital_add(config) for offer in self.offers)}"
+            return f"assign coins with {' and '.join(offer.capital_add(config) for offer in self.offers)}"
         lines = " and ".join(f"`{offer.capital_line()}` to {offer.strategy}" for offer in self.offers)
-        return f"to hand coins over, add {lines}"
+        return f"to assign coins, add {lines}"
 
 
 def _names(strategies: tuple[str, ...]) -> str:

@@ -118,5 +118,5 @@ def _too_little(
     return (
         f"capital of {strategy!r} is {format_units(units)} {currency}, but only {format_units(left)} is left of the "
         f"account's {format_units(has)} {currency} ({format_units(kept)} reserved, {format_units(given)} given to "
-        f"other strategies). Lower it, or put money into the account."
+        f"other strategies). Lower it, or deposit money into the account."
     )

@@ -100,7 +100,7 @@ class CapitalTransfers:
         if len(coins) == 1:
             return None
         if not coins:
-            return f"a cost applies to coins, and {target} was given none that it trades; leave it out"
+            return f"a cost applies to coins, and {target} was given none that it trades; omit the cost"
         return f"a cost applies to one coin, and {' and '.join(coins)} were given; add them one at a time"
 
     def give_first(self, strategy: str, units_by_currency: Mapping[str, int]) -> None:
@@ -157,4 +157,4 @@ class CapitalTransfers:
             near = difflib.get_close_matches(target, names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"this bot has {', '.join(names)}"
             return f"there is no strategy {target!r}; {hint}"
-        return f"{target} has not started yet; its capital is set aside at its first start"
+        return f"{target} has not started yet; its capital is allocated at its first start"

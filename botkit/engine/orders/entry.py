@@ -320,7 +320,7 @@ class OrderEntry:
         if closes.pair != pair or closes.side is side:
             raise ValueError(
                 f"a {side.value} of {pair} cannot close order {closes.client_id}, a {closes.side.value} of "
-                f"{closes.pair}; name an order of the other side in the same pair"
+                f"{closes.pair}; specify an order on the other side of the same pair"
             )
 
     # -- within ---------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ class OrderEntry:
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
             # a loop that ignores refusals and stops would never end, and each of its orders uses memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
-            raise Runaway(f"it placed {self._asked:,} orders at one moment{why}")
+            raise Runaway(f"it placed {self._asked:,} orders at the same timestamp{why}")
         return client_id
 
 

@@ -31,7 +31,7 @@ class Orphans:
 
     def _on_listed(self, answer: Answer, now: Nanos) -> None:
         if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
-            self._end(f"the open orders cannot be read: {answer.text or answer.outcome.value}")
+            self._end(f"the open orders cannot be fetched: {answer.text or answer.outcome.value}")
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
         self._left = [row for row in rows if row.order_id in self._known or row.client_id in self._ids]

@@ -74,7 +74,7 @@ class Reconciliation:
         return any(self._desk.is_unread(order) for order in self._unsure)
 
     def _failed(self, what: str, answer: Answer) -> None:
-        why = f"the {what} cannot be read: {answer.text or answer.outcome.value}"
+        why = f"the {what} cannot be fetched: {answer.text or answer.outcome.value}"
         self._outbox.compare_failed(why, answer.outcome)
 
     def _list_unwritten(self, now: Nanos) -> None:
@@ -217,7 +217,7 @@ class Reconciliation:
             if total != expected:
                 have, books = format_units(total), format_units(expected)
                 self._differences.append(
-                    Difference("balance", f"{currency}: the account has {have}, the books have {books}")
+                    Difference("balance", f"{currency}: the account has {have}, the bot's records show {books}")
                 )
         found = portfolio.balances.compare(report, now, quiet=not self._table.has_live)
         return [(item.currency, item.adopted_units) for item in found if item.adopted_units]

@@ -26,17 +26,17 @@ def money_text(units: int, currency: str) -> str:
 def _amounts(name: str, value: Any, example: str) -> dict[str, int]:
     """Parse ``{twd: 10000}`` into units. Raises ValueError with a message for the user."""
     if not isinstance(value, Mapping) or not value:
-        raise ValueError(f"{name} must name what it limits, such as {example}, not {value!r}")
+        raise ValueError(f"{name} must say what is limited, such as {example}; got {value!r}")
     amounts = {}
     for key, figure in value.items():
         if not isinstance(key, str):
-            raise ValueError(f"{name} must name what it limits, such as {example}, not {key!r}")
+            raise ValueError(f"keys of {name} say what is limited, such as {example}; got {key!r}")
         try:
-            units = to_units(figure, f"{name} of {key}")
+            units = to_units(figure, f"{name} for {key}")
         except TypeError as error:
             raise ValueError(str(error)) from None
         if units <= 0:
-            raise ValueError(f"{name} of {key} is {figure}; it must be above zero")
+            raise ValueError(f"{name} for {key} is {figure}; it must be above zero")
         amounts[key.lower()] = units
     return amounts
 
@@ -270,7 +270,7 @@ class PriceCollar:
         try:
             self.pct: Decimal = to_decimal(value, self.name)
         except (TypeError, ValueError):
-            raise ValueError(f"{self.name} must be a number of percent such as 5, not {value!r}") from None
+            raise ValueError(f"{self.name} must be a percentage such as 5, not {value!r}") from None
         if self.pct <= 0:
             raise ValueError(f"{self.name} is {value}; it must be above zero")
         check_pct(self.name, self.pct)

@@ -724,8 +724,8 @@ class Router:
                 until=until,
                 limits=limits,
                 text=(
-                    f"429 at {route.name}: somebody else uses this account or address, or the limits table is"
-                    f" wrong; closed for {(until - now) / NS_PER_S:.1f} s except to urgent requests, then at most"
+                    f"429 at {route.name}: another program is using this account or IP address, or the limits table "
+                    f"is wrong; closed for {(until - now) / NS_PER_S:.1f} s except to urgent requests, then at most"
                     f" {', '.join(str(n) for n in limits)} per window until it has recovered"
                 ),
             )

@@ -58,7 +58,7 @@ class Ahead:
 
     def cross(self, other: object, ahead: Ahead) -> tuple[list[bool], list[bool]]:
         """Find where this line crosses ``other``, whose values are ``ahead``."""
-        assert ahead.block is self.block and ahead.begin == self.begin, "lines of one series begin at one row"  # noqa: PT018
+        assert ahead.block is self.block and ahead.begin == self.begin, "lines must start at the same row"  # noqa: PT018
         own, its = self._line, ahead._line
         up = (own[:-1] <= its[:-1]) & (own[1:] > its[1:])
         down = (own[:-1] >= its[:-1]) & (own[1:] < its[1:])

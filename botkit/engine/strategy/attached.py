@@ -96,8 +96,8 @@ class Crossing:
             if other._series is self._series:
                 return True
             raise ValueError(
-                f"{self!r} and {other!r} belong to different series, whose bars end at different times; attach both to "
-                "one series, or compare their values yourself"
+                f"{self!r} and {other!r} belong to different series, whose bars end at different times; attach both "
+                f"to the same series, or compare their values yourself"
             )
         if isinstance(other, bool) or not isinstance(other, (int, float, np.number)):
             raise ValueError(f"{self!r} can cross an indicator of the same series or a number, not {other!r}")

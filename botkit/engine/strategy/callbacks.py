@@ -89,7 +89,7 @@ class Callbacks:
                 count = counts[record.name] = counts.get(record.name, 0) + 1
                 if count == _NOTICES_A_TURN_MAX:
                     name = getattr(callback, "__name__", "callback")
-                    self._stop(record, f"its callbacks trigger each other endlessly, {name} among them")
+                    self._stop(record, f"its callbacks, including {name}, trigger each other endlessly")
 
     def call(self, record: StrategyRecord, callback: Callback, *arguments: object) -> None:
         """Call a function of a strategy now. An exception stops only that strategy."""

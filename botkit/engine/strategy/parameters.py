@@ -466,7 +466,7 @@ def _checked(parameter: Parameter, name: str, kind: Any, value: Any, pairs: Mapp
     if value is None:
         if optional:
             return None
-        raise ParameterError(name, f"is empty; give it a value ({_in_words(kind)}) or leave the line out")
+        raise ParameterError(name, f"is empty; give it a value ({_in_words(kind)}) or omit the line")
     if typing.get_origin(inner) is list:
         if not isinstance(value, (list, tuple)):
             raise ParameterError(name, f"must be a {_in_words(inner)}, such as [{value}, ...], not {value!r}")
@@ -496,7 +496,7 @@ def _checked(parameter: Parameter, name: str, kind: Any, value: Any, pairs: Mapp
 
 def _exact(name: str, value: Any) -> Decimal:
     if isinstance(value, str) and _LEADING_ZERO.match(value.strip()):
-        raise ParameterError(name, f"{value!r} has a leading zero, which some read as octal; drop it")
+        raise ParameterError(name, f"{value!r} has a leading zero, which some parsers read as octal; remove it")
     try:
         number = to_decimal(value, "it")
     except TypeError:

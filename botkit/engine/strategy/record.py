@@ -87,5 +87,5 @@ def unkept(state: Mapping[str, Any]) -> str | None:
         try:
             _document({key: value})
         except (TypeError, ValueError, RecursionError) as error:
-            return f"{key!r}: {error}; keep numbers, text, lists and dicts"
+            return f"{key!r}: {error}; store only numbers, text, lists and dicts"
     return None

@@ -283,7 +283,7 @@ class Series(Generic[Row]):
 
     def _refuse(self) -> None:
         raise NotReadyError(
-            f"the {self.noun[1]} of {self._title()} can be read from on_ready on; move this to on_ready"
+            f"the {self.noun[1]} of {self._title()} are available from on_ready on; move this code to on_ready"
         )
 
     def _title(self) -> str:

@@ -404,7 +404,9 @@ class BitoProAdapter(Lifetime):
             case CancelOrder():
                 cancelled = await client.cancel_order(request.pair, request.order_id)
                 if str(cancelled.order_id) != request.order_id:
-                    raise OutcomeUnknown(f"the cancel of {request.order_id} was answered for {cancelled.order_id}")
+                    raise OutcomeUnknown(
+                        f"the cancel request for {request.order_id} was answered for {cancelled.order_id}"
+                    )
                 return CancelAck(((str(request.pair), request.order_id),))
             case CancelBatch():
                 return CancelAck(await client.cancel_orders((str(pair), order_id) for pair, order_id in request.orders))
@@ -462,7 +464,7 @@ class BitoProAdapter(Lifetime):
                     running=request.running,
                 )
                 return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
-        raise AssertionError(f"no call for {request!r}")
+        raise AssertionError(f"no API call for {request!r}")
 
     def _listed(self, rows: Iterable[OwnOrderRow]) -> tuple[OrderReport, ...]:
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))

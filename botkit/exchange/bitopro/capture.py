@@ -117,7 +117,7 @@ class _Trades:
         if before is None:
             if rows:
                 what = "1 trade" if len(rows) == 1 else f"{len(rows)} trades"
-                self._reading.note(f"{self.pair}: left out {what} in the first list, from before the recording")
+                self._reading.note(f"{self.pair}: skipped {what} in the first list, from before the recording")
             return new
         # a list of recent trades grows until it is full and never shrinks
         if self._reading.is_guessed and len(rows) == 1 and (gap or before[1] > 1):

@@ -289,7 +289,7 @@ class Stream:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
             self._pending.pop()  # drop its CONNECTED, which has not been yielded yet
-            raise _LostError(f"could not read what was missed: {error}") from None
+            raise _LostError(f"could not fetch the missed data: {error}") from None
         now = self._clock.now()
         self._pending.extend(Received(now, snapshot) for snapshot in snapshots)
         self._pending.append(Received(now, StreamChange(ConnectionState.RESYNCHRONISED)))
@@ -326,7 +326,7 @@ class Stream:
         message = await socket.receive()
         self._waiting_since_s = None
         if self._hanging_up is not None:
-            raise _LostError(f"nothing was received for {self._times.dead_after_s:g} s")
+            raise _LostError(f"no data was received for {self._times.dead_after_s:g} s")
         now = self._clock.now()
         if self._failures and now - self._connected_at >= self._times.healthy_after_s * NS_PER_S:
             self._failures = 0

@@ -241,7 +241,7 @@ class Transport:
         if status == 409 and self._skews_ms:
             skew_ms = self._skews_ms[-1]
             ahead = "ahead of" if skew_ms > 0 else "behind"
-            clock = f" (this machine's clock is about {abs(skew_ms)} ms {ahead} the exchange's, to the second)"
+            clock = f" (this machine's clock is about {abs(skew_ms)} ms {ahead} the exchange's, accurate to one second)"
             message, text = message + clock, text + clock
         if status == 408:
             return _unclear(what, endpoint, status, text or "the exchange timed out")

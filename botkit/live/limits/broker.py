@@ -68,7 +68,7 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
     """
     size = int.from_bytes(await reader.readexactly(4), "big")
     if size > MESSAGE_MAX:
-        raise OSError(f"the message has {size:,} bytes, which is too many")
+        raise OSError(f"the message has {size:,} bytes, which is too large")
     return await reader.readexactly(size)
 
 
@@ -118,7 +118,7 @@ class KeptLedger:
             return new_ledger(random)  # the ledger was never used, so no window has requests to count
         except (OSError, msgspec.MsgspecError) as error:
             log.warning(
-                "%s cannot be read (%s); windows stay closed until earlier requests can no longer count",
+                "%s cannot be read (%s); windows stay closed until earlier requests no longer count",
                 self._path,
                 error,
             )

@@ -303,8 +303,8 @@ class SharedLimits:
                 if self._clock.now() + self._here(pause) > deadline:
                     raise LedgerUnreachable(
                         f"{self.name} cannot be reached ({error}), so this bot cannot share the rate limits with"
-                        " other processes; get it running, or write `limits: {ledger: none}` into the configuration"
-                        " of a bot that is alone"
+                        " other processes; start it, or, if this is the only bot, set `limits: {ledger: none}` in its "
+                        "configuration"
                     ) from None
                 await asyncio.sleep(pause / NS_PER_S)
                 pause = min(2 * pause, LONGEST_RETRY)
@@ -312,8 +312,8 @@ class SharedLimits:
         wait = self._opens_at - self._clock.now()
         if wait > 0 and waits_for_opening:
             self.on_notice(
-                f"{self.name} is new or has lost its state; requests are held for {wait / NS_PER_S:.0f} s, until no "
-                "earlier one can count any more",
+                f"{self.name} has just started or has lost its state; requests are held for {wait / NS_PER_S:.0f} s, "
+                f"until earlier requests no longer count",
                 False,
             )
             await asyncio.sleep(wait / NS_PER_S / self._speed)
@@ -581,8 +581,8 @@ class SharedLimits:
         if not self._is_lost and not self.is_reachable:
             self._is_lost = True
             self.on_notice(
-                f"{self.name} is unreachable ({error}); only cancels are sent, and those for"
-                f" {OFFLINE // (60 * NS_PER_S)} minutes at most; retrying every second",
+                f"{self.name} is unreachable ({error}); only cancels are sent, for at most "
+                f"{OFFLINE // (60 * NS_PER_S)} minutes; retrying every second",
                 False,
             )
 

@@ -215,4 +215,4 @@ class RateLimitedReads:
         if not self._has_said:
             assert self._shared is not None
             self._has_said = True
-            self._say(f"{self._shared.name} {why}: going ahead without it; the exchange may refuse some of it (429)")
+            self._say(f"{self._shared.name} {why}; continuing without it; the exchange may reject some requests (429)")

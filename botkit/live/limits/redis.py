@@ -87,7 +87,7 @@ class RedisLink:
             )
         except ValueError:
             raise ConfigError(
-                "limits.ledger: the address has options that Redis does not know; leave them out"
+                "limits.ledger: the address has options that Redis does not support; remove them"
             ) from None
         self._write: Any = self._redis.register_script(_WRITE_IF_UNCHANGED)
         self._times: tuple[Nanos, Nanos] | None = None  # the server's time and ours at the last message

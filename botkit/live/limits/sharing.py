@@ -47,7 +47,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
     if not ledger.startswith(("redis://", "rediss://")):
         raise ConfigError(
             f"limits.ledger: an unknown address (not shown, since it may contain a password); write "
-            f"redis://HOST:PORT/0, or {ALONE} for a bot that shares with nobody"
+            f"redis://HOST:PORT/0, or {ALONE} for a bot that does not share limits"
         )
     from botkit.live.limits.redis import RedisLink
 
@@ -189,7 +189,7 @@ def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:
             if link.name in str(error):
                 raise
             raise LedgerUnreachable(
-                f"{link.name} cannot be reached ({error}), so what its bots use is unknown; start it, or correct "
+                f"{link.name} cannot be reached ({error}), so its bots' usage is unknown; start it, or correct "
                 "`limits: {ledger: ...}`"
             ) from None
         finally:

@@ -36,6 +36,6 @@ class MemoryWatch:
             self._tell(
                 "warning",
                 f"the bot uses {held_mb:,.0f} MB of memory, up from {self._first_mb:,.0f} MB at its start. The usual "
-                "cause is a strategy that keeps everything it sees: limit its lists, and restart the bot before "
+                "cause is a strategy that stores all the data it receives: limit its lists, and restart the bot before "
                 "memory runs out",
             )

@@ -74,7 +74,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
         yield Sample("strategy_running", "1 while the strategy trades", float(strategy.state == "running"), label)
         yield Sample("orders_total", "orders placed by a strategy", strategy.orders, label)
         yield Sample("fills_total", "fills of a strategy", strategy.fills, label)
-        yield Sample("skips_total", "how often a strategy recorded a reason for not trading", strategy.skips, label)
+        yield Sample("skips_total", "times a strategy recorded a reason for not trading", strategy.skips, label)
         yield Sample(
             "refusals_total", "orders refused by the exchange's rules or by risk rules", strategy.refusals, label
         )
@@ -91,7 +91,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
             yield Sample("book_age_seconds", "seconds since the last book", price.age_s, label)
     for limit in picture.limits:
         label = (("pool", limit.pool), ("scope", limit.scope), ("window_seconds", str(limit.per_s)))
-        yield Sample("limit_held", "held slots of a rate limit", limit.held, label)
+        yield Sample("limit_held", "slots of a rate limit in use", limit.held, label)
         yield Sample("limit", "slots of a rate limit", limit.limit, label)
 
 
@@ -196,7 +196,7 @@ class MetricsServer:
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigError(
-                f"--metrics-port {self.port}: {error.strerror or error}; choose another port, or 0 for any that is free"
+                f"--metrics-port {self.port}: {error.strerror or error}; choose another port, or 0 for any free port"
             ) from None
         self.port = int(self._runner.addresses[0][1])
         return self
@@ -223,7 +223,7 @@ async def _for_this_machine(request: Any, handler: Callable[[Any], Any]) -> Any:
 
     host = request.headers.get("Host", "").rsplit(":", 1)[0]
     if host not in _HOSTS or "Origin" in request.headers:
-        raise web.HTTPForbidden(text="these metrics are for this machine alone\n")
+        raise web.HTTPForbidden(text="these metrics are only available on this machine\n")
     return await handler(request)
 
 

@@ -47,7 +47,7 @@ class NotSent(Exception):
 class TryLater(NotSent):
     """A message may only be sent after a pause requested by the service."""
 
-    def __init__(self, pause_s: float, why: str = "the service asks for a pause") -> None:
+    def __init__(self, pause_s: float, why: str = "the service requested a pause") -> None:
         super().__init__(f"{why} of {pause_s:.0f} s")
         self.pause_s = pause_s
 

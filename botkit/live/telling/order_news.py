@@ -110,13 +110,15 @@ class OrderNews:
             self._told_doubts.add(order.client_id)
             self._tell(
                 "warning",
-                f"the outcome of {in_words(order)} is unknown, and {order.pair} takes no new orders meanwhile: the "
-                "order is looked up until it is found or proved absent, and never sent again"
+                f"the outcome of {in_words(order)} is unknown, and {order.pair} accepts no new orders until it is "
+                f"known: the order is looked up until it is found or proved absent, and is never resent"
                 f"{f' ({order.reason})' if order.reason else ''}",
             )
         if self._passed and self._count_at <= now:
             were = "1 order was" if self._passed == 1 else f"{self._passed:,} orders were"
-            self._tell("info", f"{were} of unknown outcome for up to {self._longest_s:.1f} s; all are now known")
+            self._tell(
+                "info", f"{were} in an unknown state for up to {self._longest_s:.1f} s; all outcomes are now known"
+            )
             self._passed, self._longest_s = 0, 0.0
             self._count_at = now + _COUNT_EVERY_S
         self._arm(now)
@@ -150,8 +152,8 @@ class OrderNews:
         self._told[key] = order.updated
         self._tell(
             "warning",
-            f"{order.strategy}'s {order.side.value} of {order.pair}, order {order.client_id}, {what}: {reason}; "
-            "its money is free again, and further orders with the same reason are not reported for ten minutes",
+            f"{order.strategy}'s {order.side.value} of {order.pair}, order {order.client_id}, {what}: {reason}; its "
+            f"funds are released, and further orders with the same reason are not reported for ten minutes",
         )
 
 

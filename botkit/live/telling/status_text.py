@@ -136,7 +136,7 @@ def _money_lines(found: dict[str, Any]) -> list[str]:
     lines = ["  " + ", ".join(figures)]
     for name, held in found.get("balances", {}).items():
         unowned = held["unassigned"]
-        nobody = f", of these no strategy's {separated(unowned)}" if float(unowned) else ""
+        nobody = f", including {separated(unowned)} owned by no strategy" if float(unowned) else ""
         lines.append(f"  balance {separated(held['total'])} {name}{nobody}")
     for row in rows:
         if row["realised"] or row["unrealised"]:

@@ -60,7 +60,7 @@ class StreamNews:
             log.info("the stream %s: %s", name, detail)
         elif state is ConnectionState.LOST:
             self._told_lost.add(name)
-            text = f"the stream {name} was lost: {detail}; whatever it misses is read once it is back"
+            text = f"the stream {name} was lost: {detail}; missed data is fetched once it is back"
             self._tell("warning", text)
         else:
             compared = ", and the bot is reconciled with the exchange" if account else ""

@@ -90,7 +90,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             name=name,
             verdict="holds out of sample",
-            why="every rung that could be tested held",
+            why="every test that could run passed",
             rungs=rungs,
             is_synthetic=is_synthetic,
         )

@@ -56,8 +56,8 @@ STORM_WAIT_MS = 5_000
 _LUCK = {
     "mean": "resampled days earn as much in {} of the draws",
     "timing": "the same positions at other times earn as much in {} of the draws",
-    "markouts": "a minute after its fills, net of fees, it may have nothing (p = {})",
-    "quotes": "symmetric quotes without a signal, as wide and as large, may earn as much (p = {})",
+    "markouts": "one minute after its fills, its profit net of fees may be zero (p = {})",
+    "quotes": "signal-free symmetric quotes of the same width and size may earn as much (p = {})",
 }
 
 
@@ -120,31 +120,31 @@ class _Ladder:
         uses = ", ".join(strategy.use for strategy in self._project.config.strategies)
         return passed(
             "configuration",
-            f"the configuration, its plugins and its data load; it runs {uses} on {len(self._returns)} whole days",
+            f"the configuration, its plugins and its data load; {uses} runs on {len(self._returns)} full days",
         )
 
     def _look_ahead(self) -> Rung:
         orders = [row.spec for row in self._result.orders if row.spec.created <= self._end]
         if len(orders) < DECISIONS_LEAST:
-            made = f"it made {len(orders)} decisions, and the test needs {DECISIONS_LEAST}"
+            made = f"it made {len(orders)} decisions, but the test needs at least {DECISIONS_LEAST}"
             return untested("look-ahead", made, "give more data")
         found = seen_ahead(self._bench_of(self._project), orders, self._start, self._end, CUTS)
         if found is None:
             return passed(
-                "look-ahead", f"its decisions before {CUTS} cuts stay the same when everything after them is changed"
+                "look-ahead", f"its decisions before each of {CUTS} cuts do not change when all later data changes"
             )
         if found.error:
             return failed(
                 "look-ahead",
                 "broken",
-                f"with another future after {found.cut} ns it fails: {found.error}",
-                "find out what it reads other than the rows that it is given",
+                f"it fails when the data after {found.cut} ns changes: {found.error}",
+                "check what data it reads besides the rows passed to it",
             )
         return failed(
             "look-ahead",
             "broken",
-            "it decides differently when only the future is changed: it sees rows that have not happened",
-            "look for data that it reads by itself, or for an array that contains the whole tape",
+            "its decisions change when only future data changes: it sees rows from the future",
+            "look for data that it loads itself, or an array that contains the entire tape",
             cut_ns=found.cut,
         )
 
@@ -156,10 +156,10 @@ class _Ladder:
                 try:
                     run = self._bench.run(start=self._start + span * number // (4 * STARTS))
                 except BotkitError as error:
-                    return warned("start", f"started later it fails: {error}", "mend the strategy")
+                    return warned("start", f"it fails when started later: {error}", "mend the strategy")
                 found.append(_pnl(run.figures))
         good = sum(value > 0 for value in found)
-        says = f"started later, at {len(found)} other moments, it earns in {good}"
+        says = f"started at {len(found)} later times, it is profitable in {good}"
         if good >= 0.75 * len(found):
             return passed("start", says, pnl=found)
         return warned("start", says, "a result that depends on its first day is luck", pnl=found)
@@ -173,7 +173,7 @@ class _Ladder:
             return failed(
                 "files",
                 "broken",
-                f"the strategy opens the tape itself ({own[0]}), so it can know the future",
+                f"the strategy opens the tape itself ({own[0]}), so it can see the future",
                 "take prices only from the callbacks and series",
                 files=read,
             )
@@ -182,16 +182,16 @@ class _Ladder:
                 "files",
                 f"the strategy reads {', '.join(Path(path).name for path in read[:3])}, which the look-ahead test does "
                 "not change",
-                "make sure that each line of it was known at its time",
+                "make sure that each line was available at its timestamp",
                 files=read,
             )
-        return passed("files", "it reads no files of its own")
+        return passed("files", "it reads no files")
 
     def _orders(self) -> Rung:
         """Test whether the exchange can handle the orders: too many orders wait for rate limits, or are refused."""
         orders, use = self._result.orders, self._result.router
         if not orders:
-            return untested("orders", "it placed no order")
+            return untested("orders", "it placed no orders")
         refused = sum(row.state == OrderState.REFUSED.value for row in orders)
         figures = {
             "orders": len(orders),
@@ -205,14 +205,14 @@ class _Ladder:
                 "broken",
                 f"{use.orders_delayed:,} of its {len(orders):,} orders wait for the exchange's rate limits, for up to "
                 f"{use.max_queue_ms / 1000:,.0f} s",
-                "place fewer orders; what it decides reaches the exchange too late",
+                "place fewer orders; its decisions reach the exchange too late",
                 **figures,
             )
         if refused > STORM_SHARE * len(orders):
             return warned(
                 "orders", f"{refused:,} of its {len(orders):,} orders are refused", "see `botkit why`", **figures
             )
-        return passed("orders", f"the exchange takes its {len(orders):,} orders without delay", **figures)
+        return passed("orders", f"the exchange accepts its {len(orders):,} orders without delay", **figures)
 
     # -- what is left after costs ---------------------------------------------------------------------------------
 
@@ -236,8 +236,8 @@ class _Ladder:
                 return failed(
                     "costs",
                     "loses after costs",
-                    f"with {name} doubled it loses {-value:,.2f} in place of earning {earned:,.2f}",
-                    "costs of this size occur; look for a larger profit per trade",
+                    f"with {name} doubled it loses {-value:,.2f} instead of earning {earned:,.2f}",
+                    "costs this high are realistic; look for a larger profit per trade",
                     **figures,
                 )
         return passed(
@@ -246,18 +246,18 @@ class _Ladder:
 
     def _fills(self) -> Rung:
         if not self._is_maker():
-            return untested("fills", "it only takes, so its fills do not depend on a queue")
+            return untested("fills", "it only takes liquidity, so its fills do not depend on a queue")
         found = {self._project.config.backtest.fills.model: _pnl(self._result.summary)}
         found |= {reading: self._pnl_of(project) for reading, project in readings(self._project)}
         worst = min(READINGS, key=lambda reading: found.get(reading, math.inf))
         if found[worst] <= 0:
             return warned(
                 "fills",
-                f"in the {worst} reading of the queue it loses {-found[worst]:,.2f}",
+                f"under the {worst} queue assumption it loses {-found[worst]:,.2f}",
                 "its profit depends on fills that may not happen",
                 **found,
             )
-        return passed("fills", "it earns under every queue assumption", **found)
+        return passed("fills", "it is profitable under every queue assumption", **found)
 
     # -- could it be luck -----------------------------------------------------------------------------------------
 
@@ -268,21 +268,21 @@ class _Ladder:
         wanted = sharpe.days_needed(max(ratio, SHARPE_SOUGHT))
         figures = {"days": days, "trades": trades, "days_needed": wanted}
         if trades < TRADES_LEAST and not self._is_maker():
-            few = f"{trades} trades are too few; {TRADES_LEAST} are the least"
+            few = f"{trades} trades are too few; at least {TRADES_LEAST} are needed"
             return failed("data", "cannot tell", few, "give more data", **figures)
         if days < wanted or days / self._block < BLOCKS_LEAST:
             return failed(
                 "data",
                 "cannot tell",
                 f"{days} days are too few to tell a Sharpe ratio of {max(ratio, SHARPE_SOUGHT):.1f} from luck",
-                f"it takes about {max(wanted, math.ceil(self._block * BLOCKS_LEAST))} days",
+                f"about {max(wanted, math.ceil(self._block * BLOCKS_LEAST))} days are needed",
                 **figures,
             )
-        return passed("data", f"{days} days and {trades} trades can tell", **figures)
+        return passed("data", f"{days} days and {trades} trades are enough to judge", **figures)
 
     def _best_trades(self) -> Rung:
         if not self._trades:
-            return untested("best trades", "it closed no trade")
+            return untested("best trades", "it closed no trades")
         # measure profits as fractions of the equity at the time; otherwise the last trades of a growing account would
         # be its best
         equity = self._result.equity
@@ -296,11 +296,11 @@ class _Ladder:
             return failed(
                 "best trades",
                 "no better than chance",
-                f"without its best five trades of {len(earned)} it loses",
+                f"without its best five of {len(earned)} trades it loses money",
                 "five trades prove nothing; look for many profitable ones",
                 **figures,
             )
-        says = f"its best five trades of {len(earned)} made {best / whole:.0%} of the profit"
+        says = f"its best five of {len(earned)} trades made {best / whole:.0%} of the profit"
         if best > 0.5 * whole:
             return warned("best trades", says, "look for many profitable trades", **figures)
         return passed("best trades", says, **figures)
@@ -314,13 +314,13 @@ class _Ladder:
         )
         trades = len(self._trades)
         figures = {"parameters": count, "trades": trades}
-        says = f"{count} numbers can be tuned on {trades} trades"
+        says = f"{count} tunable numbers for {trades} trades"
         if trades < TRADES_PER_NUMBER * count:
             return failed(
                 "parameters",
                 "in-sample only",
                 says,
-                f"it takes at least {TRADES_PER_NUMBER} trades per number; remove some numbers",
+                f"at least {TRADES_PER_NUMBER} trades per number are needed; remove some numbers",
                 **figures,
             )
         return passed("parameters", says, **figures)
@@ -334,8 +334,8 @@ class _Ladder:
         worst = max(adjusted, key=lambda name: adjusted[name])
         if adjusted[worst] > LEVEL:
             says = _LUCK[worst].format(f"{adjusted[worst]:.0%}")
-            return failed("chance", "no better than chance", says, "there is no sign of any skill", **adjusted)
-        return passed("chance", f"chance does as well in {adjusted[worst]:.1%} of the draws at most", **adjusted)
+            return failed("chance", "no better than chance", says, "there is no evidence of skill", **adjusted)
+        return passed("chance", f"chance does as well in at most {adjusted[worst]:.1%} of the draws", **adjusted)
 
     def _mean_p(self) -> float | None:
         """Return the p-value of "the mean daily return is not above 0"."""
@@ -393,7 +393,7 @@ class _Ladder:
             return untested("looks", str(error))
         if len(looks) < 2:
             rung = passed("looks", "no search on this market is recorded", looks=len(looks))
-            return msgspec.structs.replace(rung, advice="searches on other machines are not known here")
+            return msgspec.structs.replace(rung, advice="searches on other machines are not included")
         return self._picked(looks)
 
     def _picked(self, looks: Sequence[Look]) -> Rung:
@@ -407,16 +407,16 @@ class _Ladder:
         figures: dict[str, Any] = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
         if p is None:
             return untested("looks", "too few days for White's reality check", **figures)
-        tried = f"{len(looks):,} configurations were tried here, and luck"
+        tried = f"{len(looks):,} configurations tried here"
         if p > LEVEL or chance < 1 - LEVEL:
             return failed(
                 "looks",
                 "in-sample only",
-                f"{tried} can make the best look as good",
+                f"the best of {tried} can look this good by chance alone",
                 "test it on data that no search has seen, or with `botkit walk-forward`",
                 **figures,
             )
-        return passed("looks", f"{tried} cannot make the best look as good", **figures)
+        return passed("looks", f"the best of {tried} would not look this good by chance alone", **figures)
 
     def _out_of_sample(self) -> Rung:
         days = len(self._returns)
@@ -428,8 +428,8 @@ class _Ladder:
             return failed(
                 "out of sample",
                 "cannot tell",
-                f"the last {TEST_SHARE:.0%} of the span, {len(last)} days, are too few to judge by",
-                f"it takes {math.ceil(self._block * BLOCKS_LEAST / TEST_SHARE)} days in all",
+                f"the last {TEST_SHARE:.0%} of the span is only {len(last)} days, too few to judge",
+                f"{math.ceil(self._block * BLOCKS_LEAST / TEST_SHARE)} days in total are needed",
             )
         figures = {"days": len(last), "mean": float(last.mean()), "lower_bound": bounds[0]}
         bound = f"over the last {len(last)} days the lower 95 % bound of its mean return is"
@@ -438,7 +438,7 @@ class _Ladder:
                 "out of sample",
                 "in-sample only",
                 f"{bound} {bounds[0]:.3%} a day",
-                "it has not earned recently, or not reliably enough",
+                "it has not been profitable recently, or not reliably enough",
                 **figures,
             )
         return passed("out of sample", f"{bound} above 0", **figures)
@@ -454,20 +454,20 @@ class _Ladder:
         since = format_time(found.start, self._project.config.zone)
         if found.opened is None:
             return untested(
-                "sealed", f"the data from {since} on is sealed", "open it, once, when everything is decided: --open"
+                "sealed",
+                f"the data from {since} on is sealed",
+                "open it, only once, when the strategy is final: --open",
             )
         days = np.array(
             [d.return_ for d in self._result.days if d.return_ is not None and d.end - NS_PER_DAY >= found.start]
         )
         bounds = interval(days, mean_of, mean_block=self._block, level=0.9, seed=self._seed) if len(days) else None
         if bounds is None:
-            return untested(
-                "sealed", f"the {len(days)} days from {since} on, sealed until they were opened, are too few"
-            )
+            return untested("sealed", f"the {len(days)} days from {since} on, which were sealed, are too few to judge")
         figures = {"days": len(days), "mean": float(days.mean()), "lower_bound": bounds[0]}
-        bound = f"over {len(days)} days that were sealed the lower 95 % bound of its mean return is"
+        bound = f"over {len(days)} sealed days the lower 95 % bound of its mean return is"
         if bounds[0] <= 0:
-            advice = "it did not earn on days that no search had seen"
+            advice = "it was not profitable on days that no search had seen"
             return failed("sealed", "in-sample only", f"{bound} {bounds[0]:.3%} a day", advice, **figures)
         return passed("sealed", f"{bound} above 0", **figures)
 

@@ -112,7 +112,7 @@ def _whole_name(name: str, labels: Sequence[str]) -> str:
     if "." in name:
         return name
     if len(labels) != 1:
-        raise ConfigError(f"{name!r}: say whose parameter it is, such as {labels[0]}.{name}")
+        raise ConfigError(f"{name!r}: name the parameter's strategy too, such as {labels[0]}.{name}")
     return f"{labels[0]}.{name}"
 
 
@@ -154,7 +154,7 @@ def _trials(settings: SearchSettings, axes: Sequence[Axis], where: Where | None,
     if settings.trials is not None and settings.trials < 1:
         raise ConfigError(f"--trials {settings.trials}: give at least 1")
     if settings.min_trades < 0:
-        raise ConfigError(f"--min-trades {settings.min_trades}: this cannot be negative")
+        raise ConfigError(f"--min-trades {settings.min_trades}: must not be negative")
     if not all(isinstance(axis, Choices) for axis in axes):
         return settings.trials or TRIALS_DEFAULT
     valid = grid_size(axes, where, fixed)

@@ -121,7 +121,7 @@ def _range(text: str, name: str, parts: list[str], parameter: Parameter, pairs: 
         raise ConfigError(f"--param {text}: {parameter.name} is a {parameter.kind_text}; list its values: A,B,C")
     if third in ("", "log"):
         if third == "log" and low <= 0:
-            raise ConfigError(f"--param {text}: a logarithmic range begins above 0")
+            raise ConfigError(f"--param {text}: a logarithmic range must start above 0")
         is_whole = isinstance(first, int)
         return Range(name, float(low), float(high), is_log=third == "log", is_whole=is_whole)
     step = _number(text, third)

@@ -232,8 +232,8 @@ def checked_address(text: str, *, has_certificates: bool, is_insecure: bool) -> 
         )
     if parts.scheme == "tcp" and not is_insecure and not _is_loopback(host):
         raise ConfigError(
-            f"--cluster {text}: anyone on the network can change plain TCP and so run code; use tls:// "
-            "with --cluster-certs, a tunnel to this machine, or --insecure on a network of your own"
+            f"--cluster {text}: anyone on the network can tamper with plain TCP and run code; use tls:// "
+            "with --cluster-certs, a tunnel to this machine, or --insecure on a network you control"
         )
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}:{port}"

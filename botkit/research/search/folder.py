@@ -109,7 +109,7 @@ class SearchFolder:
             if found.get(key) != same.get(key):
                 raise ConfigError(
                     f"{path}: that search had {key} = {json.dumps(found.get(key))}, this one has "
-                    f"{json.dumps(same.get(key))}; restore that, or leave out --continue to start a new search"
+                    f"{json.dumps(same.get(key))}; restore the old value, or leave out --continue to start a new search"
                 )
 
     def _read(self) -> dict[tuple[int, float], Evaluation]:

@@ -261,6 +261,6 @@ def _notes(trials: Sequence[Trial], order: Sequence[Trial], objective: Objective
     failed = [trial for trial in trials if trial.state == "failed"]
     if failed:
         notes.append(
-            f"{len(failed)} of {len(trials)} trials could not run, such as trial {failed[0].number}: {failed[0].reason}"
+            f"{len(failed)} of {len(trials)} trials failed, such as trial {failed[0].number}: {failed[0].reason}"
         )
     return notes

@@ -41,7 +41,7 @@ def search_page(
     if luck is not None and luck.sharpe_by_luck is not None:
         tiles.append(
             (
-                say("Sharpe by luck alone"),
+                say("Sharpe by chance alone"),
                 f"{luck.sharpe_by_luck:.2f}",
                 say("the best of {} without skill", f"{luck.looks:,}"),
             )

@@ -73,8 +73,7 @@ class Where:
         )
         if wrong or (isinstance(node, ast.Constant) and not isinstance(node.value, (int, float, str))):
             raise ConfigError(
-                f"--where {self.text!r}: {ast.unparse(node)!r} is not understood; use comparisons, + - * /, "
-                "and, or, not"
+                f"--where {self.text!r}: {ast.unparse(node)!r} is not supported; use comparisons, + - * /, and, or, not"
             )
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):

@@ -50,8 +50,8 @@ def walk_page(result: WalkResult) -> StudyPage:
                 ),
                 rows,
                 note=say(
-                    "A test starts flat, after a gap as long as the longest holding period in training, and closes its "
-                    "positions at cost."
+                    "A test starts flat, after a gap as long as the longest holding period in training, and pays the "
+                    "cost of closing its positions."
                 ),
             ),
         ),
@@ -71,7 +71,7 @@ def verdict(result: WalkResult) -> str:
     )
     if figures["efficiency"] is not None:
         efficiency = f"{figures['efficiency'] * 100:,.0f} %"
-        said += say(", per day {} of what the searches found in sample", efficiency)
+        said += say(", per day {} of the searches' in-sample result", efficiency)
     lead = say("Synthetic market. ") if result.is_synthetic else ""
     return lead + said + say(".")
 

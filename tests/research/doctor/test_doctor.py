@@ -85,7 +85,7 @@ def test_a_strategy_that_reads_the_tapes_file_is_broken(tmp_path: Path, capsys: 
 def test_a_strategy_that_sees_future_rows_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted(tmp_path / "seeing", SEEING, closes(1, YEARS)))
     assert found["verdict"] == "broken"
-    assert "it sees rows that have not happened" in found["sentence"]
+    assert "it sees rows from the future" in found["sentence"]
 
 
 def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +198,7 @@ def test_the_best_of_many_tries_is_in_sample_only(tmp_path: Path, capsys: pytest
     LookLedger(Path("state")).note(market, [noted(number) for number in range(3_000)])
     found = examined(capsys, config)
     assert found["verdict"] == "in-sample only"
-    assert "3,000 configurations were tried here" in found["sentence"]
+    assert "3,000 configurations tried here" in found["sentence"]
 
 
 def test_the_ladder_is_printed_and_ends_with_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,9 @@ def check_token(token: object) -> str:
     token.
     """
     if not isinstance(token, str) or not _TOKEN.match(token):
-        raise ValueError("this is not a Telegram token; @BotFather gives one such as 123456789:AA..., write ${NAME}")
+        raise ValueError(
+            "this is not a Telegram token; @BotFather issues tokens such as 123456789:AA...; write ${NAME}"
+        )
     return token
 
 
@@ -55,7 +57,7 @@ def check_address(address: object) -> str:
         if split.hostname and not split.query and not split.fragment and not split.username:
             return str(address).rstrip("/")
         raise ValueError(f"write the address of a Bot API server, such as {ADDRESS}")
-    raise ValueError("the server sees the token, so its address must begin with https://, or http:// on this machine")
+    raise ValueError("the server sees the token, so its address must start with https://, or http:// on this machine")
 
 
 def mark_of(token: str) -> str:

@@ -31,7 +31,7 @@ HELP = """/status [BOT] - money, orders, streams
 /panic [BOT] - halt, and cancel every order of the account"""
 _MEANING = {
     "stop": "cancel its orders and end it",
-    "panic": "halt it and cancel EVERY order on its account, also those that are not the bot's",
+    "panic": "halt it and cancel EVERY order on its account, including orders that are not the bot's",
     "resume": "lift the halt, so that it trades again",
 }
 
@@ -222,7 +222,7 @@ class ChatDesk:
             return
         bot = next((bot for bot in bots if question.is_about(bot)), None)
         if bot is None:
-            self._chat.say(chat, f"{question.bot} has ended or was started again, so nothing was done")
+            self._chat.say(chat, f"{question.bot} has stopped or was restarted, so nothing was done")
             return
         self._do(bot, question.command, question.strategy, chat, bots)
 

@@ -140,8 +140,8 @@ class CommandListener:
         text = str(error)
         if error.code == CONFLICT:
             text = (
-                "another program waits for this Telegram bot's messages, or a webhook is set, so commands may not "
-                "arrive here; give each machine a Telegram bot of its own"
+                "another program receives this Telegram bot's messages, or a webhook is set, so commands may not "
+                "arrive here; use a separate Telegram bot for each machine"
             )
         if text != self._told:
             self._told = text
@@ -169,11 +169,11 @@ class _Answers:
                 self._sender.send(chat, text, buttons=buttons)
             except TryLater as later:
                 if self._clock.monotonic_s() + later.pause_s > until:
-                    log.warning("an answer in Telegram was not sent: %s", later)
+                    log.warning("a reply in Telegram was not sent: %s", later)
                     return
                 self._clock.sleep(later.pause_s)
             except NotSent as error:
-                log.warning("an answer in Telegram was not sent: %s", error)
+                log.warning("a reply in Telegram was not sent: %s", error)
                 return
             else:
                 return

@@ -37,7 +37,7 @@ class TelegramNotifier(TakesCommands):
         self._chat = _checked("chat", _number, options.get("chat"))
         self._user = None if options.get("user") is None else _checked("user", _number, options["user"])
         if self._user is not None and self._user <= 0:
-            raise OptionError("user", "a user's number is positive; a negative one is a group's")
+            raise OptionError("user", "user IDs are positive; negative IDs belong to groups")
         self._sender = sender_of(self._token, self._address)
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class TelegramNotifier(TakesCommands):
 
 
 def _checked(key: str, check: Callable[[object], Any], value: object) -> Any:
-    problem = "it is missing; @BotFather gives a token" if key == "token" else "it is missing"
+    problem = "it is missing; get a token from @BotFather" if key == "token" else "it is missing"
     if value is not None:
         try:
             return check(value)
@@ -71,8 +71,8 @@ def _checked(key: str, check: Callable[[object], Any], value: object) -> Any:
 def _number(value: object) -> int:
     """Return the number of a chat or user, which may be text if it comes from a secrets file."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("write the number that Telegram uses, such as 123456789")
+        raise ValueError("write the numeric Telegram ID, such as 123456789")
     try:
         return int(value)
     except ValueError:
-        raise ValueError("write the number that Telegram uses, such as 123456789, not a name") from None
+        raise ValueError("write the numeric Telegram ID, such as 123456789, not a name") from None

@@ -44,7 +44,7 @@ class TelegramSender:
         with self._mutex:
             wait = self._pace.take(chat, self._now())
         if wait:
-            raise TryLater(wait / NS_PER_S, "Telegram's limits ask for a pause")
+            raise TryLater(wait / NS_PER_S, "Telegram's limits require a pause")
         keys = [[{"text": label, "callback_data": data} for label, data in buttons]]
         sent: Mapping[str, Any] = self.call(
             "sendMessage",
@@ -64,7 +64,7 @@ class TelegramSender:
         except TelegramError as error:
             problem = NotSent(str(error))
             if error.retry_after_s:
-                problem = TryLater(error.retry_after_s, "Telegram asks for a pause")
+                problem = TryLater(error.retry_after_s, "Telegram requested a pause")
                 with self._mutex:
                     self._pace.hold(self._now() + int(error.retry_after_s * NS_PER_S))
         raise problem
