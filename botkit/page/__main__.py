@@ -22,19 +22,19 @@ from botkit.page.access import kept_token
 from botkit.page.server import PageServer
 from botkit.report.language import ENGLISH, LANGUAGES, using
 
-#: a lower priority than that of the bot, which trades on the same machine
+#: a lower priority than the bot's, because both run on the same machine
 _NICENESS = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve the page of the bots in some folders."""
+    """Serve the page for the bots in the given folders."""
     parser = argparse.ArgumentParser(prog="python -m botkit.page")
     parser.add_argument("--port", type=int)
     parser.add_argument("--lang", choices=LANGUAGES, default=ENGLISH)
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args(arguments)
     with contextlib.suppress(ValueError, OSError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is meant for the bots
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is only for the bots
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(_NICENESS)
