@@ -200,4 +200,6 @@ def backtest_into(
 def _log_of(project: Project) -> AbstractContextManager[Any]:
     """Return the configured log file, or None. A log level alone has no effect without one."""
     section = project.config.log
-    return nullcontext() if section.file is None else LogFile(section.file, level=section.level)
+    if section.file is None:
+        return nullcontext()
+    return LogFile(section.file, level=section.level, zone=project.config.zone)

@@ -40,7 +40,7 @@ def bot_outputs(
     log = None
     if config.log.file is not None:
         bot = None if is_alone else config.name
-        log = LogFile(config.log.file, level=config.log.level, secrets=secrets, bot=bot)
+        log = LogFile(config.log.file, level=config.log.level, secrets=secrets, bot=bot, zone=config.zone)
     return BotOutputs(
         channels,
         title=config.name if mode == "live" else f"{config.name} ({mode})",

@@ -1,7 +1,7 @@
 """The process of ``botkit run --page``: ``python -m botkit.page [--port N] [--lang LANGUAGE] FOLDER...``.
 
-It prints its address as one line of JSON, or an error. It ends when its standard input closes, which happens when the
-bots' process ends for any reason.
+It prints its address as one JSON line, or an error, and ends when its standard input closes: with the bots' process,
+however that ends.
 """
 
 from __future__ import annotations

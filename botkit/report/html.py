@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from botkit.model.clock import Nanos
 from botkit.model.extension import ReportSection
 from botkit.model.results import MARKOUTS_S, SYNTHETIC, BacktestResult, Caution
 from botkit.report import chart_data, doctor, language, resting, returns, tables, trade_list, verdict, wording
@@ -30,25 +31,41 @@ def render(
     run.
     """
     zone = wording.zone_of(result.timezone)
+    offsets = wording.offsets(result.start, result.end, zone)
+    months = returns.monthly_returns(result)
+
+    def at(time: Nanos | None, precise: bool = False) -> str:
+        text = wording.moment(time, zone) if precise else wording.minute(time, zone)
+        return wording.stamped(time, zone, text, offsets)
+
     library, script = package_file(CHART_LIBRARY), page_script()
     page = template("report.html.j2").render(
         r=result,
         kind="backtest" if result.mode == "backtest" else f"{result.mode} session",
         s=result.summary,
-        zone=zone,
+        at=at,
+        offsets=offsets,
         cur=result.currency.upper(),
         library=Markup(library),  # not escaped, because these are files of this package
         script=Markup(script),
         style=Markup(package_file("page/report.css")),
         script_sources=script_sources(library, script),
-        data=packed({**chart_data.charts(result, zone), "phrases": language.phrases_in(script, _data_words(result))}),
+        data=packed(
+            {
+                **chart_data.charts(result, zone),
+                "offset": offsets[0] if len(offsets) == 1 else "",
+                "phrases": language.phrases_in(script, _data_words(result)),
+            }
+        ),
         language=language.current(),
         red_up=language.rises_in_red(),
         verdict=verdict.verdict(result),
         interval=verdict.sharpe_interval(result),
         z=verdict.Z_95,
         warnings=warnings(result),
-        months=returns.monthly_returns(result),
+        months=months,
+        # a single month is the whole result, which is said above
+        has_months=sum(value is not None for row in months for value in row.months) > 1,
         histogram=returns.trade_histogram(result),
         heat=returns.heat,
         trade_groups=tables.trade_groups(result),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 from markupsafe import Markup
 
-from botkit.report import language
+from botkit.report import language, wording
 from botkit.report.page_files import package_file
 from botkit.report.templates import template
 
@@ -88,8 +88,8 @@ def _path(values: Sequence[float]) -> dict[str, str] | None:
     return {
         "d": points,
         "one": f"{y(1.0):.1f}",
-        "high": f"{high - 1:+.1%}",
-        "low": f"{low - 1:+.1%}",
+        "high": wording.percent(high - 1, sign=True, decimals=1),
+        "low": wording.percent(low - 1, sign=True, decimals=1),
         "width": f"{_WIDTH:.0f}",
         "height": f"{_HEIGHT:.0f}",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -98,6 +98,16 @@ def minute(time: Nanos | None, zone: tzinfo) -> str:
 def offset(time: Nanos, zone: tzinfo) -> str:
     """Return the zone's offset from UTC at a time, such as +08:00."""
     return to_datetime(time, zone).isoformat()[-6:]
+
+
+def offsets(start: Nanos, end: Nanos, zone: tzinfo) -> list[str]:
+    """Return the zone's offsets from UTC during a span, such as +08:00: several if the clocks changed in it."""
+    return list(dict.fromkeys(offset(time, zone) for time in (*range(start, end, NS_PER_DAY), end)))
+
+
+def stamped(time: Nanos | None, zone: tzinfo, text: str, shown: Sequence[str]) -> str:
+    """Return the text of a time, with its offset unless the page says the only one of ``shown`` for all times."""
+    return text if time is None or len(shown) == 1 else f"{text} {offset(time, zone)}"
 
 
 def span(length: Nanos) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 from logging.handlers import QueueHandler
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -70,6 +72,15 @@ def test_no_part_of_a_log_record_writes_a_secret_to_the_file(tmp_path: Path, log
     assert "quotes" not in text
     assert text.count(HIDDEN) == 4
     assert '"message": "to"' in text  # text that is too short to be a secret is not hidden
+
+
+def test_times_are_in_the_zone_of_the_bot_with_its_offset(tmp_path: Path, logger: logging.Logger) -> None:
+    path = tmp_path / "bot.jsonl"
+    with opened(path, zone=ZoneInfo("Asia/Taipei")):
+        logger.warning("now")
+    (row,) = rows(path)
+    assert row["time"].endswith("+08:00")
+    assert abs(datetime.fromisoformat(row["time"]).timestamp() - path.stat().st_mtime) < 600
 
 
 def test_a_secret_that_contains_another_is_hidden_completely() -> None:

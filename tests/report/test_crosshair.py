@@ -68,6 +68,7 @@ def read_across(browser: Browser, chart: str, step: int = 9, least: int = 41) ->
 
 def nanos(text: str) -> int:
     """Convert a moment shown on the page, in the run's time zone, to nanoseconds since the epoch."""
+    text = text.removesuffix(" +08:00")
     for form in ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"):
         try:
             at = datetime.strptime(text, form).replace(tzinfo=TAIPEI)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -400,3 +401,21 @@ def test_figures_are_formatted_for_readers() -> None:
     assert milliseconds(1_840) == "1.8 s"
     assert span(31 * 86_400 * 10**9) == "31 days"
     assert span(200 * 60 * 10**9) == "3 h 20 min"
+
+
+def test_every_date_carries_its_offset() -> None:
+    result = sample_result()
+    page = render(result)
+    assert f"({result.timezone}, UTC+08:00, " in page
+    assert "<th>Time +08:00</th>" in page
+    assert re.search(r"<td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", page)
+
+
+def test_dates_carry_their_own_offset_if_the_clocks_change_in_the_run() -> None:
+    result = sample_result()
+    result.timezone = "Europe/Berlin"
+    result.end = result.start + 365 * 86_400 * 10**9
+    page = render(result)
+    assert "(Europe/Berlin, UTC+01:00 / UTC+02:00, " in page
+    assert "<th>Time</th>" in page
+    assert re.search(r"<td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0[12]:00</td>", page)

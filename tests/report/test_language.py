@@ -38,7 +38,7 @@ TRIAL_STATES, STRATEGY_STATES = (
 )
 #: words of the templates that are names, with the licence of the chart library
 OWN_NAMES = set(
-    re.findall(r"\w+", "botkit Charts TradingView Lightweight copyright Inc tradingview com Apache License")
+    re.findall(r"\w+", "botkit UTC Charts TradingView Lightweight copyright Inc tradingview com Apache License")
 )
 #: packages that say something in the reader's language
 SAYING = ("report", "research", "page", "cli")
@@ -218,7 +218,7 @@ def test_a_chinese_report_has_red_gains_and_a_working_list_of_trades(tmp_path: P
     assert gain == grave, "gains are red"
     assert browser.texts("#trade-list th[aria-sort=descending]") == ["出場時間"]
     browser.click("document.querySelector('#trade-list thead th button')")
-    assert browser.texts("#trade-list th[aria-sort=ascending]") == ["進場時間"]
+    assert browser.texts("#trade-list th[aria-sort=ascending]") == ["進場時間 +08:00"]
     browser.run("document.querySelector('#equity').focus()")
     browser.press("+")  # the keys find the buttons by their translated names
     assert browser.console == []

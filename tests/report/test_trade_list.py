@@ -209,7 +209,8 @@ def crosshair_ends(page: Browser, chart: str) -> tuple[str, str]:
     for at in (3, width - 120):
         page.move(x + at, y + 50)
         page.settle()
-        found.append(str(page.run(f"{chart}.previousElementSibling.querySelector('.clock').textContent")))
+        clock = page.run(f"{chart}.previousElementSibling.querySelector('.clock').textContent")
+        found.append(str(clock).removesuffix(" +08:00"))
     return found[0][:16], found[1][-16:]
 
 

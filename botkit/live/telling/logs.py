@@ -13,6 +13,7 @@ import logging.handlers
 import queue
 import traceback
 from collections.abc import Iterable
+from datetime import UTC, tzinfo
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -53,18 +54,19 @@ class Redactor:
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON with time (UTC), level, logger and message. Errors also get file, line and
-    traceback.
+    """Formats a record as one line of JSON with time (in ``zone``, with its offset), level, logger and message, and for
+    errors also file, line and traceback.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, zone: tzinfo = UTC) -> None:
         super().__init__()
         self._redactor = redactor
+        self._zone = zone
 
     def format(self, record: logging.LogRecord) -> str:
         """Format the record as a line without a newline."""
         row: dict[str, Any] = {
-            "time": format_time(int(record.created * 1000) * NS_PER_MS),
+            "time": format_time(int(record.created * 1000) * NS_PER_MS, self._zone),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage()[:_TEXT_MAX],
@@ -128,8 +130,10 @@ class LogFile:
         files_kept: int = FILES_KEPT,
         logger: str = "botkit",
         bot: str | None = None,
+        zone: tzinfo = UTC,
     ) -> None:
-        """``level`` is debug, info, warning or error. If ``bot`` is given, records of other bots are not written.
+        """``level`` is debug, info, warning or error; ``zone`` is that of the times. Records from bots other than
+        ``bot`` are not written.
 
         Raises ConfigError if the file cannot be written.
         """
@@ -140,7 +144,7 @@ class LogFile:
             raise ConfigError(f"log: {path} cannot be written: {error.strerror or error}") from None
         self._file.setFormatter(logging.Formatter("%(message)s"))
         self._handler = _Queue(queue.Queue(_QUEUE_MAX))
-        self._handler.setFormatter(JsonLines(Redactor(secrets)))
+        self._handler.setFormatter(JsonLines(Redactor(secrets), zone))
         self._handler.setLevel(level.upper())
         if bot is not None:
             self._handler.addFilter(lambda record: CURRENT_BOT.get() in (None, bot))

@@ -60,7 +60,7 @@ const legend = (place, chart, items, name, clockText = (time) => when(time), all
   control(zoom, "−", tr("Zoom out"), by(2));
   control(zoom, tr("all"), tr("Show all"), all);
   const say = (time) => {
-    clock.textContent = time === null ? "" : clockText(time);
+    clock.textContent = time === null ? "" : `${clockText(time)} ${data.offset || ""}`.trim();
     for (const item of items) item.out.textContent = time === null ? item.last : item.at(time);
   };
   // while keys move the crosshair, the chart's own events are about where it last was
@@ -138,12 +138,14 @@ const drawEquity = () => {
   const main = add(LC.AreaSeries, 0, tr("Equity {}", data.currency), "accent", own.v, plain, last(own.v, plain), { lineWidth: 2, lastValueVisible: true, crosshairMarkerVisible: true, priceFormat: inMoney }, () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
   items.reverse();
   const deepest = own.fall.reduce((least, value) => Math.min(least, value), 0);
-  const fall = add(LC.AreaSeries, 1, tr("Drawdown"), "loss", own.fall, (value) => percent(value), tr("deepest {}", percent(deepest)), { invertFilledArea: true, priceFormat: inPercent }, () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
+  // what never moves would fill its pane
+  const least = (value, low, high) => (value ? {} : { autoscaleInfoProvider: () => ({ priceRange: { minValue: low, maxValue: high } }) });
+  const fall = add(LC.AreaSeries, 1, tr("Drawdown"), "loss", own.fall, (value) => percent(value), tr("deepest {}", percent(deepest)), { invertFilledArea: true, priceFormat: inPercent, ...least(deepest, -1, 0) }, () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
   fall.priceScale().applyOptions({ scaleMargins: { top: 0.04, bottom: 0.08 } });
   let pane = 2;
   const steps = { lineType: LC.LineType.WithSteps };
   if (own.exposure) {
-    add(LC.AreaSeries, pane++, tr("Not in {}", data.currency), "hue2", own.exposure, (value) => percent(value), own.exposure[own.exposure.length - 1] === null ? "–" : last(own.exposure, percent), { priceFormat: inPercent }, () => ({ lineColor: color("hue2"), topColor: "rgba(42, 144, 112, .22)", bottomColor: "rgba(42, 144, 112, .05)" }));
+    add(LC.AreaSeries, pane++, tr("Not in {}", data.currency), "hue2", own.exposure, (value) => percent(value), own.exposure[own.exposure.length - 1] === null ? "–" : last(own.exposure, percent), { priceFormat: inPercent, ...least(own.exposure.some(Boolean), 0, 1) }, () => ({ lineColor: color("hue2"), topColor: "rgba(42, 144, 112, .22)", bottomColor: "rgba(42, 144, 112, .05)" }));
   }
   own.coins.forEach((coin, i) => {
     const hue = "hue" + (3 + i);

@@ -41,7 +41,7 @@ const listTrades = () => {
   if (!section) return;
   const all = data.trades;
   const columns = [
-    { title: tr("Opened"), key: (i) => trades.opened(i), text: (i) => minute(trades.opened(i)) },
+    { title: tr("Opened") + (data.offset && " " + data.offset), key: (i) => trades.opened(i), text: (i) => minute(trades.opened(i)) },
     { title: tr("Closed"), wide: true, key: (i) => trades.closed[i], text: (i) => minute(trades.closed[i]) },
     { title: tr("Strategy"), key: (i) => trades.strategy(i), text: (i) => trades.strategy(i), unless: all.strategies.length < 2 },
     { title: tr("Pair"), long: true, wide: all.markets.length < 2, key: (i) => trades.market(i).name, text: (i) => titleOf(trades.market(i)), unless: all.markets.length < 2 && !all.markets.some((m) => m.loop) },

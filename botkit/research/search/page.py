@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from botkit.report import wording
 from botkit.report.language import say
 from botkit.report.study import MapCell, StudyMap, StudyPage, StudyTable
 from botkit.research.search.axes import Value
@@ -138,7 +139,7 @@ def figure(name: str, value: Any) -> str:
         return "–"
     if name == "round_trips":
         return f"{value:,}"
-    return f"{value * 100:,.2f} %" if name in _PERCENT else f"{value:,.2f}"
+    return wording.percent(value) if name in _PERCENT else wording.ratio(value)
 
 
 def name_of(figure_name: str) -> str:

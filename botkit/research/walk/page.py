@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from botkit.model.clock import Nanos, to_datetime
+from botkit.report import wording
 from botkit.report.language import say, told
 from botkit.report.study import StudyPage, StudyTable
 from botkit.research.search.page import figure, luck_sentence, name_of, study_map
@@ -63,14 +64,14 @@ def verdict(result: WalkResult) -> str:
     """Return the conclusion of the walk-forward in one or two sentences."""
     figures = result.figures
     earned = figures["return"]
-    change = f"{abs(earned) * 100:,.2f} %"
+    change = wording.percent(abs(earned))
     said = say(
         "Out of sample, {} windows earned {}" if earned >= 0 else "Out of sample, {} windows lost {}",
         figures["windows"],
         change,
     )
     if figures["efficiency"] is not None:
-        efficiency = f"{figures['efficiency'] * 100:,.0f} %"
+        efficiency = wording.percent(figures["efficiency"], decimals=0)
         said += say(", per day {} of the searches' in-sample result", efficiency)
     lead = say("Synthetic market. ") if result.is_synthetic else ""
     return lead + said + say(".")

@@ -97,10 +97,11 @@ const drawMarks = () => {
     }
   }
   const groups = [...price.fills.values()].filter((group) => price.byTime.has(group.time)).sort((a, b) => a.time - b.time);
+  const isRoomy = price.chart.timeScale().options().barSpacing >= 24;   // counts of neighbours would cover each other
   price.layer.setMarkers(groups.map((group) => ({
     time: group.time, price: group.value / group.amount, size: groups.length > 60 ? 0.75 : 1,
     position: group.side > 0 ? "atPriceBottom" : "atPriceTop", shape: group.side > 0 ? "arrowUp" : "arrowDown",
-    color: color(group.side > 0 ? "buy" : "sell"), text: group.count > 1 && groups.length <= 60 ? "×" + group.count : "",
+    color: color(group.side > 0 ? "buy" : "sell"), text: group.count > 1 && isRoomy ? "×" + group.count : "",
   })));
   showLast();
 };

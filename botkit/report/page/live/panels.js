@@ -38,7 +38,7 @@ const showMoney = () => {
     const [, value, note] = node.children;
     setText(value.children[0], item.value);
     setClass(value.children[0], item.tone);
-    setText(value.children[1], item.unit);
+    setText(value.children[1], item.value === "–" ? "" : item.unit);
     setText(note, item.note);
   });
 };
@@ -82,7 +82,7 @@ const showHead = () => {
   const parts = [tr(bot.mode)];
   if (head) {
     useZone(head.zone);
-    if (head.time) parts.push(`${clock(head.time)} ${head.zone}`);
+    if (head.time) parts.push(`${clock(head.time)} ${offsetAt(head.time)} (${head.zone})`);
     if (head.streams) parts.push(head.lost.length ? tr("{} streams lost", head.lost.length) : tr(head.streams === 1 ? "1 stream" : "{} streams", head.streams));
   }
   setText(lead.lastChild, " · " + parts.join(" · "));

@@ -23,6 +23,8 @@ const local = (seconds) => {
 };
 const ofNanos = (ns) => Math.floor(ns / 1e9);
 const clock = (ns) => when(local(ofNanos(ns)), true);
+// The zone's distance from UTC, such as +08:00.
+const offsetAt = (ns) => { const minutes = (local(ofNanos(ns)) - ofNanos(ns)) / 60, size = Math.abs(minutes); return `${minutes < 0 ? "−" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`; };
 const clockOnly = (ns) => clock(ns).slice(11);
 
 const setText = (node, text) => { if (node.textContent !== text) node.textContent = text; };

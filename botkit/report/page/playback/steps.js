@@ -23,7 +23,7 @@ const stepText = (i) => {
     const bought = pair ? tr("{} {} at {}", pair.size(steps.lots[i]), pair.base, pair.price(steps.price[i])) : "";
     return tr(orders.side[order] > 0 ? "bought {}, {}, fee {} {}" : "sold {}, {}, fee {} {}", bought, tr(steps.isMaker(i) ? "maker" : "taker"), amount(inMoney(steps.fee[i])), steps.feeIn(i));
   }
-  return orderText(order) + (kind === "place" ? `, ${typeText(order)}` : "") + (orders.tag(order) ? ` (${orders.tag(order)})` : "") + (steps.text(i) ? `: ${steps.text(i)}` : "");
+  return orderText(order) + (kind === "place" ? tr(", {}", typeText(order)) : "") + (orders.tag(order) ? ` (${orders.tag(order)})` : "") + (steps.text(i) ? `: ${steps.text(i)}` : "");
 };
 
 const fillSteps = (state) => {
