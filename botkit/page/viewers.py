@@ -15,7 +15,7 @@ from botkit.page.candles import WIDTHS
 
 _encode = msgspec.json.Encoder().encode
 #: the growing parts of a run, by their name in a message
-_STREAMS = ("messages", "fills", "equity", "log")
+_STREAMS = ("messages", "fills", "equity", "log", "lines")
 
 
 class PageView(msgspec.Struct, frozen=True):

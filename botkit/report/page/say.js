@@ -23,6 +23,12 @@ const lasting = (s) => {
   if (s >= 60) return tr("{} min {} s", Math.floor(s / 60), two(Math.floor(s % 60)));
   return s >= 10 ? tr("{} s", grouped(s, 0)) : tr("{} ms", grouped(s * 1000, 0));
 };
+// The index of the last of some ascending times that is not later, or -1.
+const lastAt = (t, time) => {
+  let low = -1, high = t.length;
+  while (high - low > 1) { const middle = (low + high) >> 1; if (t[middle] <= time) low = middle; else high = middle; }
+  return low;
+};
 const element = (tag, parent, className, text) => {
   const made = document.createElement(tag);
   if (className) made.className = className;
