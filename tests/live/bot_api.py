@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -61,7 +62,9 @@ class BotApiServer:
         """Write a message to the bot."""
         message = {
             "message_id": self._number,
-            "date": int(time.time() - age_s),
+            # Telegram's dates are whole seconds. One rounded down may lie before the start of a bot that already talks,
+            # and botkit rightly drops what was sent before its start.
+            "date": math.ceil(time.time() - age_s),
             "chat": {"id": chat, "type": "private" if chat > 0 else "group"},
             "from": {"id": user, "is_bot": False, "first_name": "U"},
             "text": text,

@@ -29,7 +29,7 @@ from botkit.live.telling.telegram.notifier import TelegramNotifier
 from botkit.live.telling.telegram.reach import Access, ReachableBot, allow, reachable
 from botkit.live.telling.telegram.sender import TelegramSender
 from botkit.project.project import Project
-from tests.live.bot_api import CHAT, TOKEN, USER, BotApiServer
+from tests.live.bot_api import CHAT, PATIENCE_S, TOKEN, USER, BotApiServer
 from tests.live.world import World, far_buy, kept, settled, until
 
 SECRET_PART = TOKEN.partition(":")[2]
@@ -344,6 +344,14 @@ class Bots:
         self.processes.append(process)
         return process
 
+    async def take_commands(self, *names: str) -> None:
+        """Wait until these bots take commands sent now, which may be after their strategies' first messages."""
+        for name in names:
+            path = self.folder / f"state/{name}/emulator/inside/telegram.json"
+            async with asyncio.timeout(PATIENCE_S):
+                while not path.exists():
+                    await asyncio.sleep(0.01)
+
     async def end(self) -> str:
         printed = b""
         for process in self.processes:
@@ -364,6 +372,7 @@ async def test_one_process_takes_the_commands_of_all_bots_and_another_takes_over
             await server.answer("ttwo has begun")
             await bots.run("three")
             await server.answer("tthree has begun")
+            await bots.take_commands("one", "two", "three")
 
             server.write("/status")
             for name in ("one", "two", "three"):

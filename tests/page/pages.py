@@ -143,6 +143,11 @@ class PageBrowser(Browser):
         """Wait until an element contains a text."""
         wait_for(lambda: part in self.text(selector))
 
+    def wait_for_change(self, selector: str) -> None:
+        """Wait until an element shows another text than now."""
+        before = self.text(selector)
+        wait_for(lambda: self.text(selector) != before)
+
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Use the browser's protocol directly."""
         return self._call(method, **params)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from tests.page.pages import PageBrowser
@@ -24,7 +26,11 @@ def test_the_page_shows_price_fills_orders_money_limits_reasons_and_parameters(
     browser.wait_for_text("#why", "the spread is too wide")
     browser.wait_for_text("#parameters", "mood")
     browser.wait_for_text("#events", "b bought 0.01 BTC at")
-    browser.wait_for_text("#money", "154,")
+    browser.wait_for_text("#money", "In all")
+    capital = _equity_less_profit(browser)
+    assert capital > 50_000, "the strategy's 50,000 USDT, and its coin"
+    browser.wait_for_change("#money")
+    assert _equity_less_profit(browser) == capital, "what the bot earned is the change of its equity"
     browser.until("document.querySelectorAll('#price canvas').length > 0")
     browser.wait_for_text("#price-section .legend", "buys")
     for line in ("SMA(2)", "middle", "books"):
@@ -33,6 +39,14 @@ def test_the_page_shows_price_fills_orders_money_limits_reasons_and_parameters(
     assert browser.console == []
     host = urlsplit(address).netloc
     assert {urlsplit(asked).netloc for asked in browser.requests if not asked.startswith("data:")} <= {host, ""}
+
+
+def _equity_less_profit(browser: PageBrowser) -> Decimal:
+    """Return what the bot began with, by the figures that the page shows at one moment."""
+    shown = browser.text("#money").replace(",", "").replace("\N{MINUS SIGN}", "-")
+    found = re.search(r"Equity\s+([\d.]+)USDT.*In all\s+([-+]?[\d.]+)USDT", shown, re.DOTALL)
+    assert found is not None, shown
+    return Decimal(found[1]) - Decimal(found[2])
 
 
 def test_the_token_does_not_stay_in_the_address(browser: PageBrowser, address: str) -> None:

