@@ -1,8 +1,8 @@
-"""Compares the fills of a real session with those of its simulation, order by order.
+"""Compares the fills of a real session with the fills of its simulation, order by order.
 
-Both lists belong to the same orders, sent at the same moments. So an order's first amount that was executed really is
-compared with the first amount that was executed in the simulation, and so on: what only one side has is missed (really
-executed, not simulated) or extra (only simulated).
+The session and the simulation have the same orders, sent at the same moments. The lots of each order are matched in
+sequence: the first lots executed in reality are compared with the first lots executed in the simulation, and so on.
+Lots executed only in reality are "missed"; lots executed only in the simulation are "extra".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BPS = 10_000
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of an order that was executed. ``time`` is when the bot learned of it."""
+    """One execution of an order, partial or complete. ``time`` is when the bot received the execution."""
 
     client_id: int
     time: Nanos
@@ -37,7 +37,9 @@ def pair_fills(
     simulated: Iterable[Execution],
     last: Mapping[str, float],
 ) -> list[FillPair]:
-    """Pair the executions of the orders, by time. ``last`` has the last price of each pair."""
+    """Match real with simulated executions, order by order, and sort the results by time. ``last`` is the last price of
+    each pair.
+    """
     by_order: dict[int, tuple[list[Execution], list[Execution]]] = {}
     for place, executions in enumerate((real, simulated)):
         for execution in executions:
@@ -67,7 +69,9 @@ def _pairs_of(
 
 
 def _stretch(executions: Sequence[Execution], begin: int, end: int) -> list[tuple[Execution, int]]:
-    """Return the executions of an order's lots from ``begin`` to ``end``, each with its part of them."""
+    """Return the executions that cover an order's lots from ``begin`` to ``end``, each with the number of lots within
+    that range.
+    """
     found, at = [], 0
     for one in executions:
         lots = min(end, at + one.lots) - max(begin, at)
@@ -122,7 +126,7 @@ def _leg(order: OrderSpec, parts: Sequence[tuple[Execution, int]]) -> FillLeg | 
 
 
 def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
-    """Return the fee of a part of an execution in quote currency, or None if it was paid in another coin."""
+    """Return the fee for a part of an execution in quote currency, or None if the fee was paid in another coin."""
     fee = one.fee_units / 10**8 * lots / one.lots
     if one.fee_currency == order.pair.quote:
         return fee
@@ -130,8 +134,8 @@ def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
 
 
 def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int) -> AuditFigures:
-    """Return what the pairs come to. Values in different quote currencies count by the number that they are in each,
-    so shares are exact for bots with one quote currency.
+    """Return the totals over all pairs of executions. Values in different quote currencies are added without
+    conversion, so shares are exact only for bots with one quote currency.
     """
     by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in ("matched", "missed", "extra")}
     value = {kind: sum(pair.value for pair in found) for kind, found in by_kind.items()}
@@ -159,7 +163,7 @@ def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int)
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
-    """How far reality may be from its simulation before it counts as drift."""
+    """The largest differences between a real session and its simulation that are not reported as drift."""
 
     missed_pct: float = 10.0
     extra_pct: float = 10.0
@@ -167,7 +171,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     money_bps: float = 5.0
 
     def drifts(self, found: AuditFigures) -> list[str]:
-        """Return a sentence for each figure that is out of tolerance."""
+        """Return a sentence for each figure that exceeds its tolerance."""
         rows = (
             ("of the real value was missed by the simulation", found.missed * 100, self.missed_pct, "%"),
             ("of the real value was executed only in the simulation", found.extra * 100, self.extra_pct, "%"),
@@ -184,8 +188,9 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
 def shortfall(
     orders: Mapping[int, OrderSpec], real: Iterable[Execution], mids: Mapping[int, float]
 ) -> tuple[float, int] | None:
-    """Return (how much worse takers' prices were than the middle of the book when the order was sent, as a fraction
-    weighted by value; the number of fills), or None if there were none. ``mids`` are by client id.
+    """Return (the shortfall, the number of taker fills), or None if there were no such fills. The shortfall is how much
+    worse the prices of taker fills were than the mid price when the order was sent, as a fraction weighted by value.
+    ``mids`` maps client ids to mid prices.
     """
     lost, value, count = 0.0, 0.0, 0
     for one in real:

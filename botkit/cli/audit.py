@@ -1,4 +1,4 @@
-"""``botkit audit``: lay a session's simulation over the session itself, fill by fill."""
+"""``botkit audit``: compare a session's fills with a simulation of the session, fill by fill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.model.figures import fixed
 
 #: how many of the largest differences are listed
 _LISTED = 10
-#: a smaller difference of a matched fill is not listed, in quote currency
+#: smaller differences between matched fills are not listed, in quote currency
 _WORTH_A_LINE = 0.005
 
 
