@@ -35,6 +35,7 @@ from botkit.errors import DataError
 from botkit.live.limits.recorded_slots import replayed_pools
 from botkit.live.replay import RecordedInputs, Replay, ReplayError, RunHeader, Verdict, read_header, verdict_on
 from botkit.live.run_files import DECISIONS
+from botkit.live.telling.lines import read_lines
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import Fill
@@ -232,6 +233,7 @@ class _Replayed:
         self.inputs += 1
         if type(given) is Stop:
             self.stopped_at = now
+            self.engine.view.lines(latest=1)  # indicators get their last bars only if somebody looks before the end
         self.has_moved_capital |= type(given) is MoveCapital and self.recorder is not None
 
     def turned(self, now: Nanos) -> None:
@@ -379,7 +381,7 @@ def _result(
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
-        indicators=view.lines() if replayed.is_equal else [],
+        indicators=view.lines() if replayed.is_equal else read_lines(run),
         router=router,
         assumptions=_facts(header, replayed),
         warnings=_cautions(header, replayed, recorder, notes),
@@ -498,7 +500,7 @@ def _cautions(header: RunHeader, replayed: _Replayed, recorder: ResultRecorder, 
         found.append(
             Caution(
                 f"the session cannot be replayed{where}, because its strategies, its configuration or botkit have "
-                f"changed: indicators, plots, skips and waits are omitted",
+                "changed: skips and waits are omitted, and indicators and plots have one value a minute",
                 False,
             )
         )

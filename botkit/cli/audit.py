@@ -64,11 +64,11 @@ def audit(
     page: bool,
     as_json: bool,
 ) -> int:
-    """Compare a session's fills with the fills that a backtest would have had.
+    """Compare a session's fills with those that a backtest would have had.
 
-    RUN is a run's folder, a bot's state folder (its newest run or, with --since, all runs in that time), or a
-    configuration. The orders are sent again, at the same moments, to the simulated exchange, on the market that the
-    session recorded. Missed fills happened only in the session, extra fills only in the simulation.
+    RUN is a run's folder, a bot's state folder (its newest run, or with --since all of that time), or a configuration.
+    The orders are sent again, at the same moments, to the simulated exchange, over the market that the session
+    recorded. Missed fills happened really but not in the simulation, extra ones only in the simulation.
 
     The page of a run, OUT/NAME/audit-MODE-12.html, has all fills in a list, and both sides over the price.
 

@@ -250,7 +250,8 @@ class BotRooms:
             desk=self.desk,
         )
         draws = self.settings.draws_indicators
-        plots = PlotStore(spec.name, takes_indicators=draws, whole_run=draws)
+        is_live = self.settings.watch_speed is not None
+        plots = PlotStore(spec.name, takes_indicators=draws or is_live, whole_run=draws)
         subscriptions = Subscriptions(
             record,
             markets=self.markets,

@@ -230,16 +230,16 @@ class EngineView:
             kept["untold"] = rooms.untold.kept(strategy)
         return kept
 
-    def lines(self, *, latest_only: bool = False) -> list[IndicatorLine]:
-        """Return the strategies' plots, and the values of attached indicators if these are kept. With ``latest_only``,
-        return only each line's latest point.
+    def lines(self, *, latest: int | None = None) -> list[IndicatorLine]:
+        """Return the strategies' plots, and the values of attached indicators if they are kept; with ``latest`` only
+        that many of each line's latest points.
         """
         for market in self._rooms.markets.all():
-            market.settle()
+            market.feed_indicators()
         return [
             line
             for context in self._rooms.contexts.values()
-            for line in context.plots.lines(context.subscriptions.first_pair, latest_only=latest_only)
+            for line in context.plots.lines(context.subscriptions.first_pair, latest=latest)
         ]
 
     def orders(self) -> list[Order]:

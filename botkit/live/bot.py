@@ -32,6 +32,7 @@ from botkit.live.standing import Standing
 from botkit.live.standstill import Standstill
 from botkit.live.streams import Streams
 from botkit.live.telling.fills import FillNews
+from botkit.live.telling.lines import Lines
 from botkit.live.telling.messages import Messages
 from botkit.live.telling.minutes import Minutes
 from botkit.live.telling.order_news import OrderNews
@@ -111,11 +112,17 @@ class Bot:
     def _page_feed(self, files: RunFiles) -> PageFeed:
         parts, disk = self.parts, self.parts.folder.disk
         minutes = Minutes(files.folder, disk, partial(self.notices.tell, "warning"))
+        lines = Lines(files.folder, disk, partial(self.notices.tell, "warning"))
         messages = Messages(files.folder, disk, self.driver.now)
         files.recording.on_trade = minutes.saw
         self.notices.listeners.append(messages.tell)
         return PageFeed(
-            PageFiles(parts.folder.path, disk), minutes, messages, clock=parts.machine.clock, control=parts.page_control
+            PageFiles(parts.folder.path, disk),
+            minutes,
+            lines,
+            messages,
+            clock=parts.machine.clock,
+            control=parts.page_control,
         )
 
     def say(self, given: Input) -> Reply:

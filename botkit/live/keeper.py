@@ -359,7 +359,7 @@ class Keeper:
         status["page_hosts"] = list(bot.parts.page_hosts)
         with contextlib.suppress(OSError):  # on a full disk, the bot continues without a status file
             bot.parts.folder.write_status(status)
-        bot.page.minutes.worth(bot.driver.now(), status["equity"])
+        bot.page.saw(bot.view, bot.driver.now(), status["equity"])
         if ended or bot.page.is_viewed():
             bot.page.publish(standing, bot.journal.run, status)
 

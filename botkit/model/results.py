@@ -484,8 +484,8 @@ class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest, or of a live session so far (``mode`` emulator, paper or live).
 
-    If ``is_replayed`` is False, the session could not be replayed, so what only the bot itself knew is missing:
-    indicators and plots, reasons for not trading, and the use of rate limits.
+    If ``is_replayed`` is False, the session could not be replayed, so what only the bot itself knew is missing: reasons
+    for not trading and the use of rate limits; indicators and plots have one value a minute.
     """
 
     name: str

@@ -17,6 +17,7 @@ from botkit.live.journal_reading import FillRecord
 from botkit.live.journal_rows import JournalError
 from botkit.live.page_files import PageFiles
 from botkit.live.state_folder import StateFolder
+from botkit.live.telling.lines import LINES
 from botkit.live.telling.messages import MESSAGES
 from botkit.live.telling.minutes import MINUTES
 from botkit.live.telling.page_feed import PageState
@@ -30,6 +31,7 @@ MESSAGES_MAX = 500
 FILLS_MAX = 2_000
 LOG_MAX = 500
 _EQUITY_MAX = 20_000
+_LINES_MAX = 10_000
 #: a bot stamps its lock file every second; after this long without a stamp, its lock is tried
 _SILENT_S = 5.0
 #: the shortest interval between two reads of the journal while fills arrive
@@ -101,7 +103,10 @@ class ShownBot:
         self.messages = NumberedRows(MESSAGES_MAX)
         self.fills = NumberedRows(FILLS_MAX)
         self.equity = NumberedRows(_EQUITY_MAX)
+        #: the lines that strategies draw: strategy, pair, name, pane, minute (s), value
+        self.lines = NumberedRows(_LINES_MAX)
         self.candles: dict[str, PairCandles] = {}
+        self._lines_file = FollowedFile(run / LINES)
         self._minutes_file = FollowedFile(run / MINUTES)
         self._messages_file = FollowedFile(run / MESSAGES)
         self.log = NumberedRows(LOG_MAX)
@@ -129,6 +134,9 @@ class ShownBot:
                 self._read_page()
         self._look_for_run()
         self._read_minutes()
+        for row in self._rows_of(self._lines_file):
+            if isinstance(row, list) and len(row) == 6:
+                self.lines.add(row)
         for row in self._rows_of(self._messages_file):
             if isinstance(row, dict):
                 self.messages.add([row.get("t", 0), str(row.get("level", "info")), str(row.get("text", ""))])

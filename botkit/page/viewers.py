@@ -16,7 +16,7 @@ from botkit.report.language import told
 
 _encode = msgspec.json.Encoder().encode
 #: the parts of a run that grow, by their names in a message
-_STREAMS = ("messages", "fills", "equity", "log")
+_STREAMS = ("messages", "fills", "equity", "log", "lines")
 
 
 class PageView(msgspec.Struct, frozen=True):

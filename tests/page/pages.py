@@ -19,7 +19,7 @@ from tests.waiting import wait_for
 _numbers = itertools.count()
 
 STRATEGY = """
-from botkit import Pair, Strategy, hookimpl, param
+from botkit import SMA, Pair, Strategy, hookimpl, param
 
 
 class Busy(Strategy):
@@ -30,12 +30,14 @@ class Busy(Strategy):
     def on_start(self):
         self.count = 0
         self.subscribe_book(self.pair, depth=5)
+        self.subscribe_bars(self.pair, "1m").attach(SMA(2))
 
     def on_book(self, book):
         if not book.best_bid:
             return
         self.count += 1
         self.plot("middle", (book.best_bid + book.best_ask) / 2, pane="price")
+        self.plot("books", self.count)
         if self.count % 10 == 1:
             self.market_buy(self.pair, amount=self.size)
         elif self.count % 10 == 6:

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from tests.page.pages import PageBrowser
 
+#: the number of panes of the price chart: each has four canvases, the time scale fewer
+PANES = "[...document.querySelectorAll('#price tr')].filter((e) => e.querySelectorAll('canvas').length === 4).length"
+
 
 def test_the_page_shows_price_fills_orders_money_limits_reasons_and_parameters(
     browser: PageBrowser, address: str
@@ -30,6 +33,9 @@ def test_the_page_shows_price_fills_orders_money_limits_reasons_and_parameters(
     assert _equity_less_profit(browser) == capital, "what the bot earned is the change of its equity"
     browser.until("document.querySelectorAll('#price canvas').length > 0")
     browser.wait_for_text("#price-section .legend", "buys")
+    for line in ("SMA(2)", "middle", "books"):
+        browser.wait_for_text("#price-section .legend", line)
+    browser.until(f"{PANES} === 2")
     assert browser.console == []
     host = urlsplit(address).netloc
     assert {urlsplit(asked).netloc for asked in browser.requests if not asked.startswith("data:")} <= {host, ""}

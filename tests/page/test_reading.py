@@ -12,10 +12,12 @@ import pytest
 from botkit.live.disk import REAL_DISK
 from botkit.live.page_files import PageFiles
 from botkit.live.state_folder import StateFolder
+from botkit.live.telling.lines import LINES, Lines, read_lines
 from botkit.live.telling.messages import MESSAGES, Messages
 from botkit.live.telling.minutes import MINUTES, Minutes
 from botkit.live.telling.page_feed import PageFeed
 from botkit.model.clock import NS_PER_S
+from botkit.model.results import IndicatorLine
 from botkit.page.access import kept_token
 from botkit.page.bots import Bots, NumberedRows
 from botkit.page.candles import CANDLES_MAX, PairCandles
@@ -43,6 +45,23 @@ def test_a_minute_contains_the_figures_of_its_trades(tmp_path: Path) -> None:
     assert minutes.running() == [["btc_usdt", 120, 11, 15, 11, 15, 5]]
     minutes.close()
     assert rows_of(tmp_path / MINUTES)[2:] == [["btc_usdt", 120, 11, 15, 11, 15, 5]]
+
+
+def test_a_line_keeps_its_last_value_within_each_minute(tmp_path: Path) -> None:
+    lines = Lines(tmp_path, REAL_DISK, lambda text: None)
+
+    def drawn(*points: tuple[int, float]) -> IndicatorLine:
+        times = [time_s * NS_PER_S for time_s, _ in points]
+        return IndicatorLine("btc_usdt", "maker", "BB(20)", "price", times, [value for _, value in points], "upper")
+
+    lines.saw([drawn((60, 1.0), (80, 2.0))])
+    lines.saw([drawn((80, 2.0), (119, 3.0), (120, 4.0))])
+    lines.flush()
+    assert rows_of(tmp_path / LINES) == [["maker", "btc_usdt", "BB(20) upper", "price", 60, 3.0]]
+    lines.saw([drawn((119, 3.0), (120, 4.0))])
+    lines.close()
+    [line] = read_lines(tmp_path)
+    assert (line.name, line.times, line.values) == ("BB(20) upper", [60 * NS_PER_S, 120 * NS_PER_S], [3.0, 4.0])
 
 
 def test_a_full_disk_ends_the_minutes_with_one_message(tmp_path: Path) -> None:
@@ -186,7 +205,7 @@ def test_a_bot_publishes_only_while_a_page_is_open(tmp_path: Path) -> None:
     seconds = 0.0
     clock = SimpleNamespace(monotonic_s=lambda: seconds)
     files = PageFiles(tmp_path, REAL_DISK)
-    feed = PageFeed(files, None, None, clock=clock, control=False)  # type: ignore[arg-type]
+    feed = PageFeed(files, None, None, None, clock=clock, control=False)  # type: ignore[arg-type]
     assert not feed.is_viewed()
     files.view(1)
     assert feed.is_viewed()

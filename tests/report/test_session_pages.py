@@ -113,7 +113,7 @@ def test_a_session_whose_strategy_has_changed_keeps_its_figures_and_says_what_is
     strategy.write_text(strategy.read_text().replace("draw < 0.2", "draw < 0.3"))
     after, text = reported()
     assert "the session cannot be replayed from decision" in text
-    assert "Indicators and plots are left out" in text
+    assert "Indicators and plots have one value a minute" in text
     differing = {key for key in before if before[key] != after[key]}
     assert differing <= {"events", "events_per_second", "warnings"}
 

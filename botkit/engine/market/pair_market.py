@@ -93,6 +93,16 @@ class PairMarket:
         for feed in self.bar_feeds.values():
             feed.settle()
 
+    def feed_indicators(self) -> None:
+        """Feed attached indicators the rows so far, which otherwise wait until a strategy reads one."""
+        self.settle()
+        for series in [row[1] for feed in self.bar_feeds.values() for row in feed.listeners]:
+            if series.is_ready:
+                series.bring_up_to_date()
+        for _, trades in self.trade_series:
+            if trades.is_ready:
+                trades.bring_up_to_date()
+
     def take_trades_from(self, block: Block, begin: int) -> None:
         """Let the trade series pull rows from a block, starting at row ``begin``, when the series are read."""
         self.settle_trades()

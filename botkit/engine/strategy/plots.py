@@ -1,7 +1,7 @@
 """A strategy's plots: a bounded number of points per line, for the report and the live page.
 
 A `PlotStore` belongs to one strategy. `Strategy.plot` adds points to it, and so do indicators attached to a series if
-the store is set to collect them (as in a backtest, whose report draws them).
+the store is set to collect them (as in a backtest that is described, and in a running bot).
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ class PlotLine:
     def __len__(self) -> int:
         return len(self._times)
 
-    def columns(self, *, latest_only: bool = False) -> Iterator[tuple[str, list[Nanos], list[float]]]:
+    def columns(self, *, latest: int | None = None) -> Iterator[tuple[str, list[Nanos], list[float]]]:
         """Yield (field, times, values) of each field; the field is "" if there is only one."""
-        times, rows = (self._times[-1:], self._rows[-1:]) if latest_only else (list(self._times), list(self._rows))
+        begin = 0 if latest is None else -latest
+        times, rows = self._times[begin:], self._rows[begin:]
         if not self.fields:
             yield "", times, rows
         for i, field in enumerate(self.fields):
@@ -150,8 +151,8 @@ class PlotStore:
         line = self._lines[key] = PlotLine(pane, fields, self._points_max, whole_run=self._whole_run)
         return line
 
-    def lines(self, first_pair: str = "", *, latest_only: bool = False) -> list[IndicatorLine]:
-        """Return every line with a point, or with ``latest_only`` each line's latest point. Lines without a pair are
+    def lines(self, first_pair: str = "", *, latest: int | None = None) -> list[IndicatorLine]:
+        """Return every line with a point, with ``latest`` only that many of its latest points. Lines without a pair are
         drawn in the chart of ``first_pair``.
         """
         resolutions: dict[tuple[str, str], set[str]] = {}
@@ -161,7 +162,7 @@ class PlotStore:
         for key, line in self._lines.items():
             several = len(resolutions[key.pair, key.name]) > 1 and key.resolution
             title = f"{key.name} {key.resolution}" if several else key.name
-            for field, times, values in line.columns(latest_only=latest_only):
+            for field, times, values in line.columns(latest=latest):
                 if times:
                     pair = key.pair or first_pair
                     found.append(IndicatorLine(pair, self.strategy, title, line.pane, times, values, field))

@@ -18,6 +18,7 @@ from botkit.engine.view_values import StrategyView
 from botkit.live.page_files import PageFiles
 from botkit.live.ports import MachineClock
 from botkit.live.standing import Standing
+from botkit.live.telling.lines import LATEST, Lines, title_of
 from botkit.live.telling.messages import Messages
 from botkit.live.telling.minutes import Minutes, Row
 from botkit.live.telling.picture import Picture, picture_of
@@ -98,9 +99,17 @@ class PageFeed:
     """
 
     def __init__(
-        self, files: PageFiles, minutes: Minutes, messages: Messages, *, clock: MachineClock, control: bool
+        self,
+        files: PageFiles,
+        minutes: Minutes,
+        lines: Lines,
+        messages: Messages,
+        *,
+        clock: MachineClock,
+        control: bool,
     ) -> None:
         self.minutes = minutes
+        self.lines = lines
         self.messages = messages
         self._files = files
         self._now_s = clock.monotonic_s
@@ -110,8 +119,9 @@ class PageFeed:
         self._encode = msgspec.json.Encoder().encode
 
     def flush(self) -> None:
-        """Write the new minutes and messages. Called a few times a second."""
+        """Write the new minutes, lines and messages. Called a few times a second."""
         self.minutes.flush()
+        self.lines.flush()
         self.messages.flush()
 
     def is_viewed(self) -> bool:
@@ -120,6 +130,11 @@ class PageFeed:
         if found != self._viewed:
             self._viewed, self._viewed_s = found, self._now_s()
         return self._viewed_s is not None and self._now_s() - self._viewed_s < _VIEWED_S
+
+    def saw(self, view: EngineView, now: Nanos, equity: float | None) -> None:
+        """Keep the equity and what strategies have drawn. Called about once a second."""
+        self.minutes.worth(now, equity)
+        self.lines.saw(view.lines(latest=LATEST))
 
     def publish(self, standing: Standing, run: int, status: dict[str, Any]) -> None:
         """Write the bot's current state for the page."""
@@ -130,6 +145,7 @@ class PageFeed:
     def close(self) -> None:
         """Write the remaining data and close the files."""
         self.minutes.close()
+        self.lines.close()
         self.messages.close()
 
 
@@ -206,12 +222,12 @@ def _plots(view: EngineView) -> tuple[PagePlot, ...]:
         PagePlot(
             strategy=point.strategy,
             pair=point.pair,
-            name=f"{point.name} {point.field}".strip(),
+            name=title_of(point),
             pane=point.pane,
             time=point.times[-1],
             value=point.values[-1],
         )
-        for point in view.lines(latest_only=True)[:_PLOTS_MAX]
+        for point in view.lines(latest=1)[:_PLOTS_MAX]
     )
 
 

@@ -42,13 +42,14 @@ const legend = (place, chart, items, name, clockText = (time) => when(time), all
   if (name) element("span", top, "name", name);
   const clock = element("span", top, "clock", "");
   const zoom = element("span", top, "zoom");
-  for (const item of items) {
+  const add = (item) => {
     const span = element("span", bar);
     const swatch = element("i", span, item.mark ? "mark" : "", item.mark);
     painted(() => { if (item.mark) swatch.style.color = color(item.color); else swatch.style.background = color(item.color); });
     element("span", span, "", item.title + " ");
     item.out = element("b", span, "", item.last);
-  }
+  };
+  items.forEach(add);
   const scale = chart.timeScale();
   const by = (factor) => () => {
     const range = scale.getVisibleLogicalRange();
@@ -64,6 +65,8 @@ const legend = (place, chart, items, name, clockText = (time) => when(time), all
     for (const item of items) item.out.textContent = time === null ? item.last : item.at(time);
   };
   // while keys move the crosshair, the chart's own events are about where it last was
+  say.add = (item) => { items.push(item); add(item); };
+  say.remove = (item) => { items.splice(items.indexOf(item), 1); item.out.parentNode.remove(); };
   chart.subscribeCrosshairMove((event) => { if (!place.hasKeys) say(event.time === undefined || event.point === undefined ? null : event.time); });
   return say;
 };

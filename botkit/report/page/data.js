@@ -33,13 +33,6 @@ const unpack = async (text) => {
 const summed = (list) => { let sum = 0; return list.map((step) => (sum += step)); };
 const seconds = (list) => summed(list).map((ms) => ms / 1000);
 
-// The index of the last of some ascending times that is not later, or -1.
-const lastAt = (t, time) => {
-  let low = -1, high = t.length;
-  while (high - low > 1) { const middle = (low + high) >> 1; if (t[middle] <= time) low = middle; else high = middle; }
-  return low;
-};
-
 if (!window.DecompressionStream) {
   document.getElementById("too-old").hidden = false;
   return;

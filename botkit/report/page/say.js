@@ -25,6 +25,12 @@ const lasting = (s) => {
 };
 // A whole number of minutes or hours, or a day.
 const wholeSpan = (s) => (s >= 86400 ? tr("1 day") : s >= 3600 ? tr("{} h", s / 3600) : tr("{} min", s / 60));
+// The index of the last of some ascending times that is not later, or -1.
+const lastAt = (t, time) => {
+  let low = -1, high = t.length;
+  while (high - low > 1) { const middle = (low + high) >> 1; if (t[middle] <= time) low = middle; else high = middle; }
+  return low;
+};
 const element = (tag, parent, className, text) => {
   const made = document.createElement(tag);
   if (className) made.className = className;

@@ -1,7 +1,7 @@
 // The price chart with own fills and orders, and the equity of the run.
 const WIDTHS = [60, 300, 900, 3600, 14400, 86400];
-const ORDER_LINES_MAX = 40, PLOTS_MAX = 8;
-const price = { chart: null, rows: [], lines: new Map(), plots: new Map(), decimals: 2 };
+const ORDER_LINES_MAX = 40, PLOTS_MAX = 12;
+const price = { chart: null, rows: [], lines: new Map(), plots: new Map(), panes: new Map(), linesDone: 0, decimals: 2 };
 
 const decimalsOfPair = (pair) => { const found = (state.sections.head || {}).decimals || {}; return found[pair] ? found[pair][0] : 2; };
 const priceText = (value) => grouped(value, price.decimals);
@@ -26,7 +26,7 @@ const drawPriceChart = () => {
   ];
   price.byTime = new Map();
   price.fills = new Map();
-  legend(place, chart, price.items, "", (time) => when(time));
+  price.say = legend(place, chart, price.items, "", (time) => when(time));
 };
 const spellCandle = (row) => (row ? tr("O {} H {} L {} C {}", priceText(row.open), priceText(row.high), priceText(row.low), priceText(row.close)) : "–");
 const spellFills = (time, side) => {
@@ -75,8 +75,7 @@ const clearPrice = () => {
   price.byTime.clear();
   price.series.setData([]);
   price.volume.setData([]);
-  price.plots.forEach((plot) => price.chart.removeSeries(plot.series));
-  price.plots.clear();
+  clearPlots();
   drawOrderLines(true);
   drawMarks();
 };
@@ -121,23 +120,53 @@ const drawOrderLines = (anew) => {
   for (const [key, line] of price.lines) if (!wanted.has(key)) { price.series.removePriceLine(line); price.lines.delete(key); }
 };
 
-// What strategies plot on the price, from the moment that the page looks.
+// What strategies draw, attached indicators and plots: a value a minute, and the latest one. Each candle shows the last
+// value within it. What is not on the price has a pane of its own.
+const plotOf = (strategy, name, pane) => {
+  const key = `${strategy} ${name}`, found = price.plots.get(key);
+  if (found) return found;
+  if (price.plots.size >= PLOTS_MAX) return null;
+  const onPrice = pane === "price";
+  if (!onPrice && !price.panes.has(pane)) price.panes.set(pane, price.panes.size + 1);
+  const hue = "hue" + ((price.plots.size * 5) % HUES.length);
+  const format = onPrice ? priceText : (value) => money(value);
+  const plot = { values: new Map(), last: -Infinity };
+  plot.series = themed(price.chart.addSeries(LC.LineSeries, { ...QUIET, priceFormat: { type: "custom", formatter: format, minMove: 1e-8 } }, onPrice ? 0 : price.panes.get(pane)), () => ({ color: color(hue) }));
+  plot.item = { title: name, color: hue, last: "", at: (time) => (plot.values.has(time) ? format(plot.values.get(time)) : "–"), format };
+  price.say.add(plot.item);
+  price.plots.set(key, plot);
+  byId("price").style.setProperty("--panes", price.panes.size);
+  price.chart.panes().forEach((each, i) => each.setStretchFactor(i === 0 ? 4 : 1.2));
+  return plot;
+};
 const drawPlots = () => {
-  for (const point of state.sections.plots || []) {
-    if (point.pair !== state.pair || point.pane !== "price") continue;
-    const key = `${point.strategy} ${point.name}`;
-    let plot = price.plots.get(key);
-    if (!plot) {
-      if (price.plots.size >= PLOTS_MAX) continue;
-      const hue = "hue" + (price.plots.size % HUES.length);
-      plot = { last: 0, series: themed(price.chart.addSeries(LC.LineSeries, { ...QUIET, title: point.name }), () => ({ color: color(hue) })) };
-      price.plots.set(key, plot);
-    }
-    const time = local(Math.floor(ofNanos(point.time) / state.width) * state.width);
-    if (time < plot.last) continue;
+  if (!price.rows.length) return;
+  const times = price.rows.map((row) => row.time), touched = new Set();
+  const put = (strategy, pair, name, pane, at, value) => {
+    if (pair !== state.pair || local(at) < times[0]) return;
+    const time = times[lastAt(times, local(at))];
+    const plot = plotOf(strategy, name, pane);
+    if (!plot || time < plot.last) return;
     plot.last = time;
-    plot.series.update({ time, value: point.value });
+    plot.values.set(time, value);
+    touched.add(plot);
+  };
+  const begin = (state.next.lines || 0) - state.rows.lines.length;
+  state.rows.lines.slice(Math.max(0, price.linesDone - begin)).forEach((row) => put(...row));
+  price.linesDone = state.next.lines || 0;
+  for (const point of state.sections.plots || []) put(point.strategy, point.pair, point.name, point.pane, ofNanos(point.time), point.value);
+  for (const plot of touched) {
+    plot.series.setData([...plot.values].map(([time, value]) => ({ time, value })));
+    plot.item.last = plot.item.format(plot.values.get(plot.last));
+    if (!byId("price").matches(":hover")) setText(plot.item.out, plot.item.last);
   }
+};
+const clearPlots = () => {
+  price.plots.forEach((plot) => { price.chart.removeSeries(plot.series); price.say.remove(plot.item); });
+  price.plots.clear();
+  price.panes.clear();
+  price.linesDone = 0;
+  byId("price").style.setProperty("--panes", 0);
 };
 
 const equity = { chart: null, last: 0 };

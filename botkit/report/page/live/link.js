@@ -1,7 +1,7 @@
 // The connection: one WebSocket, opened again whenever it is lost, and what has arrived so far.
 const TOKEN = "botkit-token", CHOICE = "botkit-bot";
-const STREAMS = ["messages", "fills", "equity", "log"];
-const KEPT = { messages: 500, fills: 2000, equity: 20000, log: 500 };
+const STREAMS = ["messages", "fills", "equity", "log", "lines"];
+const KEPT = { messages: 500, fills: 2000, equity: 20000, log: 500, lines: 10000 };
 const state = { bots: [], runs: [], sections: {}, rows: {}, next: {}, epoch: null, bot: null, pair: null, width: 60 };
 const listeners = [];                                      // called with the names of the sections that have changed
 const forget = () => { state.sections = {}; state.rows = Object.fromEntries(STREAMS.map((name) => [name, []])); state.next = {}; state.epoch = null; };

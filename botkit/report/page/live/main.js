@@ -39,7 +39,7 @@ listeners.push((changed) => {
   if (has("strategies", "head", "cleared")) showStrategies();
   if (has("limits", "cleared")) showLimits();
   if (has("parameters", "head", "cleared")) showParameters();
-  if (has("plots", "candles")) drawPlots();
+  if (has("plots", "candles", "lines")) drawPlots();
   if (has("fills")) drawMarks();
   if (has("fills", "messages", "cleared", "begins")) showEvents();
   if (has("log", "cleared", "begins")) showLog();

@@ -1,0 +1,118 @@
+"""Keeps the lines that strategies draw, attached indicators and plots, for the live page and the session's report:
+``lines.jsonl`` in the run's folder.
+
+    ["maker", "btc_usdt", "SMA(20)", "price", 1796027880, 104479.1]
+
+A row has the strategy, pair, name and pane of a line, and its last value within a minute with the minute's start in
+seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from botkit.live.ports import Appending, Disk
+from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.results import IndicatorLine
+
+LINES = "lines.jsonl"
+#: how many of a line's latest points to look at each time
+LATEST = 64
+_BYTES_MAX = 64 << 20
+
+LineRow: TypeAlias = tuple[str, str, str, str, int, float]
+_Key: TypeAlias = tuple[str, str, str]
+
+
+def title_of(line: IndicatorLine) -> str:
+    """Return the name of a line with that of its value: ``BB(20) upper``."""
+    return f"{line.name} {line.field}".strip()
+
+
+class Lines:
+    """Collects the lines of one run. ``tell`` is called with the reason if they can no longer be written."""
+
+    def __init__(self, folder: Path, disk: Disk, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._encode = msgspec.json.Encoder().encode
+        #: the time of each line's last point
+        self._seen: dict[_Key, Nanos] = {}
+        self._running: dict[_Key, LineRow] = {}
+        self._finished: list[LineRow] = []
+        self._bytes_left = _BYTES_MAX
+        self._file: Appending | None = None
+        with contextlib.suppress(OSError):  # the run's other files report a folder that cannot be written
+            disk.files.remove(folder / LINES)  # a run with this number in an earlier emulator left this file
+            self._file = disk.files.append(folder / LINES)
+
+    def saw(self, lines: Iterable[IndicatorLine]) -> None:
+        """Take the latest points of all lines."""
+        for line in lines:
+            key = (line.strategy, line.pair, title_of(line))
+            seen = self._seen.get(key, -1)
+            for time, value in zip(line.times, line.values, strict=True):
+                if time > seen:
+                    self._add(key, line.pane, time, value)
+            self._seen[key] = max(seen, line.times[-1])
+
+    def _add(self, key: _Key, pane: str, time: Nanos, value: float) -> None:
+        start = time // NS_PER_MINUTE * 60
+        row = self._running.get(key)
+        if row is not None and row[4] != start:
+            self._finished.append(row)
+        self._running[key] = (*key, pane, start, value)
+
+    def flush(self) -> None:
+        """Write the finished minutes."""
+        if not self._finished:
+            return
+        rows, self._finished = self._finished, []
+        if self._file is None:
+            return
+        block = b"".join(self._encode(row) + b"\n" for row in rows)
+        self._bytes_left -= len(block)
+        try:
+            if self._bytes_left < 0:
+                raise OSError(f"it has reached {_BYTES_MAX >> 20} MB")
+            self._file.write(block)
+            self._file.flush()
+        except OSError as error:
+            self._end()
+            self._tell(f"{LINES} of this run, the lines that strategies draw, ends here: {error}")
+
+    def close(self) -> None:
+        """Write what is left, the unfinished minutes included, and close the file."""
+        self._finished += self._running.values()
+        self._running.clear()
+        self.flush()
+        self._end()
+
+    def _end(self) -> None:
+        file, self._file = self._file, None
+        with contextlib.suppress(OSError):
+            if file is not None:
+                file.close()
+
+
+def read_lines(run: Path) -> list[IndicatorLine]:
+    """Return the lines that a run wrote, with one value a minute; none if it wrote none."""
+    found: dict[_Key, IndicatorLine] = {}
+    decode = msgspec.json.Decoder(LineRow).decode
+    try:
+        written = (run / LINES).read_bytes()
+    except OSError:
+        return []
+    for text in written[: written.rfind(b"\n") + 1].splitlines():
+        try:
+            strategy, pair, name, pane, start, value = decode(text)
+        except msgspec.MsgspecError:
+            continue  # another version of botkit may have written it
+        line = found.setdefault((strategy, pair, name), IndicatorLine(pair, strategy, name, pane, [], []))
+        line.times.append(start * NS_PER_MINUTE // 60)
+        line.values.append(value)
+    return list(found.values())
