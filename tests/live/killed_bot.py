@@ -115,12 +115,15 @@ class Blow:
             commit(self, **written)
             blow._fills = 0
 
-        async def send_or_die(self: BitoProAdapter, request: Any, **options: Any) -> Any:
+        def send_or_die(self: BitoProAdapter, request: Any, **options: Any) -> Any:
             creates = isinstance(request, (CreateOrder, CreateBatch))
             blow._before(request)
             blow._creates += creates
+            return answered(creates, send(self, request, **options))
+
+        async def answered(creates: bool, sent: Any) -> Any:
             try:
-                answer = await send(self, request, **options)
+                answer = await sent
             finally:
                 blow._creates -= creates
             if creates:

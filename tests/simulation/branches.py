@@ -107,7 +107,7 @@ BRANCHES: Final = (
     Branch("SQLite could not be filled", _FILLING, "            self.fault = error"),
     Branch("the journal failed", _DRIVER, "self.journal_fault = str(error)"),
     Branch("the journal could be written again", _DRIVER, "self.sink(JournalFailed(None))"),
-    Branch("a request was cancelled within the bot", _DRIVER, 'why = "its request was cancelled'),
+    Branch("a request was cancelled within the bot", _DRIVER, 'self._unclear(request_id, "its request was cancelled'),
     # gates and halts
     Branch("an order was held back at the last gate", _DRIVER, 'return f"not sent: {closed}"'),
     Branch("the latch held an order back", _DRIVER, 'return f"not sent: the bot is halted:'),
