@@ -371,7 +371,7 @@ class BitoProClient(Lifetime):
         return await self.begin_cancel(pair, order_id, urgent=urgent).reply()
 
     def begin_cancel(self, pair: str, order_id: str, *, urgent: bool = True) -> Begun[CancelReply]:
-        """Start a cancel and return before the answer arrives. If a connection is open, the request is already written."""
+        """Start a cancel and return before the answer arrives. If a connection is open, it is already written."""
         return self._begin("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
 
     async def cancel_orders(
