@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
@@ -47,9 +47,7 @@ from botkit.model.requests import (
 log = logging.getLogger("botkit.live")
 
 _CANCELS = (CancelOrder, CancelBatch, CancelAll)
-#: steps of the event loop until a request's bytes reach the socket: one for the request's task, one for aiohttp's
-#: writer
-_STEPS_TO_SOCKET = 2
+_WRITES = (*_CANCELS, CreateOrder, CreateBatch)
 #: how long a commit waits for more inputs when there is nothing to send
 _GATHER_S = 0.02
 #: how often to retry a journal that cannot be written
@@ -254,7 +252,7 @@ class LiveDriver:
         self._dispatch(requests, now)
         if requests:
             self._unfinished = True
-            self._loop.call_soon(self._finish_after, _STEPS_TO_SOCKET - 1)
+            self._loop.call_soon(self._finish_after)  # an adapter may write a request in the first step of its task
         else:
             self._finish()
 
@@ -279,10 +277,8 @@ class LiveDriver:
             inputs.append(AccountEvents(tuple(account)))
         return inputs
 
-    def _finish_after(self, steps: int) -> None:
-        if steps:
-            self._loop.call_soon(self._finish_after, steps - 1)
-        elif self._unfinished:  # unless another pass ran in between
+    def _finish_after(self) -> None:
+        if self._unfinished:  # unless another pass ran in between
             self._guarded(self._finish)
 
     def _finish(self) -> None:
@@ -308,9 +304,11 @@ class LiveDriver:
         elif self._gathering is None and self._persistence.is_dirty:
             self._gathering = self._loop.call_later(_GATHER_S, self._guarded, self._commit_gathered)
         for request in requests:
-            task = self._loop.create_task(self._carry(request), context=self._context)
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._carried, request.id))
+            sent = self._send(request)
+            if sent is not None:
+                task = self._loop.create_task(self._carry(request, sent), context=self._context)
+                self._tasks.add(task)
+                task.add_done_callback(partial(self._carried, request.id, sent))
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
         # even without changes, a commit tests whether the journal is writable
@@ -345,38 +343,52 @@ class LiveDriver:
             self.sink(JournalFailed(str(error)))
         self.journal_fault = str(error)
 
-    def _carried(self, request_id: int, task: asyncio.Task[None]) -> None:
+    def _carried(self, request_id: int, sent: Coroutine[Any, Any, Answer], task: asyncio.Task[None]) -> None:
         """Handle the end of a request's task. If the task failed, the engine gets an answer of unknown outcome, because
         an order without an answer would wait forever.
         """
         self._tasks.discard(task)
+        sent.close()  # never started if the task was cancelled before its first step
         if self._is_ending:
             return  # the next run treats unanswered requests as unknown and looks them up
         if task.cancelled():
-            why = "its request was cancelled within the bot"
+            self._unclear(request_id, "its request was cancelled within the bot")
         elif (error := task.exception()) is not None:
-            log.error("a request failed with an internal error", exc_info=error)
-            why = f"its request failed with an internal error: {error!r}"
-        else:
-            return
+            self._broke(request_id, error)
+
+    def _broke(self, request_id: int, error: BaseException) -> None:
+        log.error("a request failed with an internal error", exc_info=error)
+        self._unclear(request_id, f"its request failed with an internal error: {error!r}")
+
+    def _unclear(self, request_id: int, why: str) -> None:
         self.sink(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text=why))
 
-    async def _carry(self, request: Request) -> None:
-        create = isinstance(request, (CreateOrder, CreateBatch))
-        urgent = isinstance(request, _CANCELS)
-        held: str | None = None
-        if create:
-            orders = [self.engine.view.order(client_id) for client_id in client_ids_of(request)]
-            urgent = all(order is not None and order.reduces for order in orders)
+    def _send(self, request: Request) -> Coroutine[Any, Any, Answer] | None:
+        """Send a request unless a check holds it back, and return the coroutine of its answer. An adapter with an open
+        connection writes the request before it returns.
+        """
+        held, urgent = None, isinstance(request, _CANCELS)
+        if isinstance(request, (CreateOrder, CreateBatch)):
+            urgent = True
+            for client_id in client_ids_of(request):
+                order = self.engine.view.order(client_id)
+                urgent = urgent and order is not None and order.reduces
             held = self._held(urgent)
         if self.key_refusal is not None and not isinstance(request, (GetBook, GetCandles)):
             held = f"not sent: {self.key_refusal}"
         if held is not None:
-            answer = Answer(request_id=request.id, outcome=Ending.NOT_SENT, text=held)
-        else:
-            answer = await self.adapter.send(request, urgent=urgent)
-            if answer.outcome is Ending.UNKNOWN and answer.status and not create and not isinstance(request, _CANCELS):
-                self._responded.add(request.id)
+            self.sink(Answer(request_id=request.id, outcome=Ending.NOT_SENT, text=held))
+            return None
+        try:
+            return self.adapter.send(request, urgent=urgent)
+        except Exception as error:
+            self._broke(request.id, error)
+            return None
+
+    async def _carry(self, request: Request, sent: Coroutine[Any, Any, Answer]) -> None:
+        answer = await sent
+        if answer.outcome is Ending.UNKNOWN and answer.status and not isinstance(request, _WRITES):
+            self._responded.add(request.id)
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -191,9 +191,9 @@ class Seat(Lifetime):
         for adapter in dict.fromkeys((self._account.adapter, self._market.adapter)):
             adapter.reconnect(kind)
 
-    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once and return its answer."""
-        return await self._account.adapter.send(request, urgent=urgent)
+    def send(self, request: Request, *, urgent: bool = False) -> Coroutine[Any, Any, Answer]:
+        """Send a request once. The coroutine returns its answer."""
+        return self._account.adapter.send(request, urgent=urgent)
 
     async def pairs(self) -> Mapping[str, Pair]:
         """Read the pairs and their current rules from the exchange and return them."""

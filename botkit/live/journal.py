@@ -236,12 +236,20 @@ class Journal(JournalReading):
         document). ``notes`` are (kind, text, time). If it raises JournalError, nothing was written.
         """
         run = self.run
-        operations: list[Operation] = [("order", self._storable(order_row(order))) for order in orders]
-        operations += [("fill", fill_row(fill, now)) for fill, now in fills]
-        operations += [("send", (run, number, name, now, ",".join(map(str, ids)))) for number, name, now, ids in sends]
-        operations += [("answered", (now, run, number)) for number, now in answered]
-        operations += [("meta", state) for state in states]
-        operations += [("note", (now, kind, text)) for kind, text, now in notes]
+        operations: list[Operation] = []
+        for order in orders:
+            operations.append(("order", self._storable(order_row(order))))
+        # loops, because an order usually has one row and one send, and an empty comprehension is a call
+        for fill, now in fills:
+            operations.append(("fill", fill_row(fill, now)))
+        for number, name, now, ids in sends:
+            operations.append(("send", (run, number, name, now, ",".join(map(str, ids)))))
+        for number, now in answered:
+            operations.append(("answered", (now, run, number)))
+        for state in states:
+            operations.append(("meta", state))
+        for kind, text, now in notes:
+            operations.append(("note", (now, kind, text)))
         self._commit(operations)
 
     def _commit(self, operations: list[Operation]) -> None:

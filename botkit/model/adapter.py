@@ -26,9 +26,9 @@ Beyond the signatures, a bot relies on these rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import msgspec
 
@@ -125,14 +125,15 @@ class StreamSource(Protocol):
 class Sender(Protocol):
     """The part of an adapter that most callers need."""
 
-    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once and return its `Answer`, which carries the request's id.
+    def send(self, request: Request, *, urgent: bool = False) -> Coroutine[Any, Any, Answer]:
+        """Send a request once and return its `Answer`, which carries the request's id. An ``async def`` is enough. A
+        plain function that writes the request before it returns the coroutine saves a step of the event loop.
 
         `Answer` lists the body for each kind of request. ``urgent`` requests (cancels, and orders that reduce a
         position) must not wait behind others. A request without a corresponding call at the exchange is REFUSED. Before
         `open` and after `close`, every request is NOT_SENT.
 
-        Raises only CancelledError, after which the outcome is unknown.
+        The call itself never raises. The coroutine raises only CancelledError, after which the outcome is unknown.
         """
         ...
 

@@ -35,7 +35,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
 from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 
@@ -44,6 +44,7 @@ from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.sockets import Socket, _header
 from botkit.exchange.bitopro import transport
 from botkit.exchange.bitopro.adapter import BitoProAdapter
+from botkit.exchange.bitopro.connections import Connections
 from botkit.exchange.bitopro.facts import BitoPro
 from botkit.exchange.bitopro.stream import Stream
 from botkit.exchange.bitopro.wire.codec import encode
@@ -202,13 +203,12 @@ _STEPS = (
     "encoded",
     "signed",
     "request made",
-    "connected",
     "written",
 )
 
 
-#: the number of steps that a bare client also has: received, request made, connected, written
-_BARE_STEPS = 4
+#: the number of steps that a bare client also has: received, request made, written
+_BARE_STEPS = 3
 
 
 class _Trace:
@@ -257,6 +257,7 @@ class _Trace:
 
     def install(self) -> None:
         received, commit, writelines = ResponseHandler.data_received, Persistence.commit, StreamWriter._writelines
+        send = Connections.write
 
         def data_received(handler: ResponseHandler, data: bytes) -> None:
             if b'"ORDER_BOOK"' in data[:60]:
@@ -273,21 +274,29 @@ class _Trace:
             chunks = tuple(chunks)
             found = _PRICE.search(chunks[-1])
             if found is not None:
-                self.mark("connected")
+                self.mark("request made")
             writelines(writer, chunks)
+            if found is not None:
+                self.end(round(float(found[1]) * 100) + _BELOW_CENTS)
+
+        def sending(connection: Connection, request: bytes) -> None:
+            found = _PRICE.search(request)
+            if found is not None:
+                self.mark("request made")
+            send(connection, request)
             if found is not None:
                 self.end(round(float(found[1]) * 100) + _BELOW_CENTS)
 
         ResponseHandler.data_received = data_received  # type: ignore[assignment,method-assign]
         Persistence.commit = committing  # type: ignore[assignment,method-assign]
         StreamWriter._writelines = writing  # type: ignore[assignment,method-assign]
+        Connections.write = staticmethod(sending)  # type: ignore[method-assign]
         self.around(Stream, "_frame", "woken", "decoded")
         self.around(LiveDriver, "sink", "translated")
         self.around(Bot, "went_in", "looked at")
         self.around(Journal, "commit", "gathered", "journaled")
         self.around(BitoProAdapter, "send", "carried")
         self.around(transport, "signed_headers", "encoded", "signed")
-        self.around(ClientRequest, "send", "request made")
 
 
 async def _trade(folder: Path, addresses: dict[str, str], seconds: float) -> None:

@@ -543,13 +543,17 @@ async def test_patience_multiplies_the_connect_and_answer_timeouts(
 ) -> None:
     asked: list[tuple[float, float]] = []
 
-    async def call(*_: Any, timeout_s: float, connect_timeout_s: float, **__: Any) -> bytes:
+    class Answered:
+        async def answer(self) -> bytes:
+            return json.dumps(ECHO).encode()
+
+    def begin(*_: Any, timeout_s: float, connect_timeout_s: float, **__: Any) -> Answered:
         asked.append((connect_timeout_s, timeout_s))
-        return json.dumps(ECHO).encode()
+        return Answered()
 
     account = {"email": "a@b.c", "key": "k", "secret": "s"}
     async with connect({"account": account, "clock": HandClock(), "patience": patience}) as adapter:
-        monkeypatch.setattr(adapter.client._transport, "call", call)
+        monkeypatch.setattr(adapter.client._transport, "begin", begin)
         assert (await adapter.send(CREATE)).outcome is Ending.OK
     assert asked == [(connect_s, answer_s)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -42,10 +43,7 @@ WRITES = ("DELETE", "PUT", "POST")
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-@pytest.mark.parametrize("switch", ["aiohttp's switch", "the connector alone"])
-async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
-    name: str, switch: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(name: str) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, n: int
     ) -> bool:
@@ -55,15 +53,6 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
             return True
         return False  # read the second request on the kept connection, then drop the connection
 
-    if switch == "the connector alone":
-        made = transport_module.once_only_session
-
-        def without_switch(connections_max: int) -> Any:
-            session = made(connections_max)
-            session._retry_connection = True
-            return session
-
-        monkeypatch.setattr(transport_module, "once_only_session", without_switch)
     async with raw_server(script) as server, client(server.rest) as c:
         lane = {"urgent": True} if name in ("DELETE", "PUT") else {}
         if lane:  # open the connection that the call will reuse
@@ -75,6 +64,76 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
         with pytest.raises(OutcomeUnknown if name in WRITES else TryAgain):
             await CALLS[name](c)
     assert len(server.arrivals) == 2, server.arrivals
+
+
+async def _numbered(
+    _state: RawServer, line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
+) -> bool:
+    """Answer an order a second late, with its number on this connection as its id, and anything else at once."""
+    if line.startswith("POST"):
+        await asyncio.sleep(1)
+    writer.write(http(CREATED.replace(b'"orderId":1', b'"orderId":%d' % number) if line.startswith("POST") else b"{}"))
+    await writer.drain()
+    return True
+
+
+async def test_a_request_is_written_before_its_answer_is_awaited_if_a_connection_is_open() -> None:
+    async with raw_server(_numbered) as server, client(server.rest) as c:
+        begun = c.begin_order("btc_twd", BODY)
+        await asyncio.sleep(0.5)
+        assert server.arrivals == []  # there is no connection yet
+        assert (await begun.reply()).order_id == 1
+        begun = c.begin_order("btc_twd", BODY)
+        await asyncio.sleep(0.5)
+        assert len(server.arrivals) == 2
+        assert (await begun.reply()).order_id == 2
+
+
+async def test_an_answer_that_nobody_waited_for_answers_no_later_request() -> None:
+    async with raw_server(_numbered) as server, client(server.rest) as c:
+        assert (await c.post_order("btc_twd", BODY)).order_id == 1
+        given_up = asyncio.create_task(c.post_order("btc_twd", BODY))
+        await asyncio.sleep(0.5)
+        assert len(server.arrivals) == 2
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        assert (await c.post_order("btc_twd", BODY)).order_id == 1  # the first on a new connection
+        assert (await c.post_order("btc_twd", BODY)).order_id == 2
+
+
+async def test_a_connection_is_reused_for_a_while_only() -> None:
+    async with raw_server(_numbered) as server, client(server.rest) as c:
+        assert (await c.post_order("btc_twd", BODY)).order_id == 1
+        await asyncio.sleep(10)
+        assert (await c.post_order("btc_twd", BODY)).order_id == 2
+        await asyncio.sleep(20)
+        assert (await c.post_order("btc_twd", BODY)).order_id == 1
+
+
+async def test_a_connection_that_the_exchange_closed_is_not_used_again() -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        writer.write(http(CREATED))
+        await writer.drain()
+        await asyncio.sleep(1)
+        return False
+
+    async with raw_server(script) as server, client(server.rest) as c:
+        for _ in range(3):
+            await c.post_order("btc_twd", BODY)
+            await asyncio.sleep(2)
+    assert len(server.arrivals) == 3
+
+
+async def test_a_request_begun_and_never_awaited_is_closed_with_its_client(recwarn: pytest.WarningsRecorder) -> None:
+    async with raw_server(_numbered) as server, client(server.rest) as c:
+        await c.post_order("btc_twd", BODY)
+        c.begin_order("btc_twd", BODY)
+        await asyncio.sleep(0.5)
+    gc.collect()
+    assert len(server.arrivals) == 2
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

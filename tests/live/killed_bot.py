@@ -115,12 +115,15 @@ class Blow:
             commit(self, **written)
             blow._fills = 0
 
-        async def send_or_die(self: BitoProAdapter, request: Any, **options: Any) -> Any:
+        def send_or_die(self: BitoProAdapter, request: Any, **options: Any) -> Any:
             creates = isinstance(request, (CreateOrder, CreateBatch))
             blow._before(request)
             blow._creates += creates
+            return answered(creates, send(self, request, **options))
+
+        async def answered(creates: bool, sent: Any) -> Any:
             try:
-                answer = await send(self, request, **options)
+                answer = await sent
             finally:
                 blow._creates -= creates
             if creates:
@@ -132,7 +135,8 @@ class Blow:
                 blow._fills += 1
             sink(self, event)
 
-        put, remove_segments, write_at = journal_filling.put, journal_filling.remove_segments, disk._write_at
+        put, remove_segments = journal_filling.put, journal_filling.remove_segments
+        write_in_place = disk._InPlace.write
 
         def put_or_die(db: Any, key: str, value: Any) -> None:
             blow._reached(FILLING)
@@ -142,13 +146,13 @@ class Blow:
             blow._reached(FILLED)
             remove_segments(*arguments)
 
-        def write_or_die(file: Any, at: int, content: bytes) -> int:
+        def write_or_die(self: disk._InPlace, at: int, content: bytes) -> None:
             if blow._tears:
-                write_at(file, at, content[: blow._random.randrange(len(content))])
+                write_in_place(self, at, content[: blow._random.randrange(len(content))])
                 die()
-            return write_at(file, at, content)
+            write_in_place(self, at, content)
 
-        disk._write_at = write_or_die
+        disk._InPlace.write = write_or_die  # type: ignore[method-assign]
         journal_filling.put = put_or_die
         journal_filling.remove_segments = remove_or_die
         journal_log.SEGMENT_BYTES = journal_log._SMALL_BYTES = _SEGMENT_BYTES

@@ -6,16 +6,15 @@ import asyncio
 import gc
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
-from botkit.exchange.bitopro import stream as stream_module
-from botkit.exchange.bitopro import transport as transport_module
 from botkit.exchange.bitopro.stream import StreamTimes
 from botkit.live import connecting, starting
 from botkit.live.start_refused import StartRefused
@@ -115,9 +114,14 @@ class Names:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.works = True
-        self._sessions: list[Any] = []
-        for module in (stream_module, transport_module):
-            monkeypatch.setattr(module, "once_only_session", self._remember(module.once_only_session))
+        self._connectors: list[aiohttp.TCPConnector] = []
+        make = aiohttp.TCPConnector
+
+        def made(**options: Any) -> aiohttp.TCPConnector:
+            self._connectors.append(make(**options))
+            return self._connectors[-1]
+
+        monkeypatch.setattr(aiohttp, "TCPConnector", made)
         self._look_up = asyncio.get_running_loop().getaddrinfo
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._answer)
 
@@ -126,19 +130,11 @@ class Names:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return await self._look_up("127.0.0.1" if host == "localhost" else host, port, **more)
 
-    def _remember(self, make: Callable[..., Any]) -> Callable[..., Any]:
-        def made(*args: Any, **options: Any) -> Any:
-            self._sessions.append(make(*args, **options))
-            return self._sessions[-1]
-
-        return made
-
     def fail(self, world: World) -> None:
         """Stop resolving names, clear the cache and close all connections."""
         self.works = False
-        for session in self._sessions:
-            if not session.closed:
-                session.connector.clear_dns_cache()
+        for connector in self._connectors:
+            connector.clear_dns_cache()
         runner: Any = world.emulator._runner
         for connection in list(runner.server.connections):
             connection.transport.abort()

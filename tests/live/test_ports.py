@@ -336,6 +336,79 @@ def test_an_in_place_write_is_synced_before_it_returns(tmp_path: Path, monkeypat
     file.close()
 
 
+class _Direct:
+    """A file that is written directly, and the system calls that it causes."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.error = 0
+        RealDisk().files.write(path, bytes(range(256)) * 64)
+        self.file = RealDisk().durable.open(path)
+        if self.file._blocks is None:  # type: ignore[attr-defined]
+            pytest.skip("this file system has no direct writes")
+        write, sync = os.pwrite, os.fdatasync
+
+        def written(number: int, content: bytes, at: int) -> int:
+            is_direct = isinstance(content, memoryview)
+            self.calls.append(f"{'direct' if is_direct else 'cached'} {len(content)} at {at}")
+            if is_direct and self.error:
+                raise OSError(self.error, os.strerror(self.error))
+            return write(number, content, at)
+
+        def synced(number: int) -> None:
+            self.calls.append("sync")
+            sync(number)
+
+        monkeypatch.setattr(os, "pwrite", written)
+        monkeypatch.setattr(os, "fdatasync", synced)
+
+
+def test_a_direct_write_replaces_its_bytes_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, content = tmp_path / "log", bytearray(bytes(range(256)) * 64)
+    direct = _Direct(path, monkeypatch)
+    for at, part in ((10, b"0123456"), (4_090, b"over two blocks"), (17, b"after the first"), (16_380, b"last")):
+        direct.file.write(at, part)
+        content[at : at + len(part)] = part
+        assert RealDisk().files.read(path) == content
+    direct.file.close()
+    assert direct.calls == ["direct 4096 at 0", "direct 8192 at 0", "direct 4096 at 0", "direct 4096 at 12288"]
+
+
+def test_a_file_system_that_refuses_a_direct_write_gets_a_synced_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct = _Direct(tmp_path / "log", monkeypatch)
+    direct.error = errno.EINVAL
+    direct.file.write(10, b"0123456")
+    direct.file.write(17, b"78")
+    direct.file.close()
+    assert direct.calls == ["direct 4096 at 0", "cached 7 at 10", "sync", "cached 2 at 17", "sync"]
+    assert RealDisk().files.read(tmp_path / "log")[9:20] == b"\x09012345678\x13"
+
+
+def test_a_failing_disk_fails_a_direct_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = _Direct(tmp_path / "log", monkeypatch)
+    direct.error = errno.EIO
+    with pytest.raises(OSError, match="error"):
+        direct.file.write(10, b"0123456")
+    assert direct.calls == ["direct 4096 at 0"]
+    direct.file.close()
+
+
+def test_a_direct_write_has_reached_the_disk_when_it_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, open_file = [], os.open
+
+    def noted(path: Path, flags: int, *mode: int) -> int:
+        opened.append(flags)
+        return open_file(path, flags, *mode)
+
+    RealDisk().files.write(tmp_path / "log", bytes(8_192))
+    monkeypatch.setattr(os, "open", noted)
+    RealDisk().durable.open(tmp_path / "log").close()
+    assert all(flags & os.O_DSYNC for flags in opened)
+    assert opened or sys.platform != "linux"
+
+
 def test_a_lock_is_held_by_one_process_and_released_when_the_process_ends(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "f" / "lock"
     code = (

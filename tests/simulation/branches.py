@@ -75,7 +75,7 @@ BRANCHES: Final = (
     Branch("a resting order expired", _DESK, 'order.reason = "expired"'),
     Branch("many orders were read in one listing", _DESK, "self._list_orders(pair, group, now)"),
     Branch("an order on its way at the crash was looked up", _DESK, "self._move(order, _UNKNOWN, now)"),
-    Branch("an order was held back at its grant", _DESK, "self.finish(order, OrderState.NOT_SENT, now, self._gate"),
+    Branch("an order was held back at its grant", _DESK, "NOT_SENT, now, self._gate.when_granted("),
     # orders of unknown outcome
     Branch("a look-up was refused", _RESOLUTION, "case.refusals += 1", is_rarest=True),
     Branch("a proof of absence waited for its bound", _RESOLUTION, "due = bound"),
@@ -107,7 +107,7 @@ BRANCHES: Final = (
     Branch("SQLite could not be filled", _FILLING, "            self.fault = error"),
     Branch("the journal failed", _DRIVER, "self.journal_fault = str(error)"),
     Branch("the journal could be written again", _DRIVER, "self.sink(JournalFailed(None))"),
-    Branch("a request was cancelled within the bot", _DRIVER, 'why = "its request was cancelled'),
+    Branch("a request was cancelled within the bot", _DRIVER, 'self._unclear(request_id, "its request was cancelled'),
     # gates and halts
     Branch("an order was held back at the last gate", _DRIVER, 'return f"not sent: {closed}"'),
     Branch("the latch held an order back", _DRIVER, 'return f"not sent: the bot is halted:'),

@@ -152,7 +152,10 @@ class Network:
         dialled = await self.dial(host, port) if sock is None else sock
         side = dialled.connection.client
         side.connect(factory, contextvars.copy_context())
-        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        begun = loop.create_future()
+        loop.call_soon(begun.set_result, None)  # after `connection_made`, as asyncio promises
+        await begun
         assert side.protocol is not None
         return side, side.protocol
 

@@ -1119,21 +1119,24 @@ class _Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
 
-    async def send(self, request: Any, *, urgent: bool = False) -> Any:
+    def send(self, request: Any, *, urgent: bool = False) -> Any:
         """Send as the wrapped adapter does, and report the action."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
             self._run.did(kind)
-        self._run.begins(kind if kind in ("create", "cancel") else "read", asyncio.current_task())
         life = self._life
         try:
             self._run.check_latch(life, request)
             life.standstills.sends(request.endpoint)
         except Broken as error:
             self._run.break_off(error)
-        woke = life.woke
-        answer = await self._adapter.send(request, urgent=urgent)
+        return self._answered(request, kind, life.woke, self._adapter.send(request, urgent=urgent))
+
+    async def _answered(self, request: Any, kind: str, woke: int, sent: Any) -> Any:
+        self._run.begins(kind if kind in ("create", "cancel") else "read", asyncio.current_task())
+        life = self._life
+        answer = await sent
         if woke == life.woke and answer.outcome is Ending.OK:
             life.standstills.reads(request.endpoint)
         if kind == "create":

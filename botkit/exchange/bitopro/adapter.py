@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -25,11 +25,11 @@ from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, Req
 from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.history import stitch_candles
-from botkit.exchange.bitopro.rest import READ_TIMEOUT_S, WRITE_TIMEOUT_S, BitoProClient
+from botkit.exchange.bitopro.rest import READ_TIMEOUT_S, WRITE_TIMEOUT_S, Begun, BitoProClient, created
 from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
 from botkit.exchange.bitopro.transport import NothingSent
-from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OwnOrderRow, OwnTradeRow
-from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CreateBody
+from botkit.exchange.bitopro.wire.account import BalanceRow, CancelReply, CreateReply, OwnOrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.bodies import BATCH_MAX
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, REST_BASE, WS_BASE
 from botkit.exchange.bitopro.wire.frames import (
@@ -362,52 +362,52 @@ class BitoProAdapter(Lifetime):
 
     # -- requests out ---------------------------------------------------------------------------------------------
 
-    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once and return its `Answer`. Urgent requests use separate connections.
+    def send(self, request: Request, *, urgent: bool = False) -> Coroutine[Any, Any, Answer]:
+        """Send a request once. The coroutine returns its `Answer`. Urgent requests use separate connections. If a
+        connection is open, a single order or cancel is written before this method returns.
 
-        Raises nothing but CancelledError. After a CancelledError the caller does not know the outcome.
+        The coroutine raises only CancelledError, after which the caller does not know the outcome.
         """
         if not self._is_open:
-            return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
+            return _at_once(Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open"))
+        begun: Begun[CreateReply] | Begun[CancelReply] | None = None
         try:
-            body = await self._perform(request, urgent)
-        except NothingSent as error:
-            return _answer(request, Ending.NOT_SENT, error)
-        except RateLimited as error:
-            return _answer(request, Ending.RATE_LIMITED, error)
-        except Refused as error:
-            return _answer(request, Ending.REFUSED, error)
-        except RequestError as error:
-            return _answer(request, Ending.UNKNOWN, error)
-        except WireError as error:  # an unreadable response
-            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
-        except Exception as error:
-            # this is a bug in botkit; return an answer anyway, so that the bot looks the order up instead of waiting
-            # forever
-            log.exception("%s %d could not be sent", request.endpoint, request.id)
-            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
-        return Answer(request_id=request.id, outcome=Ending.OK, body=body)
-
-    async def _perform(self, request: Request, urgent: bool) -> AnswerBody:
-        client = self.client
-        match request:
-            case CreateOrder():
+            if type(request) is CreateOrder:
                 left_s = self._t0_left_s(request.timestamp)
                 body = translate.create_body(request.order, request.timestamp, in_batch=False)
-                reply = await client.post_order(request.order.pair, body, urgent=urgent, connect_timeout_s=left_s)
-                return _acknowledged(reply, request.order, body)
+                begun = self.client.begin_order(request.order.pair, body, urgent=urgent, connect_timeout_s=left_s)
+            elif type(request) is CancelOrder:
+                begun = self.client.begin_cancel(request.pair, request.order_id)
+        except Exception as error:
+            return _at_once(_failed(request, error))
+        return self._answered(request, begun)
+
+    async def _answered(self, request: Request, begun: Begun[CreateReply] | Begun[CancelReply] | None) -> Answer:
+        try:
+            body = await (self._perform(request) if begun is None else self._finished(request, begun))
+        except Exception as error:
+            return _failed(request, error)
+        return Answer(request_id=request.id, outcome=Ending.OK, body=body)
+
+    async def _finished(self, request: Request, begun: Begun[CreateReply] | Begun[CancelReply]) -> AnswerBody:
+        """Return what the exchange answered to an order or a cancel."""
+        reply = await begun.reply()
+        if isinstance(reply, CreateReply):
+            assert isinstance(request, CreateOrder)
+            return _acknowledged(created(reply), request.order)
+        assert isinstance(request, CancelOrder)
+        if str(reply.order_id) != request.order_id:
+            raise OutcomeUnknown(f"the cancel request for {request.order_id} was answered for {reply.order_id}")
+        return CancelAck(((str(request.pair), request.order_id),))
+
+    async def _perform(self, request: Request) -> AnswerBody:
+        client = self.client
+        match request:
             case CreateBatch():
                 left_s = self._t0_left_s(request.timestamp)
                 bodies = [translate.create_body(o, request.timestamp, in_batch=True) for o in request.orders]
                 replies = await client.post_batch(bodies, connect_timeout_s=left_s)
-                return tuple(map(_acknowledged, replies, request.orders, bodies))
-            case CancelOrder():
-                cancelled = await client.cancel_order(request.pair, request.order_id)
-                if str(cancelled.order_id) != request.order_id:
-                    raise OutcomeUnknown(
-                        f"the cancel request for {request.order_id} was answered for {cancelled.order_id}"
-                    )
-                return CancelAck(((str(request.pair), request.order_id),))
+                return tuple(map(_acknowledged, replies, request.orders))
             case CancelBatch():
                 return CancelAck(await client.cancel_orders((str(pair), order_id) for pair, order_id in request.orders))
             case CancelAll():
@@ -479,7 +479,29 @@ class BitoProAdapter(Lifetime):
         return max(left, NS_PER_S // 100) / NS_PER_S * self._patience
 
 
-def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
+async def _at_once(answer: Answer) -> Answer:
+    return answer
+
+
+def _failed(request: Request, error: Exception) -> Answer:
+    """Return the answer for a request that ended in an error."""
+    match error:
+        case NothingSent():
+            return _answer(request, Ending.NOT_SENT, error)
+        case RateLimited():
+            return _answer(request, Ending.RATE_LIMITED, error)
+        case Refused():
+            return _answer(request, Ending.REFUSED, error)
+        case RequestError():
+            return _answer(request, Ending.UNKNOWN, error)
+        case WireError():  # an unreadable response
+            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
+    # this is a bug in botkit; return an answer anyway, so that the bot looks the order up instead of waiting forever
+    log.error("%s %d could not be sent", request.endpoint, request.id, exc_info=error)
+    return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
+
+
+def _acknowledged(reply: CreateReply, order: OrderSpec) -> OrderAck:
     """Return the acknowledgement if it echoes this order. Raises OutcomeUnknown if it echoes another order."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY
@@ -495,9 +517,10 @@ def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> Ord
         )
     )
     if not fits:
+        asked = translate.create_body(order, 0, in_batch=True)
         raise OutcomeUnknown(
             f"the exchange answered for another order: {reply.action} {reply.amount} at {reply.price}, "
-            f"client id {reply.client}, instead of {body.action} {body.amount} at {body.price}, {body.client_id}",
+            f"client id {reply.client}, instead of {asked.action} {asked.amount} at {asked.price}, {asked.client_id}",
             status=200,
         )
     return OrderAck(str(reply.order_id), reply.client)

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from random import Random
-from typing import Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -28,7 +28,7 @@ from botkit.errors import OutcomeUnknown, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro.history import candle_ranges, collect_windows, stitch_candles
 from botkit.exchange.bitopro.sign import Credentials
 from botkit.exchange.bitopro.stream import FrameTap, Snapshot, Stream, StreamTimes, TradeKey, plain_trade_key
-from botkit.exchange.bitopro.transport import Transport, check_url
+from botkit.exchange.bitopro.transport import Call, Transport, check_url
 from botkit.exchange.bitopro.wire.account import (
     BalanceRow,
     BalancesReply,
@@ -44,7 +44,7 @@ from botkit.exchange.bitopro.wire.account import (
 )
 from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CLIENT_ID_MAX, CreateBody, WithdrawBody, encode_cancel_batch
 from botkit.exchange.bitopro.wire.codec import WireError, decode, encode, refuse_repeated_names
-from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, ENDPOINTS, REST_BASE, WS_BASE
+from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, ENDPOINTS, REST_BASE, WS_BASE, Endpoint
 from botkit.exchange.bitopro.wire.market import (
     CandleRow,
     CandlesReply,
@@ -82,9 +82,38 @@ _CANDLES_SIZE_MAX = 16 * _MB
 _LIST_SIZE_MAX = 4 * _MB
 
 
+class Begun(Generic[T]):
+    """A request whose reply has not been read yet. It is already written if a connection was open."""
+
+    __slots__ = ("_call", "_endpoint", "_shape")
+
+    def __init__(self, call: Call, endpoint: Endpoint, shape: type[T]) -> None:
+        self._call = call
+        self._endpoint = endpoint
+        self._shape = shape
+
+    async def reply(self) -> T:
+        """Wait for the reply, after writing the request if there was no open connection. Call this once. Raises
+        RequestError.
+        """
+        answer, endpoint = await self._call.answer(), self._endpoint
+        try:
+            reply = decode(answer, self._shape, endpoint.id)
+            if endpoint.is_write:
+                refuse_repeated_names(answer, endpoint.id)  # an order id must not be ambiguous
+            return reply
+        except WireError as error:
+            failure: RequestError = (
+                OutcomeUnknown(f"{error}; it may have taken effect", status=200, text=str(error))
+                if endpoint.is_write
+                else TryAgain(str(error), status=200, text=str(error))
+            )
+        raise failure
+
+
 class BitoProClient(Lifetime):
-    """A client for every endpoint and stream. It is an async context manager with one pooled session, and a second
-    session for urgent calls.
+    """A client for every endpoint and stream. It is an async context manager with two connection pools, one of them for
+    urgent calls.
 
     Public calls need no account. ``withdraw`` works only if the client was created with ``allow_withdrawals=True``.
     """
@@ -140,7 +169,7 @@ class BitoProClient(Lifetime):
 
     # -- making a call --------------------------------------------------------------------------------------
 
-    async def _call(
+    def _begin(
         self,
         endpoint_id: str,
         shape: type[T],
@@ -152,31 +181,22 @@ class BitoProClient(Lifetime):
         connect_timeout_s: float = 5.0,
         urgent: bool = False,
         **names: str,
-    ) -> T:
+    ) -> Begun[T]:
         endpoint = ENDPOINTS[endpoint_id]
-        text = {name: _text(value) for name, value in query.items() if value is not None} if query else None
-        answer = await self._transport.call(
+        call = self._transport.begin(
             endpoint,
             _path(endpoint_id, **names),
-            query=text,
+            query={name: _text(value) for name, value in query.items() if value is not None} if query else None,
             body=body,
             timeout_s=timeout_s or (self._write_timeout_s if endpoint.is_write else self._read_timeout_s),
             connect_timeout_s=connect_timeout_s,
             size_max=size_max,
             urgent=urgent,
         )
-        try:
-            reply = decode(answer, shape, endpoint_id)
-            if endpoint.is_write:
-                refuse_repeated_names(answer, endpoint_id)  # an order id must not be ambiguous
-            return reply
-        except WireError as error:
-            failure: RequestError = (
-                OutcomeUnknown(f"{error}; it may have taken effect", status=200, text=str(error))
-                if endpoint.is_write
-                else TryAgain(str(error), status=200, text=str(error))
-            )
-        raise failure
+        return Begun(call, endpoint, shape)
+
+    async def _call(self, endpoint_id: str, shape: type[T], **options: Any) -> T:
+        return await self._begin(endpoint_id, shape, **options).reply()
 
     # -- public market data ---------------------------------------------------------------------------------------
 
@@ -303,7 +323,16 @@ class BitoProClient(Lifetime):
         self, pair: str, body: CreateBody, *, urgent: bool = False, connect_timeout_s: float = 5.0
     ) -> CreateReply:
         """Create an order from a body in wire format."""
-        reply = await self._call(
+        begun = self.begin_order(pair, body, urgent=urgent, connect_timeout_s=connect_timeout_s)
+        return created(await begun.reply())
+
+    def begin_order(
+        self, pair: str, body: CreateBody, *, urgent: bool = False, connect_timeout_s: float = 5.0
+    ) -> Begun[CreateReply]:
+        """Start to create an order and return before the answer arrives. If a connection is open, the request is
+        already written. Pass the reply through `created`.
+        """
+        return self._begin(
             "create_order",
             CreateReply,
             body=encode(body),
@@ -311,9 +340,6 @@ class BitoProClient(Lifetime):
             connect_timeout_s=connect_timeout_s,
             pair=pair,
         )
-        if reply.order_id in ("", 0, "0"):
-            raise OutcomeUnknown("create_order: 200 without an order id; it may have taken effect", status=200)
-        return reply
 
     async def post_batch(
         self, bodies: Iterable[CreateBody], *, connect_timeout_s: float = 5.0
@@ -342,7 +368,11 @@ class BitoProClient(Lifetime):
         """Cancel one order. Success means only that the exchange accepted the cancel. Read the order to learn its final
         state.
         """
-        return await self._call("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
+        return await self.begin_cancel(pair, order_id, urgent=urgent).reply()
+
+    def begin_cancel(self, pair: str, order_id: str, *, urgent: bool = True) -> Begun[CancelReply]:
+        """Start a cancel and return before the answer arrives. If a connection is open, it is already written."""
+        return self._begin("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
 
     async def cancel_orders(
         self, orders: Iterable[tuple[str, str]], *, urgent: bool = True
@@ -570,6 +600,13 @@ class BitoProClient(Lifetime):
             start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
             return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
         return ()
+
+
+def created(reply: CreateReply) -> CreateReply:
+    """Return the reply if it has an order id. Raises OutcomeUnknown."""
+    if reply.order_id in ("", 0, "0"):
+        raise OutcomeUnknown("create_order: 200 without an order id; it may have taken effect", status=200)
+    return reply
 
 
 @lru_cache(maxsize=1024)

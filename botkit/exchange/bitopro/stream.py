@@ -22,9 +22,9 @@ import msgspec
 from yarl import URL
 
 from botkit.errors import RequestError
+from botkit.exchange.bitopro.connections import stream_session
 from botkit.exchange.bitopro.sign import Credentials, nonce_headers
 from botkit.exchange.bitopro.trade_lists import TradeListAligner
-from botkit.exchange.bitopro.transport import once_only_session
 from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS
@@ -244,7 +244,7 @@ class Stream:
             if self._closed:
                 return
         if self._session is None:
-            self._session = once_only_session(0, for_streams=True)
+            self._session = stream_session()
         self._failures += 1
         headers = {}
         if self._spec.private:

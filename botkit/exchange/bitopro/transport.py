@@ -1,44 +1,32 @@
 """Makes HTTP calls to BitoPro. Each call is sent once and is limited in time and size. The type of an error tells the
 caller what to do next.
 
-Two aiohttp defaults must be off. One repeats GET, PUT and DELETE after a dropped keep-alive connection (a repeated
-cancel counts twice). The other follows redirects to any host, with the ``X-BITOPRO-*`` headers.
+A call is never repeated after a dropped keep-alive connection, because a repeated cancel counts twice. Redirects are
+not followed, because they may lead to any host, which would receive the ``X-BITOPRO-*`` headers.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from botkit.errors import OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
+from botkit.exchange.bitopro.connections import Connections
 from botkit.exchange.bitopro.sign import Credentials, nonce_headers, signed_headers
 from botkit.exchange.bitopro.wire.endpoints import Endpoint
 from botkit.exchange.bitopro.wire.errors import error_text
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos, from_datetime
 
-if TYPE_CHECKING:
-    from aiohttp.client_reqrep import ClientRequest
-    from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
-
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
-_READ_CHUNK = 64 * 1024
 #: how many answers must agree before this machine's clock is considered wrong
 _DATES = 3
-
-
-@lru_cache(maxsize=1024)
-def _url(address: str) -> URL:
-    return URL(address, encoded=True)
 
 
 def check_url(url: str, schemes: tuple[str, str]) -> str:
@@ -62,69 +50,74 @@ class NothingSent(TryAgain):
     """No connection was made, so no byte was written. The request had no effect and was not counted."""
 
 
-class _SentTwiceError(Exception):
-    """aiohttp was about to open a second connection for one call."""
-
-
-class _Call:
-    """The state of the call made by the current task."""
-
-    __slots__ = ("connected",)
-
-    def __init__(self) -> None:
-        self.connected = False
-
-
-_current_call: ContextVar[_Call | None] = ContextVar("botkit_call", default=None)
-
-
-class _OnceConnector(aiohttp.TCPConnector):
-    """A connector that allows one connection per call, because a second connection would send the request again."""
-
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
-        call = _current_call.get()
-        if call is not None and call.connected:
-            raise _SentTwiceError
-        connection = await super().connect(req, traces, timeout)
-        if call is not None:
-            call.connected = True
-        return connection
-
-
-#: rate limits already bound the requests in flight; this limit only keeps a bug elsewhere from using up all file
-#: handles
+#: rate limits already bound the requests in flight; this only stops a bug elsewhere from using up all file handles
 _CONNECTIONS_MAX = 500
 #: cancels must not wait for each other's answers, because dozens go out at once when the market turns
 _UNBOUNDED = 0
 
 
-def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
-    """Return a session that sends every request exactly once, to the given address only.
+class Call:
+    """A request started by `Transport.begin`, whose answer has not been read yet."""
 
-    Two safeguards prevent repetition. One is a switch that aiohttp provides for its own test client. That switch is
-    private and may disappear, so the other is a connector that refuses to open a second connection for one call.
-    ``for_streams`` also refuses redirects, because ``ws_connect`` has no parameter for that. Only streams use it: a
-    trace adds 30 to 80 us to a request of about 1,500.
-    """
-    traces = []
-    if for_streams:
-        trace = aiohttp.TraceConfig()
-
-        async def on_redirect(_session: Any, _context: Any, _params: Any) -> None:
-            raise aiohttp.ClientError("the server sent a redirect, which botkit does not follow")
-
-        trace.on_request_redirect.append(on_redirect)
-        traces.append(trace)
-    session = aiohttp.ClientSession(
-        connector=_OnceConnector(limit=connections_max),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept": "application/json", "User-Agent": "botkit"},
-        trust_env=False,
-        trace_configs=traces,
+    __slots__ = (
+        *("_transport", "_connections", "_connection", "_request", "_started"),
+        *("_endpoint", "_path", "_timeout_s", "_connect_timeout_s", "_size_max"),
     )
-    if hasattr(session, "_retry_connection"):
-        session._retry_connection = False
-    return session
+
+    def __init__(
+        self,
+        transport: Transport,
+        connections: Connections,
+        endpoint: Endpoint,
+        path: str,
+        request: bytes,
+        timeout_s: float,
+        connect_timeout_s: float,
+        size_max: int,
+    ) -> None:
+        self._transport = transport
+        self._connections = connections
+        self._endpoint = endpoint
+        self._path = path
+        self._timeout_s = timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self._size_max = size_max
+        self._request = request
+        self._connection = connections.kept()
+        if self._connection is not None:
+            connections.write(self._connection, request)
+        self._started = transport.clock.now()
+
+    async def answer(self) -> bytes:
+        """Return the body of a 2xx answer. Call this once. Raises the same errors as `Transport.call`."""
+        connections, endpoint = self._connections, self._endpoint
+        what = f"{endpoint.method} {self._path}"
+        connection, is_read = self._connection, False
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                if connection is None:
+                    connection = await connections.connect(min(self._timeout_s, self._connect_timeout_s))
+                    connections.write(connection, self._request)
+                status, headers, answer = await connections.read(connection, self._size_max)
+            is_read = answer is not None
+        except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            is_connected = connection is not None
+            failure = _no_answer(what, endpoint, error, connected=is_connected, timeout_s=self._timeout_s)
+        else:
+            if not headers.get("Content-Type", "").lower().startswith("text/html"):
+                # an HTML page comes from a proxy in front of the exchange
+                self._transport.note_date(headers.get("Date"), self._started)
+            if answer is None:
+                failure = _unclear(what, endpoint, status, f"the answer has more than {self._size_max} bytes")
+            elif 200 <= status < 300:
+                return answer
+            else:
+                failure = self._transport.failure(what, endpoint, status, answer)
+        finally:
+            if connection is not None:
+                (connections.leave if is_read else connections.drop)(connection)
+        # raised outside the handlers; otherwise aiohttp's error would be kept as its context
+        raise failure
 
 
 class Transport:
@@ -136,7 +129,16 @@ class Transport:
         self.clock = clock
         #: this machine's time minus the exchange's, from the Date headers (1 s resolution) of the latest answers
         self._skews_ms: deque[int] = deque(maxlen=_DATES)
-        self._sessions: list[aiohttp.ClientSession] = []
+        self._pools: list[Connections] = []
+        url = URL(self.base_url)
+        assert url.raw_host is not None
+        host = f"[{url.raw_host}]" if ":" in url.raw_host else url.raw_host
+        #: the parts that all requests share: the beginning of the path, and everything from the HTTP version on
+        self._root = url.raw_path.rstrip("/")
+        self._constant = (
+            f" HTTP/1.1\r\nHost: {host if url.is_default_port() else f'{host}:{url.port}'}\r\n"
+            "Accept: application/json\r\nAccept-Encoding: gzip, deflate\r\nUser-Agent: botkit\r\n"
+        )
 
     @property
     def clock_skew_ms(self) -> int | None:
@@ -148,15 +150,16 @@ class Transport:
         return min(self._skews_ms, key=abs, default=None)
 
     def open(self) -> None:
-        """Create the sessions. Needs a running event loop."""
-        assert not self._sessions, "opened twice"
-        self._sessions = [once_only_session(_CONNECTIONS_MAX), once_only_session(_UNBOUNDED)]
+        """Create the connection pools. Needs a running event loop."""
+        assert not self._pools, "opened twice"
+        address = URL(self.base_url)
+        self._pools = [Connections(address, _CONNECTIONS_MAX), Connections(address, _UNBOUNDED)]
 
     async def close(self) -> None:
         """Close every connection."""
-        sessions, self._sessions = self._sessions, []
-        for session in sessions:
-            await session.close()
+        pools, self._pools = self._pools, []
+        for pool in pools:
+            await pool.close()
 
     async def call(
         self,
@@ -175,42 +178,48 @@ class Transport:
         Raises NothingSent (no connection), TryAgain (a read failed), RateLimited (429), Refused (another 4xx) or
         OutcomeUnknown (a write was or may have been sent, but no clear answer came back).
         """
-        if not self._sessions:
+        return await self.begin(
+            endpoint,
+            path,
+            query=query,
+            body=body,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            size_max=size_max,
+            urgent=urgent,
+        ).answer()
+
+    def begin(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float,
+        connect_timeout_s: float = _CONNECT_TIMEOUT_S,
+        size_max: int = 2 * 2**20,
+        urgent: bool = False,
+    ) -> Call:
+        """Start one request. If a connection is open, the request is written now, otherwise by `Call.answer`.
+
+        Raises Refused if the request needs an account and there is none.
+        """
+        if not self._pools:
             raise RuntimeError("the client is not open; use `async with BitoProClient(...) as client:`")
-        what = f"{endpoint.method} {path}"
-        headers = self._headers(endpoint, body)
-        address = self.base_url + path
-        url = URL(f"{address}?{urlencode(query)}", encoded=True) if query else _url(address)
-        call = _Call()
-        token = _current_call.set(call)
-        started = self.clock.now()
-        try:
-            async with self._sessions[urgent].request(
-                endpoint.method,
-                url,
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, connect_timeout_s)),
-            ) as response:
-                if response.content_type != "text/html":  # an HTML page comes from a proxy in front of the exchange
-                    self._note_date(response.headers.get("Date"), started)
-                answer = await _read(response, size_max)
-                status = response.status
-        except (TimeoutError, aiohttp.ClientError, OSError, _SentTwiceError, ValueError) as error:
-            failure = _no_answer(what, endpoint, error, connected=call.connected, timeout_s=timeout_s)
-        else:
-            if answer is None:
-                failure = _unclear(what, endpoint, status, f"the answer has more than {size_max} bytes")
-            elif 200 <= status < 300:
-                return answer
-            else:
-                failure = self._failure(what, endpoint, status, answer)
-        finally:
-            _current_call.reset(token)  # the task may make another call or open a stream next
-        # raised outside the handlers; otherwise aiohttp's error, which contains the signed headers, would be kept as
-        # its context
-        raise failure
+        request = self._request(endpoint, f"{path}?{urlencode(query)}" if query else path, body)
+        return Call(self, self._pools[urgent], endpoint, path, request, timeout_s, connect_timeout_s, size_max)
+
+    def _request(self, endpoint: Endpoint, target: str, body: bytes | None) -> bytes:
+        """Return the bytes of a request: the head and the signed body."""
+        lines = [endpoint.method, " ", self._root, target, self._constant]
+        for name, value in self._headers(endpoint, body).items():
+            lines += (name, ": ", value, "\r\n")
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+            return "".join(lines).encode() + body
+        lines.append("\r\n" if endpoint.method == "GET" else "Content-Length: 0\r\n\r\n")
+        return "".join(lines).encode()
 
     def _headers(self, endpoint: Endpoint, body: bytes | None) -> dict[str, str]:
         headers = {} if body is None else {"Content-Type": "application/json"}
@@ -223,7 +232,8 @@ class Transport:
                 headers |= signed_headers(self.credentials, body)
         return headers
 
-    def _note_date(self, date: str | None, started: Nanos) -> None:
+    def note_date(self, date: str | None, started: Nanos) -> None:
+        """Measure the clock skew from an answer's Date header."""
         try:
             server = from_datetime(parsedate_to_datetime(date)) if date else None
         except ValueError:
@@ -233,7 +243,8 @@ class Transport:
             # the Date header drops fractions of a second, so adding half a second is the best guess
             self._skews_ms.append((middle - server - NS_PER_S // 2) // NS_PER_MS)
 
-    def _failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
+    def failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
+        """Return the error for an answer with a status other than 2xx."""
         text = error_text(body)
         message = f"{what}: {status} {text}".rstrip()
         if status == 429:
@@ -254,18 +265,6 @@ class Transport:
         return _unclear(what, endpoint, status, text)
 
 
-async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes | None:
-    """Return the body, or None if it is larger than allowed. The total timeout also bounds a slow body."""
-    chunks, size = [], 0
-    async for chunk in response.content.iter_chunked(_READ_CHUNK):
-        size += len(chunk)
-        if size > size_max:
-            response.close()
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
 def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestError:
     message = f"{what}: {status} {text}".rstrip()
     if endpoint.is_write:
@@ -279,8 +278,6 @@ def _no_answer(
     """Return the error for a call that got no answer. If no connection was made, no byte was written."""
     if isinstance(error, asyncio.TimeoutError):
         reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
-    elif isinstance(error, _SentTwiceError):
-        reason = "the connection was dropped"
     else:
         # show only the class and the first line, because some aiohttp messages quote the received data
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
