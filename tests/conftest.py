@@ -5,6 +5,7 @@ import gc
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # a slow machine is no counterexample
     hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("calm")
+    # Without bytecode, each worker and each of the several hundred commands that tests start would compile botkit first.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
     with contextlib.suppress(OSError):
         found = os.statvfs(_MEMORY)
