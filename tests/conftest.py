@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # a slow machine is no counterexample
     hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("calm")
-    # Without bytecode, each worker and each of the several hundred commands that tests start would compile botkit first.
+    # without bytecode, each worker and each of the hundreds of commands that tests start would compile botkit first
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
