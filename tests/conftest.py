@@ -5,6 +5,7 @@ import gc
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,25 @@ _task_errors: list[str] = []
 _MEMORY = Path("/dev/shm")
 #: a container's default of 64 MB would be too little
 _MEMORY_FREE_MIN = 2 << 30
+#: the files that take longest, the longest first. A wrong entry costs nothing but time
+_LONG = (
+    "live/test_kills.py",
+    "research/doctor/test_doctor.py",
+    "live/test_canary.py",
+    "guide/test_code_blocks.py",
+    "report/test_crosshair.py",
+    "page/test_control.py",
+    "live/test_limits_of_every_process.py",
+    "research/search/test_optimize.py",
+    "live/test_redis.py",
+    "live/test_broker.py",
+    "report/test_large_report.py",
+    "live/test_audit.py",
+    "page/test_page.py",
+    "page/test_reconnect.py",
+    "cli/test_new.py",
+    "live/test_live_trace.py",
+)
 
 
 class _TaskErrors(logging.Handler):
@@ -50,6 +70,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # a slow machine must not make a test fail
     hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("calm")
+    # without bytecode, each worker and each of the hundreds of commands that tests start would compile botkit first
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
     with contextlib.suppress(OSError):
         found = os.statvfs(_MEMORY)
@@ -76,6 +99,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each of several workers begin with its share of the long files. Workers take from the end of each other's
+    tests, so the last ones are short, and no worker is busy for half a minute after all others have finished.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers == 1:
+        return
+    rest: list[pytest.Item] = []
+    long: dict[str, list[pytest.Item]] = {f"tests/{name}": [] for name in _LONG}
+    for item in items:
+        long.get(item.nodeid.partition("::")[0], rest).append(item)
+    shares = [[item for part in [*long.values()][number::workers] for item in part] for number in range(workers)]
+    ordered: list[pytest.Item] = []
+    for number, share in enumerate(shares):
+        # every worker is given the same number of tests, in the order of the collection
+        fill = max(0, (len(items) - len(ordered)) // (workers - number) - len(share))
+        ordered += share + rest[:fill]
+        del rest[:fill]
+    items[:] = ordered + rest
 
 
 @pytest.fixture(scope="session")

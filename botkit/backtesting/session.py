@@ -47,6 +47,7 @@ from botkit.model.results import (
     DataDescription,
     DayRow,
     Figure,
+    OrderRow,
     PositionRow,
     QueueReading,
     RouterUse,
@@ -249,6 +250,13 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
         run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
     summary = _summary(run, _matched(run).trades)
     return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
+
+
+def run_orders(parts: BacktestParts) -> list[OrderRow]:
+    """Run a backtest only for its orders, by client id. Strategies' logs are silenced."""
+    with _without_logs():
+        run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
+    return run.recorder.orders
 
 
 @contextmanager

@@ -21,10 +21,10 @@ import msgspec
 from botkit.assembly.backtest import parts_over
 from botkit.assembly.seals import sealed_end
 from botkit.backtesting.parts import BacktestParts
-from botkit.backtesting.session import run_backtest, run_figures
+from botkit.backtesting.session import run_backtest, run_figures, run_orders
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
-from botkit.model.results import BacktestResult, DayRow, Figure
+from botkit.model.results import BacktestResult, DayRow, Figure, OrderRow
 from botkit.project.data import asked_span, backtest_feed
 from botkit.project.project import Project
 from botkit.tape.feed import Feed
@@ -102,6 +102,10 @@ class Bench:
         and memory.
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
+
+    def orders(self) -> list[OrderRow]:
+        """Do the same as `run`, but return only the orders, in the sequence in which they were placed."""
+        return run_orders(self.parts())
 
     def parts(self) -> BacktestParts:
         """Return the parts of a new run, without the parts that only a report needs."""

@@ -78,6 +78,10 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
+    def run_painted(self, code: str) -> Any:
+        """Return the value of an expression once the page has done what it put off until the next frame."""
+        return self.run(f"new Promise((done) => requestAnimationFrame(() => done({code})))")
+
     def until(self, condition: str) -> None:
         """Wait until an expression is true."""
         wait_for(lambda: self.run(condition))

@@ -45,21 +45,21 @@ def result(tape: pd.DataFrame) -> BacktestResult:
     return botkit.backtest(Cross, data=tape, **ARGUMENTS).run
 
 
-def read_across(browser: Browser, chart: str, step: int = 9, least: int = 41) -> list[tuple[str, dict[str, str]]]:
+def read_across(browser: Browser, chart: str, step: int = 13, least: int = 41) -> list[tuple[str, dict[str, str]]]:
     """Move the mouse across a chart. Return the legend's moment and its texts by title for each place."""
     x, y, width = browser.run(
         f"(() => {{ const e = document.querySelector('{chart}'); e.scrollIntoView({{ block: 'center' }});"
         " const b = e.getBoundingClientRect(); return [b.x, b.y, b.width]; })()"
     )
+    read = (
+        f"(() => {{ const bar = document.querySelector('{chart}').previousElementSibling;"
+        " return [bar.querySelector('.clock').textContent, [...bar.querySelectorAll('b')].map((b) =>"
+        " [b.previousSibling.textContent.trim(), b.textContent])]; })()"
+    )
     found = []
     for at in range(20, int(width) - 110, step):
         browser.move(x + at, y + 60)
-        browser.settle()
-        moment, items = browser.run(
-            f"(() => {{ const bar = document.querySelector('{chart}').previousElementSibling;"
-            " return [bar.querySelector('.clock').textContent, [...bar.querySelectorAll('b')].map((b) =>"
-            " [b.previousSibling.textContent.trim(), b.textContent])]; })()"
-        )
+        moment, items = browser.run_painted(read)
         if moment:
             found.append((moment, dict(items)))
     assert len({moment for moment, _ in found}) >= least
@@ -157,7 +157,7 @@ def test_the_figures_and_fills_of_a_candle_match_its_time(
     bought = 0
     for _ in range(4 if whole else 0):  # zoom in until a pixel is less than a candle
         browser.click("document.querySelector('#prices [aria-label=\"Zoom in\"]')")
-    for moment, said in read_across(browser, "#prices .chart", step=5):
+    for moment, said in read_across(browser, "#prices .chart", step=9):
         begin, end = (nanos(text) for text in re.findall(MOMENT, moment))
         rows = tape[(times >= begin) & (times < end)]
         figures = [number(text) for text in re.findall(r"[OHLC] (\S+)", said[""])]

@@ -53,7 +53,7 @@ def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nan
         feed = altered_feed(bench.feed, cut, bench.seed + number)
         altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)
         try:
-            found = decisions_until((row.spec for row in altered.result().orders), cut)
+            found = decisions_until((row.spec for row in altered.orders()), cut)
         except BotkitError as error:
             return Foreseen(cut, str(error))
         if found != decisions_until(orders, cut):
