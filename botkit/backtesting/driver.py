@@ -165,12 +165,10 @@ class Driver:
         received, axis = rows.received, rows.received.data
         prints, changes, agenda = self._prints, engine.changes, engine.agenda
         row, stop = 0, len(rows)
-        seen, wake = -1, None
         while row < stop:
             at: int = axis[row]
-            if changes.count != seen:  # if nothing changed, the engine's wake time is still the same
-                seen = changes.count
-                wake = agenda.known_head if agenda.is_known else agenda.head()
+            seen = changes.count
+            wake = agenda.known_head if agenda.is_known else agenda.head()
             told_at = prints[0][0].at if prints else None
             if watch is None and kernel.is_calm:  # a watch looks on between the books, too
                 books = kernel.books_ahead()
@@ -233,10 +231,12 @@ class Driver:
         """Pass on the exchange's next publications, if they become known by ``until``. ``row`` is the next row for the
         bot.
         """
-        engine, changes, out = self.engine, self.engine.changes, self._out
-        before, at = changes.count, until
+        engine, changes = self.engine, self.engine.changes
+        inputs: list[Input] = []
+        at = until
         for publication in self.kernel.advance(until, pause=True, to_news=True):
             event = publication.event
+            at = publication.at  # the same for all of them
             if isinstance(event, Trade):
                 # the bot may have seen some of that moment's recorded trades
                 amid_trades = (
@@ -247,12 +247,12 @@ class Driver:
                 )
                 self._prints.append((publication, amid_trades))
             elif publication.account is None or publication.account == self.account:
-                at = publication.at  # the same for all of them
-                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, at, out)
-                if out.failures or out.history:  # neither waits for the rest of the moment
-                    self._leave(at)
-        if changes.count != before:
-            self._leave(at)
+                inputs.append(AccountEvents(event) if isinstance(event, tuple) else event)
+        while inputs:
+            before = changes.count
+            del inputs[: engine.turns(inputs, at, self._out)]
+            if changes.count != before:
+                self._leave(at)
         if self._watch is not None:
             self._watch.turned(until)
 
