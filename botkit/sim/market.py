@@ -46,7 +46,7 @@ class VenueMarket:
         self.is_regular = True
         self.changed = False  # True if our part of the book has changed since the last check
         #: the prices for which the recorded rows are being searched
-        self.searched = NO_BOUNDS
+        self.searched: Bounds | None = NO_BOUNDS
         self._print_ticks: int | None = None
         self._print_row = -1
 

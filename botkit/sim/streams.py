@@ -175,10 +175,6 @@ class VenueStream(Generic[_Columns]):
             and bounds.take_sell == NEVER_UP
         )
 
-    def stop_watching(self) -> None:
-        """Stop searching, because no order waits for the market any more."""
-        self.bounds, self.is_idle = NO_BOUNDS, True
-
     def next_touch(self, until: Nanos | None) -> Nanos | None:
         """Return when the next row that can touch is received; None if none will come.
 
