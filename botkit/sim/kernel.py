@@ -195,7 +195,9 @@ class Kernel:
         """
         feed = self._feeds.get(pair)
         if feed is None:
-            feed = BookFeed(self.market(pair), depth, self._cadence, self.now, is_wire=is_wire)
+            market = self.market(pair)
+            market.changed = False  # without books, nobody looked
+            feed = BookFeed(market, depth, self._cadence, self.now, is_wire=is_wire)
             self._feeds[pair] = feed
             self._feeds = dict(sorted(self._feeds.items()))
         else:
@@ -432,7 +434,8 @@ class Kernel:
             if deed is not None:
                 self._follow(market, deed)
                 self._search(market, now)
-                self._tell(deed)
+                if deed.news:
+                    self._tell(deed)
         for market in busy:
             if market.books is not None:
                 self._rows_of(market, market.books, matcher.on_book, now)
@@ -471,7 +474,8 @@ class Kernel:
             deed = Deed(now, trade_row=row if stream is market.trades else None)
             work(market, row, deed)
             stream.scanned, stream.touch_row = row + 1, -1  # the search continues after it
-            self._follow(market, deed)
+            if market.stops or market.prints or (market.changed and self._feeds):
+                self._follow(market, deed)
             self._search(market, now, row + 1 if stream is market.trades else None)
             self._tell(deed)
             if stream.is_idle:
@@ -549,7 +553,8 @@ class Kernel:
             touched = ()
         news.answer = answer
         for market in touched:
-            self._follow(market, deed)
+            if market.stops or market.prints or (market.changed and self._feeds):
+                self._follow(market, deed)
             if market not in self._unsearched:
                 self._unsearched.append(market)
         self._tell(deed)
