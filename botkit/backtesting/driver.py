@@ -62,8 +62,8 @@ class StrategyRaised(BotkitError):
 class Driver:
     """One run of one bot over one feed.
 
-    ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars before a given time
-    that series need. ``watch`` looks on.
+    ``observe`` gets every outcome with fills or withheld prices, ``tell`` those with notes for the user; ``history``
+    returns the bars before a given time that series need. ``watch`` looks on.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Driver:
         *,
         observe: Callable[[Outcome, Nanos], None],
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
+        tell: Callable[[Outcome, Nanos], None] = lambda out, now: None,
         watch: Watcher | None = None,
     ) -> None:
         self.engine = engine
@@ -81,6 +82,7 @@ class Driver:
         self.account = account
         self.gap_fillers: dict[str, GapFiller] = {}
         self._observe = observe
+        self._tell = tell
         self._history = history
         self._watch = watch
         self._out = Outcome()
@@ -135,9 +137,11 @@ class Driver:
             out.requests.clear()
         if out.failures:
             raise_failure(out.failures[0])
-        if out.fills or out.withheld or out.notes:
+        if out.fills or out.withheld:
             self._observe(out, now)
             out.fills.clear()
+        if out.notes:
+            self._tell(out, now)
         out.states.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
             return  # emptying a list costs as much as looking at three

@@ -26,8 +26,8 @@ from botkit.model.published_books import PublishedBooks
 from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.book_feed import BookFeed, book_event, compose
-from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 from botkit.sim.books_ahead import BooksAhead
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.deed import AccountNews, Deed
 from botkit.sim.desk import Desk

@@ -214,9 +214,7 @@ class Portfolio:
         pair = order.pair
         if order.side is BUY:
             # what it costs at most, rounded up
-            need = order.spend_units or -(
-                -order.price_ticks * order.amount_lots * pair.value_times // pair.value_over
-            )
+            need = order.spend_units or -(-order.price_ticks * order.amount_lots * pair.value_times // pair.value_over)
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
         need = order.amount_lots * pair.lot_units
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)

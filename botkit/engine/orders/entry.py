@@ -185,9 +185,7 @@ class OrderEntry:
                 refusal = _below_zero(amount=(amount, lots))
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        return self._place_market(
-            pair, SELL, max_slippage_pct, tag, refusal, amount_lots=max(lots, 0), reduces=reduces
-        )
+        return self._place_market(pair, SELL, max_slippage_pct, tag, refusal, amount_lots=max(lots, 0), reduces=reduces)
 
     def close(self, pair: Pair, max_slippage_pct: float, tag: str) -> Order:
         """Sell the sellable amount at the market."""
