@@ -1,6 +1,6 @@
 """botkit: strategy bots for the BitoPro exchange, with the same code in backtest, emulator and live.
 
-This package exports what a strategy author needs. The other parts:
+This package exports the API for strategy authors. The other parts:
 
     errors.py       errors, sorted by what to do next
     hookspecs.py    every hook, typed and documented in its docstring
@@ -14,19 +14,19 @@ This package exports what a strategy author needs. The other parts:
     tape/           recorded data: formats, reader, writer, checks, the synthetic market
     backtesting/    the driver on simulated time; results and figures
     live/           the driver on wall time, its journal and recording; limits/, telling/
-    emulator/       sim behind the exchange's HTTP and WebSocket
-    research/       backtests from Python, and many of them over one tape
+    emulator/       sim behind the exchange's HTTP and WebSocket interfaces
+    research/       backtests from Python, and many backtests over one tape
     report/         the HTML report and the terminal summary
     config/         turns YAML into a typed, frozen configuration; errors with file:line
     cli/            the commands
     guide/          the guide's chapters, and the generator for its reference
 
-    |                  | real        | simulated      |
-    |------------------|-------------|----------------|
-    | who drives time  | `live/`     | `backtesting/` |
-    | who answers      | `exchange/` | `sim/`         |
+    |                       | real        | simulated      |
+    |-----------------------|-------------|----------------|
+    | advances time         | `live/`     | `backtesting/` |
+    | answers requests      | `exchange/` | `sim/`         |
 
-`engine/` is in the middle and cannot tell which side it is on.
+`engine/` works with either column and does not know which one is in use.
 """
 
 from botkit import compiled as _compiled  # noqa: F401  it comes first: it refuses outdated compiled modules

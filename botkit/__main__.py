@@ -7,7 +7,7 @@ import sys
 
 def _run() -> int:
     try:
-        from botkit.cli.main import main  # here, because Ctrl-C may come while it is imported
+        from botkit.cli.main import main  # imported here, because Ctrl-C may come during the import
 
         return main()
     except KeyboardInterrupt:

@@ -1,9 +1,9 @@
-"""Every error that botkit raises, sorted by what to do next.
+"""All errors that botkit raises, sorted by the appropriate reaction.
 
     BotkitError
     ├── ConfigError             fix the configuration; nothing was sent
     │   └── PluginError         fix, remove or block the named plugin
-    ├── NotReadyError           a strategy read its history too early: do it in on_ready
+    ├── NotReadyError           a strategy read its history too early: read it in on_ready
     ├── DataError               fix or replace the named data
     └── RequestError            a call to the exchange did not succeed
         ├── TryAgain            the call had no effect; it can be repeated
@@ -12,7 +12,7 @@
         └── OutcomeUnknown      the call may have taken effect: look it up, never send it again
 
 A refused *order* is not an exception: a strategy gets an ``Order`` in state REFUSED with the reason, because an
-exception in the middle of a callback would skip the rest of the callback.
+exception would skip the rest of the strategy's callback.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ConfigError(BotkitError):
 
 
 class PluginError(ConfigError):
-    """A plugin cannot be loaded or conflicts with another. Fix it, remove it, or block it by name."""
+    """A plugin cannot be loaded or conflicts with another plugin. Fix, remove or block the named plugin."""
 
 
 class NotReadyError(BotkitError):

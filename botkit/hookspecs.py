@@ -1,4 +1,4 @@
-"""All of botkit's hooks, documented in their docstrings, which ``botkit plugins --hooks`` prints.
+"""All of botkit's hooks, documented in their docstrings. ``botkit plugins --hooks`` prints them.
 
 A plugin is a Python module (or a package's entry point in the group ``botkit``) with functions marked ``@hookimpl``:
 
@@ -10,8 +10,8 @@ A plugin is a Python module (or a package's entry point in the group ``botkit``)
     def botkit_register_strategies(register):
         register("mine", Mine)
 
-Hooks named ``botkit_*`` are called while a bot is assembled. Hooks named ``on_*`` are its events: every ``on_*``
-method of a strategy implements one, and a plugin can wrap them with ``@hookimpl(wrapper=True)``.
+Hooks named ``botkit_*`` are called while a bot is assembled. Hooks named ``on_*`` are events: every ``on_*`` method of
+a strategy implements one, and a plugin can wrap them with ``@hookimpl(wrapper=True)``.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def botkit_register_strategies(register: Callable[[str, type[Strategy]], None]) 
 def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None:
     """Offer exchanges: ``register("bitopro", BitoPro())``. A configuration names one under ``exchange:``.
 
-    `botkit.model.adapter` specifies what its adapter must do, and `botkit.testing.adapter_cases` tests that under
-    pytest.
+    `botkit.model.adapter` specifies the contract of an exchange's adapter, and `botkit.testing.adapter_cases` tests it
+    under pytest.
     """
 
 
@@ -122,8 +122,8 @@ def botkit_register_fill_models(register: Callable[[str, Callable[[Options], Que
 def botkit_register_risk_rules(register: Callable[[str, Callable[[Any], RiskRule]], None]) -> None:
     """Offer risk rules: ``register("max_order_value", factory)``.
 
-    The name is a key under ``risk:`` of a bot or a strategy, and ``factory(value)`` gets the value of that key. It
-    raises ValueError with an explanation if the value is invalid.
+    The name is a key under ``risk:`` of a bot or a strategy, and ``factory(value)`` receives the value of that key. The
+    factory raises ValueError with an explanation if the value is invalid.
     """
 
 
@@ -150,7 +150,7 @@ def botkit_report_sections(result: Any) -> list[ReportSection]:
 
 @hookspec
 def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
-    """Add figures to a running bot's metrics. ``snapshot`` has botkit's own; return the figures to add."""
+    """Add figures to a running bot's metrics. ``snapshot`` contains botkit's own figures; return the figures to add."""
     return {}
 
 
@@ -159,12 +159,12 @@ def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
 
 @hookspec
 def on_start() -> None:
-    """Called when the bot starts, to subscribe, attach indicators and set timers. Series cannot be read yet."""
+    """Called when the bot starts, to subscribe, attach indicators and set timers. Series are not yet readable."""
 
 
 @hookspec
 def on_ready() -> None:
-    """Called when the history is available and trading is open. From here on, series can be read and orders can be
+    """Called when the history is available and trading is open. From then on, series can be read and orders can be
     placed.
     """
 
@@ -211,7 +211,7 @@ def on_timer(timer: Timer) -> None:
 
 @hookspec
 def on_connection(connection: Connection) -> None:
-    """Called when a stream connects, drops, or has caught up again."""
+    """Called when a stream connects, disconnects, or has caught up again."""
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""Fixtures for testing any code that speaks BitoPro's protocol; pytest finds them if botkit is installed.
+"""Fixtures for testing any code that uses BitoPro's protocol; pytest finds them if botkit is installed.
 
     def test_buys(bitopro_client):
         async def buy():
@@ -12,7 +12,7 @@
         emulator.call(lambda e: e.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1}))
         MyClient(emulator.rest, emulator.account.key, emulator.account.secret).buy()
 
-`botkit.testing.strategy_cases` and `botkit.testing.adapter_cases` make test classes for strategies and adapters.
+`botkit.testing.strategy_cases` and `botkit.testing.adapter_cases` create test classes for strategies and adapters.
 
 The emulator runs in its own thread, so it serves tests with and without an event loop. The marker takes the arguments
 of `botkit.assembly.emulator.emulator_options`.
@@ -57,10 +57,10 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
         try:
             options = emulator_options(**chosen)
             running = stack.enter_context(EmulatorThread(lambda: make_emulator(options)))
-        except TypeError as error:  # a name or a type that the options do not have
+        except TypeError as error:  # an option that does not exist, or a value of the wrong type
             _refuse(str(error))
         except ConfigError as error:
-            _refuse(str(error).removeprefix("--"))  # the options are called as on the command line
+            _refuse(str(error).removeprefix("--"))  # errors name the options as on the command line
         yield running
 
 

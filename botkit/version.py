@@ -1,10 +1,10 @@
-"""The version of botkit, which the build reads from here."""
+"""The version of botkit. The build reads it from here."""
 
 __version__ = "0.1.0"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions on which results depend: botkit, Python, and the libraries used for computing."""
+    """Return the versions that results depend on: botkit, Python, and the libraries used for computing."""
     import platform
     from importlib.metadata import version
 

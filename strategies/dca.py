@@ -1,4 +1,4 @@
-"""Buys for a fixed sum on a schedule, whatever the price: dollar-cost averaging."""
+"""Buys for a fixed sum on a schedule, at any price: dollar-cost averaging."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Dca(Strategy):
     """Buys for `spend` each time the schedule fires, and holds.
 
     A fixed sum buys more coins when they are cheap and fewer when they are expensive, so the average price paid is
-    below the market's average price. No decisions are needed, which is the point of the strategy.
+    below the market's average price. The strategy needs no decisions about timing, which is its purpose.
 
     `cron` is minute, hour, day of month, month and day of week, in the configuration's time zone: `0 9 * * *` is every
     morning at nine, `30 8 * * 1` is Mondays at half past eight. With `missed: once`, a bot that was down when the
-    schedule fired buys once when it is back; with `missed: skip` it waits for the next time.
+    schedule fired buys once after it restarts; with `missed: skip` it waits for the next time.
     """
 
     pair: Pair
@@ -31,7 +31,7 @@ class Dca(Strategy):
         least = float(self.pair.rules.least_spend)
         if self.spend < least:
             raise ConfigError(f"spend is {self.spend:g}, but the smallest purchase of {self.pair} is {least:g}")
-        # The bars are not used, but the subscription tells a backtest which prices to replay.
+        # The bars are not used, but the subscription determines which prices a backtest replays.
         self.subscribe_bars(self.pair, "1d")
         self.state.setdefault("spent", 0.0)
         try:

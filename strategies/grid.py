@@ -10,7 +10,7 @@ from typing import Literal
 from botkit import Bar, ConfigError, Fill, Pair, Register, Side, Strategy, hookimpl, param
 
 _BUYS, _SELLS = "grid buy", "grid sell"
-#: number of bars until a missing order is placed again; it doubles each time, up to the second figure
+#: number of bars until a missing order is placed again. It doubles each time, up to the second value
 _PATIENCE, _PATIENCE_MOST = 1, 64
 
 
@@ -18,13 +18,13 @@ class Grid(Strategy):
     """Divides the prices from `low` to `high` into `cells` and trades each cell separately.
 
     A cell buys `amount` at its lower line, sells the coins at its upper line, and starts over. It earns the distance
-    between the two lines, minus two fees, each time the price goes down through the cell and back up. At the start it
-    buys the coins for the cells above the price (`buy_first`), because a grid must own what it sells.
+    between the two lines, minus two fees, each time the price falls through the cell and rises again. At the start it
+    buys the coins for the cells above the price (`buy_first`), because a grid must own the coins that it sells.
 
     The grid earns while the price swings inside the range. Below the range it holds coins that lose value: `stop_below`
-    sells them and ends the grid. Above the range everything is sold, and it waits for the price to come back.
+    sells them and ends the grid. Above the range all coins are sold, and the grid waits for the price to return.
 
-    The distance between two lines must pay for two maker fees; a narrower grid is refused, and the message names the
+    The distance between two lines must pay for two maker fees. A narrower grid is refused, and the message names the
     break-even. Bids are post-only. Asks are not: if the price has jumped past a line, its coins sell for more.
 
     The exchange limits a pair's open orders (200 on BitoPro): a finer grid keeps only the nearest orders resting.
@@ -45,15 +45,15 @@ class Grid(Strategy):
         self._tick = self.pair.rules.tick_size
         self._lines = self._make_lines()
         self._check_parameters()
-        #: line price -> the cell that buys there, and the cell that sells there
+        #: for each line price, the cell that buys there and the cell that sells there
         self._buys_at = {line: cell for cell, line in enumerate(self._lines[:-1])}
         self._sells_at = {line: cell for cell, line in enumerate(self._lines[1:])}
         self._wanted = -1  # how many orders should be resting; -1 means that none were placed yet
-        self._placed_at = -1  # the cell that contained the price when they were placed
+        self._placed_at = -1  # the cell that contained the price at that time
         self._patience = self._wait = _PATIENCE
         self._stopping = False
         if self.state.get("lines") != self._lines or self.state.get("amount") != self.amount:
-            # this is a first start, or the grid has changed, so the first price decides what the cells hold
+            # on a first start, or if the grid has changed, the first price decides which cells hold coins
             self.state.clear()
             self.state.update(lines=self._lines, amount=self.amount, phase="new")
         self.subscribe_bars(self.pair, self.resolution)
@@ -80,7 +80,7 @@ class Grid(Strategy):
             )
         if self.stop_below is not None and self.stop_below >= self.low:
             raise ConfigError(f"stop_below is {self.stop_below:g}; it must be below the lowest line {self.low:g}")
-        # Buying at 1 and selling at r, with a fee taken off each, pays if r (1 - fee)^2 is more than 1.
+        # Buying at 1 and selling at r, with a fee deducted each time, is profitable if r (1 - fee)^2 is more than 1.
         maker = self.fees(self.pair).maker
         break_even = 1 / (1 - maker) ** 2
         narrowest = min(range(self.cells), key=lambda cell: self._lines[cell + 1] / self._lines[cell])
@@ -92,7 +92,7 @@ class Grid(Strategy):
             )
 
     def _remedy(self, break_even: float) -> str:
-        if self.spacing == "arithmetic":  # in percent, the top step is the smallest
+        if self.spacing == "arithmetic":  # as a percentage, the top step is the smallest
             limit = (self.high - self.low) / (self.high * (1 - 1 / break_even))
         else:
             limit = float((Decimal(self.high) / Decimal(self.low)).ln() / Decimal(break_even).ln())
@@ -142,12 +142,12 @@ class Grid(Strategy):
         return True
 
     def _open(self, price: float) -> None:
-        """Work out how many coins the cells above the price need, and buy the missing ones."""
+        """Calculate how many coins the cells above the price need, and buy the missing ones."""
         self.state.update(held=[0.0] * self.cells, to_buy=[self.amount] * self.cells, phase="opening")
         above = sum(1 for line in self._lines[:-1] if line >= price)
         missing = above * self.amount - self.position(self.pair).sellable
         if self.buy_first and missing >= float(self.pair.rules.least_amount):
-            # the taker fee is taken from the coins, so buy a little more
+            # the taker fee is deducted from the coins, so buy slightly more
             amount = missing / (1 - self.fees(self.pair).taker)
             if amount * price > self.balance(self.pair.quote).available:
                 self.skip(f"too little {self.pair.quote} for the first purchase", needed=amount * price)
@@ -195,7 +195,7 @@ class Grid(Strategy):
         """Quote the orders nearest to the price, as many as the cap and the money allow."""
         least = float(self.pair.rules.least_amount)
         asks = [(Side.SELL, self._lines[c + 1], held) for c, held in enumerate(self._held) if held >= least]
-        # A new bid above the price would take liquidity, and at our own ask it would trade against ourselves. A bid
+        # A new bid above the price would take liquidity, and at our own ask it would trade with ourselves. A bid
         # already resting above the price is about to be filled.
         resting = {order.price for order in self.open_orders(self.pair) if order.side is Side.BUY}
         lowest_ask = min((line for _, line, _ in asks), default=float("inf"))
@@ -214,8 +214,8 @@ class Grid(Strategy):
         self.quote(self.pair, asks=chosen[Side.SELL], tag=_SELLS, post_only=False)
 
     def _affordable(self, rows: list[tuple[Side, float, float]]) -> dict[Side, list[tuple[float, float]]]:
-        """Return the (price, amount) rows on each side that money and coins cover, in the given order."""
-        # totals, because money locked by our own orders pays for the orders that stay or replace them
+        """Return the (price, amount) rows on each side that the available money and coins cover, in the given order."""
+        # use totals, because money locked by our own orders pays for the orders that stay or replace them
         left = {Side.BUY: self.balance(self.pair.quote).total, Side.SELL: self.balance(self.pair.base).total}
         chosen: dict[Side, list[tuple[float, float]]] = {Side.BUY: [], Side.SELL: []}
         for side, line, amount in rows:

@@ -9,11 +9,11 @@ class MarketMaker(Strategy):
     """Keeps a bid below and an ask above the book's mid price.
 
     When the bid is filled, the strategy holds more coins than it wants and moves both quotes down: the ask becomes more
-    attractive, and the coins sell. When it holds too few, it moves them up. Quotes are post-only: they never take, so
-    every fill pays only the maker fee.
+    attractive, and the coins sell. When it holds too few, it moves both quotes up. Quotes are post-only: they never
+    take, so every fill pays only the maker fee.
 
-    When both a bid and an ask are filled, it earns `spread_bps` and pays two maker fees. It loses when the market runs
-    in one direction: then only one side is filled, and `inventory` limits the loss.
+    When both a bid and an ask are filled, the strategy earns `spread_bps` and pays two maker fees. It loses when the
+    market moves in one direction: then only one side is filled, and `inventory` limits the loss.
     """
 
     pair: Pair
@@ -41,13 +41,13 @@ class MarketMaker(Strategy):
         self._requote()
 
     def on_fill(self, fill: Fill) -> None:
-        # requote at once, because otherwise the engine would place the same quote again until the next book, as if
-        # nothing had been bought
+        # requote immediately, because otherwise the engine would place the same quote again until the next book,
+        # without regard to the fill
         if not self._stopping:
             self._requote()
 
     def _requote(self) -> None:
-        # The book contains our own quotes. If they were not removed, the mid price would follow them.
+        # The book contains our own quotes. Unless they are removed, the mid price would follow them.
         market = self.book(self.pair, own=False)
         if market.mid is None:
             self.quote(self.pair)
@@ -92,7 +92,7 @@ class MarketMaker(Strategy):
 
     def on_stop(self) -> None:
         self._stopping = True
-        self.quote(self.pair)  # without quotes, the engine cancels the resting ones
+        self.quote(self.pair)  # if no quotes are given, the engine cancels the resting ones
 
 
 @hookimpl

@@ -12,7 +12,8 @@ class Rebalance(Strategy):
 
     With `pairs: [btc_twd, eth_twd]` and `weights: [0.4, 0.4]`, it keeps 40 % of the value in bitcoin, 40 % in ether and
     the remaining 20 % in Taiwan dollars. When one share is more than `threshold` away from its weight (0.05 means five
-    percentage points), all are brought back: first the sales and then, once their proceeds have arrived, the purchases.
+    percentage points), all shares are restored: first the sales and then, once their proceeds have arrived, the
+    purchases.
 
     A small threshold trades often and pays many fees; a large one lets the portfolio drift.
     """
@@ -53,7 +54,7 @@ class Rebalance(Strategy):
             raise ConfigError(f"the pairs are quoted in {' and '.join(quotes)}; they must share one currency")
 
     def _values(self) -> dict[Pair, float] | None:
-        """Return the value of each coin, or None while a price is missing."""
+        """Return the value of each coin, or None if a price is missing."""
         values = {}
         for pair in self.pairs:
             price = self.last_price(pair)

@@ -1,4 +1,4 @@
-"""Buys coins that have fallen too fast, and sells them when they have recovered."""
+"""Buys coins that have fallen too fast, and sells them after they have recovered."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from botkit import RSI, Bar, ConfigError, Fill, Pair, Register, Side, Strategy, 
 class RsiReversion(Strategy):
     """Buys when the RSI rises back through `buy_above`, and sells when it reaches `sell_above`.
 
-    The relative strength index runs from 0 (every close is below the previous one) to 100 (every close is above). Below
-    30, a market counts as oversold. To avoid catching a falling knife, the strategy waits until the RSI has been below
-    the line and is back above it. It holds at most one purchase at a time.
+    The relative strength index ranges from 0 (every close is below the previous one) to 100 (every close is above).
+    Below 30, a market is regarded as oversold. To avoid buying during a fall, the strategy waits until the RSI has been
+    below the line and is back above it. It holds at most one purchase at a time.
 
     It earns in markets that swing. In a market that keeps falling, every recovery is small and the next low is lower,
-    so each purchase has a stop-loss. The engine checks it at every price, not only at the end of a bar.
+    so each purchase has a stop-loss. The engine checks the stop-loss at every price, not only at the end of a bar.
     """
 
     pair: Pair

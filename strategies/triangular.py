@@ -1,4 +1,4 @@
-"""Trades around a triangle of pairs when the loop ends with more than it started with."""
+"""Trades around a triangle of pairs if the loop ends with more money than it started with."""
 
 from __future__ import annotations
 
@@ -22,35 +22,37 @@ from botkit import (
 
 
 class Leg(NamedTuple):
-    """One trade in a loop: in ``pair``, from one currency into another."""
+    """One trade in a loop, on ``pair``, from one currency into another."""
 
     pair: Pair
     side: Side
 
     @property
     def source(self) -> str:
-        """The currency that it spends."""
+        """The currency that the leg spends."""
         return self.pair.quote if self.side is Side.BUY else self.pair.base
 
     @property
     def target(self) -> str:
-        """The currency that it receives."""
+        """The currency that the leg receives."""
         return self.pair.base if self.side is Side.BUY else self.pair.quote
 
 
 class Triangular(Strategy):
     """Watches three pairs that form a triangle, such as btc_twd, btc_usdt and usdt_twd, in both directions.
 
-    Taiwan dollars buy bitcoin, bitcoin buys tether, and tether buys Taiwan dollars; or the other way round. The three
-    prices should be consistent. When one of them deviates by more than three taker fees, one direction is profitable.
+    Taiwan dollars buy bitcoin, bitcoin buys tether, and tether buys Taiwan dollars, or in the opposite direction. The
+    three prices should be consistent. When one of them deviates by more than three taker fees, one direction is
+    profitable.
 
-    The first leg is a limit order at the worst price that is still profitable. The part that is not filled at once is
-    cancelled, so a missed chance costs nothing. The second and third legs are market orders for exactly the proceeds of
-    the previous leg, because by then the strategy holds coins that it does not want. If one of those does not fill, the
-    strategy *recovers*: it sells the coins directly for the home currency and retries every few seconds. The log and
-    the report say so until the coins are gone. Until then it starts no new loop.
+    The first leg is a limit order at the worst price that is still profitable. The part that is not filled immediately
+    is cancelled, so a missed chance costs nothing. The second and third legs are market orders for exactly the proceeds
+    of the previous leg, because by then the strategy holds coins that it does not want. If one of those legs does not
+    fill, the strategy *recovers*: it sells the coins directly for the home currency and retries every few seconds. The
+    log and the report show this until the coins are sold. Until then, the strategy starts no new loop.
 
-    Prices move while orders travel, so a loop may earn less than computed; `least_profit_bps` is the margin for that.
+    Prices move while orders are in flight, so a loop may earn less than computed; `least_profit_bps` is the margin for
+    that.
     """
 
     pairs: list[Pair]
@@ -75,7 +77,7 @@ class Triangular(Strategy):
         self._step = 0
         self._order: Order | None = None
         self._quiet_until = 0
-        #: currency -> the amount that loops have bought but not yet traded on; after a crash this must be sold
+        #: currency -> the amount that loops have bought but not yet traded on; after a crash, it must be sold
         self.state.setdefault("held", {})
         for pair in self.pairs:
             self.subscribe_book(pair, depth=self.depth)
@@ -135,7 +137,7 @@ class Triangular(Strategy):
         self._begin(best[2], best[1], books)
 
     def _best_rate(self, loop: list[Leg], books: dict[Pair, BookView]) -> float:
-        """Return the result of a very small loop per unit spent, after fees. This alone rules out most books."""
+        """Return the proceeds of a very small loop per unit spent, after fees. This rate alone rules out most books."""
         rate = 1.0
         for leg in loop:
             view = books[leg.pair]
@@ -196,7 +198,7 @@ class Triangular(Strategy):
         if self._order is None or order.client_id != self._order.client_id or not order.is_final:
             return
         self._order = None
-        if self._loop is None:  # an attempt to recover has ended; the timer will retry
+        if self._loop is None:  # a recovery attempt has ended; the timer retries
             self._pause()
             return
         if self._step == 0 and not order.executed:
@@ -220,7 +222,7 @@ class Triangular(Strategy):
             self._order = self._trade(self._loop[self._step], f"leg {self._step + 1}")
 
     def _is_enough(self, leg: Leg) -> bool:
-        """Return True if the leg's source currency is enough for an order."""
+        """Return True if the balance of the leg's source currency is enough for an order."""
         rules = leg.pair.rules
         return self._held.get(leg.source, 0.0) >= float(
             rules.least_spend if leg.side is Side.BUY else rules.least_amount
@@ -259,7 +261,7 @@ class Triangular(Strategy):
             self.skip(f"an order has been {self._order.state.value} for over a minute")
 
     def _recover(self) -> None:
-        """Sell the coins that a loop left over directly for the home currency, and log this each time until they are
+        """Sell the coins left over from a loop directly for the home currency, and log every attempt until they are
         sold.
         """
         for currency in self._stranded():

@@ -1,4 +1,4 @@
-"""Runs backtests of strategies that a test writes itself. Shared by the backtest tests."""
+"""Runs backtests of strategies that a test defines. The backtest tests share this module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACKTEST = """
 
 
 def write_strategy(folder: Path, body: str, name: str = "scripted") -> Path:
-    """Write a plugin folder with one strategy: ``body`` is the body of the class ``Scripted``."""
+    """Write a plugin folder with one strategy. ``body`` is the body of its class, ``Scripted``."""
     plugins = folder / "plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     lines = "\n".join(f"    {line}" if line else "" for line in body.strip("\n").splitlines())
@@ -47,7 +47,9 @@ def write_config(
     backtest: str = BACKTEST,
     more: str = "",
 ) -> Path:
-    """Write a configuration with one strategy, which owns the account. ``data`` is the YAML for ``backtest.data``."""
+    """Write a configuration with one strategy, which owns the account's balances. ``data`` is the YAML for
+    ``backtest.data``.
+    """
     path = folder / "bot.yaml"
     path.write_text(
         f"name: test\nexchange: bitopro\nplugins: [{plugins}]\n{more}"
@@ -59,13 +61,15 @@ def write_config(
 
 
 def run(config: Path, *, overrides: Sequence[str] = (), decisions: Path | None = None) -> BacktestResult:
-    """Run a configuration under its own queue assumption only, and return the result."""
+    """Run a configuration under the one queue assumption that it names, and return the result."""
     parts = backtest_parts(Project.load(config, overrides=overrides))
     return run_backtest(parts, decisions_to=decisions, readings=False)
 
 
 def write_candles(path: Path, closes: Sequence[float], *, start_ms: int = 1_704_067_200_000) -> Path:
-    """Write one-minute candles with these closes; each opens at the previous close and extends one unit both ways."""
+    """Write one-minute candles with these closes. Each candle opens at the previous close; its high and low are one
+    unit beyond open and close.
+    """
     rows = ["timestamp,open,high,low,close,volume"]
     before = closes[0]
     for i, close in enumerate(closes):

@@ -38,16 +38,16 @@ class _TaskErrors(logging.Handler):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the markers, and put ``tmp_path`` in memory if the machine allows it, because bots sync their journals all
-    the time.
+    """Add the markers, and put ``tmp_path`` in memory if the machine allows that, because bots sync their journals very
+    often.
 
-    This does not weaken any test: memory keeps what a killed process has written, like a disk's cache, and no test cuts
-    the power.
+    This does not weaken any test. Like a disk's cache, memory keeps the data that a killed process has written, and no
+    test simulates a power failure.
     """
     add_markers(config)
-    # tests quote English texts, whatever language the developer's system speaks
+    # tests quote English texts, whatever the language of the developer's system
     os.environ["BOTKIT_LANG"] = "en"
-    # a slow machine is no counterexample
+    # a slow machine must not make a test fail
     hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("calm")
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Use one worker more than there are cores with ``-n auto``, because tests of processes spend half of their time
+    """With ``-n auto``, use one worker more than there are cores, because tests of processes spend half of their time
     waiting.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
@@ -70,7 +70,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let an idle worker take tests from others, which may be busy with long tests."""
+    """Let an idle worker take tests from workers that are busy with long tests."""
     if config.getvalue("dist") != "load":
         return None
     from xdist.scheduler import WorkStealingScheduling
@@ -80,7 +80,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def _brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the folders of the tests' limits brokers away from this user's files."""
+    """Keep the folders of the tests' limits brokers separate from this user's own files."""
     folder = tmp_path_factory.mktemp("brokers")
     os.environ[FOLDER_VARIABLE] = str(folder / "of no test")
     yield folder
@@ -92,13 +92,13 @@ def _orphans() -> None:
     adopt_orphans()
 
 
-#: processes that belong to fixtures and so outlive a single test
+#: processes of shared fixtures, which outlive a single test
 _kept: set[int] = set()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]:
-    """Note which processes belong to a fixture that several tests share."""
+    """Record the processes that are started by a fixture shared between tests."""
     if fixturedef.scope == "function":
         return (yield)
     before = children()
@@ -110,14 +110,14 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: None) -> Iterator[None]:
-    """Give each test its own limits broker, and check that it leaves no process, socket, file or task behind and that
-    no task failed.
+    """Run each test with a separate limits broker. Check that the test leaves no process, socket, file or task behind,
+    and that no task failed.
     """
     os.environ[FOLDER_VARIABLE] = str(_brokers / f"{next(_numbers)}")
     _task_errors.clear()
     yield
-    # Collect now, so that the warning about anything left open fails this test and not a later one. Objects that
-    # survive are frozen, or each collection would traverse everything that was ever imported.
+    # Collect garbage now, so that a warning about an object that is still open fails this test and not a later one.
+    # Freeze the surviving objects; otherwise each collection would traverse all objects that were ever imported.
     request.node.funcargs.clear()
     gc.collect()
     gc.freeze()
@@ -128,8 +128,8 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """Give a terminal on virtual time, for tests that call ``main([...])``."""
-    from tests.simulation.terminal import Terminal  # it imports half of botkit, which few tests need
+    """Provide a terminal on virtual time, for tests that call ``main([...])``."""
+    from tests.simulation.terminal import Terminal  # it loads half of botkit, which few tests need
 
     with Terminal(tmp_path / "broker") as opened:
         yield opened

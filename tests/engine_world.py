@@ -1,7 +1,7 @@
-"""A whole bot for the engine's tests, with real strategies, portfolio, risk rules, router and desk, and an exchange.
+"""A complete bot for the engine's tests, with real strategies, portfolio, risk rules, router and desk, and an exchange.
 
-`Bot` is driven by hand: its requests are kept, and a test answers as the exchange would. `Sim` puts the simulated
-exchange behind it and moves time. Figures are round: a lot is 0.0001 BTC, and a tick is 1 TWD.
+Tests drive `Bot` step by step: it keeps its requests, and a test answers them as the exchange would. `Sim` adds the
+simulated exchange and advances time. Figures are round: a lot is 0.0001 BTC, and a tick is 1 TWD.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ _READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
 
 
 class Listener(Strategy):
-    """Records the events that it receives, and reacts to them as the test has told it to."""
+    """Records the events that it receives and runs the test's function for each."""
 
     def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
         self.pairs = pairs or (BTC,)
-        #: the function to call in each callback (named without ``on_``), with the strategy and the event
+        #: the function to call in each callback (named without ``on_``); it gets the strategy and the event
         self.deeds = deeds
         self.heard: list[tuple[str, Any]] = []
         self.series: list[Any] = []
@@ -106,7 +106,7 @@ class Listener(Strategy):
             deed(self, event)
 
     def of(self, name: str) -> list[Any]:
-        """Return the events received under a name."""
+        """Return the events received by one callback."""
         return [event for heard, event in self.heard if heard == name]
 
     def on_start(self) -> None:
@@ -151,7 +151,7 @@ class Listener(Strategy):
 
 
 class Bot:
-    """An engine whose parts are all real, and its requests."""
+    """An engine made of real parts, and the requests it has sent."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Bot:
         )
         self.strategies = strategies
         self.requests: list[Request] = []
-        #: the results of all turns other than requests, in order
+        #: results of all turns except requests, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
         self.halts: list[outcome.Halted] = []
@@ -231,7 +231,7 @@ class Bot:
     def begin(self, restore: Restore | None = None) -> None:
         """Open the books, or restore them, and run every ``on_start`` and ``on_ready``.
 
-        Without ``capital`` the strategies share the account, coins included.
+        Without ``capital``, the strategies share the account including its coins.
         """
         self.tell(Restore(balances=self.balances) if restore is None else restore)
         portfolio = self.portfolio
@@ -253,7 +253,7 @@ class Bot:
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
-        """Return the public view of a strategy."""
+        """Return the public view of the strategy at ``index``."""
         return self.engine.view.strategies()[index]
 
     @property
@@ -262,7 +262,7 @@ class Bot:
         return [(note.level, note.text) for note in self.notes]
 
     def to(self, seconds: float) -> list[Request]:
-        """Advance time to so many seconds after T0, with a turn whenever the engine wants one."""
+        """Advance time to ``seconds`` after T0, running a turn whenever the engine requests one."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while (wake := self.engine.wake_at()) is not None and wake <= target:
@@ -272,7 +272,7 @@ class Bot:
         return self.requests[before:]
 
     def tell(self, given: Input | None) -> list[Request]:
-        """Run one turn with an input at the present time, and return the requests that may be sent."""
+        """Run one turn with an input at the current time, and return the requests that may be sent."""
         out = self._out
         self.engine.turn(given, self.now, out)
         leaving = list(out.requests)
@@ -291,7 +291,7 @@ class Bot:
         return leaving
 
     def send(self, leaving: Sequence[Request]) -> None:
-        """Send requests nowhere, unless there is an exchange."""
+        """Do nothing with the requests. `Sim` overrides this."""
 
     def _past(self, wanted: Iterable[HistoryWanted]) -> History:
         return History(
@@ -303,19 +303,19 @@ class Bot:
         )
 
     def trade(self, price: int, lots: int = 100, pair: Pair = BTC, side: Side | None = Side.BUY) -> list[Request]:
-        """Deliver a public trade now."""
+        """Deliver a public trade at the current time."""
         return self.tell(Trade(pair, self.now, pair.rules.price(price), pair.rules.amount(lots), side))
 
     def book(self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], pair: Pair = BTC) -> list[Request]:
-        """Deliver a book now, with levels as (ticks, lots)."""
+        """Deliver a book at the current time, with levels as (ticks, lots)."""
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """Carry out a strategy's requests from outside a callback, as if at the end of one."""
+        """Carry out requests that a strategy made outside a callback, as at the end of a callback."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
-        """Make a `Listener` raise an exception, so that it is stopped."""
+        """Make a `Listener` raise an exception, so that the engine stops it."""
         strategy = self.strategies[index]
         assert isinstance(strategy, Listener)
 
@@ -328,15 +328,15 @@ class Bot:
     # -- the exchange -------------------------------------------------------------------------------------
 
     def last(self, kind: type[Any]) -> Any:
-        """Return the last request of a kind."""
+        """Return the last request of type ``kind``."""
         return next(request for request in reversed(self.requests) if isinstance(request, kind))
 
     def all(self, kind: type[Any]) -> list[Any]:
-        """Return all requests of a kind."""
+        """Return all requests of type ``kind``."""
         return [request for request in self.requests if isinstance(request, kind)]
 
     def create_of(self, order: Order) -> Request:
-        """Return the request that carried an order."""
+        """Return the request that created an order."""
         return next(r for r in self.requests if order.client_id in [new.client_id for new in creates(r)])
 
     def answer(
@@ -347,26 +347,26 @@ class Bot:
         status: int = 200,
         text: str = "",
     ) -> list[Request]:
-        """Answer a request now."""
+        """Answer a request at the current time."""
         return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
 
     def accept(self, order: Order) -> list[Request]:
-        """Let the exchange accept a single create."""
+        """Let the exchange accept the single create of an order."""
         request = self.create_of(order)
         return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
 
     def push(self, order: Order, status: int, executed: int | None = None, **more: Any) -> list[Request]:
-        """Let the account's stream show an order's row."""
+        """Let the account stream report an order."""
         return self.tell(report_of(order, status, order.executed_lots if executed is None else executed, **more))
 
     def execute(self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0) -> Any:
-        """Let the account's stream show an execution."""
+        """Let the account stream report an execution."""
         return self.tell(self.execution(order, lots, price, trade_id, fee))
 
     def execution(
         self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0
     ) -> TradeReport:
-        """Build an execution of an order, with a new id unless one is given."""
+        """Build an execution of an order, with a new trade ID unless one is given."""
         self._ids += 1
         buying = order.side is Side.BUY
         return TradeReport(
@@ -387,25 +387,25 @@ class Bot:
         return tuple(rows)
 
     def rest(self, order: Order) -> Order:
-        """Let the exchange accept an order and show it open."""
+        """Let the exchange accept an order and report it as open."""
         self.accept(order)
         self.push(order, 0)
         return order
 
     def exact_balances(self) -> BalanceReport:
-        """Return the balances as our books have them, including our live orders' locks."""
+        """Return the balances according to our books, including the locks of our live orders."""
         ledger = self.portfolio.ledger
         return BalanceReport(
             {c: (units, units - ledger.locked_units(c)) for c, units in ledger.account.items()}, snapshot=True
         )
 
     def check(self) -> None:
-        """Check that the books add up."""
+        """Check that the books are consistent."""
         self.portfolio.check()
 
 
 class Exchange:
-    """Answers a bot's look-ups from rows that a test sets."""
+    """Answers a bot's look-ups with rows that a test sets."""
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
@@ -431,7 +431,7 @@ class Exchange:
         return self.balances or BalanceReport(balances, snapshot=True)
 
     def serve(self, seconds: float) -> None:
-        """Answer every read until so many seconds after T0."""
+        """Answer every read until ``seconds`` after T0."""
         target = seconds
         while True:
             waiting = [r for r in self.bot.requests if isinstance(r, _READS) and r not in self.asked]
@@ -451,7 +451,7 @@ class Exchange:
 
 
 class Sim(Bot):
-    """A bot and the simulated exchange, running on books and trades or candles that the test loads."""
+    """A bot with the simulated exchange, which runs on books and trades or candles that the test loads."""
 
     def __init__(
         self, *strategies: Strategy, columns: Sequence[Any] = (), latency_ms: int = 10, book_depth: int = 5, **more: Any
@@ -477,7 +477,7 @@ class Sim(Bot):
             self.kernel.submit("bot", request, self.now)
 
     def to(self, seconds: float) -> list[Request]:
-        """Advance the exchange and the bot to so many seconds after T0."""
+        """Advance the exchange and the bot to ``seconds`` after T0."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while True:
@@ -495,14 +495,14 @@ class Sim(Bot):
         return self.requests[before:]
 
     def publish(self, due: Nanos) -> None:
-        """Deliver the exchange's messages up to a time."""
+        """Deliver the exchange's messages up to the time ``due``."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
             event = publication.event
             self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
-        """Check that the bot's books and the exchange's agree to the unit."""
+        """Check that the books of the bot and the exchange agree to the unit."""
         super().check()
         self.kernel.check()
         real = {currency: total for currency, (total, _) in self.kernel.account("bot").balances().balances.items()}
@@ -515,12 +515,12 @@ def _rules(given: Mapping[str, Any]) -> list[Any]:
 
 
 def order_id_of(order: Order) -> str:
-    """Return the exchange's id for an order in these tests."""
+    """Return the exchange's order ID for an order in these tests."""
     return f"X{order.client_id}"
 
 
 def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
-    """Return the exchange's row for an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
+    """Return the exchange's row for an order. ``status`` is BitoPro's code, which is shorter than a state name."""
     fields: dict[str, Any] = {
         "pair": order.pair,
         "order_id": order_id_of(order),
@@ -547,7 +547,7 @@ def creates(request: Request) -> Sequence[OrderSpec]:
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """Return the client ids that cancels name, in the order in which they were sent."""
+    """Return the client IDs in the cancels, in the order in which they were sent."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):

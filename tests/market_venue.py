@@ -1,6 +1,6 @@
 """A small exchange for tests of recording and downloading: books, trade lists and candles.
 
-with MarketVenue() as venue:                       in a thread of its own, on real sockets
+with MarketVenue() as venue:                       in a separate thread, on real sockets
 venue = terminal.serve(MarketVenue().served())     on a loop, which may be virtual
 """
 
@@ -22,13 +22,13 @@ from tests.waiting import PATIENCE_S
 
 
 class MarketVenue:
-    """Serves until the block ends. What it has sent can be read at any time.
+    """Serves until the block ends. The data that it has sent can be read at any time.
 
-    Its time is `REAL_CLOCK`'s, so virtual on a virtual loop.
+    Its time is `REAL_CLOCK`'s, which is virtual on a virtual loop.
 
-    ``candles`` maps the start of a bucket (seconds) to a close; ``refusals`` is a list of statuses that the next REST
-    requests get, with 0 for an answer. One trade is made every ``every_s`` and numbered by its price, and a list holds
-    the last ``keep`` of them.
+    ``candles`` maps the start of a bucket (seconds) to a close. ``refusals`` is a list of statuses for the next REST
+    requests, in which 0 means a normal answer. One trade is made every ``every_s``, with a number that is encoded in
+    its price. A list contains the last ``keep`` trades.
     """
 
     def __init__(self, *, every_s: float = 0.05, keep: int = 20, candles: dict[int, int] | None = None) -> None:
@@ -37,7 +37,7 @@ class MarketVenue:
         self.candles = candles or {}
         self.refusals: list[int] = []
         self.requests: list[dict[str, str]] = []
-        #: (time in s, number) of every trade made
+        #: (time in s, number) of every trade
         self.trades: list[tuple[float, int]] = []
         self.muted = False
         self.rest = self.ws = ""
@@ -60,7 +60,7 @@ class MarketVenue:
         self._thread.join(PATIENCE_S)
 
     async def cut(self) -> None:
-        """Drop every stream."""
+        """Disconnect every stream."""
         for socket in list(self._sockets):
             await socket.close()
 

@@ -1,9 +1,9 @@
-"""An exchange that loses, delays, doubles and reorders messages, as a seed decides. The order protocol has to survive
-it.
+"""An exchange that loses, delays, duplicates and reorders messages at random, based on a seed. The order protocol must
+tolerate these faults.
 
-It keeps what the protocol may rely on: a request acts at most ``latest_accept`` after it was given up, listings show an
-order before that bound, a refused request that was carried out anyway shows up at once, and a stream that dropped
-frames is brought up to date within a few seconds.
+It keeps the guarantees on which the protocol relies: a request is executed at most ``latest_accept`` after the bot gave
+it up; listings show an order before that time; a request that was refused but executed appears at once; and a stream
+that dropped frames is up to date again within a few seconds.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Row:
 
 
 class ModelExchange:
-    """An exchange with one account. `send` takes what the bot sends, and `pop` returns what the bot receives next."""
+    """An exchange with one account. `send` accepts the bot's requests, and `pop` returns the events that the bot
+    receives next.
+    """
 
     def __init__(self, seed: int, balances: dict[str, int], latest_accept: Nanos, faults: float = 0.15) -> None:
         self.random = Random(f"exchange:{seed}")
@@ -98,7 +100,7 @@ class ModelExchange:
         self.rows: dict[str, Row] = {}
         self.by_client: dict[int, list[Row]] = {}
         self.injected: dict[str, int] = {}
-        self.resends = False  # True for a mutant that sends unanswered requests a second time
+        self.resends = False  # True for a mutant that resends unanswered requests
         self._events: list[tuple[Nanos, int, Any]] = []
         self._deeds: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
@@ -110,7 +112,7 @@ class ModelExchange:
         return min(times, default=None)
 
     def pop(self, now: Nanos) -> list[Any]:
-        """Carry out everything that is due, and return the events that reach the bot."""
+        """Execute all actions that are due, and return the events that reach the bot."""
         heard = []
         while (at := self.next_at()) is not None and at <= now:
             if self._deeds and self._deeds[0][0] == at:
@@ -314,7 +316,7 @@ class ModelExchange:
 
     def _publish(self, event: OrderReport | TradeReport, now: Nanos) -> None:
         if self._fault("frame dropped", 0.7):
-            # the stream notices and reconnects, and the bot reads the order's row
+            # the stream detects the loss and reconnects, and the bot reads the order's row
             row = self.rows[event.order_id]
             self._do(now + self.random.randint(500, 5_000) * NS_PER_MS, lambda at: self._hear(at, row.report()))
             return
@@ -324,10 +326,10 @@ class ModelExchange:
 
 
 def _renamed(trade: TradeReport) -> TradeReport:
-    """Return an execution with another id, since a listing's ids are not the stream's."""
+    """Return an execution with another ID, because a listing's IDs differ from the stream's."""
     fields = {name: getattr(trade, name) for name in trade.__struct_fields__}
     return TradeReport(**{**fields, "trade_id": "L" + trade.trade_id})
 
 
 def void(_: object) -> None:
-    """Do nothing, because the answer does not matter."""
+    """Do nothing, because the answer is irrelevant."""

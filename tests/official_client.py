@@ -4,9 +4,10 @@
     /tmp/official/bin/pip install bitopro-client==1.0.6 requests websocket-client loguru pandas
     python tests/official_client.py /tmp/official/bin/python
 
-The client returns errors as text and never raises, so what it returns proves little, but the emulator's books do. Its
-known faults are accepted: asking for DONE orders sends OPEN, its order types lack STOP_LIMIT, and its sockets reconnect
-for ever. This is not part of the normal suite, which must not depend on another client.
+The client returns errors as text and never raises. Its results therefore prove little, so the emulator's books are
+checked instead. Its known faults are accepted: a query for DONE orders sends OPEN, its order types lack STOP_LIMIT, and
+its sockets reconnect forever. This script is not part of the normal test suite, which must not depend on another
+client.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ACCOUNT = ("walker@example.com", "walker-key", "walker-secret")
 
 
 def parent(python: str) -> int:
-    """Start an emulator, then this file again under the Python that has the client."""
+    """Start an emulator, then run this file again with the Python installation that has the client."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", "botkit", "emulator", "--account", ":".join(ACCOUNT), "--history-days", "0.5",
                "--balance", "twd=1000000,btc=1,usdt=1000"]  # fmt: skip
@@ -85,14 +86,14 @@ def walk(rest: str, ws: str) -> None:
     step("candles", len(candles["data"]) >= 5, candles)
     step("trading pairs", len(client.get_trading_pairs()["data"]) == 21)
 
-    # streams, opened now so that they receive what follows
+    # streams, opened before the actions whose events they receive
     ws_module.BitoproWebsocketEndpoint = ws + "/v1"
     seen: dict[str, list[Any]] = {}
 
     def listen(name: str, made: Any) -> None:
         seen[name] = []
         made.init_websocket()
-        made.wst.daemon = True  # otherwise it would reconnect for ever and keep this process alive
+        made.wst.daemon = True  # otherwise it would reconnect forever and keep this process alive
         made.start()
 
     def into(name: str) -> Any:
@@ -108,7 +109,7 @@ def walk(rest: str, ws: str) -> None:
     wait_for(lambda: books.read("state")["sockets"] == 7)
     step("seven streams connected", True)
 
-    # the life of an order
+    # the life of one order
     balances = {row["currency"]: row for row in client.get_account_balance()["data"]}
     step("balances", balances["twd"]["available"] == "1000000")
     low = str(int(book["bids"][0]["price"]) // 2)
@@ -131,7 +132,7 @@ def walk(rest: str, ws: str) -> None:
     trades = client.get_trades_list("btc_twd")["data"]
     step("own trades", len(trades) == books.account()["trades"], trades)
     step("all orders", len(client.get_all_orders("btc_twd")["data"]) == books.account()["orders"] == 4)
-    # asking for finished orders sends OPEN, which is the client's own bug; the emulator behaves like the exchange
+    # a query for finished orders sends OPEN, which is a bug of the client; the emulator behaves like the exchange
     done_kind = client.get_all_orders("btc_twd", status_kind=rest_module.StatusKind.DONE)
     step("asking for DONE sends OPEN", done_kind["data"] == [], done_kind)
     filled = client.get_all_orders("btc_twd", status=rest_module.OrderStatus.Completed)["data"]
@@ -163,11 +164,11 @@ def walk(rest: str, ws: str) -> None:
     step("withdrawals", client.get_withdraw_history("usdt")["data"][0]["serial"] == made["data"]["serial"])
     step("one withdrawal", client.get_withdraw("usdt", made["data"]["serial"])["data"]["total"] == "100.00000000")
 
-    # refusals come back as text
+    # refusals are returned as text
     refused = client.create_an_order("BUY", "0.00001", low, rest_module.OrderType.Limit, "btc_twd")
     step("a refusal is text", isinstance(refused, str) and "Invalid amount" in refused, refused)
 
-    # what the streams received
+    # the data that the streams received
     for event, frames in seen.items():
         wait_for(lambda frames=frames: bool(frames))  # type: ignore[misc]
         step(f"stream {event}", all(frame["event"] == event for frame in frames))
@@ -183,7 +184,7 @@ def walk(rest: str, ws: str) -> None:
 
 
 def wait_for(holds: Any, within_s: float = 10.0) -> None:
-    """Poll until a condition holds."""
+    """Poll until a condition is true."""
     until = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < until, "it never became true"

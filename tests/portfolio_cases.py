@@ -1,5 +1,5 @@
-"""Pairs, orders and executions for tests of the portfolio and of risk rules. Figures are small enough to check by
-hand.
+"""Pairs, orders and executions for tests of the portfolio and of risk rules. The figures are small enough for mental
+arithmetic.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def make_order(
 def execution(
     order: Order, *, price: float, amount: float, fee: int = 0, fee_currency: str = "", time: int = 0
 ) -> TradeReport:
-    """Return an execution. ``fee`` is in units, by default of the currency that the order receives."""
+    """Return an execution. ``fee`` is in units; by default, its currency is the one that the order receives."""
     pair = order.pair
     return TradeReport(
         pair=pair,

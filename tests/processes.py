@@ -1,7 +1,7 @@
 """Finds and ends the processes that a test leaves behind.
 
-On Linux, the test process adopts the processes that its children leave behind (a limits broker outlives the bot that
-started it), so that none is missed.
+On Linux, the test process adopts the processes that its children leave behind, so that none is missed. For example, a
+limits broker outlives the bot that started it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from botkit.live.limits import broker_client, broker_process
 
 _PR_SET_CHILD_SUBREAPER = 36
 _BROKER = broker_process.__name__
-#: a helper process that Python starts for process pools and keeps running
+#: a helper process that Python starts for process pools and does not end
 _OF_PYTHON = "multiprocessing.resource_tracker"
-#: how long a process that was told to end may take; less than a broker waits for bots before it ends by itself
+#: how long a process that was asked to end may take; shorter than the time that a broker waits for bots before it ends
 _GRACE_S = 20.0
 
 
 def adopt_orphans() -> None:
-    """Become the parent of processes whose own parent ends."""
+    """Adopt the processes whose own parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children() -> dict[int, str]:
-    """Return the ids and command lines of this process's children that are still running. Empty on systems other than
+    """Return the IDs and command lines of this process's running children. The result is empty on systems other than
     Linux.
     """
     if sys.platform != "linux" or not _has_children():
@@ -49,7 +49,7 @@ def children() -> dict[int, str]:
 
 
 def _has_children() -> bool:
-    """Return whether there are any children, including ended ones. This is one system call; reading /proc takes
+    """Return whether there are any children, including ended ones. This takes one system call; reading /proc takes
     hundreds.
     """
     try:
@@ -60,18 +60,18 @@ def _has_children() -> bool:
 
 
 def end(process_id: int) -> None:
-    """End a child by SIGKILL, and wait for it."""
+    """End a child with SIGKILL, and wait for it."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process_id, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+    with contextlib.suppress(ChildProcessError):  # other code has already waited for it
         os.waitpid(process_id, 0)
 
 
 def end_all_but(kept: Iterable[int]) -> list[str]:
-    """End all children except these, and return the command lines of those that should have ended by themselves.
+    """End all children except these, and return the command lines of those that should have ended already.
 
-    A process that was told to end gets time to do so. A limits broker is never told to, because it waits for other
-    bots.
+    A process that was asked to end gets some time to do so. A limits broker is ended at once: it is never asked to end,
+    because it waits for other bots.
     """
     left = {process_id: line for process_id, line in children().items() if process_id not in set(kept)}
     for process_id in [process_id for process_id, line in left.items() if _BROKER in line]:

@@ -1,7 +1,7 @@
 """A world for the router's tests: orders, tables of limits, and a venue on virtual time that only records arrivals.
 
-The venue knows nothing about the router. It stamps each request when it arrives, and afterwards the stamps are judged
-by three ways of counting.
+The venue knows nothing about the router. It stamps each request on arrival, and three ways of counting are applied to
+the stamps afterwards.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIR = Pair(
 
 
 def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
-    """Return a small limit buy. ``fields`` override its own."""
+    """Return a small limit buy. ``fields`` override its default fields."""
     given: dict[str, object] = {
         "client_id": client_id,
         "strategy": strategy,
@@ -51,7 +51,7 @@ def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
 
 
 def resting(client_id: int, strategy: str = "greedy") -> Order:
-    """Return an order that has an id at the exchange, so that it can be cancelled."""
+    """Return an order that has an ID at the exchange, so that it can be cancelled."""
     placed = order(client_id, strategy)
     placed.order_id = f"70{client_id}"
     return placed
@@ -121,7 +121,7 @@ def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> in
 
 def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
     """Return the highest level of a bucket that every arrival raises by one and that drains at limit/length."""
-    level, before, most = 0, 0, 0  # level in units of 1/length, so that the arithmetic is exact
+    level, before, most = 0, 0, 0  # level in units of 1/length, for exact arithmetic
     for time in sorted(arrivals):
         level = max(0, level - (time - before) * limit) + length
         before = time
@@ -141,7 +141,7 @@ class World:
         self.router = router
         self.now = START
         self.arrivals: dict[str, list[int]] = {}
-        self.orders_arrived: list[int] = []  # time of arrival, once for each order in a batch
+        self.orders_arrived: list[int] = []  # arrival time, once for each order in a batch
         self.granted: dict[int, int] = {}  # client id -> time of the grant
         self.requests = 0
         self.wakes = 0
@@ -158,7 +158,7 @@ class World:
         heapq.heappush(self._events, (time, self._count, deed))
 
     def run(self, until: int | None = None) -> None:
-        """Go from event to event and from wake-up to wake-up until nothing is left, or until ``until``."""
+        """Process all events and wake-ups in time order until none is left, or until ``until``."""
         while True:
             wake = self.router.next_due()
             event = self._events[0][0] if self._events else None
@@ -189,7 +189,7 @@ class World:
 
 
 def client_ids(request: Request) -> Sequence[int]:
-    """Return the client ids of the orders that a request creates."""
+    """Return the client IDs of the orders that a request creates."""
     if isinstance(request, CreateBatch):
         return [new.client_id for new in request.orders]
     if request.endpoint == "create_order":

@@ -1,4 +1,4 @@
-"""A driver that runs one turn per row: the plain method, whose results quiet spans must reproduce."""
+"""A driver that runs one turn per row. It is the reference for quiet spans, which must yield the same results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs backtests of bundled strategies on small handmade markets, assembled in the same way as by the command line."""
+"""Runs backtests of bundled strategies on small made-up markets. They are assembled as on the command line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from botkit.tape.writer import TapeWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
-T0 = parse_time("2025-03-03T00:00")  # this is a Monday, 8:00 in Taipei
+T0 = parse_time("2025-03-03T00:00")  # a Monday, 8:00 in Taipei
 
 Levels = Sequence[tuple[float, float]]
 
 
 class Deal(NamedTuple):
-    """A fill in plain figures. ``at`` is the minute in which it happened, counted from the start."""
+    """A fill in plain figures. ``at`` is its minute, counted from the start."""
 
     at: int
     side: str
@@ -86,7 +86,7 @@ class World:
         self.sources: list[dict[str, str]] = []
 
     def candles(self, pair: str, closes: Sequence[float], *, step_s: int = 60, volume: float = 1_000) -> None:
-        """Write candles that each open at the previous close. The first opens at its own close."""
+        """Write candles, each of which opens at the previous close. The first candle opens at its own close."""
         rows = ["timestamp,open,high,low,close,volume"]
         before = closes[0]
         for index, close in enumerate(closes):
@@ -115,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """Build a configuration with one strategy named s, which owns the whole account, and round costs."""
+        """Build a configuration with round costs and one strategy named s, which owns the complete account."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -142,14 +142,14 @@ class World:
     ) -> Outcome:
         """Run a strategy on the data. Data before ``start`` (Taipei time) is its warm-up."""
         path = self.folder / "bot.yaml"
-        path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is YAML too
+        path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is also YAML
         return run_config(path, self.folder, start=start)
 
 
 def run_config(
     path: Path, folder: Path, *, overrides: Sequence[str] = (), end_ns: int | None = None, start: str | None = None
 ) -> Outcome:
-    """Run a configuration under a single queue assumption. ``end_ns`` cuts off the tape."""
+    """Run a configuration under one queue assumption. ``end_ns`` cuts off the tape."""
     parts = backtest_parts(Project.load(path, overrides=overrides), start=start)
     if end_ns is not None:
         parts = msgspec.structs.replace(parts, end=end_ns)

@@ -1,4 +1,4 @@
-"""This project's adapters fulfil the contract, and the cases detect an adapter that does not."""
+"""This project's adapters pass the adapter cases, and the cases detect adapters that violate the contract."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestToy(AdapterCases):
 
 
 class TestSharedByBots(AdapterCases):
-    """A share in a connection used by several bots behaves like a separate adapter."""
+    """A connection shared by several bots behaves like a separate adapter for each bot."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return toy_world(lambda venue, clock: FanOut(ToyAdapter(venue, clock)).seat())
@@ -92,7 +92,7 @@ class Repeating(ToyAdapter):
 
 
 class Forgetful(ToyAdapter):
-    """Claims that listings filter by client id, but they do not."""
+    """Claims that listings can be filtered by client ID, although they cannot."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         if isinstance(request, ListOrders):
@@ -131,7 +131,7 @@ class Partial(ToyAdapter):
 
 
 class Vague(ToyAdapter):
-    """Acknowledges a cancel without naming the order."""
+    """Acknowledges a cancel without the order's ID."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)

@@ -1,4 +1,4 @@
-"""The architecture as a test: the imports allowed for each package, and the names forbidden in pure code."""
+"""The architecture as tests: the allowed imports of each package, and the names forbidden in pure code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOTKIT = ROOT / "botkit"
 #: the botkit packages (or modules) that each package may import; every package may import ``errors``
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "compiled": {"_compiled_sources"},  # generated when it is compiled
+    "compiled": {"_compiled_sources"},  # generated during compilation
     "version": set(),
     "model": set(),
     "engine": {"model"},
@@ -30,14 +30,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": {"model", "engine", "exchange"},
     "emulator": {"model", "sim", "tape", "exchange.bitopro.wire", "exchange.bitopro.sign"},
     "report": {"model"},
-    # runs an author's strategy in every way in which a bot may run it
+    # runs an author's strategy in every mode in which a bot may run it
     "testing": {
         *("assembly", "backtesting", "engine", "live", "model", "project", "research", "tape"),
     },
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
-    # interprets a configuration; of venues and drivers, it uses only their plugins and a driver's clock
+    # interprets a configuration; uses venues and drivers only through their plugins and a driver's clock
     "project": {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
@@ -69,11 +69,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "backtesting.kept_runs",
         "page",
     },
-    # a process of its own, which reads the folders of bots and runs
+    # runs in a separate process, and reads the folders of bots and runs
     "page": {"live", "model", "backtesting.kept_runs", "report.page_files"},
     "guide": {"config"},
 }
-#: the public interface and the code that wires everything may import anything
+#: the public interface, and the code that assembles all parts, may import any package
 FREE = {"__init__", "__main__", "assembly", "pytest_plugin"}
 
 PURE = ("model", "engine", "sim")
@@ -92,7 +92,7 @@ def package_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[str, str | None, int]]:
-    """Yield (module, name or None, line) for every import, including those inside functions and type-only ones."""
+    """Yield (module, name or None, line) for every import, including imports inside functions and type-only imports."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -126,7 +126,7 @@ def test_a_package_imports_only_allowed_packages(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PURE)
-def test_pure_packages_use_no_clock_no_randomness_and_no_loop(package: str) -> None:
+def test_pure_packages_use_no_clock_no_randomness_and_no_event_loop(package: str) -> None:
     wrong = []
     for path in modules():
         if package_of(path) != package:
@@ -138,7 +138,7 @@ def test_pure_packages_use_no_clock_no_randomness_and_no_loop(package: str) -> N
     assert not wrong, "\n".join(wrong)
 
 
-#: functions that read the machine's clock or draw random numbers on their own
+#: functions that read the machine's clock or draw unseeded random numbers
 READS_THE_MACHINE = (
     "time.",
     "uuid.",
@@ -155,9 +155,11 @@ SEEDED = "random.Random"
 
 
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
-    """Yield (line, what) for every stray use of a clock or randomness. Waiting goes through `asyncio`'s loop."""
+    """Return (line, name) for every direct use of a clock or of randomness. Waiting is allowed, because it uses
+    `asyncio`'s loop.
+    """
     tree, found = ast.parse(source), []
-    origins: dict[str, str] = {}  # the full name that each name in this module refers to
+    origins: dict[str, str] = {}  # the full name of each name in this module
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             origins |= {alias.asname or alias.name: alias.name for alias in node.names}
@@ -175,16 +177,16 @@ def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
 
 
 def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
-    """Return the full name of what an expression reads from a module, or "" if it reads nothing."""
+    """Return the full name that an expression has in the module it is imported from, or "" if it is not imported."""
     head, _, rest = ast.unparse(node).partition(".")
     return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
 
 
-#: the one place under exchange/ that may use them, as defaults for a client without a bot
+#: the only module under exchange/ that may use these functions, as defaults for a client without a bot
 MACHINE = BOTKIT / "exchange" / "machine.py"
 
 
-def test_exchange_code_gets_its_clock_and_randomness_from_outside() -> None:
+def test_exchange_code_receives_its_clock_and_randomness_from_outside() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in modules()
@@ -208,16 +210,16 @@ def test_exchange_code_gets_its_clock_and_randomness_from_outside() -> None:
         "import secrets\nsecrets.token_hex(4)",
     ],
 )
-def test_a_stray_use_of_the_machine_is_detected(stray: str) -> None:
+def test_a_direct_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
-#: base classes whose subclasses are neither, and are never compiled to native classes
+#: base classes whose subclasses are neither structs nor plain classes, and are never compiled to native classes
 NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
 
 
 def kinds_of_classes(source: str) -> set[str]:
-    """Return ``struct`` and ``class``, whichever a module contains."""
+    """Return which of ``struct`` and ``class`` a module contains."""
     found = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
@@ -229,7 +231,7 @@ def kinds_of_classes(source: str) -> set[str]:
     return found
 
 
-def test_modules_that_may_be_compiled_hold_structs_or_plain_classes() -> None:
+def test_modules_that_may_be_compiled_contain_either_structs_or_plain_classes() -> None:
     mixed = {
         path.relative_to(BOTKIT).as_posix()
         for path in modules()
@@ -270,13 +272,13 @@ def test_bundled_strategies_import_only_the_public_interface() -> None:
 
 def test_the_top_level_contains_exactly_the_agreed_entries() -> None:
     agreed = {"pyproject.toml", "README.md", "LICENSE", "botkit", "strategies", "configs", "tests", "backtest_data"}
-    # leftovers of a user's own runs are ignored by git and not part of the project
+    # files left by a user's own runs are ignored by git and are not part of the project
     leftovers = {"build", "dist", "out", "runs", "venv"}
     present = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert {n for n in present - leftovers if not n.endswith(".egg-info")} <= agreed
 
 
-def test_no_package_is_a_catch_all() -> None:
+def test_no_module_has_a_catch_all_name() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     wrong = [str(p.relative_to(ROOT)) for p in modules() if drawers & set(p.stem.split("_"))]
     assert not wrong
@@ -284,12 +286,12 @@ def test_no_package_is_a_catch_all() -> None:
 
 # -- the ports of a running bot ---------------------------------------------------------------------------------------
 
-#: the modules that use the machine; everything else in ``live``, ``exchange`` and ``emulator`` goes through ports
+#: the modules that use the machine; all other code in ``live``, ``exchange`` and ``emulator`` uses ports
 PORT_MODULES = {
     *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
     *("exchange/machine.py", "emulator/clock.py"),
 }
-#: names that a module outside the ports must not use: module -> names, or None for all of them
+#: names that a module outside the ports must not use: module -> names, or None for all names
 STRAY: dict[str, set[str] | None] = {
     "time": None,
     "random": None,
@@ -302,20 +304,20 @@ STRAY: dict[str, set[str] | None] = {
     "os": {"urandom", "getrandom"},
     "asyncio": {"to_thread"},
 }
-#: ... and in ``live``, which writes a bot's folder, also no files
+#: names that ``live`` must not use either, because its access to files must use a port
 STRAY_FILES: dict[str, set[str] | None] = {
     "os": {"fsync", "listdir", "open", "remove", "rename", "replace", "scandir", "stat", "unlink"},
     "shutil": None,
     "sqlite3": {"connect"},
 }
 _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink", "write_bytes", "write_text"}
-#: uses that cannot affect a running bot's decisions. The list may only shrink.
+#: uses that cannot affect a running bot's decisions. Entries may only be removed.
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
     "live/replay.py": {"open", "read_bytes"},
-    # the log is for people, nothing reads it back, and the library's handler opens it
+    # the log is for people; no code reads it again, and the library's handler opens the file
     "live/telling/logs.py": {"mkdir"},
-    # runs an emulator beside tests that have no event loop
+    # runs an emulator for tests that have no event loop
     "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
 }
 
@@ -344,9 +346,7 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
 
 
 def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
-    """Return the machine's functions that a module uses without going through the ports, with the line of the first
-    use.
-    """
+    """Return the machine's functions that a module uses without a port, with the line of the first use."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = _imported(tree)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
@@ -387,7 +387,7 @@ def test_a_running_bot_uses_its_machine_only_through_ports(package: str) -> None
     assert not wrong, "\n".join(wrong)
 
 
-def test_stray_uses_in_a_module_are_detected(tmp_path: Path) -> None:
+def test_direct_uses_of_the_machine_in_a_module_are_detected(tmp_path: Path) -> None:
     module = tmp_path / "m.py"
     module.write_text(
         "import os, random, time as t, uuid\nfrom datetime import datetime\nfrom random import Random, choice\n"
@@ -411,11 +411,11 @@ def test_no_port_has_more_than_six_methods() -> None:
 # -- circles and sizes ------------------------------------------------------------------------------------------------
 
 PUBLIC_MOST = 20
-#: classes that may have more public methods, each for a reason
+#: classes that may have more public methods, with the reasons
 FACES = {
-    # strategy authors use a single class, which has every method they may call
+    # strategy authors use a single class with all the methods that they may call
     "botkit.engine.strategy.base.Strategy",
-    # one method per documented endpoint, named as the exchange names it; this is a list, not logic
+    # one method per documented endpoint, with the exchange's name for it; this is a list and contains no logic
     "botkit.exchange.bitopro.rest.BitoProClient",
 }
 PORT_MOST = 6
@@ -430,7 +430,7 @@ def names_of_modules() -> dict[str, Path]:
 
 
 def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Yield imports outside functions, including those for type checkers."""
+    """Yield imports outside functions, including imports for type checkers."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -455,7 +455,7 @@ def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
-    """Return groups of modules in which each module reaches every other, sorted."""
+    """Return sorted groups of modules in which each module can reach every other module through imports."""
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()
@@ -472,12 +472,12 @@ def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
     }
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_are_no_circular_imports() -> None:
     sources = {name: path.read_text(encoding="utf-8") for name, path in names_of_modules().items()}
     assert circles(import_graph(sources)) == set()
 
 
-def test_a_circle_of_type_only_imports_is_detected() -> None:
+def test_a_circular_import_for_type_checkers_is_detected() -> None:
     hidden = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import A\n"
     sources = {"p.a": "import p.b", "p.b": "from p import c", "p.c": hidden, "p.d": "import p.a"}
     assert circles(import_graph(sources)) == {("p.a", "p.b", "p.c")}
@@ -506,17 +506,17 @@ def all_classes() -> dict[str, type]:
     return found
 
 
-def test_no_class_is_large() -> None:
+def test_no_class_has_too_many_public_methods() -> None:
     classes = all_classes()
     assert len(classes) > 500, "the search no longer finds classes"
     large = {name for name, cls in classes.items() if len(public_methods(cls)) > PUBLIC_MOST}
-    # a strategy of botkit's own has what it inherits
+    # botkit's own strategies only inherit their methods
     strategies = {name for name, cls in classes.items() if issubclass(cls, Strategy) and cls is not Strategy}
     assert large - strategies == FACES
 
 
 def ports() -> dict[str, int]:
-    """Return every Protocol in botkit, and how many methods it requires."""
+    """Return every Protocol in botkit, and the number of methods that it requires."""
     found = {}
     for name, path in names_of_modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -543,7 +543,7 @@ ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
 
 
 def ways_past_the_door(source: str) -> list[tuple[int, str]]:
-    """Yield (line, what) for every access to an engine's rooms, or to any private attribute of the engine or its
+    """Return (line, expression) for every access to an engine's rooms, or to any private attribute of the engine or its
     view.
     """
     found = []
@@ -556,7 +556,7 @@ def ways_past_the_door(source: str) -> list[tuple[int, str]]:
     return found
 
 
-def test_nothing_outside_reaches_into_the_engine() -> None:
+def test_no_outside_code_accesses_internals_of_the_engine() -> None:
     outside = [path for path in modules() if package_of(path) != "engine"]
     outside += [*(ROOT / "tests").rglob("*.py"), *(ROOT / "strategies").rglob("*.py")]
     wrong = [
@@ -571,6 +571,6 @@ def test_nothing_outside_reaches_into_the_engine() -> None:
     "way",
     ["engine._stages", "bot.engine._router.due(1)", "self._rooms", "b.engine.rooms", "bot.view._a", "view.money._b"],
 )
-def test_reaching_into_the_engine_is_detected(way: str) -> None:
+def test_access_to_internals_of_the_engine_is_detected(way: str) -> None:
     assert ways_past_the_door(way)
     assert not ways_past_the_door("engine.view.orders(), self._engine.turn(None, 0, out), self._out")

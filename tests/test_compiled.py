@@ -1,4 +1,6 @@
-"""The compiled form: built only when asked for, from the same files, and refused once they differ."""
+"""The compiled form is built only on request and from the same source files. It is refused if the files differ from the
+compiled ones.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_without_the_variable_a_wheel_is_plain_and_needs_no_compiler(hook: ModuleType, project: Path) -> None:
+def test_without_the_variable_a_wheel_is_plain_python_and_needs_no_compiler(hook: ModuleType, project: Path) -> None:
     builder = WheelBuilder(str(project))
     assert builder.config.dependencies == []
     (wheel,) = builder.build(directory=str(project / "dist"), versions=["standard"])
@@ -54,7 +56,7 @@ def test_without_the_variable_a_wheel_is_plain_and_needs_no_compiler(hook: Modul
         assert {Path(name).suffix for name in archive.namelist() if name.startswith("botkit/")} == {".py"}
 
 
-def test_with_the_variable_the_compiler_is_a_requirement_of_the_build(
+def test_with_the_variable_the_build_requires_the_compiler(
     hook: ModuleType, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(hook.VARIABLE, "1")
@@ -74,13 +76,13 @@ def test_an_editable_install_is_never_compiled(
     assert "BOTKIT_COMPILE is ignored" in "".join(capsys.readouterr())
 
 
-def test_a_source_distribution_contains_what_compiles_it(project: Path) -> None:
+def test_a_source_distribution_contains_the_compile_hook(project: Path) -> None:
     (made,) = SdistBuilder(str(project)).build(directory=str(project / "dist"), versions=["standard"])
     shutil.unpack_archive(made, project / "unpacked")
     assert list((project / "unpacked").glob("*/.compile/hook.py"))
 
 
-def test_modules_to_compile_exist_and_hold_no_structs(hook: ModuleType) -> None:
+def test_modules_to_compile_exist_and_contain_no_structs(hook: ModuleType) -> None:
     modules = hook.MODULES.split()
     assert modules == sorted(set(modules))
     for name in modules:
@@ -88,7 +90,7 @@ def test_modules_to_compile_exist_and_hold_no_structs(hook: ModuleType) -> None:
         assert name.split("/")[1] in (*PURE, "backtesting")
 
 
-def test_a_source_that_was_changed_after_compiling_is_refused(tmp_path: Path) -> None:
+def test_a_source_file_that_was_changed_after_compiling_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "botkit" / "engine.py"
     file.parent.mkdir()
     file.write_text("a = 1\n")
@@ -100,7 +102,7 @@ def test_a_source_that_was_changed_after_compiling_is_refused(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not compiled.IS_COMPILED, reason="botkit runs as plain Python")
-def test_every_module_of_the_list_is_compiled(hook: ModuleType) -> None:
+def test_every_listed_module_is_compiled(hook: ModuleType) -> None:
     modules = hook.MODULES.split()
     assert set(compiled.SOURCES) == set(modules)
     for name in modules:

@@ -1,7 +1,8 @@
-"""No test assumes a speed of the machine: none sleeps for a fixed time, gives up within a minute or compares wall time.
+"""No test assumes a speed of the machine: none sleeps for a fixed time, gives up in less than a minute or compares wall
+time.
 
-On virtual time all of this is free and exact (tests/simulation/README.md). On real time, a test waits for a condition
-with `tests.waiting` or with ``until`` of tests/live/world.py; a polling loop may pause for a tenth of a second.
+On virtual time, all of this is free and exact (tests/simulation/README.md). On real time, a test waits for a condition
+with `tests.waiting` or with ``until`` from tests/live/world.py; a polling loop may pause for a tenth of a second.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-#: commands and measurements, which are not tests
+#: scripts and measurements, which are not tests
 NO_TESTS = ("benchmarks/", "official_client.py", "under_load.py", "simulation/runner.py", "simulation/pieces.py")
 #: files that use virtual time without the marker: the loop's own tests, and code that runs on its own loop or on any
 #: loop
@@ -32,7 +33,7 @@ ALLOWED = {
     "live/kills.py::_from_outside": "kills a process at a random moment; no assertion depends on which",
     "live/kills.py::_command": "kills a process at a random moment; no assertion depends on which",
     "live/kills.py::_explained": "gives up after a minute",
-    "live/test_ports.py::test_a_command_waits_for_its_answer_by_the_given_clock": "its clock is moved by hand",
+    "live/test_ports.py::test_waiting_for_the_answer_to_a_command_uses_the_given_clock": "its clock is moved by hand",
 }
 CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter"}
 #: functions that take a timeout, with the position of that argument
@@ -48,12 +49,12 @@ def names_of(function: ast.AST) -> str:
 
 
 def number(node: ast.expr | None) -> float | None:
-    """Return a literal's value, or None for anything else."""
+    """Return a literal's value, or None for any other node."""
     return float(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, int | float) else None
 
 
 class Reader:
-    """Finds what a file does with real time."""
+    """Finds the places at which a file depends on real time."""
 
     def __init__(self, place: str, tree: ast.Module) -> None:
         self.found: list[str] = []
@@ -65,7 +66,7 @@ class Reader:
         self._loops = 0
 
     def read(self, node: ast.AST) -> None:
-        """Visit a node and everything within it."""
+        """Visit a node and all its children."""
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             self._read_function(node)
             return
@@ -139,7 +140,7 @@ def found_in(place: str, text: str) -> list[str]:
     return reader.found
 
 
-def test_no_test_depends_on_the_machines_pace() -> None:
+def test_no_test_depends_on_the_speed_of_the_machine() -> None:
     found = [line for path in files() for line in found_in(path.relative_to(TESTS).as_posix(), path.read_text())]
     assert not found, "\n".join(found)
 
@@ -166,11 +167,11 @@ def test_no_test_depends_on_the_machines_pace() -> None:
         ("@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])\ndef test(): pass", True),
     ],
 )
-def test_waits_on_real_time_are_found(code: str, is_refused: bool) -> None:
+def test_waits_on_real_time_are_detected(code: str, is_refused: bool) -> None:
     assert bool(found_in("test_x.py", code)) == is_refused
 
 
-def test_every_exception_is_still_one() -> None:
+def test_every_exception_is_still_needed() -> None:
     for place in ALLOWED:
         file, _, function = place.partition("::")
         text = (TESTS / file).read_text()

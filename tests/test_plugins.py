@@ -1,4 +1,4 @@
-"""Tests how plugins are found and ordered, every way in which one can be wrong, and events through wrappers."""
+"""How plugins are found and ordered, every kind of mistake in a plugin, and events through wrappers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def botkit_register_strategies(register):
 
 
 class Base:
-    """A stand-in for the engine's Strategy, which plugins recognise only by its marker."""
+    """A stand-in for the engine's Strategy. Plugins recognise the class only by its marker."""
 
     __botkit_strategy__ = True
 
@@ -61,7 +61,7 @@ def load(**arguments: Any) -> Plugins:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Install two distributions with entry points, found in an order other than by name."""
+    """Install two distributions with entry points, which are not found in alphabetical order."""
     for distribution, module in (("zeta", "zeta_plugin"), ("alpha", "alpha_plugin")):
         info = tmp_path / "site" / f"{distribution}-1.5.dist-info"
         write(info, "METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
@@ -77,7 +77,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 # -- discovery and order ----------------------------------------------------------------------------------------------
 
 
-def test_plugins_load_built_in_first_then_installed_then_folders_then_modules(tmp_path: Path, installed: Path) -> None:
+def test_plugins_are_loaded_in_the_order_built_in_installed_folders_modules(tmp_path: Path, installed: Path) -> None:
     write(tmp_path / "p", "b.py", "")
     write(tmp_path / "p", "a.py", "")
     write(tmp_path / "p", "_part.py", "raise RuntimeError")
@@ -103,19 +103,19 @@ def test_a_misspelt_name_in_the_environment_is_refused(installed: Path) -> None:
         load(environ_load="zeta_on")
 
 
-def test_a_folder_given_under_several_names_is_loaded_once(tmp_path: Path) -> None:
+def test_a_folder_given_by_several_paths_is_loaded_once(tmp_path: Path) -> None:
     folder = tmp_path / "p"
     write(folder, "mine.py", STRATEGY.format(name="mine"))
     try:
         (tmp_path / "link").symlink_to(folder, target_is_directory=True)
-    except OSError:  # Windows requires a privilege
+    except OSError:  # needs a privilege on Windows
         write(tmp_path / "link", "_empty.py", "")
     plugins = load(folders=[folder, folder / ".." / "p", tmp_path / "link", folder / "mine.py"])
     assert list(plugins.strategies) == ["mine"]
     assert len(plugins.loaded) == 1
 
 
-def test_a_file_is_imported_once_and_again_after_a_change(tmp_path: Path) -> None:
+def test_a_file_is_imported_once_and_again_only_after_a_change(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", "value = [1]\n")
     first = import_file(file)
     assert import_file(file) is first
@@ -128,14 +128,14 @@ def test_a_module_that_is_also_installed_is_loaded_once(installed: Path) -> None
     assert [row["name"] for row in plugins.describe()] == ["zeta_two"]
 
 
-def test_a_blocked_plugin_is_not_even_imported(tmp_path: Path) -> None:
+def test_a_blocked_plugin_is_not_imported(tmp_path: Path) -> None:
     write(tmp_path, "bad.py", "raise RuntimeError('must not run')\n")
     plugins = load(folders=[tmp_path], block=["bad", "core"], builtin=[("core", SimpleNamespace())])
     assert plugins.loaded == []
     assert [(row["name"], row["blocked"]) for row in plugins.describe()] == [("core", True), ("bad", True)]
 
 
-def test_objects_that_plugins_offer_are_kept_by_name_with_their_origin(tmp_path: Path) -> None:
+def test_objects_offered_by_plugins_are_kept_by_name_with_their_origin(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", STRATEGY.format(name="dip"))
     plugins = load(folders=[tmp_path])
     found = plugins.pick("strategies", "dip")
@@ -169,7 +169,7 @@ def test_hooks_are_described_by_their_docstrings() -> None:
         ("# \x00\n", 0, "cannot be imported"),
     ],
 )
-def test_a_plugin_that_cannot_be_imported_is_named_with_its_line(
+def test_a_plugin_that_cannot_be_imported_is_reported_with_its_line(
     tmp_path: Path, text: str, line: int, words: str
 ) -> None:
     file = write(tmp_path, "mine.py", text)
@@ -180,7 +180,7 @@ def test_a_plugin_that_cannot_be_imported_is_named_with_its_line(
     assert "block: [mine]" in message
 
 
-def test_a_failed_import_leaves_no_module_behind(tmp_path: Path) -> None:
+def test_a_failed_import_leaves_no_module_in_memory(tmp_path: Path) -> None:
     write(tmp_path, "half_made.py", "1 / 0\n")
     refused(folders=[tmp_path])
     assert not [name for name in sys.modules if "half_made" in name]
@@ -244,7 +244,7 @@ def test_a_name_that_is_offered_twice_is_refused_with_both_files(tmp_path: Path)
     assert str(second) in message
 
 
-def test_missing_folders_and_modules_and_blocks_are_refused(tmp_path: Path) -> None:
+def test_missing_folders_modules_and_blocked_names_are_refused(tmp_path: Path) -> None:
     assert "this plugin folder does not exist" in refused(folders=[tmp_path / "absent"])
     assert "No module named" in refused(modules=["absent_module_x"])
     write(tmp_path, "mine.py", "")
@@ -252,7 +252,7 @@ def test_missing_folders_and_modules_and_blocks_are_refused(tmp_path: Path) -> N
     assert "a .py file" in refused(folders=[write(tmp_path, "x.txt", "")])
 
 
-def test_an_entry_point_that_fails_is_named(installed: Path) -> None:
+def test_an_error_names_an_entry_point_that_fails(installed: Path) -> None:
     write(installed, "zeta_plugin.py", "import sys\n\nsys.exit()\n")
     with pytest.raises(PluginError, match=r"zeta_plugin\.py:3: the plugin `zeta_two`"):
         load(environ_load="zeta_two")
@@ -272,7 +272,7 @@ def test_a_misspelt_callback_is_refused_with_a_suggestion() -> None:
     assert "must not start with on_" in event_error(on_hourly=lambda self, bar: None)
 
 
-def test_callbacks_take_exactly_the_arguments_of_their_event() -> None:
+def test_callbacks_accept_exactly_the_arguments_of_their_event() -> None:
     right = "def on_bar(self, bar)"
     assert right in event_error(on_bar=lambda self, candle: None)
     assert right in event_error(on_bar=lambda self: None)
@@ -286,7 +286,7 @@ def test_callbacks_take_exactly_the_arguments_of_their_event() -> None:
     check_event_methods(type("Mine", (Base,), {"on_bar": lambda self, bar, cache=None: None}), "mine.py")
 
 
-def test_private_methods_and_the_base_are_left_alone() -> None:
+def test_private_methods_and_the_base_class_are_not_checked() -> None:
     check_event_methods(type("Mine", (Base,), {"_on_whatever": lambda self: None, "once": 1}), "mine.py")
 
 
@@ -301,7 +301,7 @@ class Recorder(Base):
         self.log.append(f"{self.name} {bar}")
 
 
-def test_without_wrappers_the_engine_calls_the_method_itself() -> None:
+def test_without_wrappers_the_engine_calls_the_method_directly() -> None:
     plugins = load()
     strategy = Recorder("a", [])
     plugins.register_strategy(strategy, "a")
@@ -309,7 +309,7 @@ def test_without_wrappers_the_engine_calls_the_method_itself() -> None:
     assert plugins.callbacks(strategy, "on_bar") is None
 
 
-def test_wrappers_surround_one_strategy_at_a_time() -> None:
+def test_wrappers_are_called_around_one_strategy_at_a_time() -> None:
     log: list[str] = []
 
     class Watch:
@@ -367,7 +367,7 @@ def test_registering_a_strategy_does_not_read_its_properties() -> None:
     load().register_strategy(Careful(), "a")
 
 
-def test_released_strategies_make_room_for_another_bot() -> None:
+def test_after_releasing_strategies_another_bot_can_register_the_same_names() -> None:
     plugins = load()
     plugins.register_strategy(Recorder("a", []), "a")
     plugins.release_strategies()
@@ -395,7 +395,7 @@ def test_sections_and_metrics_are_collected_in_loading_order() -> None:
     assert plugins.metrics({"x": 1.0}) == {"a": 2.0, "b": 2.0}
 
 
-def test_a_hook_that_fails_is_blamed_on_its_plugin(tmp_path: Path) -> None:
+def test_an_error_names_the_plugin_of_a_hook_that_fails(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", HEAD + "@hookimpl\ndef botkit_report_sections(result):\n    1 / 0\n")
     plugins = load(folders=[tmp_path])
     with pytest.raises(PluginError, match="block it") as caught:

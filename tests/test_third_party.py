@@ -1,4 +1,4 @@
-"""A third-party plugin provides an exchange, a data format, a fee model, a risk rule, a wrapper and a report
+"""A third-party plugin that provides an exchange, a data format, a fee model, a risk rule, a wrapper and a report
 section.
 """
 
@@ -143,7 +143,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_backtest_runs_on_a_plugins_exchange_format_and_models(
+def test_a_backtest_can_use_a_plugins_exchange_format_and_models(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--json"]) == 0

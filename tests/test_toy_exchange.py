@@ -72,7 +72,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
-    """Run a bot as `botkit run --mode MODE` creates it. Leaving the block stops it cleanly, unless it was killed."""
+    """Run a bot as `botkit run --mode MODE` creates it. At the end of the block, the bot is stopped cleanly, unless it
+    was killed.
+    """
     async with live_parts(Project.load(config), mode) as parts:
         bot = await start(parts, Notices())
         await until(lambda: puppet(bot).book("gold_usd").best_bid is not None)
@@ -85,8 +87,8 @@ async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
 
 
 async def kill(bot: Bot, venue: ToyVenue) -> None:
-    """End the process abruptly: it runs no more turns, sends and writes nothing more, and its connections are dropped.
-    Only its open files are closed, as the operating system does.
+    """Kill the bot: it runs no more turns, sends and writes no more data, and its connections are dropped. Only its
+    open files are closed, as the operating system would do.
     """
     venue.connections.clear()
     bot.driver.fault = RuntimeError("killed")
@@ -108,7 +110,7 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) 
         await until(lambda: len(venue.orders) == 2)
         assert lost.state is OrderState.SENDING
         await kill(bot, venue)
-    # no bot is connected to receive this
+    # no bot is connected to receive this fill
     venue.sell(100_00, 10_000_000)
 
     async with running(config) as again:
@@ -130,12 +132,12 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) 
         assert not again.view.foreign_orders()
         assert sum(fill.lots for fill in again.journal.fills()) == 150_000_000
         money.check()
-    # the default setting for open orders when a bot stops
+    # the default for open orders when a bot stops
     assert [row.state for row in venue.orders.values()][-1] is OrderState.CANCELLED
     assert not venue.connections
 
 
-async def test_without_batches_the_account_is_read_and_panic_cancels_one_by_one(config: Path) -> None:
+async def test_without_batch_requests_the_account_can_be_read_and_panic_cancels_orders_singly(config: Path) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config) as bot:
         orders = [puppet(bot).buy("gold_usd", amount=0.1, price=price) for price in (97, 98)]
@@ -152,7 +154,7 @@ async def test_without_batches_the_account_is_read_and_panic_cancels_one_by_one(
         assert {row.state for row in venue.orders.values()} == {OrderState.CANCELLED}
 
 
-async def test_paper_mode_trades_on_a_foreign_exchanges_market(config: Path) -> None:
+async def test_paper_mode_trades_on_the_market_of_a_foreign_exchange(config: Path) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config, "paper") as bot:
         order = puppet(bot).buy("gold_usd", amount=0.01, price=100)

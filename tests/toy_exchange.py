@@ -1,7 +1,7 @@
 """A small exchange in memory, its adapter, and the plugin that lets bots trade on it. The exchange outlives the bots.
 
-One account, one pair, limit orders, one user stream, a fee of 0.1 % of what an order receives. On request it loses the
-answer to a create, and the stream's report about it.
+It has one account, one pair, limit orders, one user stream, and a fee of 0.1 % of the coins or money that an order
+receives. On request, it loses the answer to a create and the stream's report about that order.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ FEES = FeeRank(
     rank=0, volume=0, held=0, needs_both=False, maker_e8=100_000, taker_e8=100_000, discounted_maker_e8=100_000,
     discounted_taker_e8=100_000,
 )  # fmt: skip
-#: exchanges by the names that configurations use
+#: exchanges by the names in configurations
 VENUES: dict[str, ToyVenue] = {}
 
 
 class ToyVenue:
-    """The exchange."""
+    """The exchange: its account, its orders and its streams."""
 
     def __init__(self, now: Callable[[], Nanos]) -> None:
         self.now = now
@@ -113,7 +113,7 @@ class ToyVenue:
         return CancelAck(((str(PAIR), order_id),))
 
     def sell(self, ticks: int, lots: int) -> None:
-        """Sell to every bid of at least ``ticks``."""
+        """Sell to all bids of at least ``ticks``."""
         for row in [row for row in self.orders.values() if row.state in RESTING_STATES and row.price_ticks >= ticks]:
             part = min(lots, row.original_lots - row.executed_lots)
             if not part:
@@ -264,7 +264,7 @@ class ToyAdapter(Lifetime):
 
 
 class Toy:
-    """The exchange registered as ``toy``; ``venue`` in the configuration selects one."""
+    """The exchange plugin, registered as ``toy``; ``venue`` in the configuration selects one exchange."""
 
     name = "toy"
 

@@ -1,10 +1,10 @@
-"""Runs the tests repeatedly while every core is kept busy by other work.
+"""Runs the tests repeatedly while other work keeps every core busy.
 
     python -m tests.under_load                                 README's test command, 20 times
-    python -m tests.under_load --times 5 tests/live -n 2       5 times what comes behind; the rest goes to pytest
+    python -m tests.under_load --times 5 tests/live -n 2       5 times with the remaining arguments for pytest
 
-Prints one line per run, and every test that failed. A test that fails here and not elsewhere is a defect: of the test
-if it assumes a speed of the machine, of botkit if that does.
+Prints one line per run, and every test that failed. A test that fails only under load is a defect: of the test, if it
+assumes a speed of the machine; of botkit, if botkit does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def busy_cores(count: int) -> Iterator[None]:
 
 
 def main() -> int:
-    """Run, count, and fail if any test failed in any run."""
+    """Run the tests, count failures, and fail if any test failed in any run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--times", type=int, default=20, metavar="N", help="Runs.  [default: 20]")
     parser.add_argument(

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-#: how long to wait in real time for anything. No machine is this slow, so what takes longer never comes, and its test
-#: fails
+#: How long to wait in real time for any condition. No machine is this slow: an effect that takes longer will never
+#: occur, so the test fails.
 PATIENCE_S = 120.0
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
-    """Block until the condition holds."""
+    """Block until the condition is true."""
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "the condition was not met in time"

@@ -44,7 +44,7 @@ async def account_access(
         from botkit.emulator.ask_clock import emulator_clock
 
         assert rest is not None
-        # if the exchange does not answer, the requests that follow give a better error than this one
+        # if the exchange does not answer, the requests that follow report a better error than this one
         with contextlib.suppress(ConfigError):
             ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
     section = project.config.live if mode == "live" else project.config.emulator
@@ -62,7 +62,7 @@ async def account_access(
 
 
 def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
-    """Return the configured ledger, or None for a command in a hurry if the ledger's password is missing."""
+    """Return the configured ledger. Return None if the ledger's password is missing and the command is in a hurry."""
     try:
         return resolve_ledger(project.loaded, environ)
     except ConfigError as error:
@@ -73,7 +73,7 @@ def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Ca
 
 
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """Return a bot's account in a mode. In an emulator mode without a configured account, this is the account that the
+    """Return a bot's account in a mode. In an emulator mode without a configured account, return the account that the
     bot itself would use.
     """
     if mode == "live":

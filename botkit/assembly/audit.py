@@ -1,4 +1,4 @@
-"""Audits recorded sessions: simulates their orders again on the market that they recorded, and compares the fills."""
+"""Audits recorded sessions: simulates their orders again on the recorded market, and compares the fills."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ from botkit.sim.kernel import Kernel
 
 __all__ = ["AuditReport", "Tolerance", "audit", "combined", "runs_of"]
 
-#: before the first order that counts, the market is read for this long
+#: how long before the start of the audited orders the market is read
 _LEAD_NS: Nanos = 5 * NS_PER_MINUTE
-#: what the simulated account owns of every coin, in units: never too little
+#: the simulated account's balance of every coin, in units: so large that it never runs short
 _PLENTY = 10**8 * 10**9
-#: orders that never were at the real exchange, by their last state, and requests that had no effect there: they are not
-#: repeated
+#: orders whose last state is one of these never existed at the real exchange, and requests with one of these outcomes
+#: had no effect there; both are left out of the simulation
 _NEVER_THERE = ("absent", "not_sent", "refused", "rejected")
 _WITHOUT_EFFECT = ("not_sent", "refused", "rate_limited")
 
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The result for one run. ``configured`` holds the figures with the configuration's own latencies, ``measured``
-    those with draws from the run's, if it measured any, and ``exact`` those with every order at the moment at which it
-    really reached the exchange, which leaves only the model of fills to differ. ``proposals`` are lines of YAML for
-    ``backtest:``.
+    """The audit of one run. The same orders are simulated with different latencies. ``configured`` uses the
+    configuration's latencies. ``measured`` draws from the latencies that the run measured, and is None if it measured
+    none. ``exact`` places every order at the moment at which it really reached the exchange, so only the fill model can
+    cause a difference. ``proposals`` are lines of YAML for ``backtest:``.
     """
 
     run: str
@@ -77,7 +77,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedOrders:
-    """What decisions.jsonl says about a run's orders of these pairs."""
+    """A run's orders of these pairs, as recorded in decisions.jsonl."""
 
     def __init__(self, rows: Iterable[dict[str, Any]], pairs: Mapping[str, Pair]) -> None:
         rows = list(rows)
@@ -91,7 +91,7 @@ class RecordedOrders:
         self.end: Nanos = rows[-1]["t"] if rows else 0
         outcomes = {row["id"]: row["outcome"] for row in rows if row["k"] == "answer"}
         ends = {row["c"]: row["state"] for row in rows if row["k"] == "state"}
-        #: orders that never were at the exchange
+        #: orders that never existed at the exchange
         self._never = {client_id for client_id, state in ends.items() if state in _NEVER_THERE}
         for row in rows:
             kind = row["k"]
@@ -140,8 +140,8 @@ class RecordedOrders:
         return order is not None and order.created >= start and client_id not in self._never
 
     def moments(self, start: Nanos, arrivals: Mapping[tuple[bool, int], Nanos] | None = None) -> list[Moment]:
-        """Return what was sent and what rested, for the orders that were placed from ``start`` on. With ``arrivals``,
-        keyed by (is a cancel, client id), requests have the times at which they arrived.
+        """Return the requests sent and the amounts resting in the book, for orders placed from ``start`` on. With
+        ``arrivals``, keyed by (is a cancel, client id), requests carry their arrival times.
         """
         sent = []
         for row in self._requests:
@@ -178,8 +178,8 @@ def _order(row: dict[str, Any], pair: Pair) -> OrderSpec:
 
 
 def runs_of(place: Path, since_ns: Nanos | None) -> list[Path]:
-    """Return the runs that a path names, oldest first: a run's folder, or a bot's state folder, which stands for its
-    newest run or, with ``since_ns``, for all whose last decision is no older than that, counted from the newest one.
+    """Return the runs that a path names, oldest first. A run's folder names that run. A bot's state folder names its
+    newest run or, with ``since_ns``, every run whose last decision is at most that much older than the newest run's.
 
     Raises ReplayError.
     """
@@ -206,7 +206,7 @@ def _end_of(run: Path) -> Nanos:
 
 
 def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a run's decisions.jsonl, up to a line that is still being written. Raises ReplayError."""
+    """Yield the rows of a run's decisions.jsonl, except an unfinished last line. Raises ReplayError."""
     try:
         with (run / DECISIONS).open(encoding="ascii", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
@@ -215,16 +215,16 @@ def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
                 except (ValueError, RecursionError):
                     if line.endswith("\n"):
                         raise ReplayError(f"{run / DECISIONS}:{number} is damaged; restore the file") from None
-                    return  # the run was killed while it wrote this line, or is writing it now
+                    return  # the run was killed while writing this line, or is still writing it
     except OSError as error:
         raise ReplayError(f"{run / DECISIONS} cannot be read ({error.strerror or error})") from None
 
 
 def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> AuditReport:
-    """Simulate a run's orders again and compare the fills. ``since_ns`` limits this to the orders placed in the time
-    before the run's last decision.
+    """Simulate a run's orders again and compare the fills. ``since_ns`` limits the audit to orders placed within that
+    time before the run's last decision.
 
-    Raises ReplayError if the folder holds no run that can be read, and ConfigError.
+    Raises ReplayError if the folder contains no readable run, and ConfigError.
     """
     header, notes = read_header(run), list[str]()
     project = _project(header, config, notes)
@@ -289,8 +289,10 @@ def _measured(run: Path, notes: list[str]) -> MeasuredLatencies | None:
 
 
 def _arrivals(run: Path, pairs: Mapping[str, Pair]) -> dict[tuple[bool, int], Nanos]:
-    """Return when creates and cancels reached the exchange, keyed by (is a cancel, client id), on the axis of the
-    recorded market: as long after the last book that the exchange had stamped before, as by the exchange's own stamps.
+    """Return the times at which creates and cancels reached the exchange, keyed by (is a cancel, client id).
+
+    The times are on the recorded market's clock: the receive time of the last book that the exchange stamped before the
+    arrival, plus the difference between the exchange's two stamps.
     """
     stamps: dict[tuple[bool, int], tuple[str, Nanos]] = {}
     books: dict[str, tuple[list[Nanos], list[Nanos]]] = {}
@@ -338,14 +340,14 @@ def _simulated(
         },
         queue=project.queue_model(section.fills, "backtest.fills"),
         latency=project.latency_model(latency, "backtest.latency", config.seed),
-        limits=None,  # the bot kept to them, and requests without effect are not repeated
+        limits=None,  # the bot respected them, and requests without effect are left out
         max_book_age_s=config.max_book_age_s,
         seed=config.seed,
         volume_currency=project.facts.volume_currency,
         discount_currency=project.facts.discount_currency,
     )
     found = Resimulation(kernel, ACCOUNT, session.orders, moments)
-    # on paper the bot's orders are not in the market that it sees
+    # on paper, the bot's own orders do not appear in the market data
     shows_own = header.mode != "paper"
     for now, given in RecordedInputs(run, project.pairs):
         if now < start - _LEAD_NS or not isinstance(given, (OrderBook, Trade)) or given.pair not in traded:
@@ -380,7 +382,7 @@ def _proposals(run: Path, measured: MeasuredLatencies | None, lost: tuple[float,
 
 
 def combined(reports: Sequence[AuditReport]) -> AuditFigures:
-    """Return the figures of several runs together."""
+    """Return the combined figures of several runs."""
     if len(reports) == 1:
         return reports[0].configured
     pairs = [pair for report in reports for pair in report.pairs]

@@ -38,7 +38,7 @@ from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
 from botkit.version import versions
 
-#: how many candles of a pair a report shows: two years of minutes. Runs of a search keep fewer
+#: maximum number of candles of a pair in a report: two years of minutes. Runs of a search keep fewer
 REPORT_CANDLES_MAX = 1_050_000
 
 
@@ -69,11 +69,11 @@ def parts_over(
     is_described: bool = True,
     benchmark: str | None = None,
 ) -> BacktestParts:
-    """Return the parts of a backtest over an open feed, from ``start`` to before ``end``. None means that the data
-    decides.
+    """Return the parts of a backtest over an open feed, from ``start`` up to but not including ``end``. None means the
+    start or end of the data.
 
-    ``is_described=False`` omits what only a report needs: the configuration's text, versions, and indicator lines.
-    Raises ConfigError or DataError.
+    ``is_described=False`` omits the parts that only a report needs: the configuration's text, versions, and indicator
+    lines. Raises ConfigError or DataError.
     """
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
@@ -164,8 +164,9 @@ def backtest_into(
 
     Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
     appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
-    callbacks that would block a live bot. ``log: file`` is written. ``command`` is shown in the report, as what repeats
-    the run. With ``playback``, the folder also has the page of that part of the run. Raises BotkitError.
+    callbacks that would block a live bot. If the configuration sets ``log: file``, that log is written. The report
+    shows ``command`` as the command that repeats the run. With ``playback``, the folder also contains a playback page
+    of that part of the run. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)

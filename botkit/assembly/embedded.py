@@ -13,7 +13,7 @@ from botkit.project.data import emulator_tape
 from botkit.project.project import Project
 from botkit.project.several import agreed_on
 
-#: the embedded emulator's default speed, which shows a one-minute bar each second
+#: the embedded emulator's default speed, at which a one-minute bar takes one second
 SPEED = 60.0
 
 

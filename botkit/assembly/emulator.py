@@ -1,4 +1,4 @@
-"""Builds an emulator that runs on its own: BitoPro on this machine."""
+"""Builds a standalone emulator: BitoPro on this machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ __all__ = ["FAULT_KINDS", "Emulator", "emulator_options", "help_lines", "make_em
 
 
 def make_emulator(options: EmulatorOptions | None = None, facts: ExchangeFacts | None = None) -> Emulator:
-    """Return BitoPro on this machine, not yet started: ``async with make_emulator() as emulator``. Raises
-    ConfigError.
-    """
+    """Return a standalone emulator, not yet started: ``async with make_emulator() as emulator``. Raises ConfigError."""
     options = options or EmulatorOptions()
     check_options(options)
     return Emulator(facts or BitoPro().facts({}), options)

@@ -1,4 +1,4 @@
-"""Builds the bot, which is the same for every driver."""
+"""Builds the bot's engine, which is the same for every driver."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def make_engine(
     draws_indicators: bool = False,
     leased: LeasedPools | None = None,
 ) -> Engine:
-    """Return the bot's engine, not started. ``pairs`` are the pairs that have prices in this run. The same wiring
-    serves every driver.
+    """Return the bot's engine, not yet started. ``pairs`` are the pairs that have prices in this run. Every driver uses
+    this wiring.
     """
     config = project.config
     specs = project.specs()

@@ -2,7 +2,7 @@
 
     python -m botkit.assembly.guard CONFIG FOLDER GUARD_S REST WS PID
 
-PID is the bot's. Credentials are read from the configuration, never passed on the command line.
+PID is the bot's process ID. Credentials are read from the configuration, never passed on the command line.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from botkit.project.without_strategies import without_strategies
 def start_guard(
     config: Path, folder: StateFolder, guard_s: int, address: tuple[str | None, str | None]
 ) -> subprocess.Popen[bytes]:
-    """Start a bot's guard. Call ``terminate`` on it once the bot has stopped cleanly."""
+    """Start a bot's guard and return its process. Call ``terminate`` on it once the bot has stopped cleanly."""
     arguments = [str(config), str(folder.path), str(guard_s), *(part or "" for part in address), str(os.getpid())]
     return subprocess.Popen(
         [sys.executable, "-m", "botkit.assembly.guard", *arguments],
         stdin=subprocess.DEVNULL,
-        # in its own session, so that neither a Ctrl-C for the bot nor a closed terminal ends the guard too
+        # in its own session, so that a Ctrl-C for the bot or a closed terminal does not end the guard too
         start_new_session=os.name == "posix",
     )
 
 
 async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws: str | None) -> PanicResult:
-    """Cancel the open orders of this folder's bot and no others."""
+    """Cancel only the open orders of this folder's bot."""
     journal = Journal.open(folder.journal, read_only=True)
     own = OwnOrders(journal.order_rows())
     journal.close()
@@ -55,7 +55,7 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a guard for one bot, configured by the command line."""
+    """Run a guard for one bot, configured by command-line arguments."""
     config, folder = Path(arguments[0]), StateFolder(Path(arguments[1]))
     rest, ws = (part or None for part in arguments[3:5])
     # read the configuration now, as the bot did, because somebody may be editing the file when the bot dies

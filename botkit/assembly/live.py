@@ -45,8 +45,8 @@ async def live_parts(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
-    """Yield the parts of a bot in a mode. An emulator that is started for it stops at the end of the block. Raises
-    ConfigError.
+    """Yield the parts of a bot in a mode. If this starts an emulator, the emulator stops at the end of the block.
+    Raises ConfigError.
     """
     async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
         yield parts
@@ -63,10 +63,10 @@ async def parts_of(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """Yield the parts of one process's bots, in order. Emulators that are started for them stop at the end of the
-    block. All bots run on ``machine``, which defaults to this one.
+    """Yield the parts of one process's bots, in order. Emulators started here stop at the end of the block. All bots
+    run on ``machine``, which defaults to this one.
 
-    Raises ConfigError listing the mistakes in all configurations.
+    Raises a ConfigError that lists the mistakes in all configurations.
     """
     bots = _Bots(len(projects), machine, environ)
     problems: list[BotkitError] = []
@@ -113,7 +113,7 @@ class _Bots:
         self._shared = SharedBots(size, machine)
         self._environ = environ
         self._limits = LimitsAgreement()
-        #: read once from each exchange for all bots
+        #: each exchange's pairs, read once for all bots
         self._pairs: dict[object, Mapping[str, Pair]] = {}
 
     def embedded(self, project: Project, emulator: Any) -> LiveParts:
@@ -166,7 +166,7 @@ class _Bots:
 
     async def on_paper(self, project: Project, address: Address) -> LiveParts:
         """Return a bot's parts for paper trading: the exchange's own market data, and a simulated exchange in this
-        process. Needs no account.
+        process. No account is needed.
         """
         await self._refresh_pairs(project, address)
         config, section = project.config, project.config.emulator
@@ -192,7 +192,7 @@ class _Bots:
             latest_accept_s=section.latest_accept_s,
             address=address,
             is_new_world=True,
-            # only market reads are real and count against this address; everything else stays in this process
+            # only market reads are real and count against this address; all other requests stay in this process
             ledger=self._ledger(project, address, clock),
             endpoints=MARKET_READS,
             machine=self._shared.machine,
@@ -229,7 +229,7 @@ class _Bots:
 
     def _ledger(self, project: Project, address: Address, clock: DriverClock, *, is_private: bool = False) -> Ledger:
         venue = venue_name(project.facts, address[0])
-        # other processes may use the exchange too, unless it is private to this one or its clock runs at another speed
+        # other processes may also use the exchange, unless it is private to this one or its clock runs at another speed
         shares = not is_private and clock.speed == 1
         self._limits.check(project, venue, shares=shares)
         if shares and project.config.limits.ledger != ALONE:

@@ -53,8 +53,8 @@ def make_parts(
     """
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
-    # how late a request may arrive is measured in the exchange's time, but is never less than the same duration in
-    # machine time
+    # the limit on how late a request may arrive is in the exchange's time, but is never shorter than the same duration
+    # in machine time
     latest_accept_ns = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
     return LiveParts(
         project=project,
@@ -103,7 +103,7 @@ def make_parts(
 def engine_maker(
     project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
-    """Return a function that makes the engine for a running bot or a replayed run."""
+    """Return a function that builds the engine for a running bot or a replayed run."""
     pairs = project.priced_pairs()
 
     def engine(decisions: DecisionLog, first_client_id: int, leased: LeasedPools | None) -> Engine:

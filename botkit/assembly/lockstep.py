@@ -26,7 +26,7 @@ from botkit.project.project import Project
 
 #: the decision files of the run over the wire (named like a backtest's) and of the backtest
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
-#: a factor for all timeouts, which are in the machine's time
+#: a factor for all timeouts, which are in machine time
 _PATIENCE = 60.0
 _EMAIL = "lockstep@botkit.local"
 
@@ -49,7 +49,7 @@ async def run_lockstep(
     # bot and exchange share a fee model, as in a backtest, so that the bot knows its own rank if ranks follow the
     # volume
     fees = parts.fees()
-    # a key's nonces never go back within a process, so each run from the same start needs its own key
+    # nonces of a key never decrease within a process, so each run from the same start time needs its own key
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
         accounts=(account,),
@@ -69,11 +69,11 @@ async def run_lockstep(
         clock = HeldClock(start - 1)
         engine = parts.engine(decisions, fees, first_client_id(parts.seed))
         key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
-        # the clock is held, so it must not matter how long a busy machine takes
+        # the clock is held, so a slow machine must not cause timeouts
         adapter = connect(
             project, key, emulator.rest, emulator.ws, clock, random=Random(parts.seed), patience=_PATIENCE
         )
-        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
+        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's protocol, and its frames are counted
         plan = tape_plan(priced, start, end)
         lockstep = Lockstep(
             engine,
@@ -102,10 +102,10 @@ async def run_lockstep(
 
 
 async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, DecisionDifference | None]:
-    """Run a configuration's backtest, then the same bot over the wire; return the result of the run over the wire, and
-    the first difference.
+    """Run a configuration's backtest, then run the same bot over the wire. Return the result of the run over the wire
+    and the first difference.
 
-    Both runs' decisions are written into ``out``. Raises BotkitError.
+    The decisions of both runs are written into ``out``. Raises BotkitError.
     """
     one_tape(project)
     parts = backtest_parts(project)

@@ -1,4 +1,4 @@
-"""Builds what informs a bot's user, notifiers and the log file, and fills in their secrets."""
+"""Builds a bot's outputs: notifiers and the log file, with their secrets filled in."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def bot_outputs(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> BotOutputs:
-    """Return the outputs that one configuration asks for. ``is_alone`` means that no other bot runs in this process.
+    """Return the outputs that one configuration requests. ``is_alone`` means that no other bot runs in this process.
 
-    Everything is checked first: an address that no notifier understands, or a log that cannot be written, raises
-    ConfigError before anything is traded.
+    All outputs are checked before any trading: an address that no notifier understands, or a log that cannot be
+    written, raises ConfigError.
     """
     config = project.config
     options = SecretOptions(project.loaded, environ)

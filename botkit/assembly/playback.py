@@ -1,4 +1,4 @@
-"""Makes the playback of a backtest, and of a recorded run."""
+"""Builds the playback of a backtest or of a recorded run."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ from botkit.report.wording import count, span
 from botkit.sim.fills import WHOLE
 from botkit.sim.kernel import Kernel
 
-#: the file of a backtest's playback, in its folder
+#: the name of the playback file in a backtest's folder
 PLAYBACK = "playback.html"
 
 
 class PlayedPart(msgspec.Struct, frozen=True):
-    """The part of a run to play back, as text in the configuration's time zone; None for its begin or end."""
+    """The part of a run to play back, as text in the configuration's time zone. None means the run's own start or
+    end.
+    """
 
     start: str | None = None
     end: str | None = None
 
 
 class _Simulated:
-    """The simulated exchange of a backtest, for frames."""
+    """A backtest's simulated exchange, from which playback frames are taken."""
 
     def __init__(self, kernel: Kernel, account: str, pairs: Sequence[Pair]) -> None:
         self._kernel = kernel
@@ -48,23 +50,25 @@ class _Simulated:
         self._markets = [kernel.market(pair) for pair in pairs]
 
     def to(self, before: Nanos) -> None:
-        """Let everything happen that happens before a time. Nothing may become known by then, so nothing is lost."""
+        """Advance the simulation to just before a time. By then nothing may become known to the bot, so nothing is
+        lost.
+        """
         known = self._kernel.advance(before - 1)
         assert not known, known
 
     def book(self, pair: Pair, depth: int) -> BookSides:
-        """Return the market's book, without own orders."""
+        """Return the market's book, without the bot's own orders."""
         book = self._kernel.book(pair, depth, own=False)
         return book.bid_levels, book.ask_levels
 
     def standing(self) -> list[QueuePlace]:
-        """Return own orders in the books, with their places in the queue."""
+        """Return the bot's own orders in the books, with their places in the queue."""
         kernel, found = self._kernel, []
         for market in self._markets:
             row = market.book_row(kernel.now)
             for order in (*market.buys, *market.sells):
                 if order.account.name == self._account:
-                    kernel.matcher.settle(order, market, row)  # brings the amount ahead of it up to now
+                    kernel.matcher.settle(order, market, row)  # updates the amount ahead of the order
                     ahead = order.ahead if order.ahead < WHOLE else None
                     found.append(QueuePlace(order.new.client_id, ahead, order.remaining_lots))
         return found
@@ -79,7 +83,7 @@ class BacktestWatch:
         self._taker: FrameTaker | None = None
 
     def watching(self, view: EngineView, kernel: Kernel, decisions: DecisionLog, plan: Plan) -> Watcher:
-        """Return what looks on at the run. Raises ConfigError if there is nothing to play back."""
+        """Return the watcher for the run. Raises ConfigError if there is nothing to play back."""
         pairs = [market.pair for market in view.markets() if plan.sources.get(market.pair) == "market"]
         if not pairs:
             raise ConfigError(
@@ -95,7 +99,7 @@ class BacktestWatch:
         return self._taker
 
     def playback(self, folder: Path, *, synthetic: bool) -> Playback:
-        """Return the playback of the finished run, whose decisions are in a folder."""
+        """Return the playback of the finished run, whose decisions are read from ``folder``."""
         taker, config = self._taker, self._project.config
         assert taker is not None, "the run has not begun"
         lines = decisions_of(folder)
@@ -103,7 +107,9 @@ class BacktestWatch:
 
 
 class ReplayWatch:
-    """Watches a recorded run while it is replayed, from the moment when its strategies have subscribed to something."""
+    """Watches a recorded run during its replay, from the moment at which its strategies have subscribed to
+    something.
+    """
 
     def __init__(self, view: EngineView, decisions: DecisionLog, end: Nanos) -> None:
         self._view = view
@@ -121,17 +127,17 @@ class ReplayWatch:
         self._taker.before(moment)
 
     def heard(self, now: Nanos, given: Input | None) -> None:
-        """Keep public trades."""
+        """Store a public trade."""
         if self._taker is not None and isinstance(given, Trade):
             self._taker.heard(now, given)
 
     def turned(self, now: Nanos) -> None:
-        """Look at what a turn decided."""
+        """Record the decisions of a turn."""
         if self._taker is not None:
             self._taker.turned(now)
 
     def taker(self) -> FrameTaker:
-        """Return what was seen. Raises ConfigError if the run never traded."""
+        """Return the frame taker. Raises ConfigError if the run never traded."""
         if self._taker is None:
             raise ConfigError("the run ended before its strategies began, so there is nothing to play back")
         return self._taker
@@ -153,7 +159,7 @@ def playback_of(
     project: Project,
     synthetic: bool,
 ) -> Playback:
-    """Return a playback from what a taker saw and the run's decisions."""
+    """Return a playback built from a frame taker and the run's decisions."""
     steps = Steps(taker.start, taker.end)
     steps.read(lines)
     return Playback(

@@ -20,9 +20,9 @@ from botkit.report.playback import render_playback
 
 def replay_run(run: Path, config: Path | None = None, *, playback: Path | None = None) -> Verdict:
     """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own. With
-    ``playback``, also write the page of the run to that file.
+    ``playback``, also write the run's playback page to that file.
 
-    Raises ReplayError if the folder holds no run, and ConfigError if the configuration has changed or is missing.
+    Raises ReplayError if the folder contains no run, and ConfigError if the configuration has changed or is missing.
     """
     header = msgspec.to_builtins(read_header(run))
     project = recorded_project(header, config)

@@ -1,4 +1,4 @@
-"""Builds the runs of a command's bots, each with the guard that its configuration asks for."""
+"""Builds the runs of a command's bots, each with the guard that its configuration requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BotRun", "bot_run"]
 
 
 def bot_run(parts: LiveParts, outputs: BotOutputs, **more: Any) -> BotRun:
-    """Return one bot's run. ``more`` are further arguments of `BotRun` that the command chooses."""
+    """Return one bot's run. ``more`` are further arguments for `BotRun`, chosen by the command."""
     config, guard_s = parts.project.loaded.path, parts.project.config.live.guard_s
     is_guarded = guard_s is not None and not parts.is_new_world
     guard = partial(start_guard, config, parts.folder, guard_s or 0, parts.address) if is_guarded else None

@@ -1,7 +1,7 @@
-"""The sealed part of a market's data: no backtest, search or doctor sees it until it is opened, once.
+"""The sealed part of a market's data, which no backtest, search or doctor reads until it is opened, once.
 
-The seal belongs to the strategy and its pairs, not to a file, so a copy of the tape is sealed as well. It is a
-reminder, not a lock: whoever deletes the file of seals, or reads the tape by other means, sees everything.
+A seal applies to the strategy and its pairs, not to a file, so a copy of the tape is sealed as well. It is a reminder,
+not a lock: anyone can delete the seals file, or read the tape by other means, and see all the data.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE = "seals.json"
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):
-    """One seal. ``opened`` is when it was opened, None while it is closed; times in nanoseconds."""
+    """One seal. ``opened`` is the time at which it was opened, or None while it is closed. Times are in nanoseconds."""
 
     strategy: str
     pairs: tuple[str, ...]
@@ -32,7 +32,7 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seal_of(project: Project, *, is_synthetic: bool) -> Seal | None:
-    """Return the seal on a project's market, opened or not. Raises ConfigError if the file of seals is damaged."""
+    """Return the seal on a project's market, opened or not. Raises ConfigError if the seals file is damaged."""
     strategy, pairs = _market(project)
     for found in _read():
         if (found.strategy, found.pairs, found.is_synthetic) == (strategy, pairs, is_synthetic):
@@ -41,8 +41,8 @@ def seal_of(project: Project, *, is_synthetic: bool) -> Seal | None:
 
 
 def seal(project: Project, start: Nanos, now: Nanos, *, is_synthetic: bool) -> Seal:
-    """Seal a project's market from ``start`` on. Raises ConfigError if it has a seal, opened or not: a part that was
-    seen is never unseen again.
+    """Seal a project's market from ``start`` on. Raises ConfigError if the market already has a seal, even an opened
+    one, because data that was seen once cannot become unseen.
     """
     known = seal_of(project, is_synthetic=is_synthetic)
     if known is not None:
@@ -58,7 +58,7 @@ def seal(project: Project, start: Nanos, now: Nanos, *, is_synthetic: bool) -> S
 
 
 def open_seal(project: Project, now: Nanos, *, is_synthetic: bool) -> Seal:
-    """Open the seal on a project's market, for good. Raises ConfigError if there is none to open."""
+    """Open the seal on a project's market permanently. Raises ConfigError if there is no closed seal."""
     known = seal_of(project, is_synthetic=is_synthetic)
     if known is None:
         raise ConfigError("--open: nothing is sealed for this strategy and its pairs; seal it with --sealed FROM")
@@ -72,7 +72,7 @@ def open_seal(project: Project, now: Nanos, *, is_synthetic: bool) -> Seal:
 def sealed_end(
     project: Project, feed: Feed, start: Nanos | None, end: Nanos | None
 ) -> tuple[Nanos | None, Seal | None]:
-    """Return the end of a span without its sealed part, and the seal if it cut anything off. Raises ConfigError if
+    """Return the span's end without its sealed part, and the seal if it shortened the span. Raises ConfigError if
     nothing is left.
     """
     closed = seal_of(project, is_synthetic=feed.synthetic)
@@ -90,7 +90,7 @@ def sealed_end(
 
 
 def sealed_note(closed: Seal, project: Project) -> str:
-    """Return the sentence that says what a run did not see."""
+    """Return a sentence that states which data a run did not read."""
     return (
         f"the data from {format_time(closed.start, project.config.zone)} on is sealed and was not read; `botkit trials "
         "CONFIG --open` opens it, once"
@@ -98,7 +98,7 @@ def sealed_note(closed: Seal, project: Project) -> str:
 
 
 def _market(project: Project) -> tuple[str, tuple[str, ...]]:
-    """Return the strategies and the pairs, as the ledger of looks names a market."""
+    """Return the strategies and the pairs in the form in which the ledger of looks identifies a market."""
     uses = sorted({strategy.use for strategy in project.config.strategies})
     return "+".join(uses), tuple(sorted({str(pair) for pair in project.bot_pairs()}))
 

@@ -1,4 +1,4 @@
-"""Reports in words on a session of a running or finished bot, from the files in its run's folder."""
+"""Describes a session of a running or finished bot in words, from the files in its run's folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LatestFill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a bot. ``states`` counts orders by their last state, ``reasons`` why some were refused;
+    """One run of a bot. ``states`` counts orders by their last state, and ``reasons`` counts refused orders by reason.
     ``latencies_ms`` are medians.
     """
 
@@ -49,7 +49,7 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def session_report(run: Path) -> SessionReport:
-    """Return the report on a run. Neither strategies nor their configuration are needed. Raises ReplayError."""
+    """Return the report on a run. Needs neither its strategies nor their configuration. Raises ReplayError."""
     header = read_header(run)
     rows = list(decisions_of(run))
     recorded = RecordedOrders(rows, {name: Pair(name, rules) for name, rules in header.pairs.items()})
@@ -84,7 +84,7 @@ def session_report(run: Path) -> SessionReport:
 def _zone(config: Path) -> str:
     try:
         return str(load_essentials(config).loaded.config.zone)
-    except Exception:  # the configuration may be gone or broken; its zone is all that is wanted
+    except Exception:  # the configuration may be missing or broken; only its time zone is needed
         return "Asia/Taipei"
 
 

@@ -1,1 +1,1 @@
-"""Runs a bot on recorded data in simulated time: the driver, and the figures and files of a run."""
+"""Backtesting: runs a bot on recorded data in simulated time, computes the run's figures and writes its files."""

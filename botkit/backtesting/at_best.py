@@ -1,7 +1,9 @@
-"""How a strategy's limit orders stood in the book: how long at the best price, behind how much, and how many filled.
+"""Measures how a strategy's limit orders ranked in the book: time at the best price, lots ahead, and number filled.
 
-* at best: the share of the run's time in which a strategy's best bid (or ask) was at or better than the recorded one.
-* ahead: the lots at its price that an order joined behind, as the queue assumption of the run counts them.
+* at best: the share of the run's time in which the strategy's best bid (or ask) was equal to or better than the
+  recorded best bid (or ask).
+* ahead: the lots that were already at an order's price when the order joined, as the run's queue assumption counts
+  them.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from botkit.model.pairs import Pair
 from botkit.model.results import RestRow
 from botkit.sim.order import VenueOrder
 
-#: a price that is never the best: of no bid, and of no ask
+#: placeholder prices for an empty side, which can never be the best bid or ask
 _NO_BID, _NO_ASK = -1, 1 << 62
 
 
 class AtBest:
-    """The limit orders of one strategy in one pair, compared with the books of a second look at the data."""
+    """The limit orders of one strategy in one pair, compared with the recorded books in a second pass over the data."""
 
     def __init__(self, strategy: str, pair: Pair, orders: Sequence[VenueOrder], start: Nanos, end: Nanos) -> None:
         self.strategy = strategy
@@ -37,7 +39,7 @@ class AtBest:
         self._last: tuple[Nanos, int, int] | None = None
 
     def see(self, columns: BookColumns) -> None:
-        """Take the books of a slice into account: each is valid until the next."""
+        """Process the books of a slice. Each book is valid until the next one."""
         bids = np.where(columns.bid_lots[:, 0] > 0, columns.bid_ticks[:, 0], _NO_BID)
         asks = np.where(columns.ask_lots[:, 0] > 0, columns.ask_ticks[:, 0], _NO_ASK)
         if not len(bids):
@@ -51,7 +53,7 @@ class AtBest:
         self._last = int(times[-1]), int(bids[-1]), int(asks[-1])
 
     def row(self) -> RestRow:
-        """Return the figures, after all books."""
+        """Return the figures. Call this after all books have been seen."""
         if self._last is not None:
             at, bid, ask = self._last
             self._count(np.array([at, max(at, self._end)]), np.array([bid, bid]), np.array([ask, ask]))
@@ -74,7 +76,7 @@ class AtBest:
     def _count(self, times: TimeArray, bids: TimeArray, asks: TimeArray) -> None:
         for is_buy, best in ((True, bids), (False, asks)):
             changes, own = self._steps[is_buy]
-            # between two of these moments, neither the book nor our best price changes
+            # between two consecutive moments, neither the book nor our best price changes
             inside = changes[(changes > times[0]) & (changes < times[-1])]
             moments = np.union1d(times, inside)
             ours = own[np.searchsorted(changes, moments, side="right")]
@@ -88,7 +90,9 @@ def _ended(order: VenueOrder, end: Nanos) -> Nanos:
 
 
 def _best_over_time(orders: Iterable[VenueOrder], end: Nanos, *, is_buy: bool) -> tuple[TimeArray, TimeArray]:
-    """Return when our best price changed, and the best price before the first of these times and after each."""
+    """Return (the times at which our best price changed, our best price before the first change and after each
+    change).
+    """
     sign = -1 if is_buy else 1
     events = sorted(
         (time, is_new, order.price_ticks, order.rank)

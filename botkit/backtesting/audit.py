@@ -1,8 +1,8 @@
-"""Compares the fills of a real session with those of its simulation, order by order.
+"""Compares the fills of a real session with the fills of its simulation, order by order.
 
-Both lists belong to the same orders, sent at the same moments. So an order's first amount that was executed really is
-compared with the first amount that was executed in the simulation, and so on: what only one side has is missed (really
-executed, not simulated) or extra (only simulated).
+The session and the simulation have the same orders, sent at the same moments. The lots of each order are matched in
+sequence: the first lots executed in reality are compared with the first lots executed in the simulation, and so on.
+Lots executed only in reality are "missed"; lots executed only in the simulation are "extra".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BPS = 10_000
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of an order that was executed. ``time`` is when the bot learned of it."""
+    """One execution of an order, partial or complete. ``time`` is when the bot received the execution."""
 
     client_id: int
     time: Nanos
@@ -34,8 +34,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """One side of a comparison. ``price`` is an average; ``fee`` is in quote currency, or None if its coin has no price
-    here.
+    """The real or the simulated side of a comparison. ``price`` is an average. ``fee`` is in quote currency, or None if
+    the fee's coin has no price here.
     """
 
     price: float
@@ -45,10 +45,10 @@ class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FillPair(msgspec.Struct, frozen=True, kw_only=True):
-    """An amount of one order with its real and its simulated execution, of which one may be missing.
+    """An amount of one order with its real and its simulated execution. One of the two may be missing.
 
-    ``money`` is how much better off reality left the account, in quote currency; what only one side has is valued at
-    the pair's last price.
+    ``money`` is how much better off the account was in reality than in the simulation, in quote currency. An amount
+    that was executed on only one side is valued at the pair's last price.
     """
 
     client_id: int
@@ -64,14 +64,14 @@ class FillPair(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> float:
-        """The amount at the real price or, if there is none, at the simulated one, in quote currency."""
+        """The amount in quote currency, at the real price or, without a real execution, at the simulated price."""
         leg = self.real or self.simulated
         assert leg is not None
         return leg.price * self.amount
 
     @property
     def worse_bps(self) -> float | None:
-        """How much worse the real price was, in basis points of the simulated one."""
+        """How much worse the real price was than the simulated price, in basis points of the simulated price."""
         if self.real is None or self.simulated is None:
             return None
         sign = 1 if self.side == Side.BUY.value else -1
@@ -79,8 +79,9 @@ class FillPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pairs come to. Shares are fractions of the real value (of the simulated one if nothing was executed
-    really); ``later_s`` is the median by which the real fills came later; ``money_bps`` is relative to the real value.
+    """Totals over all pairs of executions. Shares are fractions of the real value, or of the simulated value if there
+    were no real executions. ``later_s`` is the median delay of the real fills relative to the simulated ones.
+    ``money_bps`` is relative to the real value.
     """
 
     real_fills: int
@@ -101,7 +102,9 @@ def pair_fills(
     simulated: Iterable[Execution],
     last: Mapping[str, float],
 ) -> list[FillPair]:
-    """Pair the executions of the orders, by time. ``last`` has the last price of each pair."""
+    """Match real with simulated executions, order by order, and sort the results by time. ``last`` is the last price of
+    each pair.
+    """
     by_order: dict[int, tuple[list[Execution], list[Execution]]] = {}
     for place, executions in enumerate((real, simulated)):
         for execution in executions:
@@ -131,7 +134,9 @@ def _pairs_of(
 
 
 def _stretch(executions: Sequence[Execution], begin: int, end: int) -> list[tuple[Execution, int]]:
-    """Return the executions of an order's lots from ``begin`` to ``end``, each with its part of them."""
+    """Return the executions that cover an order's lots from ``begin`` to ``end``, each with the number of lots within
+    that range.
+    """
     found, at = [], 0
     for one in executions:
         lots = min(end, at + one.lots) - max(begin, at)
@@ -186,7 +191,7 @@ def _leg(order: OrderSpec, parts: Sequence[tuple[Execution, int]]) -> FillLeg | 
 
 
 def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
-    """Return the fee of a part of an execution in quote currency, or None if it was paid in another coin."""
+    """Return the fee for a part of an execution in quote currency, or None if the fee was paid in another coin."""
     fee = one.fee_units / 10**8 * lots / one.lots
     if one.fee_currency == order.pair.quote:
         return fee
@@ -194,8 +199,8 @@ def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
 
 
 def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int) -> AuditFigures:
-    """Return what the pairs come to. Values in different quote currencies count by the number that they are in each,
-    so shares are exact for bots with one quote currency.
+    """Return the totals over all pairs of executions. Values in different quote currencies are added without
+    conversion, so shares are exact only for bots with one quote currency.
     """
     by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in ("matched", "missed", "extra")}
     value = {kind: sum(pair.value for pair in found) for kind, found in by_kind.items()}
@@ -223,7 +228,7 @@ def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int)
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
-    """How far reality may be from its simulation before it counts as drift."""
+    """The largest differences between a real session and its simulation that are not reported as drift."""
 
     missed_pct: float = 10.0
     extra_pct: float = 10.0
@@ -231,7 +236,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     money_bps: float = 5.0
 
     def drifts(self, found: AuditFigures) -> list[str]:
-        """Return a sentence for each figure that is out of tolerance."""
+        """Return a sentence for each figure that exceeds its tolerance."""
         rows = (
             ("of the real value was missed by the simulation", found.missed * 100, self.missed_pct, "%"),
             ("of the real value was executed only in the simulation", found.extra * 100, self.extra_pct, "%"),
@@ -248,8 +253,9 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
 def shortfall(
     orders: Mapping[int, OrderSpec], real: Iterable[Execution], mids: Mapping[int, float]
 ) -> tuple[float, int] | None:
-    """Return (how much worse takers' prices were than the middle of the book when the order was sent, as a fraction
-    weighted by value; the number of fills), or None if there were none. ``mids`` are by client id.
+    """Return (the shortfall, the number of taker fills), or None if there were no such fills. The shortfall is how much
+    worse the prices of taker fills were than the mid price when the order was sent, as a fraction weighted by value.
+    ``mids`` maps client ids to mid prices.
     """
     lost, value, count = 0.0, 0.0, 0
     for one in real:

@@ -1,4 +1,6 @@
-"""The buy-and-hold benchmark: the opening equity spent on every traded coin at its first price, and held."""
+"""The buy-and-hold benchmark: spends the opening equity on every traded coin at its first price, and holds the
+coins.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,10 @@ BUY_AND_HOLD = "buy-and-hold"
 
 
 class BuyAndHold:
-    """Equal parts of the opening equity in the base currency of each traded pair, without fees.
+    """A benchmark that puts equal parts of the opening equity into the base currency of each traded pair, without fees.
 
-    Each coin is bought at its first price; the curve begins when all of them have had one. A coin that is the valuation
-    currency itself is left out.
+    Each coin is bought at its first price. The curve starts when every coin has had a price. The valuation currency is
+    left out, even if it is a traded coin.
     """
 
     def __init__(self, pairs: Sequence[Pair], traded: Sequence[Pair], currency: str, zone: tzinfo) -> None:
@@ -31,14 +33,14 @@ class BuyAndHold:
         self._curve: EquityCurve | None = None
 
     def add_slice(self, prices: Prices, run: EquityCurve) -> None:
-        """Advance by a slice that ``run``, the equity of the run itself, has just processed."""
+        """Process a slice. ``run``, the equity of the run itself, must already have processed this slice."""
         if self._curve is None:
             prices = self._begin(prices, run)
         if self._curve is not None:
             self._curve.add_slice(prices)
 
     def _begin(self, prices: Prices, run: EquityCurve) -> Prices:
-        """Buy once every coin has a price. Returns the rows from that moment on."""
+        """Buy the coins once every coin has a price. Returns the rows from that moment on."""
         firsts, opening = run.first_worths, run.opening
         if opening is None or not self._coins or not self._coins <= firsts.keys():
             self._known |= {pair: float(column[-1]) for pair, (_, column) in prices.items() if len(column)}
@@ -63,12 +65,12 @@ class BuyAndHold:
         return rest
 
     def finish(self, end: Nanos) -> None:
-        """Close the days of a finished run."""
+        """Close the remaining days of a finished run."""
         if self._curve is not None:
             self._curve.finish(end)
 
     def result(self) -> Benchmark | None:
-        """Return the benchmark; None if a coin never had a price."""
+        """Return the benchmark, or None if a coin never had a price."""
         curve = self._curve
         if curve is None or curve.opening is None or curve.final is None:
             return None

@@ -1,4 +1,4 @@
-"""Cautions that the reader of a result needs to know, and the settings that a run on candles requires."""
+"""Cautions for the reader of a backtest result, and a check for a setting that runs on candles require."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _without_books(plan: Plan) -> list[str]:
 
 
 def check_slippage(plan: Plan, parts: BacktestParts) -> None:
-    """Raise ConfigError for a run on candles without ``slippage``. Candles carry no spread, so the configuration must
-    say how much a taker pays beyond the price.
+    """Raise ConfigError if a run on candles has no ``slippage``. Candles carry no spread, so the configuration must
+    state how much a taker pays beyond the price.
     """
     bare = _without_books(plan)
     if bare and parts.slippage is None:
@@ -67,7 +67,9 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
 
 
 def cautions_of_coins(found: Ownership) -> list[Caution]:
-    """Return a caution about coins in the account that belong to no strategy, with the way to hand them over."""
+    """Return a caution about coins in the account that are not assigned to any strategy. The caution explains how to
+    hand them over.
+    """
     if not found.left:
         return []
     remedy = found.remedy(None)
@@ -75,8 +77,8 @@ def cautions_of_coins(found: Ownership) -> list[Caution]:
 
 
 def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
-    """Return cautions about events at the simulated exchange that would not happen, or would happen differently, at the
-    real one. ``gaps_filled`` is the number of intervals of a tape without a candle.
+    """Return cautions about events at the simulated exchange that would not happen at the real exchange, or would
+    happen differently there. ``gaps_filled`` is the number of intervals on the tape without a candle.
     """
     found = []
     if kernel.limits.refused:
@@ -97,7 +99,7 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
 
 
 def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Caution]:
-    """Return cautions about events that the bot withheld, missed or gave up on, and about figures that need more days
+    """Return cautions about withheld market events, late trades, a halt of the bot, and figures that need more days
     than the run has.
     """
     found = []

@@ -1,7 +1,7 @@
-"""Candles without holes: an interval without trades becomes a flat row without volume.
+"""Fills the holes in candle data: an interval without trades becomes a flat row without volume.
 
-The exchange omits such intervals, and so do most recordings. A strategy sees them as empty bars, in a backtest as well
-as live, and no order fills in them. With these rows, no timer is needed to end the bars.
+The exchange omits such intervals, and so do most recordings. In backtests and in live trading, a strategy sees them as
+empty bars in which no order fills. With these rows, no timer is needed to close the bars.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from botkit.model.resolutions import bucket_end, fixed_length
 
 
 class GapFiller:
-    """Fills the holes of one stream of candles, chunk by chunk. ``filled`` counts the rows it added."""
+    """Fills the holes in one stream of candles, chunk by chunk. ``filled`` is the number of rows added."""
 
     def __init__(self) -> None:
         self.filled = 0
         self._last: CandleColumns | None = None
 
     def fill(self, columns: CandleColumns) -> CandleColumns:
-        """Return the chunk with flat rows in its holes, and in the hole before it."""
+        """Return the chunk with flat rows in its holes, including a hole between the previous chunk and this one."""
         if not len(columns):
             return columns
         before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))
@@ -38,7 +38,7 @@ class GapFiller:
         missing = (steps[holes] // length - 1).astype(np.int64)
         total = int(missing.sum())
         self.filled += total
-        at = np.repeat(holes + 1 - shift, missing)  # rows of `columns` before which the new rows are inserted
+        at = np.repeat(holes + 1 - shift, missing)  # insert the new rows before these rows of `columns`
         offsets = np.arange(total) - np.repeat(np.cumsum(missing) - missing, missing)
         time = np.repeat(times[holes], missing) + (offsets + 1) * length
         flat = np.repeat(close[holes], missing)

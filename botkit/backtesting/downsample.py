@@ -1,8 +1,8 @@
-"""Reduces millions of rows to a few points for a chart, without losing an extreme.
+"""Reduces millions of rows to a few points for a chart, without losing extremes.
 
-Rows come in slices, in time order. They go into buckets of equal duration, which are joined in pairs as the run
-grows, so memory is bounded without knowing the run's length. Durations are equal because a chart's time axis should be
-linear; a bucket without rows repeats the previous value.
+Rows arrive in slices, in time order, and are grouped into buckets of equal duration. As the run grows, adjacent buckets
+are merged in pairs, so memory is bounded although the run's length is unknown. Durations are equal because a chart's
+time axis should be linear. A bucket without rows repeats the previous value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botkit.model.results import Curve, PriceCandles
 FloatArray = npt.NDArray[np.float64]
 TimeArray = npt.NDArray[np.int64]
 
-# each duration is a multiple of the previous one, so that finished buckets can be joined; longer durations double
+# Each duration is a multiple of the previous one, so that finished buckets can be merged. Longer durations double.
 _LADDER_S = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 
 
@@ -37,7 +37,7 @@ def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> N
 
 
 def _cut(times: TimeArray, width: Nanos) -> tuple[TimeArray, TimeArray]:
-    """Compute the bucket numbers, and the index of each bucket's first row, for buckets that have rows."""
+    """Return the numbers of all buckets that have rows, and the index of each bucket's first row."""
     first, last = int(times[0]) // width, int(times[-1]) // width
     if first == last:
         return np.array([first], np.int64), np.zeros(1, np.int64)
@@ -48,9 +48,10 @@ def _cut(times: TimeArray, width: Nanos) -> tuple[TimeArray, TimeArray]:
 
 
 class CurveSampler:
-    """Keeps each bucket's lowest and highest values with their times, and the run's first and last.
+    """Samples a curve: keeps each bucket's lowest and highest values with their times, and the run's first and last
+    values.
 
-    ``curve()`` has at most ``2 * buckets_max + 2`` points.
+    ``curve()`` returns at most ``2 * buckets_max + 2`` points.
     """
 
     __slots__ = ("_buckets", "_buckets_max", "_first", "_last", "_width")
@@ -63,7 +64,7 @@ class CurveSampler:
         self._last: tuple[Nanos, float] | None = None
 
     def add(self, times: TimeArray, values: FloatArray) -> None:
-        """Add one or more rows, none earlier than previous rows."""
+        """Add one or more rows. No row may be earlier than the rows already added."""
         if self._first is None:
             self._first = (int(times[0]), float(values[0]))
         self._last = (int(times[-1]), float(values[-1]))
@@ -77,7 +78,7 @@ class CurveSampler:
             low, high = start + int(part.argmin()), start + int(part.argmax())
             low_time, high_time = int(times[low]), int(times[high])
             if low_time == high_time and low != high:
-                # a price and the fill that it caused have the same time, so move them a nanosecond apart to keep both
+                # a price and the fill that it caused have the same time, so separate them by a nanosecond to keep both
                 low_time, high_time = (low_time + 1, high_time) if low > high else (low_time, high_time + 1)
             self._put(number, (low_time, float(values[low]), high_time, float(values[high])))
 
@@ -99,7 +100,7 @@ class CurveSampler:
             self._put(number // factor, extremes)
 
     def curve(self) -> Curve:
-        """Return the points so far, at strictly ascending times."""
+        """Return the points sampled so far, at strictly ascending times."""
         if self._first is None or self._last is None:
             return Curve([], [])
         points = {self._first[0]: self._first[1]}
@@ -114,16 +115,17 @@ class CurveSampler:
             for time, value in two:
                 points[time] = value
             previous = number
-        # the curve must end where the run did, so add the end after an extreme of the same time instead of replacing it
+        # The curve must end where the run ended. If an extreme has the same time as the end, the end is added after it
+        # instead of replacing it.
         end, (last, final) = next(reversed(points)), self._last
         points[end + 1 if last <= end and points[end] != final else max(last, end)] = final
         return Curve(list(points), list(points.values()))
 
 
 class CandleSampler:
-    """Samples the candles of one pair for a chart, at most ``candles_max``.
+    """Samples the candles of one pair for a chart, keeping at most ``candles_max`` candles.
 
-    Columns are arrays of the machine's numbers: as Python objects, 140,000 candles take 30 MB.
+    Columns are arrays of machine numbers, because 140,000 candles take 30 MB as Python objects.
     """
 
     __slots__ = (
@@ -160,9 +162,10 @@ class CandleSampler:
         low: FloatArray | None = None,
         volume: FloatArray | None = None,
     ) -> None:
-        """Add rows, none earlier than previous rows: prices, or candles with the ``times`` of their starts.
+        """Add prices, or candles with their start times in ``times``. No row may be earlier than the rows already
+        added.
 
-        ``volume`` is the amount traded in each, in base currency; without it the candles show 0.
+        ``volume`` is the amount traded in each row, in base currency. Without it, the candles show a volume of 0.
         """
         if not len(times):
             return
@@ -191,7 +194,9 @@ class CandleSampler:
         closes: FloatArray,
         volumes: FloatArray,
     ) -> None:
-        """Append candles of different buckets. The first may continue the last one so far."""
+        """Append candles of different buckets. If the first one is in the same bucket as the last stored candle, merge
+        the two.
+        """
         start = 0
         if self._numbers and self._numbers[-1] == numbers[0]:
             self._highs[-1] = max(self._highs[-1], float(highs[0]))
@@ -224,7 +229,7 @@ class CandleSampler:
         self._width = width
 
     def candles(self) -> PriceCandles:
-        """Return the candles so far. A bucket without rows has no candle."""
+        """Return the candles sampled so far. A bucket without rows has no candle."""
         return PriceCandles(
             self._pair,
             self._width,

@@ -1,10 +1,10 @@
-"""The driver in simulated time: it passes inputs to the bot and requests to the exchange, and advances time. It makes
-no decisions.
+"""Drives a run in simulated time: passes inputs to the bot and requests to the exchange, and advances the time. It
+makes no decisions.
 
 for rows between two moments at which anything can happen:    a quiet span, straight from the columns
-    engine.span(rows, begin, end, out)                         strategies run; out comes what may be sent
+    engine.span(rows, begin, end, out)                         strategies run; `out` collects the requests
     kernel.submit(request)                                     arrives one latency later
-for what the exchange says (answers, fills, books):            one turn each, in order of time
+for news from the exchange (answers, fills, books):            one turn each, in order of time
     engine.turn(event, now, out)
 """
 
@@ -34,28 +34,28 @@ from botkit.tape.feed import Slice
 
 #: how long to wait for answers after the last row, so that no order is left unfinished
 DRAIN: Nanos = 10 * NS_PER_S
-#: rows to search by bisection
+#: the number of rows to search by bisection
 _NEAR = 64
 
 
 class Watcher(Protocol):
-    """Looks at a run between its turns, and changes nothing."""
+    """Observes a run between its turns, without changing it."""
 
-    #: when it next wants to look: nothing that happens at this time or later has happened yet
+    #: when to call `before` next: no event at this time or later has happened yet
     due: Nanos
 
     def before(self, moment: Nanos) -> None:
-        """Look, because something is about to happen at ``moment``, which is not before ``due``."""
+        """Observe the run before the next event, which happens at ``moment``, at or after ``due``."""
 
     def turned(self, now: Nanos) -> None:
-        """Look at what a turn did."""
+        """Observe the effects of a turn."""
 
     def see(self, rows: Sequence[MarketColumns]) -> None:
-        """Look at the rows of a finished slice."""
+        """Observe the rows of a finished slice."""
 
 
 class StrategyRaised(BotkitError):
-    """A strategy raised during a backtest. The message names the strategy, callback, file and line."""
+    """Raised when a strategy raises during a backtest. The message names the strategy, callback, file and line."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -86,13 +86,15 @@ class Driver:
         self._history = history
         self._watch = watch
         self._out = Outcome()
-        #: our executions, to be merged with the recorded trades. With zero latency, an order may react to one of a
-        #: moment's trades; its execution comes after all trades of that moment, which were already on their way
+        #: Our executions, to be merged with the recorded trades. With zero latency, an order may react to one of
+        #: several trades at the same moment. Its execution then comes after all trades of that moment, which were
+        #: already in transit.
         self._prints: deque[tuple[Publication, bool]] = deque()
 
     def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
-        """Run to the end of the slices. ``on_slice`` is called after every slice with its rows as they were
-        delivered."""
+        """Run until the slices end. ``on_slice`` is called after every slice, with the slice and the rows as the bot
+        received them.
+        """
         ahead: Slice | None = None
         delivered: list[MarketColumns] = []
         for following in slices:
@@ -107,7 +109,7 @@ class Driver:
             on_slice(ahead, delivered)
 
     def turn(self, given: Input | None, now: Nanos) -> None:
-        """Run one turn and carry out its outcome."""
+        """Run one turn and process its outcome."""
         changes = self.engine.changes
         before = changes.count
         self.engine.turn(given, now, self._out)
@@ -117,7 +119,9 @@ class Driver:
             self._watch.turned(now)
 
     def forget_before(self, time: Nanos) -> tuple[Order, ...]:
-        """Let bot and exchange drop orders that were final before ``time``. Returns the bot's."""
+        """Make the bot and the exchange drop orders that were final before ``time``. Returns the orders that the bot
+        dropped.
+        """
         self.kernel.forget_before(time)
         now, changes = self.engine.view.now, self.engine.changes.count
         self.engine.turn(Forget(time), now, self._out)
@@ -144,23 +148,24 @@ class Driver:
             self._tell(out, now)
         out.states.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
-            return  # emptying a list costs as much as looking at three
+            return  # emptying one list costs as much as checking three
         wanted = list(out.history)
         out.clear()
         if wanted:
             self.turn(self._history(wanted, now), now)
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
-        """Pass a slice to the exchange. Returns the rows that the bot will see, in the order of slices.
+        """Pass a slice to the exchange. Returns the rows that the bot will see, in the slice's order.
 
-        The exchange is always one slice ahead: an order may fill at the open of a bar that ends in the next slice.
+        The exchange is always one slice ahead, because an order may fill at the open of a bar that ends in the next
+        slice.
         """
         rows: list[MarketColumns] = []
         for columns in piece.columns:
             if isinstance(columns, CandleColumns):
                 columns = self.gap_fillers.setdefault(columns.pair, GapFiller()).fill(columns)
             self.kernel.load(columns)
-            if not isinstance(columns, BookColumns):  # books are published by the exchange, with our orders in them
+            if not isinstance(columns, BookColumns):  # the exchange publishes books, with our orders in them
                 rows.append(columns)
         return rows
 
@@ -174,7 +179,7 @@ class Driver:
             seen = changes.count
             wake = agenda.known_head if agenda.is_known else agenda.head()
             told_at = prints[0][0].at if prints else None
-            if watch is None and kernel.is_calm:  # a watch looks on between the books, too
+            if watch is None and kernel.is_calm:  # a watcher also observes the run between books
                 books = kernel.books_ahead()
                 if books is not None:
                     assert not prints, "an execution is told before the book that follows it"
@@ -184,13 +189,13 @@ class Driver:
                         continue
             if not kernel.is_news_known:
                 kernel.update_news()
-            due = kernel.next_news  # the bot may run ahead while nothing new can reach it
+            due = kernel.next_news  # the bot may run ahead until the exchange has news for it
             if watch is not None:
                 moment = earliest(at, due, wake, told_at)
                 assert moment is not None
                 if watch.due <= moment:
                     watch.before(moment)
-                    continue  # the exchange may have moved on
+                    continue  # the exchange's time may have advanced
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
                 until = at if wake is None or at < wake else wake
                 if told_at is not None and told_at < until:
@@ -202,7 +207,8 @@ class Driver:
             elif prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()
             elif wake == at or told_at == at:
-                # bars that end now come before this moment's rows, and timers come after them; the turn handles both
+                # Bars that end now come before this moment's rows, and timers come after the rows. The turn handles
+                # this order.
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
@@ -211,7 +217,7 @@ class Driver:
                     limit = told_at  # rows of the same moment must be merged one by one
                 if watch is not None and (limit is None or watch.due < limit):
                     limit = watch.due
-                near = row + _NEAR  # the end is nearly always before this
+                near = row + _NEAR  # the end is nearly always before this row
                 if limit is None or (near < stop and axis[near] < limit):
                     end = _first_from(rows, row, limit)
                 else:
@@ -261,8 +267,8 @@ class Driver:
             self._watch.turned(until)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """Return True if our next execution comes before a row received at ``at``. Trades at one moment are ordered by
-        pair and come after candles.
+        """Return True if our next execution comes before a row received at ``at``. Trades at the same moment are
+        ordered by pair and come after candles.
         """
         told, is_late = self._prints[0]
         assert isinstance(told.event, Trade)
@@ -276,14 +282,16 @@ class Driver:
         self.turn(told.event, told.at)
 
     def _close(self, end: Nanos) -> None:
-        """Stop the bot at ``end``, and wait for answers to the requests in flight."""
+        """Stop the bot at ``end``, and wait for the answers to pending requests."""
         self.drain(end)
         now = max(end, self.engine.view.now)
         self.turn(Stop(), now)
         self.drain(now + DRAIN)
 
     def drain(self, until: Nanos) -> None:
-        """Carry out everything up to ``until`` that needs no further row: news from the exchange, and what is due."""
+        """Process all events up to ``until`` that need no further row: news from the exchange, and wake-ups of the
+        engine.
+        """
         while True:
             due, wake = self.kernel.next_at(), self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
@@ -304,19 +312,19 @@ class Driver:
 
 
 def _first_from(rows: MergedRows, begin: int, time: Nanos | None) -> int:
-    """Return the position of the first row from ``begin`` on that is received at ``time`` or later."""
+    """Return the position of the first row at or after ``begin`` that is received at ``time`` or later."""
     received, axis = rows.received, rows.received.data
     stop = len(received)
     if time is None or received.item(stop - 1) < time:
         return stop
-    near = begin + _NEAR  # up to here, Python's search beats numpy's
+    near = begin + _NEAR  # up to here, Python's bisect is faster than numpy's
     if near < stop and axis[near] < time:
         return near + int(received[near:stop].searchsorted(time))
     return bisect_left(axis, time, begin, min(near, stop))
 
 
 def raise_failure(failure: StrategyFailure) -> NoReturn:
-    """Turn a failure of a strategy into an error that ends the run."""
+    """Raise a strategy's failure as an error that ends the run."""
     if failure.is_config:
         raise ConfigError(f"strategy {failure.strategy!r}: {failure.error.partition(': ')[2]}")
     raise StrategyRaised(

@@ -1,8 +1,8 @@
 """Computes the equity of a run, slice by slice: the value of all holdings, at every price and after every change.
 
-Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies them without Python
-code per row, and only for pairs that value a holding. Memory is bounded: it keeps the running peak and deepest fall,
-one close per day, and a sampled curve.
+Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies holdings by prices
+without Python code for each row, and only for pairs that value a holding. Memory is bounded: the curve keeps the
+running peak, the deepest falls, one close per day, and a sampled curve.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import Curve, DayRow, Drawdown
 
-#: (time, currency, units added); a fill causes one change each for the base, the quote and the fee
+#: (time, currency, units added); a fill causes one change each for the base, the quote and the fee currency
 Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
 #: a conversion path: each pair along it, and whether to divide by its price instead of multiplying
@@ -31,12 +31,12 @@ Path: TypeAlias = tuple[tuple[str, bool], ...]
 
 
 class EquityCurve:
-    """The equity of one holder: all strategies together, or one of them.
+    """The equity of all strategies together, or of one strategy.
 
-    ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
-    ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them, moments at
-    which a holding has no price are left out, so a run starts when everything in ``opening`` has a price. ``begin`` is
-    the run's start (default: its first row); ``finish`` sets its end.
+    ``pairs`` are all pairs with prices. ``traded`` are the pairs whose base is treated as a position (default: all).
+    ``opening`` maps each currency to the units held at the start. ``first_prices`` are used before a pair's first row.
+    Without them, moments at which a holding has no price are left out, so the equity starts when every currency in
+    ``opening`` has a price. ``begin`` is the run's start (default: its first row); ``finish`` sets its end.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class EquityCurve:
         for held in self._held:
             self._path(held)
         self._last_price: dict[str, float] = dict(first_prices or {})
-        self._before: dict[str, float] = dict(self._last_price)  # prices in force before the latest slice
+        self._before: dict[str, float] = dict(self._last_price)  # prices before the latest slice
         self._slice: Prices = {}
 
         wanted = {str(p) for p in pairs} if traded is None else set(traded)
         self._traded = tuple(p for p in pairs if str(p) in wanted)
-        # the smallest number of units of a base currency that counts as a position rather than dust
+        # the smallest number of units of a base currency that is a position rather than dust
         self._least: dict[str, int] = {}
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
@@ -87,19 +87,19 @@ class EquityCurve:
         self._first_day_is_whole = False
         self._run_end: Nanos | None = None
         self._begin = begin
-        #: for each traded base currency, when its holding could first be valued, and that value
+        #: for each traded base currency: (the time of its first price, that price in the valuation currency)
         self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
-            # cash alone needs no price, so a run that starts flat has equity from its first day
+            # cash alone needs no price, so a run that starts with only cash has equity from its first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
 
     # -- input ------------------------------------------------------------------------------------------------------
 
     def add_slice(self, prices: Prices, changes: Sequence[Change] = ()) -> None:
-        """Advance by the rows of ``prices`` (pair -> times and prices) and by ``changes``, both in time order.
+        """Process the rows of ``prices`` (pair -> times and prices) and the ``changes``, both in time order.
 
-        At equal times a change comes after the rows, so that a fill is valued at the price that caused it; changes at
-        one time count as one. Nothing in a slice may be earlier than the previous slice.
+        At equal times a change comes after the rows, so a fill is valued at the price that caused it. Changes at the
+        same time are applied together. No row or change may be earlier than the previous slice.
         """
         prices = {name: columns for name, columns in prices.items() if len(columns[0])}
         self._before, self._slice = dict(self._last_price), prices
@@ -124,7 +124,7 @@ class EquityCurve:
         self._note_hold_prices()
 
     def _advance_clock(self, prices: Prices, changes: Sequence[Change]) -> None:
-        """Update the start and end of the run. Every row counts, even one that does not affect the equity."""
+        """Update the start and end of the run. All rows are considered, even those that do not affect the equity."""
         firsts = [int(times[0]) for times, _ in prices.values()] + [change[0] for change in changes[:1]]
         lasts = [int(times[-1]) for times, _ in prices.values()] + [change[0] for change in changes[-1:]]
         if not firsts:
@@ -137,7 +137,9 @@ class EquityCurve:
         self.end = max(self.end, *lasts)
 
     def _take(self, changes: Sequence[Change]) -> tuple[list[Nanos], dict[str, tuple[list[int], list[int]]]]:
-        """Apply the changes. Returns the distinct times and, by currency, (index of the time, units from then on)."""
+        """Apply the changes. Returns their distinct times and, for each currency, the indices of its times and the
+        units from then on.
+        """
         times: list[Nanos] = []
         steps: dict[str, tuple[list[int], list[int]]] = {}
         held, least, last = self._held, self._least, -1
@@ -177,11 +179,11 @@ class EquityCurve:
         steps: Mapping[str, tuple[list[int], list[int]]],
         currencies: Iterable[str],
     ) -> bool:
-        """Take the fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x
-        price. It is three times as fast.
+        """Compute the equity by the fast path for a typical slice, in which one pair moves and few holdings change.
+        Equity is then cash + coins x price, which is three times as fast to compute.
 
-        It reuses its memory, because fresh pages cost more here than the arithmetic. Returns False for any other slice;
-        the general code gives the same figures.
+        The arrays are reused, because allocating fresh pages costs more here than the arithmetic. Returns False for any
+        other slice. The general code yields the same figures.
         """
         if self._opening is None or len(needed) != 1 or len(change_times) * 256 > len(prices[needed[0]][0]):
             return False
@@ -225,8 +227,8 @@ class EquityCurve:
     def _merge(
         self, prices: Prices, change_times: list[Nanos]
     ) -> tuple[TimeArray, dict[str, FloatArray], npt.NDArray[np.intp]]:
-        """Merge price rows and changes into one axis. Return its times, each pair's price on it, and the row of each
-        change.
+        """Merge price rows and changes into one time axis. Returns the axis, each pair's price along it, and the row of
+        each change.
         """
         changed = np.asarray(change_times, dtype=np.int64)
         if not prices:
@@ -240,7 +242,8 @@ class EquityCurve:
             return np.insert(times, at, changed), {name: np.insert(column, at, known)}, at + np.arange(len(at))
         sources = [times for times, _ in prices.values()] + [changed]
         joined = np.concatenate(sources)
-        order = np.argsort(joined, kind="stable")  # equal times keep the order of the sources, so changes come last
+        # rows with equal times keep the order of their sources, so changes come last
+        order = np.argsort(joined, kind="stable")
         source = np.repeat(np.arange(len(sources), dtype=np.int16), [len(s) for s in sources])[order]
         columns = {}
         for number, (name, (_, column)) in enumerate(prices.items()):
@@ -249,7 +252,9 @@ class EquityCurve:
         return joined[order], columns, np.flatnonzero(source == len(prices))
 
     def _rate(self, currency: str, columns: Mapping[str, FloatArray]) -> FloatArray | float:
-        """Return the value of one coin on the merged axis; NaN while a price on the route is not known yet."""
+        """Return the value of one coin along the merged axis. It is NaN while a price on the conversion path is still
+        unknown.
+        """
         rate: FloatArray | float = 1.0
         for name, divides in self._path(currency):
             price = columns[name] if name in columns else self._before.get(name, np.nan)
@@ -283,7 +288,7 @@ class EquityCurve:
         self._final = float(equity[-1])
 
     def _open(self, times: TimeArray, rates: Mapping[str, FloatArray | float]) -> bool:
-        """Value the opening balances at the first moment when all of them have a price."""
+        """Value the opening balances at the first moment when they all have a price."""
         worth = np.zeros(len(times))
         for currency, units in self._opening_units.items():
             worth += units / UNIT * rates[currency]
@@ -303,8 +308,8 @@ class EquityCurve:
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
-        """Return the local midnight ``days`` calendar days after the start of this moment's day."""
-        # count in calendar days, not by adding 24 hours, because a day with a clock change has 23 or 25 hours
+        """Return the local midnight ``days`` calendar days after the start of the day of ``moment``."""
+        # add calendar days, not 24 hours, because a day with a clock change has 23 or 25 hours
         day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
 
@@ -327,7 +332,7 @@ class EquityCurve:
                     self.first_worths[pair.base] = (int(first[0]), worth)
 
     def finish(self, end: Nanos) -> None:
-        """End the run: close the days up to ``end``, even if nothing moved in them."""
+        """End the run: close the days up to ``end``, even days without any change."""
         self._run_end = end
         if self._opening is None or self._midnight is None:
             return
@@ -339,9 +344,10 @@ class EquityCurve:
     # -- results ------------------------------------------------------------------------------------------------------
 
     def value_at(self, currency: str, times: Sequence[Nanos] | TimeArray) -> FloatArray:
-        """Return the value of one coin at ``times`` within the latest slice; before its first price, that first price.
+        """Return the value of one coin at ``times`` within the latest slice. Times before the coin's first price use
+        that price.
 
-        NaN if a pair on the route has had no row at all.
+        The value is NaN if a pair on the conversion path has had no row at all.
         """
         moments = np.asarray(times, dtype=np.int64)
         worth = np.ones(len(moments))
@@ -357,9 +363,9 @@ class EquityCurve:
 
     @property
     def opening(self) -> float | None:
-        """Value of the opening balances at the first prices, or None before there were any."""
+        """Value of the opening balances at the first prices, or None if there were no prices yet."""
         if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
-            # there was only cash from the first row to the last, so no price was needed
+            # the account held only cash from the first row to the last, so no price was needed
             return self._opening_units[self._currency] / UNIT
         return self._opening
 
@@ -370,22 +376,24 @@ class EquityCurve:
 
     @property
     def falls(self) -> list[Drawdown]:
-        """The deepest falls so far, over every row, starting with the deepest."""
+        """The deepest falls so far, computed over every row and sorted by depth, deepest first."""
         return [] if self._falls is None else self._falls.deepest()
 
     @property
     def drawdown(self) -> Drawdown:
-        """The deepest fall so far, over every row."""
+        """The deepest fall so far, computed over every row."""
         return next(iter(self.falls), Drawdown())
 
     @property
     def longest_fall_s(self) -> float | None:
-        """The longest time below a peak, in seconds, or None before there was any equity."""
+        """The longest time below a peak, in seconds, or None if there was no equity yet."""
         return None if self._falls is None else self._falls.longest_s(self._run_end)
 
     @property
     def exposure(self) -> float | None:
-        """Compute the fraction of time in which at least the smallest order of a traded base currency was held."""
+        """The share of the run's time in which a position was held: a traded base currency in at least its smallest
+        order amount.
+        """
         if self.start is None or self.end is None or self.end == self.start:
             return None
         exposed = self._exposed + (self.end - self._position_since if self._position_since is not None else 0)
@@ -393,11 +401,11 @@ class EquityCurve:
 
     @property
     def buy_and_hold_return(self) -> float | None:
-        """Compute the return of holding every traded base currency from its first price to its last, in equal parts,
-        without fees.
+        """The return of holding every traded base currency from its first to its last price, in equal parts, without
+        fees.
 
-        The return is in the valuation currency, or None without a price. A base that *is* the valuation currency is
-        left out.
+        The return is in the valuation currency, or None if there were no prices. A base that *is* the valuation
+        currency is left out.
         """
         returns = []
         for currency, (_, first) in self.first_worths.items():
@@ -413,7 +421,7 @@ class EquityCurve:
         return self._sampler.curve()
 
     def days(self) -> list[DayRow]:
-        """Return every calendar day since the opening, including the run's last. A partial first or last day has no
+        """Return every calendar day since the opening, including the run's last day. A partial first or last day has no
         return.
         """
         if self._opening is None:
@@ -432,7 +440,7 @@ class EquityCurve:
         return to_datetime(moment - 1, self._zone).date().isoformat()
 
     def daily_returns(self) -> list[float]:
-        """The returns of the full calendar days of the run, including those in which nothing moved."""
+        """Return the returns of the run's full calendar days, including days without any change."""
         return [row.return_ for row in self.days() if row.return_ is not None]
 
 
@@ -443,7 +451,7 @@ def _worth(
     length: int,
     rate: FloatArray | float,
 ) -> FloatArray | float:
-    """Compute the value of one currency on an axis of ``length`` rows, with ``held`` units until the first of
+    """Compute the value of one currency along an axis of ``length`` rows. ``held`` units are held until the first of
     ``steps``.
     """
     if steps is None:
@@ -454,5 +462,5 @@ def _worth(
     amount = np.repeat(amounts, np.diff(bounds))
     worth: FloatArray = amount * rate
     if np.isnan(worth[0]):
-        worth = np.where(amount == 0, 0.0, worth)  # a currency that is not held needs no price
+        worth = np.where(amount == 0, 0.0, worth)  # a currency without holdings needs no price
     return worth

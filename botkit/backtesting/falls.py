@@ -1,4 +1,4 @@
-"""Tracks the falls of a curve below its running peak, row by row but without Python code for each row."""
+"""Tracks the falls of a curve below its running peak, row by row but without running Python code for each row."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from botkit.backtesting.downsample import FloatArray, TimeArray
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.results import Drawdown
 
-#: how many of the deepest falls are kept
+#: how many of the deepest falls to keep
 KEPT = 10
 
 
 class Falls:
-    """The deepest falls of one curve, and the duration of the longest one. Memory is bounded, whatever the number of
-    falls.
+    """The deepest falls of one curve, and the duration of the longest fall. Memory is bounded for any number of falls.
 
-    A fall begins at the last row at its peak and ends at the first row that reaches the peak again.
+    A fall starts at the last row at the peak and ends at the first row that reaches the peak again.
     """
 
     def __init__(self, time: Nanos, value: float) -> None:
@@ -28,7 +27,7 @@ class Falls:
         self._kept: list[Drawdown] = []
 
     def add(self, times: TimeArray, values: FloatArray) -> None:
-        """Add rows, with ascending times and values without NaN."""
+        """Add rows, with ascending times. Values must not be NaN."""
         if not len(times):
             return
         peaks = np.maximum(np.maximum.accumulate(values), self._peak)
@@ -48,7 +47,9 @@ class Falls:
     def _runs(
         self, times: TimeArray, values: FloatArray, peaks: FloatArray, starts: TimeArray, ends: TimeArray
     ) -> None:
-        """Find the runs of rows below the peak, as (start, exclusive end). The last run may have no end."""
+        """Process the runs of rows below the peak, given as (start, exclusive end). The last run may have no end
+        yet.
+        """
         if starts[0] == 0 and self._current is not None:
             stop = int(ends[0]) if len(ends) else len(values)
             self._sink(times, values, 0, stop)
@@ -75,7 +76,7 @@ class Falls:
             self._sink(times, values, start, len(values))
 
     def _times_before(self, times: TimeArray, starts: TimeArray) -> TimeArray:
-        """Return, for each start, the last moment at the peak before it."""
+        """Return the last time at the peak before each start."""
         begins = times[np.maximum(starts - 1, 0)]
         if len(starts) and starts[0] == 0:
             begins = begins.copy()
@@ -102,19 +103,19 @@ class Falls:
 
     def _keep(self, fall: Drawdown) -> None:
         self._kept.append(fall)
-        # the sort is stable, so of equal falls the earlier comes first
+        # the sort is stable, so the earlier of two equal falls comes first
         self._kept.sort(key=lambda kept: -kept.fraction)
         del self._kept[KEPT:]
 
     def deepest(self) -> list[Drawdown]:
-        """Return the deepest falls, starting with the deepest. A fall that has not recovered has no ``recovered``."""
+        """Return the falls by depth, deepest first. ``recovered`` is missing in a fall that has not recovered."""
         current = self._open_fall()
         falls = self._kept if current is None else sorted((*self._kept, current), key=lambda fall: -fall.fraction)
         return falls[:KEPT]
 
     def longest_s(self, end: Nanos | None = None) -> float:
-        """Return the longest time from a peak to its recovery, or to ``end`` (default: the last row) if there
-        was none.
+        """Return the longest time from a peak to its recovery. A fall that has not recovered is measured to ``end``
+        (default: the last row).
         """
         longest = self._longest
         if self._current is not None:

@@ -1,4 +1,4 @@
-"""Bars from before a run, from the recorded candles or trades."""
+"""Builds the bars before a run's start from the recorded candles or trades."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from botkit.tape.manifest import StreamInfo
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """Return the last finished bars before a time, and the bars that are still open then, from recorded candles or
-    trades.
+    """Return, from recorded candles or trades, the last bars that finished before ``now`` and the bars still open at
+    ``now``.
     """
     bars = []
     for item in wanted:
-        # A run on candles still receives the candle that ends at this moment as a row. A run on trades does not, so its
-        # history includes that candle.
+        # At this moment, a run on candles still receives the candle that ends now as a row. A run on trades does not,
+        # so its history includes that candle.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
         running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
@@ -37,8 +37,8 @@ def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan
 
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
-    """Return the last ``count`` bars that ended before a moment, built from the finest candles that reach back that
-    far, or else from trades.
+    """Return the last ``count`` bars that ended before the time ``before``. They are built from the finest candles that
+    reach back far enough, or else from trades.
     """
     target = fixed_length(resolution) or 31 * NS_PER_DAY
     for finer in RESOLUTIONS:
@@ -50,7 +50,7 @@ def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nan
         start = max(info.start, before - (count + 2) * target)
         builder = BarBuilder(pair, resolution, grace_ns=0)
         bars = _add_candles(builder, feed, info, start, before)
-        bars += builder.close_due(before - 1)  # a row that ends exactly at that time is not read here
+        bars += builder.close_due(before - 1)  # a row that ends exactly at `before` is not read here
         return bars[-count:]
     return _bars_of_trades(feed, pair, resolution, count, before)
 
@@ -63,19 +63,19 @@ def _bars_of_trades(feed: Feed, pair: Pair, resolution: str, count: int, before:
     builder = BarBuilder(pair, resolution, grace_ns=0)
     bars = _add_trades(builder, feed, max(info.start, before - (count + 2) * target), before)
     bars += builder.close_due(before)
-    # the first bar may be partial, because the rows read may begin within it
+    # the first bar may be partial, because the rows may start within the bar
     return bars[1:][-count:]
 
 
 def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_candles: bool) -> Bar | None:
-    """Return the bar open at ``start``, built from the rows received before, or None if there are none. Without it the
-    first bar after ``--from`` would be partial but look whole.
+    """Return the bar open at ``start``, built from the rows received earlier, or None if there are no such rows.
+    Without these rows, the first bar after ``--from`` would be partial but look complete.
 
-    A pair that runs on candles uses candles. Other pairs use trades; if these begin within the bar, candles cover the
-    time before them.
+    For a pair that runs on candles, the bar is built from candles. For other pairs it is built from trades. If the
+    trades start within the bar, candles cover the time before them.
     """
     builder = BarBuilder(pair, resolution, grace_ns=0)
-    # a run on candles still receives the candle that ends at the start, so the bar that this candle closes is still
+    # a run on candles still receives the candle that ends at `start`, so the bar that this candle completes is still
     # open
     begins = bucket_start(start - 1 if on_candles else start, resolution)
     trades = None if on_candles else feed.stream(pair, "trades", None)
@@ -92,7 +92,7 @@ def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_can
 def _finest_candles(feed: Feed, builder: BarBuilder) -> StreamInfo | None:
     for resolution in RESOLUTIONS:
         info = feed.stream(builder.pair, "candles", resolution)
-        # a candle of the bar's own length would be the whole bar
+        # a candle as long as the bar would be the complete bar
         if info is not None and resolution != builder.resolution and can_build(builder.resolution, resolution):
             return info
     return None
@@ -101,8 +101,8 @@ def _finest_candles(feed: Feed, builder: BarBuilder) -> StreamInfo | None:
 def _add_candles(
     builder: BarBuilder, feed: Feed, info: StreamInfo, begin: Nanos, end: Nanos, *, since: Nanos = 0
 ) -> list[Bar]:
-    """Add candles from ``since`` on that were received from ``begin`` to before ``end``. Returns the bars that end with
-    them.
+    """Add the candles with start times from ``since`` on that were received from ``begin`` up to, but not including,
+    ``end``. Returns the bars that these candles complete.
     """
     rules, resolution = builder.pair.rules, info.resolution
     assert resolution is not None
@@ -115,7 +115,8 @@ def _add_candles(
                 strict=True,
             )
             for time, opened, high, low, close, lots in table:
-                # a candle is received when it ends, so one that ends exactly when the trades begin comes before them
+                # a candle is received when it ends, so a candle that ends exactly when the trades start comes before
+                # them
                 if time >= since:
                     bars += builder.on_candle(
                         time,
@@ -130,7 +131,7 @@ def _add_candles(
 
 
 def _add_trades(builder: BarBuilder, feed: Feed, begin: Nanos, end: Nanos, *, since: Nanos = 0) -> list[Bar]:
-    """Add trades, in the same way as `_add_candles`."""
+    """Add trades in the same way as `_add_candles` adds candles."""
     rules = builder.pair.rules
     bars: list[Bar] = []
     for piece in feed.slices([(str(builder.pair), "trades", None)], begin, end):

@@ -1,4 +1,4 @@
-"""Finds holes in a run's recorded books and trades: long stretches without rows."""
+"""Finds holes in a run's recorded books and trades: long periods without rows."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class _Silence(msgspec.Struct):
 
 
 class Holes:
-    """Finds holes in a run's slices. A hole is a time of at least ``least_s`` without books, or without trades in a
-    pair without books.
+    """Finds holes in a run's slices. A hole is a period of at least ``least_s`` without books, or without trades if the
+    pair has no books.
     """
 
     def __init__(self, least_s: float) -> None:
@@ -28,7 +28,7 @@ class Holes:
         self._streams: dict[tuple[str, str], _Silence] = {}
 
     def watch(self, slices: Iterable[Slice]) -> Iterator[Slice]:
-        """Yield the slices unchanged while looking for holes."""
+        """Yield the slices unchanged, and record their holes."""
         least = int(self._least_s * NS_PER_S)
         for piece in slices:
             for columns in piece.columns:
@@ -49,7 +49,7 @@ class Holes:
             yield piece
 
     def sentences(self) -> list[str]:
-        """Return sentences about the holes for the report."""
+        """Return sentences about the holes, for the report."""
         found = []
         for (pair, kind), silence in self._streams.items():
             if not silence.count or (kind == "trades" and (pair, "books") in self._streams):

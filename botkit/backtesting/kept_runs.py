@@ -1,4 +1,4 @@
-"""Reads kept backtests from their folders."""
+"""Reads stored backtests from their folders."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from botkit.backtesting.outputs import SUMMARY, run_numbers
 
 
 class KeptRun(msgspec.Struct, frozen=True):
-    """One backtest: its folder, and its summary as the run wrote it. ``number`` is 0 outside a folder of numbered
-    runs."""
+    """One backtest: its folder, and the summary that the run wrote. ``number`` is 0 if the folder is not one of a
+    series of numbered runs.
+    """
 
     name: str
     number: int
@@ -23,7 +24,7 @@ class KeptRun(msgspec.Struct, frozen=True):
 
 
 def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
-    """Return the runs below a folder, by name and number. ``name`` selects only the runs of that name."""
+    """Return the runs below a folder, sorted by name and number. With ``name``, return only the runs of that name."""
     found = []
     if not out.is_dir():
         return []
@@ -36,7 +37,7 @@ def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
 
 
 def read_run(folder: Path) -> KeptRun | None:
-    """Return the backtest in a folder, under its bot's name; None if a backtest did not write it."""
+    """Return the backtest in a folder, under its bot's name, or None if the folder was not written by a backtest."""
     with contextlib.suppress(OSError, ValueError):
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         if isinstance(summary, dict) and "journal_sha256" in summary:

@@ -1,9 +1,9 @@
-"""Recognises loops: orders that lead from one currency through others and back to it.
+"""Recognises loops: chains of orders that lead from one currency through others and back to the first.
 
-Three or four orders of one strategy, in different pairs and with none of its others between them, form a loop if each
-spends the currency that the previous one received, the last receives the currency that the first spent, and at least
-half of every order is passed on. They may be `LEG_GAP` apart. The part that is not passed on (dust, or the rest of a
-partly filled leg) stays an ordinary trade in its pair.
+A loop is three or four consecutive orders of one strategy, in different pairs. Each order spends the currency that the
+previous one received, and the last order receives the currency that the first one spent. Each order passes on at least
+half of its amount, and starts at most `LEG_GAP` after the previous one ends. The part that is not passed on (dust, or
+the rest of a partly filled leg) stays an ordinary trade in its pair.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from botkit.model.pairs import Pair
 from botkit.model.results import FillRow
 
 LENGTHS = (3, 4)
-#: the longest time between a leg's last fill and the next leg's first
+#: the longest time between a leg's last fill and the next leg's first fill
 LEG_GAP: Nanos = 10 * NS_PER_MINUTE
 
 
 class Leg(msgspec.Struct):
-    """One order's executions, or a single one. Base amounts are net of fees taken in base, and quote amounts net of
-    fees taken in quote.
+    """The executions of one order. Base amounts are net of fees taken in base, and quote amounts are net of fees taken
+    in quote.
     """
 
     strategy: str
     client_id: int
     pair: Pair
-    #: +1 for a buy
+    #: +1 for a buy, -1 for a sell
     sign: int
     tag: str
     start: Nanos
@@ -44,42 +44,42 @@ class Leg(msgspec.Struct):
     other_fee: float = 0.0
     #: value of the executions in the valuation currency
     value: float = 0.0
-    #: the same value in quote units
+    #: value of the executions in quote units
     value_units: int = 0
 
     @property
     def source(self) -> str:
-        """The currency that it spends."""
+        """The currency that the leg spends."""
         return self.pair.quote if self.sign > 0 else self.pair.base
 
     @property
     def target(self) -> str:
-        """The currency that it receives."""
+        """The currency that the leg receives."""
         return self.pair.base if self.sign > 0 else self.pair.quote
 
     @property
     def spent(self) -> int:
-        """Units of ``source``, fees included."""
+        """Units of ``source``, including fees."""
         return self.quote_units if self.sign > 0 else self.base_units
 
     @property
     def got(self) -> int:
-        """Units of ``target``, less fees."""
+        """Units of ``target``, net of fees."""
         return self.base_units if self.sign > 0 else self.quote_units
 
     @property
     def quote_rate(self) -> float:
-        """The value of one quote unit's coin in the valuation currency, at the fills."""
+        """The value of one coin of the quote currency in the valuation currency, at the time of the fills."""
         return self.value * UNIT / self.value_units if self.value_units else 0.0
 
     @property
     def base_rate(self) -> float:
-        """The value of one base coin in the valuation currency, at the fills."""
+        """The value of one coin of the base currency in the valuation currency, at the time of the fills."""
         return self.value * UNIT / self.base_units if self.base_units else 0.0
 
     @property
     def net_units(self) -> int:
-        """Quote units with all fees: the cost of a buy, or the proceeds of a sell."""
+        """Quote units including all fees: the cost of a buy, or the proceeds of a sell."""
         return self.quote_units + self.sign * self.other_fee_units
 
     @property
@@ -88,7 +88,7 @@ class Leg(msgspec.Struct):
         return round(self.other_fee / self.quote_rate * UNIT) if self.other_fee and self.quote_rate else 0
 
     def add(self, fill: FillRow) -> None:
-        """Count an execution."""
+        """Add an execution."""
         units, quote = fill.pair.rules.base_units(fill.lots), fill.value_units
         gross = quote
         if fill.fee_currency == fill.pair.base:
@@ -108,14 +108,14 @@ class Leg(msgspec.Struct):
 
 
 class Loop(msgspec.Struct):
-    """A closed chain of orders, and the units that each of them passed on: (units spent, units received)."""
+    """A closed chain of orders, with the units that each order passed on: (units spent, units received)."""
 
     legs: tuple[Leg, ...]
     passed: tuple[tuple[int, int], ...]
 
     @property
     def home(self) -> str:
-        """The currency in which it begins and ends."""
+        """The currency in which the loop starts and ends."""
         return self.legs[0].source
 
     @property
@@ -125,13 +125,13 @@ class Loop(msgspec.Struct):
 
     @property
     def home_rate(self) -> float:
-        """The value of one coin of ``home`` in the valuation currency, at the loop's end."""
+        """The value of one coin of ``home`` in the valuation currency, at the end of the loop."""
         last = self.legs[-1]
         return last.base_rate if last.sign > 0 else last.quote_rate
 
 
 def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
-    """Return the orders behind some fills, in the order of their first fills."""
+    """Return one leg per order in ``fills``, sorted by the orders' first fills."""
     found: dict[tuple[str, int], Leg] = {}
     for fill in fills:
         leg = found.get((fill.strategy, fill.client_id))
@@ -144,7 +144,7 @@ def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
 
 
 def find_loops(fills: Sequence[FillRow]) -> list[Loop]:
-    """Return all loops among a run's fills, in order of time."""
+    """Return all loops among a run's fills, sorted by the time of their last fill."""
     pairs: dict[str, set[str]] = {}
     for fill in fills:
         pairs.setdefault(fill.strategy, set()).add(fill.pair)
@@ -179,8 +179,9 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
-    """Return (units spent, units received) of each leg that went through the whole chain. Each leg spends what the
-    previous one received. Rounding ensures that what is left of an order is positive on both sides, or zero on both.
+    """Return, for each leg, the (units spent, units received) that passed through the complete chain. Each leg spends
+    the units that the previous leg received. Rounding ensures that the rest of an order is positive on both sides, or
+    zero on both.
     """
     received: list[int] = [legs[0].got]
     spent: list[int] = [legs[0].spent]

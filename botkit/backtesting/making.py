@@ -1,11 +1,11 @@
-"""What resting orders earned on the spread, and how the market moved after their fills.
+"""Computes what resting orders earned on the spread, and how the market moved after their fills.
 
-* ``spread_bps``: how far below the mid price a bid was filled, or above it an ask. This would be earned if the mid
-  price did not move.
-* ``markouts_bps``: the same relative to the mid price 1, 10 and 60 s after the fill. The difference from ``spread_bps``
-  was lost to better-informed takers.
-* ``fee_bps``: fees of these fills / their value.
-* inventory: base currency beyond what was handed over, after each fill; the average is over time.
+* ``spread_bps``: how far below the mid price a bid was filled, or how far above it an ask. This is the profit if the
+  mid price does not move.
+* ``markouts_bps``: the same relative to the mid price 1, 10 and 60 s after the fill. The difference from
+  ``spread_bps`` is the loss to better-informed takers.
+* ``fee_bps``: fees of the maker fills / their value.
+* inventory: base currency held after each fill, without coins that were handed over; the average is over time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from botkit.model.results import MARKOUTS_S, FillMark, FillRow, MakerRow
 
 
 def maker_rows(fills: Sequence[FillRow], marks: Sequence[FillMark], start: Nanos, end: Nanos) -> list[MakerRow]:
-    """Return a row for each strategy and pair with fills as maker; none without ``marks``, which needs order books."""
+    """Return a row for each strategy and pair with maker fills. Returns no rows without ``marks``, which need order
+    books.
+    """
     grouped: dict[tuple[str, str], list[int]] = {}
     for index, fill in enumerate(fills):
         grouped.setdefault((fill.strategy, str(fill.pair)), []).append(index)
@@ -53,7 +55,7 @@ def _row(fills: Sequence[FillRow], made: Mapping[int, tuple[FillRow, FillMark]],
 
 
 def edge_bps(fill: FillRow, mid: float) -> float:
-    """Return how much better than a middle price a fill was, in basis points of its price."""
+    """Return how much better than the mid price a fill was, in basis points of the fill's price."""
     price = fill.pair.rules.price(fill.price_ticks)
     return (mid - price) / price * 10_000 * (1 if fill.side == "buy" else -1)
 

@@ -1,6 +1,6 @@
-"""Writes a backtest's files to a temporary folder, which then replaces the target folder as a whole.
+"""Writes a backtest's files to a temporary folder, which replaces the target folder only when the run is finished.
 
-A reader never sees half a run, and a failed run leaves the earlier one untouched.
+Readers never see half a run, and a failed run leaves the earlier run untouched.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
 class RunFolder:
-    """The folder to which a run writes until it is finished. Create it before the run, so that an unusable path is
+    """A folder to which a run writes until it is finished. Create it before the run, so that an unusable path is
     refused at once.
 
         with RunFolder(out) as run:
-            ...                                    # decisions may grow in run.path / DECISIONS meanwhile
+            ...                                    # decisions may be written to run.path / DECISIONS meanwhile
             write_outputs(run.path, result, ...)
-        # leaving the block puts the folder at `out`; an exception removes it
+        # on leaving, the folder is renamed to `out`; after an exception it is removed
 
-    ``out`` may be absent, empty, or an earlier run, which is replaced. Anything else is a ConfigError.
+    ``out`` may be missing, empty, or an earlier run, which is replaced. Anything else raises ConfigError.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that is to be replaced
-        self.path = self.out  # None until the block is entered
+        self.path = self.out  # the target folder until the block is entered
         self._check()
 
     def _check(self) -> None:
@@ -64,7 +64,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            # create it next to the target, because a rename is atomic only within one file system
+            # create the folder next to the target, because a rename is atomic only within one file system
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
         except OSError as error:
             raise ConfigError(
@@ -88,10 +88,10 @@ class RunFolder:
                 shutil.rmtree(self.path, ignore_errors=True)
 
     def _publish(self) -> None:
-        self._check()  # somebody may have put files there in the meantime
+        self._check()  # files may have been added there in the meantime
         old: Path | None = None
         if self.out.exists():
-            # two renames, because no system can replace a folder that contains files in a single one
+            # two renames, because no system can replace a non-empty folder with a single rename
             old = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".old", dir=self.out.parent))
             self.out.rename(old / "run")
         try:
@@ -106,14 +106,16 @@ class RunFolder:
 
 
 class NumberedRun(RunFolder):
-    """A `RunFolder` that keeps earlier runs: ``out/NAME/1``, ``out/NAME/2``..., the newest also as ``latest``.
+    """A `RunFolder` that keeps earlier runs: ``out/NAME/1``, ``out/NAME/2``..., with ``latest`` pointing to the newest.
 
-    The number is assigned when the run finishes, so two simultaneous runs get different numbers; ``out`` is then the
-    folder.
+    The number is assigned when the run finishes, so two simultaneous runs get different numbers. ``out`` is then the
+    numbered folder.
     """
 
     def __init__(self, parent: Path) -> None:
-        """``parent`` is the folder for all runs of a name. Raises ConfigError if it is not usable."""
+        """Choose the next number in ``parent``, the folder for all runs of a name. Raises ConfigError if it is not
+        usable.
+        """
         self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
         if self.parent.exists() and not self.parent.is_dir():
             raise ConfigError(f"{self.parent} is not a folder, but runs are kept there; remove it, or give --out")
@@ -132,7 +134,7 @@ class NumberedRun(RunFolder):
 
 
 def run_numbers(parent: Path) -> list[int]:
-    """Return the numbers of a folder's kept runs, oldest first."""
+    """Return the numbers of the runs stored in a folder, oldest first."""
     if not parent.is_dir():
         return []
     return sorted(int(p.name) for p in parent.iterdir() if _NUMBER.match(p.name) and p.is_dir())
@@ -144,7 +146,7 @@ def next_number(parent: Path) -> int:
 
 
 def _point_to(link: Path, run: Path) -> None:
-    """Point ``latest`` at the newest run, with a link, or a copy if the system does not allow links."""
+    """Make ``latest`` refer to the newest run, by a link, or by a copy if the system does not allow links."""
     beside = link.with_name(f".{LATEST}.{os.getpid()}")
     with contextlib.suppress(OSError):
         beside.unlink()
@@ -163,7 +165,9 @@ def _point_to(link: Path, run: Path) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """Return True if a backtest wrote the folder: its summary contains the hash of its decisions."""
+    """Return True if the folder was written by a backtest, that is, if its summary contains the hash of its
+    decisions.
+    """
     with contextlib.suppress(OSError, ValueError):
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         return isinstance(summary, dict) and "journal_sha256" in summary
@@ -175,7 +179,7 @@ def write_outputs(
 ) -> None:
     """Write all files of a run to ``folder``, which must exist.
 
-    ``decisions`` is a path to move, bytes to write, or None if the file is already in the folder.
+    ``decisions`` is the path of a file to move, or the bytes to write, or None if the file is already in the folder.
     """
     zone = zone_of(result)
     _write(folder / SUMMARY, summary_json(result) + "\n")
@@ -195,7 +199,9 @@ def write_outputs(
 
 
 def summary_json(result: BacktestResult) -> str:
-    """Return the summary as one JSON object, as ``--json`` prints it. ``allow_nan`` is off, because JSON has no NaN."""
+    """Return the summary as one JSON object, as printed by ``--json``. ``allow_nan`` is off, because JSON has no
+    NaN.
+    """
     whole = {
         **result.summary,
         "name": result.name,
@@ -250,15 +256,15 @@ def summary_json(result: BacktestResult) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8"))  # written as bytes, so that no system turns LF into CRLF
+    path.write_bytes(text.encode("utf-8"))  # write bytes, so that no system turns LF into CRLF
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
 # Exact decimals are written directly from the integers, with the pair's number of decimals. They are formatted column
-# by column, so that a row is one join; formatting row by row took twice as long.
+# by column, and each row is then a single join. Formatting row by row took twice as long.
 
 
-#: where the offset begins in a time as `format_time` writes it
+#: the position of the offset in a time formatted by `format_time`
 _OFFSET_AT = len("2025-01-31T01:00:00.000")
 _QUARTER = 15 * NS_PER_MINUTE
 
@@ -272,16 +278,16 @@ def zone_of(result: BacktestResult) -> tzinfo:
 
 
 def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
-    """Format times as ISO 8601 with milliseconds and the zone's offset. The exact nanoseconds have their own column."""
+    """Format times as ISO 8601 with milliseconds and the zone's offset. The exact nanoseconds are in another column."""
     if not times:
         return []
-    # clocks are changed at a quarter of an hour, so the offset is looked up once for each quarter that occurs
+    # clock changes happen at full quarters of an hour, so look up the offset once for each quarter that occurs
     quarters, places = np.unique(np.asarray(times, dtype=np.int64) // _QUARTER, return_inverse=True)
     firsts = [to_datetime(quarter * _QUARTER, zone) for quarter in quarters.tolist()]
     shifts = np.array([(first.utcoffset() or timedelta()) // timedelta(seconds=1) for first in firsts], dtype=np.int64)
     suffixes = [format_time(quarter * _QUARTER, zone)[_OFFSET_AT:] for quarter in quarters.tolist()]
     local = np.asarray(times, dtype=np.int64) + shifts[places] * NS_PER_S
-    # use tolist, because joining and formatting take ten times as long with numpy's own str
+    # use tolist, because joining and formatting numpy's own strings takes ten times as long
     texts = np.datetime_as_string(local.astype("datetime64[ns]"), unit="ms").tolist()
     if len(set(suffixes)) == 1:
         return [text + suffixes[0] for text in texts]
@@ -289,9 +295,10 @@ def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
 
 
 class _Quoted(dict[str, str]):
-    """Text as a CSV field, quoted only if necessary, and escaped so that a spreadsheet does not treat it as a formula.
+    """A cache of texts as CSV fields. A field is quoted only if necessary, and escaped so that a spreadsheet does not
+    treat it as a formula.
 
-    Cached, because the same few texts fill a column.
+    Results are cached, because a column usually repeats a few texts.
     """
 
     def __missing__(self, text: str) -> str:
@@ -310,10 +317,10 @@ def _scaled(value: int, places: int) -> str:
 
 
 def _decimals(values: Sequence[int], places: Sequence[int]) -> list[str]:
-    """Format ``values`` x 10^-places as text, one per row, with all decimals."""
+    """Format each of ``values`` x 10^-places as text with all decimals."""
     distinct = set(places)
     if len(distinct) == 1 and (only := distinct.pop()) > 0 and min(values) >= 0:
-        # slicing the digits is faster than dividing, in Python or numpy, and never overflows
+        # slicing the digits is faster than dividing, in Python and in numpy, and never overflows
         return [
             f"{digits[:-only]}.{digits[-only:]}" if len(digits) > only else "0." + digits.zfill(only)
             for digits in map(str, values)
@@ -331,7 +338,7 @@ def _csv(header: str, columns: Sequence[Sequence[str]]) -> str:
 
 
 def fills_csv(fills: Sequence[FillRow], currency: str, zone: tzinfo = UTC) -> str:
-    """Return all fills as CSV. ``value`` is in the pair's quote currency, exact; the last two columns are valued in
+    """Return all fills as CSV. ``value`` is exact, in the pair's quote currency. The last two columns are in
     ``currency``.
     """
     quoted = _Quoted()
@@ -363,8 +370,8 @@ def fills_csv(fills: Sequence[FillRow], currency: str, zone: tzinfo = UTC) -> st
 
 
 def trades_csv(trades: Sequence[ClosedTrade], currency: str, zone: tzinfo = UTC) -> str:
-    """Return all trades as CSV. Money is exact, in the currency named in the column ``currency``; ``pnl`` is also
-    valued in the run's ``currency``. Fields that a trade does not have (such as the excursions of a loop) are empty.
+    """Return all trades as CSV. Money is exact, in the currency named in the column ``currency``. ``pnl`` is also shown
+    in the run's ``currency``. Fields that do not apply to a trade (such as the excursions of a loop) are empty.
     """
     quoted, eight = _Quoted(), [UNIT_DECIMALS] * len(trades)
 
@@ -400,7 +407,9 @@ def trades_csv(trades: Sequence[ClosedTrade], currency: str, zone: tzinfo = UTC)
 
 
 def orders_csv(orders: Sequence[OrderRow], zone: tzinfo = UTC) -> str:
-    """Return all orders as CSV. Fields that an order does not have (such as the price of a market order) are empty."""
+    """Return all orders as CSV. Fields that do not apply to an order (such as the price of a market order) are
+    empty.
+    """
     quoted, specs = _Quoted(), [order.spec for order in orders]
     price_places = [spec.pair.rules.price_decimals for spec in specs]
     lot_places = [spec.pair.rules.amount_decimals for spec in specs]
@@ -439,8 +448,8 @@ def orders_csv(orders: Sequence[OrderRow], zone: tzinfo = UTC) -> str:
 
 
 def equity_csv(result: BacktestResult) -> str:
-    """Return the sampled curve: the bot's equity and its drawdown from the peak so far, then each strategy's equity at
-    that time.
+    """Return the sampled equity curve as CSV: the bot's equity and its drawdown from the peak so far, then the equity
+    of each strategy at the same time.
     """
     names, quoted, zone = list(result.strategy_equity), _Quoted(), zone_of(result)
     times, values = result.equity.times, result.equity.values
@@ -457,8 +466,8 @@ def equity_csv(result: BacktestResult) -> str:
 
 
 def daily_csv(result: BacktestResult) -> str:
-    """Return the close of each calendar day, from which the ratios are computed: the bot's equity and its return on the
-    day before (empty for a partial first or last day), then each strategy's equity.
+    """Return the close of each calendar day as CSV. Each row has the bot's equity and its return since the previous day
+    (empty for a partial first or last day), then each strategy's equity. The ratios are computed from these returns.
     """
     quoted, days, zone = _Quoted(), result.days, zone_of(result)
     columns = [

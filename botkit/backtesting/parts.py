@@ -1,4 +1,4 @@
-"""The parts of one backtest."""
+"""The inputs of one backtest."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from botkit.tape.feed import Feed
 
 
 class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
-    """A backtest's configured values, and factories for its bot and its exchange, since each run creates new ones."""
+    """A backtest's configured values, and factories for its bot and its exchange. They are factories because each run
+    creates a new bot and a new exchange.
+    """
 
     name: str
-    #: the configuration's section, such as ``bot.yaml:12``, for errors
+    #: the place of the section in the configuration, such as ``bot.yaml:12``, for error messages
     section: str
     config_text: str
     versions: Mapping[str, str]
@@ -34,44 +36,44 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     #: strategy -> the streams it uses, and its pair parameters
     strategy_uses: Mapping[str, str]
     strategy_pairs: Mapping[str, Sequence[Pair]]
-    #: strategy -> its parameters in force, as plain JSON values
+    #: strategy -> its effective parameters, as plain JSON values
     strategy_params: Mapping[str, Mapping[str, Any]]
-    #: the pairs of the strategies and of the data
+    #: the pairs used by the strategies or present in the data
     pairs: Mapping[str, Pair]
     feed: Feed
-    #: the requested span; None if the data decides
+    #: the requested span; None if the data determines it
     start: Nanos | None
     end: Nanos | None
-    #: the queue assumption
+    #: the chosen queue assumption
     reading: str
     max_book_age_s: int
-    #: the cost of a market order beyond a candle's price, as a fraction; None if not configured
+    #: a market order's cost beyond the candle's price, as a fraction; None if not configured
     slippage: Decimal | None
-    #: True if orders and answers take time
+    #: True if requests and answers are delayed
     is_delayed: bool
     #: the currencies on which fees depend; None if they depend on no price
     fee_currencies: FeeCurrencies | None
-    #: a caution if the account lacks the coin in which its fees are to be paid
+    #: a caution if the account does not hold the coin in which it should pay fees; otherwise None
     lacks_coin: str | None
-    #: a note if a part of the data is sealed
+    #: a note if part of the data is sealed; otherwise None
     sealed: str | None
     balances: Mapping[str, int]
-    #: the exchange's account
+    #: the name of the account at the exchange
     account: str
-    #: creates a fee model; it follows its account's volume, so the bot and the exchange of a run share one
+    #: creates a fee model; it tracks its account's volume, so the bot and the exchange of a run share one
     fees: Callable[[], FeeModel]
-    #: creates the bot, whose orders get client ids from the given one on
+    #: creates the bot; the third argument is the client id of its first order
     engine: Callable[[DecisionLog, FeeModel, int], Engine]
-    #: creates the exchange with a queue assumption
+    #: creates the exchange, with the given queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
     #: the benchmark to compare the run with: `BUY_AND_HOLD`, or None
     benchmark: str | None = None
-    #: at most this many candles of each pair are kept for the report
+    #: the maximum number of candles per pair to keep for the report
     candles_max: int = 1_500
 
 
 def first_client_id(seed: int) -> int:
-    """Derive a backtest's first client id from the seed, so that random draws keyed by client ids depend on the seed
-    too.
+    """Derive a backtest's first client id from the seed. Random draws are keyed by client ids, so they depend on the
+    seed too.
     """
     return 1 + seed % 1_000_000 * 1_000

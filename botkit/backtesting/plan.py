@@ -1,7 +1,7 @@
-"""Decides which recorded streams a run reads, and its span.
+"""Decides which recorded streams a run reads, and which time span the run covers.
 
 In a run, each pair has one kind of source: candles if its strategies use only bars, otherwise books and trades. Pairs
-needed only for valuation are read from whatever data there is.
+needed only for valuation are read from any available data.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
 from botkit.tape.manifest import StreamInfo
 
-#: the tolerance for streams of one recording, which begin and end a few seconds apart, or up to a minute for candles
+#: the tolerance for streams of one recording, which start and end a few seconds apart, or up to a minute for candles
 _WORTH_A_WORD: Nanos = 2 * NS_PER_MINUTE
 
 Source: TypeAlias = Literal["candles", "market"]
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The data that a run reads. ``sources`` says for each pair of the bot whether it runs on candles or on books and
+    """The data that a run reads. ``sources`` maps each of the bot's pairs to its source: candles, or books and
     trades.
     """
 
@@ -46,11 +46,11 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def is_market(self) -> bool:
-        """True when any pair runs on books and trades."""
+        """True if any pair runs on books and trades."""
         return "market" in self.sources.values()
 
     def described(self) -> dict[str, str]:
-        """Return each pair's source, such as ``candles 1m`` or ``books + trades``."""
+        """Return the streams of each pair as text, such as ``candles 1m`` or ``books + trades``."""
         words: dict[str, list[str]] = {}
         for pair, kind, resolution in self.keys:
             words.setdefault(pair, []).append(f"{kind} {resolution}" if resolution else kind)
@@ -58,24 +58,24 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def wanted_sources(markets: Iterable[MarketView]) -> dict[str, Source]:
-    """Return the kind of source that each watched pair must run on."""
+    """Return the kind of source that each watched pair requires."""
     return {market.pair: "market" if market.is_listened_to else "candles" for market in markets}
 
 
 def first_moment(feed: Feed, pairs: Iterable[str]) -> Nanos:
-    """Return when the earliest stream of these pairs begins: the time of ``on_start`` if no ``from`` is given."""
+    """Return the start of the earliest stream of these pairs: the time of ``on_start`` if no ``from`` is given."""
     wanted = set(pairs)
     return min((_begin(info) for info in feed.streams if info.pair in wanted), default=0)
 
 
 class FeeCurrencies(msgspec.Struct, frozen=True):
-    """The currencies of fees: the one in which an account's volume is counted, and the coin that pays them ("":
-    none).
+    """The currencies that matter for fees: ``volume``, in which an account's volume is measured, and ``coin``, which
+    pays the fees ("" if there is no such coin).
     """
 
     volume: str
     coin: str = ""
-    #: False if a plugin's fee model does not say whether it depends on them
+    #: False if a plugin's fee model does not state whether it depends on the volume
     is_certain: bool = True
 
     @classmethod
@@ -89,7 +89,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
         return cls(facts.volume_currency, coin, is_certain=bool(coin or counts_volume))
 
     def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
-        """Return the pairs whose prices affect the fees of a run on ``sources``."""
+        """Return the pairs whose prices affect the fees of a run with these ``sources``."""
         currencies = dict.fromkeys(pairs[pair].quote for pair in sources)
         if self.coin:
             currencies[self.coin] = None
@@ -109,8 +109,8 @@ def make_plan(
     fees: FeeCurrencies | None = None,
     zone: tzinfo = UTC,
 ) -> Plan:
-    """Choose streams and span. ``resolutions`` are the bars needed for each pair; ``held`` are the currencies to value.
-    Raises DataError or ConfigError naming the missing data, with times in ``zone``.
+    """Choose the streams and the span of a run. ``resolutions`` are the bars needed for each pair, and ``held`` are the
+    currencies to value. Raises DataError or ConfigError naming the missing data, with times in ``zone``.
     """
     chosen: dict[str, Source] = {}
     keys: list[StreamKey] = []
@@ -129,7 +129,7 @@ def make_plan(
     assert len(spans) == len(keys), keys
     if not spans:
         raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
-    # all rows of traded pairs count; pairs needed only for valuation do not extend the run
+    # the span covers all rows of traded pairs; pairs needed only for valuation do not extend it
     traded = [info for info in spans if info.pair in chosen]
     first = min(_begin(info) for info in traded) if start is None else start
     last = max(info.end for info in traded) + 1 if end is None else end
@@ -140,12 +140,12 @@ def make_plan(
                 f"{info.label} goes from {format_time(_begin(info), zone)} to {format_time(info.end, zone)}; "
                 "change --from and --to, or the data"
             )
-    assert first < last, (first, last)  # otherwise one of the streams would lie outside the run
+    assert first < last, (first, last)  # otherwise one of the streams would be outside the run
     return Plan(chosen, tuple(keys), first, last)
 
 
 def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
-    """Return the plan of a run on the books and trades that the tape has for each pair."""
+    """Return the plan of a run on the recorded books and trades of each pair."""
     names = tuple(pairs)
     keys: list[StreamKey] = []
     for name in names:
@@ -154,7 +154,7 @@ def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
 
 
 def partial_streams(feed: Feed, plan: Plan) -> list[str]:
-    """Return sentences about streams that begin well after the run does or end well before it."""
+    """Return sentences about streams that start well after the run or end well before it."""
     sentences = []
     for key in plan.keys:
         info = feed.stream(*key)
@@ -173,7 +173,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """Return when a stream begins. A candle's row is received at its end, but its open is an earlier price."""
+    """Return when a stream starts. A candle is received at its end, but its open is an earlier price."""
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
 
@@ -202,7 +202,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
 
 
 def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
-    """Return the finest candles that can make every needed resolution, because finer candles mean less guessing in
+    """Return the finest candles from which every needed resolution can be built. Finer candles mean less guessing in
     fills.
     """
     for resolution in RESOLUTIONS:
@@ -213,8 +213,8 @@ def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> Stre
 
 
 def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
-    """Return a stream for a pair that is needed only for valuation, preferably of the kind on which the run's own pairs
-    run.
+    """Return a stream for a pair that is needed only for valuation. Prefer the kind of source that the run's own pairs
+    use.
     """
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")

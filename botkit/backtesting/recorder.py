@@ -24,7 +24,7 @@ Change = tuple[Nanos, str, int]
 
 
 class ResultRecorder:
-    """Records one run. It keeps only fills and samples, so a tape may be larger than memory."""
+    """Records one run. It stores only fills and samples, so a tape may be larger than memory."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class ResultRecorder:
         names = view.names()
         self.fills: list[FillRow] = []
         self.orders: list[OrderRow] = []
-        #: by an order's client id, the order that it closes according to its strategy
+        #: client id of an order -> client id of the order that it closes, as given by the strategy
         self.closes: dict[int, int] = {}
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
-        # coins that belong to no strategy cannot make a profit or a loss
+        # coins that are not assigned to any strategy are left out, because they cannot make a profit or a loss
         self.opening = owned = dict(view.money.holdings(None))
         self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=owned, traded=traded, begin=begin)
         self.strategy_curves: dict[str, EquityCurve] = {}
@@ -61,7 +61,7 @@ class ResultRecorder:
                     begin=begin,
                 )
         self.samplers = {pair: CandleSampler(pair, candles_max) for pair in traded}
-        #: units of base that each strategy held in a pair at the start
+        #: the base units that each strategy held in each pair at the start
         self._opening_units = {
             (name, str(position.pair)): position.amount_units
             for name in names
@@ -81,7 +81,9 @@ class ResultRecorder:
         self.withheld += out.withheld
 
     def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
-        """Return, by (strategy, pair), the base units held at the start, and the pair's first price as their cost."""
+        """Return a mapping of (strategy, pair) to the base units held at the start and their cost, which is the pair's
+        first price.
+        """
         return {
             key: (units, self._first_prices[key[1]])
             for key, units in self._opening_units.items()
@@ -89,7 +91,7 @@ class ResultRecorder:
         }
 
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
-        """Value all changes in a finished slice."""
+        """Add the rows of a finished slice, and value the changes in it."""
         prices: dict[str, tuple[TimeArray, FloatArray]] = {}
         withheld, self._withheld = self._withheld, []
         for columns in delivered:
@@ -124,7 +126,7 @@ class ResultRecorder:
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
 
     def keep_orders(self, orders: Iterable[Order]) -> None:
-        """Record orders that will not change any more."""
+        """Record orders that cannot change any more."""
         for order in orders:
             self.orders.append(OrderRow.of(order))
             if order.closes:
@@ -133,19 +135,19 @@ class ResultRecorder:
     def finish(self, end: Nanos, orders: Iterable[Order]) -> None:
         """Record the remaining orders and close the days of a finished run."""
         self.keep_orders(orders)
-        self.orders.sort(key=lambda row: row.spec.client_id)  # they are recorded as they end, and placed in this order
+        self.orders.sort(key=lambda row: row.spec.client_id)  # orders are recorded when they end; sort them as placed
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
         if self.benchmark is not None:
             self.benchmark.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
-        """Return a strategy's own curve, or the bot's if it is the only strategy."""
+        """Return a strategy's equity curve, which is the bot's curve if it is the only strategy."""
         return self.strategy_curves.get(strategy, self.curve)
 
 
 def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
-    """Return the changes of the holdings by fills, at the times when the bot received them."""
+    """Return the changes of the holdings by fills, at the times at which the bot received the fills."""
     changes: list[Change] = []
     for now, fill in fills:
         pair = fill.pair

@@ -1,8 +1,8 @@
-"""Sends a real session's orders to the simulated exchange over the market that the bot received, at the moments at
-which it sent them really.
+"""Sends a real session's orders to the simulated exchange, at their original times and with the market data that the
+bot received.
 
-The strategies do not run again: their orders are taken as they were. So one order that is filled differently does not
-change all later ones, and each real fill has a simulated counterpart. The account has money without end.
+The strategies do not run again; their orders are replayed unchanged. Therefore an order that fills differently does not
+change all later orders, and each real fill has a simulated counterpart. The account has unlimited money.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from botkit.sim.kernel import Kernel
 
 
 class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that the bot sent: the orders that it creates, or the client ids that it cancels."""
+    """A request that the bot sent: orders to create, or client ids of orders to cancel."""
 
     time: Nanos
     creates: tuple[OrderSpec, ...] = ()
@@ -32,7 +32,9 @@ class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resting(msgspec.Struct, frozen=True, kw_only=True):
-    """From ``time`` on, this much of an order rests at the real exchange (0: nothing any more)."""
+    """A change of an order at the real exchange: from ``time`` on, ``remaining_lots`` are resting (0: the order is
+    gone).
+    """
 
     time: Nanos
     client_id: int
@@ -43,38 +45,40 @@ Moment: TypeAlias = SentRequest | Resting
 
 
 class _Standing:
-    """One of the bot's orders in the real book, as `without_orders` reads it."""
+    """One of the bot's orders in the real book, in the form that `without_orders` expects."""
 
     def __init__(self, order: OrderSpec, remaining_lots: int) -> None:
         self.side, self.price_ticks, self.remaining_lots = order.side, order.price_ticks, remaining_lots
 
 
 class Resimulation:
-    """Runs the exchange beside a recorded session. Call `pass_time` up to each market event, then `load` it."""
+    """Runs the simulated exchange alongside a recorded session. For each market event, call `pass_time` up to its time,
+    then `load` it.
+    """
 
     def __init__(
         self, kernel: Kernel, account: str, orders: Mapping[int, OrderSpec], moments: Iterable[Moment]
     ) -> None:
-        """``moments`` are in order of time."""
+        """Prepare the resimulation. ``moments`` must be sorted by time."""
         self._kernel = kernel
         self._account = account
         self._orders = orders
         self._coming = list(reversed(list(moments)))
         self._ids: dict[int, str] = {}
         self._client_ids: dict[str, int] = {}
-        #: cancels whose order's id the bot does not know yet
+        #: cancels of orders whose order ids the bot does not know yet
         self._held: list[int] = []
         self._standing: dict[int, _Standing] = {}
         self._request_id = 0
-        #: (order id, execution without its client id)
+        #: (order id, execution); the execution's client id is not filled in yet
         self._executed: list[tuple[str, Execution]] = []
         self.last: dict[str, float] = {}
-        #: the middle of the book when an order was sent, by client id
+        #: client id -> mid price when the order was sent
         self.mids: dict[int, float] = {}
         self._mid: dict[str, float] = {}
 
     def pass_time(self, to: Nanos) -> None:
-        """Send what the bot sent before ``to``, and let the exchange act."""
+        """Send the requests that the bot sent before ``to``, and advance the exchange to ``to``."""
         while self._coming and self._coming[-1].time < to:
             moment = self._coming.pop()
             self._advance(moment.time)
@@ -86,17 +90,17 @@ class Resimulation:
 
     @property
     def executions(self) -> list[Execution]:
-        """All executions so far, in order."""
-        ids = self._client_ids  # an execution is published before the row that names its order's client id
+        """All executions so far, in the order in which they were published."""
+        ids = self._client_ids  # an execution is published before the report that maps its order id to a client id
         return [msgspec.structs.replace(one, client_id=ids[order_id]) for order_id, one in self._executed]
 
     def book_without_own(self, book: OrderBook) -> OrderBook:
-        """Return a book as it would be without the bot's real orders."""
+        """Return a book as it would look without the bot's real orders."""
         mine = [one for client_id, one in self._standing.items() if self._orders[client_id].pair == book.pair]
         return without_orders(book, cast(list[Any], mine))
 
     def load(self, pair: Pair, columns: Any, *, mid: float | None = None, price: float | None = None) -> None:
-        """Add a row of market data that has just been received, after `pass_time`."""
+        """Add a row of market data that has just been received. Call `pass_time` first."""
         self._kernel.load(columns)
         if mid is not None:
             self._mid[pair] = self.last[pair] = mid
@@ -170,5 +174,5 @@ def _execution(event: TradeReport, at: Nanos) -> Execution:
 
 
 def merged(*streams: Sequence[Moment]) -> list[Moment]:
-    """Return all moments in order of time. Of several at one time, the first stream's come first."""
+    """Return all moments sorted by time. At equal times, the moments of earlier streams come first."""
     return list(heapq.merge(*streams, key=lambda moment: moment.time))

@@ -1,7 +1,7 @@
-"""Reads a finished run's data once more, to find how prices moved while its trades were open and after its fills.
+"""Reads a finished run's data a second time, to find how prices moved during its trades and after its fills.
 
-Because all trades are known by then, one pass over the slices is enough, and memory is bounded: it holds arrays of the
-trades' segments and of the moments of interest.
+All trades are known by then, so one pass over the slices is enough. Memory is bounded: the pass keeps only arrays of
+the trades' segments and of the moments of interest.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from botkit.model.columns import BookColumns, CandleColumns, MarketColumns
 from botkit.model.results import MARKOUTS_S, ClosedTrade, FillMark, FillRow, RestRow
 from botkit.tape.feed import Feed
 
-#: segments up to this many rows are handled by numpy all at once
+#: numpy handles all segments of up to this many rows at once
 _SHORT = 4_096
-#: rows that share one extreme when a segment is longer
+#: in longer segments, each block of this many rows shares one extreme
 _BLOCK = 1_024
 
 
 class SecondLook(msgspec.Struct):
-    """The trades with their excursions, the middle prices around each fill (empty without order books), and how limit
-    orders stood in the books.
+    """The results of the second pass: the trades with their excursions, the mid prices around each fill (empty without
+    order books), and how limit orders ranked in the books.
     """
 
     trades: list[ClosedTrade]
@@ -48,10 +48,10 @@ def look_again(
     rows_max: int,
     rests: Sequence[AtBest] = (),
 ) -> SecondLook:
-    """Return the trades with ``mae`` and ``mfe``, and a mark for each fill. ``rests`` see the books.
+    """Return the trades with ``mae`` and ``mfe``, and a mark for each fill. The books are also passed to ``rests``.
 
-    ``withheld`` are rows that the bot rejected; their prices are ignored here too. A mark's middle price is None where
-    the last book was older than ``max_book_age_s``, or where the data had ended.
+    ``withheld`` are rows that the bot rejected; their prices are ignored here too. A mark's mid price is None if the
+    last book was older than ``max_book_age_s``, or if the data had ended.
     """
     books = {pair for pair, kind, _ in plan.keys if kind == "books"}
     spans = [_Segments(trades, pair) for pair in dict.fromkeys(trade.pairs[0] for trade in trades)]
@@ -87,7 +87,9 @@ def _with_excursions(trade: ClosedTrade, found: tuple[float, float] | None) -> C
 
 
 class _Segments:
-    """The times between two steps of a pair's trades, and the lowest and the highest price in each."""
+    """The segments of a pair's trades (the times between two steps), with the lowest and the highest price in each
+    segment.
+    """
 
     def __init__(self, trades: Sequence[ClosedTrade], pair: str) -> None:
         self.pair = pair
@@ -106,11 +108,11 @@ class _Segments:
         self._high = np.full(len(rows), -np.inf)
 
     def see(self, columns: MarketColumns, withheld: Sequence[Withheld]) -> None:
-        """Take the rows of a slice into account."""
+        """Process the rows of a slice."""
         scale = 10**columns.pair.rules.price_decimals
         everything = slice(None)
         if isinstance(columns, BookColumns):
-            # a long position is worth the best bid, a short one the best ask
+            # a long position is valued at the best bid, a short position at the best ask
             for sign, ticks in ((1, columns.bid_ticks[:, 0]), (-1, columns.ask_ticks[:, 0])):
                 shown = ticks > 0
                 times, prices = columns.received[shown], ticks[shown] / scale
@@ -126,12 +128,12 @@ class _Segments:
     def _take(
         self, begins: TimeArray, ends: TimeArray, low: FloatArray, high: FloatArray, which: TimeArray | slice
     ) -> None:
-        """Take in rows that each last from ``begins`` to ``ends``; a row counts for a segment if it lies wholly within
-        it.
+        """Update the extremes with rows that each last from ``begins`` to ``ends``. A row affects a segment only if the
+        segment contains it completely.
         """
         starts, stops = self._starts[which], self._ends[which]
-        # a trade at the start of a segment caused the step there and does not belong to it, whereas a candle may begin
-        # there
+        # A trade at the start of a segment caused the step there, so it is not part of the segment. A candle may start
+        # there.
         is_moment = begins is ends
         first = np.searchsorted(begins, starts, side="right" if is_moment else "left")
         last = np.searchsorted(ends, stops, side="right")
@@ -156,8 +158,8 @@ class _Segments:
 
 def _range_of(trade: ClosedTrade, low: FloatArray, high: FloatArray) -> tuple[float, float]:
     """Return the worst and the best result of a trade before fees, as fractions of its entry value. A result is the
-    money paid and received up to a segment, plus the holding at the segment's prices or at those of the fills around
-    it.
+    money received less the money paid up to a segment, plus the value of the holding. The holding is valued at the
+    segment's prices and at the prices of the adjacent fills.
     """
     held = money = 0
     worst = best = 0.0
@@ -174,14 +176,16 @@ def _range_of(trade: ClosedTrade, low: FloatArray, high: FloatArray) -> tuple[fl
 
 
 def _extremes(low: FloatArray, high: FloatArray, first: TimeArray, last: TimeArray) -> tuple[FloatArray, FloatArray]:
-    """Return the lowest of ``low`` and the highest of ``high`` within each of the ranges from first to before last."""
+    """Return the lowest of ``low`` and the highest of ``high`` in each range from ``first`` up to, but not including,
+    ``last``.
+    """
     lowest, highest = np.empty(len(first)), np.empty(len(first))
     order = np.argsort(first, kind="stable")
     is_short = (last - first)[order] <= _SHORT
     short = order[is_short]
     if len(short):
         bounds = np.column_stack((first[short], last[short])).ravel()
-        # a range may end with the array, and reduceat wants indices within it
+        # a range may extend to the end of the array, but reduceat requires indices within the array
         lowest[short] = np.minimum.reduceat(np.append(low, np.inf), bounds)[::2]
         highest[short] = np.maximum.reduceat(np.append(high, -np.inf), bounds)[::2]
     if not is_short.all():
@@ -197,7 +201,7 @@ def _extremes(low: FloatArray, high: FloatArray, first: TimeArray, last: TimeArr
 
 
 class _Moments:
-    """The moments of a pair's fills and those after them, and the middle of the book at each."""
+    """The times of a pair's fills and of their markouts, with the mid price at each time."""
 
     def __init__(self, fills: Sequence[FillRow], pair: str) -> None:
         self.pair = pair
@@ -209,7 +213,7 @@ class _Moments:
         self._seen = np.full(self._times.shape, -(1 << 62), dtype=np.int64)
 
     def see(self, columns: BookColumns) -> None:
-        """Take the books of a slice into account."""
+        """Process the books of a slice."""
         bids, asks = columns.bid_ticks[:, 0], columns.ask_ticks[:, 0]
         whole = (bids > 0) & (asks > 0)
         times = columns.received[whole]
@@ -222,7 +226,7 @@ class _Moments:
         self._seen[later] = times[at[later]]
 
     def marks(self, end: Nanos, age: Nanos) -> Iterable[tuple[int, FillMark]]:
-        """Yield (index of the fill, its mark)."""
+        """Yield (index of the fill, mark) for each fill."""
         known = (self._times - self._seen <= age) & (self._times < end)
         for row, index in enumerate(self._indices):
             mid, *after = [

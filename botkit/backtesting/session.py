@@ -1,4 +1,4 @@
-"""Runs one backtest, from its parts to its result."""
+"""Runs one backtest, from its inputs to its result."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ from botkit.model.results import (
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
-#: the figures to compare between queue assumptions
+#: the figures that are compared between queue assumptions
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: the figures in the summary that depend on the machine
+#: the summary's figures that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
-#: about how many rows a slice has. Two of them are in memory at once; a smaller number only takes more time
+#: The approximate number of rows in a slice. Two slices are in memory at once. A smaller number only takes more time.
 SLICE_ROWS = 131_072
-#: how long bot and exchange remember an order after its end: longer than any news about it is on its way
+#: how long the bot and the exchange remember an order after its end; longer than any news about the order can take
 REMEMBERED: Nanos = NS_PER_HOUR
 _REFUSED = OrderState.REFUSED.value
 
-#: (level, text, the run's time): a message for the user
+#: receives a message for the user: (level, text, the run's time)
 Tell = Callable[[str, str, Nanos], None]
-#: makes what looks on at a run, once it is known what data the run reads
+#: creates the watcher of a run, once the run's data is known
 Watching = Callable[[EngineView, Kernel, DecisionLog, Plan], Watcher]
 
 
@@ -94,7 +94,7 @@ class Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # which data the run reads depends on the strategies' subscriptions
+        # the strategies' subscriptions determine which data the run reads
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
@@ -187,8 +187,8 @@ class Run:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Collect garbage less often. A run keeps most of its objects and creates few cycles, so at Python's default
-    thresholds a tenth of its time is spent searching for garbage that does not exist.
+    """Run garbage collection less often. A run keeps most of its objects and creates few cycles. With Python's default
+    thresholds, a tenth of its time would be spent searching for garbage that does not exist.
     """
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
@@ -199,7 +199,9 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def begin_of(parts: BacktestParts) -> Nanos:
-    """Return the time of ``on_start``: ``from``, or else the first row of any stream of the strategies' pairs."""
+    """Return the time of ``on_start``: ``from`` if given, or else the start of the earliest stream of the strategies'
+    pairs.
+    """
     if parts.start is not None:
         return parts.start
     return first_moment(parts.feed, [pair for pairs in parts.strategy_pairs.values() for pair in pairs])
@@ -214,11 +216,11 @@ def run_backtest(
     tell: Tell = lambda level, text, now: None,
     watching: Watching | None = None,
 ) -> BacktestResult:
-    """Run a backtest. With ``readings``, also run it under the other queue assumptions, if orders rested in a book.
+    """Run a backtest. With ``readings``, repeat it under the other queue assumptions if orders rested in a book.
 
-    ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
-    assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
-    chosen assumption only. ``watching`` makes what looks on, likewise.
+    ``decisions_to`` is the file for decisions.jsonl, which is written during the run. ``progress`` is called with the
+    queue assumption and the completed fraction, 0 to 1. ``tell`` receives the strategies' messages to the user, and
+    ``watching`` creates a watcher; both are used only under the chosen assumption.
     """
     if decisions_to is None:
         main = _one(parts, parts.reading, DecisionLog(), progress, tell, watching)
@@ -245,7 +247,8 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
     """Run a backtest only for its figures. Returns (summary, days). Strategies' logs are silenced, and no files are
     written.
 
-    The summary is `run_backtest`'s without ``events_per_second`` and ``wall_s``, which differ from run to run.
+    The summary is the one from `run_backtest` without ``events_per_second`` and ``wall_s``, which differ from run to
+    run.
     """
     with _without_logs():
         run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
@@ -255,7 +258,7 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
 
 @contextmanager
 def _without_logs() -> Iterator[None]:
-    """Silence the strategies' logs, which are the same under every assumption."""
+    """Silence the strategies' logs, which would repeat those of the main run."""
     logger, nothing = logging.getLogger("botkit.strategy"), logging.NullHandler()
     before, logger.propagate = logger.propagate, False
     logger.addHandler(nothing)

@@ -1,4 +1,4 @@
-"""Sums up a real session's fills: what each strategy bought and sold of each pair, at which prices and fees."""
+"""Sums up a real session's fills: each strategy's purchases and sales in each pair, with their prices and fees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botkit.model.orders import Side
 
 
 class SideFigures(msgspec.Struct, kw_only=True):
-    """What was bought, or sold. ``value`` is in quote currency."""
+    """Totals of one strategy's purchases, or of its sales, in one pair. ``value`` is in quote currency."""
 
     fills: int = 0
     makers: int = 0
@@ -22,12 +22,12 @@ class SideFigures(msgspec.Struct, kw_only=True):
 
     @property
     def price(self) -> float | None:
-        """The average price, None without a fill."""
+        """The average price, or None without fills."""
         return self.value / self.amount if self.amount else None
 
 
 class TradedPair(msgspec.Struct, kw_only=True):
-    """What one strategy traded of one pair. ``fees`` are exact texts by currency."""
+    """One strategy's trading in one pair. ``fees`` maps currencies to exact amounts as text."""
 
     strategy: str
     pair: str
@@ -40,18 +40,20 @@ class TradedPair(msgspec.Struct, kw_only=True):
 
     @property
     def fees(self) -> dict[str, str]:
-        """The fees by currency."""
+        """The exact fees as text, by currency."""
         return {currency: format_units(units) for currency, units in self.fee_units.items() if units}
 
     @property
     def spread_earned(self) -> float | None:
-        """How much more each coin was sold for than bought, on average, in quote currency, before fees."""
+        """The average sell price minus the average buy price, in quote currency and before fees. None unless both
+        exist.
+        """
         bought, sold = self.bought.price, self.sold.price
         return None if bought is None or sold is None else sold - bought
 
 
 def traded(orders: Mapping[int, OrderSpec], executions: Iterable[Execution]) -> list[TradedPair]:
-    """Return what was traded, by strategy and pair in order of the first fill."""
+    """Return the trading of each strategy in each pair, ordered by first fill."""
     found: dict[tuple[str, str], TradedPair] = {}
     for one in executions:
         order = orders[one.client_id]

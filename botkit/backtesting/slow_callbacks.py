@@ -1,7 +1,8 @@
-"""Finds callbacks that would block a live bot. A backtest waits for them, so its figures do not show the delay.
+"""Finds callbacks that would block a live bot. A backtest waits for a slow callback, so its figures do not show the
+delay.
 
-A thread samples the main thread's stack. If a strategy's outermost frame is the same object in two samples, both were
-taken during the same call, which has therefore lasted at least the time between them.
+A thread samples the main thread's stack. If the outermost strategy frame is the same object in two samples, both
+samples were taken during the same call. That call has lasted at least as long as the time between the samples.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from types import FrameType, TracebackType
 
 import msgspec
 
-#: a live bot warns about a callback that takes this long (`botkit.live.watchdog`)
+#: a live bot warns about callbacks that take this long (`botkit.live.watchdog`)
 LIMIT_S = 0.25
 _LOOK_S = 0.05
-#: the maximum number of places to report, one sentence each
+#: the maximum number of places to report, with one sentence each
 _PLACES_MAX = 10
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback that ran longer than a live bot can wait. ``where`` is file:line in the strategy."""
+    """A callback that ran longer than a live bot can afford. ``where`` is file:line in the strategy."""
 
     callback: str
     where: str
@@ -38,7 +39,7 @@ class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlowCallbacks:
-    """Watches the thread that enters the block. ``report`` is called from another thread."""
+    """A context manager that watches the thread that enters it. ``report`` is called from another thread."""
 
     def __init__(self, report: Callable[[SlowCallback], None], *, limit_s: float = LIMIT_S) -> None:
         self._report = report
@@ -81,8 +82,8 @@ class SlowCallbacks:
 
 
 def strategy_frames(innermost: FrameType | None) -> Iterator[FrameType]:
-    """Yield the frames outside botkit that botkit called last, starting with the callback's own; empty if there are
-    none.
+    """Yield the frames of the latest call from botkit to code outside it, starting with the callback's own frame.
+    Yields nothing if there is no such call.
     """
     stack: list[FrameType] = []
     while innermost is not None:
@@ -103,5 +104,6 @@ def _is_engine(frame: FrameType) -> bool:
 
 def _is_inner(frame: FrameType) -> bool:
     file = frame.f_code.co_filename.replace("\\", "/")
-    # compiled modules record file names relative to the package; pluggy's frames surround callbacks that a plugin wraps
+    # Compiled modules record file names relative to the package. If a plugin wraps a callback, pluggy's frames surround
+    # it.
     return file.startswith((f"{_PACKAGE}/", "botkit/", "<")) or "/pluggy/" in file or "/site-packages/numpy/" in file

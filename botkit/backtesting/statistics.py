@@ -1,18 +1,19 @@
-"""Statistics of daily returns. A statistic that cannot be computed is None, never NaN or infinity.
+"""Statistics of daily returns. Statistics that cannot be computed are None, never NaN or infinity.
 
-They take the returns of whole calendar days, flat days included, and assume a risk-free rate of 0 and 365 days a year,
-since the market never closes. With fewer than `RETURNS_LEAST` returns every statistic is None, because it would be
-mostly due to chance.
+The returns are those of full calendar days, including flat days. The risk-free rate is assumed to be 0. A year has 365
+days, because the market never closes. With fewer than `RETURNS_LEAST` returns every statistic is None, because it would
+be mostly due to chance.
 
 * ``cagr``: the compound annual return: (product of (1 + r)) ^ (365 / n) - 1.
 * ``volatility``: standard deviation (n - 1) x sqrt(365).
 * ``sharpe``: mean / standard deviation (n - 1) x sqrt(365). None if all returns are equal.
-* ``sharpe_error``: the standard error of ``sharpe``, by the returns' skew and kurtosis (Lo 2002; Bailey and Lopez de
-  Prado 2012): sqrt((1 - skew x s + (kurtosis - 1) / 4 x s^2) / (n - 1)) x sqrt(365), with s = sharpe / sqrt(365).
-  Plus or minus 1.96 of it is the 95 % interval. It assumes that days do not depend on each other.
-* ``sortino``: mean / downside deviation x sqrt(365): the root of the mean square of the negative returns, all days
-  counted. None without a losing day.
-* ``calmar``: cagr / the deepest drawdown over every row of the equity. None without a drawdown.
+* ``sharpe_error``: the standard error of ``sharpe``, from the skew and kurtosis of the returns (Lo 2002; Bailey and
+  Lopez de Prado 2012): sqrt((1 - skew x s + (kurtosis - 1) / 4 x s^2) / (n - 1)) x sqrt(365), with s = sharpe /
+  sqrt(365). The 95 % interval is ``sharpe`` plus or minus 1.96 standard errors. The formula assumes that days are
+  independent.
+* ``sortino``: mean / downside deviation x sqrt(365). The downside deviation is the root of the mean over all days of
+  min(r, 0)^2. None without a losing day.
+* ``calmar``: cagr / the deepest drawdown of the equity, computed over every row. None without a drawdown.
 * ``var``: the 5 % quantile of returns, interpolated linearly; one day in twenty is worse.
 * ``cvar``: the mean of the returns at or below ``var``.
 """
@@ -31,18 +32,18 @@ TAIL = 0.05
 
 
 def sharpe(returns: Sequence[float]) -> float | None:
-    """Return mean / standard deviation (n - 1) of daily returns x sqrt(365), or None with fewer than 30 returns or
-    without deviation.
+    """Return mean / standard deviation (n - 1) of daily returns x sqrt(365). Returns None with fewer than 30 returns,
+    or if all returns are equal.
     """
     if len(returns) < RETURNS_LEAST:
         return None
     deviation = _deviation(returns)
-    # equal returns deviate only by rounding errors, so their ratio would be meaningless
+    # nominally equal returns differ only by rounding errors, so their ratio would be meaningless
     return finite(_mean(returns) / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
 
 
 def sharpe_error(returns: Sequence[float]) -> float | None:
-    """Return the standard error of `sharpe`, in the same annual unit, or None where there is no ratio."""
+    """Return the standard error of `sharpe`, annualized in the same way, or None if there is no Sharpe ratio."""
     annual = sharpe(returns)
     if annual is None:
         return None
@@ -50,8 +51,8 @@ def sharpe_error(returns: Sequence[float]) -> float | None:
 
 
 def ratio_error(returns: Sequence[float], ratio: float) -> float:
-    """Return the standard error of a daily Sharpe ratio, by the skew and kurtosis of the returns: infinite if they are
-    all equal. Needs at least two.
+    """Return the standard error of a daily Sharpe ratio, computed from the skew and kurtosis of the returns. The error
+    is infinite if all returns are equal. Requires at least two returns.
     """
     count, mean = len(returns), _mean(returns)
     spread = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / count)
@@ -79,8 +80,8 @@ def volatility(returns: Sequence[float]) -> float | None:
 
 
 def cagr(returns: Sequence[float]) -> float | None:
-    """Return the compound annual return of daily returns as a fraction, or None with fewer than 30 returns or if
-    everything was lost.
+    """Return the compound annual return of daily returns as a fraction. Returns None with fewer than 30 returns, or if
+    all money was lost.
     """
     if len(returns) < RETURNS_LEAST or any(r <= -1 for r in returns):
         return None
@@ -111,8 +112,9 @@ def conditional_value_at_risk(returns: Sequence[float]) -> float | None:
 
 
 def monthly_returns(days: Sequence[DayRow]) -> dict[str, float]:
-    """Return the compounded return of each calendar month, by ``2025-01``. Partial first and last days have no
-    return."""
+    """Return the compounded return of each calendar month, keyed by month such as ``2025-01``. Partial first and last
+    days have no return.
+    """
     growth: dict[str, float] = {}
     for day in days:
         if day.return_ is not None:

@@ -1,13 +1,13 @@
-"""Finds the trades in a run's fills: each closing order, matched with the fills that opened the position.
+"""Finds the trades in a run's fills by matching each closing order with the fills that opened the position.
 
 A trade is the part of a position that one reducing order closes. It closes coins that its strategy bought (or, for a
-buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought: they are sold
-last, after the strategy's own, and a trade in them is marked and counts in no win rate. Three or more orders that lead
-from a currency through others back to it are a loop: one trade, measured in that currency.
+buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought. They are sold
+after the strategy's own coins, and a trade in them is marked and excluded from win rates. Three or more orders that
+lead from a currency through others back to it are a loop: one trade, measured in that currency.
 
-All figures are exact integers of 1e-8; when a lot is split, the rounding remainder stays in the lot. So in each pair's
-quote currency, the profits of the trades and the unrealised profit of the open lots add up to the change of equity, to
-the unit. (Only a fee paid in a third currency must be converted, and is rounded once.)
+All figures are exact integers of 1e-8. When a lot is split, the rounding remainder stays in the lot. Therefore, in each
+pair's quote currency, the profits of the trades and the unrealised profits of the open lots add up to the exact change
+of equity. (Only a fee paid in a third currency must be converted, and is rounded once.)
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from botkit.model.clock import Nanos
 from botkit.model.money import UNIT
 from botkit.model.results import ClosedTrade, FillRow, OpenLot, TradeKind
 
-#: the tags of the engine's own exits; a trade closed by one of them has that tag as its reason
+#: the tags of the engine's own exit orders; a trade closed by such an order has the tag as its exit reason
 EXITS = ("stop_loss", "take_profit", "trailing_stop")
 
 
 class Matched(msgspec.Struct):
-    """A run's trades, in the order of their exits, and the lots that were still open at its end."""
+    """A run's trades, ordered by exit, and the lots still open at its end."""
 
     trades: list[ClosedTrade]
     open: list[OpenLot]
 
 
 class _Stake:
-    """Base units and the quote units that belong to them, with fees (``net``) and without (``gross``)."""
+    """An amount of base units and the corresponding quote units, with fees (``net``) and without (``gross``)."""
 
     __slots__ = ("gross", "net", "sign", "tag", "time", "units")
 
@@ -43,8 +43,8 @@ class _Stake:
         self.time, self.tag = time, tag
 
     def take(self, units: int) -> tuple[int, int]:
-        """Take base units off. Returns (net, gross) of their share of the money. The rounding remainder stays with the
-        rest.
+        """Remove base units. Returns their share of the quote units as (net, gross). The rounding remainder stays in
+        the stake.
         """
         net, gross = self.net * units // self.units, self.gross * units // self.units
         self.units -= units
@@ -54,31 +54,31 @@ class _Stake:
 
 
 class _Part(_Stake):
-    """The units moved by a fill, or by a part of an order."""
+    """The units that a fill, or a part of an order, moved."""
 
     __slots__ = ("client_id", "pair", "rate", "strategy")
 
     def __init__(self, leg: Leg, units: int, net: int, gross: int) -> None:
         super().__init__(leg.sign, units, net, gross, leg.end, leg.tag)
         self.strategy, self.pair, self.client_id = leg.strategy, leg.pair, leg.client_id
-        #: value of one quote coin in the valuation currency
+        #: the value of one quote coin in the valuation currency
         self.rate = leg.quote_rate
 
 
 class _OpenStake(_Stake):
-    """A stake opened by an earlier fill, or coins that were handed over."""
+    """A stake that an earlier fill opened, or coins that were handed over."""
 
     __slots__ = ("client_id", "is_given")
 
     def __init__(self, stake: _Stake, client_id: int = 0, *, is_given: bool = False) -> None:
         super().__init__(stake.sign, stake.units, stake.net, stake.gross, stake.time, stake.tag)
-        #: the order that opened it; 0 for coins that were handed over
+        #: the client id of the order that opened the stake; 0 for coins that were handed over
         self.client_id = client_id
         self.is_given = is_given
 
 
 class _Trade:
-    """A trade under construction, from the fills of the order that closes it."""
+    """A trade under construction, built from the fills of the closing order."""
 
     def __init__(self, part: _Part, lot: _OpenStake) -> None:
         self.strategy, self.pair, self.client_id, self.exit_tag = part.strategy, part.pair, part.client_id, part.tag
@@ -89,7 +89,7 @@ class _Trade:
         self.steps: list[tuple[Nanos, int, int]] = []
 
     def add(self, part: _Part, lot: _OpenStake) -> None:
-        """Close as much of a lot as the part covers."""
+        """Close as much of the lot as the part covers."""
         units = min(part.units, lot.units)
         entry_net, entry_gross = lot.take(units)
         exit_net, exit_gross = part.take(units)
@@ -130,7 +130,9 @@ class _Trade:
 
 
 class _Book:
-    """One strategy's lots in one pair: its own of one sign, oldest first, and coins that were handed over."""
+    """One strategy's lots in one pair: its own lots, all of one sign and oldest first, and coins that were handed
+    over.
+    """
 
     __slots__ = ("given", "own")
 
@@ -139,7 +141,7 @@ class _Book:
         self.given: deque[_OpenStake] = deque()
 
     def closable(self, sign: int) -> deque[_OpenStake] | None:
-        """Return the lots that a part of this sign closes next, or None if there are none."""
+        """Return the lots that a part with this sign closes next, or None if there are none."""
         if self.own and self.own[0].sign != sign:
             return self.own
         return self.given if self.given and sign < 0 else None
@@ -153,12 +155,12 @@ def match_trades(
     at_stop: Collection[int] = (),
     links: Mapping[int, int] | None = None,
 ) -> Matched:
-    """Match a run's fills, in order of time, into trades.
+    """Match a run's fills into trades. The fills must be in order of time.
 
-    ``opening`` gives, by (strategy, pair), the base units that were handed over, and their first price in quote
-    currency; these units count as held since ``start``. ``at_stop`` are the client ids of orders that the bot placed
-    when it stopped. ``links`` gives, by an order's client id, the order that it closes according to its strategy
-    (``closes=``), whose lots are closed first.
+    ``opening`` maps (strategy, pair) to the base units that were handed over and their first price in quote currency.
+    These units are treated as held since ``start``. ``at_stop`` contains the client ids of the orders that the bot
+    placed when it stopped. ``links`` maps the client id of an order to the client id of the order that it closes, as
+    given by the strategy (``closes=``). The lots of the linked order are closed first.
     """
     books: dict[tuple[str, str], _Book] = {}
     pairs = {(fill.strategy, str(fill.pair)): fill.pair for fill in fills}
@@ -200,7 +202,9 @@ def match_trades(
 
 
 def _next_lot(lots: deque[_OpenStake], opened_by: int | None) -> _OpenStake:
-    """Return the lot to close next: the oldest that ``opened_by`` opened, otherwise the oldest of all."""
+    """Return the lot to close next: the oldest lot that the order ``opened_by`` opened, or else the oldest of all
+    lots.
+    """
     if opened_by is not None:
         for lot in lots:
             if lot.client_id == opened_by:
@@ -219,7 +223,7 @@ def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
 
 def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
     """Yield the units moved by each fill, in order of time. Trades that are loops are added to ``found``. For an order
-    of a loop, only the part that the loop did not pass on is yielded, at the time of its last fill.
+    in a loop, only the part outside the loop is yielded, at the time of the order's last fill.
     """
     loops = find_loops(fills)
     found += [_loop_row(loop, at_stop) for loop in loops]

@@ -1,4 +1,4 @@
-"""Leaves out the rows that the bot rejected as implausible."""
+"""Removes the rows that the bot rejected as implausible."""
 
 from __future__ import annotations
 

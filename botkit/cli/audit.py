@@ -1,4 +1,4 @@
-"""``botkit audit``: lay a session's simulation over the session itself, fill by fill."""
+"""``botkit audit``: compare a session's fills with a simulation of the session, fill by fill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.model.figures import fixed
 
 #: how many of the largest differences are listed
 _LISTED = 10
-#: a smaller difference of a matched fill is not listed, in quote currency
+#: smaller differences between matched fills are not listed, in quote currency
 _WORTH_A_LINE = 0.005
 
 
@@ -44,13 +44,13 @@ def audit(
     max_money: float,
     as_json: bool,
 ) -> int:
-    """Compare a session's fills with those that a backtest would have had.
+    """Compare a session's fills with the fills that a backtest would have had.
 
-    RUN is a run's folder, a bot's state folder (its newest run, or with --since all of that time), or a configuration.
-    The orders are sent again, at the same moments, to the simulated exchange, over the market that the session
-    recorded. Missed fills happened really but not in the simulation, extra ones only in the simulation.
+    RUN is a run's folder, a bot's state folder (its newest run or, with --since, all runs in that time), or a
+    configuration. The orders are sent again, at the same moments, to the simulated exchange, on the market that the
+    session recorded. Missed fills happened only in the session, extra fills only in the simulation.
 
-    The exit code is 1 if they are further apart than tolerated.
+    The exit code is 1 if the difference exceeds the tolerance.
     """
     from botkit.assembly.audit import Tolerance, combined, runs_of
     from botkit.assembly.audit import audit as compare

@@ -18,7 +18,7 @@ from botkit.cli.said import Said, quieten_log
 from botkit.cli.screen import prints_aside, screen
 from botkit.errors import ConfigError
 
-#: the same name as in `botkit.backtesting.benchmark`, which is not imported because `--help` would then load numpy
+#: equal to the name in `botkit.backtesting.benchmark`, which is not imported because `--help` would then load numpy
 BUY_AND_HOLD = "buy-and-hold"
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def backtest(
     playback_to: str | None,
     benchmark: str | None,
 ) -> None:
-    """Backtest the bot in CONFIG on recorded data and write a report; several are compared afterwards.
+    """Backtest the bot in CONFIG on recorded data and write a report. Several backtests are compared at the end.
 
-    Runs are numbered and kept: out/NAME/1, out/NAME/2 and so on; out/NAME/latest is the newest, and `botkit runs` lists
-    them. A folder given with --out is replaced.
+    Runs are numbered and kept: out/NAME/1, out/NAME/2 and so on. out/NAME/latest is the newest run, and `botkit runs`
+    lists all of them. A folder given with --out is replaced.
 
     The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
     the same as in `botkit run`.

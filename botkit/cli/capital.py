@@ -1,4 +1,4 @@
-"""``botkit capital add|take``: give a strategy money that belongs to no strategy, or take it back."""
+"""``botkit capital add|take``: give a strategy money from outside all strategies, or take it back."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=
 
 @click.group()
 def capital() -> None:
-    """Give a strategy money that belongs to no strategy, or take it back. Works whether or not the bot is running, and
-    counts as neither profit nor loss.
+    """Give a strategy money that no strategy has, or take it back. Works whether or not the bot is running, and counts
+    as neither profit nor loss.
 
-    STRATEGY is the strategy's name, or `pool` for what all strategies without `capital:` share.
+    STRATEGY is the strategy's name, or `pool` for the money that all strategies without `capital:` share.
     """
 
 
@@ -65,7 +65,7 @@ def _move(
             "`capital:` in the configuration"
         )
     emulated = folder.path.parent.name == "emulator"
-    # use the bot's own time, which differs from the machine's on an emulator; `botkit why` counts back from it
+    # use the bot's own time, which differs from the machine's on an emulator, because `botkit why` counts back from it
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
     project = without_strategies(config)  # load the complete configuration, because every strategy's capital matters
     books = stopped_books(project, kept_positions(folder))

@@ -1,4 +1,4 @@
-"""``botkit compare``: kept backtests side by side."""
+"""``botkit compare``: compare saved backtests side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.errors import ConfigError
 @click.option("--page", type=click.Path(path_type=Path), help="The page to write.  [default: OUT/comparison.html]")
 @click.option("--json", "as_json", is_flag=True, help="Print figures and differences as JSON, and write no page.")
 def compare(runs: tuple[str, ...], out: Path, page: Path | None, as_json: bool) -> None:
-    """Compare backtests: their figures, their curves on one page, and what differs in their configurations.
+    """Compare backtests: their figures, their curves on one page, and the differences between their configurations.
 
     RUN is the folder of a backtest, a bot's NAME (its newest run), or NAME@3 or NAME/3.
     """

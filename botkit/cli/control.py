@@ -21,7 +21,7 @@ _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 
 def state_folder_of(config: Path, mode: str | None) -> Any:
-    """Return the state folder of the bot in CONFIG. Only the bot's name is needed, so errors in the file are merely
+    """Return the state folder of the bot in CONFIG. Only the bot's name is needed, so other errors in the file are only
     reported.
     """
     from botkit.assembly.operations import StateFolder
@@ -94,7 +94,9 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
 @click.argument("assignment", metavar="STRATEGY.NAME=VALUE")
 @_MODE
 def set_(config: Path, assignment: str, mode: str | None) -> None:
-    """Change a parameter that the strategy declares live, such as maker.spread_bps=8. The change survives a restart."""
+    """Change a parameter that the strategy declares as live, such as maker.spread_bps=8. The change survives a
+    restart.
+    """
     from botkit.assembly.operations import ask
 
     target, equals, text = assignment.partition("=")
@@ -117,10 +119,10 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
 @click.option("--own", is_flag=True, help="Cancel only this bot's own orders.")
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
-    """Halt the bot durably and cancel every order on its account.
+    """Halt the bot and cancel every order on its account. The halt survives a restart.
 
-    Works whether the bot runs, hangs or is dead. Orders that this bot did not create are listed first, and cancelled
-    too unless you pass --own. `botkit resume` lifts the halt.
+    Works whether the bot is running, hanging or dead. Orders that this bot did not create are listed first, and also
+    cancelled unless you pass --own. `botkit resume` lifts the halt.
     """
     from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, hold_back, outcome_of
     from botkit.assembly.operations import panic as run_panic
@@ -179,7 +181,7 @@ def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> 
 
     project = account_of(config)
     if mode == "emulator" and rest is None:
-        with contextlib.suppress(ConfigError):  # a bot that has never run has no emulator to ask
+        with contextlib.suppress(ConfigError):  # a bot that has never run has no emulator to query
             address = (StateFolder.find(project.config.name, mode).read_status() or {}).get("address")
             rest = address[0] if isinstance(address, list) and address else None
 

@@ -44,7 +44,7 @@ _ZONE = click.option("--timezone", metavar="ZONE", help="Time zone for CSV times
 
 
 class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
-    """The reading options for a file. None means not set."""
+    """The options for reading a file. None means not set."""
 
     pair: str | None
     kind: str | None
@@ -54,7 +54,7 @@ class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None
 
     def options(self, **more: str | None) -> dict[str, Any]:
-        """Return the options for a format, plus ``more``."""
+        """Return the options for a format, together with ``more``."""
         given = {"pair": self.pair, "resolution": self.resolution, "trades": self.trades, "timezone": self.timezone}
         return {**given, "sort": self.sort or None, **more}
 
@@ -76,14 +76,14 @@ _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """The environment of the commands: the exchange's pairs, and the formats that plugins provide."""
+    """The data that the commands depend on: the exchange's pairs, and the formats that plugins provide."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
 
 
 def _world() -> Surroundings:
-    """Return the surroundings that the caller put into the context, or by default the exchange's facts and the
+    """Return the surroundings from the click context or, if there are none, the exchange's facts and the formats of
     installed plugins.
     """
     handed = click.get_current_context().find_object(Surroundings)
@@ -164,7 +164,7 @@ def import_file(
 ) -> None:
     """Turn FILE (CSV candles or trades, or recorded frames) into a tape.
 
-    A pair's rows must be later than those the tape already has. If there is an error, the tape is left unchanged.
+    A pair's rows must be later than those already in the tape. If there is an error, the tape is left unchanged.
     """
     from botkit.tape.tape import Tape
     from botkit.tape.writer import TapeWriter
@@ -245,7 +245,7 @@ def info(
             text = "yes: generated, not recorded" if name == "synthetic" else _plain(value)
             console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    # the zone that other commands use for dates, unless the file's own was given
+    # the default zone that other commands use for dates, unless a zone was given for this file
     zone = zone_of(path, how.timezone or DEFAULT_ZONE) or UTC
     for title in ("stream", f"from ({zone})", f"to ({zone})"):
         table.add_column(title, no_wrap=True)
@@ -271,8 +271,8 @@ def info(
 
 
 def _first_moment(stream: StreamInfo) -> Nanos:
-    """Return when a stream begins. For candles this is the start of the first one, although it is received only at its
-    end.
+    """Return the time at which a stream starts. For candles this is the start of the first candle, although it is
+    received only at its end.
     """
     length = fixed_length(stream.resolution) if stream.resolution is not None else None
     return stream.start - (length or 0)
@@ -283,7 +283,7 @@ def _plain(value: Any) -> str:
 
 
 def _provenance(source: Any) -> dict[str, Any]:
-    """Return where the data comes from, if the tape says so."""
+    """Return the origin of the data, as far as the tape records it."""
     from botkit.tape.feed import TapeSource
 
     if not isinstance(source, TapeSource):
@@ -312,10 +312,11 @@ def check(
     how: HowToRead,
     as_json: bool,
 ) -> int:
-    """Check PATH (a tape or a file). The exit code is 1 if something is wrong.
+    """Check PATH (a tape or a file). The exit code is 1 if there is an error.
 
-    Errors are missing candles (not in a download, which has all that the exchange made), rows out of order, doubled
-    candles and books, crossed or empty books, impossible prices, and a tape whose files differ from its manifest.
+    Errors are missing candles (except in a download, which has every candle that the exchange has), rows out of order,
+    duplicate candles and books, crossed or empty books, impossible prices, and a tape whose files differ from its
+    manifest.
     """
     from botkit.tape.checks import NO_CANDLE, check_contents, inspect
     from botkit.tape.feed import TapeSource
@@ -325,7 +326,7 @@ def check(
     streams, rows = 0, 0
     synthetic = False
     notes: list[str] = []
-    # count a file's doubled rows instead of refusing the first one
+    # count a file's duplicate rows instead of refusing the first one
     options = how.options() if path.is_dir() else how.options(doubled="drop")
     try:
         source = _source(path, how.kind, options)
@@ -444,7 +445,7 @@ def synthetic(
     hours: int | None,
     as_json: bool,
 ) -> None:
-    """Generate a tape of a synthetic market. Equal options give equal rows on any machine.
+    """Generate a tape of a synthetic market. The same options generate the same rows on any machine.
 
     With only --out, it generates the tape that ships with botkit as backtest_data.
     """

@@ -1,4 +1,4 @@
-"""``botkit doctor``: is a backtest's result worth anything?"""
+"""``botkit doctor``: check whether a backtest's result can be trusted."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def doctor(
     seed: int | None,
     as_json: bool,
 ) -> int:
-    """Examine the bot in CONFIG on recorded data, and say whether its result is worth anything.
+    """Test the bot in CONFIG on recorded data, and report whether its result can be trusted.
 
-    It tests for look-ahead, costs, fills, enough data, lucky trades, the start, parameters, chance, the number of
-    configurations tried, and the last part of the data. The verdict is one of: broken, loses after costs, cannot tell,
-    no better than chance, in-sample only, holds out of sample. The exit code is 0 if it holds out of sample, and 1 for
-    any other verdict.
+    The tests cover look-ahead, costs, fills, the amount of data, lucky trades, the start date, parameters, chance, the
+    number of configurations tried, and the last part of the data. The verdict is one of: broken, loses after costs,
+    cannot tell, no better than chance, in-sample only, holds out of sample. The exit code is 0 if the verdict is "holds
+    out of sample", and 1 for any other verdict.
     """
     from botkit.research.doctor.ladder import examine
     from botkit.research.search.worker import BenchRecipe
@@ -76,8 +76,8 @@ def doctor(
 
 
 def _into_reports(folder: Path, plain: dict[str, Any]) -> list[Path]:
-    """Write the findings beside a bot's runs, and into the reports of those that made the same decisions. Returns these
-    reports. A bot without runs keeps no findings.
+    """Write the findings to the folder of a bot's runs, and into the reports of runs that made the same decisions.
+    Return the changed reports. A bot without runs gets no findings file.
     """
     from botkit.backtesting.kept_runs import kept_runs
     from botkit.report.doctor import FILE, placed, read_findings

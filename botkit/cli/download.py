@@ -1,4 +1,4 @@
-"""``botkit download``: read candles over REST into a tape, within the exchange's rate limits."""
+"""``botkit download``: download candles over REST into a tape, within the exchange's rate limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from botkit.assembly.market_access import MarketAccess, RateLimitedReads
     from botkit.model.columns import CandleColumns, IntArray
 
-#: candles per request, which make an answer of about 1 MB
+#: candles per request; the answer has about 1 MB
 _CANDLES_A_REQUEST = 8_000
 _CANDLES = GetCandles.endpoint
 _UTC = ZoneInfo("UTC")
@@ -41,7 +41,9 @@ ShowShare = Callable[[float], None]
 
 
 class Downloaded(msgspec.Struct):
-    """The result of downloading one pair. ``missing`` counts the buckets in the span that the exchange left out."""
+    """The result of downloading one pair. ``missing`` is the number of buckets in the span that the exchange left
+    out.
+    """
 
     pair: str
     resolution: str
@@ -84,8 +86,8 @@ def download(
 ) -> None:
     """Download candles for each PAIR into the tape OUT. No account is needed.
 
-    It continues where the tape ends, so you can stop it at any time and run it every day. The exchange leaves out
-    intervals without trades; they are noted as gaps, and a backtest shows them as empty bars.
+    The download continues at the end of the tape, so you can stop it at any time and run it every day. The exchange
+    leaves out intervals without trades; they are noted as gaps, and a backtest shows them as empty bars.
     """
     from botkit.assembly.market_access import market_access
     from botkit.config.secrets import ledger_of_option
@@ -108,7 +110,7 @@ def download(
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> Nanos:
     try:
-        # a date that is the end includes the whole day
+        # a date given as the end includes that day
         time = moment(text, zone, end=option == "--to")
     except ValueError as error:
         raise DataError(f"{option}: {error}") from None
@@ -148,7 +150,9 @@ class _Job:
     async def run(
         self, spans: Sequence[tuple[Pair, Nanos, Nanos]], progress: Callable[[str], ShowShare]
     ) -> list[Downloaded]:
-        """Download all spans, one pair at a time: they share one rate limit, and a tape has one writer."""
+        """Download all spans, one pair at a time, because the pairs share one rate limit and a tape has only one
+        writer.
+        """
         async with self._access.adapter, self._access.reads(_CANDLES) as reads:
             return [
                 await self._pair(reads, pair, start, end, progress(f"{pair} {self._resolution}"))
@@ -157,17 +161,17 @@ class _Job:
 
     async def _pair(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
-        last_end = start  # the end of the last candle, or the start of the span
+        last_end = start  # the end of the last candle or, at first, the start of the span
         for lower, upper in _ranges(self._resolution, start, end):
             candles = await self._ask(reads, pair, lower, upper)
             result.requests += 1
             if candles:
-                # each answer is committed at once, so that an interruption loses nothing already received
+                # each answer is committed immediately, so that an interruption loses no received data
                 self._write(pair, candles)
                 result.candles += len(candles)
                 last_end = bucket_end(candles[-1].time, self._resolution)
             show((upper - start) / (end - start))
-        # candles after the last received one may still appear, so do not count them as missing
+        # the exchange may still add candles after the last received one, so do not count them as missing
         result.end = last_end
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result
@@ -206,7 +210,7 @@ def _ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, 
 
 
 def _buckets(resolution: str, start: Nanos, end: Nanos) -> int:
-    """Return the number of whole buckets between two times. ``start`` is the start of a bucket."""
+    """Return the number of complete buckets between two times. ``start`` is the start of a bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return max(0, (end - start) // length)
@@ -224,7 +228,7 @@ def _columns(pair: Pair, resolution: str, candles: Sequence[Candle]) -> CandleCo
     rules = pair.rules
 
     def steps(figures: Iterable[float], decimals: int) -> IntArray:
-        # each float came from an integer by a single division, so rounding restores the integer
+        # each float is an integer divided once, so rounding restores the integer
         return np.array([round(figure * 10**decimals) for figure in figures], dtype=np.int64)
 
     return CandleColumns(

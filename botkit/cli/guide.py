@@ -35,6 +35,6 @@ def guide(topic: str | None) -> None:
     from rich.markdown import Markdown
 
     console = screen()
-    os.environ.setdefault("LESS", "FRX")  # without -R, less shows colours as control characters
+    os.environ.setdefault("LESS", "FRX")  # without -R, less shows color codes as control characters
     with console.pager(styles=os.name != "nt"):
         console.print(Markdown(text), width=min(console.width, 100))

@@ -1,4 +1,4 @@
-"""``botkit journal``: show a bot's journal with its orders and fills, and which orders are open or have an unknown
+"""``botkit journal``: show a bot's journal: its orders and fills, and which orders are open or have an unknown
 outcome.
 """
 
@@ -20,7 +20,7 @@ from botkit.model.csv_cells import inert
 from botkit.model.figures import separated
 from botkit.model.money import UNIT_DECIMALS
 
-#: the columns of a backtest's files, except that a journal does not value fills in another currency
+#: the columns of a backtest's files, except for fill values in another currency, which a journal does not have
 _COLUMNS = {
     "orders": (
         *("time", "time_ns", "strategy", "pair", "side", "type", "price", "amount", "spend", "stop_price", "post_only"),
@@ -31,7 +31,7 @@ _COLUMNS = {
         *("fee_currency", "client_id", "order_id", "tag"),
     ),
 }
-#: columns whose text comes from a strategy or the exchange
+#: columns with text from a strategy or the exchange
 _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 
 
@@ -47,7 +47,7 @@ _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder for --export.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
-    """Show the journal of the bot in CONFIG. Works while the bot runs."""
+    """Show the journal of the bot in CONFIG. Works while the bot is running."""
     from botkit.assembly.operations import Journal
     from botkit.project.without_strategies import account_of
 
@@ -127,7 +127,7 @@ def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
 
 
 def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]], zone: tzinfo) -> dict[str, Any]:
-    """Return an order as a backtest's orders.csv shows it."""
+    """Return an order in the format of a backtest's orders.csv."""
     price_places, lot_places = _places(pairs, row["pair"])
 
     def optional(name: str, places: int) -> str:
@@ -149,7 +149,7 @@ def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]
 
 
 def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]], zone: tzinfo) -> dict[str, Any]:
-    """Return a fill as a backtest's fills.csv shows it."""
+    """Return a fill in the format of a backtest's fills.csv."""
     order_id, tag = tags.get(row["client_id"], ("", ""))
     price_places, lot_places = _places(pairs, row["pair"])
     return row | {
@@ -166,7 +166,9 @@ def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]],
 
 
 def _places(pairs: Any, name: str) -> tuple[int, int]:
-    """Return the decimals of a pair's prices and amounts, or of ticks and lots if the pair is no longer listed."""
+    """Return the numbers of decimals of a pair's prices and amounts. If the pair is no longer listed, return those of
+    ticks and lots.
+    """
     pair = pairs.get(name)
     return (0, 0) if pair is None else (pair.rules.price_decimals, pair.rules.amount_decimals)
 

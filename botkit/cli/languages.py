@@ -1,4 +1,4 @@
-"""The option ``--lang`` of commands whose output people read."""
+"""The option ``--lang`` for commands with output for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``botkit limits``: the exchange's rate limits, every figure's source, and where sources disagree."""
+"""``botkit limits``: the exchange's rate limits, the source of every figure, and conflicts between sources."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def limits(
 ) -> None:
     """Show the rate limits that botkit obeys, and each figure's source.
 
-    With CONFIG, show the limits for that bot. With --usage, show how full the windows are that the bots on this machine
-    share, or those of CONFIG's ledger.
+    With CONFIG, show the limits for that bot. With --usage, show how full the shared windows are: those of all bots on
+    this machine, or those of CONFIG's ledger.
     """
     if shows_usage:
         _show_usage(config, as_json)
@@ -84,7 +84,7 @@ def _show_usage(config: Path | None, as_json: bool) -> None:
 
 
 def usage_row(window: dict[str, Any]) -> dict[str, Any]:
-    """Return a row for a shared window, built from the parts of its key ``venue|scope=whose|counter|...``."""
+    """Return a row for a shared window, parsed from its key ``venue|scope=whose|counter|...``."""
     venue, scope, counter, _ = window["key"].split("|")
     return {
         "venue": venue,
@@ -124,7 +124,7 @@ def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _of_exchange(name: str, options: dict[str, Any]) -> LimitTable:
-    # imported here because `botkit --help` should not load every plugin
+    # imported here, so that `botkit --help` does not load every plugin
     from botkit.project.plugins import assemble_plugins
 
     exchange: Exchange = assemble_plugins(installed_only=True).pick("exchanges", name, "--exchange").thing
@@ -141,8 +141,8 @@ def _of_config(path: Path) -> LimitTable:
 
 
 def limits_as_data(table: LimitTable) -> dict[str, Any]:
-    """Return the output of ``--json``: for each endpoint the windows in force, every documented figure, and whether
-    they disagree.
+    """Return the output of ``--json``: for each endpoint the windows in force, every documented figure, and whether the
+    figures disagree.
     """
     return {
         "endpoints": [
@@ -167,8 +167,8 @@ def limits_as_data(table: LimitTable) -> dict[str, Any]:
 
 
 def limits_as_table(table: LimitTable) -> Table:
-    """Return a table with one row per counter: the calls that it counts, the limit that botkit obeys, and every
-    documented figure.
+    """Return a table with one row per counter: the calls that it counts, the limit that botkit obeys, and all
+    documented figures.
     """
     pools: dict[str, list[EndpointLimit]] = {}
     for row in table.endpoints.values():
@@ -189,7 +189,7 @@ def limits_as_table(table: LimitTable) -> Table:
 
 
 def legend(table: LimitTable) -> list[str]:
-    """Return the sources, and notes on rows where they disagree, as rich markup."""
+    """Return the list of sources, and notes on rows with conflicting sources, as rich markup."""
     lines = ["[bold]Sources[/bold]"]
     lines += [f"  {source}: {about}" for source, about in _sources(table).items()]
     notes: dict[str, str] = {}
@@ -215,7 +215,9 @@ def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
 
 
 def _counted(rows: list[EndpointLimit]) -> str:
-    """Return a description of the calls that a counter counts; if it is too long, only the endpoints' names."""
+    """Return a description of the calls that a counter counts, or only the endpoints' names if the description is too
+    long.
+    """
     if len(rows) > 2:
         return ", ".join(row.endpoint for row in rows)
     return "\n".join(f"{row.method} {row.path}" for row in rows)
@@ -230,7 +232,7 @@ def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
 
 
 def _documented(row: EndpointLimit) -> str:
-    """Return the documented figures. Equal ones share a line, and all are red if they disagree."""
+    """Return the documented figures. Equal figures share a line; if any disagree, all are red."""
     sources: dict[tuple[int, int, str], list[str]] = {}
     for figure in row.documented:
         sources.setdefault((figure.requests, figure.per_s, _scope_text(figure)), []).append(figure.source)

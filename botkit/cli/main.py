@@ -1,4 +1,4 @@
-"""The command line's main group. It imports commands when they are used, and prints errors as plain lines.
+"""The command line's main group. It imports each command only when used, and prints errors as plain lines.
 
 Exit codes: 0 done, 1 the command found a problem (`data check`), 2 a user error, 130 interrupted.
 """
@@ -21,8 +21,7 @@ from botkit.compiled import form
 from botkit.errors import BotkitError
 from botkit.version import __version__
 
-#: each command with (module with a click command of that name, help text); modules are not imported for --help or
-#: --version
+#: each command as (module with a click command of that name, help text); --help and --version import no modules
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
@@ -62,12 +61,14 @@ TRACEBACK_VARIABLE = "BOTKIT_TRACEBACK"
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when the command is used; loads plugins for --help and for unknown commands."""
+    """Imports a command's module only when the command is used. Plugins are loaded only for --help and unknown
+    commands.
+    """
 
     _asked_plugins = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return botkit's own commands in a fixed order, then plugins' commands by name."""
+        """Return botkit's own commands in a fixed order, followed by the plugins' commands, sorted by name."""
         self._ask_plugins()
         own = [name for name, (module, _) in COMMANDS.items() if importlib.util.find_spec(module) is not None]
         return own + sorted(set(self.commands) - set(COMMANDS))
@@ -99,7 +100,7 @@ class LazyGroup(click.Group):
         from botkit.project.plugins import assemble_plugins  # plugin commands need all of botkit; `--version` does not
 
         try:
-            # not ./strategies, because showing help should not run files that the user did not name
+            # not ./strategies, because --help should not run files that the user did not name
             assemble_plugins(None, installed_only=True).add_commands(self)
         except BotkitError as error:  # a broken plugin must not break botkit's help
             click.echo(f"warning: {error}", err=True)
@@ -159,10 +160,10 @@ def _has_current_folder() -> bool:
 
 
 def _told(error: Exception, text: str) -> int:
-    """Print an expected error in plain lines, with the traceback only on request."""
+    """Print an expected error as plain lines. The traceback is printed only on request."""
     if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
         traceback.print_exception(error)
-    with contextlib.suppress(OSError):  # the terminal itself may be gone
+    with contextlib.suppress(OSError):  # the terminal itself may have been closed
         for line in text.splitlines() or [type(error).__name__]:
             click.echo(f"error: {line}", err=True)
     return 2

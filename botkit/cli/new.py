@@ -1,5 +1,5 @@
-"""``botkit new``: create a working strategy to start from, with its configuration and test, or an installable package
-with one.
+"""``botkit new``: create a working strategy as a starting point, with its configuration and test, or an installable
+package that contains one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def plugin(name: str, folder: Path) -> None:
     """Create botkit-NAME, an installable package with a strategy, its configuration and its tests. Never overwrites a
     file.
 
-    botkit finds it by its entry point once it is installed, without `plugins:` in a configuration.
+    Once the package is installed, botkit finds it by its entry point; no `plugins:` in a configuration is needed.
     """
     written = write_plugin(name, folder)
     for path in written:
@@ -64,7 +64,9 @@ def plugin(name: str, folder: Path) -> None:
 
 
 def write_strategy(name: str, folder: Path) -> list[Path]:
-    """Write the three files and return their paths. Raises ConfigError for an invalid name or if a file exists."""
+    """Write the strategy's three files and return their paths. Raises ConfigError for an invalid name or if a file
+    exists.
+    """
     _check(name)
     return _write(
         name,
@@ -77,8 +79,8 @@ def write_strategy(name: str, folder: Path) -> list[Path]:
 
 
 def write_plugin(name: str, folder: Path) -> list[Path]:
-    """Write a package and return its files' paths, its pyproject.toml first. Raises ConfigError for an invalid name or
-    if a file exists.
+    """Write a package and return the paths of its files, starting with pyproject.toml. Raises ConfigError for an
+    invalid name or if a file exists.
     """
     _check(name)
     root = folder / f"botkit-{name}"
@@ -112,7 +114,7 @@ def _write(name: str, files: Mapping[Path, str]) -> list[Path]:
     for path, template in files.items():
         text = templates.joinpath(template).read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x" never overwrites a file created in the meantime; newline gives the same bytes on every system
+        # "x" never overwrites a file created meanwhile; newline writes the same bytes on every system
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text.replace("@name@", name).replace("@Title@", title))
     return list(files)

@@ -1,4 +1,4 @@
-"""``botkit page``: the live page of all bots and finished runs of this machine."""
+"""``botkit page``: serve a live page of all bots and finished runs on this machine."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ import click
     help="Folder that contains finished backtests.",
 )
 def page(page_port: int | None, out: Path) -> None:
-    """Serve a page with all bots of this machine, running or ended, and with finished backtests.
+    """Serve a page with all bots on this machine, running or ended, and with finished backtests.
 
-    Only this machine can open it, with the address that is printed. `botkit guide running` tells how to look at it from
-    a phone. Ctrl-C ends it; the bots do not notice.
+    Only a browser on this machine can open it, at the printed address. `botkit guide running` explains how to view it
+    from a phone. Ctrl-C stops the page and does not affect the bots.
     """
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(page_port, out))

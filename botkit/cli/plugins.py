@@ -16,10 +16,10 @@ from botkit.cli.screen import screen
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--hooks", is_flag=True, help="Print every hook with its documentation.")
 def plugins(config: Path | None, as_json: bool, hooks: bool) -> None:
-    """List the loaded plugins: all installed ones, and those that CONFIG names.
+    """List the loaded plugins: all installed ones, and those named in CONFIG.
 
     Without CONFIG, plugins in ./strategies are listed. BOTKIT_LOAD_PLUGINS, a comma-separated list of names, restricts
-    which installed plugins load; empty loads none.
+    which installed plugins load; an empty list loads none.
     """
     from botkit.config.load import load_config
     from botkit.project.plugins import assemble_plugins
@@ -47,7 +47,7 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
         registering = {f"botkit_register_{kind}" for kind in row["offers"]}
         offers += [f"hook: {hook}" for hook in row["hooks"] if hook not in registering]
         table.add_row(row["name"], origin, "blocked" if row["blocked"] else "\n".join(offers) or "nothing", row["file"])
-    # without markup, because a file name may contain brackets
+    # no markup, because a file name may contain brackets
     screen().print(table, markup=False, highlight=False)
 
 

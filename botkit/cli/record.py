@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from botkit.tape.recorder import Recorder
 
 DEPTHS = ("1", "5", "10", "20", "30", "50")  # the book depths that the exchange serves
-#: short enough that a killed recorder loses less than a second of rows, even counting the time that a sync takes
+#: short enough that a killed recorder loses less than a second of rows, including the duration of a sync
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
-#: warn if the clock is changed by more than this
+#: warn if the clock is adjusted by more than this
 _DRIFT_TOLD_S = 5
 
 
@@ -60,9 +60,9 @@ def record(
 ) -> int:
     """Record books and trades of PAIRS into the tape OUT. No account is needed.
 
-    Every row reaches the disk within a second; spans in which rows may be missing are marked as gaps. The
-    tape can be backtested at once, even while recording. Running the command again continues the same tape. The exit
-    code is 1 if nothing was received.
+    Every row is written to disk within a second. Spans in which rows may be missing are marked as gaps. The tape can be
+    backtested immediately, even while recording. Running the command again continues the same tape. The exit code is 1
+    if nothing was received.
     """
     from botkit.assembly.market_access import market_access
     from botkit.tape.raw_frames import RawFrames
@@ -95,7 +95,7 @@ def record(
         with _status(quiet=as_json) as show:
             asyncio.run(session.run(wanted, int(depth), duration, show))
     finally:
-        # convert the recorded rows even after a failure; anything that cannot be written stays in the journal
+        # convert the recorded rows even after a failure; rows that cannot be written stay in the journal
         told = recorder.close()
         if frames is not None:
             frames.close()
@@ -111,7 +111,7 @@ def record(
 
 
 class _Session:
-    """A run of the recorder on one connection."""
+    """A recording session on one connection."""
 
     def __init__(
         self, access: MarketAccess, recorder: Recorder, frames: RawFrames | None, tell: Callable[[str], None]
@@ -123,7 +123,7 @@ class _Session:
         self._writing: asyncio.Task[None] | None = None
 
     async def run(self, pairs: Sequence[Any], depth: int, length_s: float | None, show: Callable[[str], None]) -> None:
-        """Record until time is up or a signal arrives. Raises whatever stopped the recording."""
+        """Record until the time is up or a signal arrives. Raises the error that stopped the recording, if any."""
         clock, adapter = self._access.clock, self._access.adapter
         end = None if length_s is None else clock.now() + round(length_s * NS_PER_S)
         with _signals(self._stop.set):
@@ -159,9 +159,9 @@ class _Session:
             self._frames.sync()
 
     def _write_finished_days(self) -> None:
-        """Write finished days in the background. This may take seconds, and new rows must still reach the disk."""
+        """Write finished days in the background, because this may take seconds and must not delay new rows."""
         if self._writing is not None and self._writing.done():
-            self._writing.result()  # this raises the task's exception
+            self._writing.result()  # raises the task's exception, if any
             self._writing = None
         if self._writing is None and self._recorder.has_finished_days:
             self._writing = asyncio.create_task(self._write_aside())
@@ -200,7 +200,7 @@ def _teller(*, quiet: bool) -> Callable[[str], None]:
 
 @contextmanager
 def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows the status, as one refreshed line in a terminal or as one line a minute in a file."""
+    """Yield a function that shows the status: one refreshed line in a terminal, or one line a minute in a file."""
     console = Console(stderr=True)
     if quiet:
         yield lambda text: None
@@ -222,8 +222,8 @@ def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Stop the recording cleanly on Ctrl-C or SIGTERM. A second Ctrl-C quits at once, which is safe because the journal
-    has every row.
+    """Stop the recording cleanly on Ctrl-C or SIGTERM. A second Ctrl-C quits immediately, which is safe because the
+    journal contains every row.
     """
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)
@@ -235,7 +235,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         for number in caught:
             loop.add_signal_handler(number, once, number)
-    # signal handlers are not available on Windows or in a thread; there KeyboardInterrupt ends the loop
+    # signal handlers are unavailable on Windows and outside the main thread; there KeyboardInterrupt ends the loop
     except (NotImplementedError, RuntimeError):
         yield
         return

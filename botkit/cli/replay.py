@@ -19,13 +19,13 @@ from botkit.cli.screen import prints_aside
 def replay(run: Path, config: Path | None, playback: Path | None, as_json: bool) -> int:
     """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
-    Sends nothing, and writes nothing except the --playback. The exit code is 0 if every decision matches. It is 1 if a
-    decision differs, which is then shown, or if the recording stops in the middle because the run was killed or the
-    file was cut.
+    Sends nothing to the exchange, and writes only the --playback file. The exit code is 0 if every decision matches. It
+    is 1 if a decision differs, which is then shown, or if the recording is incomplete because the run was killed or the
+    file was truncated.
     """
     from botkit.assembly.replay import replay_run
 
-    logging.disable(logging.CRITICAL)  # strategies already logged all of this during the run
+    logging.disable(logging.CRITICAL)  # strategies already logged these messages during the run
     try:
         with prints_aside(as_json):
             verdict = replay_run(run, config, playback=playback)

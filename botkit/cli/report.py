@@ -1,4 +1,4 @@
-"""``botkit report``: what a bot's sessions and backtests came to, in words."""
+"""``botkit report``: describe the results of a bot's sessions and backtests in words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _REASONS = 5
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def report(what: Path, mode: str | None, out: Path, as_json: bool) -> None:
-    """Say what a bot's latest session and its latest backtest came to, or one run, while it runs or afterwards.
+    """Describe the results of a bot's latest session and latest backtest, or of one run. The session may still be
+    running.
 
     RUN is the folder of a session (STATE/NAME/MODE/ACCOUNT/runs/12) or of a backtest (out/NAME/3).
     """

@@ -82,8 +82,8 @@ def run(
 ) -> int:
     """Run the bot in CONFIG until it is stopped, or several bots in one process.
 
-    Without --mode it starts an emulator of the exchange and trades against that: no account, no key, a synthetic market
-    at sixty times real speed.
+    Without --mode, it starts an emulator of the exchange and trades there. This needs no account and no key, and uses a
+    synthetic market at sixty times real speed.
 
     Several bots share connections and rate limits. If one fails or is stopped, the others keep running.
 
@@ -240,7 +240,7 @@ def _show_end(output: Output, summaries: Sequence[dict[str, Any]], *, as_json: b
 
 
 class _Lines:
-    """One bot's plain lines, prefixed with its name if there are several bots."""
+    """Prints one bot's plain lines, each prefixed with the bot's name if there are several bots."""
 
     def __init__(self, output: Output, name: str, *, as_json: bool, console: Any) -> None:
         self._output = output
@@ -249,12 +249,12 @@ class _Lines:
         self._console = console
 
     def say(self, text: str) -> None:
-        """Print a line, unless only the JSON object was requested."""
+        """Print a line, unless only the JSON object is wanted."""
         if self._as_json:
             return
-        # do not prefix a line that already begins with the bot's name
+        # do not prefix a line that already starts with the bot's name
         line = text if text.startswith(self._prefix) else self._prefix + text
-        # print through the console, or the line would appear in the middle of the live screen
+        # print through the console, so that the line does not appear inside the live screen
         self._output.line(line, console=self._console)
 
     def say_notice(self, level: str, text: str) -> None:
@@ -264,10 +264,11 @@ class _Lines:
 
 
 class _Signals:
-    """The first SIGINT or SIGTERM stops all bots cleanly; the second quits at once and lists open orders.
+    """Handles signals. The first SIGINT or SIGTERM stops all bots cleanly; the second quits immediately and lists open
+    orders.
 
-    A closed terminal (SIGHUP; on Windows, SIGBREAK) only counts as a first signal: both the shell and the system may
-    send one, so a second does not mean "quit at once".
+    A closed terminal (SIGHUP; on Windows, SIGBREAK) only counts as a first signal. The shell and the system may each
+    send one, so a second one does not mean "quit immediately".
     """
 
     def __init__(self, keepers: Sequence[Any]) -> None:
@@ -278,7 +279,7 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._on(number, self.asked)
         hangup = getattr(signal, "SIGHUP", None) or getattr(signal, "SIGBREAK", None)
-        # nohup makes a process ignore SIGHUP, and it must stay ignored
+        # nohup makes a process ignore SIGHUP, so keep ignoring it
         if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
             self._on(hangup, self.hung_up)
 
@@ -286,7 +287,7 @@ class _Signals:
         loop = asyncio.get_running_loop()
         try:
             loop.add_signal_handler(number, call)
-        except NotImplementedError:  # on Windows, signals arrive between two interpreter steps
+        except NotImplementedError:  # on Windows, signals are handled between two interpreter steps
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
     def asked(self) -> None:

@@ -1,4 +1,4 @@
-"""Prints a bot's messages to its user on standard error while a command runs."""
+"""Prints a bot's messages for its user on standard error while a command runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import click
 
-#: how many messages that differ only in numbers are printed; further ones are counted
+#: of messages that differ only in numbers, print this many and count the rest
 _LIKE_MAX = 5
 _KINDS_MAX = 200
 _FIGURES = re.compile(r"\d[\d,._]*")
 
 
 class Said:
-    """Prints what strategies report during a backtest, one line each. Repeats are counted."""
+    """Prints the messages that strategies report during a backtest, one line each, and counts repeated ones."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -37,7 +37,7 @@ class Said:
 
 
 def quieten_log(levels: Sequence[str]) -> None:
-    """Keep log records off the terminal. The bot's messages say what matters, and log files get the rest."""
+    """Keep log records off the terminal. The bot's messages contain the important facts, and log files get the rest."""
     logger = logging.getLogger("botkit")
     names = logging.getLevelNamesMapping()
     logger.setLevel(min(names[level.upper()] for level in levels))

@@ -1,4 +1,4 @@
-"""Decides how commands print to a terminal, or to a pipe, in which no line is cut."""
+"""Decides how commands print to a terminal or to a pipe. In a pipe, no line is cut."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PIPE_WIDTH = 140
 
 
 def screen() -> Console:
-    """Return a console on standard output, as wide as the terminal or, in a pipe, wide enough for every table."""
+    """Return a console on standard output. It is as wide as the terminal, or in a pipe wide enough for every table."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
 @contextlib.contextmanager
 def prints_aside(as_json: bool) -> Iterator[None]:
-    """With ``as_json``, send whatever strategies print meanwhile to standard error, because standard output is reserved
-    for the JSON object.
+    """With ``as_json``, redirect everything that strategies print to standard error, because standard output is
+    reserved for the JSON object.
     """
     if as_json:
         with contextlib.redirect_stdout(sys.stderr):
@@ -36,17 +36,17 @@ def prints_aside(as_json: bool) -> Iterator[None]:
 
 class Output:
     """Standard output and standard error for a command that must survive losing them: the terminal may close, the disk
-    may fill up, the reading program may end.
+    may fill up, or the reading program may end.
 
-    Lines that cannot be printed are dropped, and this is logged once. Every line is still tried, because a full disk
-    may get space again.
+    Lines that cannot be printed are dropped, and the first failure is logged. Every later line is still tried, because
+    a full disk may get free space again.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
 
     def line(self, text: str, *, err: bool = False, console: Console | None = None) -> None:
-        """Print a line, through ``console`` if it is drawing a live screen. Never raises OSError."""
+        """Print a line, through ``console`` if one is drawing a live screen. Never raises OSError."""
         try:
             if console is None:
                 click.echo(text, err=err)
@@ -59,8 +59,8 @@ class Output:
             self.dropped += 1
 
     def close(self) -> None:
-        """Drop buffered text that cannot be written. Otherwise Python would try again at exit, complain, and set its
-        own exit code.
+        """Drop buffered text that cannot be written. Otherwise Python would try again at exit, print an error, and set
+        its own exit code.
         """
         for stream in (sys.stdout, sys.stderr):
             if stream is None:

@@ -1,4 +1,4 @@
-"""``botkit strategies``: list the loaded strategies and the parameters of each."""
+"""``botkit strategies``: list the loaded strategies and their parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from botkit.cli.screen import screen
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def strategies(name: str | None, config: Path | None, as_json: bool) -> None:
-    """List the strategies that plugins offer, or show one: what it does, and its parameters with their bounds."""
+    """List the strategies that plugins offer, or describe one, with its parameters and their bounds."""
     from botkit.project.strategies import described_strategies, loaded_plugins
 
     rows = described_strategies(loaded_plugins(config), name)

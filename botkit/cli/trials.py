@@ -1,4 +1,4 @@
-"""``botkit trials``: show what has been tried so far."""
+"""``botkit trials``: list the configurations tried so far."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_js
     """List how many configurations were tried, by strategy and market, or seal the last part of the data of CONFIG.
 
     Each different combination of code, configuration and parameters counts once for its strategy, pairs and span. The
-    more combinations were tried, the better the best of them looks by luck alone, which is why `botkit optimize` counts
-    them. New code adds to the count and never resets it.
+    more combinations are tried, the better the best one looks by luck alone, so `botkit optimize` counts them. New code
+    adds to the count and never resets it.
 
-    What is sealed is seen by no backtest, search or doctor of that strategy on these pairs, whatever file it comes
-    from, until it is opened. This is a reminder, not a lock.
+    No backtest, search or doctor of that strategy on these pairs reads sealed data until it is opened, whichever file
+    the data comes from. The seal is a reminder, not a lock.
     """
     if sealed_from is not None or is_opening:
         _seal(config, sealed_from, is_opening=is_opening)

@@ -1,4 +1,4 @@
-"""``botkit walk-forward``: search on one window, test on the next, roll on."""
+"""``botkit walk-forward``: search on one window, test on the next, then move both forward."""
 
 from __future__ import annotations
 
@@ -55,10 +55,11 @@ def walk_forward(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Search the parameters of the bot in CONFIG on one window, test the best on the days after it, and roll on.
+    """Search the parameters of the bot in CONFIG on one window, test the best on the days after it, and move both
+    windows forward.
 
     The tests together show what the search would have earned on days that it had not seen. Each test starts without a
-    position, with indicators warmed up on the rows before it, and closes its positions at cost.
+    position, with indicators warmed up on the preceding rows, and closes its positions at the usual cost.
     """
     from botkit.cli.optimize import recipe_of, settings_of
     from botkit.report.study import render_study

@@ -1,4 +1,4 @@
-"""The time zone for dates that a user types; all commands share the configuration's default."""
+"""The time zone for dates typed by a user. All commands use the same default as the configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Zone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     name = "zone"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
-        """Return the zone with this name."""
+        """Return the zone with the given name."""
         if isinstance(value, ZoneInfo):
             return value
         try:

@@ -1,4 +1,4 @@
-"""Checks which addresses each mode may use, because one mode's keys must never reach another mode's address."""
+"""Checks which addresses each mode may use. The keys of one mode must never be sent to an address of another mode."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def is_loopback(url: str) -> bool:
 
 
 def chosen_address(config: BotConfig, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
-    """Return the REST and WebSocket addresses, from the command line or else from the configuration."""
+    """Return the REST and WebSocket addresses given on the command line, or else in the configuration."""
     return rest or config.exchange.rest, ws or config.exchange.ws
 
 
 def check_emulator(rest: str | None, ws: str | None) -> tuple[str, str]:
-    """Return both addresses of an emulator elsewhere. Raises ConfigError if one is missing or on another machine."""
+    """Return both addresses of an external emulator. Raises ConfigError if one is missing or is not on this machine."""
     for name, url in (("rest", rest), ("ws", ws)):
         if url is None:
             raise ConfigError(f"an external emulator needs both addresses; --{name} is missing")
@@ -33,8 +33,8 @@ def check_emulator(rest: str | None, ws: str | None) -> tuple[str, str]:
 
 
 def check_command(mode: str, rest: str | None) -> None:
-    """Check the address in a command about a bot's account. Raises ConfigError if it does not belong to the bot's
-    mode.
+    """Check the address given to a command for a bot's account. Raises ConfigError if the address does not match the
+    bot's mode.
     """
     if mode == "emulator" and (rest is None or not is_loopback(rest)):
         raise ConfigError("give the emulator's address on this machine, such as --rest http://127.0.0.1:8080/v3")

@@ -1,9 +1,9 @@
-"""Decodes nodes into typed structs by their annotations, and reports every mistake with file and line.
+"""Decodes nodes into typed structs according to their annotations, and reports every mistake with file and line.
 
-msgspec.convert stops at the first mistake, knows no line numbers and suggests nothing, so this module walks the
-annotations itself. A struct can declare more: ``rest_field`` names the field that takes unknown keys (plugins'
-options), ``from_text`` parses a bare word as the whole section, ``only_text`` allows nothing but a bare word, and
-``__post_init__`` can raise `FieldError` to blame one field.
+msgspec.convert stops at the first mistake, knows no line numbers and makes no suggestions, so this module walks the
+annotations itself. A struct can also declare: ``rest_field``, the name of the field that takes unknown keys (plugins'
+options); ``from_text``, which parses a bare word as the entire section; ``only_text``, which allows only a bare word;
+and a ``__post_init__``, which can raise `FieldError` to blame one field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 
 from botkit.config.source import Node, exact_figure, resolve_plain, spelling_hint
 
-#: a limit, because nobody reads a hundred error messages at once
+#: a limit, because users do not read a hundred error messages at once
 PROBLEMS_MAX = 20
 
 MISSING = object()
@@ -41,14 +41,14 @@ class FieldError(ValueError):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """The range of a number, for types that msgspec.Meta cannot bound (Decimal). ``above`` is exclusive."""
+    """The range of a number, for types whose range msgspec.Meta cannot limit (Decimal). ``above`` is exclusive."""
 
     least: int | None = None
     most: int | None = None
     above: int | None = None
 
     def complaint(self, value: Decimal | int | float) -> str | None:
-        """Return what is wrong with ``value``, or None if it is within the range."""
+        """Return a complaint such as "must be at least 1", or None if ``value`` is within the range."""
         if self.least is not None and value < self.least:
             return f"must be at least {self.least}"
         if self.above is not None and value <= self.above:
@@ -59,7 +59,7 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean `fast`?``, or a list of the choices."""
+    """Return ``did you mean `fast`?`` if a known name is similar, or else a list of the known names."""
     names = sorted(known)
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
@@ -68,12 +68,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def is_secret(path: Sequence[str]) -> bool:
-    """Return True if a value at this path may be a secret."""
+    """Return True if the value at this path may be a secret."""
     return any(tuple(path[: len(section)]) == section for section in _SECRET_SECTIONS)
 
 
 class Decoder:
-    """Reads nodes and collects mistakes. ``problems`` are complete messages, one per line."""
+    """Decodes nodes and collects mistakes. ``problems`` contains complete messages, each on one line."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -84,8 +84,8 @@ class Decoder:
         return MISSING
 
     def decode(self, node: Node, kind: Any, name: str) -> Any:
-        """Decode the node to type ``kind``. If there are problems, record them and return MISSING. ``name`` appears in
-        the messages.
+        """Decode the node as type ``kind``. If there are problems, record them and return MISSING. Messages refer to
+        the node as ``name``.
         """
         base, metas = _unwrap(kind)
         value = self._decode_base(node, base, name)
@@ -106,7 +106,7 @@ class Decoder:
         if origin is Literal:
             return self._literal(node, get_args(kind), name)
         if node.value == "" and not node.quoted:
-            # a section with all its lines commented out sets nothing
+            # a section whose lines are all commented out sets nothing
             if origin is tuple:
                 return ()
             if origin is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
@@ -173,7 +173,7 @@ class Decoder:
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         fitting = [kind for kind in kinds if _fits(node, _unwrap(kind)[0])]
         if not fitting and get_origin(kinds[0]) is Literal and isinstance(node.value, str):
-            return self._literal(node, get_args(kinds[0]), name)  # the key is more likely misspelt than misplaced
+            return self._literal(node, get_args(kinds[0]), name)  # the value is more likely misspelt than misplaced
         for index, kind in enumerate(fitting or kinds):
             before = len(self.problems)
             value = self.decode(node, kind, name)
@@ -186,7 +186,7 @@ class Decoder:
         if not isinstance(node.value, list):
             if (
                 getattr(kind, "from_text", None) is not None
-            ):  # a single item that is one word may be written without brackets
+            ):  # a single item given as one word may be written without brackets
                 item = self.decode(node, kind, name)
                 return item if item is MISSING else (item,)
             return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is expected; write [...]")
@@ -213,7 +213,7 @@ class Decoder:
         return MISSING if failed else result
 
     def _untyped(self, node: Node, name: str) -> Any:
-        """Return plain data for a plugin to interpret. Ambiguous spellings are refused even here."""
+        """Return plain data for a plugin to interpret. Ambiguous spellings are refused here too."""
         value = node.value
         if isinstance(value, list):
             items = [self._untyped(item, f"{name}[{index}]") for index, item in enumerate(value)]
@@ -224,7 +224,7 @@ class Decoder:
         if node.quoted:
             return value
         plain = resolve_plain(value)
-        # 22:22 is allowed, because it is never a number, and times of day are often written without quotes
+        # 22:22 is allowed, because it is never a number, and users often write times of day without quotes
         hint = spelling_hint(value) if isinstance(plain, str) and ":" not in value else None
         if hint is not None:
             return self.problem(
@@ -299,14 +299,14 @@ class Decoder:
 @functools.cache  # resolving annotations takes a millisecond per struct
 @functools.cache
 def field_types(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
-    """Return, for each of a struct's fields in order, its key in the file with (attribute, annotation)."""
+    """Return a mapping from the key of each field in a file to (attribute, annotation), in the order of the fields."""
     hints = typing.get_type_hints(kind, include_extras=True)
     pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
     return types.MappingProxyType({key: (field, hints[field]) for key, field in pairs})
 
 
 def missing_fields(kind: type[msgspec.Struct], values: dict[str, Any]) -> list[str]:
-    """Return the keys without a default that were not set."""
+    """Return the keys that have no default and were not set."""
     return [key for key, field in _required_fields(kind) if field not in values]
 
 
@@ -316,9 +316,10 @@ def _required_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
 
 
 def resolve_path(text: str, base: Path) -> Path:
-    """Resolve a path from a configuration. ``~`` is the home folder, and a relative path starts at the file's folder.
+    """Resolve a path from a configuration. ``~`` is the home folder, and other relative paths start at the file's
+    folder.
 
-    Raises ValueError for text that cannot be a path.
+    Raises ValueError if the text cannot be a path.
     """
     if not text.strip() or "\0" in text:
         raise ValueError("a path is expected; name a file or folder")
@@ -339,7 +340,7 @@ def _rest_type(hint: Any) -> Any:
 
 
 def _fits(node: Node, kind: Any) -> bool:
-    """Return True if the node looks like this member of a union."""
+    """Return True if the node could be a value of this member of a union."""
     origin = get_origin(kind)
     if isinstance(node.value, list):
         return origin is tuple

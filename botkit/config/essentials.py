@@ -1,7 +1,7 @@
-"""Reads what commands for a running bot need from its configuration, even while somebody is editing the file.
+"""Reads those parts of a configuration that commands for a running bot need, even while the file is being edited.
 
-`botkit panic` needs the bot's name and its account, and a mistake in another section must not prevent it. Sections that
-cannot be read are therefore left out, and the errors in them are reported.
+`botkit panic` needs the bot's name and its account, and a mistake in another section must not prevent it. Therefore
+unreadable sections are left out, and their errors are reported.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from botkit.errors import ConfigError
 
 _NAME = re.compile(r"""^name:[ \t]*["']?([A-Za-z0-9_-]{1,64})\b""", re.ASCII | re.MULTILINE)
 _SIZE_MAX = 1_000_000
-#: a stand-in for strategies that cannot be read; nothing here creates strategies
+#: a placeholder for unreadable strategies; this module creates no strategies
 _NO_STRATEGIES = "[{use: none}]"
-#: if several sections contradict each other, only these are kept
+#: if valid sections contradict each other, only these are kept
 _LEAST = ("name", "exchange", "account", "emulator", "limits", "plugins")
 
 
 class Essentials(msgspec.Struct, frozen=True):
-    """A configuration without its unreadable parts. ``problem`` describes those, or is None if there are none.
+    """A configuration without its unreadable parts. ``problem`` describes the errors in these parts, or is None.
 
-    ``is_readable`` is False if the file is not YAML at all; then only the bot's name is known.
+    ``is_readable`` is False if the file is not valid YAML. In that case only the bot's name is known.
     """
 
     loaded: LoadedConfig
@@ -37,7 +37,9 @@ class Essentials(msgspec.Struct, frozen=True):
 
 
 def load_essentials(path: Path) -> Essentials:
-    """Read whatever can be read. Raises ConfigError if the file does not exist or does not give the bot's name."""
+    """Read the readable parts of a configuration. Raises ConfigError if the file does not exist or does not contain the
+    bot's name.
+    """
     try:
         return Essentials(load_config(path))
     except ConfigError as error:
@@ -73,8 +75,8 @@ def _sound_sections(root: Node) -> dict[str, Node]:
 
 
 def _name_alone(path: Path, problem: str) -> Node:
-    """Return the bot's name from a file that is not valid YAML, perhaps only for now. Raises ConfigError with
-    ``problem``.
+    """Find the bot's name in a file that is not valid YAML, perhaps because it is being edited. Raises ConfigError with
+    ``problem`` if the file cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -1,4 +1,6 @@
-"""Describes the configuration as JSON Schema, so that editors can complete and check it: ``botkit config schema``."""
+"""Describes the configuration as JSON Schema, so that editors can complete and check it. ``botkit config schema``
+prints the schema.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def _custom(kind: type) -> dict[str, Any]:
 
 
 def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, type[msgspec.Struct]]:
-    """Return every struct type that the annotations of ``kind`` lead to, by name."""
+    """Collect every struct type that occurs in the annotations of ``kind``, by name."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         if kind.__name__ not in found:
             found[kind.__name__] = kind
@@ -54,7 +56,7 @@ def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, typ
 
 
 def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Allow what the reader accepts beyond msgspec's own rules: plugins' options, and a bare word in place of a
+    """Loosen a definition to match the reader, which also allows plugins' options and a bare word in place of a
     section.
     """
     rest = getattr(kind, "rest_field", None)
@@ -76,7 +78,7 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
 
 
 def _takes_one_item(annotation: Any) -> bool:
-    """Return True for a list whose only item may be written without brackets."""
+    """Return True if the annotation is a list whose only item may be written without brackets."""
     if get_origin(annotation) is tuple:
         return getattr(get_args(annotation)[0], "from_text", None) is not None
     return any(_takes_one_item(part) for part in getattr(annotation, "__args__", ()))
@@ -96,7 +98,7 @@ def _bound(field: dict[str, Any], bound: Bound) -> None:
 
 
 def _figures(value: Any) -> Any:
-    """Allow numbers with or without quotes, and a list's only item without brackets."""
+    """Allow numbers to be written with or without quotes."""
     if isinstance(value, list):
         return [_figures(item) for item in value]
     if not isinstance(value, dict):

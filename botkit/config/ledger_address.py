@@ -1,7 +1,7 @@
-"""The address of a shared ledger, ``limits: {ledger: ...}``, which is the only value outside secret sections that may
+"""The address of a shared ledger, ``limits: {ledger: ...}``. It is the only value outside secret sections that may
 contain a password.
 
-The password is written as ``${NAME}``. A password in plain text is accepted only from a file that nobody else can read,
+The password is written as ``${NAME}``. A plain-text password is accepted only in a file that other users cannot read,
 and is never shown.
 """
 
@@ -15,22 +15,22 @@ from botkit.config.source import HIDDEN
 
 _PATH = ("limits", "ledger")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-#: groups: scheme; user; password; host, port and database number; options
+#: groups: scheme; user; password; host with port and database number; options
 _ADDRESS = re.compile(r"(\w+://)(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^:@/?#]*(?::\d+)?(?:/\d*)?)(\?.*)?\Z", re.ASCII)
 
 
 def is_ledger_address(path: Sequence[str]) -> bool:
-    """Return whether the value at this path of a configuration is a ledger's address."""
+    """Return whether this path in a configuration is that of a ledger's address."""
     return tuple(path) == _PATH
 
 
 def has_written_password(text: str) -> bool:
-    """Return whether an address contains a password, or something that may be one, other than as ``${NAME}``."""
+    """Return whether an address contains a password, or possible password, that is not written as ``${NAME}``."""
     return shown_address(text) != text
 
 
 def shown_address(text: str) -> str:
-    """Return the address as it may be shown: ``${NAME}`` stays, but a password that is written out is hidden."""
+    """Return the address in a form that is safe to show: ``${NAME}`` stays, but a plain-text password is hidden."""
     if _REFERENCE.fullmatch(text) or ("://" not in text and "@" not in text):
         return text
     match = _ADDRESS.match(text)
@@ -43,8 +43,8 @@ def shown_address(text: str) -> str:
 
 
 def filled_address(text: str, value: Callable[[str], str]) -> str:
-    """Return the address with each ``${NAME}`` replaced by its value, which is escaped where it is only a part of an
-    address.
+    """Return the address with each ``${NAME}`` replaced by its value. Values are escaped unless the reference is the
+    complete address.
     """
     if _REFERENCE.fullmatch(text):
         return _REFERENCE.sub(lambda match: value(match[1]), text)

@@ -1,5 +1,5 @@
-"""Loads a configuration: first the file, then the ``--set`` arguments, then the types. Remembers where each value comes
-from.
+"""Loads a configuration: reads the file, applies the ``--set`` arguments and checks the types. Remembers where each
+value was set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PYTHON = "configuration"
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration, with the places its values come from."""
+    """A configuration, with the place where each value was set."""
 
     config: BotConfig
     path: Path
@@ -36,7 +36,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"LoadedConfig({str(self.path)!r})"  # not shown, because the nodes may contain secrets
+        return f"LoadedConfig({str(self.path)!r})"  # the contents are not shown, because the nodes may contain secrets
 
     def where(self, dotted: str) -> str:
         """Return the place of a value, such as ``configs/x.yaml:7`` for ``strategies.0.params.fast``.
@@ -46,13 +46,13 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self._nearest(_steps(dotted)).where
 
     def origins(self) -> dict[str, str]:
-        """Return, by dotted path, where each value comes from: ``file:line``, ``--set ...`` or ``default``."""
+        """Return the origin of each value by dotted path: ``file:line``, ``--set ...`` or ``default``."""
         return {".".join(path): self._origin(path, value) for path, value in leaves(plain_config(self.config))}
 
     @property
     def plugin_folders(self) -> tuple[Path, ...]:
-        """Folders and files with plugins. Without ``plugins:``, this is ./strategies in the current directory if it
-        exists.
+        """Folders and files with plugins. Without ``plugins:``, this is ./strategies in the current directory if that
+        folder exists.
         """
         if self.config.plugins is None:
             default = Path("strategies")
@@ -65,7 +65,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:
-        """Return a ConfigError located at a value: ``file:line: message``."""
+        """Return a ConfigError that starts with the place of a value: ``file:line: message``."""
         return ConfigError(f"{self.where(dotted)}: {message}")
 
     def _nearest(self, path: tuple[str, ...]) -> Node:
@@ -82,7 +82,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         for step in path:
             child = _child(node, step)
             if child is None:
-                # `exchange: bitopro` sets the whole section, whereas a mapping sets only the keys that it contains
+                # `exchange: bitopro` sets the entire section, whereas a mapping sets only the keys that it contains
                 return node.where if isinstance(node.value, str) and node.value and value is not None else DEFAULT
             node = child
         return node.where
@@ -94,13 +94,14 @@ def load_config(
     """Read a configuration and apply ``--set`` arguments such as ``sma.fast=12`` or ``backtest.slippage=0.001``.
 
     ``values`` are further settings as Python values, such as ``{"backtest.balances": {"usdt": 1000}}``. Raises
-    ConfigError whose message has one line ``file:line: what, why; how to fix it`` for every mistake.
+    ConfigError with one line ``file:line: what, why; how to fix it`` for each mistake.
     """
     return _loaded(read_source(Path(path)), Path(path), overrides, values or {})
 
 
 def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None = None) -> LoadedConfig:
-    """Check a configuration written in Python, with the keys of a file; relative paths start at the current folder.
+    """Check a configuration written in Python, with the same keys as a file. Relative paths start at the current
+    folder.
 
     Mistakes are reported as for a file, with ``configuration`` in place of file and line. Raises ConfigError.
     """
@@ -109,10 +110,11 @@ def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None
 
 
 def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
-    """Return the configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
+    """Return the configuration with some parameters replaced: strategy -> name -> value. Other parameters stay
+    unchanged.
 
-    Values are converted to text as a file would contain them, so a file with these values gives an equal configuration.
-    Raises ConfigError for a strategy that the configuration does not have.
+    Values are converted to the text that a file would contain, so a file with these values yields an equal
+    configuration. Raises ConfigError for a strategy that is not in the configuration.
     """
     root, strategies = loaded.root, list(loaded.config.strategies)
     labels = [strategy.label for strategy in strategies]
@@ -152,7 +154,9 @@ def _loaded(root: Node, path: Path, overrides: Sequence[str], values: Mapping[st
 
 
 def named_after_file(config: BotConfig, path: Path) -> BotConfig:
-    """Name the bot after its file. Raises ConfigError if the file's name does not give a valid one."""
+    """Name the bot after its configuration file. Raises ConfigError if no valid name can be derived from the file's
+    name.
+    """
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
     if not name:
         raise ConfigError(
@@ -171,8 +175,8 @@ def _override(root: Node, text: str) -> Node:
     sections = field_types(BotConfig)
     labels = _strategy_labels(root)
     is_known = steps[0] in sections or steps[0] in labels
-    # errors and origins quote the text from here on, so hide a secret's value, and any value in an unknown section,
-    # which may be a misspelt secret section
+    # Errors and origins quote the text from here on. Hide a secret's value, and any value in an unknown section,
+    # because the section may be a misspelt secret section.
     if is_secret(steps) or (equals and not is_known):
         text = f"{key}=..."
     if is_ledger_address(steps) and has_written_password(value):
@@ -184,7 +188,7 @@ def _override(root: Node, text: str) -> Node:
 
 
 def _python_node(key: str, value: Any) -> Node:
-    """Return a value given in Python, placed at ``key = value``, or at the key alone if the value may be a secret."""
+    """Return a Python value as a node whose place is ``key=value``, or only the key if the value may be a secret."""
     node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
     if is_secret(_steps(key)) or not isinstance(node.value, str):
         return node
@@ -192,9 +196,9 @@ def _python_node(key: str, value: Any) -> Node:
 
 
 def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
-    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name.
+    """Return a copy of the tree with a node at ``steps``, which may start with a strategy's name.
 
-    Errors name ``shown``.
+    Errors refer to the node as ``shown``.
     """
     sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
@@ -212,10 +216,10 @@ def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
 
 
 def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Assign ``--set`` arguments to several files. An argument that names a strategy goes to the file with that
+    """Assign ``--set`` arguments to several files. An argument that names a strategy is assigned to the files with that
     strategy.
 
-    An argument that matches no file goes to all of them, so that loading reports the mistake. Raises ConfigError.
+    An argument that matches no file is assigned to all files, so that loading reports the mistake. Raises ConfigError.
     """
     labels = [_strategy_labels(read_source(path)) for path in paths]
     found: list[list[str]] = [[] for _ in paths]
@@ -252,7 +256,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
         items = [*value]
         items[index] = _replaced(value[index], tuple(rest), leaf, text)
         return msgspec.structs.replace(node, value=items)
-    # a mapping also replaces a bare word or a missing section: `fees.maker` can be set even if the file has no `fees:`
+    # a mapping can replace a bare word or a missing section, so `fees.maker` can be set even if the file has no `fees:`
     fields = dict(value) if isinstance(value, dict) else {}
     lines = dict(node.key_lines)
     if step not in fields:
@@ -267,7 +271,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
 
 def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
     for path, node in _scalars(root, ()):
-        if is_secret(path) or is_ledger_address(path):  # in any other section, the value filled in would appear in logs
+        if is_secret(path) or is_ledger_address(path):  # in any other section, the resolved value would appear in logs
             continue
         match = _REFERENCE.search(str(node.value))
         if match:
@@ -304,7 +308,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """Return the configuration as plain data under the file's keys, with plugins' options as they are written."""
+    """Return the configuration as plain data with the keys of the file. Plugins' options stay as written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):
@@ -328,7 +332,7 @@ def plain_config(value: Any) -> Any:
 def leaves(
     value: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool | int | float | Decimal | str | None]]:
-    """Yield (path, value) for every scalar in plain data. Empty lists and mappings are included, as text ``[]`` and
+    """Yield (path, value) for every scalar in plain data. Empty lists and mappings are yielded as the text ``[]`` and
     ``{}``.
     """
     if isinstance(value, dict) and value:

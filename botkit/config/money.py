@@ -1,4 +1,4 @@
-"""Finds the money in a configuration: opening balances, and claims that count the same coins twice."""
+"""Determines the money in a configuration: opening balances, and claims that count the same coins twice."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _ON_PAPER = 1_000_000
 
 
 def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dict[str, int] | None:
-    """Return an account's opening balances in units: ``given``, or else capital plus reserve, or None if neither is
-    set.
+    """Return an account's opening balances in units: ``given``, or else capital plus reserve. Returns None if neither
+    is set.
     """
     if given is not None:
         return {currency: int(amount * UNIT) for currency, amount in given.items()}
@@ -35,24 +35,24 @@ def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
 
 
 def emulator_balances(config: BotConfig) -> dict[str, int] | None:
-    """Return an emulator account's opening balances, which are those under `emulator`, or else those for backtests."""
+    """Return an emulator account's opening balances: those under `emulator`, or else those for backtests."""
     return opening_units(config, config.emulator.balances or config.backtest.balances)
 
 
 def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
-    """Return a paper account's opening balances, which are those of the emulator, or else a useful default."""
+    """Return a paper account's opening balances: those of the emulator, or else a default amount in ``currency``."""
     found = emulator_balances(config)
     return found if found is not None else {currency: _ON_PAPER * UNIT}
 
 
 class Claim:
-    """One bot configuration's claim on an account. ``pairs`` lists each strategy's pairs, in order."""
+    """A bot's claim on an account. ``pairs`` lists each strategy's pairs, in order."""
 
     def __init__(self, loaded: LoadedConfig, currency: str, pairs: Sequence[Sequence[Pair]]) -> None:
         self.loaded = loaded
         self.currency = currency
         strategies = loaded.config.strategies
-        #: the currencies for which strategies use the account's whole balance, or a share of it
+        #: the currencies of which strategies use the account's total balance, or a share of it
         self.divided: set[str] = set()
         for strategy, named in zip(strategies, pairs, strict=True):
             if not isinstance(strategy.capital, dict):
@@ -65,10 +65,10 @@ class Claim:
 
 
 def check_shared_money(claims: Sequence[Claim]) -> None:
-    """Raise ConfigError if configurations for one account would count the same money twice.
+    """Raise ConfigError if several configurations for one account would count the same money twice.
 
-    Strategies without `capital`, or with a percentage, divide the account's balance less the `reserve`; they know
-    nothing of other bots.
+    Strategies without `capital`, or with a percentage, divide the account's balance less the `reserve`, without
+    considering other bots.
     """
     problems = []
     for index, claim in enumerate(claims):

@@ -1,6 +1,7 @@
-"""Defines the configuration's schema, which is typed and frozen and refuses unknown keys. One file serves backtest,
-emulator and live. The descriptions here are the documentation: ``botkit config schema`` prints them as JSON Schema, so
-that editors show them. Numbers are exact (`decimal.Decimal`), and paths are relative to the file that contains them.
+"""Defines the configuration's schema, which is typed and frozen and refuses unknown keys. One file configures
+backtests, the emulator and live trading. The descriptions here are the documentation: ``botkit config schema`` exports
+them as JSON Schema, and editors show them. Numbers are exact (`decimal.Decimal`). Paths are relative to the file that
+contains them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it is also used for folders and journal rows)"
-#: names that no folder on Windows can have, since a bot's name becomes a folder
+#: Windows allows no folders with these names, and a bot's name is used as a folder name
 _BAR_GRACE_MS, _LATE_TRADE_MS = 2_000, 200
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
@@ -39,19 +40,21 @@ Seed: TypeAlias = Annotated[int, Bound(least=0, most=2**63 - 1)]
 Milliseconds: TypeAlias = Annotated[Decimal, Bound(least=0, most=3_600_000)]
 OnStop: TypeAlias = Literal["keep", "cancel", "flatten"]
 
-#: the options order_ms, answer_ms and feed_ms
+#: the defaults of order_ms, answer_ms and feed_ms
 _LATENCY_DEFAULT = (Decimal(100), Decimal(100), Decimal(0))
 _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
 
 def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """Convert a ``from`` or ``to`` to nanoseconds. As an ``end``, a date includes the whole day. Raises ValueError."""
+    """Convert a ``from`` or ``to`` to nanoseconds. With ``end``, a date is converted to the end of its day. Raises
+    ValueError.
+    """
     if text is None:
         return None
     try:
         time = parse_time(text, zone)
         if end and is_date_only(text):
-            # use the next midnight in the local time zone, because a day may have 23 or 25 hours
+            # use the next local midnight, because a day may have 23 or 25 hours
             noon_next = time + NS_PER_DAY + NS_PER_DAY // 2
 
             return parse_time(to_datetime(noon_next, zone).strftime("%Y-%m-%d"), zone)
@@ -85,7 +88,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class ExchangeConfig(_Section, frozen=True, kw_only=True):
-    """The exchange, by its registered name. A bare word is the name."""
+    """The exchange, by its registered name. A bare word sets the name."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -118,7 +121,7 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> PluginPlace:
-        """Parse a bare word. A dotted name is a module unless a folder has that name, and anything else is a path."""
+        """Parse a bare word. A dotted name is a module, unless a folder has that name. Any other word is a path."""
         path = resolve_path(text, base)
         dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text) is not None and not text.endswith(".py")
         if dotted and not path.is_dir():
@@ -129,7 +132,9 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountConfig(_Section, frozen=True, kw_only=True):
-    """The account at the exchange. ``${NAME}`` is read from the environment or ``secrets_file`` when it is needed."""
+    """The account at the exchange. ``${NAME}`` is read from the environment or from ``secrets_file`` when a mode needs
+    it.
+    """
 
     email: Annotated[str, Meta(description="The account's e-mail address.")]
     key: Annotated[str, Meta(description="API key; write ${NAME}.")]
@@ -147,7 +152,7 @@ class AccountConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def key_day(self) -> date | None:
-        """The date on which the key was created."""
+        """The date on which the API key was created."""
         return None if self.created is None else date.fromisoformat(self.created)
 
     def __post_init__(self) -> None:
@@ -196,7 +201,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def capital_percent(self) -> int | None:
-        """The percentage in ``capital: 40%``, or None."""
+        """The percentage in ``capital: 40%``, or None if the capital is not a percentage."""
         if not isinstance(self.capital, str):
             return None
         match = _PERCENT.match(self.capital)
@@ -218,7 +223,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
 
 
 class FeesConfig(_Section, frozen=True, kw_only=True):
-    """Fees on the simulated exchange: your own rates, a rank in the exchange's table, or a plugin's model."""
+    """Fees on the simulated exchange: custom rates, a rank in the exchange's table, or a plugin's model."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -264,7 +269,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
 
 
 class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """The latencies of requests, answers and market data, in milliseconds or as measured by a run (``from``)."""
+    """The latencies of requests, answers and market data, either in milliseconds or as measured by a run (``from``)."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -284,7 +289,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
     options: Annotated[dict[str, Any], Meta(description="Any further options for the latency model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """Return the latency model and its options. Milliseconds are ints if whole, otherwise floats."""
+        """Return the latency model and its options. Whole milliseconds are ints, others are floats."""
         if self.from_ is not None:
             return "measured", {"from": str(self.from_)}
         given = {"order_ms": self.order_ms, "answer_ms": self.answer_ms, "feed_ms": self.feed_ms}
@@ -293,7 +298,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
 
     @property
     def is_delayed(self) -> bool:
-        """True if orders and answers take time."""
+        """True if requests and answers are delayed."""
         return self.from_ is not None or self.model is not None or bool(self.order_ms) or bool(self.answer_ms)
 
     @property
@@ -315,7 +320,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
 
 
 class FillsConfig(_Section, frozen=True, kw_only=True):
-    """The model that estimates a resting order's queue position. A bare word is the model."""
+    """The model that estimates a resting order's queue position. A bare word sets the model."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -332,14 +337,14 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
         return self.model, dict(self.options)
 
     def under(self, reading: str) -> FillsConfig:
-        """Return this section with another queue assumption. If that is the one already chosen, the section is
-        unchanged; otherwise its options are dropped.
+        """Return this section with another queue assumption. The section stays unchanged if that assumption is already
+        chosen. Otherwise its options are dropped.
         """
         return self if reading == self.model else FillsConfig(model=reading)
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """Which figures to use for the exchange's rate limits where documents disagree. ``strict`` means the lowest."""
+    """The choice of rate limits where the exchange's documents disagree. ``strict`` selects the lowest figures."""
 
     rest_field: ClassVar[str] = "rows"
 
@@ -424,7 +429,9 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     ] = 2
 
     def span(self, zone: ZoneInfo) -> tuple[Nanos | None, Nanos | None]:
-        """Return the start and the exclusive end in nanoseconds. None means that the data decides."""
+        """Return the start and the exclusive end in nanoseconds. None means that the data determines the start or
+        end.
+        """
         return moment(self.from_, zone), moment(self.to, zone, end=True)
 
     def __post_init__(self) -> None:
@@ -476,7 +483,7 @@ class LiveConfig(_Section, frozen=True, kw_only=True):
 
 
 class NotifyConfig(_Section, frozen=True, kw_only=True):
-    """A way to notify you outside the terminal. A bare word is the notifier."""
+    """A channel that notifies you outside the terminal. A bare word sets the notifier."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -496,7 +503,7 @@ class NotifyConfig(_Section, frozen=True, kw_only=True):
 
 
 class LogConfig(_Section, frozen=True, kw_only=True):
-    """The log. A bare word is its level."""
+    """The log settings. A bare word sets the level."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level to log.")] = "info"
     file: Annotated[Path | None, Meta(description="Also write the log to this file.")] = None
@@ -523,7 +530,7 @@ class LogConfig(_Section, frozen=True, kw_only=True):
 
 
 class PageConfig(_Section, frozen=True, kw_only=True):
-    """The live page (`botkit run --page`, `botkit page`). It is only ever served on this machine's own address."""
+    """The live page (`botkit run --page`, `botkit page`). It is served only on this machine's loopback address."""
 
     hosts: Annotated[
         tuple[str, ...],
@@ -548,7 +555,7 @@ class PageConfig(_Section, frozen=True, kw_only=True):
 
 
 class BotConfig(_Section, frozen=True, kw_only=True):
-    """A bot: its strategies, its rules, and how it is tested and run."""
+    """A bot: its strategies, its rules, and its settings for each mode."""
 
     name: Annotated[
         Name, Meta(description="The bot's name, under which its state is stored. Default: the file's name.")
@@ -594,21 +601,21 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The time zone."""
+        """The configured time zone."""
         return ZoneInfo(self.timezone)
 
     @property
     def simulated_fees(self) -> tuple[FeesConfig, str]:
-        """The fees for paper trading and for the emulator that botkit starts, with the name of their section:
-        `emulator`, or else `backtest`.
+        """The fees for paper trading and for the emulator that botkit starts, with the name of the section that
+        contains them: `emulator`, or else `backtest`.
         """
         if self.emulator.fees is not None:
             return self.emulator.fees, "emulator.fees"
         return self.backtest.fees, "backtest.fees"
 
     def bar_grace_ns(self, speed: float = 1.0) -> Nanos:
-        """Return how long a bar built from trades waits for late ones, on a clock with this speed: trades are late in
-        machine time, however fast an emulator's time runs.
+        """Return how long a bar built from trades waits for late trades, on a clock that runs at ``speed``. The delay
+        of trades is in machine time, even if an emulator's time runs faster.
         """
         if self.bar_grace_ms is not None:
             return self.bar_grace_ms * NS_PER_MS
@@ -620,7 +627,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
         return "amount" if choice == "amountPrecision" else "base"
 
     def strategy(self, label: str) -> StrategyConfig:
-        """Return the strategy with that name. Raises KeyError."""
+        """Return the strategy with this label. Raises KeyError if there is none."""
         for strategy in self.strategies:
             if strategy.label == label:
                 return strategy

@@ -1,6 +1,7 @@
 """Reads secrets from the environment or a private file when a mode needs them, and never shows them.
 
-A configuration names them as ``${NAME}``. Nothing here prints a value, and errors name places, never contents.
+A configuration refers to a secret as ``${NAME}``. This module never prints a value, and its errors contain places but
+no contents.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z", re.ASCII)
 _SIZE_MAX = 100_000
-#: options of notifiers that are secrets even if they are written out
+#: options of notifiers that are secrets even if they are written in plain text
 _SECRET_OPTIONS = ("token", "password", "secret")
 
 
 class AccountKeys(msgspec.Struct, frozen=True):
-    """An account with its credentials, which its repr hides."""
+    """An account with its credentials. Its repr hides them."""
 
     email: str
     key: str
@@ -58,37 +59,39 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
 
 
 def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> set[str]:
-    """Return the credentials of the account that a mode uses, which must not appear in any output."""
+    """Return the credentials of the account that a mode uses. They must not appear in any output."""
     section = "account" if mode == "live" else "emulator.account"
     try:
         account = resolve_account(loaded, environ, section=section)
     except ConfigError:
-        return set()  # ignore the error here: a mode that needs the account reports it when it connects
+        return set()  # ignored here: a mode that needs the account reports the error when it connects
     return {account.key, account.secret}
 
 
 def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[str]:
-    """Return a shared ledger's password, both as it is and as its address spells it. It must not appear in any
+    """Return a shared ledger's password, in plain form and as spelt in the address. Neither may appear in any
     output.
     """
     try:
         spelt = urlsplit(resolve_ledger(loaded, environ) or "").password
     except (ConfigError, ValueError):
-        return set()  # ignore the error here: the code that uses this section reports it
+        return set()  # ignored here: the code that uses this section reports the error
     return {spelt, unquote(spelt)} if spelt else set()
 
 
 class SecretOptions:
-    """Options of ``notify:`` with each ``${NAME}`` read from the environment or the account's ``secrets_file``."""
+    """Reads options of ``notify:``, with each ``${NAME}`` taken from the environment or the account's
+    ``secrets_file``.
+    """
 
     def __init__(self, loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
         self._resolver = _Resolver(loaded, environ, loaded.config.account, "account")
-        #: the values that were filled in, which must not appear in any output
+        #: the resolved secrets, which must not appear in any output
         self.found: set[str] = set()
 
     def resolve(self, value: Any, where: str) -> Any:
-        """Resolve options, or a single option, at a dotted path. Raises ConfigError, also if a secret is written into a
-        file that others can read.
+        """Resolve one option or a mapping of options at a dotted path. Raises ConfigError if a name is missing, or if a
+        file that others can read contains a secret in plain text.
         """
         if isinstance(value, dict):
             return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
@@ -100,7 +103,8 @@ class SecretOptions:
         is_written = text == value and where.rpartition(".")[2] in _SECRET_OPTIONS
         if is_written:
             self._resolver.check_written(where)
-        if text != value or is_written or "://" in text:  # a notifier's address contains its token, filled in or not
+        # a notifier's address contains its token, in plain text or as a reference
+        if text != value or is_written or "://" in text:
             self.found.add(text)
         return text
 
@@ -108,7 +112,7 @@ class SecretOptions:
 def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | None:
     """Return ``limits.ledger`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
 
-    Raises ConfigError when a name is missing, or when a password is written into a file that others can read.
+    Raises ConfigError if a name is missing, or if a file that others can read contains a password in plain text.
     """
     text, where = loaded.config.limits.ledger, "limits.ledger"
     if text is None:
@@ -120,8 +124,8 @@ def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | No
 
 
 def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None:
-    """Return a ledger's address from a command line, with each ``${NAME}`` taken from the environment. Raises
-    ConfigError.
+    """Return a ledger's address given on the command line, with each ``${NAME}`` taken from the environment. Raises
+    ConfigError if a name is missing or the address contains a plain-text password.
     """
     if text is None:
         return None
@@ -157,7 +161,7 @@ class _Resolver:
         return result
 
     def check_written(self, where: str) -> None:
-        """Raise ConfigError if others can see where a secret is written out."""
+        """Raise ConfigError if others can see the place where a secret is written in plain text."""
         place = self.loaded.where(where)
         if place.startswith("--set"):  # other users can see a process's arguments
             raise self.loaded.error(where, "a secret must not be on the command line; write ${NAME}")
@@ -185,7 +189,7 @@ class _Resolver:
 
 
 def read_secrets(path: Path, where: str) -> dict[str, str]:
-    """Read NAME=value lines from a file that only its owner can read. ``#`` starts a comment line. Raises
+    """Read NAME=value lines from a file that only its owner can read. Lines that start with ``#`` are comments. Raises
     ConfigError.
     """
     check_private(path, where)
@@ -200,7 +204,7 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.match(line)
-        if match is None:  # the line itself may be the secret, so it is not shown
+        if match is None:  # the line is not shown, because it may be the secret
             raise ConfigError(f"{path}:{number}: this line is not of the form NAME=value; fix it")
         name, value = match[1], match[2]
         if name in values:
@@ -212,8 +216,8 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
 
 
 def check_private(path: Path, where: str) -> None:
-    """Raise ConfigError if others can read a file with secrets. On Windows, which has no such modes, every file
-    passes.
+    """Raise ConfigError if others can read a file with secrets. On Windows every file passes, because it has no such
+    file modes.
     """
     try:
         mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""The configurations given to one command, and conflicts between them."""
+"""Detects conflicts between the configurations given to one command."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from botkit.config.load import LoadedConfig
 
 
 def clashes(all_loaded: Sequence[LoadedConfig]) -> list[str]:
-    """Return messages about bot names and log files that two configurations share but must not."""
+    """Return messages about bot names and log files that several configurations share. Each bot needs its own."""
     problems = []
     names: dict[str, LoadedConfig] = {}
     logs: dict[Path, LoadedConfig] = {}
     for loaded in all_loaded:
         config = loaded.config
-        # on file systems that ignore case, these names mean the same folder
+        # on file systems that ignore case, names that differ only in case refer to the same folder
         first = names.setdefault(config.name.lower(), loaded)
         if first is not loaded:
             problems.append(

@@ -1,6 +1,6 @@
-"""Writes a configuration as YAML: every value in force with its origin, without secrets.
+"""Writes a configuration as YAML: every effective value with its origin, without secrets.
 
-Loading the text gives an equal configuration, except for hidden values.
+Loading the text yields an equal configuration, except for hidden values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botkit.config.ledger_address import is_ledger_address, shown_address
 from botkit.config.load import LoadedConfig, leaves, plain_config
 from botkit.config.source import HIDDEN, resolve_plain, spelling_hint
 
-#: keys in secret sections that are safe to show
+#: keys in secret sections whose values are safe to show
 _HARMLESS = {"use", "level", "secrets_file"}
 _REFERENCE = re.compile(r"(\$\{[A-Za-z0-9_]*\})+\Z", re.ASCII)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n"}
@@ -22,8 +22,8 @@ _BARE = re.compile(r"[A-Za-z0-9./_][A-Za-z0-9./_%-]*\Z", re.ASCII)
 
 
 def resolved(loaded: LoadedConfig) -> dict[str, Any]:
-    """Return the whole configuration as plain data, with secrets hidden (``${NAME}`` stays, because it reveals
-    nothing).
+    """Return the complete configuration as plain data, with secrets hidden. ``${NAME}`` is kept, because it reveals
+    nothing.
     """
     result = _hide(plain_config(loaded.config), ())
     assert isinstance(result, dict)
@@ -31,7 +31,7 @@ def resolved(loaded: LoadedConfig) -> dict[str, Any]:
 
 
 def resolved_yaml(loaded: LoadedConfig, *, with_origins: bool = False) -> str:
-    """Return the whole configuration as YAML, optionally with each value's origin as a comment."""
+    """Return the complete configuration as YAML, optionally with each value's origin as a comment."""
     lines: list[tuple[str, str]] = []
     origins = loaded.origins() if with_origins else {}
     _write(resolved(loaded), (), lines, origins)

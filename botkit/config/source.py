@@ -1,10 +1,10 @@
 """Parses YAML into plain nodes that remember their line, without YAML's surprising conversions.
 
 PyYAML's loaders keep the last of two equal keys, read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and expand
-300 bytes of aliases into millions of leaves. Therefore only its parser is used, and this module decides what its events
-mean: plain ``null``, ``true``, ``false``, integers and decimals mean what they look like, all other text is text, and
-numbers stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and second documents are refused; size and
-depth are limited.
+300 bytes of aliases into millions of leaves. Therefore only PyYAML's parser is used, and this module interprets the
+parser's events. Plain ``null``, ``true``, ``false``, integers and decimals have their usual meaning, and all other text
+stays text. Numbers stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and second documents are
+refused. Size and depth are limited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.model.money import parse_decimal
 
 SIZE_MAX = 1_000_000
 DEPTH_MAX = 20
-#: shown in place of a secret
+#: placeholder for a hidden secret
 HIDDEN = "(hidden)"
 
 
@@ -40,7 +40,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?\Z", re.ASCII)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """The origin of some text: a file, or one ``--set`` argument. Relative paths in it start at ``base``."""
+    """The origin of a text: a file, or one ``--set`` argument. Relative paths in the text start at ``base``."""
 
     name: str
     base: Path
@@ -48,36 +48,36 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A value in the file, with its line: a scalar, a list of nodes or a mapping of nodes.
+    """A value with its line: a scalar, a list of nodes or a mapping of nodes.
 
-    ``quoted`` means that the text was in quotes, so it cannot be a number, true or false.
+    ``quoted`` means that the text was in quotes, so it is never read as a number, true or false.
     """
 
     value: str | list[Node] | dict[str, Node]
     source: Source
     line: int
     quoted: bool = False
-    #: the lines of a mapping's keys, for errors about a key
+    #: the line of each key of a mapping, for errors about a key
     key_lines: dict[str, int] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Node({self.where})"  # not shown, because the value may be a secret
+        return f"Node({self.where})"  # the value is not shown, because it may be a secret
 
     @property
     def where(self) -> str:
-        """``configs/sma.yaml:7``, or the complete ``--set`` argument."""
+        """The place of the node: ``configs/sma.yaml:7``, or the complete ``--set`` argument."""
         return place(self.source, self.line)
 
     def key_where(self, key: str) -> str:
         """Return the place of a key in this mapping."""
         if key in self.key_lines:
             return place(self.source, self.key_lines[key])
-        # if --set added this key, the mapping comes from the file but the value does not
+        # if --set added this key, the mapping is from the file but the value is not
         return self.value[key].where if isinstance(self.value, dict) and key in self.value else self.where
 
 
 def place(source: Source, line: int) -> str:
-    """Return a position as shown in errors and origins."""
+    """Format a position for errors and origins."""
     return f"{source.name}:{line}" if source.is_file else source.name
 
 
@@ -113,7 +113,7 @@ def read_source(path: Path) -> Node:
 
 
 def parse_text(text: str, source: Source) -> Node:
-    """Parse one YAML document. Raises ConfigError with the position of whatever is not allowed."""
+    """Parse one YAML document. Raises ConfigError with the position of any text that is not allowed."""
     if len(text) > SIZE_MAX:
         raise ConfigError(f"{source.name}: the text is longer than {SIZE_MAX:,} characters; shorten it")
     try:
@@ -123,7 +123,7 @@ def parse_text(text: str, source: Source) -> Node:
         line = mark.line + 1 if mark is not None else 1
         what = ", ".join(part for part in (error.context, error.problem) if part)
         lines = text.splitlines()
-        # within { }, braces end the mapping, so a bare ${NAME} works only on a line of its own
+        # within { }, the braces of a bare ${NAME} would end the mapping, so it works only on a line of its own
         bare = "${" in lines[line - 1] if line <= len(lines) else False
         mend = "put ${NAME} in quotes within { }" if bare else "check indentation, colons and quotes"
         raise ConfigError(f"{place(source, line)}: this is not valid YAML ({what}); {mend}") from None
@@ -132,7 +132,7 @@ def parse_text(text: str, source: Source) -> Node:
         raise ConfigError(
             f"{place(source, line)}: the text contains a control character that YAML does not allow; remove it"
         ) from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # for example an escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # for example, an escape beyond Unicode
         raise ConfigError(f"{source.name}: this is not valid YAML ({error}); check escapes and quotes") from None
 
 
@@ -211,7 +211,7 @@ def _last_text(fields: dict[str, Node]) -> str:
 
 
 def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
-    """Return True if a key is the second part of a number such as 1,000,000: three digits after a value that ends in
+    """Return True if a key is the rest of a number such as 1,000,000: three digits after a value that ends in
     digits.
     """
     if key.quoted or not isinstance(key.value, str) or not re.fullmatch(r"[0-9]{3}(\.[0-9]+)?", key.value):
@@ -220,9 +220,9 @@ def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
 
 
 def plain_value(node: Node) -> Any:
-    """Return the node as plain data for a field without a declared type: None, bool, int, Decimal, str, list, dict.
+    """Return the node as plain data for a field without a declared type: None, bool, int, Decimal, str, list or dict.
 
-    Text in quotes stays text; a bare decimal becomes an exact Decimal.
+    Quoted text stays text. A bare decimal becomes an exact Decimal.
     """
     value = node.value
     if isinstance(value, list):
@@ -233,8 +233,8 @@ def plain_value(node: Node) -> Any:
 
 
 def resolve_plain(text: str) -> bool | int | Decimal | str | None:
-    """Return the value of a bare word: null (or nothing), true, false, an integer, or a plain decimal. Anything else is
-    text.
+    """Return the value of a bare word: null (also for an empty word), true, false, an integer, or a plain decimal. Any
+    other word is text.
     """
     if text in ("", "null"):
         return None
@@ -250,14 +250,15 @@ def resolve_plain(text: str) -> bool | int | Decimal | str | None:
 
 
 def exact_figure(text: str) -> int | Decimal | None:
-    """Return the exact number that a text (with or without quotes) represents, or None if it is not a plain number."""
+    """Return the exact number that a text represents, with or without quotes, or None if the text is not a plain
+    number.
+    """
     value = resolve_plain(text)
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 def spelling_hint(text: str) -> str | None:
-    """Return what to write instead of a spelling that other YAML readers would read as a bool or number, or None for
-    any other text.
+    """Return advice for a spelling that other YAML readers would read as a bool or number, or None for any other text.
 
     ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000"; likewise for ``22:22`` and ``1e3``.
     """

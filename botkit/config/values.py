@@ -1,4 +1,4 @@
-"""Turns Python values into nodes, so that a configuration written in Python is checked like one written in YAML."""
+"""Turns Python values into nodes, so that a configuration written in Python is checked like a YAML file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _DEPTH_MOST = 20
 
 
 def node_of(value: Any, source: Source, name: str = "") -> Node:
-    """Return a Python value as a node: None, bool, a number, text, a path, a time, an enum's member, or a list or
-    mapping of these. numpy and pandas objects are converted to the plain values they hold.
+    """Convert a Python value to a node. Accepts None, bool, numbers, text, paths, times, enum members, and lists and
+    mappings of these. numpy and pandas objects are converted to plain values.
 
-    A float keeps up to 18 decimals. Raises ConfigError for anything else; ``name`` is what the message calls the value.
+    Floats keep up to 18 decimals. Raises ConfigError for any other type; the message refers to the value as ``name``.
     """
     return _node(value, source, name, 0)
 
@@ -49,7 +49,7 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
         return Node(str(value), source, 1, quoted=True)
     if isinstance(value, (datetime, date)):
         return Node(value.isoformat(), source, 1, quoted=True)
-    plain = getattr(value, "item", None)  # numpy scalars have this method
+    plain = getattr(value, "item", None)  # numpy scalars have an `item` method
     if callable(plain) and not isinstance(value, type):
         found = plain()
         if type(found) is not type(value):
@@ -61,7 +61,7 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
 
 
 def _bare_text(value: Any) -> str | None:
-    """Return how YAML writes a value that needs no quotes, or None for other kinds of values."""
+    """Return the text that YAML uses for a value without quotes, or None for other kinds of values."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,12 +1,17 @@
 """BitoPro on this machine: `botkit.sim` behind the exchange's HTTP and WebSocket protocols.
 
-server     the shell (class `Emulator`): HTTP, sockets and time
-venue      the exchange behind it, without I/O
-sources    the market: endless and synthetic, or a tape; companions: pairs that the synthetic market lacks
-public, private, wallet, orders, tables      the endpoints
-hub, sockets      stream subscribers, and their frames
-auth, routes, replies, rows      headers, paths, answers, wire rows
-switches   behaviour that the documents leave open;  faults   injected errors;  control   /_emulator/
+    server      the shell (class `Emulator`): HTTP, sockets and time
+    venue       the exchange behind the shell, without I/O
+    sources     the market: endless and synthetic, or a tape
+    companions  pairs that the synthetic market lacks
+    public, private, wallet, orders, tables      the endpoints
+    hub, sockets                                 stream subscribers, and their frames
+    auth, routes, replies, rows                  headers, paths, answers, wire rows
+    switches    behavior that the documents leave open
+    faults      injected errors
+    control     the control interface, /_emulator/
+
+Start an emulator:
 
     from botkit.assembly.emulator import make_emulator
 

@@ -1,4 +1,4 @@
-"""The emulator's clock, which runs faster than the machine's by a factor, or is held and moved by hand (lockstep)."""
+"""The emulator's clock. It runs faster than the machine's by a factor, or is held and moved explicitly (lockstep)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botkit.model.clock import Nanos
 
 
 class MachineTime:
-    """The machine's time, read only in this module; a simulation passes in its own."""
+    """The machine's time, read only in this module. A simulation passes in its own object."""
 
     #: nanoseconds since the epoch; may be set forward or back
     wall_ns = staticmethod(time.time_ns)
@@ -21,10 +21,10 @@ MACHINE_TIME = MachineTime()
 
 
 class EmulatorClock:
-    """Starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
+    """A clock that starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
 
-    ``monotonic`` is a steady counter, this machine's unless another is given: changing the machine's time of day does
-    not move the exchange's.
+    ``monotonic`` is a steady counter, by default this machine's, so changing the machine's time of day does not change
+    the exchange's time.
     """
 
     def __init__(
@@ -36,18 +36,18 @@ class EmulatorClock:
         self._from = start
         self._monotonic = monotonic or MACHINE_TIME.monotonic_ns
         self._since = self._monotonic()
-        #: called when the clock was held, or runs at another speed
+        #: called when the clock was held, or its speed changes
         self.on_change: Callable[[], None] = lambda: None
 
     def now(self) -> Nanos:
-        """Return the exchange's time, in nanoseconds since the epoch. It never goes back."""
+        """Return the exchange's time, in nanoseconds since the epoch. It never decreases."""
         if self.held:
             return self._from
         passed = self._monotonic() - self._since
         return self._from + (passed if self.speed == 1.0 else int(passed * self.speed))
 
     def move(self, to: Nanos) -> None:
-        """Move a held clock forward to ``to``."""
+        """Advance a held clock to ``to``."""
         assert self.held, "only a held clock can be moved by hand"
         self._from = max(self._from, to)
 
@@ -58,7 +58,7 @@ class EmulatorClock:
         self.on_change()
 
     def resume(self, speed: float | None = None) -> None:
-        """Let the clock run again from its current time."""
+        """Let the clock run again, starting at its current time."""
         self._from = self.now()
         self._since = self._monotonic()
         self.speed = self.speed if speed is None else speed

@@ -26,7 +26,7 @@ class Model(msgspec.Struct, frozen=True):
     by: str = ""
 
 
-#: factors relative to ether's price in 2025, of which only the order of magnitude matters
+#: factors relative to ether's price in 2025; only the order of magnitude matters
 MODELS: Mapping[str, Model] = {
     "usdc_twd": Model("usdt_twd", 0.9998),
     "sol_twd": Model("eth_twd", 0.052),
@@ -82,7 +82,7 @@ class Companions:
         return found
 
     def _factor(self, pair: Pair, model: Model, part: TradeColumns | BookColumns, by: BookColumns | None) -> _Floats:
-        """Return the factor for each row's ticks in the model."""
+        """Return, for each row, the factor by which the model's ticks are multiplied."""
         shift = 10.0 ** (pair.rules.price_decimals - part.pair.rules.price_decimals)
         factor = np.full(len(part), model.factor * shift)
         if not model.by:
@@ -128,7 +128,7 @@ def _lots(pair: Pair, model_pair: Pair, lots: IntArray, model: Model) -> IntArra
 
 def _trades(pair: Pair, part: TradeColumns, factor: _Floats, model: Model) -> TradeColumns:
     ticks = np.maximum(1, np.floor(part.ticks * factor)).astype(np.int64)
-    # with wide ticks, buys and sells must not meet at one price; asks are moved up, so purchases must be too
+    # with wide ticks, buys and sells must not share a price; asks are moved up, so buyers' trades must be too
     ticks = ticks + (part.side > 0)
     return TradeColumns(pair, part.received, part.time, ticks, _lots(pair, part.pair, part.lots, model), part.side)
 
@@ -138,7 +138,7 @@ def _books(pair: Pair, part: BookColumns, factor: _Floats, model: Model) -> Book
     column = factor[:, None]
     bids = np.floor(part.bid_ticks * column).astype(np.int64)
     asks = np.floor(part.ask_ticks * column).astype(np.int64) + 1
-    # levels that fall on the same tick are spread to the next free ones
+    # levels that round to the same tick are moved to the next free ticks
     bids = np.minimum.accumulate(bids + step, axis=1) - step
     asks = np.maximum.accumulate(asks - step, axis=1) + step
     there_bid, there_ask = (part.bid_lots > 0) & (bids > 0), part.ask_lots > 0

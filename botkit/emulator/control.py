@@ -12,12 +12,12 @@
     curl -s -X POST $E/_emulator/deposit -d '{"account": "a@b.c", "currency": "twd", "amount": "1000"}'
     curl -s -X POST $E/_emulator/hold                            stop the clock (lockstep)
     curl -s -X POST $E/_emulator/step -d '{"until": 1790300000000000000}'
-    curl -s -X POST $E/_emulator/resume -d '{"speed": 60}'       let it run again
+    curl -s -X POST $E/_emulator/resume -d '{"speed": 60}'       restart the clock
 
-``$E`` is ``http://127.0.0.1:PORT``. ``step`` advances time to the first moment up to ``until`` (ns) at which anything
-is delivered and answers ``{"now", "received", "delivered": [...]}``: answers by their request's number, frames by their
-eventID, in the order in which a bot must process them. ``"requests": n`` first waits for the nth request since the
-start; ``"whole": true`` continues to ``until``.
+``$E`` is ``http://127.0.0.1:PORT``. ``step`` advances time to the first moment up to ``until`` (ns) at which something
+is delivered, and answers ``{"now", "received", "delivered": [...]}``. Deliveries are in the order in which a bot must
+process them: answers identified by their request's number, frames by their eventID. ``"requests": n`` first waits for
+the nth request since the start; ``"whole": true`` continues to ``until``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Resume(msgspec.Struct, forbid_unknown_fields=True):
 
 async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
     """Answer a control request with 200 and JSON, 400 and ``{"error"}``, 403 for another Host, or 404."""
-    # without this, a web page in a browser could reach loopback under its own host name
+    # otherwise a web page in a browser could reach loopback under its own host name
     host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
     if host not in _HOSTS or request.headers.get("Origin"):
         return _json({"error": "the control interface only answers on loopback"}, 403)

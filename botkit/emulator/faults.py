@@ -1,4 +1,4 @@
-"""Injects faults into requests, sockets or the whole exchange, on command or at random.
+"""Injects faults into requests, sockets or the complete exchange, on command or at random.
 
 A fault has a kind, a place and a frequency: ``count`` times, with probability ``share``, for ``for_s`` seconds of the
 exchange's time. Random draws are keyed by seed, fault and request number, so a run can be repeated.
@@ -71,7 +71,7 @@ KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
 _STATUS: Final = (200, 599, "an HTTP status from 200 to 599")
 _WAIT_MS: Final = (0, 86_400_000, "from 0 to 86400000 ms, a day")
 _SIZE_MB: Final = (0, 100, "from 0 to 100 MB")
-#: the bounds of `value`, and how to word them
+#: the bounds of `value`, and their wording
 _VALUES: Final[dict[str, tuple[float, float, str]]] = {
     **dict.fromkeys(("delay_request", "delay_answer", "late_arrival", "slow_body"), _WAIT_MS),
     **dict.fromkeys(("error_before", "error_after", "ws_refuse"), _STATUS),
@@ -88,7 +88,7 @@ FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
     "sockets": _SOCKET_KINDS,
     "the whole exchange": GLOBAL_KINDS,
 }
-#: the fields that some kinds need
+#: the fields that some kinds require
 _NEEDS: Final = {
     "redirect": ("put",),
     "ws_redirect": ("put",),
@@ -195,7 +195,7 @@ class Faults:
         return keyed(self._seed, 1000 + fault.id, number) / 2**64
 
     def draw(self, fault: Fault, number: int) -> float:
-        """Return a number from 0 to 1 that is the same whenever the same fault occurs for the nth time."""
+        """Return a number from 0 to 1 that depends only on the fault and on how often it has occurred."""
         return self._draw(fault, -fault.seen * 100_003 - number)
 
     def wait_ms(self, fault: Fault) -> float:
@@ -203,11 +203,11 @@ class Faults:
         return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
 
     def has_expired(self, now: Nanos) -> bool:
-        """Return True if the accounts' keys are refused."""
+        """Return True if a fault makes the exchange refuse the accounts' keys."""
         return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
-        """Return how far faults shift the exchange's clock ahead, in ms."""
+        """Return by how many ms faults move the exchange's clock ahead."""
         return sum(
             int(fault.value or 0)
             for fault in self.rules
@@ -216,7 +216,7 @@ class Faults:
 
 
 def _check_figures(fault: Fault) -> None:
-    """Check that an answer could carry these figures and texts. Raises ConfigError if not."""
+    """Check that an answer can contain these figures and texts. Raises ConfigError if not."""
     value, (least, most, said) = fault.value, _VALUES.get(fault.kind, (-math.inf, math.inf, ""))
     if value is not None and not (math.isfinite(value) and least <= value <= most):
         raise ConfigError(f"fault: value of {fault.kind} is {value:g}; it is {said or 'a number'}")

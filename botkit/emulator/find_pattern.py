@@ -1,8 +1,8 @@
-"""Checks the regular expressions with which a fault may search answers.
+"""Checks the regular expressions that a fault may use to search answers.
 
-Python's `re` tries alternatives one after the other, so a pattern such as ``(a+)+$`` can take longer than the universe
-exists on a short text, and the emulator serves nobody meanwhile. A pattern is accepted only if the text's length bounds
-the work: it repeats single characters, not groups, and rarely has more than one repeat without an upper bound.
+Python's `re` tries alternatives sequentially, so a pattern such as ``(a+)+$`` can take practically forever on a short
+text and block the emulator. A pattern is accepted only if the text's length bounds the work: the pattern repeats single
+characters, not groups, and rarely has more than one repeat without an upper bound.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import re
 from typing import Final
 
-#: the maximum number of ways to split the text at one position among a pattern's repeats; a pattern with more is
+#: the maximum number of ways in which a pattern's repeats can split the text at one position; a pattern with more is
 #: refused
 _WAYS_MAX: Final = 20_000
 #: the number of repeats assumed for a repeat without an upper bound
@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 
 
 def endless(pattern: str) -> str | None:
-    """Return why a search for this pattern might not end in time, worded to follow the pattern, or None if it will."""
+    """Return why a search for this pattern might take forever, worded to follow the pattern, or None if it cannot."""
     ways, has_open, refers_back = 1, False, False
     for token in _TOKEN.finditer(pattern):
         refers_back |= token["back"] is not None or token["named"] is not None

@@ -1,6 +1,7 @@
 """Keeps track of stream subscribers, and builds their frames.
 
-Each frame is built once for all subscribers. Only books differ, by their number of levels.
+Each frame is built only once for all its subscribers. Books are the exception: they are built once per number of
+levels.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.publish import ACCOUNT_EVENTS
 
-_EVENT = 14  # distinguishes these random draws from others
+_EVENT = 14  # separates these random draws from others
 _LIMIT_DEFAULT = 5
 _HISTORY_ROWS = 100
 
@@ -49,8 +50,8 @@ class Outlet(Protocol):
 
 
 class Subscriber:
-    """One socket on one stream. ``pairs`` maps a public stream's pairs to their number of levels; ``account`` is for
-    private streams.
+    """One socket on one stream. ``pairs`` maps a public stream's pairs to their numbers of levels. ``account`` is set
+    only for private streams.
     """
 
     __slots__ = ("account", "outlet", "pairs", "shown", "stream")
@@ -64,7 +65,7 @@ class Subscriber:
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A delivery in lockstep: either an answer (``request`` is its number) or a frame (``event_id``)."""
+    """A delivery in lockstep: either an answer (``request`` is the request's number) or a frame (``event_id``)."""
 
     at: Nanos
     kind: str
@@ -75,7 +76,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str = ""
     request: int = 0
     status: int = 0
-    #: frames with the same number (not 0) belong to one match, and together form one input to the bot
+    #: frames with the same number (not 0) are part of one match, and together form one input to the bot
     group: int = 0
 
 
@@ -101,15 +102,15 @@ def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -
 
 
 class Hub:
-    """Turns deliveries into frames. In lockstep, ``on_frame`` is called with each."""
+    """Turns deliveries into frames. In lockstep, ``on_frame`` is called for each frame."""
 
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._public: dict[tuple[str, str], list[Subscriber]] = {}
         self._private: dict[tuple[str, str], list[Subscriber]] = {}
         self._events = 0
-        self._at: Nanos = 0  # belongs to the last frame that was built
-        self._group = 0  # belongs to the delivery that is being sent
+        self._at: Nanos = 0  # the time of the last built frame
+        self._group = 0  # the group of the delivery being sent
         self._ticker_at: dict[str, Nanos] = {}
         self._active_final = venue.switches.on("active_final")
         self._last_is_range = venue.switches["ticker_range"] == "last"
@@ -121,7 +122,7 @@ class Hub:
     # -- subscribers ----------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
-        """Add a socket, and push the frames that the exchange sends first."""
+        """Add a socket, and push the initial frames that the exchange sends."""
         self.sockets += 1
         stream = subscriber.stream.id
         now = self._venue.now
@@ -143,7 +144,7 @@ class Hub:
                 self._send([subscriber], self._ticker_frame(pair, now), pair)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Remove a closed socket."""
+        """Remove a closed socket from its stream's subscribers."""
         self.sockets -= 1
         for table in (self._public, self._private):
             for key in [key for key, found in table.items() if subscriber in found]:
@@ -167,7 +168,7 @@ class Hub:
     # -- deliveries -----------------------------------------------------------------------------------------------
 
     def deliver(self, deliveries: list[Delivery]) -> None:
-        """Send deliveries to subscribers, in order; answers go to their waiting requests."""
+        """Send deliveries to subscribers, in order. Answers are passed to the requests that wait for them."""
         if not self.sockets:
             for delivery in deliveries:
                 if delivery.kind == ACCOUNT_EVENTS and isinstance(delivery.item, Answer):
@@ -221,7 +222,7 @@ class Hub:
     # -- frames ---------------------------------------------------------------------------------------------------
 
     def _envelope(self, at: Nanos, acted: Nanos | None = None) -> dict[str, Any]:
-        """Return the fields with which every frame begins. A frame delivered at ``at`` carries ``acted``, the time at
+        """Return the fields with which every frame starts. A frame delivered at ``at`` carries ``acted``, the time at
         which the exchange acted, as its timestamp.
         """
         self._events += 1
@@ -330,7 +331,9 @@ def _rounded(levels: Levels, unit: int) -> Levels:
 
 
 def stream_of(path: str) -> tuple[StreamPath, str] | None:
-    """Return the stream for a path below the WebSocket base and the rest of the path, or None if no stream matches."""
+    """Return the stream for a path below the WebSocket base, and the rest of the path. Return None if no stream
+    matches.
+    """
     path = path.rstrip("/")
     for stream in STREAMS.values():
         if stream.private:

@@ -18,7 +18,7 @@ from botkit.model.money import to_units
 #: default balances of an account, in coins by currency
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
-#: the highest speed; beyond it the market cannot be generated in time
+#: the highest speed, above which the market cannot be generated in time
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
@@ -29,7 +29,8 @@ _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     """An account: its email, key and secret, and its balances (units of 1e-8 by lowercase currency).
 
-    ``fees`` is the account's own fee model, because ranks follow an account's volume; None means the emulator's.
+    ``fees`` is the account's own fee model, because ranks follow an account's volume. None means the emulator's fee
+    model.
     """
 
     email: str
@@ -39,20 +40,20 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeeModel | None = None
 
     def __repr__(self) -> str:
-        # never show the secret: the emulator accepts any, so a user may have typed a real one
+        # never show the secret: the emulator accepts any secret, so a user may have typed a real one
         return f"EmulatorAccount({self.email!r})"
 
 
-#: the account of an emulator that was started without one
+#: the account of an emulator that was started without any account
 DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-key", secret="emulator-secret")
 
 
 class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of an emulator.
 
-    ``market`` is None for the synthetic one, or the folder of a recorded tape. ``lockstep`` stops the clock, so that
-    time moves only with ``/_emulator/step``. ``start`` (ns) is the first moment, by default the machine's time or, in
-    lockstep, the tape's beginning. ``history_days`` of candles come before the synthetic market's first trade.
+    ``market`` is the folder of a recorded tape, or None for the synthetic market. ``lockstep`` stops the clock, so that
+    only ``/_emulator/step`` advances time. ``start`` (ns) is the first moment, by default the machine's time or, in
+    lockstep, the start of the tape. ``history_days`` of candles come before the synthetic market's first trade.
     ``market_span`` (ns, the end excluded) is the part of the tape that is served; None serves all of it. ``fees``,
     ``latency`` and ``queue`` are models of the simulated exchange; None means rank 0, no latency, and the default queue
     assumption.
@@ -92,7 +93,7 @@ def default_balances() -> dict[str, int]:
 def parse_account(text: str, environ: Mapping[str, str] = os.environ, *, where: str = "--account") -> EmulatorAccount:
     """Parse ``EMAIL:KEY:SECRET``, in which each part may be ``${NAME}``, a variable in ``environ``.
 
-    Raises ConfigError that begins with ``where`` and never shows the text, since it may contain a secret.
+    Raises a ConfigError that starts with ``where`` and never shows the text, because it may contain a secret.
     """
     parts = [_from_environ(part, environ, where) for part in text.split(":")]
     if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
@@ -112,7 +113,7 @@ def _from_environ(part: str, environ: Mapping[str, str], where: str) -> str:
 def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[EmulatorAccount]:
     """Return the accounts in a file of ``EMAIL:KEY:SECRET`` lines, in which ``#`` starts a comment line.
 
-    Raises ConfigError, which names a wrong line but never shows it. The file must not be readable by others.
+    Raises a ConfigError that names an invalid line but never shows its text. The file must not be readable by others.
     """
     where = f"--accounts {path}"
     if not path.is_file():
@@ -163,7 +164,7 @@ def emulator_options(
     """Build options from text in the forms ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1`` and ``name=value``. ``more`` sets
     other fields.
 
-    ``accounts_file`` holds more accounts, one per line, and must not be readable by others. Raises ConfigError.
+    ``accounts_file`` contains more accounts, one per line, and must not be readable by others. Raises ConfigError.
     """
     known = [parse_account(text) for text in accounts]
     if accounts_file is not None:

@@ -1,4 +1,5 @@
-"""Turns the body of a create into a model order, and refuses what the exchange refuses before its rules apply.
+"""Turns the body of a create request into a model order. Refuses a body that the exchange would refuse before applying
+its rules.
 
 Error texts are the exchange's where known (API 3.2); those marked assumed follow the same pattern.
 """
@@ -45,7 +46,7 @@ def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool 
         raise RefusedError("Wrong parameter: timeInForce")
     client_id = body.client_id or 0  # 0 means none
     if not 0 <= client_id <= CLIENT_ID_MAX:
-        raise RefusedError("Wrong parameter: clientId")  # this is assumed (Q16)
+        raise RefusedError("Wrong parameter: clientId")  # assumed (Q16)
     rules = pair.rules
     price = stop = lots = spend = 0
     condition = None
@@ -94,7 +95,7 @@ def _number(text: str | None, what: str, decimals: int) -> int:
 
 
 def _share(percentage: int, side: Side, pair: Pair, account: Account) -> int:
-    """Return the amount of a sell that gives a percentage of the available balance, rounded down (Q27)."""
+    """Return the amount of a sell of a percentage of the available balance, rounded down (Q27)."""
     if side is not Side.SELL or not 1 <= percentage <= 100:
         raise RefusedError("Wrong parameter: percentage")
     return pair.rules.lots_of_units(account.available(pair.base) * percentage // 100)

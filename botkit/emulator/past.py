@@ -1,8 +1,8 @@
 """Moves orders and executions that have long been final from memory to a temporary file.
 
 The exchange lists 90 days of orders, and a long or fast run produces hundreds of thousands of them. So only open orders
-and an account's newest few thousand stay in memory. The rest goes into an unnamed SQLite file, which vanishes with the
-process. Listings and look-ups work the same for all of them.
+and an account's newest few thousand stay in memory. The rest is moved to an unnamed SQLite file, which is removed when
+the process ends. Listings and look-ups cover both.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from botkit.model.requests import ListOrders, ListTrades
 from botkit.sim.account_trades import Trades
 from botkit.sim.order import Account, Orders, VenueOrder, is_listed
 
-#: once more than SPILL_AT orders or executions are in memory, move them to the database until SPILL_TO are left
+#: if more than SPILL_AT orders or executions are in memory, move them to the database until SPILL_TO are left
 SPILL_AT, SPILL_TO = 4_000, 2_000
-#: how long an order stays in memory after its end, because its answer and frames may still be on their way
+#: how long an order stays in memory after its end, because its answer and frames may still be in transit
 _RESTS: Nanos = NS_PER_MINUTE
 _NEVER: Nanos = (1 << 63) - 1
 
@@ -44,7 +44,7 @@ CREATE INDEX by_pair_trades ON trades (pair, place);
 
 
 class AccountPast:
-    """Moves an account's orders and executions out of memory, and finds them again."""
+    """Moves an account's orders and executions from memory to the file, and retrieves them."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -61,18 +61,18 @@ class AccountPast:
         self._decode_order = msgspec.json.Decoder(_Kept, dec_hook=pair_of).decode
         self._decode_trade = msgspec.json.Decoder(TradeReport, dec_hook=pair_of).decode
         self._look_at = SPILL_AT
-        #: called with the digits of each order that leaves memory
+        #: called with the id digits of each order that leaves memory
         self.on_spilt: Callable[[int], None] = lambda number: None
 
     # -- out ------------------------------------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Return whether so much is in memory that some of it should be spilt."""
+        """Return whether so many rows are in memory that some should be spilt."""
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
         """Move old orders and executions out of memory and return the ids of the orders. ``sums_of`` returns the sums
-        over an order's executions, which are stored with the order.
+        of an order's executions, which are stored with the order.
         """
         going: list[VenueOrder] = []
         surplus = self.orders.in_memory - SPILL_TO
@@ -100,14 +100,14 @@ class AccountPast:
         self.orders.spilt += len(going)
         del self.trades[: len(old)]
         self.trades.spilt += len(old)
-        # if orders end faster than they may be moved, check again only after some more have arrived
+        # if orders end faster than they may be moved, check again only after several more have arrived
         self._look_at = max(SPILL_AT, self.orders.in_memory + SPILL_TO)
         return [order.order_id for order in going]
 
     # -- back -----------------------------------------------------------------------------------------------------
 
     def has_number(self, number: int) -> bool:
-        """Return whether a spilt order has these digits."""
+        """Return whether a spilt order has an id with these digits."""
         return self._db.execute("SELECT 1 FROM orders WHERE number = ?", (number,)).fetchone() is not None
 
     def order(self, order_id: str) -> VenueOrder | None:
@@ -116,7 +116,7 @@ class AccountPast:
         return None if row is None else self._order(row[0])
 
     def sums(self, order_id: str) -> list[int] | None:
-        """Return the sums that are kept with an order."""
+        """Return the sums that are stored with an order."""
         row = self._db.execute("SELECT sums FROM orders WHERE id = ?", (order_id,)).fetchone()
         found: list[int] | None = None if row is None else json.loads(row[0])
         return found
@@ -140,8 +140,8 @@ class AccountPast:
 
 
 class _SpiltOrders(Orders):
-    """An account's orders, the oldest of which may have been spilt. Only new orders are ever added, so writing works as
-    in a plain dict.
+    """An account's orders, the oldest of which may have been spilt. Orders are only added, so writing works as in a
+    plain dict.
     """
 
     def __init__(self, past: AccountPast) -> None:
@@ -176,14 +176,16 @@ class _SpiltOrders(Orders):
         return default if found is None else found
 
     def values(self) -> Any:
-        """Return all orders in order of creation, as a list, since those in the file must be rebuilt."""
+        """Return all orders in order of creation. The result is a list, because orders in the file must be rebuilt."""
         if not self.spilt:
             return super().values()
         return list(self._merged(super().values(), self._past.newest_orders()))[::-1]
 
     @staticmethod
     def _merged(present: Any, spilt: Iterator[VenueOrder]) -> Iterator[VenueOrder]:
-        """Yield orders newest first, since an open order stays in memory while later ones are spilt."""
+        """Yield orders newest first. Merging is needed because an open order stays in memory while later ones are
+        spilt.
+        """
         return heapq.merge(reversed(present), spilt, key=lambda order: order.rank, reverse=True)
 
     def created_within(self, request: ListOrders) -> Iterator[VenueOrder]:
@@ -209,7 +211,7 @@ class _SpiltOrders(Orders):
 
 
 class _SpiltTrades(Trades):
-    """An account's executions, the oldest of which may have been spilt. As a list it holds those in memory."""
+    """An account's executions, the oldest of which may have been spilt. The list itself contains those in memory."""
 
     def __init__(self, past: AccountPast) -> None:
         super().__init__()
@@ -233,8 +235,8 @@ class _SpiltTrades(Trades):
 
 
 class TakenIds(set[int]):
-    """The digits of the ids of all orders at a venue. Those of orders in memory are held here; the others are looked up
-    in their accounts' files.
+    """The digits of all order ids at a venue. Those of orders in memory are in this set; the others are looked up in
+    the accounts' files.
     """
 
     def __init__(self) -> None:
@@ -242,7 +244,7 @@ class TakenIds(set[int]):
         self._pasts: list[AccountPast] = []
 
     def follow(self, past: AccountPast) -> None:
-        """Also search an account's file from now on, and forget the digits of orders that are spilt there."""
+        """From now on, also search an account's file, and remove the digits of orders that are spilt to it."""
         self._pasts.append(past)
         past.on_spilt = self.discard
 
@@ -252,8 +254,8 @@ class TakenIds(set[int]):
 
 
 def _within(request: ListOrders | ListTrades, time: str, **wanted: object) -> tuple[str, list[object]]:
-    """Return the condition by which a listing selects rows in the file, with its values. ``time`` is the column to use,
-    and None in ``wanted`` means any.
+    """Return the SQL condition that selects a listing's rows in the file, with its values. ``time`` is the time column,
+    and None in ``wanted`` means any value.
     """
     where = f"pair = ? AND {time} >= ? AND {time} < ?"
     values: list[object] = [str(request.pair), request.start or 0, _NEVER if request.end is None else request.end]

@@ -1,8 +1,7 @@
-"""The private endpoints, each of which translates a signed request into a model request, and the answer into the wire
-format.
+"""The private endpoints. Each translates a signed request into a model request, and the answer into the wire format.
 
-Each handler returns two functions: one creates the request, one formats the answer. The request is executed when it
-arrives.
+Each handler returns two functions: one creates the request, the other formats the answer. The request is executed on
+arrival.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ Work: TypeAlias = tuple[Make, Word]
 CheckTime: TypeAlias = Callable[[int], None]
 
 _ORDER_IDS_MAX = 1000
-_ALL = 10**9  # ask the model for all rows, because the request's own filters are applied afterwards
+_ALL = 10**9  # request all rows, because the client's own filters are applied afterwards
 _WINDOW_MS = 90 * NS_PER_DAY // NS_PER_MS
 _KINDS: Final = {"ALL": None, "OPEN": {-1, 0, 1}, "DONE": {2, 3}}
 UNKNOWN_ORDER: Final = "Invalid order id."
@@ -87,8 +86,8 @@ class PrivateDesk:
     def work(
         self, endpoint: str, account: str, names: Names, query: Query, body: bytes, now: Nanos, check_time: CheckTime
     ) -> Work:
-        """Translate a request into what creates the model's request and what formats its answer. Raises RefusedError,
-        and WireError for a malformed body.
+        """Return two functions for a request: one creates the model's request, the other formats its answer. Raises
+        RefusedError, and WireError for a malformed body.
         """
         if endpoint == "create_order":
             return self._create(account, names, body, now, check_time)
@@ -261,7 +260,7 @@ class PrivateDesk:
         ids = query.get("orderIDs") if self._order_ids_filter != "off" else None
         wanted_ids = frozenset(ids.split(",")) if ids else None
         if wanted_ids is not None and (len(wanted_ids) > _ORDER_IDS_MAX or self._order_ids_filter == "refused"):
-            raise RefusedError("Wrong parameter: orderIDs")  # this is assumed (Q35)
+            raise RefusedError("Wrong parameter: orderIDs")  # assumed (Q35)
         no_limit = kind == "OPEN" and query.get("ignoreTimeLimitEnable", "").lower() == "true"
         no_limit = no_limit or wanted_ids is not None
         start, end = (None, None) if no_limit else self._window(query)
@@ -318,9 +317,7 @@ class PrivateDesk:
         return make, word
 
     def _window(self, query: Query) -> tuple[Nanos, Nanos]:
-        """Return startTimestamp and endTimestamp, whose window is shortened at its start if it is longer than 90
-        days.
-        """
+        """Return startTimestamp and endTimestamp. A window longer than 90 days is shortened by moving its start."""
         now_ms = self._venue.now // NS_PER_MS + 1
         end = whole_number(query, "endTimestamp", max(now_ms, 0), 0, 10**14)
         start = whole_number(query, "startTimestamp", max(end - _WINDOW_MS, 0), 0, 10**14)
@@ -350,7 +347,7 @@ def _only(answer: Answer) -> OrderReport:
 
 
 def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderReport]:
-    """Return the rows from the one with that id onward, inclusive (Q23). Ids do not grow with time."""
+    """Return the rows from the one with that id on, including it (Q23). Ids do not increase over time."""
     if not cursor:
         return reports
     place = next((i for i, report in enumerate(reports) if report.order_id == cursor), len(reports))
@@ -360,8 +357,8 @@ def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderRe
 def _match_acks(
     acks: tuple[object, ...], orders: tuple[OrderSpec, ...], rows: AccountRows
 ) -> list[tuple[int, OrderAck]]:
-    """Yield each acknowledgement with its index in the request. With best effort, the exchange omits orders that it
-    refused.
+    """Return each acknowledgement with its order's index in the request. With best effort, the exchange omits orders
+    that it refused.
     """
     found: list[tuple[int, OrderAck]] = []
     place = 0

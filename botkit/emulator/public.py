@@ -1,4 +1,4 @@
-"""The public endpoints, each of which turns a query into a reply."""
+"""The public endpoints, which turn a query into a reply."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ Query: TypeAlias = Mapping[str, str]
 Names: TypeAlias = Mapping[str, str]
 PublicHandler: TypeAlias = Callable[[EmulatedVenue, Names, Query], HttpReply]
 
-#: how many levels are kept for merging if a scale is requested
+#: number of levels kept for merging if a scale is requested
 _DEEP = 200
-_OTC_SPREAD = 0.008  # in each direction; the two prices were observed 0.8 to 2.3 % apart
+_OTC_SPREAD = 0.008  # the margin in each direction; the two prices were observed 0.8 to 2.3 % apart
 _LATEST_S = 10**10
 
 
 def whole_number(query: Query, name: str, default: int | None, least: int, most: int) -> int:
-    """Return an integer from the query. Raises RefusedError if it is not an integer, out of range, or missing without a
-    default.
+    """Return an integer from the query. Raises RefusedError if the value is not an integer or is out of range, or if it
+    is missing and there is no default.
     """
     text = query.get(name, "")
     if not text:
@@ -121,7 +121,7 @@ def order_book(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     for levels, up in ((book.bid_levels, False), (book.ask_levels, True)):
         coarse = merged(levels, by, up=up)[:limit]
         if scale > decimals:
-            # 26 tens make 260, so no decimals are left
+            # 26 tens equal 260, so no decimals are left
             coarse = tuple((ticks * int(10 ** (scale - decimals)), lots) for ticks, lots in coarse)
         sides.append(level_rows(coarse, pair, price_decimals=max(decimals - scale, 0)))
     return ok(OrderBookReply(bids=sides[0], asks=sides[1]))
@@ -150,8 +150,8 @@ def _eight(text: str) -> str:
 
 
 def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """Answer GET /trading-history/{pair} in ascending order, with the unfinished candle and without buckets that had no
-    trades (Q22).
+    """Answer GET /trading-history/{pair} in ascending order. The unfinished candle is included; buckets without trades
+    are left out (Q22).
     """
     pair = find_pair(names["pair"], venue.pairs)
     resolution = query.get("resolution", "")
@@ -181,7 +181,9 @@ def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpRep
 
 
 def otc_price(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """Answer GET /price/otc/{currency}. The exchange's desk sells above the last TWD price and buys below it."""
+    """Answer GET /price/otc/{currency}. The exchange's desk sells above the last TWD price and buys below that
+    price.
+    """
     currency = names["currency"].lower()
     last = venue.last_price(f"{currency}_twd")
     if last is None:

@@ -1,4 +1,4 @@
-"""The exchange's answer before it becomes HTTP: a status and a body."""
+"""The exchange's answer before its conversion to HTTP: a status and a body."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 
 def ok(value: Any) -> HttpReply:
-    """Return a reply with status 200 and a wire struct."""
+    """Return a reply with status 200 and a wire struct as its body."""
     return HttpReply(200, encode(value))
 
 

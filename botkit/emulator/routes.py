@@ -18,7 +18,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + r"\Z")
 
 
-#: fixed paths come before paths with names, so that a reserved word never counts as a pair
+#: fixed paths come before paths with names, so that a reserved word is never mistaken for a pair
 _TABLE: Final[dict[str, list[tuple[re.Pattern[str], Endpoint]]]] = {}
 for _endpoint in sorted(ENDPOINTS.values(), key=lambda e: e.path.count("{")):
     _TABLE.setdefault(_endpoint.method, []).append((_pattern(_endpoint.path), _endpoint))
@@ -27,14 +27,14 @@ _CREATE: Final = ENDPOINTS["create_order"]
 
 
 def find_route(method: str, path: str) -> Route | None:
-    """Return the endpoint for a path below ``/v3`` with the names in the path, or None for 404. Doubled and trailing
+    """Return the endpoint for a path below ``/v3``, and the names in the path, or None for 404. Doubled and trailing
     slashes are accepted.
     """
     if "//" in path:
         path = _SLASHES.sub("/", path)
     if path.endswith("/") and len(path) > 1:
         path = path[:-1]
-    if method == "POST" and path.startswith("/orders/"):  # a shortcut for the most frequent request
+    if method == "POST" and path.startswith("/orders/"):  # a fast path for the most frequent request
         name = path[8:]
         if name not in RESERVED and "/" not in name:
             return _CREATE, {"pair": name}

@@ -17,7 +17,7 @@ from botkit.model.pairs import Pair
 from botkit.sim.draws import keyed
 from botkit.sim.order import Account
 
-_SEQ, _MATCH = 11, 12  # distinguish these random draws from each other
+_SEQ, _MATCH = 11, 12  # separate these random draws from each other
 _TYPES: Final = {OrderType.LIMIT: "LIMIT", OrderType.MARKET: "MARKET", OrderType.STOP_LIMIT: "STOP_LIMIT"}
 
 
@@ -40,7 +40,7 @@ def at_least(value: int, decimals: int, shown: int) -> str:
 
 
 class Executed:
-    """The sums over one order's executions: fee in the currency received, fee in BITO, ticks x lots, and lots."""
+    """The sums over one order's executions: fee in the received currency, fee in BITO, ticks x lots, and lots."""
 
     __slots__ = ("bito_units", "fee_units", "lots", "ticks_lots")
 
@@ -54,7 +54,7 @@ class Executed:
 
     @classmethod
     def of(cls, figures: list[int] | None) -> Executed | None:
-        """Return the sums from such a list."""
+        """Return the sums from a list made by `figures`."""
         if figures is None:
             return None
         sums = cls()
@@ -95,7 +95,7 @@ class AccountRows:
         return Executed.of(self.past.sums(order_id))
 
     def spill(self, now: Nanos) -> None:
-        """Move orders that have long been final out of memory, if there are many."""
+        """Move orders that have long been final out of memory, if there are too many."""
         if self.past.is_due():
             self._catch_up()
             for order_id in self.past.spill(now, lambda order_id: Executed.figures(self._executed.get(order_id))):
@@ -109,7 +109,7 @@ class AccountRows:
     def order(
         self, report: OrderReport, *, stream: bool = False, stamp: bool = True, seconds: bool = False
     ) -> OwnOrderRow:
-        """Return an order's row. ``stream`` spells the client id as streams do, and ``seconds`` gives timestamps in
+        """Return an order's row. ``stream`` formats the client id as in streams, and ``seconds`` formats timestamps in
         seconds (Q9).
         """
         self._catch_up()
@@ -147,13 +147,13 @@ class AccountRows:
             updated_timestamp=updated,
             stop_price=rules.price_text(report.stop_ticks) if is_stop else None,
             condition=report.condition.value if is_stop and report.condition is not None else None,
-            client_id=None if stream else report.client_id or None,  # 0 means that there is none
+            client_id=None if stream else report.client_id or None,  # 0 means none
             client_id_stream=(report.client_id or None) if stream else None,
             timestamp=updated if stamp else None,
         )
 
     def own_trade(self, trade: TradeReport) -> OwnTradeRow:
-        """Return an execution's row in the listing, where ``feeSymbol`` names the base currency even for sells (API
+        """Return an execution's row in the listing. Its ``feeSymbol`` is the base currency even for sells (API
         6.10).
         """
         rules = trade.pair.rules
@@ -212,7 +212,7 @@ def uuid_of(kind: int, key: int, seed: int = 0) -> str:
 
 
 def balance_row(currency: str, total: int, available: int) -> BalanceRow:
-    """Return a currency's row. ``stake`` belongs to a holding programme and is always 0 here (Q20)."""
+    """Return a currency's row. ``stake`` is part of a holding program and is always 0 here (Q20)."""
     return BalanceRow(
         currency=currency, amount=format_units(total), available=format_units(available), stake="0", tradable=True
     )
@@ -221,9 +221,10 @@ def balance_row(currency: str, total: int, available: int) -> BalanceRow:
 def level_rows(
     levels: tuple[tuple[int, int], ...], pair: Pair, *, shown: int | None = None, price_decimals: int | None = None
 ) -> tuple[LevelRow, ...]:
-    """Return levels as rows with running totals. Amounts are rounded to ``shown`` decimals, or exact if it is None.
+    """Return levels as rows with running totals. Amounts are rounded to ``shown`` decimals, or are exact if ``shown``
+    is None.
 
-    ``count`` is always 1: a recorded book does not say how many orders make up a level.
+    ``count`` is always 1, because a recorded book does not contain the number of orders in a level.
     """
     rules = pair.rules
     decimals, amount_decimals = (
@@ -243,8 +244,8 @@ def level_rows(
 
 
 def merged(levels: tuple[tuple[int, int], ...], by: int, *, up: bool) -> tuple[tuple[int, int], ...]:
-    """Merge levels to prices that are multiples of ``by`` ticks, bids down and asks up (assumed). The results are in
-    units of ``by`` ticks.
+    """Merge levels into prices that are multiples of ``by`` ticks, rounding bids down and asks up (assumed). The
+    results are in units of ``by`` ticks.
     """
     amounts: dict[int, int] = {}
     for ticks, lots in levels:

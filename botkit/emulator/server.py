@@ -1,10 +1,10 @@
-"""The emulator's shell: sockets, HTTP and a clock around `EmulatedVenue`, which has none of them.
+"""The emulator's shell: sockets, HTTP and a clock around `EmulatedVenue`, which has none of these.
 
     async with Emulator(facts) as emulator:
         BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
 
-While the clock runs, the exchange follows it. While it is held (lockstep), the exchange does not move, and private
-requests wait for `step`, which advances it to the next moment at which anything is delivered.
+While the clock is running, the exchange advances with it. While the clock is held (lockstep), the exchange does not
+move, and private requests wait for `step`, which advances it to the next moment at which something is delivered.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.emulator")
 _http_log = logging.getLogger("botkit.emulator.http")
-# do not log requests that are not HTTP: they are the client's mistake, and are answered 400
+# do not log requests that are not HTTP: they are the client's mistake, and are answered with status 400
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 HOST = "127.0.0.1"
-#: the maximum size of a header in bytes: the payload header of a PUT contains its whole body, which may cancel a
-#: thousand orders at once
+#: the maximum size of a header in bytes. A PUT's payload header contains the complete body, which may cancel a thousand
+#: orders at once
 _HEADER_MAX = 128 * 1024
 _FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
-#: how long the pump sleeps at most, in seconds of this machine, while nothing is due
+#: the longest sleep of the pump while nothing is due, in seconds of machine time
 _NAP_S = 0.25
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
 
 class Emulator:
-    """BitoPro on this machine. ``facts`` are its pairs, limits and fees; ``machine`` provides the time."""
+    """BitoPro on this machine. ``facts`` are the exchange's pairs, limits and fees; ``machine`` provides the time."""
 
     def __init__(
         self, facts: ExchangeFacts, options: EmulatorOptions | None = None, *, machine: MachineTime = MACHINE_TIME
@@ -87,7 +87,7 @@ class Emulator:
         self.private = PrivateDesk(self.venue)
         self.rest = self.ws = ""
         self.port = 0
-        #: number of REST requests received so far; lockstep uses it to identify requests
+        #: number of REST requests received so far, by which lockstep identifies requests
         self.received = 0
         self._arrived = asyncio.Condition()
         self._told: list[Told] = []
@@ -103,7 +103,7 @@ class Emulator:
         }
         self._context = contextvars.copy_context()
         self._pump_timer: asyncio.TimerHandle | None = None
-        #: the exchange's time at which the pump looks next
+        #: the exchange time of the pump's next wake-up
         self._pump_at: Nanos = 0
         self._stopping = asyncio.Event()
         self._stepping = asyncio.Lock()
@@ -125,7 +125,7 @@ class Emulator:
             self._handle,
             access_log=None,
             logger=_http_log,
-            # do not decompress a compressed body, so that it is refused for not being JSON
+            # do not decompress a compressed body; it is then refused because it is not JSON
             auto_decompress=False,
             max_line_size=_HEADER_MAX,
             max_field_size=_HEADER_MAX,
@@ -168,7 +168,7 @@ class Emulator:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Advance the exchange with the clock, now and whenever something is due."""
+        """Advance the exchange to the clock's time, and schedule the next wake-up for when something is due."""
         self._pump_timer = None
         try:
             if not self.clock.held:
@@ -185,7 +185,7 @@ class Emulator:
             left = NS_PER_S if at is None else at - now
             wait_s = min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
         self._pump_at = now + int(wait_s * self.clock.speed * NS_PER_S)
-        # run the pump in the exchange's context, whoever caused it
+        # run the pump in the exchange's context, whichever task triggers it
         self._pump_timer = asyncio.get_running_loop().call_later(wait_s, self._pump, context=self._context)
 
     def _rearm_pump(self) -> None:
@@ -194,13 +194,13 @@ class Emulator:
             self._arm_pump()
 
     def _look_sooner(self) -> None:
-        """Wake the pump when the next event is due, if that is earlier than its next wake-up."""
+        """Wake the pump when the next event is due, if this is earlier than the scheduled wake-up."""
         at = self.venue.next_at()
         if at is not None and at < self._pump_at and not self.clock.held:
             self._rearm_pump()
 
     def advance(self, to: Nanos | None = None) -> None:
-        """Advance the exchange to a time (default: now) and send its deliveries."""
+        """Advance the exchange to a time (default: now) and send the resulting deliveries."""
         deliveries = self.venue.advance(self.clock.now() if to is None else to, pause=self.clock.held)
         if deliveries:
             self.hub.deliver(deliveries)
@@ -220,13 +220,15 @@ class Emulator:
         more: bool = False,
         patience_s: float = 60.0,
     ) -> tuple[Nanos, list[Told]]:
-        """In lockstep, advance time to the first moment up to ``until`` at which anything is delivered, and deliver it.
+        """In lockstep, advance time to the first moment up to ``until`` at which something is delivered, and deliver
+        it.
 
         ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
-        to ``until``. ``still`` stays between a moment's books and its trades, because orders that arrive instantly may
-        still have to come before the trades. ``more`` only waits for the requests, because others from the same turn
-        follow and must all arrive before anything else happens. Return (the new time, the deliveries in order) once all
-        frames are written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
+        to ``until``. ``still`` stops between a moment's books and its trades, because orders that arrive instantly may
+        still have to precede the trades. ``more`` only waits for the requests, because other requests from the same
+        turn follow, and all must arrive before anything else happens. Returns (the new time, the deliveries in order)
+        once all frames are written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not
+        arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -238,8 +240,8 @@ class Emulator:
                     )
             if more:
                 return self.clock.now(), []
-            # deliveries since the last step (a refusal, a socket's first frames) happened now, so no time passes before
-            # them
+            # deliveries since the last step (a refusal, a socket's first frames) happened now, so return them before
+            # time advances
             while (whole or not self._told) and not (still and self.venue.is_paused):
                 at = self.venue.next_at()
                 here = until if at is None else max(min(at, until), self.clock.now())
@@ -294,7 +296,7 @@ class Emulator:
             if path.startswith("/ws/"):
                 return await self._stream(request, path[3:])
             if path.startswith("/_emulator"):
-                from botkit.emulator.control import control  # imported here, because it imports this module
+                from botkit.emulator.control import control  # imported here, because that module imports this one
 
                 return await control(self, request)
         except web.HTTPException as error:
@@ -333,7 +335,7 @@ class Emulator:
         return self._date[1]
 
     async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> HttpReply:
-        """Carry out a request. ``query`` replaces the request's own."""
+        """Carry out a request. ``query`` replaces the request's own query."""
         if not self.clock.held and not route[0].private:
             self.advance()  # a private request advances the exchange to its own arrival
         found = self._begin(request, route, body, request.query if query is None else query)
@@ -434,8 +436,8 @@ class Emulator:
     async def _faulty(
         self, request: web.BaseRequest, route: Route, body: bytes, struck: dict[str, Fault]
     ) -> web.StreamResponse:
-        """Carry out a request that is affected by faults: on its way, before or after it takes effect, or on the way
-        back.
+        """Carry out a request that is affected by faults: before it arrives, before or after it takes effect, or on its
+        answer.
         """
         faults = self.faults
         if "delay_request" in struck:
@@ -552,7 +554,7 @@ class Emulator:
 
     @property
     def sockets(self) -> int:
-        """Open WebSockets."""
+        """The number of open WebSockets."""
         return len(self._sockets)
 
     def cut_sockets(self) -> int:
@@ -568,7 +570,7 @@ def _redirect(fault: Fault) -> web.Response:
 
 
 def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[MarketSource, Nanos]:
-    """Return the market, and the time at which the emulator starts."""
+    """Return the market, and the emulator's start time."""
     if options.market is not None:
         tape = TapeMarket(options.market, facts.pairs, options.market_span)
         if options.lockstep:
@@ -584,8 +586,8 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
-    # The market starts on a whole minute and takes two seconds to produce all its books. So start it a little earlier,
-    # or an emulator that is started within those seconds would have an empty market at first.
+    # The market starts on a full minute and takes two seconds to produce all its books. So start it slightly earlier.
+    # Otherwise the market would be empty at first if the emulator is started within those seconds.
     source = SyntheticSource(
         facts.pairs,
         seed=options.seed,

@@ -1,4 +1,6 @@
-"""One WebSocket to a client: a bounded queue of frames, the exchange's pings, and the faults that affect it."""
+"""One WebSocket to a client, with a bounded queue of frames, the exchange's pings, and the faults that affect the
+socket.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,13 @@ from botkit.emulator.spoiling import alter, lengthen
 from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.model.clock import Nanos
 
-#: how many frames may wait for a client that does not read; beyond that the connection is cut, as an exchange would cut
-#: it
+#: how many frames may wait for a client that does not read. With more, the connection is cut, as an exchange would do
 QUEUE_MAX = 20_000
 #: the same limit in bytes; it applies only if more than one frame waits
 QUEUE_BYTES_MAX = 16 * 1024 * 1024
 #: seconds between pings, and seconds to wait for a pong before the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
-#: how many bytes are joined into one write, and how many may wait in the connection's own buffer
+#: maximum number of bytes joined into one write, and waiting in the connection's own buffer
 _WRITE_MAX = 256 * 1024
 
 
@@ -132,7 +133,7 @@ class Socket:
                     await self._ws.pong(message.data)
                 elif message.type is WSMsgType.PONG:
                     self._pong_at = asyncio.get_running_loop().time()
-                # the URL is the subscription, so anything a client sends is ignored
+                # the URL is the subscription, so ignore anything that a client sends
         except (TimeoutError, ConnectionError):
             pass
         finally:

@@ -30,7 +30,7 @@ class MarketSource(Protocol):
     name: str
     #: True if the market is invented
     synthetic: bool
-    #: True once there is nothing more to come
+    #: True if no more rows will come
     ended: bool
     #: every row received before this time has been returned
     known_until: Nanos
@@ -40,12 +40,14 @@ class MarketSource(Protocol):
         ...
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """Return the next rows, so that all rows received before ``until`` are known; some may be received later."""
+        """Return the next rows, so that all rows received before ``until`` are known; the last rows may be received
+        later than ``until``.
+        """
         ...
 
     def is_wire(self, pair: str) -> bool:
-        """Return True if the pair's books were recorded from the exchange's stream, so that their timing is already the
-        stream's.
+        """Return True if the pair's books were recorded from the exchange's stream and so already have the stream's
+        timing.
         """
         ...
 
@@ -66,7 +68,7 @@ class SyntheticSource:
         begin = start // NS_PER_MINUTE * NS_PER_MINUTE - minutes * NS_PER_MINUTE
         self._market = SyntheticMarket(pairs, seed=seed, start=begin)
         self._minutes = minutes
-        # use larger chunks if time runs fast: distributing 42 streams costs more than generating their rows
+        # use larger chunks if time runs fast, because distributing 42 streams costs more than generating their rows
         self._chunk = _CHUNK * max(1, int(speed / 15))
         self._companions = Companions({name: pair for name, pair in pairs.items() if name not in PAIRS})
         self.known_until: Nanos = begin
@@ -88,10 +90,10 @@ class SyntheticSource:
         """Return books and trades for all pairs."""
         found: list[MarketColumns] = []
         while self.known_until <= until:
-            # always generate the same number of seconds, so that a companion's rows do not depend on when the caller
-            # asks
+            # always generate the same number of seconds, so that a companion's rows do not depend on when chunks are
+            # requested
             rows = self._market.advance(self.known_until + self._chunk)
-            # a row may be received after the last generated second, but none before it is missing
+            # some rows may be received after the last generated second, but no earlier row is missing
             self.known_until = self._market.time
             found += rows + self._companions.rows(rows)
         return found
@@ -124,7 +126,7 @@ class TapeMarket:
         self.known_until: Nanos = self.start
 
     def is_wire(self, pair: str) -> bool:
-        """Return whether the tape says that its books were recorded from a stream."""
+        """Return whether, according to the tape, its books were recorded from a stream."""
         return self._feed.is_wire(pair)
 
     def history(self) -> list[CandleColumns]:
@@ -152,7 +154,7 @@ class TapeMarket:
 
 
 def _shifted(columns: _Columns, by: Nanos) -> _Columns:
-    """Return the rows with all times shifted, both received and stamped."""
+    """Return the rows with all receive times and timestamps shifted."""
     if not by:
         return columns
     return msgspec.structs.replace(columns, received=columns.received + by, time=columns.time + by)

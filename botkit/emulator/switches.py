@@ -1,7 +1,8 @@
-"""Switches for behaviour that the exchange's documents leave open or contradict. Each names its question
+"""Switches for behavior that the exchange's documents leave open or contradict. Each switch names its question
 (QUESTIONS.md).
 
-``--as documented`` sets every switch as the documents say, ``--as observed`` as observed on the wire.
+``--as documented`` sets every switch to the documented behavior, ``--as observed`` to the behavior observed on the
+wire.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from botkit.errors import ConfigError
 
 
 class Switch(msgspec.Struct, frozen=True):
-    """One open question. ``values`` is empty for a number, whose bounds are ``least`` and ``most``."""
+    """A switch for one open question. ``values`` is empty for a numeric switch, whose bounds are ``least`` and
+    ``most``.
+    """
 
     name: str
     default: str
@@ -173,7 +176,7 @@ def _checked(switch: Switch, value: str) -> str:
 
 
 def help_lines() -> list[str]:
-    """Return the output of ``--switch help``: name, values with the default first, and what the switch is about."""
+    """Return the output of ``--switch help``: each switch's name, values (default first) and purpose."""
     lines = []
     for switch in SWITCHES.values():
         values = "|".join(switch.values) if switch.values else f"{switch.least}..{switch.most}"

@@ -1,4 +1,4 @@
-"""Tables that the exchange publishes but botkit does not compute with: currencies, transfers, fee ranks.
+"""Tables that the exchange publishes and botkit does not use in calculations: currencies, transfers, fee ranks.
 
 For coins not named in the documents, figures are estimates of the right order of magnitude.
 """
@@ -22,7 +22,9 @@ from botkit.model.money import format_units, to_units
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """One way to transfer a currency. ``label`` follows the currency's name in the table; "" for its own chain."""
+    """One route for transferring a currency. ``label`` follows the currency's name in the table, and is "" for its own
+    chain.
+    """
 
     protocol: str
     label: str
@@ -47,7 +49,7 @@ CHAINS: Final[dict[str, tuple[Chain, ...]]] = {
 
 
 def chains_of(currency: str) -> tuple[Chain, ...]:
-    """Return how a currency can be transferred; the first chain is the default."""
+    """Return the chains on which a currency can be transferred; the first is the default."""
     return CHAINS.get(currency, (_OWN,))
 
 
@@ -115,7 +117,7 @@ def transfer_limits(level: int) -> tuple[TransferLimitRow, ...]:
 
 
 def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
-    """Return the rows of ``tradingFeeRate``. For rank 0 the volume is the upper limit, for all others the lower
+    """Return the rows of ``tradingFeeRate``. For rank 0 the volume is the upper limit, for other ranks the lower
     limit.
     """
     rows = []

@@ -1,4 +1,4 @@
-"""An emulator in its own thread, for tests and programs without an event loop, or with a short-lived one."""
+"""An emulator in its own thread, for tests and for programs with no event loop or a short-lived one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class EmulatorThread:
     """Starts an emulator in a thread: ``with EmulatorThread(make_emulator) as emulator: emulator.rest``.
 
-    ``make`` is called in that thread. Use `call` to run something on the emulator, which must not be used from other
-    threads.
+    ``make`` is called in that thread. The emulator must not be used from other threads; use `call` to run something on
+    it.
     """
 
     def __init__(self, make: Callable[[], Emulator]) -> None:

@@ -1,6 +1,6 @@
-"""The emulated exchange without I/O: the simulated exchange, its market, and what it delivers to whom and when.
+"""The emulated exchange without I/O: the simulated exchange, its market, and its deliveries to accounts over time.
 
-Time is passed in. `submit` gives it a private request; `advance` moves time and returns `Delivery` objects in the
+Time is passed in. `submit` accepts a private request; `advance` moves time and returns `Delivery` objects in the
 documented total order: by time, then answers and account events, books, trades; then by pair.
 """
 
@@ -33,7 +33,7 @@ from botkit.sim.latency import Constant
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES
 from botkit.sim.venue_limits import VenueLimits
 
-#: the address of every request: the emulator binds to loopback only
+#: the address of every request, because the emulator binds to loopback only
 ADDRESS = "127.0.0.1"
 #: how far ahead of the clock the market is generated
 _AHEAD: Nanos = 4 * NS_PER_S
@@ -45,10 +45,10 @@ OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
 class Delivery(msgspec.Struct, frozen=True):
     """Something that becomes known at ``at`` to one account, or to everybody if ``account`` is None.
 
-    For public trades, ``item`` is just the pair. ``trades`` is the list of recent trades, newest first, if this
-    delivery gets a frame: a frame repeats the list, so not every trade in a burst needs one. For an answer, ``item`` is
-    the answer. Deliveries with the same ``group`` (not 0) belong to one match, although each has its own frame.
-    ``acted`` is when the exchange did what the account is told at ``at``; it becomes the frame's timestamp.
+    For public trades, ``item`` is just the pair. If this delivery gets a frame, ``trades`` is the list of recent
+    trades, newest first. Every frame repeats that list, so not every trade in a burst needs a frame. For an answer,
+    ``item`` is the answer. Deliveries with the same ``group`` (not 0) are part of one match, although each has its own
+    frame. ``acted`` is the time at which the exchange acted; it becomes the frame's timestamp.
     """
 
     at: Nanos
@@ -61,12 +61,12 @@ class Delivery(msgspec.Struct, frozen=True):
     acted: Nanos = 0
 
 
-#: something that became known, preceded by its sort key in the total order and followed by the trade, if it is one
+#: a delivery, preceded by its sort key in the total order and followed by the trade, if it is one
 _Found: TypeAlias = tuple[Nanos, int, str, int, Delivery, TradeRow | None]
 
 
 class _Tape:
-    """One pair's recorded trades on their way to the public list."""
+    """One pair's recorded trades before they reach the public list."""
 
     __slots__ = ("_rows", "next_at", "pair")
 
@@ -97,7 +97,7 @@ class _Tape:
 
 
 class EmulatedVenue:
-    """The emulated exchange. ``facts`` are its pairs, limits and fees."""
+    """The emulated exchange. ``facts`` are the exchange's pairs, limits and fees."""
 
     def __init__(self, facts: ExchangeFacts, options: EmulatorOptions, source: MarketSource, start: Nanos) -> None:
         self.facts = facts
@@ -151,7 +151,7 @@ class EmulatedVenue:
         self._trades_max = switches.number("trades_rows")
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
-        self._tape_next: Nanos = _NEVER  # the earliest time of all tapes
+        self._tape_next: Nanos = _NEVER  # the earliest time in any of the tapes
         # readers align each list with the previous one, so at least half of it must overlap
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
@@ -183,13 +183,13 @@ class EmulatedVenue:
 
     @property
     def market_ended(self) -> bool:
-        """True if a tape has no more rows, so that books no longer change."""
+        """True if the tape has no more rows, so that books no longer change."""
         return self._source.ended
 
     # -- the market -----------------------------------------------------------------------------------------------
 
     def _note_last(self, candles: CandleColumns) -> None:
-        """Start the public list with the history's last prices, so that it is not empty at first."""
+        """Start the public list of trades with the history's last prices, so that the list is not empty at first."""
         pair = self.pairs[candles.pair]
         for minute, close, lots in list(
             zip(candles.time.tolist(), candles.close.tolist(), candles.lots.tolist(), strict=True)
@@ -217,7 +217,9 @@ class EmulatedVenue:
     # -- for the shell --------------------------------------------------------------------------------------
 
     def submit(self, account: str, make: Callable[[int], Request], now: Nanos, on_answer: OnAnswer) -> None:
-        """Submit a request for an account, created from its number by ``make``. `advance` returns the answer."""
+        """Submit a request for an account. ``make`` creates the request from its number. `advance` returns the
+        answer.
+        """
         self._request_id += 1
         self._answers[self._request_id] = on_answer
         self.kernel.submit(account, make(self._request_id), now)
@@ -230,7 +232,9 @@ class EmulatedVenue:
             on_answer(delivery.item, delivery.at)
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which something may be delivered; it may turn out that nothing is."""
+        """Return the earliest time at which something may be delivered. At that time, there may still be no
+        delivery.
+        """
         known = self.kernel.next_at()
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
@@ -241,7 +245,7 @@ class EmulatedVenue:
         return self.kernel.is_paused
 
     def advance(self, to: Nanos, *, pause: bool = False) -> list[Delivery]:
-        """Advance time to ``to`` and return what became known by then, in order. With ``pause``, it may stop after a
+        """Advance time to ``to`` and return what became known by then, in order. With ``pause``, this may stop after a
         moment's books if orders arrive instantly; `next_at` then still returns that moment.
         """
         if self._source.known_until < to + _AHEAD:
@@ -269,7 +273,7 @@ class EmulatedVenue:
                     )
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         if self.kernel.is_paused:
-            to = self.kernel.now - 1  # this moment's trades come after whatever the bot sends now
+            to = self.kernel.now - 1  # this moment's trades come after requests that the bot sends now
         due = list(self._tapes.items()) if self._tape_next <= to else []
         for name, tape in due:
             if tape.next_at is not None and tape.next_at <= to:
@@ -285,7 +289,7 @@ class EmulatedVenue:
         return self._listed(found)
 
     def _listed(self, found: list[_Found]) -> list[Delivery]:
-        """Add trades to the lists of recent trades. A burst that is too long for one list is sent as several."""
+        """Add trades to the lists of recent trades. A burst that does not fit in one list is sent as several."""
         last = {row[2]: index for index, row in enumerate(found) if row[5] is not None}
         untold = dict.fromkeys(last, 0)
         deliveries = []
@@ -302,11 +306,11 @@ class EmulatedVenue:
     # -- reads ----------------------------------------------------------------------------------------------------
 
     def recent_trades(self, pair: Pair) -> tuple[TradeRow, ...]:
-        """Return the public list of recent trades, newest first, as streams spell it."""
+        """Return the public list of recent trades, newest first, in the streams' format."""
         return tuple(self._lists[pair])
 
     def publish_books(self, pair: Pair, depth: int) -> None:
-        """Push the pair's books from now on, with the best ``depth`` levels per side."""
+        """From now on, push the pair's books, with the best ``depth`` levels per side."""
         self.kernel.publish_books(pair, depth, is_wire=self._source.is_wire(pair))
 
     def book(self, pair: Pair, depth: int) -> OrderBook:
@@ -314,11 +318,11 @@ class EmulatedVenue:
         return self.kernel.book(pair, depth)
 
     def candles(self, pair: Pair, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """Return each bucket with [open, high, low, close, lots], including the unfinished candle."""
+        """Return [open, high, low, close, lots] for each bucket, including the unfinished candle."""
         return self.kernel.candle_history(pair).rows(resolution, start, end)
 
     def ticker(self, pair: Pair, *, fresh: bool = False) -> TickerRow:
-        """Return 24-hour figures, at most a second old unless ``fresh``."""
+        """Return 24-hour figures, which are at most a second old, or current with ``fresh``."""
         kept = self._tickers.get(pair)
         if not fresh and kept is not None and self.now - kept[0] < NS_PER_S:
             return kept[1]
@@ -392,5 +396,5 @@ def _trade_row(pair: Pair, time: Nanos, ticks: int, lots: int, side: int) -> Tra
 
 
 def _eight(value: int, decimals: int) -> str:
-    """Format with eight fixed decimals, as REST tickers and trades have them."""
+    """Format with eight fixed decimals, as in REST tickers and trades."""
     return fixed(value * int(10 ** (8 - decimals)), 8)

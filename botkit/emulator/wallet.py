@@ -1,4 +1,4 @@
-"""Deposits and withdrawals for the emulator's accounts. A withdrawal is debited at once, then passes through its
+"""Deposits and withdrawals for the emulator's accounts. A withdrawal is debited immediately, then passes through its
 statuses.
 """
 
@@ -59,7 +59,7 @@ class Transfer(msgspec.Struct):
         return f"{to_datetime(self.created):%Y%m%d}{kind}{self.number % 100_000_000:08d}"
 
     def status(self, now: Nanos) -> str:
-        """Return its current status."""
+        """Return the transfer's current status."""
         age = now - self.created
         if self.is_deposit or age >= _UNDER_WAY:
             return "COMPLETE"
@@ -107,7 +107,7 @@ class Wallet:
         return transfer
 
     def deposit(self, account: str, currency: str, amount_units: int) -> Transfer:
-        """Credit money that arrives from outside."""
+        """Credit a deposit from outside the exchange."""
         self._venue.kernel.transfer(account, currency, amount_units)
         return self._note(account, currency, amount_units, is_deposit=True)
 
@@ -145,7 +145,7 @@ class Wallet:
                 continue
             if transfer.serial == names.get("serial") or str(transfer.number) == names.get("id"):
                 return ok(TransferReply(data=self._row(transfer, seconds=True)))
-        raise RefusedError("Invalid withdraw id.")  # this is assumed
+        raise RefusedError("Invalid withdraw id.")  # assumed
 
     def withdraw(self, account: str, names: Names, body: WithdrawBody) -> HttpReply:
         """Answer POST /wallet/withdraw/{currency}. ``amount`` is debited, and the fee is deducted from it."""

@@ -1,12 +1,12 @@
 """The agenda decides when the engine needs a turn without an event.
 
-Each room (a part of the engine) that may need to be woken has a `Slot`: a function that returns when, and the work to
-do then. A room calls `Slot.changed` when that time may have changed, and `Agenda.head` then calls the function again.
-Nothing else wakes the engine.
+Each room (a part of the engine) that may need to be woken has a `Slot` with two functions: one returns the wake time,
+the other does the work that is due then. A room calls `Slot.changed` when its wake time may have changed, and
+`Agenda.head` then calls the first function again. Nothing else wakes the engine.
 
-`Changes` counts everything that may end a quiet span: a wake time that changed, and anything that a room adds to the
-outcome or to a strategy's mailbox. A span compares two integers instead of relying on a flag that every caller must
-remember to set.
+`Changes` counts everything that may end a quiet span: a changed wake time, and anything that a room adds to the outcome
+or to a strategy's mailbox. A span compares two integers instead of relying on a flag that every caller must remember to
+set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.clock import Nanos
 
 
 def earliest(*times: Nanos | None) -> Nanos | None:
-    """Return the earliest of several times, or None if none is set."""
+    """Return the earliest of several times, or None if no time is set."""
     first: Nanos | None = None
     for time in times:
         if time is not None and (first is None or time < first):
@@ -30,13 +30,13 @@ SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "w
 
 
 class BotClock:
-    """The time of the turn, in nanoseconds since the epoch, UTC. The engine sets it, and all rooms read it."""
+    """The turn's time, in nanoseconds since the epoch (UTC). The engine sets it, and all rooms read it."""
 
     __slots__ = ("events", "now")
 
     def __init__(self) -> None:
         self.now: Nanos = 0
-        #: number of inputs processed, including rows of spans; it distinguishes events at the same time
+        #: number of inputs processed, including rows of spans; it distinguishes events that have the same time
         self.events = 0
 
 
@@ -50,7 +50,7 @@ class Changes:
 
 
 class Slot:
-    """One room's place in the agenda."""
+    """One room's entry in the agenda."""
 
     __slots__ = ("_agenda", "due", "is_known", "when", "work")
 
@@ -62,14 +62,14 @@ class Slot:
         self.is_known = False
 
     def changed(self) -> None:
-        """Announce that the room's wake time has changed, or may have."""
+        """Report that the room's wake time has changed or may have changed."""
         self.is_known = False
         agenda = self._agenda
         agenda.is_known = False
         agenda.changes.count += 1
 
     def set(self, due: Nanos | None) -> None:
-        """Set the room's wake time to ``due``: like `changed`, for a time that is already known."""
+        """Set the room's wake time to ``due``. Like `changed`, but for a time that is already known."""
         self.due, self.is_known = due, True
         agenda = self._agenda
         agenda.is_known = False
@@ -105,7 +105,7 @@ class Agenda:
         self._slots: list[Slot] = []
 
     def slot(self, name: str, when: Callable[[], Nanos | None], work: Callable[[Nanos], None]) -> Slot:
-        """Add a slot. ``when`` is called after each `Slot.changed`, and ``work`` once the time has come."""
+        """Add a slot. ``when`` is called after each `Slot.changed`, and ``work`` once its wake time is reached."""
         slot = Slot(self, when, work)
         self._ranked.append((SLOTS.index(name), slot))
         self._ranked.sort(key=lambda ranked: ranked[0])
@@ -126,7 +126,7 @@ class Agenda:
         return self.known_head
 
     def ring(self, now: Nanos) -> None:
-        """Do all work that is due, once per slot."""
+        """Run the work of every slot that is due, once per slot."""
         for slot in self._slots:
             due = slot.due if slot.is_known else slot.ask()
             if due is not None and due <= now:

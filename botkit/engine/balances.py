@@ -1,4 +1,4 @@
-"""Compares the balances that the exchange reports with the books, and passes them on to strategies."""
+"""Compares the balances reported by the exchange with the books, and passes the balances on to strategies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport
 
-#: how long it takes at most until the balance changes caused by an execution have arrived
+#: the longest delay until the balance changes caused by an execution arrive
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 
 
 class Balances:
-    """Reports the account's balances to the strategies, and halts new orders while some of the money is missing."""
+    """Reports the account's balances to the strategies, and halts new orders while money is missing."""
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class Balances:
         self._table = table
         self._desk = desk
         self._records = records
-        #: True once `Begin` has come; before that, balances are only requested and reports are ignored
+        #: True after the `Begin` input; before that, balances are only requested and reports are ignored
         self.has_begun = False
         self._last: dict[tuple[str, str], Balance] = {}
-        #: the strategies that define ``on_balance``; known once `Begin` has come
+        #: the strategies that define ``on_balance``; known after the `Begin` input
         self._listeners: tuple[StrategyRecord, ...] | None = None
 
     def reported(self, report: BalanceReport, now: Nanos) -> None:
@@ -55,14 +55,16 @@ class Balances:
         if self._desk.gate.shortage is not None or not self._portfolio.balances.is_as_expected(report):
             if now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN:
                 self._portfolio.balances.compare(report, now, quiet=not self._table.has_live)
-            # otherwise this frame may be from before the latest execution: to trust it, however often it is repeated,
-            # would take that execution for money moved by somebody else
+            # otherwise this frame may predate the latest execution: trusting it, however often it is repeated, would
+            # mistake that execution for money moved by somebody else
             self.watch_shortages()
         if self._listeners != ():
             self.tell(report.balances)
 
     def tell(self, currencies: Iterable[str]) -> None:
-        """Notify strategies of their balances in some currencies, if those changed since the last notification."""
+        """Notify strategies of their balances in some currencies, if the balances changed since the last
+        notification.
+        """
         listeners = self._listeners
         if listeners is None:
             of = self._callbacks.of
@@ -77,7 +79,7 @@ class Balances:
                     self._callbacks.notify(record, "on_balance", balance)
 
     def watch_shortages(self) -> None:
-        """Halt new orders while the account holds less of a currency than its strategies own together."""
+        """Halt new orders while the account holds less of a currency than its strategies own in total."""
         shortage = "; ".join(map(str, self._portfolio.balances.shortages())) or None
         if shortage != self._desk.gate.shortage:
             if shortage is None:

@@ -1,4 +1,4 @@
-"""Executes commands from the user or a guard. Each command sets a reply: a value, or a sentence with the reason for a
+"""Executes commands from the user or a guard. Each command sets a reply: a value, or a sentence that explains a
 refusal.
 """
 
@@ -27,7 +27,7 @@ from botkit.model.inputs import (
 from botkit.model.orders import FINAL_STATES, Order
 
 PAUSED = "paused by hand"
-#: the maximum slippage in the visible book when a position is sold as a bot stops
+#: the maximum slippage in the visible book when a stopping bot sells a position
 _FLATTEN_SLIPPAGE_PCT = 1.0
 
 
@@ -101,7 +101,7 @@ class Commands:
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
-        """Give unassigned money to a strategy (or the pool), or take money back. This may end a shortage."""
+        """Give unassigned money to a strategy (or the pool), or take money back. A move may end a shortage."""
         rooms = self._rooms
         transfers = rooms.portfolio.transfers
         refusal = transfers.refusal(given.target, given.units) or transfers.unpriced(given.units)
@@ -120,11 +120,13 @@ class Commands:
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
-        """Cancel open orders whose strategies are gone. The outcome of a later turn reports when this is done."""
+        """Cancel open orders whose strategies are gone. The outcome of a later turn reports that the cancels are
+        done.
+        """
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 
     def cancel_by_hand(self, given: CancelByHand, now: Nanos) -> None:
-        """Cancel one order, whichever strategy it belongs to."""
+        """Cancel one order of any strategy."""
         order = self._rooms.table.by_client_id.get(given.client_id)
         if order is None:
             self._reply(refusal=f"this bot has no order {given.client_id}")
@@ -135,7 +137,7 @@ class Commands:
             self._reply()
 
     def flatten(self, given: Flatten, now: Nanos) -> None:
-        """Trade a strategy back to its given holdings, as far as the visible book allows within the slippage."""
+        """Trade a strategy back to its given holdings, as far as the visible book and the maximum slippage allow."""
         record = self._record(given.strategy)
         if record is None:
             return
@@ -170,7 +172,7 @@ class Commands:
         if lots < rules.least_lots:
             return None
         entry, amount = rooms.contexts[strategy].orders, rules.exact_amount(lots)
-        # the only purchase that a stopping bot makes; halts and risk rules apply to it as to any other order
+        # the only purchase by a stopping bot; halts and risk rules apply to it as to any other order
         was_stopping, rooms.gate.is_stopping = rooms.gate.is_stopping, False
         try:
             return entry.market_buy(position.pair, None, amount, _FLATTEN_SLIPPAGE_PCT, "flatten")
@@ -178,8 +180,8 @@ class Commands:
             rooms.gate.is_stopping = was_stopping
 
     def forget(self, given: Forget, now: Nanos) -> None:
-        """Drop orders that were final long ago, and reply with them."""
-        self._rooms.clock.events -= 1  # no event: the count must not depend on how often the driver clears up
+        """Drop orders that became final long ago, and reply with them."""
+        self._rooms.clock.events -= 1  # not an event: the event count must not depend on how often the driver cleans up
         self._reply(tuple(self._rooms.table.forget_before(given.before)))
 
     def journal_failed(self, given: JournalFailed, now: Nanos) -> None:

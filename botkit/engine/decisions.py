@@ -1,10 +1,10 @@
 """The record of every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
 
-It contains only integers, strings and the bot's time, and no floats, paths, versions or wall times, so that equal
-inputs give equal bytes on any machine, and a backtest can be compared with a run over the wire byte for byte.
+It contains only integers, strings and the bot's time, but no floats, paths, versions or wall times. Equal inputs
+therefore yield equal bytes on any machine, and a backtest can be compared byte for byte with a run over the wire.
 
-An order makes six to ten decisions. Each is kept as a tuple of values that do not change any more, added by
-`DecisionLog.add`, and written as a line when a block is full. By kind:
+An order produces six to ten decisions. `DecisionLog.add` adds each of them as a tuple of values that no longer change,
+and the tuple is written as a line when a block is full. By kind:
 
     (INTENT, now, order's spec)                a strategy asked for an order
     (CANCEL, now, client id)                   a strategy, or the engine on its behalf, asked to cancel an order
@@ -37,7 +37,7 @@ from botkit.model.requests import (
 # cached, because names, tags and reasons repeat
 _text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode)
 
-# Reading an enum's ``value`` costs a Python call, so with six lines per order a table is faster.
+# Reading an enum's ``value`` costs a Python call. With six lines per order, a table is faster.
 _SIDE = {side: side.value for side in Side}
 _TYPE = {kind: kind.value for kind in OrderType}
 _STATE = {state: state.value for state in OrderState}
@@ -54,23 +54,24 @@ NOTE: Final = 6
 #: a decision: its kind, the bot's time, and the details of that kind
 Decision: TypeAlias = tuple[Any, ...]
 
-#: how many decisions are collected before they are written and passed on; more use more memory but need fewer calls
+#: number of decisions collected before they are written and passed on; a larger number uses more memory but needs fewer
+#: calls
 BLOCK_LINES = 2_000
 
 
 class DecisionLog:
-    """Collects decisions, hashes their lines, and passes these in blocks to ``sink``, if there is one."""
+    """Collects decisions, hashes their lines, and passes the lines in blocks to ``sink``, if there is one."""
 
     def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
         self._sink = sink
         self._hash = hashlib.sha256()
-        #: decisions that are not written yet. Code that adds requests or refusals flushes them at `BLOCK_LINES`
+        #: decisions not written yet; code that adds requests or refusals flushes the decisions at `BLOCK_LINES`
         self.pending: list[Decision] = []
         self.add = self.pending.append
         self.count = 0
 
     def flush(self) -> None:
-        """Write the collected decisions as lines, hash these and pass them on."""
+        """Write the collected decisions as lines, hash the lines and pass them on."""
         if not self.pending:
             return
         block = ("\n".join(_lines(self.pending)) + "\n").encode()
@@ -86,12 +87,14 @@ class DecisionLog:
         return self._hash.hexdigest()
 
     def note(self, kind: str, now: Nanos, text: str) -> None:
-        """Record a change in what the bot may do: a halt, a stopped strategy, a new parameter value."""
+        """Record a change in the bot's permissions or settings: a halt, a stopped strategy, a new parameter value."""
         self.add((NOTE, now, kind, text))
 
 
 def _lines(decisions: Sequence[Decision]) -> list[str]:
-    """Write each decision as a line. This is a single function, because one call per decision would double the cost."""
+    """Format each decision as a line. This is a single function, because one call per decision would double the
+    cost.
+    """
     lines: list[str] = []
     write = lines.append
     for decision in decisions:
@@ -144,7 +147,7 @@ def _lines(decisions: Sequence[Decision]) -> list[str]:
 
 
 def _client_ids(request: Request) -> str:
-    """Write the client ids of a batch, or an empty text for other requests."""
+    """Return the client ids of a batch as text, or an empty string for other requests."""
     if type(request) is CreateBatch:
         return ",".join([str(spec.client_id) for spec in request.orders])
     if type(request) is CancelBatch:

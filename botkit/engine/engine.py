@@ -96,7 +96,7 @@ class Engine:
             settings=settings or EngineSettings(),
             find_callback=find_callback,
         )
-        # what every turn looks at
+        # the objects that every turn uses
         self._clock = rooms.clock
         self._outbox = rooms.outbox
         self._router = router
@@ -117,9 +117,9 @@ class Engine:
             protector=rooms.protector,
         )
         self.view = EngineView(rooms)
-        #: its count stays the same as long as a turn produces no outcome and does not change the wake time
+        #: its count stays the same as long as turns produce no outcome and do not change the wake time
         self.changes = rooms.changes
-        #: `wake_at` returns its head as long as the head is known
+        #: `wake_at` returns the agenda's head as long as the head is known
         self.agenda = rooms.agenda
         self._handlers = self._by_type()
 
@@ -157,7 +157,7 @@ class Engine:
     # -- entry points ---------------------------------------------------------------------------------------------
 
     def turn(self, given: Input | None, now: Nanos, out: Outcome) -> None:
-        """Process one input, or None to do what is due at ``now``. The results are added to ``out``.
+        """Process one input, or do the work due at ``now`` if the input is None. The results are added to ``out``.
 
         Raises ConfigError if the restored state does not fit the configuration. Any other exception is a bug in the
         engine: nothing from that turn may be sent.
@@ -197,7 +197,7 @@ class Engine:
                 and slot.due is None
                 and not (self._callbacks.mailbox or self._past.is_wanting or self._stages.reads_history)
             ):
-                continue  # the input affected nothing, and no work was waiting for a turn
+                continue  # the input had no effect, and no work was waiting for a turn
             self._finish(now, out)
             if out.failures or out.history:
                 break
@@ -212,12 +212,12 @@ class Engine:
         books: PublishedBooks | None = None,
         until: Nanos | None = None,
     ) -> int:
-        """Process rows ``begin`` to ``end`` at once and return how many were processed. The result is the same as that
-        of one `turn` per row, but faster. ``books`` that a simulated exchange publishes before ``until`` are processed
-        among the rows.
+        """Process rows ``begin`` to ``end`` at once and return how many were processed. The result equals that of one
+        `turn` per row, but is computed faster. ``books`` that a simulated exchange publishes before ``until`` are
+        processed among the rows.
 
-        It stops after a row or a book that changes the agenda or the outcome. The driver must ensure that nothing else
-        is due before the last row.
+        Processing stops after a row or a book that changes the agenda or the outcome. The driver must ensure that
+        nothing else is due before the last row.
         """
         self._outbox.out = out
         before = self.changes.count
@@ -238,18 +238,18 @@ class Engine:
         return self._spans.event_at(rows, position)
 
     def wake_at(self) -> Nanos | None:
-        """Return when the engine needs a turn without an input. Exact, so a driver need not poll."""
+        """Return when the engine needs a turn without an input. The time is exact, so a driver need not poll."""
         agenda = self.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
-        """Deliver the effects of the turn, then collect the requests that may leave. Repeats until there are no new
+        """Deliver the effects of the turn, then collect the requests that may be sent. Repeats until there are no new
         effects.
         """
         rooms, router, slot = self._rooms, self._router, self._router_slot
         callbacks, quoter, targets, protector = self._callbacks, self._quoter, self._targets, self._protector
         while True:
-            # checking the queues is cheap, and most turns leave nothing in them
+            # checking the queues is cheap, and they are empty after most turns
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
             if quoter.has_due:

@@ -53,12 +53,12 @@ class Outcome:
         self.streams: list[StreamWanted] = []
         self.history: list[HistoryWanted] = []
         self.comparisons: list[Comparison] = []
-        #: the reason why a comparison failed (it is retried), and how its request ended
+        #: the reason why a comparison failed (a failed comparison is retried), and how its request ended
         self.compare_failures: list[tuple[str, Ending]] = []
         #: pairs whose book stream has gone silent although the book changes
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
-        #: the result of `CancelOrphans`: the cancelled ids, or a sentence with the reason for a failure
+        #: the result of `CancelOrphans`: the cancelled ids, or a sentence that explains a failure
         self.orphans: Reply | None = None
         self.withheld: list[Withheld] = []
         self.reply: Reply | None = None
@@ -82,7 +82,7 @@ class Outcome:
 
 
 class Outbox:
-    """Takes the results of the engine's rooms. The engine sets ``out`` to the turn's `Outcome`."""
+    """Collects results from the engine's rooms. The engine sets ``out`` to the turn's `Outcome`."""
 
     __slots__ = ("_changes", "out")
 
@@ -121,12 +121,12 @@ class Outbox:
         self.out.comparisons.append(comparison)
 
     def orphans_done(self, reply: Reply) -> None:
-        """Report that orders of departed strategies were cancelled, or could not be."""
+        """Report that the orders of departed strategies were cancelled, or that cancelling them failed."""
         self._changes.count += 1
         self.out.orphans = reply
 
     def resynchronise(self, pair: Pair) -> None:
-        """Request that the book stream of a pair reconnects."""
+        """Request that the book stream of a pair reconnect."""
         self._changes.count += 1
         self.out.resynchronise.append(pair)
 

@@ -9,17 +9,17 @@ import msgspec
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
 
-#: ``message`` is what a strategy wants the user to read (`Strategy.notify`), whatever level a notifier begins at
+#: ``message`` is a text that a strategy wants the user to read (`Strategy.notify`), whatever a notifier's lowest level
 Level = Literal["info", "warning", "error", "message"]
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A sentence for the user. With a ``kind`` it is kept in the journal too."""
+    """A sentence for the user. A note with a ``kind`` is also journaled."""
 
     level: Level
     text: str
     kind: str = ""
-    #: True if a strategy wrote it with ``self.log``, so that it is already in the log
+    #: True if a strategy wrote the note with ``self.log``, so that it is already in the log
     is_logged: bool = False
 
 
@@ -34,8 +34,8 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     error: str
     text: str
     time: Nanos
-    #: True if the strategy refused its parameters (ConfigError in on_start): a mistake of the user's, for which no
-    #: traceback is shown
+    #: True if the strategy refused its parameters (ConfigError in on_start): a user error, for which no traceback is
+    #: shown
     is_config: bool = False
 
 
@@ -74,12 +74,14 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of reconciling the bot with the exchange. ``began`` is when the comparison was requested."""
+    """The result of reconciling the bot with the exchange. ``began`` is the time at which the comparison was
+    requested.
+    """
 
     began: Nanos
     differences: tuple[Difference, ...] = ()
     foreign: int = 0
-    #: currency -> units added or taken from outside; they count as unassigned
+    #: currency -> units added or taken from outside; they are part of unassigned
     adopted: tuple[tuple[str, int], ...] = ()
     #: our orders at the exchange that are missing from the journal (`botkit.model.inputs.Unwritten`)
     unwritten: tuple[str, ...] = ()
@@ -95,7 +97,7 @@ class Halted(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The result of a command: a value, or a sentence with the reason for a refusal."""
+    """The result of a command: a value, or a sentence that explains a refusal."""
 
     value: Any = None
     refusal: str | None = None

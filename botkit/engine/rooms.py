@@ -1,7 +1,7 @@
 """The rooms of one engine, wired together, and the operations that involve several of them.
 
-A room (one part of the engine) gets its dependencies at construction and never sees the engine. Events that concern
-several rooms (an order's new state, a fill, a price, a failed strategy) come here and are passed on in a fixed order.
+A room (one part of the engine) receives its dependencies at construction and never sees the engine. Events that concern
+several rooms (an order's new state, a fill, a price, a failed strategy) arrive here and are passed on in a fixed order.
 """
 
 from __future__ import annotations
@@ -49,19 +49,20 @@ from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 
-#: more refusals than this in one turn mean that a strategy is looping, so it is stopped
+#: more refusals than this in one turn indicate that a strategy is looping, so it is stopped
 REFUSALS_A_TURN_MAX = 100
-#: the same while all orders are refused, or all of a pair: many orders in a turn are then no sign of a loop
+#: the same limit while all orders, or all orders of a pair, are refused: many orders in a turn are then not a sign of a
+#: loop
 REFUSALS_CLOSED_MAX = 1_000
 #: this many consecutive rejections by the exchange, over all strategies, halt the bot
 REJECTIONS_MAX = 10
-#: the most characters of a message to the user that are sent and recorded
+#: maximum number of characters of a message to the user that are sent and recorded
 _MESSAGE_MAX = 1_000
 _REFUSED = OrderState.REFUSED
 _REJECTED = OrderState.REJECTED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
-#: finds the function for (strategy, callback's name); None selects the plain method
+#: finds the function for (strategy, callback name); None selects the plain method
 FindCallback = Callable[[Strategy, str], Callback | None]
 
 
@@ -96,7 +97,7 @@ class BotRooms:
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
         self._find_callback = find_callback
-        #: True once `Begin` has come, so that market events and timers are processed
+        #: True after the `Begin` input, so that market events and timers are processed
         self.has_begun = False
         #: True if an order was refused in this turn
         self.has_refused = False
@@ -306,7 +307,7 @@ class BotRooms:
             self.protector.order_changed(order)
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
-                # no execution is pending that the order's state could disagree with
+                # no pending execution can disagree with the order's state
                 callback = (self._listeners.get(record.name) or self._listen(record))[0]
                 if callback is not None:
                     self.callbacks.mailbox.append((record, callback, order))
@@ -350,7 +351,7 @@ class BotRooms:
 
     def _foreign(self, report: OrderReport) -> None:
         if report.state in FINAL_STATES:
-            # do not collect these, since another bot on the account may trade for months
+            # do not collect final orders, since another bot on the account may trade for months
             self.foreign_orders.pop(report.order_id, None)
         else:
             self.foreign_orders[report.order_id] = report
@@ -376,7 +377,7 @@ class BotRooms:
         if self.has_refused:
             self.has_refused = False
             if len(self.decisions.pending) >= BLOCK_LINES:
-                self.decisions.flush()  # refused orders make no requests
+                self.decisions.flush()  # refused orders cause no requests
             for record in self.records.values():
                 record.refused_this_turn = 0
 
@@ -393,7 +394,7 @@ class BotRooms:
         self.risk.turn_of_day(now)
 
     def begin_day(self, now: Nanos) -> None:
-        """Begin the trading day of ``now`` at the bot's start, unless an earlier run has begun it."""
+        """Start the trading day of ``now`` when the bot starts, unless an earlier run has already started it."""
         self.risk.turn_of_day(now)
         self._day_slot.changed()
 

@@ -35,5 +35,5 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
     #: a running bot's clock speed relative to the machine's; None turns the checks off, as in a backtest
     watch_speed: float | None = None
-    #: keep the values of attached indicators over the whole run, for the report's charts
+    #: keep the values of attached indicators over the entire run, for the report's charts
     draws_indicators: bool = False

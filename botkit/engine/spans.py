@@ -1,9 +1,9 @@
 """Quiet spans: runs many rows of recorded data through the strategies in one tight loop.
 
 While nothing can happen to the bot or its orders, only the strategy's own code needs to run. The driver finds the end
-of such a span; this module passes its rows directly to the callbacks, without dispatch, router or portfolio in between.
-The result equals a turn for each row (tests/properties/test_spans.py): a loop ends after a row that changes the agenda
-or the outcome (`botkit.engine.agenda.Changes`), and before a row that would breach a loss limit.
+of such a span. This module passes its rows directly to the callbacks and bypasses dispatch, router and portfolio. The
+result equals that of a turn for each row (tests/properties/test_spans.py): a loop ends after a row that changes the
+agenda or the outcome (`botkit.engine.agenda.Changes`), and before a row that would breach a loss limit.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Spans:
         self._market: PairMarket | None = None
         self._first = self._until = 0  # the positions of those rows
         self._book_run: BookRun | None = None  # the books of the last span with books
-        self._offset = 0  # a row's position less its index in the block, or for books in the stream
+        self._offset = 0  # a row's position minus its index in the block, or in the stream for books
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
         """Return one row as an event for a turn."""
@@ -64,8 +64,8 @@ class Spans:
     def run_with_books(
         self, rows: MergedRows, begin: int, end: int, books: PublishedBooks, until: Nanos | None
     ) -> tuple[int, int]:
-        """Process rows as `run` does, with an exchange's books among them: those before ``until``, each ahead of the
-        rows of its moment. Returns how many rows and how many books were processed.
+        """Process rows as `run` does, together with an exchange's books: those before ``until``, each ahead of the rows
+        of the same moment. Returns how many rows and how many books were processed.
         """
         run, changes, times = self._run_of(rows, books), self._changes, books.times
         before, position, taken = changes.count, begin, 0
@@ -74,7 +74,7 @@ class Spans:
             index = books.done
             at, place = times[index], run.places[index]
             if (until is not None and at >= until) or place == stop:
-                break  # books after the last row come when the next rows are known
+                break  # books after the last row are processed once the next rows are known
             if position < place:
                 books.is_latest = False
                 position += self.run(rows, position, place)
@@ -101,7 +101,7 @@ class Spans:
         return run
 
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos, depth: int) -> None:
-        """Set a pair's book, which has no more than ``depth`` levels, and call the strategies."""
+        """Set a pair's book, which has at most ``depth`` levels, and call the strategies."""
         market.book = book
         market.book_seen = now
         for record, callback, wanted in market.book_listeners:
@@ -121,7 +121,7 @@ class Spans:
         return position - begin
 
     def _find(self, rows: MergedRows, position: int) -> None:
-        """Find the stream, the block and the market to which the row at a position belongs."""
+        """Find the stream, block and market of the row at a position."""
         columns, row, until = rows.at(position)
         self._rows, self._columns, self._first = rows, columns, position
         if isinstance(columns, BookColumns):
@@ -149,16 +149,16 @@ class Spans:
         assert market is not None
         feeds, last = market.bar_feeds, market.last.price
         if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
-            end = begin + 1  # the first trade determines when its bar ends, and the driver needs to know that time
+            end = begin + 1  # the first trade determines when its bar ends, and the driver needs that time
         if last is None or self._protector.watches:
             return self._row_by_row(block, begin, end if last is not None else begin + 1)
         if market.doubts:
             end = begin
         elif 0 < begin < block.calm_end and last == block.price_list[begin - 1]:
-            end = min(end, block.calm_end)  # the previous row is still the last price
+            end = min(end, block.calm_end)  # the last price is still that of the previous row
         else:
             end = block.calm_until(begin, end, last)
-        if end == begin:  # it may be withheld, in which case later rows are compared with another price
+        if end == begin:  # the row may be withheld; later rows are then compared with another price
             return self._row_by_row(block, begin, begin + 1)
         if self._risk.has_loss_limits:
             breach = self._risk.first_breach(market.pair, block.prices[begin:end], self._clock.now)
@@ -200,7 +200,7 @@ class Spans:
         builder = feed.builder
         events = block.events or block.make_events()
         if not builder.follows(events[begin]):
-            return self._row_by_row(block, begin, begin + 1)  # the builder must fill the gap before it
+            return self._row_by_row(block, begin, begin + 1)  # the builder must fill the gap before this row
         if len(feed.listeners) != 1 or feed.listeners[0][2] is None:
             return self._row_by_row(block, begin, end)
         record, series, callback = feed.listeners[0]
@@ -218,7 +218,7 @@ class Spans:
     def _call(
         self, record: StrategyRecord, callback: Callback, market: PairMarket, block: Block, begin: int, end: int
     ) -> int:
-        """Call one strategy with row after row until it changes something. Returns how many rows were processed."""
+        """Call one strategy for each row until it changes something. Returns how many rows were processed."""
         clock, last, changes = self._clock, market.last, self._changes
         if block.done != begin:
             block.skip_to(begin)

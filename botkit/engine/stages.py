@@ -91,7 +91,7 @@ class Stages:
         if self.reads_history:
             wanted = list(rooms.outbox.out.history)
             if rooms.gate.is_starting and not self._is_reading:
-                # the history gives valuations a price before the first trade
+                # with the history, valuations have a price before the first trade
                 wanted += [HistoryWanted(cell.pair, "1m", 1) for cell in rooms.portfolio.prices.values()]
             if wanted or (rooms.gate.is_starting and not self._is_reading):
                 self._is_reading = True
@@ -103,7 +103,7 @@ class Stages:
         self.take_history(history, self._rooms.clock.now)
 
     def take_history(self, given: History, now: Nanos) -> None:
-        """Add bars from before the start. The first `History` opens trading."""
+        """Add bars from before the start. Trading starts with the first `History`."""
         rooms = self._rooms
         is_first = rooms.gate.is_starting
         if is_first:
@@ -133,9 +133,9 @@ class Stages:
             self._rooms.portfolio.mark(pair, bar.close)
 
     def stop(self, given: Stop, now: Nanos) -> None:
-        """Run every ``on_stop``. From then on strategies are notified only about their orders, and may only place
-        orders that reduce a position. Any other order placed after the bot has cancelled the open orders would stay at
-        the exchange.
+        """Run every ``on_stop``. After that, strategies are only notified about their orders, and may only place orders
+        that reduce a position. Any other order placed after the bot has cancelled the open orders would stay at the
+        exchange.
         """
         rooms = self._rooms
         for record in list(rooms.records.values()):

@@ -57,7 +57,7 @@ class Stops:
         self._records = records
 
     def check_losses(self) -> None:
-        """Halt the bot, or stop a strategy, that has lost more than its limits allow."""
+        """Halt the bot, or stop a strategy, if its losses have reached a limit."""
         now = self._clock.now
         while (breach := self._risk.breached(now)) is not None:
             self._decisions.note("loss_limit", now, str(breach))
@@ -68,13 +68,13 @@ class Stops:
                 self.stop_strategy(self._records[breach.level], str(breach))
 
     def trip(self, reason: str) -> None:
-        """Trip the breaker: halt the bot, unless it is halted already."""
+        """Trip the breaker: halt the bot, unless it is already halted."""
         if self._risk.halted(None) is None:
             self.halt(reason)
             self._outbox.halt("breaker", reason)
 
     def halt(self, reason: str, *, keeps_orders: bool = False) -> None:
-        """Take no new orders and cancel the open ones. Orders that reduce a position still pass. Only a resume ends the
+        """Refuse new orders and cancel the open ones. Orders that reduce a position still pass. Only a resume ends the
         halt.
         """
         if self._risk.halted(None) is None:
@@ -84,8 +84,8 @@ class Stops:
                 self._desk.cancel(order, self._clock.now)
 
     def stop_strategy(self, record: StrategyRecord, reason: str) -> None:
-        """Stop a strategy and cancel its orders. Orders that reduce its position still pass, and protective exits go
-        on.
+        """Stop a strategy and cancel its orders. Orders that reduce its position still pass, and protective exits stay
+        active.
         """
         if not record.active:
             return
@@ -103,7 +103,7 @@ class Stops:
         self._say_stopped(record)
 
     def _say_stopped(self, record: StrategyRecord) -> None:
-        if self._callbacks.failed_last != record.name:  # if it failed last, its traceback is shown instead
+        if self._callbacks.failed_last != record.name:  # if this strategy failed last, its traceback is shown instead
             self._outbox.note("error", f"strategy {record.name!r} was stopped: {record.stopped_because}")
         protected = self._protector.strategy_stopped(record)
         for position in self._portfolio.positions(record.name):

@@ -40,8 +40,8 @@ class MoneyView:
 
     @property
     def reported(self) -> Mapping[str, int]:
-        """What the exchange reported at the latest comparison, in units; the books follow once no order of ours can
-        explain a difference.
+        """The balances that the exchange reported at the latest comparison, in units. The books follow once no order of
+        ours can explain a difference.
         """
         return {**self._portfolio.account, **self._portfolio.balances.reported}
 
@@ -57,17 +57,19 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """The number of units by which the books may differ from the account, since the exchange's rounding is
+        """The number of units by which the books may differ from the account, because the exchange's rounding is
         undocumented.
         """
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
-        """Return the units that neither a strategy owns nor the reserve keeps, so that they can be handed over."""
+        """Return the units that can be handed over, because no strategy owns them and the reserve does not keep
+        them.
+        """
         return self._portfolio.ownership.free_units(currency)
 
     def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
-        """Return the ownership of the account's money. ``elsewhere`` is what other bots own."""
+        """Return the ownership of the account's money. ``elsewhere`` lists the funds of other bots."""
         return self._portfolio.ownership.shown(elsewhere or {})
 
     def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
@@ -84,8 +86,8 @@ class MoneyView:
         return self._portfolio.days.day
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
-        """Return a strategy's profit (None: of all) since the trading day began; None without a loss limit, or while a
-        price is missing.
+        """Return a strategy's profit (None: of all) since the trading day started; None without a loss limit, or while
+        a price is missing.
         """
         return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
 
@@ -111,16 +113,16 @@ class MoneyView:
 
     @property
     def has_peaks(self) -> bool:
-        """True while peak equity is tracked, which changes with prices alone."""
+        """True while peak equity is tracked. The peaks change with prices alone."""
         return bool(self._portfolio.peaks.baselines)
 
     def check(self) -> None:
-        """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
+        """Assert that the parts and unassigned add up to the account, no amount is negative, and the locks add up."""
         self._portfolio.check()
 
 
 class RouterView:
-    """Waiting requests, and how much of the exchange's limits is in use."""
+    """The waiting requests, and the used part of the exchange's limits."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._router = rooms.router
@@ -150,8 +152,8 @@ class ChecksView:
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:
-        """Return how many bars were checked against the exchange's candles and differed, by keys such as ``btc_twd
-        1m``.
+        """Return how many bars were checked against the exchange's candles, and how many of them differed, by keys such
+        as ``btc_twd 1m``.
         """
         return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
 
@@ -229,8 +231,8 @@ class EngineView:
         return kept
 
     def lines(self, *, latest_only: bool = False) -> list[IndicatorLine]:
-        """Return the strategies' plots, and the values of attached indicators if they are kept; with ``latest_only``
-        each line's latest point.
+        """Return the strategies' plots, and the values of attached indicators if these are kept. With ``latest_only``,
+        return only each line's latest point.
         """
         for market in self._rooms.markets.all():
             market.settle()
@@ -290,7 +292,7 @@ class EngineView:
         return not self._rooms.gate.is_starting
 
     def unprotected(self) -> list[tuple[str, Pair]]:
-        """Return the positions, as (strategy, pair), that the last run protected and this one does not."""
+        """Return the positions, as (strategy, pair), that the last run protected but this run does not."""
         protector = self._rooms.protector
         return [
             (record.name, pair) for record in self._rooms.records.values() for pair in protector.unprotected(record)

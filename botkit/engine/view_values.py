@@ -14,7 +14,7 @@ from botkit.model.pairs import Pair
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy: whether it runs, and its counts. ``halted`` is the reason why it places no new orders."""
+    """One strategy: whether it is running, and its counts. ``halted`` is the reason why it places no new orders."""
 
     name: str
     active: bool
@@ -60,5 +60,5 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     resolutions: tuple[str, ...]
     #: True if trades, books or tickers are subscribed to, not only bars
     is_listened_to: bool
-    #: number of trades that arrived after their bar had closed, for the resolution with the most of them
+    #: number of trades that arrived after their bar had closed, in the resolution with the most late trades
     late_trades: int

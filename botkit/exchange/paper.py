@@ -18,24 +18,26 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, GetBook, GetCandles, Request
 from botkit.model.venue import Venue
 
-#: the requests that a paper bot sends to the real exchange
+#: the kinds of requests that a paper bot sends to the real exchange
 MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
 #: how many book levels the simulated exchange keeps
 _DEPTH = 50
 
 
 class PaperAdapter(Lifetime):
-    """Takes market data from ``market`` and sends orders to ``venue``, so the bot sees one exchange
+    """Takes market data from ``market`` and sends orders to ``venue``, so the bot sees a single exchange
     (`botkit.model.adapter`).
 
-    The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and do not
-    affect it. The account's streams cannot be lost, because its events do not leave the process.
+    The bot sees market data exactly as the exchange sends it. Its own orders are matched against that data and do not
+    affect the market. The account's streams cannot be lost, because account events stay within the process.
     """
 
     account_streams = ()
 
     def __init__(self, market: Adapter, venue: Venue, clock: Clock, *, account: str, speed: float = 1.0) -> None:
-        """``account`` is the bot's name at the venue; ``clock`` runs ``speed`` times as fast as the machine's."""
+        """``account`` is the bot's account name at the venue. ``clock`` runs ``speed`` times as fast as the machine's
+        clock.
+        """
         self._market = market
         self._venue = venue
         self._clock = clock
@@ -48,12 +50,12 @@ class PaperAdapter(Lifetime):
         venue.advance(clock.now())
 
     async def open(self) -> None:
-        """Open the connection to the market."""
+        """Open the connection to the exchange that provides the market data."""
         await self._market.open()
         self._is_open = True
 
     async def close(self) -> None:
-        """Close the connection to the market."""
+        """Close the connection to the exchange that provides the market data."""
         self._is_open = False
         if self._timer is not None:
             self._timer.cancel()
@@ -68,16 +70,16 @@ class PaperAdapter(Lifetime):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The exchange's capabilities; the simulated one supports them all."""
+        """The exchange's capabilities. The simulated exchange supports all of them."""
         return self._market.capabilities
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the time of the exchange that sends the market data."""
+        """The offset of this machine's clock from the clock of the exchange that provides the market data."""
         return self._market.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Return the pairs and their current rules, after reading them from the exchange. Raises RequestError."""
+        """Read the pairs and their current rules from the exchange and return them. Raises RequestError."""
         return await self._market.pairs()
 
     # -- events in ------------------------------------------------------------------------------------------------
@@ -91,8 +93,8 @@ class PaperAdapter(Lifetime):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Subscribe to these feeds. The account's events come from the simulated exchange, all others from the
-        market.
+        """Subscribe to these feeds. Account events come from the simulated exchange, all other events from the real
+        one.
         """
         if account:
             self._sink = sink
@@ -109,7 +111,7 @@ class PaperAdapter(Lifetime):
             self._market.watch(on_market, books=dict(books or {}), trades=trades, tickers=tickers, account=False)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the market's streams."""
+        """Reconnect the market data streams."""
         if kind != "account":
             self._market.reconnect(kind)
 
@@ -120,7 +122,7 @@ class PaperAdapter(Lifetime):
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send market reads to the exchange and everything else to the simulated one. Raises nothing but
+        """Send market reads to the real exchange and all other requests to the simulated one. Raises nothing but
         CancelledError.
         """
         if not self._is_open:

@@ -1,8 +1,8 @@
-"""Writes the generated parts of the guide: ``python -m botkit.guide.reference``.
+"""Generates parts of the guide: ``python -m botkit.guide.reference``.
 
 ``reference.md`` is generated entirely, from the docstrings of the public modules. ``configuration.md`` is handwritten
-down to `MARKER`; below it is one generated table per section of a configuration. tests/guide/test_reference.py compares
-both with the code.
+down to `MARKER`; below that line is one generated table per section of a configuration. tests/guide/test_reference.py
+compares both files with the code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from botkit.guide.configuration_tables import configuration_tables
 
 __all__ = ["MARKER", "PUBLIC_MODULES", "configuration_chapter", "reference_chapter", "write"]
 
-#: the public modules with their purpose; names elsewhere, or not in their ``__all__``, may change at any time
+#: the public modules and their purposes; names not in a module's ``__all__``, or in other modules, may change at any
+#: time
 PUBLIC_MODULES: dict[str, str] = {
     "botkit": "Everything a strategy needs.",
     "botkit.errors": "Errors, sorted by what happens next.",
@@ -81,7 +82,7 @@ def reference_chapter() -> str:
         module = importlib.import_module(name)
         parts.append(f"## {name}\n\n{about}\n")
         source = _Source(module)
-        # botkit re-exports much of botkit.model: each name is described only once
+        # botkit re-exports much of botkit.model, but each name is described only once
         elsewhere = {public: written.get(id(getattr(module, public))) for public in module.__all__}
         if name != "botkit":
             elsewhere |= {public: module_of(public) for public in module.__all__ if public in source.imported}
@@ -124,14 +125,16 @@ def write() -> list[Path]:
 
 
 class _Source:
-    """Facts that only a module's source shows: the ``#:`` comments on its constants, and how it writes their values."""
+    """Facts available only in a module's source: the ``#:`` comments on its constants, and the spelling of their
+    values.
+    """
 
     def __init__(self, module: ModuleType) -> None:
         text = inspect.getsource(module)
         lines = text.splitlines()
         self.comments: dict[str, str] = {}
         self.values: dict[str, str] = {}
-        #: names that another module defines
+        #: names defined in another module
         self.imported: set[str] = set()
         for node in ast.parse(text).body:
             if isinstance(node, ast.ImportFrom):
@@ -151,10 +154,11 @@ class _Source:
 
 
 def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
-    """Return the heading, signature and documentation of one name."""
+    """Return one name's heading, signature and documentation."""
     heading = f"### {module}.{name}\n"
     thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a pytest fixture
-    is_alias = name in source.values  # a name such as Nanos is int, whose docstring would be useless here
+    # the docstring of a name such as Nanos would be that of int, which is useless here
+    is_alias = name in source.values
     if inspect.isclass(thing) and not is_alias:
         return "\n".join([heading, _class(name, thing)])
     if inspect.isroutine(thing) and not is_alias:
@@ -231,7 +235,7 @@ def _fields(kind: type[msgspec.Struct]) -> list[str]:
 
 
 def _signature(thing: Any, *, method: bool = False) -> str:
-    """Return a signature with its annotations as written; ``method`` leaves out the first parameter."""
+    """Return a signature with its annotations as written. With ``method``, leave out the first parameter."""
     try:
         signature = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -246,7 +250,7 @@ def _signature(thing: Any, *, method: bool = False) -> str:
         stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
         part = "*" * stars + parameter.name
         if parameter.annotation is not parameter.empty:
-            annotation = parameter.annotation  # the annotation of a named tuple's field is wrapped
+            annotation = parameter.annotation  # a named tuple's annotation is a ForwardRef
             part += f": {getattr(annotation, '__forward_arg__', annotation)}"
         if parameter.default is not parameter.empty:
             part += f" = {_value(parameter.default)}"

@@ -1,4 +1,4 @@
-"""Checks that an account's key works, using only reads."""
+"""Checks that an account's key works, using read requests only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
 from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
-#: a caution, since the exchange's API does not reveal a key's permissions
+#: a caution for the user: the exchange's API does not reveal a key's permissions
 CANNOT_TELL = (
     "The API does not say what a key may do. Create the key without withdrawal permission, and bind it to your IP "
     "address."
@@ -20,8 +20,8 @@ CANNOT_TELL = (
 
 
 async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[str, Any]:
-    """Read balances, open orders and an estimated fee rank, and return them as plain data. ``works`` says whether the
-    exchange accepted the key.
+    """Read the account's balances and open orders, estimate its fee rank, and return all of this as plain data.
+    ``works`` is True if the exchange accepted the key.
     """
     balances = await access.send(GetBalances(id=-1))
     if balances.outcome is not Ending.OK or not isinstance(balances.body, BalanceReport):

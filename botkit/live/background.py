@@ -1,4 +1,4 @@
-"""Runs background work (`botkit.live.ports.Background`) on threads or, in a simulation, on the event loop itself."""
+"""Runs background work (`botkit.live.ports.Background`) on threads or, in a simulation, on the event loop."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs each job on its own thread. These threads do not keep the process alive. Each runs in the context of its
-    caller, so its log lines are attributed to the caller's bot.
+    """Runs each job on its own thread. These threads do not keep the process alive. Each thread runs in its caller's
+    context, so its log lines are attributed to the caller's bot.
     """
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
@@ -39,7 +39,7 @@ class Threads:
         return threading.Lock()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Return a function that returns the calling thread's current frame, for use by other threads."""
+        """Return a function that other threads can call to get the current frame of the calling thread."""
         ident = threading.get_ident()
         return lambda: sys._current_frames().get(ident)
 
@@ -68,7 +68,7 @@ class _Loop:
     def _run(self) -> None:
         while (wait_s := self._step()) is not None:
             self._woken.wait(wait_s)
-            self._woken.clear()  # the next step sees everything from before this point
+            self._woken.clear()  # the next step sees every change made before this line
 
     def wake(self) -> None:
         self._woken.set()
@@ -79,10 +79,10 @@ class _Loop:
 
 
 class OnLoop:
-    """Runs all work on the running event loop, one job after another, because virtual time allows no threads."""
+    """Runs all work on the running event loop, one job after another, because virtual time does not allow threads."""
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Run ``work`` at once."""
+        """Run ``work`` immediately."""
         work()
         return _Done()
 
@@ -91,15 +91,15 @@ class OnLoop:
         return _OnTimer(asyncio.get_running_loop(), step)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` at once."""
+        """Run ``work`` immediately."""
         return work()
 
     def mutex(self) -> AbstractContextManager[object]:
-        """Return a lock that does nothing, since there are no other threads."""
+        """Return a lock that does nothing, because there are no other threads."""
         return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Return None, because no other thread runs that could watch the loop."""
+        """Return None, because there is no other thread that could watch the loop."""
         return lambda: None
 
 

@@ -1,6 +1,6 @@
-"""A running bot: its engine, its driver, and the services that it offers the user.
+"""A running bot: its engine, its driver, and the services it offers to the user.
 
-`botkit.live.starting.start` creates it with all parts in place.
+`botkit.live.starting.start` creates the bot with all its parts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ log = logging.getLogger("botkit.live")
 
 
 class Bot:
-    """A bot, from its first contact with the exchange to its end. It listens to its own driver."""
+    """A bot, from its first contact with the exchange to its end. It is the listener of its own driver."""
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ class Bot:
         files: RunFiles,
         shared: SharedLimits | None,
     ) -> None:
-        """``shared`` holds the rate-limit windows that this bot shares with others, or None if it is alone."""
+        """``shared`` contains the rate-limit windows that this bot shares with other bots, or None if it shares
+        none.
+        """
         self.parts = parts
         self.notices = notices
         self.journal = journal
@@ -72,16 +74,16 @@ class Bot:
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
         self.opening_equity: int | None = None
-        #: how many answers came with each outcome
+        #: the number of answers for each outcome
         self.outcomes: dict[Ending, int] = {}
-        #: set whenever a turn completes something that the start is waiting for
+        #: set when a turn completes a step that the start is waiting for
         self.happened = asyncio.Event()
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
         self.compare_refusal: str | None = None
-        #: set once the exchange has refused the key
+        #: set when the exchange refuses the key
         self.key_refused = asyncio.Event()
-        #: the claims of this and other bots on the account; None if no other bot uses it
+        #: the claims of this and other bots on the account; None on the embedded emulator, which no other bot uses
         self.claims = None if parts.is_new_world else Claims(parts.folder)
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
@@ -135,12 +137,12 @@ class Bot:
             if given.is_refused:
                 self._refuse_key(given.detail.partition(";")[0])
             if self.streams.changed(given) and self.started_at:
-                self.driver.soon(self.comparisons.at_once)  # read everything that was missed while the stream was down
+                self.driver.soon(self.comparisons.at_once)  # read the events missed while the stream was down
             if given.pair is None and given.state is ConnectionState.STALE:
                 self.comparisons.suspect(now)
 
     def _refuse_key(self, words: str) -> None:
-        """Send nothing more that needs the key, and halt a running bot until it is resumed."""
+        """Stop sending requests that need the key. Halt a running bot until the user resumes it."""
         if self.driver.key_refusal is not None:
             return
         self.driver.key_refusal = why = key_refused(words, self.parts.address[0])
@@ -150,8 +152,8 @@ class Bot:
             self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # the halt must not be set within the current turn
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
-        # A comparison books an unexplained balance change as a deposit or withdrawal, so a frame that merely arrived
-        # out of order must not cause one.
+        # A comparison books an unexplained balance change as a deposit or withdrawal. A frame that merely arrived out
+        # of order must not trigger such a booking.
         for event in given.events:
             if type(event) is BalanceReport and self.started_at and not self.view.has_live_orders:
                 account = self.view.money.account
@@ -159,7 +161,7 @@ class Bot:
                     self.comparisons.suspect(now)
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
-        """Handle the results of a turn."""
+        """Process the results of a turn."""
         if out.requests or out.fills:
             self.latencies.came_out(out.requests, out.fills, now)
         if self._tells_orders:
@@ -195,7 +197,7 @@ class Bot:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:
-        """Note that a pass is over and its requests have been passed on."""
+        """Do periodic work after a pass whose requests have been handed over for sending."""
         self.latencies.settle()
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
@@ -218,7 +220,7 @@ class Bot:
             self._order_news.changed(order, order.state)
 
     def follow_markets(self) -> None:
-        """Open the streams of pairs that the strategies watch or trade, and of the pairs used for valuation."""
+        """Open the streams of the pairs that the strategies watch or trade, and of the pairs used for valuation."""
         self.streams.follow(self.view.streams(), self.parts.valuation_pairs)
 
     def _woke(self, slept_s: float) -> None:
@@ -228,38 +230,40 @@ class Bot:
             "reconnects, and sends no new order until it is reconciled with the exchange",
         )
         self.note("standstill", f"{slept_s:.0f} s")
-        self.streams.reconnect()  # a dead connection would otherwise go unnoticed for half a minute
+        self.streams.reconnect()  # otherwise a dead connection goes unnoticed for half a minute
         self.driver.soon(self.comparisons.at_once)
 
     def note(self, kind: str, text: str) -> None:
-        """Add a note to the journal if possible. JournalWatch reports journal failures."""
+        """Add a note to the journal. Errors are ignored here, because JournalWatch reports journal failures."""
         with contextlib.suppress(JournalError):
             self.journal.note(kind, text, self.driver.now())
 
     def keep_claim(self) -> None:
-        """Tell the account's other bots what this one owns. If the disk is full, the previous claim stays in force."""
+        """Update this bot's claim, which other bots on the account read. If the disk is full, the previous claim stays
+        in force.
+        """
         if self.claims is not None and self.started_at:
             with contextlib.suppress(OSError):
                 self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
 
     def elsewhere(self) -> dict[str, int]:
-        """Return what other running bots own in the account, in units by currency."""
+        """Return the coins in the account that other running bots own, in units by currency."""
         return {} if self.claims is None else self.claims.elsewhere()
 
     def _blocked(self, blocked: Blocked) -> None:
-        # run this on the watchdog's own thread, because a callback that never returns would block the loop
+        # runs on the watchdog's own thread, because a callback that never returns would block the loop
         log.error("%s\n%s", blocked, blocked.stack.rstrip())
         self.notices.tell("error", str(blocked))
 
     # -- figures --------------------------------------------------------------------------------------------------
 
     def remaining(self) -> list[Order]:
-        """Return our orders that may still be at the exchange."""
+        """Return this bot's orders that may still be at the exchange."""
         return [order for order in self.view.open_orders() if order.state not in FINAL_STATES]
 
     @property
     def uptime_s(self) -> float:
-        """Seconds since the start, by the bot's clock."""
+        """The seconds since the start, by the bot's clock."""
         return (self.driver.now() - self.started_at) / NS_PER_S if self.started_at else 0.0
 
     def standing(self) -> Standing:
@@ -284,7 +288,7 @@ class Bot:
     # -- the end --------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Release everything. Orders stay as they are, so call `botkit.live.stopping.stop` first to cancel them."""
+        """Release all resources. Orders stay as they are, so call `botkit.live.stopping.stop` first to cancel them."""
         await self.driver.close()
         self.watchdog.stop()
         if self.shared is not None:

@@ -29,8 +29,8 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts a bot, keeps it running and stops it cleanly. ``run`` once; the result is in `summary`, `failed`,
-    `has_left_orders` and `has_stopped_strategies`.
+    """Starts one bot, keeps it running and stops it cleanly. Call `run` only once. The result is in `summary`,
+    `failed`, `has_left_orders` and `has_stopped_strategies`.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class BotRun:
         say_notice: Callable[[str, str], None] | None,
         shows_lines: bool,
     ) -> None:
-        """``config`` is the bot's own file, which messages name. ``guard`` starts a guard process; None means no guard.
+        """``config`` is the bot's own file, which messages name. ``guard`` starts a guard process. None means no guard.
 
-        ``say`` prints a line, and ``say_notice`` prints one with its level. ``shows_lines`` prints fills and figures as
-        they come.
+        ``say`` prints a line, and ``say_notice`` prints a line with its level. ``shows_lines`` means that fills and
+        figures are printed as they arrive.
         """
         self.parts = parts
         self.outputs = outputs
@@ -56,9 +56,9 @@ class BotRun:
         self._guard = guard
         self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
         self.failed = False
-        #: orders that should have been cancelled are still open
+        #: True if orders that should have been cancelled are still open
         self.has_left_orders = False
-        #: a strategy was stopped before the end, by an exception or a loss limit
+        #: True if a strategy was stopped early, by an exception or a loss limit
         self.has_stopped_strategies = False
         self._say = say
         self._orphans = orphans
@@ -69,8 +69,10 @@ class BotRun:
         self._shows_lines = shows_lines
 
     async def run(self, duration_s: float | None) -> None:
-        """Run the bot from start to end. Raises BotkitError if it cannot start; then nothing was traded."""
-        # tasks started here belong to this bot, and so do their log lines
+        """Run the bot from start to end. Raises BotkitError if the bot cannot start. In that case nothing was
+        traded.
+        """
+        # tasks started from here on run in this bot's context, so their log lines are attributed to it
         CURRENT_BOT.set(self.parts.name)
         outputs = self.outputs
         outputs.follow(self._notices)
@@ -96,7 +98,7 @@ class BotRun:
                 self.keeper.on_line = self._say
             with quiet_collector():
                 await self._keep(bot, duration_s)
-            # unless the user chose not to wait, a guard keeps trying to cancel what the bot could not
+            # unless the user chose not to wait, a guard keeps trying to cancel the orders that the bot could not cancel
             in_order = not self.failed and (not self.has_left_orders or self.summary["ended"] == "left")
         finally:
             if watching is not None:
@@ -106,7 +108,7 @@ class BotRun:
                 guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
-        """Do the same as `run`, but never raise, so that the other bots continue."""
+        """Run the bot like `run`, but never raise, so that the other bots continue."""
         try:
             await self.run(duration_s)
         except BotkitError as error:
@@ -125,7 +127,7 @@ class BotRun:
         try:
             why = await self.keeper.run(bot, duration_s)
         except Exception:
-            # whatever broke here, cancel the open orders
+            # no matter what failed here, cancel the open orders
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")
@@ -152,8 +154,8 @@ class BotRun:
         )
 
     def _look_for_orders(self, bot: Bot) -> None:
-        """Report orders that should have been cancelled but are still open. Orders on the embedded emulator end with
-        it.
+        """Report orders that should have been cancelled but are still open. Orders on the embedded emulator are not
+        reported, because they disappear with the emulator.
         """
         parts = self.parts
         left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
@@ -169,7 +171,9 @@ class BotRun:
         return Guarding(self._guard, partial(self._notices.tell, "warning"), self.parts.machine.clock)
 
     def _ownership(self, bot: Bot) -> str:
-        """Describe what each strategy owns and what no strategy owns, with the command that assigns unowned coins."""
+        """Describe what each strategy owns and which coins are unassigned, including the command that assigns
+        unassigned coins.
+        """
         found = bot.view.money.ownership(bot.elsewhere())
         remedy = found.remedy(None if self.parts.is_new_world else str(self._config))
         return found.sentence() + (f"; {remedy}" if remedy else "")

@@ -1,7 +1,7 @@
 """Moves unassigned money to a strategy or back (``botkit capital add|take``), whether the bot is running or stopped.
 
-A running bot does it itself when it finds the command file. For a stopped bot, its books are changed in its journal
-while its folder is locked. Either way, the new books and a note are written in one journal transaction.
+A running bot moves the money itself when it finds the command file. For a stopped bot, the books in its journal are
+changed while its folder is locked. In both cases the new books and a note are written in one journal transaction.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from botkit.model.orders import LIVE_STATES
 from botkit.model.pairs import Pair
 
 _AMOUNT = re.compile(r"([A-Za-z0-9]{1,20})=(.*)\Z", re.ASCII | re.DOTALL)
-#: far above any balance, yet low enough to catch a typo
+#: far above any real balance, yet low enough to catch a typo
 _MOST_UNITS = 10**15 * UNIT
 
 
 def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
-    """Parse amounts such as ``twd=5000`` into units by currency. Raises ConfigError with a sentence."""
+    """Parse amounts such as ``twd=5000`` into units by currency. Raises ConfigError with an explanation."""
     found: dict[str, int] = {}
     for text in texts:
         match = _AMOUNT.match(text)
@@ -53,7 +53,7 @@ def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
 
 
 def parse_cost(text: str) -> int:
-    """Parse the cost of one coin into units of quote currency. Raises ConfigError with a sentence."""
+    """Parse the cost of one coin into units of quote currency. Raises ConfigError with an explanation."""
     try:
         cost_e8 = parse_scaled(text, UNIT_DECIMALS, "the cost")
     except ValueError as error:
@@ -64,10 +64,10 @@ def parse_cost(text: str) -> int:
 
 
 def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any], cost_e8: int | None = None) -> str:
-    """Move a running bot's capital and return a sentence for the user. Negative amounts are taken from the strategy.
+    """Move capital in a running bot and return a sentence for the user. Negative amounts are taken from the strategy.
 
-    ``cost_e8`` is the cost of each added coin, in units of quote currency; None means the last price. Raises ValueError
-    if the move is not possible, and JournalError if it cannot be journaled. In both cases nothing has moved.
+    ``cost_e8`` is the cost of each added coin, in units of quote currency. None means the last price. Raises ValueError
+    if the move is not possible, and JournalError if it cannot be journaled. In both cases nothing is moved.
     """
     units = {str(currency): change for currency, change in units_by_currency.items()}
     if not units or not all(type(change) is int and change for change in units.values()):
@@ -98,12 +98,14 @@ def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) 
         bot.say(MoveCapital(target, {currency: -change for currency, change in units.items()}))
         raise
     if bot.opening_equity is not None and before is not None and after is not None:
-        bot.opening_equity += after - before  # profit is measured against the capital, so that changes too
+        bot.opening_equity += after - before  # profit is measured against the capital, so update both
     return _told(money.capital_given(target), target, units)
 
 
 def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
-    """Return, for each strategy, the pairs in which a stopped bot's books have positions. Raises JournalError."""
+    """Return, for each strategy, the pairs in which the books of a stopped bot contain positions. Raises
+    JournalError.
+    """
     journal = Journal.open(folder.journal, read_only=True)
     try:
         with journal.reading("document portfolio"):
@@ -124,8 +126,8 @@ def move_stopped(
 ) -> str:
     """Move capital in a stopped bot's books and return a sentence for the user.
 
-    ``portfolio`` is built as the bot would build it. Raises ConfigError if the move is not possible, AlreadyRunning,
-    and JournalError.
+    ``portfolio`` is built in the same way as for a running bot. Raises ConfigError if the move is not possible,
+    AlreadyRunning, and JournalError.
     """
     folder.lock()
     try:
@@ -160,8 +162,8 @@ def move_stopped(
 
 
 def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str, Pair], target: str) -> str | None:
-    """Lock the money of every order that is, or may be, at the exchange. The books are saved without locks, so the next
-    start would otherwise find that money missing.
+    """Lock the money of every order that is, or may be, at the exchange. The books are saved without locks, so without
+    this step the next start would find that money missing.
     """
     for order in journal.orders(dict(pairs)):
         if order.state not in LIVE_STATES:

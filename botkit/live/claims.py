@@ -1,7 +1,7 @@
-"""Records what each bot owns of an account, so that no two bots count the same coins. Each bot writes its claim into
-its own state folder. A claim is valid while its folder is locked. The system releases that lock when the process ends,
-however it ends, so a dead bot claims nothing. One lock per account makes reading the other claims and writing one's own
-a single step.
+"""Records which part of an account each bot owns, so that no two bots count the same coins. Each bot writes a claim
+into its own state folder. A claim is valid while the folder is locked. The system releases that lock whenever the
+process ends, even after a crash, so a dead bot claims nothing. One lock per account makes it a single step to read the
+other claims and write one's own.
 
     <state>/<name>/<mode>/<account>/claim.json        what the strategies of that bot own
     <state>/.claims/<mode>-<account>                  held while claims are compared
@@ -27,11 +27,13 @@ _FILE = "claim.json"
 
 
 class ClaimRefused(BotkitError):
-    """Another bot owns what this one would count as its own. The message names that bot."""
+    """Another bot owns coins that this bot would count as its own. The message names the other bot."""
 
 
 class CoinClaim(msgspec.Struct, frozen=True):
-    """The part of an account that one bot owns. ``pooled`` lists the currencies whose whole free balance it uses."""
+    """The part of an account that one bot owns. ``pooled`` lists the currencies in which the bot uses the entire free
+    balance.
+    """
 
     name: str
     pooled: tuple[str, ...]
@@ -39,21 +41,21 @@ class CoinClaim(msgspec.Struct, frozen=True):
 
 
 class Claims:
-    """The claims of all bots on the account that a folder belongs to. Its own claim is valid while the folder is
-    locked.
+    """The claims of all bots on the account to which a folder belongs. This bot's own claim is valid while its folder
+    is locked.
     """
 
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder
         self._path = folder.path / _FILE
         account, mode, name = folder.path.name, folder.path.parent.name, folder.path.parent.parent.name
-        #: None for a folder outside the folder of all bots
+        #: None if the folder is outside the folder that holds all bots' state
         self._root = folder.root
         self._name, self._mode, self._account = name, mode, account
         self._written: CoinClaim | None = None
 
     def others(self) -> list[CoinClaim]:
-        """Return the claims of all other bots that are now running on this account."""
+        """Return the claims of all other bots that are running on this account."""
         root, disk = self._root, self._folder.disk
         found: list[CoinClaim] = []
         if root is None:
@@ -68,7 +70,7 @@ class Claims:
         return found
 
     def elsewhere(self) -> dict[str, int]:
-        """Return what other running bots own, in units by currency."""
+        """Return the coins that other running bots own, in units by currency."""
         total: dict[str, int] = {}
         for claim in self.others():
             for currency, units in claim.units.items():
@@ -82,9 +84,10 @@ class Claims:
     async def register(
         self, pooled: Sequence[str], owned: Mapping[str, int], account: Mapping[str, int] | None, slack: int = 0
     ) -> None:
-        """Claim what this bot owns of the account, or None while that is unknown. Raises ClaimRefused and OSError.
+        """Claim the coins that this bot owns in the account. Raises ClaimRefused and OSError.
 
-        ``slack`` is how many units the books may differ from the account, since fills are rounded.
+        ``account`` contains the account's balances, or None while they are unknown. ``slack`` is how many units the
+        books may differ from the account, because fills are rounded.
         """
         claim = self._claim(pooled, owned)
         async with self._alone():
@@ -104,8 +107,8 @@ class Claims:
 
     @contextlib.contextmanager
     def adding(self, units: Mapping[str, int], free: Mapping[str, int]) -> Iterator[str | None]:
-        """Yield the reason why these units cannot be assigned (another bot owns them), or None. ``free`` is the money
-        that belongs to no strategy of this bot. No other bot on the account can make a claim until the block ends.
+        """Yield the reason why these units cannot be assigned (another bot owns them), or None. ``free`` is this bot's
+        money that is not assigned to any strategy. No other bot on the account can make a claim until the block ends.
         """
         with self._now() as refusal:
             yield refusal or _owned_elsewhere(units, free, self.others())

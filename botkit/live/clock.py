@@ -1,8 +1,9 @@
-"""The clock of a running bot, which starts at the wall time and then advances like a monotonic clock.
+"""The clock of a running bot. It starts at the wall time and then advances like a monotonic clock.
 
-A wall clock set an hour forward would free the router's slots early, and one set back would stop every timer. So the
-machine's wall time is read once, and after that only compared (`SteadyClock.drift_ns`). If the system has a counter
-that keeps running during sleep, it is used: after ten minutes of sleep it is ten minutes later.
+If the bot followed a wall clock, setting it an hour forward would free the router's slots early, and setting it back
+would stop every timer. So the bot reads the machine's wall time once, and after that only compares its own time with it
+(`SteadyClock.drift_ns`). If the system has a counter that keeps running during sleep, that counter is used. After ten
+minutes of sleep the bot's time is then ten minutes later.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from botkit.model.clock import Nanos
 
 
 class DriverClock(Protocol):
-    """The bot's time. An emulator's clock may run faster than the machine's (`botkit.live.ports`)."""
+    """The bot's time. With an emulator it may run faster than the machine's time (`botkit.live.ports`)."""
 
     #: seconds of this clock per second of machine time
     speed: float
@@ -35,7 +36,7 @@ def counter_ns() -> int:
 class RealClock:
     """The machine's own time (`botkit.live.ports.MachineClock`)."""
 
-    # assigned directly, because the watchdog calls them twice a turn
+    # stored as attributes for speed, because the watchdog calls them twice a turn
     wall_ns = staticmethod(time.time_ns)
     monotonic_s = staticmethod(time.monotonic)
     counter_ns = staticmethod(counter_ns)
@@ -46,19 +47,19 @@ REAL_CLOCK = RealClock()
 
 
 class SteadyClock:
-    """The wall time of the start, advanced by a counter that is never adjusted."""
+    """A clock that starts at the wall time and advances with a counter that is never adjusted."""
 
     speed = 1.0
 
     def __init__(self, *, wall: Callable[[], int] | None = None, counter: Callable[[], int] | None = None) -> None:
-        """``wall`` and ``counter`` default to this machine's."""
+        """``wall`` and ``counter`` default to the functions of this machine."""
         self._wall = wall or REAL_CLOCK.wall_ns
         self._counter = counter or REAL_CLOCK.counter_ns
         self._offset = self._wall() - self._counter()
 
     @classmethod
     def of(cls, clock: MachineClock) -> SteadyClock:
-        """Return a steady clock for a machine, starting now."""
+        """Create a steady clock for a machine, starting now."""
         return cls(wall=clock.wall_ns, counter=clock.counter_ns)
 
     def now(self) -> Nanos:
@@ -66,5 +67,5 @@ class SteadyClock:
         return self._offset + self._counter()
 
     def drift_ns(self) -> Nanos:
-        """Return how far the machine's wall time is ahead of this clock; negative if it was set back."""
+        """Return how far the machine's wall time is ahead of this clock. Negative if the wall time was set back."""
         return self._wall() - self.now()

@@ -1,8 +1,8 @@
-"""Commands from other processes to a running bot: files in its folder, processed in order of name and answered in the
-same place.
+"""Passes commands from other processes to a running bot. Commands are files in the bot's folder. They are processed in
+order of name, and the replies are written to the same folder.
 
-Files need neither a port nor a password, and can be left even while no bot is running. Anyone who may write to the
-folder controls the bot.
+Files need no port and no password, and can be written even while no bot is running. Anyone who may write to the folder
+controls the bot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CommandFailed(BotkitError):
 
 
 def leave(folder: StateFolder, command: str, *, clock: MachineClock = REAL_CLOCK, **arguments: Any) -> Path:
-    """Leave a command for the running bot and return its file."""
+    """Write a command for the running bot and return the command's file."""
     path = folder.commands / f"{clock.wall_ns():020d}-{os.getpid()}.json"
     folder.disk.files.write(path, json.dumps({"command": command, **arguments}).encode())
     return path
@@ -35,7 +35,7 @@ def leave(folder: StateFolder, command: str, *, clock: MachineClock = REAL_CLOCK
 def ask(
     folder: StateFolder, command: str, *, timeout_s: float = 10.0, clock: MachineClock = REAL_CLOCK, **arguments: Any
 ) -> str:
-    """Leave a command and wait for the bot's reply. Raises CommandFailed."""
+    """Write a command and wait for the bot's reply. Raises CommandFailed."""
     if folder.holder() is None:
         raise CommandFailed("this bot is not running; start it with `botkit run`")
     files = folder.disk.files
@@ -70,13 +70,13 @@ def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
         try:
             files.remove(path)
         except OSError:
-            continue  # without this, a disk that became read-only would make the bot execute it again and again
+            continue  # without this check, a disk that became read-only would make the bot repeat the command forever
         if isinstance(document, dict) and isinstance(document.get("command"), str):
             found.append((path, document))
     return found
 
 
 def answer(folder: StateFolder, path: Path, *, ok: bool, text: str) -> None:
-    """Send the reply to the process that left a command. Raises OSError."""
+    """Write the reply for the process that sent a command. Raises OSError."""
     content = json.dumps({"ok": ok, "text": text}).encode()
     folder.disk.files.write(path.with_suffix(".answer"), content, durable=False)

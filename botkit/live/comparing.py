@@ -1,4 +1,6 @@
-"""Decides when to reconcile with the exchange: every minute, after a stream outage, and on suspicion."""
+"""Decides when to reconcile with the exchange: every minute, after a stream outage, and on suspicion of a
+difference.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
 from botkit.model.requests import Ending
 
-#: the interval when nothing happens: three reads a minute, out of hundreds allowed
+#: the interval when nothing happens; a comparison takes three reads a minute, out of hundreds allowed
 EVERY: Nanos = 60 * NS_PER_S
 #: the delay between a suspicious event and the comparison
 _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
@@ -22,8 +24,8 @@ _FAILURES_TOLD = 3
 
 
 class Comparisons:
-    """Requests reconciliations of the bot's own records with the exchange and reports what they find. ``others`` names
-    the other bots on the same account.
+    """Requests comparisons of the bot's records with the exchange and reports the differences. ``others`` names the
+    other bots on the same account.
     """
 
     def __init__(
@@ -41,28 +43,30 @@ class Comparisons:
         self._say = say
         self._others = others
         self._every = EVERY * max(1, int(speed))
-        #: when the latest finished comparison began and ended
+        #: when the latest finished comparison started and ended
         self.began: Nanos = 0
         self.ended: Nanos = 0
         self.first: Comparison | None = None
         self._suspected_at: Nanos | None = None
         self._is_under_way = False
-        #: something happened during a comparison, so it may have read too early
+        #: True if an event during the current comparison requires another one, because the current one may have read
+        #: too early
         self._again = False
         self.last_failure = ""
-        #: consecutive requests that found no connection
+        #: the number of consecutive requests that found no connection
         self.unreachable = 0
         self._failures = 0
         self._is_told = False
 
     def suspect(self, now: Nanos) -> None:
-        """Note that the books may be wrong, and compare them soon, once messages in flight have arrived."""
+        """Note that the books may be wrong. The comparison starts soon, once messages in flight have arrived."""
         if self._suspected_at is None:
             self._suspected_at = now
 
     def at_once(self, unwritten: Unwritten | None = None) -> None:
-        """Compare now, or again after the comparison in progress, which may have read too early. ``unwritten``, for the
-        first comparison, selects the orders that can be missing from the journal only if it has lost commits.
+        """Start a comparison now. If one is in progress, which may have read too early, start another one after it. For
+        the first comparison, ``unwritten`` selects the orders that can be missing from the journal only if it has lost
+        commits.
         """
         if self._is_under_way:
             self._again = True
@@ -83,8 +87,8 @@ class Comparisons:
             self.at_once()
 
     def came_out(self, out: Outcome, now: Nanos) -> bool:
-        """Process a turn's comparison results. Return True if `at_once` must be called after the turn for another
-        one.
+        """Process the comparison results of a turn. Return True if the caller must call `at_once` after the turn to
+        start another comparison.
         """
         for why, ending in out.compare_failures:
             self.unreachable = self.unreachable + 1 if ending is Ending.NOT_SENT else 0
@@ -117,7 +121,7 @@ class Comparisons:
     def _tell(self, comparison: Comparison) -> None:
         for difference in comparison.differences:
             if difference.kind == "balance" and self._others:
-                continue  # each of their fills changes the account, so only a shortage is worth reporting
+                continue  # each fill of the other bots changes the account, so only a shortage is worth reporting
             self._notices.tell("warning", difference.text)
             self._note("difference", difference.text)
         siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""

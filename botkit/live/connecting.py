@@ -13,14 +13,17 @@ from botkit.live.start_refused import StartRefused
 from botkit.model.requests import Answer, Ending, GetBalances
 
 _CONNECT_S = 20.0
-#: after this long without the account's streams, a plain request shows whether waiting makes sense
+#: if the account's streams are not connected after this time, a plain request shows whether it makes sense to keep
+#: waiting
 _CONNECT_SOON_S = 5.0
-#: how long to wait for the exchange's reason when it refuses a stream
+#: how long to wait for the exchange's explanation when it refuses a stream
 _REASON_S = 5.0
 
 
 async def connect(bot: Bot) -> None:
-    """Connect the account's streams. Raises StartRefused with the reason, if a plain request reveals one."""
+    """Connect the account's streams. Raises StartRefused if they do not connect, with the reason if a plain request
+    reveals it.
+    """
     bot.streams.follow_account()
     if await _is_connected(bot, _CONNECT_SOON_S):
         return
@@ -54,7 +57,7 @@ async def _is_connected(bot: Bot, seconds: float) -> bool:
         for task in waiting:
             task.cancel()
     if refused.is_set():
-        # a refused upgrade gives a status code but no text
+        # a refused upgrade has a status code but no text
         answer = await _plain_answer(bot)
         has_words = answer is not None and answer.status == REFUSED_STATUS
         _refuse_key(bot, f"{answer.status} {answer.text}" if answer is not None and has_words else "401")
@@ -66,7 +69,7 @@ def _refuse_key(bot: Bot, words: str) -> NoReturn:
 
 
 async def _plain_answer(bot: Bot) -> Answer | None:
-    """Return the exchange's answer to a plain request, or None if no answer came."""
+    """Return the exchange's answer to a plain request, or None if there was no answer."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
             return await reads.send(GetBalances(id=-1))

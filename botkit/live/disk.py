@@ -1,4 +1,4 @@
-"""The machine's disk (`botkit.live.ports.Disk`): whole files, locks, SQLite."""
+"""Implements the machine's disk (`botkit.live.ports.Disk`): atomic files, locks, SQLite."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BUSY_S = 5
 
 
 class RealFiles:
-    """Files of the operating system."""
+    """The files of the operating system."""
 
     def read(self, path: Path) -> bytes:
-        """Return the whole content of a file."""
+        """Return the complete content of a file."""
         return path.read_bytes()
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Write a temporary file, then rename it."""
+        """Write a temporary file and rename it to the target."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
         try:
@@ -38,7 +38,7 @@ class RealFiles:
                     _sync(file.fileno())
             fresh.replace(path)
         except OSError:
-            with contextlib.suppress(OSError):  # half a file is useless and takes room on a full disk
+            with contextlib.suppress(OSError):  # a partial file is useless and takes up space on a full disk
                 fresh.unlink(missing_ok=True)
             raise
         if durable:
@@ -50,7 +50,7 @@ class RealFiles:
         return path.open("ab")
 
     def names(self, folder: Path) -> list[str]:
-        """Return the names in a folder, sorted."""
+        """Return the sorted names of the files in a folder."""
         try:
             return sorted(os.listdir(folder))  # noqa: PTH208  five times a second
         except (FileNotFoundError, NotADirectoryError):
@@ -70,7 +70,7 @@ class RealFiles:
 
 
 class RealPulses:
-    """Heartbeats stored as modification times. Setting one changes only the file's entry, so it works even on a full
+    """Stores heartbeats as modification times. A heartbeat changes only the file's metadata, so it works even on a full
     disk.
     """
 
@@ -87,7 +87,7 @@ class RealPulses:
 
 
 class RealDurableFiles:
-    """Unbuffered files that can be written at any offset."""
+    """Unbuffered files that are written in place, at any offset."""
 
     def open(self, path: Path) -> DurableFile:
         """Open a file."""
@@ -119,18 +119,18 @@ def _write_at(file: FileIO, at: int, content: bytes) -> int:
 
 
 def _sync(number: int) -> None:
-    """Return once a file's content, size and times have reached the disk itself, not only its cache."""
+    """Return once the content, size and times of a file have reached the disk itself and not only its cache."""
     if sys.platform == "darwin":  # pragma: no cover
         import fcntl
 
-        with contextlib.suppress(OSError):  # network file systems do not support it
+        with contextlib.suppress(OSError):  # network file systems do not support this
             fcntl.fcntl(number, fcntl.F_FULLFSYNC)
             return
-    os.fsync(number)  # on Windows this is FlushFileBuffers
+    os.fsync(number)  # on Windows this calls FlushFileBuffers
 
 
 def _sync_data(number: int) -> None:
-    """Do the same as `_sync` for a file whose size has not changed, so its metadata need not be written."""
+    """Sync a file whose size has not changed. Unlike `_sync`, this need not write the file's metadata."""
     if sys.platform == "linux":
         os.fdatasync(number)
     else:  # pragma: no cover
@@ -138,17 +138,17 @@ def _sync_data(number: int) -> None:
 
 
 def _for_its_owner(path: str, flags: int) -> int:
-    """Open a file so that only its owner may read it."""
+    """Open a file with permissions that allow only its owner to read it."""
     return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder. A renamed file keeps its new name after a power cut only if its folder has been synced too."""
+    """Sync a folder. After a power cut, a renamed file keeps its new name only if its folder has been synced too."""
     if os.name != "posix":
         return
     number = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some file systems do not support this for folders
+        with contextlib.suppress(OSError):  # some file systems cannot sync folders
             os.fsync(number)
     finally:
         os.close(number)
@@ -171,7 +171,7 @@ class RealDisk:
         self.durable: DurableFiles = RealDurableFiles()
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Lock a file without waiting. Creates its folder, accessible only to its owner."""
+        """Lock a file without waiting. Creates the file's folder, which only the owner can access."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.name == "posix":
             path.parent.chmod(0o700)
@@ -185,13 +185,13 @@ class RealDisk:
             file.write(f" {note}\n")
             file.flush()
         except BaseException:
-            with contextlib.suppress(OSError):  # if it could not be flushed before, it cannot be flushed now
+            with contextlib.suppress(OSError):  # closing repeats the flush, which may fail again
                 file.close()
             raise
         return _Held(file)
 
     def holder(self, path: Path) -> str | None:
-        """Return the note that the holder left in the lock file."""
+        """Return the note that the lock's holder left in the lock file."""
         try:
             file = _open_lock(path)
         except OSError:
@@ -225,7 +225,7 @@ class RealDisk:
         return 0
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove as much of the folder as possible."""
+        """Remove as many of the folder's contents as possible."""
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -239,7 +239,7 @@ def _open_lock(path: Path) -> IO[str]:
 
 
 def _try_lock(file: IO[str]) -> bool:
-    """Lock a file without waiting. The system releases the lock when the process ends, however it ends."""
+    """Lock a file without waiting. The system releases the lock whenever the process ends, even after a crash."""
     if os.name == "posix":
         import fcntl
 

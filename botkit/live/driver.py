@@ -1,10 +1,10 @@
-"""Drives an engine in real time: passes inputs in, sends requests out, and moves time forward. It decides nothing
-itself.
+"""Drives an engine in real time. The driver passes inputs in, sends requests out, and advances time. It makes no
+decisions itself.
 
-Each pass sorts everything that arrived since the last one into the total order of events and gives it to the engine,
-one turn each; commits the changes to the journal; then sends the requests. There is no looping task: an event or a
-timer schedules the next pass, so only one step of the event loop lies between a frame and its order. Work that an order
-need not wait for (figures, the next timer, the recording for a replay) is done after the order has left.
+Each pass sorts all events that arrived since the last pass into the total order of events and runs one engine turn for
+each. Then it commits the changes to the journal and sends the requests. There is no looping task. An event or a timer
+schedules the next pass, so only one step of the event loop lies between a frame and its order. Work that an order need
+not wait for (figures, the next timer, the recording for a replay) is done after the order has been sent.
 """
 
 from __future__ import annotations
@@ -47,36 +47,40 @@ from botkit.model.requests import (
 log = logging.getLogger("botkit.live")
 
 _CANCELS = (CancelOrder, CancelBatch, CancelAll)
-#: steps of the event loop until a request's bytes reach the socket: one for its own task, one for aiohttp's writer
+#: steps of the event loop until a request's bytes reach the socket: one for the request's task, one for aiohttp's
+#: writer
 _STEPS_TO_SOCKET = 2
-#: how long a commit waits for more inputs when nothing is sent
+#: how long a commit waits for more inputs when there is nothing to send
 _GATHER_S = 0.02
 #: how often to retry a journal that cannot be written
 _RETRY_S = 1.0
 _WRITTEN_AGAIN = "it could not be written for a while; only cancels were sent meanwhile"
-#: most market events to queue while the bot is busy; beyond that the oldest books of a pair are dropped for newer ones
+#: the maximum number of events to queue while the bot is busy; beyond it, a new book replaces the oldest queued book of
+#: its pair
 EVENTS_MAX = 20_000
 _BOOKS = 2
 
 
 class Listener(Protocol):
-    """Observes inputs and outcomes; implemented by the running bot."""
+    """Observes inputs and outcomes. The running bot implements it."""
 
     def went_in(self, given: Input, now: Nanos) -> None:
         """Note that an input is about to be processed."""
         ...
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
-        """Handle the results of a turn. The outcome is cleared afterwards."""
+        """Process the results of a turn. The driver clears the outcome afterwards."""
         ...
 
     def looked(self, now: Nanos) -> None:
-        """Note that a pass is over and its requests have been passed on. Called once for passes in quick succession."""
+        """Do periodic work after a pass whose requests have been handed over for sending. Called once for several
+        passes in quick succession.
+        """
         ...
 
 
 class LiveDriver:
-    """Runs one engine over one adapter."""
+    """Runs one engine with one adapter."""
 
     def __init__(
         self,
@@ -91,8 +95,8 @@ class LiveDriver:
         gate: Callable[[Nanos], str | None],
         watchdog: Watchdog | None = None,
     ) -> None:
-        """``gate`` is the last check before the socket: it returns why no new order may leave at a given time, or
-        None.
+        """``gate`` makes the last check before the socket. It returns the reason why no new order may be sent at a
+        given time, or None.
         """
         self.engine = engine
         self.adapter = adapter
@@ -101,7 +105,7 @@ class LiveDriver:
         #: the bug or journal failure that ended the bot
         self.fault: BaseException | None = None
         self.journal_fault: str | None = None
-        #: why no more requests that need the account's key may leave
+        #: the reason why no more requests that need the account's key may be sent
         self.key_refusal: str | None = None
         self.ended = asyncio.Event()
         self.turns = 0
@@ -118,13 +122,14 @@ class LiveDriver:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Nanos | None = None
-        #: the rest of a pass waits until its requests have left
+        #: True while the rest of a pass waits for its requests to be sent
         self._unfinished = False
-        #: reads of unknown outcome that got some response, so they can no longer arrive at the exchange later
+        #: reads of unknown outcome that got some response, so they cannot arrive at the exchange later
         self._responded: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        # streams may be shared with other bots, so whichever bot woke this one, it acts and logs in its own context
+        # Streams may be shared with other bots, so another bot's event can wake this driver. It must still act and log
+        # in its own context.
         self._context = contextvars.copy_context()
         self._gathering: asyncio.TimerHandle | None = None
 
@@ -164,7 +169,7 @@ class LiveDriver:
     # -- the turns ------------------------------------------------------------------------------------------------
 
     def say(self, given: Input) -> Reply:
-        """Pass the engine a stage or a command at once and send its requests. Return the reply.
+        """Pass the engine a stage or a command at once, send the resulting requests, and return the reply.
 
         Raises ConfigError if a stage does not fit the configuration.
         """
@@ -191,7 +196,7 @@ class LiveDriver:
         )
 
     def _turn(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
-        """Run one turn of the engine: record the input, process it, and show the outcome to the listener."""
+        """Run one turn of the engine: record the input, process it, and pass the outcome to the listener."""
         if given is not None:
             self._listener.went_in(given, now)
         self._recording.write(now, given)
@@ -220,7 +225,7 @@ class LiveDriver:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # if an assertion fails in the engine, its books can no longer be trusted, so nothing more is sent
+            # after a failed assertion in the engine its books can no longer be trusted, so the bot sends nothing more
             log.exception("the bot hit an internal error and is ending")
             self.fault = error
             self.ended.set()
@@ -234,7 +239,7 @@ class LiveDriver:
         for given in self._drained():
             if rank(given) == 0:
                 self._persistence.heard()
-            # a request of unknown outcome may still arrive, so the next run must count it as unanswered
+            # a request of unknown outcome may still arrive at the exchange, so the next run must count it as unanswered
             if type(given) is Answer and (given.outcome is not Ending.UNKNOWN or given.request_id in self._responded):
                 self._responded.discard(given.request_id)
                 self._persistence.answered(given.request_id, now)
@@ -254,7 +259,7 @@ class LiveDriver:
             self._finish()
 
     def _drained(self) -> list[Input]:
-        """Return the queued inputs in the total order of events. Account events that arrived together form one
+        """Return the queued inputs in the total order of events. Consecutive account events are merged into one
         input.
         """
         events, self._events = self._events, []
@@ -277,7 +282,7 @@ class LiveDriver:
     def _finish_after(self, steps: int) -> None:
         if steps:
             self._loop.call_soon(self._finish_after, steps - 1)
-        elif self._unfinished:  # unless a pass came in between
+        elif self._unfinished:  # unless another pass ran in between
             self._guarded(self._finish)
 
     def _finish(self) -> None:
@@ -292,10 +297,11 @@ class LiveDriver:
     # -- requests out ---------------------------------------------------------------------------------------------
 
     def _dispatch(self, requests: list[Request], now: Nanos) -> None:
-        """Commit the turns' changes, then send their requests.
+        """Commit the changes of the turns, then send their requests.
 
-        If nothing is sent, the commit waits a little for further changes. Otherwise every answer and report would cause
-        a commit, and the next book would wait for the disk; after a crash these inputs are simply read again.
+        If there is nothing to send, the commit waits briefly for further changes. Otherwise every answer and report
+        would cause a commit, and the next book would wait for the disk. After a crash, these inputs are simply read
+        from the exchange again.
         """
         if requests:
             self._commit(requests, now)
@@ -307,7 +313,7 @@ class LiveDriver:
             task.add_done_callback(partial(self._carried, request.id))
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
-        # even if there is nothing to write, this tests whether the journal is writable
+        # even without changes, a commit tests whether the journal is writable
         notes = [] if self.journal_fault is None else [("journal", _WRITTEN_AGAIN, now)]
         if self._gathering is not None:
             self._gathering.cancel()
@@ -328,8 +334,9 @@ class LiveDriver:
             self._persistence.settle()
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
-        # Without a journal there are no new orders. Cancels continue, because cancelling an order is safe without a
-        # record. the engine blocks new orders, so none of them would discover that writing works again
+        # Without a journal there are no new orders. Cancels continue, because it is safe to cancel an order without a
+        # record. The engine blocks new orders, so no order would discover that the journal is writable again. A timer
+        # retries instead.
         self._gathering = self._loop.call_later(
             _RETRY_S / (self.clock.speed or 1.0), self._guarded, self._commit_gathered
         )
@@ -339,12 +346,12 @@ class LiveDriver:
         self.journal_fault = str(error)
 
     def _carried(self, request_id: int, task: asyncio.Task[None]) -> None:
-        """Note the end of a request's task. However it ended, the engine gets an answer: an order without one would
-        wait for ever.
+        """Handle the end of a request's task. If the task failed, the engine gets an answer of unknown outcome, because
+        an order without an answer would wait forever.
         """
         self._tasks.discard(task)
         if self._is_ending:
-            return  # what was on its way is unknown to the next run, and looked up
+            return  # the next run treats unanswered requests as unknown and looks them up
         if task.cancelled():
             why = "its request was cancelled within the bot"
         elif (error := task.exception()) is not None:
@@ -373,8 +380,8 @@ class LiveDriver:
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:
-        """Return why a request must not be sent, or None. This is the last check before the socket: the journal must
-        hold the order, and the latch must not be set.
+        """Return why a request must not be sent, or None. This is the last check before the socket: the order must be
+        in the journal, and the latch must not be set.
         """
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
@@ -383,7 +390,7 @@ class LiveDriver:
             return f"not sent: {closed}"
         if self.folder.is_halted():
             halt = self.folder.halt()
-            # by outdated books an order may seem to reduce a position that was closed long ago
+            # with outdated books, an order may seem to reduce a position that was closed long ago
             if not reduces or (halt is not None and halt.kind == JOURNAL_HALT):
                 return f"not sent: the bot is halted: {halt.reason if halt else ''}"
         return None
@@ -399,7 +406,7 @@ class LiveDriver:
             self._timer = None
         self._timer_at = due
         if due is not None:
-            # the loop's clock may be slightly behind ours, and running a millisecond late is better than running twice
+            # the loop's clock may be slightly behind ours; a turn that is a millisecond late is better than two turns
             wait_s = max(0, due - now) / NS_PER_S / (self.clock.speed or 1.0)
             self._timer = self._loop.call_later(wait_s, self._rang, context=self._context)
 
@@ -408,7 +415,7 @@ class LiveDriver:
         self._look()
 
     async def wait(self, seconds: float) -> None:
-        """Sleep for some seconds, by the bot's clock."""
+        """Sleep for a number of seconds of the bot's clock."""
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:
@@ -428,7 +435,7 @@ class LiveDriver:
             self._guarded(self._commit_gathered)
         if self._gathering is not None:
             self._gathering.cancel()
-        # the journal and the connections close next, so ignore everything from here on
+        # the journal and the connections are closed next, so ignore all further events
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()

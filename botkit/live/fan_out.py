@@ -1,9 +1,9 @@
-"""Shares one connection to an exchange among several bots of a process: each stream is opened once and delivered to all
-of its watchers.
+"""Shares one connection to an exchange among several bots of a process. Each stream is opened once and delivered to all
+bots that watch it.
 
-A bot gets a `Seat`, which looks like its own adapter. Requests pass through unchanged: answers return to the sender, so
-equal request ids of two bots do not collide. Stream events go to every bot that watches the stream; one that joins
-later first gets the stream's state and its latest snapshot.
+Each bot gets a `Seat`, which it uses like its own adapter. Requests pass through unchanged. Answers return to the
+sender, so two bots may use the same request ids. Stream events are delivered to every bot that watches the stream. A
+bot that joins later first receives the stream's state and its latest snapshot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from botkit.model.limits import LimitTable
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-#: the key of a feed: stream kind, pair and book depth; the account's streams count as one feed
+#: the key of a feed: stream kind, pair and book depth; all streams of the account form one feed
 _Key: TypeAlias = tuple[str, str, int]
 _ACCOUNT: _Key = ("account", "", 0)
 
@@ -33,7 +33,7 @@ class _Feed:
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.states: dict[str, Connection] = {}
-        #: a book or a ticker replaces the previous one, but a trade or a report is delivered once
+        #: kept for bots that join later; only books and tickers, because trades and reports are delivered just once
         self.latest: Any = None
 
     def take(self, event: Any) -> None:
@@ -47,7 +47,7 @@ class _Feed:
 
     def _note(self, event: Connection) -> None:
         if event.state is ConnectionState.RESYNCHRONISED:
-            # a bot that joins now has missed nothing, so for it the stream is simply connected
+            # a bot that joins now has missed nothing, so the stream is simply connected for this bot
             event = Connection(ConnectionState.CONNECTED, event.stream, event.pair)
         self.states[event.stream] = event
 
@@ -60,7 +60,9 @@ class _Feed:
 
 
 class FanOut:
-    """The bots' shared connection to one exchange and account. It opens with the first bot and closes with the last."""
+    """The connection to one exchange and account that several bots share. It opens with the first bot and closes with
+    the last.
+    """
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
@@ -69,8 +71,8 @@ class FanOut:
         self._lock = asyncio.Lock()
 
     def seat(self, market: FanOut | None = None) -> Seat:
-        """Return an adapter for one bot. ``market`` supplies its market data if that comes over another account's
-        connection.
+        """Return an adapter for one bot. ``market`` supplies the bot's market data if the data comes from another
+        account's connection.
         """
         return Seat(self, market or self)
 
@@ -82,7 +84,7 @@ class FanOut:
             self._users.add(id(user))
 
     async def leave(self, user: object) -> None:
-        """Remove ``user``; the connection closes when the last user leaves."""
+        """Remove ``user``. The connection closes when the last user leaves."""
         async with self._lock:
             if id(user) not in self._users:
                 return
@@ -92,7 +94,7 @@ class FanOut:
                 await self.adapter.close()
 
     def join(self, sink: Sink, keys: Mapping[_Key, Pair | None]) -> None:
-        """Subscribe ``sink`` to these feeds from now on, over existing or new streams."""
+        """Subscribe ``sink`` to these feeds, using existing streams where possible and opening new ones otherwise."""
         new = {key: pair for key, pair in keys.items() if key not in self._feeds}
         for key in new:
             self._feeds[key] = _Feed()
@@ -108,7 +110,7 @@ class FanOut:
             wanted["books"] = {pair: depth for (_, _, depth), pair in keys.items()}
         elif kind != "account":
             wanted[kind] = list(feeds)
-        # not in the first bot's context, because the streams and their log lines belong to all bots
+        # run outside the first bot's context, because the streams and their log lines concern all bots
         contextvars.Context().run(partial(self.adapter.watch, partial(_deliver, feeds), **wanted))
 
     def part(self, sink: Sink) -> None:
@@ -125,7 +127,7 @@ def _deliver(feeds: Mapping[Pair | None, _Feed], event: Any) -> None:
 
 
 class Seat(Lifetime):
-    """One bot's place at a `FanOut`; the bot uses it as its `Adapter`."""
+    """One bot's share of a `FanOut`. The bot uses it as its `Adapter`."""
 
     def __init__(self, account: FanOut, market: FanOut) -> None:
         self._account = account
@@ -153,12 +155,12 @@ class Seat(Lifetime):
         return self._account.adapter.clock_skew_ms
 
     async def open(self) -> None:
-        """Open the connection for sending, unless another bot has."""
+        """Open the connection for sending, unless another bot has already opened it."""
         await self._account.enter(self)
         await self._market.enter(self)
 
     async def close(self) -> None:
-        """Stop receiving and sending. Connections used by others stay open."""
+        """Stop receiving and sending. Connections used by other bots stay open."""
         for sink in self._sinks:
             self._account.part(sink)
             self._market.part(sink)
@@ -175,7 +177,7 @@ class Seat(Lifetime):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Subscribe to these feeds. A book with a depth that nobody uses yet gets its own stream."""
+        """Subscribe to these feeds. A book with a depth that no bot uses yet gets its own stream."""
         self._sinks.add(sink)
         keys: dict[_Key, Pair | None] = {("books", pair, depth): pair for pair, depth in (books or {}).items()}
         keys |= {("trades", pair, 0): pair for pair in trades}
@@ -185,14 +187,14 @@ class Seat(Lifetime):
             self._account.join(sink, {_ACCOUNT: None})
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the streams of one kind, or all, including those shared with others."""
+        """Reconnect the streams of one kind, or all streams, including those shared with other bots."""
         for adapter in dict.fromkeys((self._account.adapter, self._market.adapter)):
             adapter.reconnect(kind)
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once and return how it ended."""
+        """Send a request once and return its answer."""
         return await self._account.adapter.send(request, urgent=urgent)
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Return the pairs and their rules as the exchange now lists them."""
+        """Read the pairs and their current rules from the exchange and return them."""
         return await self._account.adapter.pairs()

@@ -1,12 +1,12 @@
-"""A guard is a process beside a bot that cancels the bot's open orders when its heartbeats stop.
+"""A guard is a separate process that cancels a bot's open orders when the bot's heartbeats stop.
 
-A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. As a heartbeat it stamps its
-lock file every second, which works even on a full disk. On a disk that accepts no changes (read-only or failing),
-missing heartbeats prove nothing, so the guard waits for the bot's process to end. A restarted bot brings its own guard,
-and the previous guard exits.
+A bot cannot cancel its orders after it is killed or while it hangs in a plugin's endless loop. As a heartbeat, the bot
+stamps its lock file every second, which works even on a full disk. On a disk that accepts no changes (read-only or
+failing), missing heartbeats prove nothing, so the guard waits for the bot's process to end. A restarted bot starts its
+own guard, and the previous guard exits.
 
-`Guarding` is the bot's side: it replaces a guard that has ended. A guard records what it did in the bot's folder
-(`Strike`), and the bot reports this to its user once it wakes up or is started again.
+`Guarding` is the bot's side and replaces a guard that has ended. A guard records its intervention in the bot's folder
+(`Strike`). The bot reports it to the user when it wakes up or is started again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from botkit.live.state_folder import StateFolder, Strike
 from botkit.model.clock import Nanos
 
 _LOOK_S = 0.5
-#: A guard that could not check for longer than this was itself suspended (the machine slept or is very busy), and the
-#: bot may have been too. So no check counts for more than this.
+#: If the time between two checks is longer than this, the guard was suspended itself (the machine slept or is very
+#: busy), and perhaps the bot was too. So each check counts for this long at most.
 _LOOK_COUNTS_S = 2.0
 _AGAIN_S = 5.0
-#: a guard that keeps failing is restarted less and less often
+#: a guard that keeps failing is restarted at increasing intervals
 _PAUSE_S = 1.0
 _PAUSE_MAX_S = 60.0
 _LASTED_S = 60.0
@@ -36,7 +36,7 @@ _LASTED_S = 60.0
 
 
 class GuardProcess(Protocol):
-    """The part of a guard's process that is used here (`subprocess.Popen` provides it)."""
+    """The methods of a guard's process that are used here (`subprocess.Popen` provides them)."""
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the process runs."""
@@ -52,7 +52,7 @@ class GuardProcess(Protocol):
 
 
 class Guarding:
-    """Keeps a guard running beside a bot. ``start`` starts one; ``tell`` warns the user."""
+    """Keeps a guard process running for a bot. ``start`` starts a guard. ``tell`` warns the user."""
 
     def __init__(self, start: Callable[[], GuardProcess], tell: Callable[[str], None], clock: MachineClock) -> None:
         self._start = start
@@ -101,10 +101,10 @@ class Guarding:
 
 
 class Silence:
-    """Measures how long a bot has been silent, by watching its heartbeat.
+    """Measures how long a bot has been silent by watching its heartbeat.
 
-    It never compares the stamp with a clock, since clocks can be set. It only measures for how long the stamp has not
-    changed while this process was watching.
+    The stamp is never compared with a clock, because clocks can be set. Only the time during which this process watched
+    and the stamp did not change is measured.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
@@ -127,12 +127,14 @@ class Silence:
 
 
 def has_successor(folder: StateFolder, bot: int) -> bool:
-    """Return whether the bot has been restarted as another process that trades."""
+    """Return whether the bot has been restarted, so that another process is trading."""
     return bool((folder.read_status() or {}).get("process", bot) != bot)
 
 
 class Guard:
-    """Watches the bot of process ``bot``. ``cancel`` cancels its orders, and may be called again if it failed."""
+    """Watches the bot that runs as process ``bot``. ``cancel`` cancels the bot's orders and may be called again if it
+    failed.
+    """
 
     def __init__(
         self,
@@ -159,7 +161,7 @@ class Guard:
         while not has_successor(self._folder, self._bot):
             silent_s = self._silence.look()
             if silent_s < self._guard_s:
-                # the bot is alive, perhaps again, so keep watching
+                # the bot is alive, or alive again, so keep watching
                 has_struck, again_at, self._problem = False, 0.0, ""
             elif not has_struck and self._clock.monotonic_s() >= again_at and self._proves_something(silent_s):
                 if not again_at:
@@ -171,7 +173,9 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _proves_something(self, silent_s: float) -> bool:
-        """Return whether silence is evidence, that is, whether the guard would notice a bot that is alive."""
+        """Return whether the silence shows that the bot is dead. It does not if the disk accepts no heartbeats while
+        the bot's process is still running.
+        """
         if self._folder.takes_heartbeats() or self._folder.holder() is None:
             return True
         problem = f"the disk that holds {self._folder.path} accepts no changes, so heartbeats cannot be written"
@@ -184,17 +188,17 @@ class Guard:
         return False
 
     def _knows_nothing(self) -> bool:
-        """Return whether the journal is gone, and with it the list of orders to cancel."""
+        """Return whether the journal is gone. Without it there is no list of orders to cancel."""
         try:
             return self._folder.disk.files.identity(self._folder.journal) is None
         except OSError:
             return False
 
     def _strike(self, silent_s: float) -> bool:
-        """Cancel the bot's orders. Return True if none are left."""
+        """Cancel the bot's orders. Return True if none remain open."""
         try:
             result = self._cancel()
-        except Exception as error:  # a failure may be temporary, and nothing else would cancel the orders
+        except Exception as error:  # the failure may be temporary, and nothing else would cancel the orders
             problem = str(error) or type(error).__name__
             if problem != self._problem:
                 self._problem = problem

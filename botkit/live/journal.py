@@ -1,8 +1,10 @@
-"""The journal keeps everything that a bot must recover after a crash, in a log and in an SQLite file filled from it.
+"""The journal stores all data that a bot must recover after a crash. It consists of a log and an SQLite file that is
+filled from the log.
 
-Every turn that sends something is committed before the first byte leaves: its orders (state SENDING), their slots, the
-books and the strategies' own state. A commit is one record of the log (`botkit.live.journal_log`), synced, so that it
-survives a power cut. SQLite, which everybody reads, receives it a moment later. The journal never contains secrets.
+Every turn that sends a request is committed before the first byte is sent: its orders (state SENDING), their slots, the
+books and the strategies' own state. A commit is one record of the log (`botkit.live.journal_log`). The record is
+synced, so it survives a power cut. A moment later the commit is copied into SQLite, from which all readers read. The
+journal never contains secrets.
 """
 
 from __future__ import annotations
@@ -42,20 +44,20 @@ __all__ = [
     "remove_journal",
 ]
 
-#: a start skips fewer blocks than this, so that a folder restored from a backup hardly uses an id again
+#: a start skips a random number of blocks below this, so that a folder restored from a backup rarely reuses an id
 _BLOCKS_SKIPPED = 100
-#: how far behind the reserved ids a start's last reserved one may be
+#: the greatest distance from the previously reserved ids to the end of the block that a start reserves
 SKIPPED_MAX = ID_BLOCK * (_BLOCKS_SKIPPED + 1)
 #: how long final orders are remembered, even across restarts, to recognise late reports: four times as long as the
 #: exchange may still act on a request. A busy bot sends 1,200 orders of 2 kB each a minute.
 REMEMBERED: Nanos = NS_PER_HOUR
 
-#: a reader of a running bot's log may find that a segment was just deleted, and then tries again
+#: a reader of a running bot's log retries if a segment was deleted while it was reading
 _LOOKS = 5
 #: the largest integer that a table can hold; larger figures are stored as text
 _INTEGER_MAX = 2**63 - 1
 _PRICE, _STOP = ORDER_FIELDS.index("price_ticks"), ORDER_FIELDS.index("stop_ticks")
-#: key in ``meta`` for damage that no bot has reported yet
+#: key in ``meta`` for damage that has not been reported to the user yet
 DAMAGE = "damage"
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -63,17 +65,17 @@ _operations = msgspec.msgpack.Decoder(list[tuple[str, list[Any]]]).decode
 
 
 class Journal(JournalReading):
-    """One bot's journal, opened with `Journal.open`. It is used from one thread while another one fills SQLite."""
+    """One bot's journal, opened with `Journal.open`. One thread uses it while another thread fills SQLite."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk, background: Background) -> None:
         super().__init__(connection, path, disk)
-        #: True if there was no file, so the journal begins with this run
+        #: True if there was no file, so the journal starts with this run
         self.is_new = False
         self._background = background
         #: the log that is being written; None for a reader
         self.log: JournalLog | None = None
         self.filling: Filling | None = None
-        #: commits that a reader found only in the log
+        #: the number of commits that a reader found only in the log
         self.read_over = 0
         self._reserved = 0
 
@@ -87,10 +89,11 @@ class Journal(JournalReading):
         background: Background = THREADS,
         random: Random | None = None,
     ) -> Journal:
-        """Open or create the journal. Raises JournalError saying what is wrong with the file and how to fix it.
+        """Open or create the journal. Raises JournalError, which explains what is wrong with the file and how to fix
+        it.
 
-        ``background`` runs the job that fills SQLite. ``random`` gives a new log its name, so that two logs can be told
-        apart.
+        ``background`` runs the job that fills SQLite. ``random`` generates the name of a new log, so that different
+        logs can be distinguished.
         """
         try:
             is_new = disk.files.identity(path) is None
@@ -136,7 +139,7 @@ class Journal(JournalReading):
             self._read_over_the_log()
 
     def _read_over_the_log(self) -> None:
-        """Load, as of one moment, what the bot has committed and SQLite does not have yet."""
+        """Load the commits that are in the log but not yet in SQLite, from a consistent snapshot."""
         self._db.execute("PRAGMA temp_store=MEMORY")
         tail = Tail([])
         for _ in range(_LOOKS):
@@ -154,7 +157,7 @@ class Journal(JournalReading):
                 lay_over(self._db, [(_operations(record.body), record.order_fields) for record in tail.records])
 
     def _recover(self, version: int, random: Random | None) -> None:
-        """Bring SQLite up to the log's end, and begin another log after it."""
+        """Copy the rest of the log into SQLite and start a new log segment."""
         db, files = self._db, self.disk.files
         place = self._place() if version == SCHEMA else None
         found = segments_of(self.path, files)
@@ -162,7 +165,8 @@ class Journal(JournalReading):
             tail = read_tail(self.path, files, place)
             end = tail.records[-1].end if tail.records else place
         else:
-            # left by a journal that was moved away without its log, or that was restored from a time before it had one
+            # the segments are left over: the journal was moved away without its log, or restored from a backup made
+            # before it had a log
             tail = Tail([])
             if any(files.read(segment_path(self.path, segment)).strip(b"\0") for segment in found):
                 tail.damage = f"its log {segment_path(self.path, found[0]).name} is another journal's"
@@ -172,7 +176,7 @@ class Journal(JournalReading):
                     "journal that it belongs to: restore the journal, or move the log away too"
                 )
             end = Place(f"{(random or _chance()).getrandbits(64):016x}", 0, 0, 1)
-        # After a clean end, start the next segment, so that a copy made at that end still fits this log.
+        # After a clean end, start the next segment. A copy of the files made at that end then still matches this log.
         due = end.segment if end.segment and not end.offset else end.segment + 1
         begin = Place(end.log, max([due, *(segment + 1 for segment in found)]), 0, end.number)
         if tail.damage is not None:
@@ -205,13 +209,13 @@ class Journal(JournalReading):
             return None if document is None else msgspec.convert(document, Place)
 
     def _set_aside(self, segments: Iterable[int]) -> None:
-        """Move the unreadable part of the log out of the way."""
+        """Copy the log's segments to other names, because part of the log is unreadable."""
         for segment in segments:
             path, files = segment_path(self.path, segment), self.disk.files
             files.write(path.with_name(path.name.replace("-log-", "-damaged-log-")), files.read(path))
 
     def close(self) -> None:
-        """Bring SQLite up to date, and close. Closing twice does nothing."""
+        """Copy all commits into SQLite and close the journal. Closing twice does nothing."""
         if self.filling is not None:
             self.filling.end()
         self._db.close()
@@ -228,8 +232,9 @@ class Journal(JournalReading):
         states: Iterable[tuple[str, bytes]] = (),
         notes: Iterable[tuple[str, str, Nanos]] = (),
     ) -> None:
-        """Write one turn atomically. ``sends`` are (request id, endpoint, time, client ids); ``states`` are
-        documents under names; ``notes`` are (kind, text, time). Raises JournalError; then nothing is written."""
+        """Write one commit atomically. ``sends`` are (request id, endpoint, time, client ids). ``states`` are (name,
+        document). ``notes`` are (kind, text, time). If it raises JournalError, nothing was written.
+        """
         run = self.run
         operations: list[Operation] = [("order", self._storable(order_row(order))) for order in orders]
         operations += [("fill", fill_row(fill, now)) for fill, now in fills]
@@ -255,17 +260,17 @@ class Journal(JournalReading):
         self.filling.take(operations, behind)
 
     def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return an order's row after checking that it fits into SQLite, which is only filled later."""
+        """Return the row of an order after checking that it fits into SQLite, which is filled only later."""
         if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
             raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
         return row
 
     def put_meta(self, values: dict[str, Any]) -> None:
-        """Write documents under names at once. Raises JournalError."""
+        """Write named documents immediately. Raises JournalError."""
         self._commit([("meta", item) for item in values.items()])
 
     def note(self, kind: str, text: str, now: Nanos) -> None:
-        """Record something that the user may look up later: a halt, a difference, a fault."""
+        """Record a note that the user may look up later, such as a halt, a difference or a fault."""
         self._commit([("note", (now, kind, text))])
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
@@ -277,11 +282,11 @@ class Journal(JournalReading):
         self._commit([("parameter", (now, strategy, name, msgspec.json.encode(value).decode()))])
 
     def reasons(self, now: Nanos, rows: Iterable[tuple[str, str, str, int]]) -> None:
-        """Add (strategy, kind, reason, count) for trades not made since the last call."""
+        """Add rows of (strategy, kind, reason, count) for trades that were not made since the last call."""
         self._commit([("reason", (now, *row)) for row in rows])
 
     def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self.filling is None:  # while opening, or in a reader
+        if self.filling is None:  # during opening, or in a reader
             return super()._ask(statement, values)
         with self.filling.filled():
             return super()._ask(statement, values)
@@ -290,23 +295,22 @@ class Journal(JournalReading):
 
     def lease_ids(self, random: Random, *, after: int | None = None) -> tuple[int, int]:
         """Reserve a block of client ids on disk and return (first, one past the last). A new journal starts at a random
-        number, so that a lost journal's ids are not reused. ``after`` is the bot's current position.
+        number, so that it does not reuse the ids of a lost journal. ``after`` is the bot's current position.
 
-        The counter is also kept in a separate file: a journal restored from a backup is behind, and two orders with one
-        id could not be told apart. Raises JournalError.
+        The counter is also stored in a separate file. A journal restored from a backup is out of date, and two orders
+        with the same id could not be told apart. Raises JournalError.
         """
         reserved = max(self._reserved, self._counted())
         if after is not None:
             first = after
         elif reserved:
-            # if the whole folder was restored from a backup, this skips past used ids with 99 % probability
+            # if the entire folder was restored from a backup, this skips past used ids with 99 % probability
             first = reserved + ID_BLOCK * random.randrange(_BLOCKS_SKIPPED)
         else:
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
-        # write the journal first, so a count that is in the file but not in the journal means that the journal has lost
-        # commits
+        # write the journal first: if the count in the file is then ahead of the journal, the journal has lost commits
         self.put_meta({"client_ids": first + ID_BLOCK})
         self._reserved = first + ID_BLOCK
         try:
@@ -317,7 +321,7 @@ class Journal(JournalReading):
 
 
 def remove_journal(path: Path, disk: Disk) -> None:
-    """Remove a journal with all its files. Raises OSError."""
+    """Remove a journal and all its files. Raises OSError."""
     for name in disk.files.names(path.parent):
         if name.startswith(path.name):
             disk.files.remove(path.with_name(name))

@@ -1,4 +1,4 @@
-"""Says in one sentence what is wrong with a journal: its disk, or the journal itself."""
+"""Explains in one sentence what is wrong with a journal: a problem of its disk, or of the journal itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from botkit.live.journal_rows import JournalError
 from botkit.live.ports import Disk
 
-#: SQLite errors where the file may be intact but the disk is full, broken, read-only or owned by another user
+#: SQLite errors after which the file may be intact, because the disk is full, broken or read-only, or the file has
+#: another owner
 _DISK_CODES = frozenset(
     (
         sqlite3.SQLITE_FULL,
@@ -22,18 +23,19 @@ _DISK_CODES = frozenset(
         sqlite3.SQLITE_NOMEM,
     )
 )
-#: with less free space than this, a failed write is blamed on a full disk; it is enough for a page, SQLite's index, and
-#: a margin
+#: with less free space than this, a failed write is attributed to a full disk; the space is enough for a page, SQLite's
+#: index, and a margin
 _ROOM_NEEDED = 256 * 1024
 
 
 def is_the_disks_fault(error: sqlite3.Error | OSError) -> bool:
-    """Return whether the disk is at fault and the file itself may be intact."""
+    """Return whether the disk is at fault, so that the file may be intact."""
     return isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
 
 
 def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
-    """Return an error that says why a journal could not be opened, read or written (``verb``), and what to do about it.
+    """Return an error that explains why a journal could not be opened, read or written (``verb``), and what to do about
+    it.
 
     SQLite reports a full disk as an I/O error if there is no room for the index of its write-ahead log.
     """
@@ -50,17 +52,17 @@ def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) 
 
 
 def failed(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
-    """Return why SQLite could not open or read a journal: a problem with its disk, or damage."""
+    """Return an error that explains why SQLite could not open or read a journal: a disk problem, or damage."""
     return unusable(path, verb, error, disk) if is_the_disks_fault(error) else damaged(path, error)
 
 
 def commits_lost(path: Path, what: str) -> str:
-    """Return an error for a journal that can be read up to a point, after which commits are missing."""
+    """Return an error text for a journal that is readable up to a point, after which commits are missing."""
     return f"the journal {path} has lost its latest commits ({what})"
 
 
 def damaged(path: Path, what: object) -> JournalError:
-    """Return an error for a journal that must not be used any further. It says what to do."""
+    """Return an error for a journal that must not be used any further. The error states what to do."""
     return JournalError(
         f"the journal {path} is damaged ({what}). To start over, move it away together with the files beside it that "
         "begin with its name. Its orders will then be shown as foreign, so check your open orders first"

@@ -1,4 +1,4 @@
-"""Fills SQLite from the journal's log: in the background, or when this process needs to read."""
+"""Copies commits from the journal's log into SQLite, in the background or when this process needs to read SQLite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 
 log = logging.getLogger("botkit.live")
 
-#: key in ``meta`` for the position in the log up to which commits have been copied into the tables
+#: key in ``meta`` for the log position up to which commits have been copied into the tables
 PLACE = "log"
 #: how often pending commits are copied into SQLite
 _FILL_S = 0.25
@@ -28,7 +28,7 @@ _AGAIN_S = 0.5
 _IDLE_S = 3_600.0
 #: how long `close` waits for the thread that copies commits
 _END_S = 10.0
-#: how many commits one transaction copies; a reader in this process may have to wait for it
+#: how many commits to copy in one transaction; a reader in this process may have to wait for it
 _AT_ONCE = 500
 #: how long sends are kept, which is far longer than any of the exchange's windows
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
@@ -46,10 +46,10 @@ class Filling:
         self._disk = disk
         self._background = background
         self._log = log
-        #: only one thread at a time uses the connection
+        #: ensures that only one thread at a time uses the connection
         self._mutex = background.mutex()
         self._writer = RowWriter()
-        #: commits not yet copied: (operations, the log position after them)
+        #: commits not yet copied, as (operations, the log position after the commit)
         self._waiting: deque[tuple[list[Operation], Place]] = deque()
         self._oldest = log.place.segment
         self._identity = disk.files.identity(path)
@@ -57,20 +57,20 @@ class Filling:
         self._is_idle = False
         self._has_ended = False
         self._to_prune: tuple[Nanos, Nanos] | None = None
-        #: why the latest copy into SQLite failed; it is retried
+        #: why the latest copy into SQLite failed; the copy is retried
         self.fault: JournalError | None = None
 
     @property
     def waiting(self) -> int:
-        """The number of commits that SQLite does not have yet."""
+        """The number of commits that are not in SQLite yet."""
         return len(self._waiting)
 
     def take(self, operations: list[Operation], behind: Place) -> None:
-        """Queue a commit that is already in the log. Nothing is written yet."""
+        """Queue a commit that is already in the log. Nothing is written to SQLite yet."""
         self._waiting.append((operations, behind))
 
     def beside(self) -> None:
-        """Wake the background job that fills SQLite, and return at once. Call it when nothing is urgent."""
+        """Wake the background job that fills SQLite, and return at once. Call this when nothing urgent is pending."""
         if self._repeating is None and not self._has_ended:
             self._repeating = self._background.repeat("journal", self._step)
         elif self._is_idle and (self._waiting or self._to_prune is not None):
@@ -81,7 +81,7 @@ class Filling:
     def _step(self) -> float | None:
         if self._has_ended:
             return None
-        self._is_idle = True  # clear this before checking, so that a later commit wakes the job again
+        self._is_idle = True  # set before the check, so that a commit after the check wakes the job again
         if not self._waiting and self._to_prune is None:
             return _IDLE_S
         self._is_idle = False
@@ -91,7 +91,7 @@ class Filling:
         except JournalError as error:
             self.fault = error
             return _AGAIN_S
-        with contextlib.suppress(OSError):  # the next commit that needs SQLite will report this
+        with contextlib.suppress(OSError):  # the next commit that needs a segment will report this error
             self._log.make_ahead()
         with contextlib.suppress(JournalError):
             if self._to_prune is not None and not self.prune(*self._to_prune):
@@ -100,19 +100,21 @@ class Filling:
 
     @contextlib.contextmanager
     def filled(self) -> Iterator[None]:
-        """Fill SQLite completely and lend the connection to the caller. Raises JournalError."""
+        """Fill SQLite completely, and block other users of the connection until the ``with`` block ends. Raises
+        JournalError.
+        """
         with self._mutex:
             while self._fill():
                 pass
             yield
 
     def _fill(self) -> bool:
-        # by index, because another thread may append meanwhile, which would break an iterator
+        # access by index, because another thread may append at the same time, which would break an iterator
         batch = [self._waiting[i] for i in range(min(len(self._waiting), _AT_ONCE))]
         if not batch:
             return False
         behind = batch[-1][1]
-        is_last = behind.segment > self._oldest  # these segments may be deleted once this is synced
+        is_last = behind.segment > self._oldest  # once this is synced, older segments may be deleted
         try:
             synced(self._db, is_last)
             with transaction(self._db):
@@ -138,9 +140,11 @@ class Filling:
 
     def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
         """Delete sends that no rate-limit window counts any more, and orders that ended before ``unfilled_before``
-        without a fill: a market maker produces a gigabyte of these in a few days. Each call deletes only a little, so
-        that nobody waits long, and returns True if there may be more to delete. Fills and their orders stay. Raises
-        JournalError.
+        without a fill. A market maker produces a gigabyte of such orders in a few days. Fills and their orders are
+        kept.
+
+        Each call deletes only a little, so that other users of the connection do not wait long. Returns True if there
+        may be more to delete. Raises JournalError.
         """
         with self.filled():
             try:
@@ -151,8 +155,8 @@ class Filling:
         return dropped == _DROPPED_AT_ONCE
 
     def end(self) -> None:
-        """Fill SQLite completely, so that journal.sqlite holds everything after a clean end. If the disk cannot be
-        written, the rest stays in the log for the next start. A second call does nothing.
+        """Fill SQLite completely, so that journal.sqlite contains all commits after a clean end. If the disk cannot be
+        written, the remaining commits stay in the log for the next start. A second call does nothing.
         """
         if self._has_ended:
             return
@@ -174,23 +178,23 @@ class Filling:
 
 
 def put(db: sqlite3.Connection, key: str, value: str | int) -> None:
-    """Write a document, inside the caller's transaction."""
+    """Write a document within the caller's transaction."""
     RowWriter().write(db, [("meta", (key, value))])
 
 
 def text_of(place: Place) -> str:
-    """Return a position in the log as the text that SQLite stores."""
+    """Encode a position in the log as the text that SQLite stores."""
     return msgspec.json.encode(place).decode()
 
 
 def synced(db: sqlite3.Connection, is_synced: bool) -> None:
-    """Choose whether SQLite's later transactions return only once they are on the disk."""
+    """Choose whether later SQLite transactions return only after their data has reached the disk."""
     db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
 
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the block in one transaction: all of it takes effect, or nothing."""
+    """Run the block in one transaction. Either all of its changes take effect, or none."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -202,8 +206,8 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def remove_segments(path: Path, disk: Disk, segments: Iterable[int]) -> None:
-    """Remove segments whose contents are fully copied into SQLite. The next start removes those that cannot be removed
-    now.
+    """Remove segments whose contents have been copied into SQLite completely. If a segment cannot be removed now, the
+    next start removes it.
     """
     with contextlib.suppress(OSError):
         for segment in segments:

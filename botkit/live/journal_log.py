@@ -1,17 +1,17 @@
-"""The journal's log: each commit is one record, synced before anything is sent. SQLite is filled from it afterwards.
+"""The journal's log. Each commit is one record, synced before anything is sent. SQLite is filled from the log later.
 
-* Owner: the process that holds the bot's folder writes it, on its event loop's thread; nobody else ever does.
-* Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. Each is written full of zeros, and synced, before
-  its first record (by the filling thread, ahead of time): syncing then writes data and no file size. A disk that has no
-  room for that gets a smaller one.
+* Owner: only the process that holds the bot's folder writes the log, on its event loop's thread.
+* Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. The filling thread writes each segment full of
+  zeros and syncs it before the first record is due. A later sync then writes only data and no file size. If the disk
+  has too little space, a segment is smaller.
 * A record is length, CRC-32, number and body, at a multiple of 8 bytes. A segment's first record is its heading.
-* Filling: `botkit.live.journal` replays committed records into SQLite on a thread of its own. SQLite saves in the same
-  transaction the `Place` that it has reached; segments before that are deleted once that note is synced.
-* Other processes read SQLite and, over it, the log from that place on, so they see every commit. They never write to a
-  running bot's journal: their commands reach it as files (`botkit.live.commands`).
-* The end: an incomplete last record was never acknowledged, so it is dropped. An incomplete record followed by complete
-  ones, a segment that is missing or shorter than it was made, a log that ends before SQLite's place: that is damage.
-  Records before it count, later ones do not, and the bot halts (`botkit.live.journal_losses`).
+* Filling: `botkit.live.journal` copies committed records into SQLite on a separate thread. In the same transaction,
+  SQLite saves the `Place` up to which records are copied. Older segments are deleted once this transaction is synced.
+* Other processes read SQLite and then the log from that place on, so they see every commit. They never write to a
+  running bot's journal. Their commands reach the bot as files (`botkit.live.commands`).
+* The end: an incomplete last record was never acknowledged, so it is dropped. Three cases mean damage: an incomplete
+  record followed by complete ones, a segment that is missing or too short, and a log that ends before SQLite's place.
+  Records before the damage count, later ones do not, and the bot halts (`botkit.live.journal_losses`).
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ import msgspec
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError
 from botkit.live.ports import Disk, DurableFile, Files
 
-#: version of the record format; a log with a newer one is refused
+#: the version of the record format; a log with a newer version is refused
 FORMAT = 1
 SEGMENT_BYTES = 2**20
-#: smaller sizes for a segment if the disk has no room for a full one; the last one holds a single record
+#: smaller segment sizes for a disk without room for a full segment; the smallest has room for a single record
 _SMALL_BYTES = 64 * 1024
 _BLOCK = 4_096
 _ZEROS = bytes(4_096)
-#: an upper bound for the size of a header
+#: an upper bound for the size of a heading
 _HEADING_BYTES = 2_048
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-#: a record's header: length of the body, CRC-32 of number and body, number
+#: the prefix of a record: length of the body, CRC-32 of number and body, number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER = struct.Struct("<Q")
 _ALIGNED = 8
-#: a record after a broken one is believed only if its number is one of this many next ones; anything else only looks
-#: like a record
+#: after a broken record, a later record is believed only if its number is at most this far ahead; other matches only
+#: look like records
 _NUMBERS_AHEAD = 10**6
 _SEGMENT_NAME = re.compile(r"-log-(\d{8})\Z", re.ASCII)
 
@@ -53,19 +53,21 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A place between two records of a log. The next record has ``number`` and begins at ``offset`` in ``segment``."""
+    """A position between two records of a log. The next record has ``number`` and starts at ``offset`` in
+    ``segment``.
+    """
 
     log: str
     segment: int
     offset: int
     number: int
-    #: False after a clean end, when everything is in SQLite and there may be no segment
+    #: False after a clean end: all commits are in SQLite, and there may be no segment
     is_open: bool = True
 
 
 class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's first record. ``after`` is where the previous segment's records end; anything after that was never
-    acknowledged.
+    """The first record of a segment. ``after`` is the offset at which the previous segment's records end. Data beyond
+    it was never acknowledged.
     """
 
     botkit_journal_log: int
@@ -73,12 +75,12 @@ class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
     segment: int
     room: int
     after: int
-    #: the fields of an order's row, in order
+    #: the field names of an order's row, in order
     order_fields: tuple[str, ...]
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One commit. ``end`` is the place after it."""
+    """One commit. ``end`` is the position after the record."""
 
     body: bytes
     end: Place
@@ -86,10 +88,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Tail(msgspec.Struct):
-    """The part of a log from a given position on."""
+    """The records of a log from a given position on."""
 
     records: list[Record]
-    #: a sentence, if the log once held more than can be read now
+    #: a description of the damage, if the log once contained more than can be read now
     damage: str | None = None
 
 
@@ -97,12 +99,12 @@ _heading_decoder = msgspec.msgpack.Decoder(LogHeading)
 
 
 def segment_path(path: Path, segment: int) -> Path:
-    """Return the path of a segment's file, which lies beside the journal at ``path``."""
+    """Return the path of a segment's file, in the same folder as the journal at ``path``."""
     return path.with_name(f"{path.name}-log-{segment:08d}")
 
 
 def segments_of(path: Path, files: Files) -> list[int]:
-    """Return the numbers of the segments that exist, in order. Raises OSError."""
+    """Return the numbers of the existing segments, in order. Raises OSError."""
     found = []
     for name in files.names(path.parent):
         match = _SEGMENT_NAME.search(name)
@@ -115,10 +117,10 @@ def segments_of(path: Path, files: Files) -> list[int]:
 
 
 class JournalLog:
-    """The writing end of a log. It starts with an empty segment made by `make_segment`."""
+    """The writing end of a log. It starts with an empty segment created by `make_segment`."""
 
     def __init__(self, path: Path, disk: Disk, place: Place, making: AbstractContextManager[object]) -> None:
-        """``making`` keeps two threads from making the same segment. Raises OSError."""
+        """``making`` is a lock that keeps two threads from creating the same segment. Raises OSError."""
         self._path = path
         self._disk = disk
         self._log = place.log
@@ -139,13 +141,13 @@ class JournalLog:
 
     @property
     def place(self) -> Place:
-        """The place where the next record begins."""
+        """The position at which the next record starts."""
         return Place(self._log, self._segment, self._at, self._number)
 
     def append(self, body: bytes) -> Place:
-        """Write a record and return the place after it once it has reached the disk.
+        """Write a record, wait until it has reached the disk, and return the position after it.
 
-        Raises OSError. In that case the record counts as not written, and the next one goes to a new segment.
+        Raises OSError. In that case the record counts as not written, and the next record is written to a new segment.
         """
         if self._is_closed:
             raise OSError(errno.EBADF, "it is closed")
@@ -157,7 +159,7 @@ class JournalLog:
         try:
             self._handle.write(self._at, content)
         except OSError:
-            # after a failure nobody knows what the disk holds of this block, so later records must not share it
+            # after a failure the disk's content of this block is unknown, so later records must not share the block
             self._has_failed = self._at > 0
             raise
         self._at += len(content)
@@ -176,7 +178,7 @@ class JournalLog:
         return frame_of(self._number, _encode(heading))
 
     def _advance(self, frame_bytes: int) -> None:
-        """Open the next segment, or a larger version of this one if it has no record yet."""
+        """Open the next segment, or replace this segment by a larger one if it has no record yet."""
         segment = self._segment + 1 if self._at else self._segment
         with self._making:
             if self._handle is not None:
@@ -191,8 +193,8 @@ class JournalLog:
         self._open()
 
     def make_ahead(self) -> None:
-        """Make the next segment once half of this one is used. Call it from a different thread than `append`. Raises
-        OSError, in which case `append` will try itself.
+        """Create the next segment once half of this one is used. Call this on a different thread than `append`. Raises
+        OSError, in which case `append` creates the segment itself.
         """
         segment = self._segment + 1
         if self._made >= segment or self._at < self._room // 2:
@@ -203,7 +205,7 @@ class JournalLog:
                 self._made = segment
 
     def close(self) -> None:
-        """Close the file, for good. Closing twice does nothing."""
+        """Close the file permanently. Closing twice does nothing."""
         with self._making:
             self._is_closed = True
         if self._handle is not None:
@@ -212,7 +214,7 @@ class JournalLog:
 
 
 def make_segment(path: Path, files: Files, segment: int, least: int = 0) -> None:
-    """Write an empty segment with room for at least ``room`` bytes. Raises OSError."""
+    """Write an empty segment with room for at least ``least`` bytes. Raises OSError."""
     for size in (SEGMENT_BYTES, _SMALL_BYTES, _BLOCK):
         room = max(size, -(-least // _BLOCK) * _BLOCK)
         try:
@@ -225,7 +227,7 @@ def make_segment(path: Path, files: Files, segment: int, least: int = 0) -> None
 
 
 def frame_of(number: int, body: bytes) -> bytes:
-    """Return a record as it is stored in the file."""
+    """Encode a record in the format of the file."""
     crc = zlib.crc32(body, zlib.crc32(_NUMBER.pack(number)))
     return _PREFIX.pack(len(body), crc, number) + body + bytes(-(_PREFIX.size + len(body)) % _ALIGNED)
 
@@ -240,7 +242,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 class _Begun(msgspec.Struct, frozen=True):
-    """A segment with a valid header, and the offset of its first record."""
+    """A segment with a valid heading, and the offset of its first record."""
 
     heading: LogHeading
     number: int
@@ -248,10 +250,9 @@ class _Begun(msgspec.Struct, frozen=True):
 
 
 def read_tail(path: Path, files: Files, place: Place) -> Tail:
-    """Return the complete records from ``place`` on, and what is wrong after them. Raises OSError, and JournalError if
-    a newer botkit wrote the log.
+    """Return the complete records from ``place`` on, and a description of any damage after them.
 
-    Raises OSError, and JournalError for a log of a newer botkit.
+    Raises OSError, and JournalError if a newer botkit wrote the log.
     """
     return _TailReading(path, files, place).read()
 
@@ -274,7 +275,7 @@ class _TailReading:
                 self._tail.damage = f"its log {segment_path(self._path, self._segment).name} {damage}"
                 return self._tail
             self._segment, self._at = self._segment + 1, 0
-        # the records end here unless there is evidence of more
+        # the records end here unless there is evidence of further records
         content = self._contents.get(self._segment)
         is_sure = any(later > self._segment for later in self._begun)
         if self._segment == self._place.segment:
@@ -287,7 +288,7 @@ class _TailReading:
         return self._tail
 
     def _take(self) -> str | None:
-        """Read a segment's records and return what is wrong with it."""
+        """Read the records of a segment. Return a description of any damage, or None."""
         content, begun = self._contents[self._segment], self._begun[self._segment]
         following, heading = self._begun.get(self._segment + 1), begun.heading
         if heading.log != self._place.log or heading.segment != self._segment:
@@ -331,7 +332,7 @@ def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
 
 
 def _records(content: bytes, at: int, number: int) -> Iterator[_Found]:
-    """Yield the records from ``number`` on, up to the first incomplete one."""
+    """Yield the records from ``number`` on, up to the first incomplete or out-of-sequence record."""
     while (found := _record_at(content, at)) is not None and found.number == number:
         yield found
         at, number = found.end, number + 1
@@ -352,8 +353,8 @@ def _record_at(content: bytes, at: int) -> _Found | None:
 
 
 def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
-    """Return whether a record after ``number`` exists anywhere after ``start``. If so, the broken part before it is not
-    the end of the log.
+    """Return whether a record with a number above ``number`` exists anywhere after ``start``. If so, the broken part
+    before it is not the end of the log.
     """
     used = min(_used(content), len(content) - _PREFIX.size + 1)
     for at in range(start, used, _ALIGNED):
@@ -364,7 +365,7 @@ def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
 
 
 def _used(content: bytes) -> int:
-    """Return the size without the trailing zeros, of which a new segment mostly consists. They are compared in whole
+    """Return the size without trailing zeros. A new segment consists mostly of zeros, so they are compared in large
     blocks, which is fast.
     """
     end, size = len(content), len(_ZEROS)

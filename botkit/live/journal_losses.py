@@ -1,10 +1,10 @@
-"""Detects whether a journal has lost its latest commits, because its log is missing, cut or damaged, or because a copy
-was restored.
+"""Detects whether a journal has lost its latest commits, because its log is missing, truncated or damaged, or because
+an older copy was restored.
 
-The log itself shows most losses (`botkit.live.journal_log`). If a copy of all files was restored, two other signs
-remain. Client ids are reserved in the journal before they are counted in a separate file, so a count in that file that
-the journal does not know proves that the journal has lost commits. And the exchange may have orders of ours that the
-journal should know.
+The log itself reveals most losses (`botkit.live.journal_log`). If a copy of all files was restored, two other signs
+remain. First, client ids are reserved in the journal before they are counted in a separate file. So if the count in
+that file is ahead of the journal, the journal has lost commits. Second, the exchange may have orders of this bot that
+are missing from the journal.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from botkit.model.inputs import Unwritten
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
-#: A lost start's ids began up to `SKIPPED_MAX` further on. So many lost starts in a row are noticed; the ids of another
-#: process's bot on the same account are that close with a probability of one in two thousand.
+#: The ids of a lost start begin up to `SKIPPED_MAX` after the previous ones. This many lost starts in a row are
+#: noticed. The probability that the ids of another process's bot on the same account are that close is one in two
+#: thousand.
 _LOST_STARTS = 5
 
 
 def has_lost_ids(journal: Journal) -> bool:
-    """Return whether client ids were reserved that the journal does not know. A new journal knows none."""
+    """Return whether client ids were reserved that are missing from the journal. A new journal is exempt, because it
+    has no ids yet.
+    """
     reach = journal.reach()
     return not journal.is_new and reach.counted > reach.reserved
 
 
 def unwritten_orders(journal: Journal) -> Unwritten | None:
-    """Return which orders at the exchange would prove that commits were lost, or None if no id can belong to such an
+    """Return a filter for orders at the exchange that would prove lost commits, or None if no id can belong to such an
     order.
     """
     reach = journal.reach()
@@ -36,8 +39,8 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
     if reach.first_id is None or reach.last_id is None:
         first_id = reserved - ID_BLOCK
     else:
-        # Orders do not leave in the order of their ids: a replacement waits for the end of the order it replaces. So
-        # the order of a lost commit may have a smaller id than the last one that was journaled.
+        # Orders are not sent in the order of their ids, because a replacement waits for the end of the order it
+        # replaces. So the order of a lost commit may have a smaller id than the last journaled order.
         first_id = max(reach.first_id, reach.last_id - ID_BLOCK)
     first_id = max(first_id, int(journal.meta(_WRITTEN_OFF) or 0))
     end_id = min(reserved + _LOST_STARTS * SKIPPED_MAX, ID_MAX) if reserved else 0
@@ -48,9 +51,10 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
 
 
 def write_off(journal: Journal, until: int = 0) -> None:
-    """Record that the user was told of the loss, so that a later start does not repeat it. Raises JournalError.
+    """Record that the loss has been reported to the user, so that a later start does not report it again. Raises
+    JournalError.
 
-    ``until``: one past the largest client id at the exchange that the journal does not know.
+    ``until`` is one past the largest client id at the exchange that is missing from the journal.
     """
     reach = journal.reach()
     journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted, until), DAMAGE: ""})

@@ -1,4 +1,6 @@
-"""The journal's read queries. A row that has changed since it was written is reported as damage and never returned."""
+"""The read queries of the journal. A row that has changed since it was written is reported as damage and never
+returned.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,22 @@ from botkit.model.inputs import SentBefore
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
-#: the exchange's own tools give every order this client id, so botkit never uses it
+#: the exchange's own tools use this client id for every order, so botkit never uses it
 ID_MAX = 2_147_483_646
-#: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
+#: client ids are reserved on disk in blocks of this size; after a crash, the rest of a block is skipped
 ID_BLOCK = 1_000
-#: exceptions that reading a damaged cell can cause
+#: exceptions that can occur when a damaged cell is read
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal's first and last client id, its newest time, and the reserved client ids according to the journal and
-    to the file beside it."""
+    """The first and last client id in a journal, its newest time, and the end of the reserved client ids according to
+    the journal and according to the counter file next to it.
+    """
 
     first_id: int | None
     last_id: int | None
-    #: the ids of all orders that share a block of ids with the last one, ascending
+    #: the ids of all orders within one block of ids before the last one, ascending
     latest_ids: tuple[int, ...]
     last_time: Nanos
     reserved: int
@@ -60,14 +63,14 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalReading:
-    """The journal's queries. Each of them sees every commit, and may raise JournalError."""
+    """The journal's queries. Each query sees every commit and may raise JournalError."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk) -> None:
         self._db = connection
         self.path = path
         self.disk = disk
         self.run = 0
-        #: a sentence about what cannot be read; everything else can be
+        #: a description of the unreadable part; everything else can be read
         self.damage: str | None = None
         #: rows of older schemas have no checksum
         self._is_sealed = True
@@ -83,7 +86,9 @@ class JournalReading:
     def _sealed(
         self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
     ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
-        """Yield, for each row, its sealed values, the values of the columns ``beside``, and what is wrong with it."""
+        """Yield (values, problem) for each row. The values are the sealed ones followed by the columns ``beside``. The
+        problem is None if the row has not changed since it was written.
+        """
         called, key, columns = SEALED[table]
         names = (*columns, *beside, "crc" if self._is_sealed else "NULL")
         at, count = columns.index(key), len(columns)
@@ -101,7 +106,7 @@ class JournalReading:
 
     @contextlib.contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Report content that makes no sense as damage to the journal."""
+        """Convert errors caused by unreadable content within the block into a JournalError that reports damage."""
         try:
             yield
         except _UNREADABLE as error:
@@ -121,7 +126,7 @@ class JournalReading:
             return json.loads(text) if text else None
 
     def parameters(self) -> list[tuple[str, str, Any]]:
-        """Return (strategy, name, value) for every parameter set at run time, in order."""
+        """Return (strategy, name, value) for every parameter set at run time, in the order of the changes."""
         rows = self._whole("parameters", "ORDER BY id")
         with self.reading("a parameter"):
             return [(strategy, name, msgspec.json.decode(value)) for _, strategy, name, value in rows]
@@ -129,7 +134,9 @@ class JournalReading:
     # -- orders and fills -----------------------------------------------------------------------------------------
 
     def orders(self, pairs: dict[str, Pair], *, since: Nanos | None = None) -> list[Order]:
-        """Return the orders that are not final, and with ``since`` also those changed since then, oldest first."""
+        """Return the orders that are not final, oldest first. With ``since``, also return orders changed since that
+        time.
+        """
         where, values = ("final = 0", ()) if since is None else ("final = 0 OR updated >= ?", (since,))
         found = []
         for row in self._whole("orders", f"WHERE {where} ORDER BY created, client_id", values):
@@ -140,7 +147,7 @@ class JournalReading:
     def order_rows(self) -> list[dict[str, Any]]:
         """Return every intact order as plain columns, oldest first.
 
-        This is for display and for cancelling open orders. Damaged rows are left out and reported in ``damage``.
+        The result is for display and for cancelling open orders. Damaged rows are left out and reported in ``damage``.
         """
         found = []
         for row, wrong in self._sealed("orders", "ORDER BY created, client_id"):
@@ -151,7 +158,7 @@ class JournalReading:
         return found
 
     def fills(self, client_id: int | None = None, *, since: Nanos | None = None) -> list[FillRecord]:
-        """Return every fill, those of one order, or those since a time, in order of booking."""
+        """Return every fill, the fills of one order, or the fills since a time, in order of booking."""
         where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
         if since is not None:
             where, values = "WHERE time >= ?", (since,)
@@ -178,7 +185,7 @@ class JournalReading:
         return found
 
     def sends_since(self, time: Nanos, *, run: int = 0) -> list[SentBefore]:
-        """Return requests from earlier runs, or from runs since ``run``, that a window may still count."""
+        """Return the requests of earlier runs, or of all runs since ``run``, that a window may still count."""
         rows = self._whole(
             "sends",
             "WHERE sent >= ? AND run >= ? AND run < ? ORDER BY sent",
@@ -213,7 +220,7 @@ class JournalReading:
     # -- client ids -----------------------------------------------------------------------------------------------
 
     def reach(self) -> Reach:
-        """Return how much the journal knows (`botkit.live.journal_losses`)."""
+        """Return the range of client ids and times in the journal (`botkit.live.journal_losses`)."""
         [(first_id, last_id, *times)] = self._ask(
             "SELECT (SELECT MIN(client_id) FROM orders), (SELECT MAX(client_id) FROM orders), "
             "(SELECT MAX(updated) FROM orders), (SELECT MAX(sent) FROM sends)"
@@ -246,5 +253,5 @@ class JournalReading:
             text = self.disk.files.read(self._counter).decode("ascii").strip()
         except (OSError, ValueError):
             return 0
-        # no bot can have reached this count, so no bot wrote it
+        # a larger count cannot come from a bot, so ignore it
         return int(text) if text.isdigit() and len(text) <= len(str(ID_MAX)) and int(text) <= ID_MAX else 0

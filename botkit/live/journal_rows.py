@@ -12,14 +12,14 @@ from botkit.model.events import Fill
 from botkit.model.orders import FINAL_STATES, Condition, Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 
-#: the state that is stored with an order's spec
+#: the fields of an order's state, which are stored after those of its spec
 _STATE_FIELDS = (
     *("sent", "updated", "state", "reason", "order_id", "executed_lots", "executed_units", "fee_units"),
     *("cancel_requested", "final"),
 )
 #: an order's columns, in the order of `order_row`
 ORDER_FIELDS = (*OrderSpec.__struct_fields__, *_STATE_FIELDS)
-#: figures that may exceed SQLite's integers, which are stored as text
+#: figures that may exceed SQLite's integer range and are therefore stored as text
 _AS_TEXT = frozenset({"amount_lots", "spend_units"})
 _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "side": Side,
@@ -27,7 +27,7 @@ _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "condition": Condition,
 }
 _FLAGS = frozenset({"post_only", "reduces", "is_quote"})
-# their positions in a spec, computed once because a row is built between a frame and its order
+# the positions of these fields in a spec, computed once because a row is built between a frame and its order
 _TEXT_PLACES, _FLAG_PLACES, _ENUM_PLACES = (
     tuple(place for place, name in enumerate(OrderSpec.__struct_fields__) if name in names)
     for names in ({*_AS_TEXT, "pair"}, _FLAGS, _ENUMS)
@@ -40,7 +40,7 @@ class JournalError(BotkitError):
 
 
 def order_row(order: Order) -> tuple[Any, ...]:
-    """Return an order as a journal row: its spec field by field, then its state."""
+    """Convert an order to a journal row: the fields of its spec, then its state."""
     asked = list(msgspec.structs.astuple(order.spec))
     for place in _TEXT_PLACES:
         asked[place] = str(asked[place])
@@ -71,7 +71,7 @@ def _default(name: str, value: Any) -> Any:
     return _VALUES[value] if name in _ENUMS else value
 
 
-#: defaults of fields that older rows lack
+#: defaults for fields that are missing from older rows
 FIELD_DEFAULTS = {
     field.name: _default(field.name, field.default)
     for field in msgspec.structs.fields(OrderSpec)
@@ -91,7 +91,7 @@ def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
 
 
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
-    """Return the order that a row describes. Raises JournalError if the exchange no longer lists the pair."""
+    """Convert a journal row to an order. Raises JournalError if the exchange no longer lists the pair."""
     if row["pair"] not in pairs:
         raise JournalError(f"order {row['client_id']} in the journal is for {row['pair']}, which is no longer a pair")
     order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
@@ -103,7 +103,7 @@ def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
 
 
 def fill_row(fill: Fill, now: Nanos) -> tuple[Any, ...]:
-    """Return a fill as a journal row, booked at ``now``."""
+    """Convert a fill, booked at ``now``, to a journal row."""
     return (
         fill.order.client_id,
         str(fill.executed_lots),

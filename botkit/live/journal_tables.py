@@ -1,9 +1,9 @@
-"""The journal's tables in SQLite, and how they store a commit's operations.
+"""The journal's SQLite tables, and the code that stores a commit's operations in them.
 
 An operation is (name, values): ``order``, ``fill``, ``send``, ``answered``, ``meta``, ``note``, ``parameter``,
-``reason``, ``let_go``. The log holds them as they are. Writing the same operations a second time, in the same order,
-leaves the tables unchanged. Rows on which a restart relies have a checksum, because SQLite does not notice a flipped
-bit in a cell.
+``reason``, ``let_go``. The log contains the operations unchanged. Writing the same operations a second time, in the
+same order, leaves the tables unchanged. Rows that a restart relies on have a checksum, because SQLite does not notice a
+flipped bit in a cell.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from botkit.live.journal_rows import FIELD_DEFAULTS, ORDER_FIELDS
 
 SCHEMA = 4
-#: older schemas that can still be read, and that the bot's next start upgrades
+#: older schemas that can still be read; the bot's next start upgrades them
 READABLE = (2, 3, SCHEMA)
 
 _ORDERS = """
@@ -51,10 +51,10 @@ CREATE TABLE reasons ({_REASONS});
 CREATE INDEX reasons_time ON reasons (time);
 CREATE TABLE notes ({_NOTES});
 """
-# Amounts and money are text, because 1e16 lots times a price can exceed 2^63, where SQLite's integers end.
+# Amounts and money are text, because 1e16 lots times a price can exceed 2^63, the limit of SQLite's integers.
 
-#: what each table's row checksums cover: (the user's word for a row, its key, its columns). A request's answer is left
-#: out: it is written later, and losing it does no harm.
+#: what the row checksums of each table cover: (the user's word for a row, its key, its columns). A request's answer is
+#: not covered, because it is written later and losing it does no harm.
 SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "orders": ("order", "client_id", ORDER_FIELDS),
     "fills": (
@@ -74,24 +74,24 @@ SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
 _MIGRATIONS = {
     1: ("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0",),
     2: ("DROP TABLE IF EXISTS equity",),  # nothing ever read this table, which grew by a row a minute
-    # from this version on, rows have checksums, and the file has a log, which an older botkit would not read
+    # from this version on, rows have checksums and the journal has a log, which an older botkit would not read
     3: tuple(f"ALTER TABLE {table} ADD COLUMN crc INTEGER" for table in SEALED),
 }
 
 _pack = msgspec.msgpack.Encoder().encode
-#: a REAL column returns a float whatever was stored
+#: a REAL column returns a float even if an integer was stored
 _SLIPPAGE = ORDER_FIELDS.index("max_slippage_pct")
 
 Operation = tuple[str, Sequence[Any]]
 
 
 def checksum(values: Sequence[Any]) -> int:
-    """Return the checksum over a row's sealed values."""
+    """Return the checksum of a row's sealed values."""
     return zlib.crc32(_pack(values))
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
-    """Bring tables from ``version`` (0: an empty file) to `SCHEMA`, inside the caller's transaction."""
+    """Upgrade the tables from ``version`` (0: an empty file) to `SCHEMA`, within the caller's transaction."""
     if version == 0:
         for statement in _TABLES.split(";"):
             db.execute(statement)
@@ -112,10 +112,10 @@ def _seal(db: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> None:
 
 
 class RowWriter:
-    """Writes operations to the tables, or to tables of the same shape whose names begin with ``prefix``."""
+    """Writes operations to the tables, or to tables of the same shape with ``prefix`` before their names."""
 
     def __init__(self, prefix: str = "") -> None:
-        #: rows may be in either of two tables
+        #: True if existing rows may be in either of two tables
         self._is_over = bool(prefix)
 
         def put(table: str, *columns: str) -> str:
@@ -133,8 +133,8 @@ class RowWriter:
     def write(
         self, db: sqlite3.Connection, operations: Iterable[Operation], order_fields: tuple[str, ...] = ORDER_FIELDS
     ) -> None:
-        """Write one commit's operations. ``order_fields`` names the fields of an order's values. Raises sqlite3.Error,
-        and ValueError for an unknown operation.
+        """Write the operations of one commit. ``order_fields`` names the fields of an order's values. Raises
+        sqlite3.Error, and ValueError for an unknown operation.
         """
         for name, values in operations:
             if name == "order":
@@ -164,7 +164,7 @@ class RowWriter:
         db.execute(self._put_order, (*values, checksum(values)))
 
     def _answered(self, db: sqlite3.Connection, time: int, run: int, number: int) -> None:
-        if not self._is_over:  # an answer is not part of what its row's checksum covers
+        if not self._is_over:  # the row's checksum does not cover the answer
             db.execute("UPDATE sends SET answered = ? WHERE run = ? AND id = ?", (time, run, number))
             return
         columns = (*SEALED["sends"][2], "crc")
@@ -180,22 +180,22 @@ class RowWriter:
 
 
 def _by_name(values: Sequence[Any], names: tuple[str, ...]) -> tuple[Any, ...]:
-    """Return the row values of an order that another botkit wrote with these fields. Missing fields get their
-    defaults.
+    """Convert the values of an order that another version of botkit wrote with the fields ``names`` to a row. Missing
+    fields get their defaults.
     """
     given = dict(zip(names, values, strict=True))
     return tuple(given.get(name, FIELD_DEFAULTS.get(name)) for name in ORDER_FIELDS)
 
 
 def whole_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Yield each row without its checksum, which comes last, and whether it is intact."""
+    """Yield each row without its checksum, which is the last column, and whether the row is intact."""
     for *values, crc in rows:
         yield tuple(values), crc == checksum(values)
 
 
 # -- reading a log on top of the tables ------------------------------------------------------------------------------
 
-#: table, its columns, and the key by which a newer row replaces an older one
+#: each table with its columns and the key by which a newer row replaces an older one
 _LAID_OVER = (
     ("orders", _ORDERS, "client_id"),
     ("fills", _FILLS, "client_id || ' ' || executed_lots"),
@@ -208,16 +208,17 @@ _LAID_OVER = (
 
 
 def lay_over(db: sqlite3.Connection, commits: Iterable[tuple[Iterable[Operation], tuple[str, ...]]]) -> None:
-    """Make ``commits`` (operations, order fields) visible to a read-only connection as if they were in the tables.
+    """Make ``commits`` (operations, order fields) visible on a read-only connection as if they were in the tables.
 
-    They go to temporary tables, and temporary views with the tables' names combine both.
+    The commits are written to temporary tables. Temporary views with the names of the real tables combine old and new
+    rows.
     """
     for table, columns, key in _LAID_OVER:
         db.execute(f"CREATE TEMP TABLE new_{table} ({columns})")
         names = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
         older = f"WHERE {key} NOT IN (SELECT {key} FROM new_{table})" if key else ""
         newer = names
-        if names.startswith("id,"):  # this table numbers its own rows from 1
+        if names.startswith("id,"):  # the new table numbers its rows from 1
             newer = names.replace("id,", f"id + (SELECT IFNULL(MAX(id), 0) FROM main.{table}) AS id,", 1)
         db.execute(
             f"CREATE TEMP VIEW {table} AS SELECT {names} FROM main.{table} {older} "

@@ -1,7 +1,7 @@
 """Reports when the journal cannot be written or has been moved, and when it recovers.
 
-If the file was deleted or replaced while open, everything written to it is lost, and after a restart the orders of that
-time would be foreign. So new orders are blocked, as on a full disk, while cancels continue.
+If the file is deleted or replaced while open, all later writes are lost. After a restart, the bot would not recognise
+the orders of that time as its own. So new orders are blocked, as on a full disk, and only cancels continue.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class JournalWatch:
         self._fault_told = False
 
     def _missing(self) -> Path | None:
-        """Return the first of the journal's files that is missing or has been replaced."""
+        """Return the first file of the journal that is missing or has been replaced, or None."""
         files, log = self._journal.disk.files, self._journal.log
         wanted = [(self._path, self._identity), *([] if log is None else [(log.file, log.identity)])]
         for path, identity in wanted:
@@ -40,7 +40,7 @@ class JournalWatch:
         return self._gone or None
 
     def look(self, fault: str | None) -> None:
-        """Check the journal and report changes. ``fault`` is why the last write failed, or None."""
+        """Check the journal and report changes. ``fault`` is the reason why the last write failed, or None."""
         self._look_for_the_file()
         if fault is not None and not self._fault_told:
             self._fault_told = True

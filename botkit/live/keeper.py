@@ -34,15 +34,15 @@ _STATUS_S = 1.0
 _LINE_S = 5.0
 _REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
-#: how far the machine's clock may differ from the exchange's, whose timestamps are whole seconds and whose tolerance is
-#: unpublished
+#: how far the machine's clock may differ from the exchange's; the exchange's timestamps are whole seconds, and its
+#: tolerance is unpublished
 SKEW_MS_MAX = 5_000
 #: a smaller change of the wall clock is a normal gradual correction
 _MOVED_S = 2.0
 
 
 class Keeper:
-    """Keeps one bot running until it is told to stop."""
+    """Keeps one bot running until a stop is requested."""
 
     def __init__(self) -> None:
         #: called with a status line for the user every few seconds
@@ -65,12 +65,12 @@ class Keeper:
         self._stop.set()
 
     def leave_now(self) -> None:
-        """End at once, without waiting; open orders stay open."""
+        """End at once without waiting. Open orders stay open."""
         self._left.set()
         self._stop.set()
 
     async def run(self, bot: Bot, duration_s: float | None) -> str:
-        """Run the bot until it should stop, and return why it stopped: duration, signal, command, fault or left."""
+        """Run the bot until it should stop. Return the reason: duration, signal, command, fault or left."""
         driver, machine = bot.driver, bot.parts.machine
         memory = MemoryWatch(bot.notices.tell, read=machine.resident_bytes)
         now_s = machine.clock.monotonic_s
@@ -110,7 +110,7 @@ class Keeper:
         return "fault" if driver.fault is not None else self._why
 
     async def stop(self, bot: Bot) -> None:
-        """Stop the bot cleanly. A second request to leave ends the wait."""
+        """Stop the bot cleanly. `leave_now` ends the wait."""
         bot.standstill.end()
         with contextlib.suppress(JournalError):
             self._keep_reasons(bot, bot.driver.now())
@@ -144,13 +144,13 @@ class Keeper:
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
-        """Halt if the machine's clock differs too much from the exchange's, according to the exchange's answers."""
+        """Halt if the exchange's answers show that this machine's clock differs too much from the exchange's."""
         skew_ms = bot.parts.adapter.clock_skew_ms
         if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
             return
         if bot.view.halted is None:
             way = "ahead of" if skew_ms > 0 else "behind"
-            # the bot reads the machine's wall time only once, at its start
+            # a restart is needed, because the bot reads the machine's wall time only once, at its start
             bot.latch.set(
                 "breaker",
                 f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, restart the bot, then "
@@ -173,7 +173,7 @@ class Keeper:
 
     @staticmethod
     def _look_for_strike(bot: Bot) -> None:
-        """Check whether a guard took this bot or its previous run for dead."""
+        """Check whether a guard considered this bot or its previous run dead."""
         strike = bot.parts.folder.take_strike()
         if strike is None:
             return
@@ -212,7 +212,7 @@ class Keeper:
             bot.notices.tell("warning", text)
 
     def _keep_reasons(self, bot: Bot, now: Nanos) -> None:
-        """Write to the journal why strategies did not trade since the last call, for `botkit why`."""
+        """Add to the journal the reasons why strategies did not trade since the last call, for `botkit why`."""
         rows = []
         for strategy in bot.view.strategies():
             name = strategy.name
@@ -244,8 +244,8 @@ class Keeper:
             _answer(bot, path, ok=ok, text=text)
 
     async def _panic(self, bot: Bot, path: Path) -> None:
-        """Cancel every order on the account from within, for a process that does not have the account's key. The halt
-        comes first, like in `botkit panic`.
+        """Cancel every order on the account, for a process that does not have the account's key. The halt is set first,
+        as in `botkit panic`.
         """
         said: list[str] = []
         parts = bot.parts
@@ -299,18 +299,18 @@ class Keeper:
         raise ValueError(f"{command!r} is not a command of this bot")
 
     def beat(self, bot: Bot) -> None:
-        """Show the guard that the bot is alive."""
+        """Leave a heartbeat that shows the guard that the bot is alive."""
         wall = bot.parts.machine.clock.wall_ns()
-        # two successive stamps must differ, even if the wall clock stands still or was set back
+        # two successive stamps must differ, even if the wall clock is stopped or set back
         self._beat_at = wall if wall != self._beat_at else wall + NS_PER_S
-        with contextlib.suppress(OSError):  # before it takes the bot for dead, the guard tests the disk itself
+        with contextlib.suppress(OSError):  # the guard tests the disk itself before it considers the bot dead
             bot.parts.folder.beat(self._beat_at)
 
     # -- reporting ------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
-        """Write the current status for `botkit status`, or the final one with the reason why the bot ``ended``; and
-        for the live page, if somebody is looking at it.
+        """Write the current status for `botkit status`, or the final status with the reason why the bot ``ended``. Also
+        publish the state for the live page if somebody is viewing it.
         """
         standing = bot.standing()
         status = summary_of(standing, ended)
@@ -333,7 +333,7 @@ class Keeper:
             for currency, units in money.account.items()
             if units
         }
-        #: these count from each strategy's first start, in the pair's quote currency
+        #: profits count from each strategy's first start, in the pair's quote currency
         status["profits"] = [
             {
                 "strategy": name,
@@ -357,7 +357,7 @@ class Keeper:
         log_file = bot.parts.log_file
         status["log_file"] = None if log_file is None else str(log_file.absolute())
         status["page_hosts"] = list(bot.parts.page_hosts)
-        with contextlib.suppress(OSError):  # if the disk is full, the bot continues without it
+        with contextlib.suppress(OSError):  # on a full disk, the bot continues without a status file
             bot.parts.folder.write_status(status)
         bot.page.minutes.worth(bot.driver.now(), status["equity"])
         if ended or bot.page.is_viewed():

@@ -1,4 +1,6 @@
-"""Keeps halts across restarts: the bot's in a file that any process may write, strategies' in the journal."""
+"""Keeps halts across restarts. The bot's halt is stored in a file that any process may write. Strategies' halts are
+stored in the journal.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from botkit.model.inputs import Halt, Input, Resume
 
 
 class Latch:
-    """Handles one bot's halts. ``say`` passes an input to the engine."""
+    """Manages the halts of one bot. ``say`` passes an input to the engine."""
 
     def __init__(
         self,
@@ -39,7 +41,7 @@ class Latch:
         self._strategies: dict[str, str] = halts_of(journal)
 
     def set(self, kind: str, reason: str) -> None:
-        """Set the durable latch: new orders are blocked, and open ones are cancelled unless the key was refused."""
+        """Set the durable latch, which blocks new orders. Open orders are cancelled, unless the key was refused."""
         self._say(Halt(reason, keeps_orders=kind == KEY_HALT))
         self.remember(kind, reason)
 
@@ -56,7 +58,7 @@ class Latch:
                 f"the halt could not be written to {self._folder.path}; retrying. Until it is written, a restart would "
                 "forget the halt",
             )
-        with contextlib.suppress(JournalError):  # the journal watch reports that the journal cannot be written
+        with contextlib.suppress(JournalError):  # the journal watch reports an unwritable journal
             self._journal.note("halt", reason, self._now())
 
     def look(self) -> None:
@@ -81,7 +83,9 @@ class Latch:
                 self._to_write = None
 
     def keep(self, strategies: Mapping[str, str]) -> None:
-        """Save strategies' halts (from a loss limit or by hand), so that they survive restarts like the bot's own."""
+        """Save the strategies' halts (from a loss limit or by the user), so that they survive restarts like the bot's
+        own halt.
+        """
         if strategies != self._strategies:
             self._strategies = dict(strategies)
             with contextlib.suppress(JournalError):
@@ -89,6 +93,6 @@ class Latch:
 
 
 def halts_of(journal: Journal) -> dict[str, str]:
-    """Return the strategies that an earlier run left halted, and why."""
+    """Return the strategies that an earlier run left halted, with the reasons."""
     found: dict[str, str] = journal.document("halts") or {}
     return found

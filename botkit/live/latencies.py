@@ -1,15 +1,16 @@
-"""Measures how long a run's requests, answers and market data take, for backtests with `latency: {from: RUN}`.
+"""Measures how long a run's requests, answers and market data take. Backtests with `latency: {from: RUN}` use the
+results.
 
     order    from the turn that decided on a create or cancel (checks, journal and socket included) to the exchange
     answer   from an event at the exchange to the turn in which the bot could act on it: an order was accepted (its
              answer or report, whichever comes first), cancelled (its report, since an answer proves nothing), or
              filled (all frames of the fill have arrived and strategies are called)
-    feed     from the exchange's stamp on a book to the turn that got it
-    round trip   from deciding on a create or cancel to its answer
+    feed     from the exchange's timestamp on a book to the turn that received the book
+    round trip   from the decision on a create or cancel to its answer
 
-The exchange's side is known from the timestamps on its frames, in milliseconds of its own clock. The difference between
-the clocks is removed by assuming that the fastest orders and the fastest answers take equally long. If the exchange
-does not timestamp reports, each round trip is split in half.
+The times at the exchange are known from the timestamps on its frames, in milliseconds of its own clock. The difference
+between the clocks is removed by assuming that the fastest orders and the fastest answers take equally long. If the
+exchange does not timestamp reports, each round trip is split in half.
 """
 
 from __future__ import annotations
@@ -44,24 +45,24 @@ from botkit.model.latency import (
 from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 
-#: durations below this many microseconds are kept exactly, longer ones to within a thousandth
+#: durations of up to this many bits, in microseconds, are stored exactly, longer ones to within a thousandth
 _EXACT_BITS = 11
-#: how many requests and orders to remember while waiting for news of them
+#: how many requests and orders to remember while waiting for their answers and reports
 _WAITING_MAX = 10_000
 _CREATES, _CANCELS = (CreateOrder, CreateBatch), (CancelOrder, CancelBatch)
-#: timestamps are truncated to the millisecond, so they are half a millisecond early on average
+#: timestamps are truncated to the millisecond, so on average they are half a millisecond early
 _STAMP_CUT: Nanos = NS_PER_MS // 2
 
 
 class Histogram:
-    """Counts how often each duration occurred. Its memory is bounded however long a bot runs."""
+    """Counts how often each duration occurred. Its memory stays bounded even if a bot runs for a long time."""
 
     def __init__(self) -> None:
         self.count = 0
         self._counts: dict[int, int] = {}
 
     def add(self, ns: Nanos) -> None:
-        """Count a duration, which may be negative if clocks differ."""
+        """Count a duration. It may be negative if clocks differ."""
         us = ns // NS_PER_US
         size = abs(us)
         shift = size.bit_length() - _EXACT_BITS
@@ -72,8 +73,8 @@ class Histogram:
         self.count += 1
 
     def quantiles(self, steps: int = STEPS) -> list[int]:
-        """Return ``steps`` + 1 durations in microseconds, from the shortest to the longest in equal steps of rank. The
-        list is empty if there are no values.
+        """Return ``steps`` + 1 durations in microseconds, from the shortest to the longest in equal steps of rank, or
+        an empty list if there are no values.
         """
         found: list[int] = []
         passed = 0
@@ -85,23 +86,23 @@ class Histogram:
 
 
 class Latencies:
-    """The measurements of one run. A `Bot` passes it every input and every request."""
+    """The latency measurements of one run. A `Bot` passes in every input and every request."""
 
     def __init__(self, folder: Path, disk: Disk, *, about: Mapping[str, Any]) -> None:
-        """The measurements are written into the run's ``folder``; ``about`` describes the run."""
+        """The measurements are written into the run's ``folder``. ``about`` describes the run."""
         self._path = folder / LATENCIES
         self._disk = disk
         self._about = dict(about)
         self._order, self._round_trip = ({kind: Histogram() for kind in REQUESTS} for _ in range(2))
         self._answer, self._feed = {kind: Histogram() for kind in NEWS}, Histogram()
-        self._sent: OrderedDict[int, tuple[Nanos, str, tuple[int, ...]]] = OrderedDict()  # keyed by request
+        self._sent: OrderedDict[int, tuple[Nanos, str, tuple[int, ...]]] = OrderedDict()  # keyed by request id
         self._creating: OrderedDict[int, Nanos] = OrderedDict()  # keyed by client id: when the order was sent
         self._cancelling: OrderedDict[int, Nanos] = OrderedDict()
         self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # keyed by client id: when the answer arrived
         # keyed by client id: the timestamp of a fill not yet reported to strategies
         self._filled: OrderedDict[int, Nanos] = OrderedDict()
         self._written = 0
-        # inputs and outcomes that are not processed yet, in order
+        # inputs and outcomes waiting to be processed, in order
         self._new: list[Callable[[], None]] = []
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
@@ -109,11 +110,13 @@ class Latencies:
         self._new.append(partial(self._decided, tuple(requests), tuple(fills), now))
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """Note that a turn at ``now`` receives an input."""
+        """Note that a turn at ``now`` received an input."""
         self._new.append(partial(self._take, given, now))
 
     def settle(self) -> None:
-        """Process everything new. Call it once the requests have left, since no order need wait for it."""
+        """Process all new inputs and outcomes. Call this after the requests have been sent, because no order need wait
+        for it.
+        """
         new, self._new = self._new, []
         for look in new:
             look()
@@ -154,7 +157,7 @@ class Latencies:
         if answer.outcome in (Ending.OK, Ending.REFUSED):
             self._round_trip[kind].add(now - at)
         for client_id in ids:
-            if answer.outcome is not Ending.OK:  # no report shows when the exchange refused it
+            if answer.outcome is not Ending.OK:  # no report shows the time of the refusal
                 self._creating.pop(client_id, None)
                 self._cancelling.pop(client_id, None)
             elif client_id in self._creating:
@@ -175,7 +178,7 @@ class Latencies:
     # -- results --------------------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
-        """Return everything measured so far, in microseconds; see `botkit.model.latency`."""
+        """Return all measurements so far, in microseconds (see `botkit.model.latency`)."""
         self.settle()
         order, answer, round_trip = (
             {kind: tuple(found.quantiles()) for kind, found in table.items()}
@@ -184,7 +187,7 @@ class Latencies:
         feed, ahead_us = tuple(self._feed.quantiles()), 0
         is_stamped = any(order.values())
         if is_stamped:
-            place = STEPS // 100  # the very fastest may be a fluke
+            place = STEPS // 100  # the very fastest may be outliers
             there, back = (min(us[place] for us in table.values() if us) for table in (order, answer))
             ahead_us = (there - back) // 2
             order = {kind: tuple(value - ahead_us for value in us) for kind, us in order.items()}

@@ -1,8 +1,9 @@
-"""Runs a bot in lockstep with an emulator whose clock it controls: a backtest's decisions over real HTTP and WebSocket.
+"""Runs a bot in lockstep with an emulator whose clock it controls. It makes the decisions of a backtest, over real HTTP
+and WebSocket connections.
 
-The driver asks the emulator to advance to the next delivery, reads exactly those answers and frames, and runs the turns
-in the order and at the times that the emulator reports. Nothing depends on the speed of the sockets, so the decisions
-equal those of a backtest over the same tape, line by line (tests/parity).
+The driver asks the emulator to advance to the next delivery, reads exactly the announced answers and frames, and runs
+the turns in the order and at the times reported by the emulator. Nothing depends on the speed of the sockets, so the
+decisions match those of a backtest with the same tape, line by line (tests/parity).
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from botkit.model.moment import FIRST, KIND_RANKS
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-#: how long an announced frame or answer may take to arrive, in the machine's time
+#: how long an announced frame or answer may take to arrive, in machine time
 _PATIENCE_S = 120.0
 _STREAM_RANKS = {"order_book": KIND_RANKS["books"], "trades": KIND_RANKS["trades"], "ticker": KIND_RANKS["tickers"]}
-#: how long after the end to wait for answers, as in a backtest
+#: how long to wait for answers after the end, as in a backtest
 DRAIN: Nanos = 10 * NS_PER_S
 
 
 class HeldClock:
-    """The bot's clock in lockstep, which always equals the emulator's."""
+    """The bot's clock in lockstep. It always equals the emulator's clock."""
 
     speed = 1.0
 
@@ -51,12 +52,12 @@ class HeldClock:
 
 
 class LockstepError(BotkitError):
-    """The emulator is not in lockstep, or something that it announced did not arrive."""
+    """The emulator is not in lockstep, or an announced delivery did not arrive."""
 
 
 class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a run over the wire. ``answers`` and ``frames`` count what was read from the sockets;
-    ``split_bursts`` counts the moments at which one pair's trades needed several frames.
+    """The result of a run over the wire. ``answers`` and ``frames`` count the messages read from the sockets.
+    ``split_bursts`` counts the moments at which the trades of one pair needed several frames.
     """
 
     start: Nanos
@@ -77,13 +78,13 @@ class _Told(msgspec.Struct):
     event_id: str = ""
     pair: str = ""
     request: int = 0
-    #: shared by the frames of one match; 0 for a single frame
+    #: the same number for all frames of one match; 0 for a single frame
     group: int = 0
 
 
 def _first(told: _Told) -> tuple[Nanos, int]:
-    """Return a delivery's sort key. The effects of an order sent within a moment precede that moment's remaining events
-    of a higher rank, as in a backtest.
+    """Return the sort key of a delivery. As in a backtest, the effects of an order sent at one moment come before that
+    moment's remaining events of a higher rank.
     """
     return told.at, FIRST if told.kind == "answer" else _STREAM_RANKS.get(told.stream, FIRST)
 
@@ -95,7 +96,7 @@ class _Step(msgspec.Struct):
 
 
 class Lockstep:
-    """One engine over one emulator. ``control`` is the emulator's address up to ``/_emulator``."""
+    """Runs one engine with one emulator. ``control`` is the emulator's address up to ``/_emulator``."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class Lockstep:
         clock: HeldClock,
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
     ) -> None:
-        """``history`` returns the bars from before a given time that series need."""
+        """``history`` returns the bars before a given time that series need."""
         self.engine = engine
         self._history = history
         self._out = Outcome()
@@ -114,15 +115,15 @@ class Lockstep:
         self.frames = 0
         self.answers = 0
         self.split_bursts = 0
-        self._trades_told: dict[str, tuple[Nanos, int]] = {}  # by pair: latest moment and frames
+        self._trades_told: dict[str, tuple[Nanos, int]] = {}  # by pair: latest moment, frame count
         self._control = control
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._frames: dict[str, list[Any]] = {}
         self._arrived = asyncio.Condition()
-        self._requests: dict[int, asyncio.Task[Answer]] = {}  # keyed by their id at the emulator
+        self._requests: dict[int, asyncio.Task[Answer]] = {}  # by request id at the emulator
         self._received = 0
-        self._is_unsettled = False  # True if the exchange has received requests that it has not acted on
+        self._is_unsettled = False  # True if the exchange has received requests but not acted on them yet
         self._connected = 0
         self._broken = ""
         self._told: deque[_Told] = deque()
@@ -167,15 +168,15 @@ class Lockstep:
     ) -> None:
         """Begin at ``begin``, trade from ``start`` to ``end``, and stop, as a backtest over that span does.
 
-        It follows the strategies' subscriptions and the trades of ``priced`` pairs, which are needed for valuation.
-        ``started`` is called once they have subscribed.
+        The run follows the strategies' subscriptions and the trades of ``priced`` pairs, which are needed for
+        valuation.
         """
         await self._step(start - 1, whole=True)
         self.clock.time = start
         wanted = self._begin(balances, begin)
         depths: dict[str, int] = {m.pair: m.book_depth or BOOK_DEPTH for m in self.engine.view.markets()}
         await self._listen(depths, [pair for pair in priced if pair not in depths])
-        # the streams' initial frames date from before the start
+        # the initial frames of the streams date from before the start
         await self._turn(self._history(wanted, start), start)
         await self._carry(end)
         now = max(end, self.engine.view.now)
@@ -191,7 +192,7 @@ class Lockstep:
         return wanted
 
     async def _turn(self, given: Input | None, now: Nanos) -> None:
-        """Run one turn and send its requests. Series that it subscribes to get their history at once."""
+        """Run one turn and send its requests. New series that the turn subscribes to get their history at once."""
         out = self._out
         self.engine.turn(given, now, out)
         requests, wanted = list(out.requests), list(out.history)
@@ -237,7 +238,7 @@ class Lockstep:
                 if self._is_trades(told):
                     await self._settle_before(told)
             return
-        # one match's frames on the account streams form one input, as in a backtest
+        # the account frames of one match form one input, as in a backtest
         while told.group and self._told and self._told[0].group == told.group:
             events = [*events, *await self._frame(self._told.popleft())]
         if events:
@@ -268,7 +269,7 @@ class Lockstep:
             task = asyncio.ensure_future(self.adapter.send(request))
             self._received += 1
             self._requests[self._received] = task
-            # returns once the request has been received; its effects wait for `_settle`
+            # returns once the request has been received; its effects are delayed until `_settle`
             await self._post("step", until=self.clock.time, requests=self._received, more=True)
             self._is_unsettled = True
 
@@ -277,11 +278,11 @@ class Lockstep:
         return told.stream == "trades"
 
     async def _settle(self) -> None:
-        """Carry out the immediate effects of the requests sent so far, and sort them among the deliveries still to be
-        processed.
+        """Let the emulator carry out the immediate effects of the requests sent so far, and sort these effects among
+        the pending deliveries.
 
-        As in a backtest, this is done once a moment's answers, account events and books are processed, and after each
-        trade.
+        As in a backtest, this is done once the answers, account events and books of a moment are processed, and after
+        each trade.
         """
         if self._is_unsettled:
             self._is_unsettled = False
@@ -290,7 +291,7 @@ class Lockstep:
             self._told = deque(sorted(self._told, key=_first))
 
     async def _settle_before(self, told: _Told) -> None:
-        """Process everything that the orders sent at one trade cause at once, before the rest of that trade's frame."""
+        """Process all immediate effects of the orders sent at one trade, before the rest of that trade's frame."""
         while self._is_unsettled:
             await self._settle()
             while self._told and _first(self._told[0]) < _first(told):
@@ -315,7 +316,7 @@ class Lockstep:
             )
         if self._broken:
             raise LockstepError(self._broken)
-        # each stream's first frames were announced too, so read them all before time moves
+        # the first frames of each stream were announced too, so read all of them before time advances
         step = await self._step(self.clock.time)
         for told in step.delivered:
             await self._frame(told)
@@ -335,7 +336,7 @@ class Lockstep:
                         if item.state is ConnectionState.CONNECTED:
                             self._connected += 1
                         else:
-                            # its frames are lost, so the order of events can no longer be known
+                            # its frames are lost, so the order of events cannot be determined any more
                             self._broken = f"the stream {stream_id} was lost: {item.detail}"
                         self._arrived.notify_all()
                     continue

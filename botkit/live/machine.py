@@ -1,5 +1,5 @@
-"""Provides this machine as a running bot's ports, for `botkit run` and related commands. Simulations provide their
-own.
+"""Provides this machine as a running bot's ports, for `botkit run` and related commands. Simulations provide their own
+ports.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botkit.live.ports import Machine
 
 
 def this_machine() -> Machine:
-    """Return the machine that this process runs on, with an unseeded random generator."""
+    """Return the ports of this machine, with an unseeded random generator."""
     return Machine(clock=REAL_CLOCK, random=Random(), background=THREADS, disk=REAL_DISK, resident_bytes=resident_bytes)
 
 
@@ -25,7 +25,7 @@ def secret_random() -> Random:
 
 
 def resident_bytes() -> int | None:
-    """Return the process's resident memory in bytes, or None if the system does not show it in a file."""
+    """Return the process's resident memory in bytes, or None if the system does not report it in a file."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""Gives access to market data without a bot, for ``botkit record`` and ``botkit download``."""
+"""Provides access to market data without a bot, for ``botkit record`` and ``botkit download``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _ASK_S = 5.0
 
 
 class MarketAccess:
-    """An exchange's market data: its facts, a connection without an account, its clock, and reads within the limits."""
+    """Access to an exchange's market data: its facts, a connection without an account, a clock, and reads within the
+    limits.
+    """
 
     def __init__(
         self,
@@ -34,8 +36,8 @@ class MarketAccess:
         frame_tap: Callable[[str | bytes, Nanos], None] | None = None,
         ledger: str | None = None,
     ) -> None:
-        """``rest`` and ``ws`` override the exchange's own addresses. ``ledger`` holds the windows shared with others
-        (`botkit.live.limits.sharing`); None means this machine's. Raises ConfigError.
+        """``rest`` and ``ws`` override the exchange's own addresses. ``ledger`` contains the windows shared with other
+        processes (`botkit.live.limits.sharing`). None means this machine's ledger. Raises ConfigError.
         """
         self.facts: ExchangeFacts = exchange.facts({})
         self.clock = SteadyClock()
@@ -54,7 +56,7 @@ class MarketAccess:
         self.is_synthetic = any(_is_synthetic(address) for address in {rest, ws} - {None})
 
     def reads(self, *endpoints: str) -> RateLimitedReads:
-        """Return a sender for reads of these endpoints within the limits. It is an async context manager, which may
+        """Return a sender that reads from these endpoints within the limits. It is an async context manager that may
         raise LedgerUnreachable.
         """
         return rate_limited_reads(
@@ -67,7 +69,7 @@ class MarketAccess:
         )
 
     def pair(self, name: str) -> Pair:
-        """Return the pair with a name, in upper or lower case. Raises ConfigError with a suggestion."""
+        """Return the pair with this name, which may be in upper or lower case. Raises ConfigError with a suggestion."""
         found = self.facts.pairs.get(name.strip().lower())
         if found is None:
             near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
@@ -79,8 +81,8 @@ class MarketAccess:
 
 
 async def read_pairs(adapter: Adapter, reads: RateLimitedReads, exchange: str) -> Mapping[str, Pair]:
-    """Return the pairs and their rules as an exchange lists them now, over a connection that is not open yet. Raises
-    ConfigError.
+    """Open the adapter's connection, read the exchange's current pairs and their rules, and close the connection.
+    Raises ConfigError.
     """
     await adapter.open()
     try:
@@ -103,7 +105,7 @@ def _is_synthetic(address: str | None) -> bool:
     try:
         with opener.open(f"http://{url.netloc}/_emulator/state", timeout=_ASK_S) as answer:
             return bool(json.loads(answer.read())["market"]["synthetic"])
-    except (OSError, ValueError, KeyError, TypeError):  # not an emulator, or one that is too old to tell
+    except (OSError, ValueError, KeyError, TypeError):  # not an emulator, or one that is too old to report it
         return False
 
 

@@ -11,14 +11,14 @@ _NUMBERS = {"info": logging.INFO, "message": logging.INFO, "warning": logging.WA
 
 
 class Notices:
-    """Delivers messages for the user to its subscribers, which may be called from any thread."""
+    """Delivers messages for the user to subscribers. The subscribers may be called from any thread."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str, str], None]] = []
 
     def tell(self, level: str, text: str, *, is_logged: bool = False) -> None:
         """Publish one sentence at level info, warning, error, breaker or message (from a strategy to the user).
-        ``is_logged`` means that it is already in the log.
+        ``is_logged`` means that the sentence is already in the log.
         """
         if not is_logged:
             log.log(_NUMBERS.get(level, logging.ERROR), "%s", text)

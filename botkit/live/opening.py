@@ -1,4 +1,4 @@
-"""The first stage of a start, which opens the folder, its journal, the client ids, and the way to send."""
+"""The first stage of a start. It opens the folder, the journal, the client ids, and the connection for sending."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from botkit.model.inputs import Unwritten
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The result of the first stage: the folder is locked, and the journal can be read."""
+    """The result of the first stage, after which the folder is locked and the journal is readable."""
 
     journal: Journal
     first_client_id: int
@@ -26,14 +26,14 @@ class Opened(msgspec.Struct, frozen=True):
     run_folder: Path
     began: Nanos
     unwritten: Unwritten | None
-    #: a description of what the journal has lost, if that is already known
+    #: a description of the journal's losses, if any are known already
     losses: str | None
-    #: a sentence for a bot that has traded before and has no journal now, so that it starts over
+    #: a message for a bot that has traded before but has no journal now, so that it starts from scratch
     starts_over: str | None = None
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
-    """Run the first stage. ``stack`` receives whatever releases everything again. Raises BotkitError."""
+    """Run the first stage. Clean-up functions are pushed onto ``stack``. Raises BotkitError."""
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
@@ -64,7 +64,7 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
             f"the journal {journal.path} is new, but this bot has traded before; if its journal was lost, restore the "
             "whole folder"
         )
-    random = parts.machine.random  # client ids may start anywhere, because no comparison depends on it
+    random = parts.machine.random  # client ids may start anywhere, because no comparison relies on them
     first, until = journal.lease_ids(random)
     if parts.client_ids is not None:
         apart = parts.client_ids.claim(parts.name, first, random)
@@ -83,8 +83,8 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def losses_of(what: str) -> str:
-    """Return why the bot must not continue by itself, or None. With outdated books it would buy everything a second
-    time.
+    """Return the reason why the bot must not continue after losing commits. With outdated books it would buy the same
+    amounts a second time.
     """
     return (
         f"{what}; positions, capital and self.state are outdated. Restore the whole folder, or "

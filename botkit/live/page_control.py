@@ -1,5 +1,5 @@
-"""What the live page may do to a bot. The bot decides this itself: whoever leaves a command says that it comes from the
-page, and the page's server can leave no other.
+"""Defines what the live page may do to a bot. The bot itself enforces this. Every command from the page is marked as
+such, and the page's server cannot write unmarked commands.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 from botkit.engine.commands import PAUSED
 from botkit.live.bot import Bot
 
-#: how a command says that it comes from the page
+#: the value that marks a command as coming from the page
 PAGE = "page"
-#: the commands that the page may leave
+#: the commands that the page may send
 ALLOWED = ("pause", "resume", "set", "cancel", "stop", "panic")
 
 
 def refusal(bot: Bot, document: Mapping[str, Any]) -> str | None:
-    """Return why a command from the page is refused, or None. Commands from elsewhere are not looked at."""
+    """Return why a command from the page is refused, or None. Commands from other sources are not checked."""
     if document.get("by") != PAGE:
         return None
     command = document["command"]

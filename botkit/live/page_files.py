@@ -1,4 +1,4 @@
-"""The two files through which a bot and the live page's process see each other."""
+"""The two files through which a bot and the live page's process communicate."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from botkit.model.clock import Nanos
 
 
 class PageFiles:
-    """``page.json``, which the bot writes while somebody looks at its page, and ``viewed``, whose time says so."""
+    """``page.json``, which the bot writes while somebody is viewing its page, and ``viewed``, whose timestamp shows
+    that somebody is viewing it.
+    """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
-        """``folder`` is the bot's."""
+        """``folder`` is the bot's folder."""
         self.path = folder / "page.json"
         self._viewed_path = folder / "viewed"
         self._disk = disk
 
     def view(self, time: Nanos) -> None:
-        """Show the bot that somebody is looking at its page. ``time`` must change with each call. Raises OSError."""
+        """Signal to the bot that somebody is viewing its page. ``time`` must change with each call. Raises OSError."""
         if self._disk.files.identity(self._viewed_path) is None:
             self._disk.files.write(self._viewed_path, b"", durable=False)
         self._disk.pulses.beat(self._viewed_path, time)
 
     def viewed(self) -> Nanos | None:
-        """Return a value that keeps changing while somebody looks at the page, or None."""
+        """Return a value that keeps changing while somebody is viewing the page, or None."""
         try:
             return self._disk.pulses.last(self._viewed_path)
         except OSError:
             return None
 
     def write(self, content: bytes) -> None:
-        """Write what the page shows. Raises OSError."""
+        """Write the content of the page. Raises OSError."""
         self._disk.files.write(self.path, content, durable=False)
 
     def read(self) -> bytes | None:
-        """Return what the bot last wrote for the page, or None."""
+        """Return the page content that the bot wrote last, or None."""
         try:
             return self._disk.files.read(self.path)
         except OSError:

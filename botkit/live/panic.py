@@ -1,7 +1,7 @@
-"""Cancels all orders of an account from a second process, whatever the bot itself is doing.
+"""Cancels all orders of an account from a second process, regardless of the state of the bot.
 
-The latch is set first and is on disk before anything is sent, so a hanging bot that wakes up finds it before its next
-order. Then everything is cancelled and listed again until nothing is left.
+The latch is set first and is on disk before anything is sent. If a hanging bot wakes up, it finds the latch before it
+sends its next order. Then all orders are cancelled and listed again until none are left.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ _PAUSE_S = 1.0
 
 
 class PanicResult(msgspec.Struct, kw_only=True):
-    """The result of a panic. ``left`` are the orders that were still open at the last listing, or None if that
-    failed.
+    """The result of a panic. ``left`` lists the orders that were still open in the last successful listing, or is None
+    if no listing succeeded.
     """
 
     cancelled: int = 0
     foreign: int = 0
     left: tuple[str, ...] | None = None
-    #: True if the exchange does not accept the key, so nothing else was tried
+    #: True if the exchange does not accept the key, in which case nothing else was tried
     is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
 
 
 def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
-    """Return a panic's result as text. ``is_running`` means that the bot runs, and so cancels its own orders too."""
+    """Format the result of a panic as text. ``is_running`` means that the bot is running and cancels its own orders
+    too.
+    """
     if result.left:
         return "STILL OPEN:\n  " + "\n  ".join(result.left)
     if result.left is None:
@@ -49,10 +51,10 @@ def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
 
 
 class OwnOrders:
-    """Distinguishes a bot's orders from other orders by means of its journal (`Journal.order_rows`).
+    """Distinguishes a bot's orders from other orders, based on the bot's journal (`Journal.order_rows`).
 
-    If the bot never read an order's answer, the row has no exchange id, and the order is recognised by the contents of
-    its request.
+    If the bot never read the answer to an order, the row has no exchange id. The order is then recognised by the
+    contents of its request.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -71,7 +73,7 @@ class OwnOrders:
 
 
 def text_of(row: OrderReport) -> str:
-    """Return an order at the exchange as one line of text."""
+    """Format an order at the exchange as one line of text."""
     rules = row.pair.rules
     return (
         f"{row.order_id} {row.side.value} {rules.amount_text(row.original_lots)} {row.pair} "
@@ -80,8 +82,8 @@ def text_of(row: OrderReport) -> str:
 
 
 def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> bool:
-    """Set the latch, first of all, since later steps may fail. Return False if the disk does not take it: the orders
-    are to be cancelled all the same.
+    """Set the latch before anything else, because later steps may fail. Return False if the disk does not accept it.
+    Even then the orders must be cancelled.
     """
     try:
         folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
@@ -106,8 +108,8 @@ async def panic(
     say: Callable[[str], None],
     pause_s: float = _PAUSE_S,
 ) -> PanicResult:
-    """Cancel every order of the account, or with ``own_only`` only those in ``own``. ``can`` says what the exchange
-    supports.
+    """Cancel every order of the account. With ``own_only``, cancel only the orders in ``own``. ``can`` lists the
+    exchange's capabilities.
     """
     result = PanicResult()
     number = 0
@@ -144,7 +146,7 @@ async def panic(
         if result.is_key_refused:
             return result
         if not own_only and can.cancel_all:
-            # do this even if the listing failed, because unlisted orders can still be cancelled
+            # do this even if the listing failed, because orders can be cancelled without being listed
             await send(lambda i: CancelAll(id=i))
         elif can.batch_cancel_max:
             for start in range(0, len(wanted or ()), can.batch_cancel_max):

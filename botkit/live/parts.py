@@ -27,7 +27,7 @@ OnStop = Literal["keep", "cancel", "flatten"]
 
 
 class BotParts(msgspec.Struct, frozen=True, kw_only=True):
-    """A running bot's configuration values, its surroundings, and a function that makes its engine."""
+    """The configuration values, the environment and the engine factory of a running bot."""
 
     name: str
     mode: str
@@ -35,10 +35,10 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     #: the user's time zone
     zone: tzinfo
     pairs: Mapping[str, Pair]
-    #: pairs that no strategy trades but that valuation needs
+    #: pairs that are needed for valuation but that no strategy trades
     valuation_pairs: tuple[Pair, ...]
     machine: Machine
-    #: the bot's own time, which may run faster than the machine's on an emulator
+    #: the bot's own time, which may run faster than the machine's time on an emulator
     clock: DriverClock
     adapter: Adapter
     folder: StateFolder
@@ -51,23 +51,23 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     address: tuple[str | None, str | None]
     #: True if the exchange ends with the bot (the embedded emulator), so an earlier journal does not apply
     is_new_world: bool
-    #: the day on which the account's key was created, if the configuration says so
+    #: the creation date of the account's key, if the configuration states it
     key_day: date | None
     sharing: LimitSharing
-    #: further names under which a browser may reach this bot's page, and whether the page may control the bot
+    #: additional host names under which a browser may open this bot's page, and whether the page may control the bot
     page_hosts: tuple[str, ...] = ()
     page_control: bool = False
     #: the bot's log file, if it has one
     log_file: Path | None = None
-    #: what a replay needs to rebuild the engine, as plain JSON values without secrets
+    #: the data that a replay needs to rebuild the engine, as plain JSON values without secrets
     recipe: Mapping[str, Any]
-    #: other bots of this process on the same account, by name
+    #: the names of the other bots of this process on the same account
     siblings: tuple[str, ...] = ()
-    #: the account's starting points for client ids; None if there are no other bots
+    #: the starting points for client ids on the account; None if there are no other bots
     client_ids: ClientIdPlaces | None = None
-    #: makes a new engine, not started, from (decision log, first client id, shared counters)
+    #: creates a new engine, not started, from (decision log, first client id, shared counters)
     engine: Callable[[DecisionLog, int, LeasedPools | None], Engine]
-    #: a warning if simulated fees should be paid in a coin that this account does not hold
+    #: returns a warning if simulated fees are to be paid in a coin that this account does not hold
     lacks_coin: Callable[[Mapping[str, int]], str | None]
 
     def outside_router(
@@ -77,7 +77,7 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
         return self.sharing.outside_router(self.adapter, hurries=hurries, say=say)
 
     def recorded_as(self, shared: SharedLimits | None, first_client_id: int) -> dict[str, Any]:
-        """Return the header of a recording, including the values that are known only once the bot starts."""
+        """Return the header of a recording, including the values that are known only at the start of the bot."""
         pools = None if shared is None else list(shared.leased.pools)
         return {**self.recipe, "shared": pools, "first_client_id": first_client_id}
 
@@ -86,7 +86,7 @@ AnyParts = TypeVar("AnyParts", bound=BotParts)
 
 
 def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
-    """Return one process's bots grouped by account. Accounts without an owner ("") stay separate."""
+    """Group one process's bots by account. A bot without an account name ("") forms a group of its own."""
     groups: dict[object, list[AnyParts]] = {}
     for one in parts:
         account = one.sharing.account
@@ -95,7 +95,7 @@ def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
 
 
 def introduced(bots: list[AnyParts]) -> list[AnyParts]:
-    """Return one account's bots, each with the names of the others."""
+    """Return the bots of one account. Each bot knows the names of the others."""
     if len(bots) < 2:
         return bots
     ids, names = ClientIdPlaces(), [one.name for one in bots]

@@ -1,4 +1,6 @@
-"""Decides what goes into the journal after a turn: changed orders, fills, slots, the books and strategies' state."""
+"""Decides which data to write to the journal after a turn: changed orders, fills, slots, the books and the strategies'
+state.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +24,17 @@ from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateO
 log = logging.getLogger("botkit.live")
 
 
-# the standard library's json, because a strategy's state may hold anything, and int keys become text
+# the standard library's json, because a strategy's state may contain any type, and int keys must become text
 _document = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _NOTHING_KEPT = _document({"state": {}, "timers": {}, "best": {}}).encode()
 
 
 class Persistence:
-    """Collects the changes that turns make, and writes those of a whole pass in one transaction.
+    """Collects the changes made by turns, and writes the changes of a complete pass in one transaction.
 
-    The books are written without orders' locks (`without_locks`), so market data alone never changes them. An order
-    triggered by a book or a trade therefore waits only for its own row, not for a scan of the whole account's books.
-    Other inputs may change the books and are reported through `heard`.
+    The books are written without the orders' locks (`without_locks`), so market data alone never changes them.
+    Therefore an order triggered by a book or a trade waits only for its own row to be written and not for a check of
+    the account's books. Other inputs may change the books and are reported through `heard`.
     """
 
     def __init__(self, view: EngineView, journal: Journal, ids_until: int, random: Random) -> None:
@@ -45,50 +47,53 @@ class Persistence:
         self._answered: list[tuple[int, Nanos]] = []
         self._written: dict[str, bytes] = {}
         self._unwritable: set[str] = set()
-        #: True if the books may have changed since they were last written, which has not been checked yet
+        #: True if the books may have changed since they were last written; ``_unsure`` means that this has not been
+        #: checked yet
         self._heard = self._unsure = True
         self._books_due = False
-        #: False until the bot's holdings are certain, because newly opened books may still be refused
+        #: False until it is certain what the bot owns, because newly opened books may still be refused
         self.owns_books = True
-        #: strategies whose state could not be written since the last call, and why
+        #: (strategy, reason) for strategies whose state could not be written since the last call
         self.unwritable: list[tuple[str, str]] = []
 
     def take(self, out: Outcome, now: Nanos) -> None:
         """Collect the orders that a turn changed for the next commit."""
         for order, _ in out.states:
-            if order.sent:  # not journaled: an order that never left this machine cannot be at the exchange
+            if order.sent:  # not journaled: an unsent order cannot be at the exchange
                 self._orders[order.client_id] = order
         for fill in out.fills:
             self._fills.append((fill, now))
             self._orders[fill.order.client_id] = fill.order
 
     def take_unwritable(self) -> list[tuple[str, str]]:
-        """Return the strategies whose state cannot be written, and why, each only once."""
+        """Return (strategy, reason) for strategies whose state cannot be written. Each strategy is returned only
+        once.
+        """
         found, self.unwritable = self.unwritable, []
         return found
 
     def answered(self, request_id: int, now: Nanos) -> None:
-        """Record that a request was answered, so its slot cools down from now on."""
+        """Record that a request was answered, so its slot starts to cool down now."""
         self._answered.append((request_id, now))
 
     def keep_books(self) -> None:
-        """Write the books at the next check if they changed, even without an order, since prices alone may have changed
+        """Write the books at the next check if they have changed, even without an order. Prices alone may have changed
         them (peak equity).
         """
         self._heard = self._books_due = True
 
     def heard(self) -> None:
-        """Note that an input may have moved money, so the next commit checks the books."""
+        """Note that an input may have moved money, so that the next commit checks the books."""
         self._heard = self._unsure = True
 
     def fill(self) -> None:
-        """Have SQLite filled with the committed data, in the background."""
+        """Start copying committed data into SQLite in the background."""
         if self._journal.filling is not None:
             self._journal.filling.beside()
 
     def settle(self) -> None:
-        """Do background work: have SQLite filled, check the books so that the next order need not, and reserve client
-        ids.
+        """Do work that no order waits for: start filling SQLite, check the books so that the next order need not, and
+        reserve client ids.
         """
         self.fill()
         if not self._unsure:
@@ -100,14 +105,14 @@ class Persistence:
 
     @property
     def is_dirty(self) -> bool:
-        """True if there are changes that a crash must not lose. Answers are among them: the next start holds an
-        unanswered slot for a minute or more, so a bot that restarts often would wait for its own reads.
+        """True if there are changes that a crash must not lose. Answers are included: the next start holds an
+        unanswered slot for a minute or more, so a bot that restarts often would have to wait for its own reads.
         """
         return bool(self._orders or self._fills or self._answered or self._books_due)
 
     def commit(self, requests: Sequence[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
-        """Write everything before the requests are sent, with ``notes`` of (kind, text, time). If it raises
-        JournalError, nothing was written, and everything but the notes is retried with the next commit.
+        """Write all collected changes before the requests are sent, with ``notes`` of (kind, text, time). If it raises
+        JournalError, nothing was written, and everything but the notes is written with the next commit.
         """
         sends = []
         for request in requests:
@@ -174,9 +179,9 @@ def client_ids_of(request: Request) -> tuple[int, ...]:
 
 
 def without_locks(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the books without any order's locks, since every live order locks its money again at a restart.
+    """Return the books without the locks of any order, because every live order locks its money again at a restart.
 
-    An order still queued when the bot ended was never sent, so nothing else would release its money.
+    An order that was still queued when the bot ended was never sent, so nothing else would release its money.
     """
     ledger = state["ledger"]
     parts = {

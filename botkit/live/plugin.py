@@ -9,7 +9,7 @@ from botkit.model.extension import Notifier, Options, hookimpl
 
 @hookimpl
 def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
-    """Register ``bell``, which rings the terminal bell, ``telegram``, which also takes commands, and ``apprise``, which
+    """Register three notifiers: ``bell`` rings the terminal bell, ``telegram`` also takes commands, and ``apprise``
     reaches other phones and chats.
     """
     register("bell", _bell)

@@ -1,10 +1,10 @@
-"""The ports of a running bot: everything that it uses from the machine besides sockets and the event loop.
+"""The ports of a running bot: everything that the bot uses from the machine besides sockets and the event loop.
 
-The clock, randomness, background work and the disk are injected, so that a test can run a whole bot in virtual time,
-with seeded randomness and a disk that fails. The machine's own ports are in `botkit.live.clock`,
-`botkit.live.background` and `botkit.live.disk`; `botkit.live.machine` puts them together. The event loop is already a
-port, so ``asyncio.sleep`` and ``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a
-random number, starts a thread or touches a file that must survive; tests/test_architecture.py enforces this.
+The clock, randomness, background work and the disk are injected. So a test can run a complete bot in virtual time, with
+seeded randomness and a disk that fails. The machine's own ports are in `botkit.live.clock`, `botkit.live.background`
+and `botkit.live.disk`, and `botkit.live.machine` combines them. The event loop is already a port, so ``asyncio.sleep``
+and ``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a random number, starts a
+thread or touches a file that must survive. tests/test_architecture.py enforces this.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class MachineClock(Protocol):
         ...
 
     def monotonic_s(self) -> float:
-        """Return monotonic seconds since an arbitrary start. They are never adjusted, and stop while the machine
-        sleeps.
+        """Return monotonic seconds since an arbitrary start. The value is never adjusted and does not advance while the
+        machine sleeps.
         """
         ...
 
     def counter_ns(self) -> Nanos:
-        """Return the nanoseconds since boot, which are the same for every process and continue while the machine
+        """Return nanoseconds since boot. The value is the same for every process and keeps advancing while the machine
         sleeps.
         """
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block for some seconds. For processes without an event loop (`botkit stop`, the guard)."""
+        """Block for a number of seconds. This is for processes without an event loop (`botkit stop`, the guard)."""
         ...
 
 
@@ -69,7 +69,7 @@ class Repeating(Protocol):
     """A job that a `Background` repeats."""
 
     def wake(self) -> None:
-        """Run the job now. May be called from any thread, and never waits."""
+        """Run the job now. May be called from any thread and does not block."""
         ...
 
     def stop(self, wait_s: float) -> None:
@@ -81,11 +81,13 @@ class Background(Protocol):
     """Runs slow work outside the event loop."""
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Run ``work`` once. A debugger shows ``name``."""
+        """Run ``work`` once. ``name`` is shown in debuggers."""
         ...
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
-        """Call ``step`` until it returns None. It returns how many seconds to wait before the next call."""
+        """Call ``step`` until it returns None. Otherwise it returns the number of seconds to wait before the next
+        call.
+        """
         ...
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -93,11 +95,13 @@ class Background(Protocol):
         ...
 
     def mutex(self) -> AbstractContextManager[object]:
-        """Return a non-reentrant lock, which one thread at a time can hold."""
+        """Return a non-reentrant lock that only one thread can hold at a time."""
         ...
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Return a function that shows what the calling thread is doing, or None if there are no other threads."""
+        """Return a function that returns the current frame of the calling thread, or None if there are no other
+        threads.
+        """
         ...
 
 
@@ -127,8 +131,8 @@ class DurableFile(Protocol):
     size: int
 
     def write(self, at: int, content: bytes) -> None:
-        """Write at an offset, within the size. On return the bytes have reached the disk. If it raises OSError, any
-        part of them may have.
+        """Write at an offset within the file's size. On return the bytes have reached the disk. If it raises OSError,
+        any part of them may have reached the disk.
         """
         ...
 
@@ -138,7 +142,7 @@ class DurableFile(Protocol):
 
 
 class DurableFiles(Protocol):
-    """Files that are written in place. They are created by `Files.write` at their final size."""
+    """Opens files that are written in place. `Files.write` creates them at their final size."""
 
     def open(self, path: Path) -> DurableFile:
         """Open an existing file. Raises OSError."""
@@ -149,12 +153,12 @@ class Files(Protocol):
     """The files in a bot's folder. Folders are created with their first file. All methods may raise OSError."""
 
     def read(self, path: Path) -> bytes:
-        """Return the whole content of a file. Raises FileNotFoundError if it does not exist."""
+        """Return the complete content of a file. Raises FileNotFoundError if it does not exist."""
         ...
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Replace a file atomically: a reader, or a restart after a crash, finds either the old or the new content,
-        never half of it.
+        """Replace a file atomically. A reader, or a restart after a crash, finds either the old or the new content and
+        never a mixture.
 
         If ``durable``, both content and name have reached the disk on return.
         """
@@ -165,7 +169,7 @@ class Files(Protocol):
         ...
 
     def names(self, folder: Path) -> list[str]:
-        """Return the names in a folder, sorted, or nothing if there is no such folder."""
+        """Return the sorted names of the files in a folder, or nothing if the folder does not exist."""
         ...
 
     def remove(self, path: Path) -> None:
@@ -178,21 +182,21 @@ class Files(Protocol):
 
 
 class Pulses(Protocol):
-    """Heartbeats that a process leaves on an existing file for another one. They need no free space."""
+    """Heartbeats that one process leaves on an existing file for another process. They need no free space."""
 
     def beat(self, path: Path, time: Nanos) -> None:
-        """Stamp the file. Raises OSError if the disk does not even allow that, as a read-only one does not."""
+        """Stamp the file. Raises OSError if the disk does not even allow this, for example because it is read-only."""
         ...
 
     def last(self, path: Path) -> Nanos | None:
-        """Return the file's stamp, with the precision of the file system, or None if there is no such file. Raises
+        """Return the file's stamp with the precision of the file system, or None if there is no such file. Raises
         OSError.
         """
         ...
 
 
 class Lock(Protocol):
-    """A lock that this process holds. The system releases it when the process ends, however it ends."""
+    """A lock held by this process. The system releases it whenever the process ends, even after a crash."""
 
     def release(self) -> None:
         """Release the lock. A second call does nothing."""
@@ -207,26 +211,26 @@ class Disk(Protocol):
     durable: DurableFiles
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Lock a file and leave ``note`` in it. Return None if another process holds it. Raises OSError."""
+        """Lock a file and write ``note`` into it. Return None if another process holds the lock. Raises OSError."""
         ...
 
     def holder(self, path: Path) -> str | None:
-        """Return the note of the process that holds a lock file, or None."""
+        """Return the note of the process that holds the lock file, or None."""
         ...
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """Open an SQLite file in autocommit mode; without ``read_only`` a missing one is created.
+        """Open an SQLite file in autocommit mode. Without ``read_only``, a missing file is created.
 
         Raises sqlite3.Error and OSError.
         """
         ...
 
     def free_bytes(self, path: Path) -> int | None:
-        """Return the free space where ``path`` is or would be, or None if unknown."""
+        """Return the free space on the disk of ``path``, which need not exist, or None if unknown."""
         ...
 
     def folder_bytes(self, folder: Path) -> int:
-        """Return the total size of a folder's files, or 0 if it cannot be read."""
+        """Return the total size of a folder's files, or 0 if the folder cannot be read."""
         ...
 
     def remove_folder(self, folder: Path) -> None:
@@ -239,7 +243,7 @@ class Disk(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One process's view of its machine. ``random`` is the source of random client ids, pauses and names."""
+    """A process's view of its machine. ``random`` generates random client ids, pauses and names."""
 
     clock: MachineClock
     random: Random

@@ -1,11 +1,12 @@
-"""Records the engine's inputs, so that the same bot can be run over them again (`botkit.live.replay`).
+"""Records the engine's inputs, so that the same bot can be run with them again (`botkit.live.replay`).
 
 The engine has no clock, no randomness and no I/O, so its decisions are a function of its inputs and their times. Each
-input is one entry of ``inputs.bin``; a turn without an input is an empty entry.
+input is one entry of ``inputs.bin``. A turn without an input is an empty entry.
 
 An input is serialised once the orders that it caused have been sent (`Recording.settle`). Compression and writing wait
-for `Recording.flush`, a few times a second, so a killed bot loses less than a second. A write error ends the recording
-but never the bot. So does reaching the size limit when there are no older runs left to delete.
+for `Recording.flush`, a few times a second, so a killed bot loses less than a second of inputs. A write error ends the
+recording but never the bot. The same applies when the recording reaches its size limit and there are no older runs left
+to delete.
 """
 
 from __future__ import annotations
@@ -41,26 +42,27 @@ HEADER = "inputs.json"
 
 #: the type name of the first entry, which holds the header's sha256
 BEGUN = "begun"
-#: type names of the last entry: of a run that ended cleanly, and of a recording that ended before its run. The former
-#: holds the number of lines in decisions.jsonl, and their sha256.
+#: the type names of the last entry: ``closed`` for a run that ended cleanly, ``full`` for a recording that ended before
+#: its run; a ``closed`` entry holds the number of lines in decisions.jsonl and their sha256
 CLOSED, FULL = "closed", "full"
 #: how many runs' recordings to keep in a bot's state folder
 RUNS_KEPT = 20
-#: the folder is measured whenever this share of its limit was written: an overshoot of it does no harm
+#: the folder is measured each time this fraction of its limit has been written; exceeding the limit by this fraction
+#: does no harm
 _MEASURED_SHARE = 64
 #: each entry is preceded by its size and CRC-32
 PREFIX = struct.Struct(">II")
-#: what an order book is stored as
+#: the fields that are stored for an order book
 BOOK_FIELDS = ("pair", "time", "bid_levels", "ask_levels")
-#: inputs that contain orders; these change, so such inputs are serialised at once
+#: inputs that contain orders; orders change, so such inputs are serialised at once
 _CHANGING = (Restore, CancelOrphans)
 
 
 class Recording:
     """Records the inputs of one engine.
 
-    ``folder`` is the run's folder. All files in the folders of all runs together stay within ``bytes_max``;
-    ``tell`` is called with the reason if a recording ends before its run.
+    ``folder`` is the run's folder. The files in all run folders together stay within ``bytes_max``. ``tell`` is called
+    with the reason if a recording ends before its run.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Recording:
         tell: Callable[[str], None] = log.warning,
     ) -> None:
         self._entries: list[bytes] = []
-        #: inputs that are not serialised yet
+        #: inputs waiting to be serialised
         self._later: list[tuple[Nanos, Input | None]] = []
         self._packed: list[bytes] = []
         self._packer = zlib.compressobj(1)
@@ -88,13 +90,13 @@ class Recording:
         self._older = [(run, disk.folder_bytes(run)) for run in _runs(folder.parent, files) if run != folder]
         #: bytes written since the folder was measured
         self._unmeasured = bytes_max
-        #: True once the limit was reached and nothing more is recorded
+        #: True once the limit has been reached, after which nothing more is recorded
         self.is_full = False
-        #: called with every trade, after the orders that it caused have left, even when nothing more is recorded
+        #: called with every trade after the resulting orders have been sent, even when nothing more is recorded
         self.on_trade: Callable[[Trade], None] | None = None
         document = (json.dumps({"format": FORMAT, **header}, indent=1) + "\n").encode()
         files.write(folder / HEADER, document, durable=False)
-        files.remove(folder / INPUTS)  # a run with this number in an earlier emulator left this file
+        files.remove(folder / INPUTS)  # left by a run with this number in an earlier emulator
         self._file: Appending | None = files.append(folder / INPUTS)
         self._add(BEGUN, 0, hashlib.sha256(document).hexdigest())
 
@@ -106,7 +108,9 @@ class Recording:
                 self._catch_up()
 
     def settle(self) -> None:
-        """Serialise and pack new inputs, in small steps, since a whole second's worth would block the bot."""
+        """Serialise and compress new inputs. Call this often, because a second's worth of inputs at once would block
+        the bot.
+        """
         self._catch_up()
         if self._entries:
             entries, self._entries = self._entries, []
@@ -127,7 +131,7 @@ class Recording:
             return
         try:
             self._entries.append(self._encode((name, now, content)))
-        except Exception:  # a recording that fails must never end the bot
+        except Exception:  # a failed recording must never end the bot
             log.exception("this run can no longer be recorded, so it cannot be replayed: %s", name)
             self._give_up()
 
@@ -153,7 +157,7 @@ class Recording:
             self._give_up()
 
     def _keep_within_bound(self, file: Appending) -> None:
-        """Delete older runs to make room; without any, end the recording."""
+        """Delete older runs to make room. If that is not enough, end the recording."""
         self._unmeasured = 0
         own = self._disk.folder_bytes(self._folder)
         while self._older and own + sum(size for _, size in self._older) > self._bytes_max:
@@ -205,7 +209,7 @@ def _drop_old(runs: Path, files: Files) -> None:
 
 
 def _packable(given: Input | None) -> Any:
-    """Return an input in a form for msgpack, in which values of union types carry their type's name."""
+    """Convert an input to a form that msgpack can encode. Values of union types include the name of their type."""
     if type(given) is Answer:
         body = given.body
         kind = "" if body is None else type(body).__name__

@@ -6,18 +6,19 @@ from __future__ import annotations
 
 from datetime import date
 
-#: the kind of the halt that follows. Open orders stay as they are, since nothing can be done about them.
+#: the kind of the halt after a refused key. Open orders stay as they are, because they cannot be cancelled without a
+#: key.
 KEY_HALT = "key"
 REFUSED_STATUS = 401
 #: a key without a list of IP addresses expires this many days after it was created
 KEY_DAYS = 365
-#: how many days before expiry to warn
+#: the numbers of days before expiry at which to warn
 _WARNED_DAYS = (30, 7, 0)
 
 
 def key_refused(words: str, address: str | None) -> str:
-    """Return a sentence that explains a 401 and says what to do. ``words`` are the exchange's, and ``address`` is its
-    REST address.
+    """Return a sentence that explains a 401 and suggests what to do. ``words`` is the exchange's message. ``address``
+    is its REST address.
     """
     where = f" at {address}" if address else ""
     said = f" ({words})" if words else ""
@@ -28,9 +29,9 @@ def key_refused(words: str, address: str | None) -> str:
 
 
 def key_ends_soon(created: date, today: date, told: int | None) -> tuple[str, int] | None:
-    """Return (a warning that the key expires soon, its step), or None if no warning is due.
+    """Return (a warning that the key expires soon, the step of the warning), or None if no warning is due.
 
-    ``told`` is the step of the last warning; each warning is given once a run.
+    ``told`` is the step of the last warning. Each warning is issued once per run.
     """
     left = KEY_DAYS - (today - created).days
     step = min((days for days in _WARNED_DAYS if left <= days), default=None)

@@ -1,7 +1,7 @@
 """Replays a recorded run through the same engine, and shows the first decision that differs, if any.
 
-A difference means changed code: another botkit, another version of a strategy, a changed configuration, or a strategy
-that reads a clock, its own random numbers, or the network.
+A difference means that the code has changed: another version of botkit or of a strategy, a changed configuration, or a
+strategy that reads a clock, its own random numbers, or the network.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer
 
 _READ_BYTES = 1 << 16
-#: if an entry seems larger than this, its size is damaged
+#: an entry that seems larger than this has a damaged size
 _ENTRY_MAX = 1 << 28
 
-#: How a recording ends: with its run, before its run (it reached its limit), or in the middle (the run was
-#: killed, or the file was cut)
+#: How a recording ends: with its run ("closed"), before its run because it reached its limit ("full"), or abruptly
+#: because the run was killed or the file was truncated ("cut")
 RecordingEnd = Literal["closed", "full", "cut"]
 
-#: no price or amount has more decimals than this, from which powers of ten are computed
+#: the maximum number of decimals of a price or amount; powers of ten are computed from this number
 _DECIMALS_MAX = 18
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
@@ -52,12 +52,12 @@ _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
 
 
 class ReplayError(BotkitError):
-    """The run cannot be replayed. The message says why."""
+    """The run cannot be replayed. The message explains why."""
 
 
 class DecisionDifference(msgspec.Struct, frozen=True):
-    """The first decision that differs from the recording, as two lines. One of them is None if that side has no
-    more.
+    """The first decision that differs from the recording, as two lines. A line is None if its side has no more
+    decisions.
     """
 
     line: int
@@ -66,7 +66,7 @@ class DecisionDifference(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The result of a replay. ``decisions`` were compared; ``unflushed`` were made but never written by the run, and
+    """The result of a replay. ``decisions`` were compared. ``unflushed`` were made but never written by the run.
     ``uncompared`` are in decisions.jsonl beyond the end of the recording.
     """
 
@@ -79,12 +79,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def is_equal(self) -> bool:
-        """True if every decision of the run was repeated. A truncated recording never shows that."""
+        """True if every decision of the run was repeated. Always False for a truncated recording."""
         return self.difference is None and self.end != "cut"
 
 
 class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run was started, as stored in ``inputs.json``."""
+    """The settings with which a run was started, as stored in ``inputs.json``."""
 
     format: int
     config: str
@@ -101,19 +101,19 @@ class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entries:
-    """The entries of a recorded run as (type name, time, content), in order. They are read lazily, since a run may not
-    fit into memory. A torn end, as a killed bot leaves it, is dropped. Damage raises ReplayError.
+    """The entries of a recorded run as (type name, time, content), in order. They are read lazily, because a run may
+    not fit into memory. An incomplete last entry, as left by a killed bot, is dropped. Damage raises ReplayError.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError."""
+        """Open the file. Raises OSError."""
         self._path = path
         self._file = path.open("rb")
         self._unpacker = zlib.decompressobj()
         self._decode = msgspec.msgpack.Decoder(tuple[str, Nanos, msgspec.Raw]).decode
         self._data = bytearray()
         self._at = 0
-        #: the number of entries that were read
+        #: the number of entries read so far
         self.taken = 0
 
     def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
@@ -126,7 +126,7 @@ class Entries:
             raise self._damaged("its size is impossible")
         data = self._bytes(size)
         if data is None:
-            self._at -= PREFIX.size  # a torn end stays the end, however often it is asked for
+            self._at -= PREFIX.size  # keep returning None at an incomplete last entry
             return None
         if zlib.crc32(data) != crc:
             raise self._damaged("its checksum is wrong")
@@ -164,7 +164,7 @@ class Entries:
 
 
 def read_header(run: Path) -> RunHeader:
-    """Return how a run was started, from its header. Raises ReplayError."""
+    """Return the settings with which a run was started, from its header. Raises ReplayError."""
     path = run / HEADER
     try:
         raw = path.read_bytes()
@@ -195,7 +195,7 @@ def read_header(run: Path) -> RunHeader:
 
 
 def _check_begin(run: Path, header: bytes) -> None:
-    """Check that the header is the one with which the recording began. Raises ReplayError if not."""
+    """Check that the recording began with this header. Raises ReplayError if it did not."""
     try:
         entries = Entries(run / INPUTS)
     except OSError as error:
@@ -218,7 +218,7 @@ def _header_damaged(path: Path, why: object) -> str:
 
 
 class RecordedInputs:
-    """The inputs of a recorded run as (time, input), in order; a turn without an input is None. Iterate once.
+    """The inputs of a recorded run as (time, input), in order. A turn without an input is None. Iterate only once.
 
     Raises ReplayError for a damaged file.
     """
@@ -227,9 +227,9 @@ class RecordedInputs:
         self._pairs = dict(pairs)
         self._run = run
         self.end: RecordingEnd = "cut"
-        #: (lines, sha256) of decisions.jsonl at the run's end, if the recording says so
+        #: (lines, sha256) of decisions.jsonl at the end of the run, if the recording contains them
         self.decisions: tuple[int, str] | None = None
-        #: the number of entries that were read
+        #: the number of entries read so far
         self.taken = 0
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
@@ -303,20 +303,20 @@ class RecordedInputs:
 
 
 class ReplayWatcher(Protocol):
-    """Looks at a run between its turns, and changes nothing."""
+    """Observes a run between its turns without changing it."""
 
     def before(self, moment: Nanos) -> None:
-        """Look, because a turn is about to happen at ``moment``."""
+        """Observe that a turn is about to happen at ``moment``."""
 
     def turned(self, now: Nanos) -> None:
-        """Look at what a turn did."""
+        """Observe the results of a turn."""
 
     def heard(self, now: Nanos, given: Input | None) -> None:
-        """Look at an input."""
+        """Observe an input."""
 
 
 class Replay:
-    """Feeds a run's inputs to an engine that is built like the run's. ``watch`` looks on."""
+    """Feeds a run's inputs to an engine that is built like the engine of the run. ``watch`` observes the replay."""
 
     def __init__(
         self, engine: Engine, run: Path, pairs: Mapping[str, Pair], watch: ReplayWatcher | None = None
@@ -324,21 +324,21 @@ class Replay:
         self._engine = engine
         self._watch = watch
         self._inputs = RecordedInputs(run, pairs)
-        #: an exception from the engine, which is to be expected if an earlier decision differed
+        #: an exception raised by the engine; expected if an earlier decision differed
         self.error: Exception | None = None
 
     @property
     def end(self) -> RecordingEnd:
-        """How the recording ends."""
+        """The way in which the recording ends."""
         return self._inputs.end
 
     @property
     def decisions(self) -> tuple[int, str] | None:
-        """(lines, sha256) of decisions.jsonl at the run's end, if the recording says so."""
+        """(lines, sha256) of decisions.jsonl at the end of the run, or None if the recording does not contain them."""
         return self._inputs.decisions
 
     def run(self) -> int:
-        """Feed all entries to the engine and return how many there were. Raises ReplayError for a damaged file."""
+        """Feed all entries to the engine and return the number of entries. Raises ReplayError for a damaged file."""
         out, inputs = Outcome(), iter(self._inputs)
         try:
             for now, given in inputs:
@@ -351,7 +351,7 @@ class Replay:
                     self._watch.turned(now)
         except ReplayError:
             raise
-        except Exception as error:  # for example an answer to a request that was not made this time
+        except Exception as error:  # for example an answer to a request that was not made in the replay
             self.error = error
         finally:
             inputs.close()
@@ -359,8 +359,8 @@ class Replay:
 
 
 def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole: bool) -> Verdict:
-    """Compare the decisions. If the run was killed (``is_whole`` is False), it may have made decisions that it did not
-    write, or written decisions whose inputs it did not.
+    """Compare the decisions. If the run was killed (``is_whole`` is False), two differences at the end are allowed:
+    decisions that the run did not write, and written decisions whose inputs it did not write.
     """
     for number, (before, after) in enumerate(itertools.zip_longest(recorded, replayed), 1):
         if before is None and not is_whole:
@@ -373,7 +373,8 @@ def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole:
 
 
 def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[str]) -> Verdict:
-    """Run a replay, whose ``decisions`` become ``lines``, and compare them with those of the recorded run.
+    """Run a replay and compare its decisions with those of the recorded run. ``decisions`` writes the replay's
+    decisions to ``lines``.
 
     Raises the exception that stopped the replay, unless an earlier decision differs. Raises ReplayError for a damaged
     file.
@@ -399,8 +400,8 @@ def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[st
 
 
 def _check_decisions(path: Path, raw: bytes, lines: list[str], written: tuple[int, str] | None) -> None:
-    """Check that the file holds what the run wrote, if the recording says what that was. Raises ReplayError if it does
-    not match.
+    """Check that the file contains the decisions that the run wrote, if the recording includes their hash. Raises
+    ReplayError if the file does not match.
     """
     bad = next((number for number, line in enumerate(lines, 1) if not _is_json(line)), None)
     if bad is not None:

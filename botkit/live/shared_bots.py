@@ -1,4 +1,4 @@
-"""Keeps what one process's bots share: connections, clocks and ledgers of request slots."""
+"""Keeps the resources that the bots of one process share: connections, clocks and ledgers of request slots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.model.adapter import Adapter
 
 
 class SharedBots:
-    """The bots of one process. A single bot bypasses all of this."""
+    """The shared resources of the bots of one process. A single bot does not use them."""
 
     def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
@@ -30,8 +30,8 @@ class SharedBots:
         return self.clocks.setdefault(venue, SteadyClock.of(self.machine.clock))
 
     def adapter(self, make: Callable[[], Adapter], market: Hashable, account: str) -> Adapter:
-        """Return an adapter created by ``make``, or a share of the adapter that another bot on this market and account
-        already uses.
+        """Return an adapter created by ``make``, or a seat on an adapter that another bot already uses for this market
+        and account.
         """
         if self.is_alone:
             return make()
@@ -41,7 +41,7 @@ class SharedBots:
         return way.seat(self._markets.setdefault(market, way))
 
     def ledger(self, venue: str, clock: DriverClock) -> str | InProcessLedger:
-        """Return the ledger for this process's bots at an exchange that no other process shares."""
+        """Return the ledger for this process's bots at an exchange. No other process shares it."""
         if self.is_alone:
             return ALONE
         return self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))

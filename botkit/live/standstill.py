@@ -1,9 +1,9 @@
-"""Blocks trading after the bot was suspended (machine asleep, process stopped, event loop blocked) until it is
+"""Blocks trading after the bot was suspended (machine asleep, process stopped, event loop blocked) until the bot is
 reconciled.
 
-The bot's clock runs on meanwhile (`botkit.live.clock`), so everything that the bot holds is stale: prices, balances,
-and connections that may be dead without having been closed. So no new order passes the last gate until the streams have
-reconnected and the books have been compared. Cancels and reads continue.
+The bot's clock keeps running during a suspension (`botkit.live.clock`), so all of the bot's data is stale afterwards:
+prices, balances, and connections that may be dead without having been closed. So no new order passes the last gate
+until the streams have reconnected and the books have been compared. Cancels and reads continue.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: a gap this long between beats means that the bot was suspended; on a busy machine a beat may be a second or two late
+#: a gap of this length between beats means that the bot was suspended; on a busy machine a beat may be a second or two
+#: late
 STANDSTILL_S = 15.0
 
 
@@ -22,8 +23,8 @@ class Standstill:
     def __init__(
         self, on_wake: Callable[[float], None], compared_at: Callable[[], Nanos], *, speed: float = 1.0
     ) -> None:
-        """``compared_at`` returns when the latest finished comparison of the books began. Gaps are measured in the
-        machine's time, because on a fast emulator a busy second is a minute.
+        """``compared_at`` returns the start time of the latest finished comparison of the books. Gaps are measured in
+        machine time, because one busy second on a fast emulator can be a minute of the bot's time.
         """
         self._on_wake = on_wake
         self._compared_at = compared_at
@@ -33,7 +34,7 @@ class Standstill:
         self._slept_s = 0.0
 
     def beat(self, now: Nanos) -> None:
-        """Report that the bot is alive; called several times a second."""
+        """Report that the bot is alive. Called several times a second."""
         self._look(now)
         self._beat_at = now
 
@@ -42,8 +43,8 @@ class Standstill:
         self._beat_at = None
 
     def gate(self, now: Nanos) -> str | None:
-        """Return why no new order may be sent at ``now``, or None. Also detects a gap if an order comes before the next
-        beat.
+        """Return why no new order may be sent at ``now``, or None. Also detects a gap if an order is sent before the
+        next beat.
         """
         self._look(now)
         if self._woke_at is None:

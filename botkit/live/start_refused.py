@@ -1,4 +1,4 @@
-"""The error of a start that cannot continue."""
+"""The error raised when a bot cannot start."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from botkit.errors import BotkitError
 
 
 class StartRefused(BotkitError):
-    """The bot cannot start. The message says why and what to do."""
+    """The bot cannot start. The message states the reason and what to do."""

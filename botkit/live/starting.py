@@ -1,12 +1,13 @@
-"""Starts a bot, stage by stage. Each stage returns what the next one needs; nothing is traded before the last.
+"""Starts a bot in stages. Each stage returns the data that the next stage needs. Nothing is traded before the last
+stage.
 
-open      lock the folder, read the journal, connect what sending needs
-make      the engine with its driver, the recording, the windows shared with other bots
-restore   the state of earlier runs: books, orders, strategies' state, halts
-connect   the account's streams
-settle    cancel or adopt departed strategies' orders, then reconcile with the exchange
-claim     what the bot owns in the account, compared with other bots
-begin     on_start, history, on_ready
+    open      lock the folder, read the journal, open the connections for sending
+    make      create the engine with its driver, the recording, and the windows shared with other bots
+    restore   restore the state of earlier runs: books, orders, strategies' state, halts
+    connect   connect the account's streams
+    settle    cancel or adopt departed strategies' orders, then reconcile with the exchange
+    claim     claim the coins that the bot owns in the account, after a comparison with other bots
+    begin     run on_start, read the history, run on_ready
 """
 
 from __future__ import annotations
@@ -38,25 +39,25 @@ from botkit.model.counts import counted
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, SentBefore
 from botkit.model.orders import LIVE_STATES, Order
 
-#: a start is abandoned after this many consecutive requests, a second apart, without a connection
+#: the start is abandoned after this many consecutive requests, a second apart, that found no connection
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
-#: how often a claim is compared with other bots' claims before it is abandoned, and the seconds in between
+#: how often to compare a claim with other bots' claims before giving up, and the pause between attempts in seconds
 _CLAIM_LOOKS = 3
 _CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
-#: what is sent even without a journal, and windows so short that a few such requests fill them
+#: requests that are sent even without a journal, and the length of windows that a few such requests can fill
 _CANCELS, _BRIEF_S = ("cancel_order", "cancel_batch"), 1
 
 OrphanChoice = Literal["refuse", "adopt", "cancel"]
 
 
 async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
-    """Start a bot and return it; it is then trading. If it raises BotkitError, nothing was traded and everything is
+    """Start a bot and return it once it is trading. If it raises BotkitError, nothing was traded and all resources are
     released.
 
-    ``orphans`` says what to do with open orders whose strategies are no longer in the configuration.
+    ``orphans`` determines what to do with open orders whose strategies are no longer in the configuration.
     """
     async with contextlib.AsyncExitStack() as stack:
         opened = await open_bot(parts, stack)
@@ -94,7 +95,7 @@ def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
 
 
 async def _share_limits(bot: Bot, opened: Opened) -> None:
-    """Join the other processes that share the same windows. Nothing may be sent before that."""
+    """Join the other processes that share the same windows. Nothing may be sent before this step."""
     shared = bot.shared
     before = predecessor(opened.journal, opened.began - _WINDOWS)
     keep_identity(opened.journal, shared)
@@ -119,7 +120,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
-    # without books the bot has never owned anything, so the first comparison opens them
+    # without books the bot has never owned anything; the first comparison creates the books
     for order in journal.orders(dict(parts.pairs), since=opened.began - REMEMBERED) if document is not None else ():
         if order.strategy in names:
             executions = tuple((fill.price_ticks, fill.lots) for fill in journal.fills(order.client_id))
@@ -138,7 +139,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
-        bot.notices.tell("error", opened.losses)  # an earlier loss, not yet looked at, stays in force
+        bot.notices.tell("error", opened.losses)  # an earlier loss, not yet handled, stays in force
     for name, reason in halts.items():
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
@@ -160,8 +161,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
 def _sent_before(bot: Bot, opened: Opened) -> Iterator[SentBefore]:
     """Yield the requests of earlier runs that windows may still count.
 
-    Among them are as many cancels as a window of a second takes: while a journal cannot be written cancels go on, so
-    the last run may have sent them just now, and its journal does not know.
+    Also yield as many cancels as fit into a window of one second. Cancels continue while a journal cannot be written,
+    so the last run may have just sent cancels that are missing from its journal.
     """
     yield from opened.journal.sends_since(opened.began - _WINDOWS)
     if opened.journal.is_new:
@@ -174,11 +175,14 @@ def _sent_before(bot: Bot, opened: Opened) -> Iterator[SentBefore]:
 
 
 async def _claim_pool(bot: Bot) -> None:
-    """Refuse to start next to a bot that pools the same money, before anything is sent."""
+    """Check that no other bot pools the same money, before anything is sent. Raises StartRefused if another bot
+    does.
+    """
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
-    # a first start's books come from the exchange's balances, and they become this bot's once its claim is accepted
+    # on a first start, the books are created from the exchange's balances; they belong to this bot once its claim is
+    # accepted
     bot.persistence.owns_books = bool(money.account)
     try:
         claims.forget()
@@ -190,13 +194,16 @@ async def _claim_pool(bot: Bot) -> None:
 
 
 async def _claim(bot: Bot) -> None:
-    """Claim what the bot owns. If other bots own part of it, raises StartRefused, and the books are not saved."""
+    """Claim the coins that the bot owns. Raises StartRefused if other bots own some of them. In that case the books are
+    not saved.
+    """
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
     for left in range(_CLAIM_LOOKS, 0, -1):
         try:
-            # not the books: while own orders rest, they leave out what other bots have earned meanwhile
+            # compare with the reported balances and not with the books: while own orders are open, the books do not
+            # include what other bots have earned in the meantime
             await claims.register(money.pooled, money.holdings(None), money.reported, slack=money.rounding_units)
         except ClaimRefused as error:
             if left == 1:
@@ -222,7 +229,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
     if bot.driver.key_refusal is not None:
         raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
-        # what is missing may be in positions that only the lost journal knows
+        # the missing money may be in positions that only the lost journal knows
         also = f". Also, {opened.starts_over}" if opened.starts_over is not None else ""
         raise StartRefused(f"{bot.compare_refusal}{also}")
     if bot.comparisons.first is None:
@@ -300,7 +307,7 @@ async def _begin(bot: Bot) -> None:
 
 
 async def _until(bot: Bot, is_so: Callable[[], bool], timeout_s: float) -> None:
-    """Wait until a condition holds, or for ``timeout_s`` seconds of the machine's time. Raises StartRefused after an
+    """Wait until a condition is true, but at most ``timeout_s`` seconds of machine time. Raises StartRefused after an
     internal error.
     """
     with contextlib.suppress(TimeoutError):

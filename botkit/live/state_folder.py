@@ -1,4 +1,4 @@
-"""A bot's persistent state: a folder per name, mode and account, locked by one process at a time.
+"""The persistent state of a bot: one folder per name, mode and account, locked by one process at a time.
 
     <state>/<name>/<mode>/<account>/   journal.sqlite, lock, halt.json, status.json, page.json, commands/, runs/
 
@@ -21,10 +21,10 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
 
-#: the kind of the halt for a journal that has lost commits: positions are unknown, so nothing is sent but cancels
+#: the kind of the halt for a journal that has lost commits; positions are unknown, so only cancels are sent
 JOURNAL_HALT = "journal"
 
-#: overrides the operating system's location for program state
+#: overrides the operating system's default folder for program state
 STATE_VARIABLE = "BOTKIT_STATE"
 
 
@@ -45,7 +45,7 @@ class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strike(msgspec.Struct, frozen=True, kw_only=True):
-    """A guard's intervention while its bot was silent. ``time`` is the machine's time."""
+    """An intervention of the guard while its bot was silent. ``time`` is machine time."""
 
     silent_s: float
     cancelled: int
@@ -59,7 +59,7 @@ def state_root() -> Path:
 
 
 def account_label(email: str) -> str:
-    """Return a folder name for an account that does not reveal the e-mail address."""
+    """Return a folder name for an account that does not reveal the account's e-mail address."""
     return hashlib.sha256(email.strip().lower().encode()).hexdigest()[:12]
 
 
@@ -67,7 +67,7 @@ class StateFolder:
     """A bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
-        """``root`` is the folder of all bots' state, or None for a folder outside it."""
+        """``root`` is the folder that holds all bots' state, or None if the bot's folder is outside it."""
         self.path = path
         self.root = root
         self.disk = disk
@@ -79,10 +79,10 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """Return the folder of the bot with this name: the running one, otherwise the only one, otherwise the latest of
-        a mode without real money.
+        """Return the folder of the bot with this name. Prefer the running bot, then the only folder, then the latest
+        folder of a mode without real money.
 
-        Raises ConfigError if there is none, or if it is not clear which one is meant.
+        Raises ConfigError if there is no folder, or if the choice is ambiguous.
         """
         root = state_root()
         places = sorted((root / name).glob(f"{mode or '*'}/*/journal.sqlite"))
@@ -105,13 +105,13 @@ class StateFolder:
 
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
-        """Return the folder of a bot by its name, mode and account."""
+        """Return the folder of the bot with this name, mode and account."""
         root = state_root()
         return cls(root / name / mode / account, disk, root)
 
     @property
     def journal(self) -> Path:
-        """The journal's file."""
+        """The path of the journal."""
         return self.path / "journal.sqlite"
 
     @property
@@ -122,7 +122,7 @@ class StateFolder:
     # -- one process at a time ------------------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Lock the folder until `unlock` is called or the process ends, however it ends. Raises AlreadyRunning, or
+        """Lock the folder until `unlock` is called or the process ends, even by a crash. Raises AlreadyRunning, or
         FolderUnusable if the folder cannot be written.
         """
         assert self._lock is None
@@ -156,14 +156,16 @@ class StateFolder:
     # -- the halt latch -------------------------------------------------------------------------------------------
 
     def is_halted(self) -> bool:
-        """Return whether the latch is set. This is one file-system call, cheap enough to make before every order."""
+        """Return whether the latch is set. This is a single file-system call, cheap enough to run before every
+        order.
+        """
         try:
             return self.disk.files.identity(self._halt_path) is not None
         except OSError:
             return True  # a failing disk must not permit trading
 
     def halt(self) -> KeptHalt | None:
-        """Return why new orders are blocked, or None. An unreadable file blocks them too."""
+        """Return why new orders are blocked, or None. An unreadable file also blocks new orders."""
         try:
             return msgspec.json.decode(self.disk.files.read(self._halt_path), type=KeptHalt)
         except FileNotFoundError:
@@ -172,8 +174,9 @@ class StateFolder:
             return KeptHalt(kind="breaker", reason=f"{self._halt_path} cannot be read ({error})", time=0)
 
     def set_halt(self, halt: KeptHalt) -> None:
-        """Set the latch. If it is already set, the first reason stays, unless the journal has lost commits since: then
-        not even orders that seem to reduce a position may be sent, and whoever lifts the halt must know.
+        """Set the latch. If it is already set, the first reason is kept, unless the journal has lost commits since
+        then. In that case not even orders that seem to reduce a position may be sent, and the user who lifts the halt
+        must know about the loss.
         """
         earlier = self.halt()
         if earlier is not None:
@@ -200,7 +203,7 @@ class StateFolder:
         self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
-        """Return the last figures that the bot wrote."""
+        """Return the figures that the bot wrote last, or None."""
         try:
             found = json.loads(self.disk.files.read(self._status_path))
         except (OSError, ValueError, RecursionError):
@@ -211,21 +214,22 @@ class StateFolder:
     # --------------------------------------------------------------------------
 
     def beat(self, time: Nanos) -> None:
-        """Leave a heartbeat on the lock file, which exists while the bot runs and can be stamped even on a full disk.
+        """Stamp a heartbeat on the lock file. The file exists while the bot runs and can be stamped even on a full
+        disk.
 
         Raises OSError if the disk accepts no changes at all.
         """
         self.disk.pulses.beat(self._lock_path, time)
 
     def heartbeat(self) -> Nanos | None:
-        """Return a value that keeps changing while the bot is alive, or None if there is nothing to read."""
+        """Return a value that keeps changing while the bot is alive, or None if there is no heartbeat to read."""
         try:
             return self.disk.pulses.last(self._lock_path)
         except OSError:
             return None
 
     def takes_heartbeats(self) -> bool:
-        """Return whether the disk would accept a heartbeat, after trying it with the current one."""
+        """Return whether the disk would accept a heartbeat. The test writes the current heartbeat again."""
         try:
             last = self.disk.pulses.last(self._lock_path)
             if last is not None:
@@ -237,11 +241,11 @@ class StateFolder:
         return True
 
     def leave_strike(self, strike: Strike) -> None:
-        """Save what the guard did. Raises OSError."""
+        """Save a record of the guard's intervention. Raises OSError."""
         self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
 
     def take_strike(self) -> Strike | None:
-        """Return what a guard did since the last call, or None."""
+        """Return the guard's intervention since the last call, or None."""
         try:
             found = self.disk.files.read(self._strike_path)
             self.disk.files.remove(self._strike_path)

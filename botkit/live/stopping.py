@@ -1,4 +1,4 @@
-"""Stops a run cleanly: first the strategies, then their orders, then, if requested, their positions."""
+"""Stops a run cleanly: first the strategies, then their orders, then, if configured, their positions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.counts import counted
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
-#: how often to try to sell a position at the end; whatever is not sold is kept and reported
+#: how often to try to sell a position at the end; an unsold rest is kept and reported
 _FLATTEN_ROUNDS = 10
 
 
@@ -31,7 +31,7 @@ async def stop(bot: Bot, *, wait_s: float = 15.0) -> None:
 
 
 async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
-    """After an engine fault, cancel its last known open orders directly."""
+    """Cancel the engine's last known open orders directly, after an engine fault."""
     standing = [order for order in bot.view.open_orders() if order.order_id and order.strategy not in keep]
     if not standing:
         return
@@ -50,7 +50,7 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
 
 
 async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
-    """Wait for the final states of all orders, except those to be kept open."""
+    """Wait until all orders have ended, except orders that are to be kept open."""
     waited = 0.0
     while waited < wait_s and bot.driver.fault is None:
         if all(order.strategy in keep for order in bot.view.open_orders()):
@@ -60,8 +60,8 @@ async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
 
 
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
-    """Trade back to a strategy's given holdings, each time as much as the visible book can absorb within the
-    slippage.
+    """Trade back to the holdings that a strategy was given. Each order is limited to the amount that the visible book
+    can absorb within the slippage.
     """
     refused = ""
     money = bot.view.money
@@ -81,9 +81,7 @@ async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float)
 
 
 def _away(money: MoneyView, strategy: str) -> list[tuple[PositionView, int]]:
-    """Return the positions that differ from the given holdings and that an order could correct, with the number of
-    lots.
-    """
+    """Return the positions that differ from the given holdings by enough for an order, each with the number of lots."""
     found = []
     for position, units in money.surplus(strategy):
         rules = position.pair.rules

@@ -1,4 +1,4 @@
-"""Tracks a bot's streams: which ones are open, their states, and which ones strategies still need."""
+"""Tracks a bot's streams: the open streams, their states, and the streams that strategies still need."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from botkit.model.pairs import Pair
 
 
 class Streams:
-    """The followed streams. ``sink`` receives the events."""
+    """The streams that the bot follows. ``sink`` receives their events."""
 
     def __init__(self, adapter: Adapter, sink: Callable[[Any], None], news: StreamNews) -> None:
         self._adapter = adapter
         self._sink = sink
         self._news = news
-        #: (stream, pair or "") -> its state
+        #: (stream, pair or "") -> state
         self.connections: dict[tuple[str, str], ConnectionState] = {}
-        #: set once the account's streams are connected
+        #: set when all of the account's streams are connected
         self.account_connected = asyncio.Event()
         self._books: dict[Pair, int] = {}
         self._trades: set[Pair] = set()
@@ -35,14 +35,15 @@ class Streams:
         self._look_for_account()
 
     def follow(self, wanted: Iterable[StreamWanted], valued: Iterable[Pair] = ()) -> None:
-        """Open the streams that are needed and not open yet. For ``valued`` pairs these are the trades, which give
-        prices.
+        """Open the streams that are needed and not open yet. For ``valued`` pairs, open the trade stream, which
+        supplies prices.
         """
         books: dict[Pair, int] = {}
         trades: dict[Pair, None] = {}
         tickers: list[Pair] = []
         for stream in wanted:
-            # a deeper book that is requested later needs its own stream; the shallower one stays open and does no harm
+            # a deeper book that is requested later needs its own stream; the shallower stream stays open, which does no
+            # harm
             if stream.kind == "books" and self._books.get(stream.pair, 0) < stream.depth:
                 books[stream.pair] = stream.depth
             elif stream.kind == "trades" and stream.pair not in self._trades:
@@ -59,11 +60,13 @@ class Streams:
             self._adapter.watch(self._sink, books=books, trades=list(trades), tickers=tickers, account=False)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the streams of one kind, or all."""
+        """Reconnect the streams of one kind, or all streams."""
         self._adapter.reconnect(kind)
 
     def changed(self, event: Connection) -> bool:
-        """Record a stream's new state. Return True if an account stream is back, so that missed events must be read."""
+        """Record a stream's new state. Return True if an account stream is connected again, so that missed events must
+        be read.
+        """
         key = (event.stream, str(event.pair or ""))
         before = self.connections.get(key)
         self.connections[key] = event.state
@@ -74,7 +77,7 @@ class Streams:
         return before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED
 
     def _look_for_account(self) -> None:
-        """Let the start continue once every account stream is connected."""
+        """Let the start continue when every account stream is connected."""
         connected = {stream for (stream, pair), state in self.connections.items() if not pair and state in CONNECTED}
         if connected.issuperset(self._adapter.account_streams):
             self.account_connected.set()
@@ -84,11 +87,13 @@ class Streams:
         self._news.tell(now)
 
     def troubles(self) -> str:
-        """Return the account streams' problems in one line."""
+        """Return the problems of the account streams in one line."""
         return self._news.summary()
 
     def unreadable(self) -> str:
-        """Return the account streams' problems if one has sent unreadable data since it connected."""
+        """Return the problems of the account streams if one of them has sent unreadable data since it connected, or an
+        empty text.
+        """
         stale = ConnectionState.STALE in (state for (_, pair), state in self.connections.items() if not pair)
         return self.troubles() if stale else ""
 

@@ -1,8 +1,8 @@
-"""Notices, on a thread of its own, when a strategy blocks the bot, and names the plugin, the file and the line.
+"""Detects, on a separate thread, that a strategy blocks the bot, and reports the plugin, the file and the line.
 
-While a callback runs, nothing else can: no answer is read, and no order is cancelled. The thread cannot end the
-callback, because Python has no safe way to do so, but it can report which one it is. For a bot that hangs forever,
-`live.guard_s` starts a second process that cancels its orders.
+While a callback runs, the bot can do nothing else: it reads no answers and cancels no orders. The thread cannot end the
+callback, because Python has no safe way to do so, but it can report which callback is blocking. For a bot that hangs
+forever, `live.guard_s` starts a second process that cancels its orders.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """Watches the thread that creates it. Call `enter` before a turn and `leave` after it; each is a cheap attribute
-    write.
+    """Watches the thread that creates it. Call `enter` before a turn and `leave` after it. Each call is a cheap
+    attribute write.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Watchdog:
             self._looking.stop(_STOP_S)
 
     def enter(self) -> None:
-        """Note that a turn begins."""
+        """Note the start of a turn."""
         self._turn += 1
         self._since = self._now_s()
 
     def leave(self) -> None:
-        """Note that a turn has ended."""
+        """Note the end of a turn."""
         self._since = None
 
     def _look(self) -> float | None:
@@ -100,14 +100,15 @@ class Watchdog:
         if frame is None:
             return None
         stack = traceback.extract_stack(frame)
-        # the plugin is the first frame outside botkit that botkit called; deeper frames count as the plugin's
+        # the plugin starts at the first frame outside botkit that botkit called; deeper frames are attributed to the
+        # plugin
         own = [i for i, entry in enumerate(stack) if entry.filename.startswith(_OWN)]
         theirs = stack[own[-1] + 1 :] if own else []
         if own and not theirs:
             # the callback has called botkit, so take the last plugin frame above that call
             last = max((i for i, e in enumerate(stack) if not e.filename.startswith(_OWN) and i > own[0]), default=None)
             theirs = [stack[last]] if last is not None else [stack[-1]]
-        # take the plugin's own innermost line, not a library's
+        # take the innermost line of the plugin itself, not of a library
         entry = next((e for e in reversed(theirs) if e.filename == theirs[0].filename), stack[-1])
         return Blocked(
             plugin=Path(entry.filename).stem,

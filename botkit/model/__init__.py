@@ -1,4 +1,5 @@
 """Value types: pairs and their rules, exact money, time, events, orders and their states, requests, limits.
 
-The code here only holds, checks and converts values. Every other package builds on this one; it imports only `errors`.
+The code here only stores, checks and converts values. All other packages build on this package, which imports only
+`errors`.
 """

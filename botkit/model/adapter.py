@@ -1,24 +1,25 @@
-"""The contract between a bot and an exchange: everything an adapter must do.
+"""The contract between a bot and an exchange: the duties of an adapter.
 
-An adapter carries one account's requests to an exchange and brings events back. It combines three ports:
+An adapter sends one account's requests to an exchange and delivers the exchange's events. It combines three ports:
 
     Lifetime        opens and closes it; an async context manager
     StreamSource    the account's and the market's streams: events in
     RequestSender   requests out, one answer each; the exchange's capabilities and rate limits
 
-`botkit.exchange.bitopro` has one for BitoPro, `botkit.exchange.paper` has one whose orders never leave the process,
-and ``tests/toy_exchange.py`` is a small one to start from. A plugin provides its own through `Exchange.connect`
-(`botkit.model.extension`), and `botkit.testing.adapter_cases` tests it against this contract under pytest.
+`botkit.exchange.bitopro` contains the adapter for BitoPro. The orders of the adapter in `botkit.exchange.paper` never
+leave the process. ``tests/toy_exchange.py`` is a small adapter to start from. A plugin provides its own adapter through
+`Exchange.connect` (`botkit.model.extension`), and `botkit.testing.adapter_cases` tests it against this contract under
+pytest.
 
-What a bot relies on beyond the signatures:
+Beyond the signatures, a bot relies on these rules:
 
-* **One request, one call, one answer.** An adapter never retries a request and sends none on its own: every request
-  counts toward a limit, and the bot's router grants the slots. After an outage the bot requests what it missed.
-* **No answer is not a refusal.** Between the first byte and a clear answer the outcome is UNKNOWN, and the bot looks
-  the order up. NOT_SENT means that no byte was written, REFUSED that the exchange refused the request, RATE_LIMITED
-  that the exchange refused it for exceeding a rate limit.
-* **Each execution reaches the sink once**, as a `TradeReport`. Order reports may repeat; each gives the current state.
-  A report may arrive before the answer to the request that caused it.
+* **One request, one call, one answer.** An adapter never retries a request and never sends requests on its own. Every
+  request counts toward a limit, and the bot's router grants the slots. After an outage the bot requests missed events.
+* **A missing answer is not a refusal.** Between the first byte and a clear answer the outcome is UNKNOWN, and the bot
+  looks the order up. NOT_SENT means that no byte was written, REFUSED that the exchange refused the request,
+  RATE_LIMITED that the exchange refused it for exceeding a rate limit.
+* **Each execution reaches the sink once**, as a `TradeReport`. Order reports may repeat; each contains the current
+  state. A report may arrive before the answer to the request that caused it.
 * **Money is in integers** (ticks, lots, units of 1e-8), and times are the exchange's timestamps, in nanoseconds UTC.
 * **A state is one of `REPORTED_STATES`**: an adapter maps its exchange's own codes to them.
 """
@@ -37,20 +38,20 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
 AdapterEvent: TypeAlias = MarketEvent | AccountEvent | Connection
-#: receives an event; it must return at once and must not raise
+#: receives an event; it must return immediately and must not raise
 Sink: TypeAlias = Callable[[AdapterEvent], None]
-#: the content of a stream, named after the arguments of `StreamSource.watch`
+#: the kinds of streams, named after the arguments of `StreamSource.watch`
 StreamKind: TypeAlias = Literal["books", "trades", "tickers", "account"]
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """The capabilities of an exchange beyond single limit and market orders.
 
-    ``batch_create_max`` and ``batch_cancel_max``: the maximum number of orders in one `CreateBatch` or `CancelBatch`; 0
-    if the exchange has no such call, in which case the limit table has no ``create_batch`` or ``cancel_batch`` either.
-    ``cancel_all`` says that one call can cancel all of the account's orders, and ``stop_orders`` that it accepts
-    stop-limit orders. ``find_by_client_id`` says that `ListOrders` can filter by client id; if not, it returns every
-    order in the pair and time span. Orders in listings and reports carry their client id in either case.
+    ``batch_create_max`` and ``batch_cancel_max``: the maximum number of orders in one `CreateBatch` or `CancelBatch`. A
+    value of 0 means that the exchange has no such call, and the limit table has no ``create_batch`` or ``cancel_batch``
+    either. ``cancel_all``: one call can cancel all of the account's orders. ``stop_orders``: the exchange accepts
+    stop-limit orders. ``find_by_client_id``: `ListOrders` can filter by client id. Without this capability it returns
+    every order in the pair and time span. In either case, orders in listings and reports carry their client id.
     """
 
     batch_create_max: int = 0
@@ -61,10 +62,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lifetime(Protocol):
-    """The lifetime of an adapter, which is opened once and closed once."""
+    """The lifetime of an adapter. An adapter is opened once and closed once."""
 
     async def open(self) -> None:
-        """Prepare for sending, without necessarily sending anything. Raises ConfigError if the settings cannot work."""
+        """Prepare for sending; this may or may not send requests. Raises ConfigError if the settings cannot work."""
         ...
 
     async def close(self) -> None:
@@ -84,14 +85,14 @@ class Lifetime(Protocol):
 
 
 class StreamSource(Protocol):
-    """The source of events. Every stream reconnects by itself and reports its state as `Connection` events."""
+    """The source of events. Every stream reconnects automatically and reports its state in `Connection` events."""
 
     @property
     def account_streams(self) -> tuple[str, ...]:
         """The names of the account's streams, as used in their `Connection` events.
 
-        A bot trades once all of them have reported CONNECTED. Empty if no connection can be lost, as within one
-        process.
+        A bot starts to trade once all of them have reported CONNECTED. There are no names if no connection can be lost,
+        for example within one process.
         """
         ...
 
@@ -106,32 +107,32 @@ class StreamSource(Protocol):
     ) -> None:
         """Open streams and send their events to ``sink`` until `close`. Further calls add streams.
 
-        ``books`` gives the minimum depth for each pair, in levels per side. A public stream sends one `Connection` for
-        each of its pairs, an account stream one without a pair. ``account``, set at most once, adds the account's
-        orders, executions and balances.
+        ``books`` maps each pair to the minimum depth, in levels per side. A public stream sends a `Connection` for each
+        of its pairs; an account stream sends one without a pair. ``account``, which may be set only once, adds the
+        account's orders, executions and balances.
 
         A stream that loses its connection reports LOST and reconnects. It then reports CONNECTED if the bot must
-        request what it missed, followed by RESYNCHRONISED once the adapter knows that nothing is missing. STALE means
-        that the stream is up but cannot be trusted.
+        request missed events. Once the adapter knows that no event is missing, the stream reports RESYNCHRONISED. STALE
+        means that the stream is connected but cannot be trusted.
         """
         ...
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the streams of one kind, or all of them, in case a connection has died silently."""
+        """Reconnect the streams of one kind, or all streams, in case a connection has died silently."""
         ...
 
 
 class Sender(Protocol):
-    """The only part of an adapter that most callers need."""
+    """The part of an adapter that most callers need."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         """Send a request once and return its `Answer`, which carries the request's id.
 
         `Answer` lists the body for each kind of request. ``urgent`` requests (cancels, and orders that reduce a
-        position) must not wait behind others. A request that the exchange has no call for is REFUSED; before `open`
-        and after `close` every request is NOT_SENT.
+        position) must not wait behind others. A request without a corresponding call at the exchange is REFUSED. Before
+        `open` and after `close`, every request is NOT_SENT.
 
-        Raises nothing but CancelledError, after which the outcome is unknown.
+        Raises only CancelledError, after which the outcome is unknown.
         """
         ...
 
@@ -141,7 +142,7 @@ class RequestSender(Sender, Protocol):
 
     @property
     def limits(self) -> LimitTable:
-        """The exchange's rate limits: one row for each ``endpoint`` that its requests use."""
+        """The exchange's rate limits, with a row for each ``endpoint`` that its requests use."""
         ...
 
     @property
@@ -151,17 +152,17 @@ class RequestSender(Sender, Protocol):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's: the smallest difference shown by the last few answers, or None
-        before the first answer. It may be off by a second if the exchange's clock only counts seconds. A large skew
-        halts a bot, so a single answer with a wrong time, such as a proxy's, must not cause one.
+        """This machine's time minus the exchange's time, or None before the first answer. It is the smallest difference
+        in the last few answers, and may be off by a second if the exchange's clock counts only seconds. A large skew
+        halts a bot, so a single answer with a wrong time, such as a proxy's, must not cause a large value.
         """
         ...
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Return the pairs and their current rules, by lowercase name, read from the exchange; uses the endpoint
+        """Read the pairs and their current rules from the exchange, by lowercase name. Uses the endpoint
         `botkit.model.limits.PAIRS_ENDPOINT`.
 
-        Raises a RequestError that says what to do next (`botkit.errors`).
+        Raises a RequestError whose message explains what to do next (`botkit.errors`).
         """
         ...
 

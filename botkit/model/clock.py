@@ -1,7 +1,7 @@
-"""Time as botkit represents it: an integer, nanoseconds since 1970-01-01 UTC.
+"""Represents time in botkit as an integer: nanoseconds since 1970-01-01 UTC.
 
-A float of seconds cannot resolve a nanosecond of today's date, and equal inputs must give equal decisions on any
-machine. Nothing in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is an argument.
+A float of seconds cannot resolve a nanosecond of today's date, and equal inputs must lead to equal decisions on any
+machine. No code in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is an argument.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 class Clock(Protocol):
-    """The clock from which a driver reads the time: the real one, an emulator's scaled one, or a test's manual one."""
+    """A clock that a driver reads: the real clock, an emulator's scaled clock, or a manual clock in a test."""
 
     def now(self) -> Nanos:
         """Return the current time in nanoseconds since the epoch, UTC."""
@@ -56,7 +56,9 @@ def to_datetime(time: Nanos, zone: tzinfo = UTC) -> datetime:
 
 
 def from_datetime(moment: datetime) -> Nanos:
-    """Convert an aware datetime to nanoseconds since the epoch. A naive datetime is ambiguous, so it is refused."""
+    """Convert an aware datetime to nanoseconds since the epoch. Naive datetimes are refused, because they are
+    ambiguous.
+    """
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone; add one, such as +08:00 or Z")
     delta = moment - _EPOCH
@@ -70,9 +72,9 @@ def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
 
 
 def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
-    """Parse an ISO 8601 date or time; one without an offset is read as being in ``zone``.
+    """Parse an ISO 8601 date or time. A time without an offset is in ``zone``.
 
-    Raises ValueError quoting the text and naming the accepted forms.
+    Raises ValueError with the text and the accepted forms.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
@@ -86,8 +88,8 @@ def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
 
 
 def is_date_only(text: str) -> bool:
-    """Return True for a date without a time, such as ``2025-01-31``. At the end of a range it includes the
-    whole day.
+    """Return True for a date without a time, such as ``2025-01-31``. As the end of a range, a date includes its entire
+    day.
     """
     return _DATE_ONLY.match(text.strip()) is not None
 

@@ -1,8 +1,8 @@
 """Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receipt.
 
-The data is stored as integers (ticks, lots, nanoseconds), from which the floats that strategies see are computed.
-``received`` is the tape's time axis: the time when the recorder received the row, at which a backtest matches and
-delivers it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
+The data is stored as integers (ticks, lots, nanoseconds), from which the floats for strategies are computed.
+``received`` is the tape's time axis: the time at which the recorder received the row. A backtest matches and delivers
+the row at this time. ``time`` is the exchange's own timestamp and only assigns trades to bars.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ SideArray: TypeAlias = npt.NDArray[np.int8]
 
 
 class TradeColumns(msgspec.Struct, frozen=True):
-    """Public trades. ``side`` is +1 if the taker bought, -1 if it sold, 0 if the source does not say."""
+    """Public trades. ``side`` is +1 if the taker bought, -1 if the taker sold, 0 if the source does not provide the
+    side.
+    """
 
     kind: ClassVar[str] = "trades"
     pair: Pair
@@ -78,14 +80,14 @@ class BookColumns(msgspec.Struct, frozen=True):
 
 
 class CandleColumns(msgspec.Struct, frozen=True):
-    """Finished candles. ``time`` is the start of the bucket and ``received`` its end (plus the source's delay)."""
+    """Finished candles. ``time`` is the start of the candle and ``received`` is its end (plus the source's delay)."""
 
     kind: ClassVar[str] = "candles"
     pair: Pair
     resolution: str
     received: IntArray
     time: IntArray
-    open: IntArray  # in ticks, like the next three
+    open: IntArray  # in ticks, like `high`, `low` and `close`
     high: IntArray
     low: IntArray
     close: IntArray

@@ -1,6 +1,7 @@
-"""Instructions to mypyc, which compiles some modules (botkit/compiled.py). They do nothing in plain Python.
+"""Instructions for mypyc, which compiles some modules (botkit/compiled.py). They have no effect in plain Python.
 
-mypyc recognizes them by their origin, so mypy sees mypy_extensions here, which running botkit does not need.
+mypyc recognizes them by their origin. Therefore mypy imports them from mypy_extensions, which is not needed to run
+botkit.
 """
 
 from __future__ import annotations
@@ -12,5 +13,5 @@ if TYPE_CHECKING:
 else:
 
     def mypyc_attr(*names, **values):
-        """Return a decorator that leaves a class as it is."""
+        """Return a decorator that leaves a class unchanged."""
         return lambda cls: cls

@@ -1,4 +1,4 @@
-"""How many of something, in words: `1 order`, `1,200 orders`."""
+"""Counts with their nouns: `1 order`, `1,200 orders`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["counted"]
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a count with its noun, which takes an s unless there is exactly one."""
+    """Return a count with its noun. The noun gets an s unless the count is 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,15 +1,15 @@
-"""Makes text safe in a CSV file, so that a spreadsheet displays it instead of evaluating it."""
+"""Makes text safe in a CSV file, so that a spreadsheet displays the text instead of evaluating it."""
 
 from __future__ import annotations
 
 __all__ = ["inert"]
 
-#: a spreadsheet treats a cell that begins with one of these as a formula
+#: a spreadsheet treats a cell that starts with one of these as a formula
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def inert(text: str) -> str:
-    """Prefix text with an apostrophe if a spreadsheet would treat it as a formula. Use it only for tags, reasons and
-    names, because a figure may begin with a minus.
+    """Prefix text with an apostrophe if a spreadsheet would treat it as a formula. Use this only for tags, reasons and
+    names, because a number may start with a minus sign.
     """
     return "'" + text if text.startswith(_RUNS) else text

@@ -1,12 +1,12 @@
-"""Events: small immutable values that the bot receives from the exchange, real or simulated.
+"""Events: small immutable values that the bot receives from the real or simulated exchange.
 
 Market events (`Trade`, `OrderBook`, `Ticker`, `Candle`) and account events (`OrderReport`, `TradeReport`,
-`BalanceReport`, `Connection`) enter through ``Engine.turn``; strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`,
+`BalanceReport`, `Connection`) enter through ``Engine.turn``. Strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`,
 `Fill`, `Balance`, `Timer` and `Connection`.
 
-Figures for strategies are floats in base or quote currency; ``.exact`` has the same names as Decimals. Account
-events carry integers (ticks, lots, units of 1e-8), because money is exact. ``time`` is the exchange's own timestamp in
-nanoseconds, while a turn's ``now`` is the time when the bot received the event.
+Figures for strategies are floats in base or quote currency; ``.exact`` offers the same names as Decimals. Account
+events contain integers (ticks, lots, units of 1e-8), because money is exact. ``time`` is the exchange's own timestamp
+in nanoseconds, while a turn's ``now`` is the time at which the bot received the event.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ __all__ = [
 
 
 def _decimal(value: float, decimals: int) -> Decimal:
-    # the float was computed from an integer of 10^-decimals, so rounding recovers that integer exactly
+    # the float was computed from an integer of 10^-decimals, so rounding yields that integer exactly
     return Decimal(round(value * 10**decimals)).scaleb(-decimals)
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """A public trade. ``side`` is the taker's side, or None if the source does not give it."""
+    """A public trade. ``side`` is the taker's side, or None if the source does not provide it."""
 
     pair: Pair
     time: Nanos
@@ -96,11 +96,11 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candle(msgspec.Struct, frozen=True, gc=False):
-    """A finished candle as the source reports it, received when it ends. Strategies see it as a `Bar`."""
+    """A finished candle as reported by the source, received when the candle ends. Strategies see it as a `Bar`."""
 
     pair: Pair
     resolution: str
-    time: Nanos  # the start of the bucket
+    time: Nanos  # the start of the candle
     open: float
     high: float
     low: float
@@ -109,10 +109,10 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """A finished bar. ``time`` is the start of its bucket; ``volume`` is in base currency.
+    """A finished bar. ``time`` is the start of the bar; ``volume`` is in base currency.
 
-    ``empty`` marks an interval without trades: all prices are the last close and the volume is 0, both live and in a
-    backtest.
+    ``empty`` marks an interval without trades, in live trading and in backtests: all prices are the last close, and the
+    volume is 0.
     """
 
     pair: Pair
@@ -136,12 +136,12 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The exchange's own row for one of the account's orders, from a stream or a listing.
+    """The exchange's row for one of the account's orders, from a stream or a listing.
 
-    ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to them.
+    ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to these states.
     A market buy's ``original_lots`` is meaningless until the order is final (Q12), so only ``executed_lots`` and
-    ``executed_units`` (quote) are used. ``pushed`` is the exchange's stamp on the frame that brought the row, 0 for a
-    listing; it only measures latency.
+    ``executed_units`` (quote) are used. ``pushed`` is the exchange's timestamp of the frame that contained the row, or
+    0 for a listing. It is used only to measure latency.
     """
 
     pair: Pair
@@ -163,9 +163,9 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One execution of one of the account's orders. ``fee_currency`` is derived from the side, never from feeSymbol.
+    """An execution of one of the account's orders. ``fee_currency`` is derived from the side, never from feeSymbol.
 
-    ``trade_id`` is unique only within its source: the stream's matchID is not the listing's tradeId.
+    ``trade_id`` is unique only within its source: the stream's matchID differs from the listing's tradeId.
     """
 
     pair: Pair
@@ -183,7 +183,7 @@ class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class BalanceReport(msgspec.Struct, frozen=True):
     """The account's changed balances: currency -> (total units, available units).
 
-    ``snapshot`` marks a full list: any currency not in it has a zero balance.
+    ``snapshot`` marks a complete list: any currency missing from it has a zero balance.
     """
 
     balances: dict[str, tuple[int, int]]
@@ -191,10 +191,10 @@ class BalanceReport(msgspec.Struct, frozen=True):
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
-    """The execution of part or all of one of a strategy's orders.
+    """A complete or partial execution of one of a strategy's orders.
 
-    ``value`` is price x amount in quote currency; ``fee`` is in ``fee_currency``. Identified by (order,
-    ``executed_lots``), the order's total executed lots after this fill.
+    ``value`` is price x amount in quote currency; ``fee`` is in ``fee_currency``. A fill is identified by (order,
+    ``executed_lots``), where ``executed_lots`` is the order's total after this fill.
     """
 
     order: Order
@@ -221,7 +221,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> float:
-        """The product of price and amount, in quote currency."""
+        """Price times amount, in quote currency."""
         return self.value_units / 10**8
 
     @property
@@ -242,7 +242,9 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Balance(msgspec.Struct, frozen=True, gc=False):
-    """A strategy's balance in one currency: ``available`` to spend, ``locked`` in its orders, and their sum."""
+    """A strategy's balance in one currency: ``available`` to spend, ``locked`` in its orders, and their sum
+    ``total``.
+    """
 
     currency: str
     available_units: int
@@ -255,7 +257,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def locked(self) -> float:
-        """The amount locked by open, queued and unknown orders."""
+        """The amount locked by open and queued orders, and by orders whose state is unknown."""
         return self.locked_units / 10**8
 
     @property
@@ -265,7 +267,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """The available, locked and total as Decimals."""
+        """The available, locked and total amounts as Decimals."""
         return SimpleNamespace(
             available=from_units(self.available_units),
             locked=from_units(self.locked_units),
@@ -274,8 +276,8 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False):
-    """The firing of a strategy's timer. ``due`` is the scheduled time; ``missed`` counts the firings that were skipped
-    before it.
+    """An event for a strategy's timer that has fired. ``due`` is the scheduled time; ``missed`` is the number of
+    earlier firings that were skipped.
     """
 
     name: str
@@ -293,10 +295,10 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A change in a stream: it connected, dropped, or caught up. ``pair`` is None for the account's streams.
+    """A change in a stream: it connected, disconnected, or caught up. ``pair`` is None for the account's streams.
 
-    After a ``gap``, rows from before this moment may be lost. ``is_refused`` means that the stream ended permanently,
-    because the exchange does not accept the account's key.
+    After a ``gap``, rows from before this moment may be missing. ``is_refused`` means that the stream ended
+    permanently, because the exchange does not accept the account's key.
     """
 
     state: ConnectionState

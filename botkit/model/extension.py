@@ -1,6 +1,6 @@
-"""The interfaces that plugins implement: the marker for hook implementations, and the protocol for each kind of plugin.
+"""The interfaces that plugins implement: the marker for hook implementations, and a protocol for each kind of plugin.
 
-The hooks are in `botkit.hookspecs`; these are the types that plugins provide through them.
+The hooks are in `botkit.hookspecs`; the types here are those that plugins provide through the hooks.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ Options: TypeAlias = Mapping[str, Any]
 class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the exchange's fee table. Rates are integers of 1e-8 (0.002 is 200_000).
 
-    ``volume`` is the 30-day volume that a rank needs, in whole units of the facts' ``volume_currency``; ``held`` is the
-    holding it needs, in whole units of their ``discount_currency``. A rank needs either, or both if ``needs_both``. The
-    discounted rates apply to fees paid in the ``discount_currency``.
+    ``volume`` is the 30-day volume that the rank requires, in units of the exchange's ``volume_currency``. ``held`` is
+    the holding that it requires, in units of the exchange's ``discount_currency``. Either is enough, unless
+    ``needs_both``. The discounted rates apply to fees paid in the ``discount_currency``.
     """
 
     rank: int
@@ -69,12 +69,12 @@ class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts about an exchange that are known without connecting to it: pairs and their rules, rate limits, fees.
+    """The facts about an exchange that are known without a connection: pairs and their rules, rate limits, fees.
 
-    ``fee_ranks`` has one row if everybody pays the same fees. If it is empty, the configuration's ``fees`` must give
-    the rates, and no bot runs live. Ranks count volume in ``volume_currency``; fees paid in ``discount_currency`` (""
-    for none) are discounted. ``address`` is the exchange's default address: processes with the same address share its
-    rate-limit windows.
+    ``fee_ranks`` has one row if all accounts pay the same fees. If it is empty, the configuration's ``fees`` must set
+    the rates, and no bot runs live. Ranks count volume in ``volume_currency``. Fees paid in ``discount_currency`` (""
+    if there is none) are discounted. ``address`` is the exchange's default address. Processes with the same address
+    share its rate-limit windows.
     """
 
     name: str
@@ -87,22 +87,21 @@ class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exchange(Protocol):
-    """An exchange that bots can trade on. A plugin registers it under a name."""
+    """An exchange on which bots can trade. A plugin registers the exchange under a name."""
 
     name: str
 
     def facts(self, options: Options) -> ExchangeFacts:
-        """Return the pairs, limits and fees. ``options`` is the rest of the ``exchange:`` section of the
-        configuration.
-        """
+        """Return the pairs, limits and fees. ``options`` are the plugin's options from the ``exchange:`` section."""
         ...
 
     def connect(self, options: Options) -> Adapter:
-        """Return an adapter for one account, not yet open (see `botkit.model.adapter`). Backtests never call this.
+        """Return an unopened adapter for one account (see `botkit.model.adapter`). Backtests never call this method.
 
-        ``options`` is the ``exchange:`` section, to which botkit adds ``account`` (email, key, secret; empty if there
-        is none), ``rest`` and ``ws`` (addresses, None for the exchange's own), ``clock`` and its ``speed``, ``random``
-        (the only source of randomness), ``pairs``, and ``public`` if only market data is needed. Raises ConfigError.
+        ``options`` is the ``exchange:`` section with these additions: ``account`` (email, key, secret; empty if there
+        is none), ``rest`` and ``ws`` (addresses, or None for the exchange's own), ``clock`` and its ``speed``,
+        ``random`` (the only source of randomness), ``pairs``, and ``public`` if only market data is needed. Raises
+        ConfigError.
         """
         ...
 
@@ -111,7 +110,7 @@ class Exchange(Protocol):
 
 
 class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
-    """The fee rates in force, as integers of 1e-8, and their source.
+    """The current fee rates, as integers of 1e-8, and their source.
 
     The discounted rates apply to fees paid in the exchange's ``discount_currency``.
     """
@@ -134,24 +133,24 @@ class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeeModel(Protocol):
-    """The fees an account pays. Each account has its own instance, which may follow its volume."""
+    """The fees that an account pays. Each account has its own instance, which may track the account's volume."""
 
-    #: assumptions to be stated in the report
+    #: the assumptions to state in the report
     assumptions: tuple[str, ...]
     #: True if fees are paid in the exchange's ``discount_currency`` while the account has enough of it
     uses_discount: bool
 
     def rates(self, now: Nanos) -> FeeRates:
-        """Return the rates in force at ``now``."""
+        """Return the rates that apply at ``now``."""
         ...
 
     def record(self, now: Nanos, volume_units: int) -> None:
-        """Count a fill of this value, in units of the facts' ``volume_currency``."""
+        """Record a fill's value, in units of the exchange's ``volume_currency``."""
         ...
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """Return a caution if fees are to be paid in a coin that the account does not hold, or None if it holds some."""
+    """Return a caution if fees are payable in a coin that the account does not hold; otherwise return None."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -163,8 +162,8 @@ def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int
 
 class LatencyModel(Protocol):
     """The delays of orders, answers and market data, in nanoseconds. Random draws are keyed by client id or row, so the
-    order of calls does not matter. A model that returns the same figure for every key may set ``is_constant = True``:
-    it is called only once.
+    order of calls does not matter. A model that returns the same delay for every key may set ``is_constant = True``.
+    Each method is then called only once.
     """
 
     assumptions: tuple[str, ...]
@@ -184,17 +183,17 @@ class LatencyModel(Protocol):
 
 @runtime_checkable
 class LatencyByKind(Protocol):
-    """Optional methods of a `LatencyModel` that distinguishes kinds of requests. If present, they are called
-    instead.
+    """Optional methods for a `LatencyModel` that distinguishes kinds of requests. If present, they replace ``order_ns``
+    and ``answer_ns``.
     """
 
     def request_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the time from sending a request of this endpoint to its arrival at the exchange."""
+        """Return the time from sending a request for this endpoint to its arrival at the exchange."""
         ...
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the time from the exchange's action to the bot receiving the news of it. The action was caused by a
-        request of this endpoint, or, if ``endpoint`` is empty, by others.
+        """Return the time from an action of the exchange to the bot receiving news of the action. A request for this
+        endpoint caused the action, or another account if ``endpoint`` is empty.
         """
         ...
 
@@ -213,19 +212,23 @@ class QueueModel(Protocol):
         ...
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Return (lots still ahead, how many of ``lots`` are left for the order) after a trade at the price.
+        """Return (lots still ahead, how many of ``lots`` are left for the order) after a trade at the order's price.
 
-        More than ``lots`` may be left: the simulated exchange caps the fill only by the order's size, so a model that
-        always fills the whole order returns a larger number here.
+        The second figure may exceed ``lots``, because the simulated exchange limits the fill only by the order's size.
+        This allows a model to fill the complete order every time.
         """
         ...
 
     def on_through(self, lots: int) -> int:
-        """Return how many of ``lots`` the order may take when a trade of that size prints beyond its price."""
+        """Return how many of ``lots`` the order may take when a trade of that size occurs at a price beyond the order's
+        price.
+        """
         ...
 
     def on_cross(self, lots: int) -> int:
-        """Return how many of ``lots`` the order may take when the other side shows that many at or beyond its price."""
+        """Return how many of ``lots`` the order may take when the other side shows ``lots`` at or beyond the order's
+        price.
+        """
         ...
 
 
@@ -233,10 +236,12 @@ class QueueModel(Protocol):
 
 
 class OrderCounts(Protocol):
-    """A risk rule's view of the orders of a strategy or of the whole bot, excluding the order under review."""
+    """A risk rule's view of the orders of a strategy or of the entire bot, excluding the order under review."""
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Return the unfilled lots of live and queued orders on one side. An unknown order counts as live."""
+        """Return the unfilled lots of live and queued orders on one side. Orders in an unknown state are treated as
+        live.
+        """
         ...
 
     def open_orders(self, pair: Pair | None = None) -> int:
@@ -249,7 +254,7 @@ class OrderCounts(Protocol):
 
 
 class RiskView(Protocol):
-    """The figures that a risk rule may read: those of one strategy, or of the whole bot for a rule at bot level.
+    """The figures that a risk rule may read: those of one strategy, or of the entire bot for a rule at bot level.
 
     ``orders`` counts the orders in the same scope.
     """
@@ -262,7 +267,7 @@ class RiskView(Protocol):
         ...
 
     def last_price(self, pair: Pair) -> float | None:
-        """Return the last traded price, or None before the first."""
+        """Return the last traded price, or None before the first trade."""
         ...
 
     def expected_price(self, order: Order) -> float | None:
@@ -278,15 +283,17 @@ class RiskView(Protocol):
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Return the change in the strategies' own equity since the trading day began, unrealised profit included."""
+        """Return the change in the equity of the strategies in scope since the start of the trading day, including
+        unrealised profit.
+        """
         ...
 
 
 class RiskRule(Protocol):
-    """A rule that can veto an order before it reaches the router. The first refusal wins."""
+    """A rule that can refuse an order before it reaches the router. The first refusal ends the review."""
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Return the reason to refuse the order, or None to let it pass."""
+        """Return the reason to refuse the order, or None to accept it."""
         ...
 
 
@@ -296,13 +303,13 @@ class RiskRule(Protocol):
 class TapeFormat(Protocol):
     """Reads one kind of data file into columns."""
 
-    #: the file name endings that it reads, such as ``.frames.jsonl``
+    #: the file name endings that this format reads, such as ``.frames.jsonl``
     endings: tuple[str, ...]
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
         """Yield the file's rows in order of receipt, in chunks of limited size.
 
-        Raises DataError naming the file and the row.
+        Raises DataError with the file and the row.
         """
         ...
 
@@ -311,7 +318,7 @@ class Notifier(Protocol):
     """Notifies the user outside the terminal."""
 
     def notify(self, level: Literal["info", "warning", "error", "breaker"], title: str, text: str) -> None:
-        """Send one message. This may be slow, because it is called outside the trading loop."""
+        """Send one message. May be slow, because it is called outside the trading loop."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The bot's inputs, each a small type: outside events, the stages of a run, and commands.
 
-The engine has one entry point, `botkit.engine.engine.Engine.turn`, which takes one of these. A recording of a run is a
-list of inputs with their times, so anything that can affect a decision must be one of these types.
+The engine has one entry point, `botkit.engine.engine.Engine.turn`, which takes one of these inputs. A recording of a
+run is a list of inputs with their times. Therefore all data that can affect a decision must be one of these types.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from botkit.model.requests import Answer
 
 
 class AccountEvents(msgspec.Struct, frozen=True):
-    """The events that the account's streams delivered at one moment: executions, order states and balances, in order of
-    arrival.
+    """The events that the account's streams delivered at one moment, in order of arrival: executions, order states and
+    balances.
 
-    All parts of one match belong in a single `AccountEvents`. Money is booked at once; strategies are notified when the
-    states of their orders agree with the executions.
+    All parts of one match must be in a single `AccountEvents`. Money is booked immediately. Strategies are notified
+    once the states of their orders agree with the executions.
     """
 
     events: tuple[OrderReport | TradeReport | BalanceReport, ...]
@@ -63,33 +63,33 @@ class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
-    """Restore the bot's books and other state. This is the first input of every run. It raises ConfigError if the state
-    does not fit the settings.
+    """Restores the bot's books and other state. This is the first input of every run. It raises ConfigError if the
+    state does not match the settings.
 
-    On a first start, ``balances`` (units by currency) opens the books; later, ``books`` restores them. With neither,
-    the first `Compare` opens the books with the account's balances.
+    On a first start, ``balances`` (units by currency) opens the books. On later starts, ``books`` restores them.
+    Without either, the first `Compare` opens the books with the account's balances.
     """
 
     balances: Mapping[str, int] | None = None
     books: Mapping[str, Any] | None = None
     orders: tuple[RestoredOrder, ...] = ()
-    #: each strategy's saved data: its ``state``, its timers' due times, the best prices of its protected positions
+    #: each strategy's saved data: its ``state``, its timers' due times, and the best prices of its protected positions
     kept: Mapping[str, Mapping[str, Any]] = {}
     #: (strategy, parameter, value) for each parameter set during an earlier run
     parameters: tuple[tuple[str, str, Any], ...] = ()
     sends: tuple[SentBefore, ...] = ()
-    #: halted strategies, each with the reason
+    #: halted strategy -> reason
     halts: Mapping[str, str] = {}
-    #: the reason why the whole bot is halted; None if it is not
+    #: the reason why the entire bot is halted; None if it is not
     halted: str | None = None
-    #: True if that halt leaves open orders in place
+    #: True if the halt of the entire bot leaves open orders in place
     keeps_orders: bool = False
 
 
 class Unwritten(msgspec.Struct, frozen=True):
-    """The bot's orders that its journal may be missing: created after ``since``, with a client id of at least
-    ``first_id`` and below ``end_id`` that is not ``known``. The exchange has such orders only if the end of the journal
-    was lost.
+    """The bot's orders that may be missing in its journal: created after ``since``, with a client id from ``first_id``
+    up to, but not including, ``end_id`` that is not in ``known``. The exchange has such orders only if the end of the
+    journal was lost.
     """
 
     since: Nanos
@@ -99,26 +99,26 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Reconcile with the exchange. The outcome of a later turn reports the result.
+    """Reconciles the bot with the exchange. The outcome of a later turn reports the result.
 
-    ``unwritten`` describes missing orders to look for as well.
+    ``unwritten`` describes orders that may be missing in the journal, for which to search as well.
     """
 
     unwritten: Unwritten | None = None
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """Run every strategy's ``on_start``. The outcome names the streams and the history that the strategies need.
+    """Runs every strategy's ``on_start``. The outcome names the streams and the history that the strategies need.
 
-    With ``reads_history``, the bot itself reads the history from the exchange and then starts to trade; otherwise a
-    `History` follows.
+    With ``reads_history``, the bot itself reads the history from the exchange and then starts to trade. Otherwise a
+    `History` input follows.
     """
 
     reads_history: bool = False
 
 
 class PastBars(msgspec.Struct, frozen=True):
-    """One pair's finished bars from before the start, in one resolution, oldest first; ``running`` is the unfinished
+    """One pair's finished bars from before the start, in one resolution, oldest first. ``running`` is the unfinished
     bar.
     """
 
@@ -129,10 +129,10 @@ class PastBars(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, and trading opens.
+    """Provides the bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, and trading opens.
 
-    ``candle_pairs`` get their bars from candles without gaps, so no timer has to close them. ``kinds``, if set, lists
-    every (pair, kind) that the run reads; subscribing to any other later is an error.
+    ``candle_pairs`` get their bars from candles without gaps, so no timer has to close the bars. ``kinds``, if set,
+    contains every (pair, kind) that the run reads. A later subscription to any other stream is an error.
     """
 
     bars: tuple[PastBars, ...] = ()
@@ -141,9 +141,9 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """End the run: call every ``on_stop``, then cancel all orders except those of the strategies in ``keep``.
+    """Ends the run: calls every ``on_stop``, then cancels all orders except those of the strategies in ``keep``.
 
-    If ``withdraws`` is False, orders stay as they are, as at the end of a backtest.
+    If ``withdraws`` is False, orders stay unchanged, as at the end of a backtest.
     """
 
     withdraws: bool = False
@@ -154,10 +154,10 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Take no new orders and cancel the open ones; only orders that reduce a position may still leave.
+    """Stops new orders and cancels open orders. Only orders that reduce a position may still be sent.
 
-    ``level`` is a strategy, or None for the whole bot. ``keeps_orders``, for the whole bot only, leaves open orders in
-    place.
+    ``level`` is a strategy, or None for the entire bot. ``keeps_orders``, for the entire bot only, leaves open orders
+    in place.
     """
 
     reason: str
@@ -166,19 +166,21 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Halt one strategy on the user's command."""
+    """Halts one strategy on the user's command."""
 
     strategy: str
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Lift the halt on the bot (None) or on one strategy. The daily loss is counted from here."""
+    """Lifts the halt on one strategy, or on the bot if ``level`` is None. The daily loss is counted from this
+    moment.
+    """
 
     level: str | None = None
 
 
 class SetParameter(msgspec.Struct, frozen=True):
-    """Set a parameter declared ``live``. The reply is the validated value."""
+    """Sets a parameter declared ``live``. The reply is the validated value."""
 
     strategy: str
     name: str
@@ -186,7 +188,7 @@ class SetParameter(msgspec.Struct, frozen=True):
 
 
 class MoveCapital(msgspec.Struct, frozen=True):
-    """Give unassigned units of currencies to a strategy or the pool; negative amounts take them back.
+    """Moves unassigned units of currencies to a strategy or to the pool. Negative amounts move units back.
 
     ``cost_e8`` is the cost of each coin, in units of quote; None means the current price.
     """
@@ -197,40 +199,40 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancel any of these orders that are still open; their strategies no longer exist. The outcome of a later turn
-    reports when this is done.
+    """Cancels those of the given orders that are still open. Their strategies no longer exist. The outcome of a later
+    turn reports the completion.
     """
 
     orders: tuple[Order, ...]
 
 
 class CancelByHand(msgspec.Struct, frozen=True):
-    """Cancel one open order on the user's command. The reply says why if that is not possible."""
+    """Cancels one open order on the user's command. If that is not possible, the reply contains the reason."""
 
     client_id: int
 
 
 class Flatten(msgspec.Struct, frozen=True):
-    """Sell a strategy's holdings, as far as the visible book can absorb them. The reply lists refusals and reasons."""
+    """Sells a strategy's holdings, as far as the visible book can absorb them. The reply lists refusals and reasons."""
 
     strategy: str
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """Drop orders that became final before ``before``, so that a bot can run for months."""
+    """Drops orders that became final before ``before``, so that a bot can run for months."""
 
     before: Nanos
 
 
 class JournalFailed(msgspec.Struct, frozen=True):
-    """The journal cannot be written, for the reason ``why``, so no new order may leave. None means that it
-    works again.
+    """Reports that the journal cannot be written, so no new order may be sent. ``why`` is the reason; None means that
+    writing works again.
     """
 
     why: str | None
 
 
-#: the types that an `AccountEvents` may hold
+#: the types of events in an `AccountEvents`
 ACCOUNT_EVENTS = (OrderReport, TradeReport, BalanceReport)
 
 #: outside events
@@ -243,10 +245,10 @@ StageInput: TypeAlias = Restore | Compare | Begin | History | Stop
 CommandInput: TypeAlias = (
     Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | CancelByHand | Flatten | Forget | JournalFailed
 )
-#: everything that `botkit.engine.engine.Engine.turn` accepts
+#: every input that `botkit.engine.engine.Engine.turn` accepts
 Input: TypeAlias = WorldInput | StageInput | CommandInput
 
-#: every type of `Input`, in the order above
+#: every type of `Input`, in the order of the aliases above
 INPUT_TYPES: tuple[type[Any], ...] = (
     *(Trade, OrderBook, Ticker, Candle, AccountEvents, OrderReport, TradeReport, BalanceReport, Answer, Connection),
     *(SlotsChanged, Restore, Compare, Begin, History, Stop),

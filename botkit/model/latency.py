@@ -1,8 +1,9 @@
-"""The latency file of a run: a running bot writes it to the run's folder, and a backtest reads it.
+"""The latency file of a run: a running bot writes the file to the run's folder, and a backtest reads it.
 
-The file is one JSON object. A distribution is `STEPS` + 1 quantiles in microseconds, from the shortest to the longest
-in equal steps of rank; it is empty if nothing was measured. ``order_us`` and ``round_trip_us`` have one for each of
-`REQUESTS`, ``answer_us`` for each of `NEWS`; ``feed_us`` is one.
+The file is one JSON object. A distribution is a list of `STEPS` + 1 quantiles in microseconds, from the shortest to the
+longest in equal steps of rank. The list is empty if there were no measurements. ``order_us`` and ``round_trip_us`` have
+a distribution for each of `REQUESTS`, ``answer_us`` has one for each of `NEWS`, and ``feed_us`` is a single
+distribution.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ __all__ = [
     "kind_of",
 ]
 
-#: the file's name in a run's folder
+#: the name of the file in a run's folder
 LATENCIES = "latency.json"
 FORMAT = 1
-#: number of steps in a distribution
+#: the number of steps in a distribution
 STEPS = 1000
-#: the kinds of requests that are distinguished; single requests and batches count as one kind
+#: the kinds of requests to distinguish; single requests and batches are the same kind
 CREATE = "create"
 CANCEL = "cancel"
 REQUESTS = (CREATE, CANCEL)
-#: the kinds of news that a bot receives: an order was accepted, cancelled, or filled by others
+#: the kinds of news that a bot receives: an order was accepted, cancelled, or filled by other traders
 FILL = "fill"
 NEWS = (CREATE, CANCEL, FILL)
 
@@ -44,13 +45,13 @@ Quantiles: TypeAlias = tuple[int, ...]
 
 
 def kind_of(endpoint: str) -> str:
-    """Return the kind of a request by its endpoint: reads count as creates."""
+    """Return the kind of a request to an endpoint. Requests other than cancels are treated as creates."""
     return CANCEL if endpoint.startswith("cancel_") else CREATE
 
 
 class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allowed orders and answers
-    to be measured separately.
+    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allow orders and answers to
+    be measured separately.
     """
 
     format: int
@@ -63,13 +64,13 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
     answer_us: dict[str, Quantiles]
     feed_us: Quantiles
     round_trip_us: dict[str, Quantiles]
-    #: number of measurements, by distribution and kind
+    #: the number of measurements, by distribution and kind
     counts: dict[str, dict[str, int]]
 
     @classmethod
     def read(cls, path: Path) -> MeasuredLatencies:
-        """Read such a file, given its path, the run's folder, or a bot's state folder (then its newest run with
-        measurements is read).
+        """Read a latency file from its path, from the run's folder, or from a bot's state folder. In a state folder,
+        the newest run with measurements is read.
 
         Raises ValueError with a message for the user.
         """

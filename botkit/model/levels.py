@@ -1,4 +1,4 @@
-"""One level of an order book."""
+"""A level of an order book."""
 
 from __future__ import annotations
 

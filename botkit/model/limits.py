@@ -1,7 +1,7 @@
-"""The exchange's documented rate limits as data: every figure with its source, and the figure in use.
+"""The exchange's documented rate limits as data: all figures with their sources, and the figure in use.
 
-The exchange's documents contradict each other in places. The router respects an endpoint's ``use`` limit and the
-simulated venue enforces it; ``documented`` lists every figure found, strictest first, for the user to choose from.
+The exchange's documents contradict each other in places. The router respects the ``windows`` of an endpoint, and the
+simulated venue enforces them. ``documented`` lists every figure found, strictest first, for the user to choose from.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
     "WindowLimit",
 ]
 
-#: the endpoint that returns the pairs and their rules, read before a bot runs
+#: the endpoint that returns the pairs and their rules; it is read before a bot runs
 PAIRS_ENDPOINT = "trading_pairs"
 
 #: endpoints that a bot needs on any exchange; `create_batch` and `cancel_batch` are used if a table has both
@@ -42,14 +42,14 @@ NEEDED_ENDPOINTS = (
 
 
 class Scope(enum.Enum):
-    """The scope of a window: whose requests count toward it."""
+    """Determines whose requests count toward a window."""
 
     IP = "ip"
     ACCOUNT = "account"
 
 
 class WindowLimit(msgspec.Struct, frozen=True):
-    """At most ``requests`` in any ``per_s`` seconds, counted separately for each scope."""
+    """A limit of ``requests`` in any ``per_s`` seconds, counted separately for each scope."""
 
     requests: int
     per_s: int
@@ -62,9 +62,9 @@ class WindowLimit(msgspec.Struct, frozen=True):
 
 
 class DocumentedLimit(msgspec.Struct, frozen=True):
-    """One figure as stated in one document. ``scope`` is the document's own term, such as ``ip_and_account``.
+    """A figure as stated in one document. ``scope`` is the document's own term, such as ``ip_and_account``.
 
-    ``source`` is short enough to write in a configuration; ``about`` describes the document.
+    ``source`` is short enough for use in a configuration; ``about`` describes the document.
     """
 
     requests: int
@@ -77,9 +77,9 @@ class DocumentedLimit(msgspec.Struct, frozen=True):
 class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one endpoint.
 
-    ``pool`` names the counter that its requests share: the endpoint's own id, the pool for endpoints without a limit
-    of their own (``public`` or ``private``), or the endpoint it shares a counter with. ``windows`` are that pool's
-    windows, one per scope; a request takes a slot in each.
+    ``pool`` names the counter for the endpoint's requests: the endpoint's own id, the pool for endpoints without a
+    limit of their own (``public`` or ``private``), or another endpoint with which it shares a counter. ``windows`` are
+    the windows of this pool, one per scope. A request takes a slot in each window.
     """
 
     endpoint: str
@@ -93,12 +93,12 @@ class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_disputed(self) -> bool:
-        """True if documents give different figures."""
+        """True if the documents state different figures."""
         return len({(d.requests, d.per_s) for d in self.documented}) > 1
 
 
 class LimitTable(msgspec.Struct, frozen=True):
-    """The limits of every endpoint, by endpoint id. Every exchange's table includes all of `NEEDED_ENDPOINTS`."""
+    """The limits of every endpoint, by endpoint id. Every exchange's table contains all of `NEEDED_ENDPOINTS`."""
 
     endpoints: dict[str, EndpointLimit]
 
@@ -107,14 +107,15 @@ class LimitTable(msgspec.Struct, frozen=True):
 
 
 class SlotsChanged(msgspec.Struct, frozen=True):
-    """A bot's new share of the rate-limit windows that it shares with other processes.
+    """Changes a bot's share of the rate-limit windows that it shares with other processes.
 
-    ``leased`` holds, for each counter (`EndpointLimit.pool`), the slots that the ledger has leased to this bot since it
-    started, less those returned unused. Slots that the router has not taken are free. With the router's own count, this
-    determines what `botkit.engine.router.leased.LeasedPools` answers until the next input of this type.
+    ``leased`` maps each counter (`EndpointLimit.pool`) to the number of slots that the ledger has leased to this bot
+    since the bot started, minus the slots returned unused. Slots that the router has not taken are free. Until the next
+    input of this type, the answers of `botkit.engine.router.leased.LeasedPools` depend only on this input and the
+    router's own count.
 
-    ``until`` is the time when the leases end, in nanoseconds of the bot's clock. ``cancels_until`` is the same for
-    leases reserved for cancels, which last longer. ``number`` counts up.
+    ``until`` is the time at which the leases end, in nanoseconds of the bot's clock. ``cancels_until`` is the same for
+    leases reserved for cancels, which last longer. ``number`` increases with each input.
     """
 
     number: int

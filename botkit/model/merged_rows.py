@@ -1,4 +1,4 @@
-"""The rows of several columns as one stream, in order of receipt."""
+"""Merges the rows of several streams into one stream, in order of receipt."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["MergedRows"]
 
 
 class MergedRows:
-    """The rows of several streams in total order: by time, then kind, then pair, then row.
+    """The rows of several streams in a total order: by time, then kind, then pair, then row.
 
     ``streams`` must be sorted by kind and pair (`botkit.model.moment.rank`), and each stream's rows by time of receipt.
-    A position counts rows across all streams; ``received`` holds the time of each.
+    Positions count rows across all streams. ``received`` contains the time of the row at each position.
     """
 
     __slots__ = ("_runs", "_starts", "received")
 
     def __init__(self, streams: Sequence[MarketColumns]) -> None:
         full = [columns for columns in streams if len(columns)]
-        #: the position at which each run of consecutive rows from one stream starts, with its (stream, row)
+        #: the position at which each run of consecutive rows from one stream starts; `_runs` has its (stream, row)
         self._starts: list[int] = []
         self._runs: list[tuple[MarketColumns, int]] = []
         if len(full) <= 1:
@@ -47,7 +47,9 @@ class MergedRows:
         return len(self.received)
 
     def at(self, position: int) -> tuple[MarketColumns, int, int]:
-        """Return (stream, its row, end of the run) for a position, where a run is consecutive rows from one stream."""
+        """Return (stream, row in the stream, end of the run) for a position. A run is a sequence of consecutive rows
+        from one stream.
+        """
         index = bisect_right(self._starts, position) - 1
         columns, first = self._runs[index]
         end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self.received)

@@ -1,7 +1,7 @@
-"""Exact money. Money is held in integer units of 1e-8, prices in integer ticks, amounts in integer lots.
+"""Exact money. Money is stored in integer units of 1e-8, prices in integer ticks, amounts in integer lots.
 
-Python's integers never overflow, but int64 would: 1e16 lots times 3e6 ticks is 3e22. Text becomes a number only
-through :func:`parse_decimal`, because ``Decimal`` also accepts ``NaN``, ``1_000``, ``1e999999999`` and Arabic digits.
+Python's integers never overflow, but int64 would: 1e16 lots times 3e6 ticks is 3e22. Text is converted to a number only
+by :func:`parse_decimal`, because ``Decimal`` also accepts ``NaN``, ``1_000``, ``1e999999999`` and Arabic digits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "to_units",
 ]
 
-#: units in one coin of any currency: the ledger keeps eight decimals, as the exchange does (basePrecision 8)
+#: units in one coin of any currency: money has eight decimals, as at the exchange (basePrecision 8)
 UNIT = 10**8
 UNIT_DECIMALS = 8
 
@@ -37,9 +37,10 @@ _PLAIN = re.compile(r"[+-]?(\d{1,20})(\.\d{1,18})?\Z", re.ASCII)
 
 
 def parse_decimal(text: str, what: str = "number") -> Decimal:
-    """Parse a plain decimal such as ``12.5``: ASCII digits, no exponent, at most 20 before and 18 after the point.
+    """Parse a plain decimal such as ``12.5``: ASCII digits, no exponent, at most 20 digits before and 18 after the
+    point.
 
-    Raises ValueError naming ``what`` and the text.
+    Raises ValueError with ``what`` and the text.
     """
     if not _PLAIN.match(text):
         raise ValueError(f"{what} {text!r} is not a plain decimal number such as 12.5")
@@ -47,10 +48,10 @@ def parse_decimal(text: str, what: str = "number") -> Decimal:
 
 
 def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool = False) -> int:
-    """Parse a plain decimal such as ``12.5`` into an integer of 10^-decimals, without going through Decimal.
+    """Parse a plain decimal such as ``12.5`` into an integer of 10^-decimals, without using Decimal.
 
-    Digits beyond ``decimals`` must be zeros, unless ``floor`` is set, which drops them (toward zero).
-    Raises ValueError naming ``what`` and the text.
+    Digits beyond ``decimals`` must be zeros, unless ``floor`` is set, which drops these digits (toward zero). Raises
+    ValueError with ``what`` and the text.
     """
     whole, _, fraction = text.partition(".")
     # isdigit() alone would also accept Arabic and superscript digits, which isascii() excludes
@@ -70,11 +71,13 @@ def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool 
 
 
 def to_decimal(value: Number, what: str = "number") -> Decimal:
-    """Convert a number exactly as written: a float by its shortest repr (0.1 is 0.1), text as a plain decimal.
+    """Convert a number to a Decimal exactly as written: a float by its shortest repr (0.1 is 0.1), text as a plain
+    decimal.
 
-    Raises ValueError for infinity and NaN, and TypeError for anything that is not a number, such as True or None.
+    Raises ValueError for infinity and NaN. Raises TypeError for other values that are not numbers, such as True or
+    None.
     """
-    given: object = value  # callers may pass anything
+    given: object = value  # callers may pass any object
     if isinstance(given, bool) or not isinstance(given, (int, float, str, Decimal)):
         raise TypeError(f"{what} must be a number, not {given!r}")
     if isinstance(value, str):
@@ -128,9 +131,9 @@ def divide_up(numerator: int, denominator: int) -> int:
 def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
     """Return the number of steps of 10^-decimals in ``value``, rounded up or down.
 
-    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2 and must not be rounded
-    down to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or TypeError for anything that is
-    not a finite number.
+    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2 and must not be rounded down
+    to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or TypeError for values that are not
+    finite numbers.
     """
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -1,7 +1,7 @@
-"""The order book as strategies see it. Its levels are built when they are first read.
+"""The order book for strategies. Its levels are built when they are first read.
 
-A backtest passes on a hundred times more levels than its strategies read. A book of recorded data therefore only knows
-its row, and most books are never built.
+A backtest delivers a hundred times more levels than its strategies read. Therefore a book of recorded data only refers
+to its row, and the levels of most books are never built.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ __all__ = ["MAX_BOOK_AGE_S", "Levels", "OrderBook", "RecordedBooks"]
 #: one side of a book, best first: (ticks, lots)
 Levels: TypeAlias = tuple[tuple[int, int], ...]
 
-#: the maximum age of a book on which the bot trades, by default
+#: the default maximum age of a book on which the bot trades, in seconds
 MAX_BOOK_AGE_S = 300
 
 
 class RecordedBooks:
-    """Several books as rows of recorded data, all prices of which are above 0. A subclass builds their levels."""
+    """Several books as rows of recorded data. All their prices are above 0. A subclass builds their levels."""
 
     __slots__ = ("best_asks", "best_bids", "scale")
 
     def __init__(self, best_bids: list[int], best_asks: list[int], scale: int) -> None:
-        #: the best prices of each row in ticks, 0 for an empty side
+        #: the best prices of each row in ticks; 0 for an empty side
         self.best_bids = best_bids
         self.best_asks = best_asks
         #: ticks in one unit of the quote currency
@@ -41,9 +41,9 @@ class RecordedBooks:
 
 
 class OrderBook:
-    """A full snapshot of the best levels; bids in descending, asks in ascending order of price.
+    """A full snapshot of the best levels. Bids are in descending and asks in ascending order of price.
 
-    Stored as integers: ``bid_levels`` and ``ask_levels`` are tuples of (ticks, lots).
+    The levels are stored as integers: ``bid_levels`` and ``ask_levels`` are tuples of (ticks, lots).
     """
 
     __slots__ = ("_asks", "_bids", "_pair", "_row", "_rows", "_time")
@@ -57,7 +57,9 @@ class OrderBook:
         rows: RecordedBooks | None = None,
         row: int = 0,
     ) -> None:
-        """With None as levels, the book is the given one of recorded ``rows``."""
+        """Create a book with the given levels. If the levels are None, the book is row ``row`` of the recorded
+        ``rows``.
+        """
         self._pair = pair
         self._time = time
         self._bids = bid_levels
@@ -69,7 +71,7 @@ class OrderBook:
 
     @property
     def pair(self) -> Pair:
-        """The pair."""
+        """The pair of the book."""
         return self._pair
 
     @property
@@ -99,13 +101,13 @@ class OrderBook:
 
     @property
     def bids(self) -> tuple[Level, ...]:
-        """Bid levels, best first."""
+        """Bid levels as price and amount, best first."""
         rules = self._pair.rules
         return tuple([Level(rules.price(t), rules.amount(a)) for t, a in self.bid_levels])
 
     @property
     def asks(self) -> tuple[Level, ...]:
-        """Ask levels, best first."""
+        """Ask levels as price and amount, best first."""
         rules = self._pair.rules
         return tuple([Level(rules.price(t), rules.amount(a)) for t, a in self.ask_levels])
 
@@ -126,14 +128,14 @@ class OrderBook:
         return self._pair.rules.price(self._asks[0][0]) if self._asks else None
 
     def touch(self) -> tuple[int, int]:
-        """Return the best bid and the best ask in ticks, 0 for an empty side."""
+        """Return the best bid and the best ask in ticks, with 0 for an empty side."""
         rows = self._rows
         if rows is not None:
             return rows.best_bids[self._row], rows.best_asks[self._row]
         return self._bids[0][0] if self._bids else 0, self._asks[0][0] if self._asks else 0
 
     def cut(self, depth: int) -> OrderBook:
-        """Return the book with at most this many levels a side."""
+        """Return the book with at most ``depth`` levels per side."""
         bids, asks = self._bids, self._asks
         if bids is None or asks is None:
             bids, asks = self._build()
@@ -142,19 +144,19 @@ class OrderBook:
         return OrderBook(self._pair, self._time, bids[:depth], asks[:depth])
 
     def shows(self, levels: tuple[Levels, Levels]) -> bool:
-        """Return True if these are its bids and asks."""
+        """Return True if ``levels`` are the book's bids and asks."""
         bids, asks = self._bids, self._asks
         if bids is None or asks is None:
             bids, asks = self._build()
         return levels[0] == bids and levels[1] == asks
 
     def has_prices(self) -> bool:
-        """Return True unless the bids go down to a price of 0."""
+        """Return False if the lowest bid has a price of 0, otherwise True."""
         return self._rows is not None or not self._bids or self._bids[-1][0] > 0
 
     @property
     def mid(self) -> float | None:
-        """Halfway between best bid and best ask, or None if a side is empty."""
+        """Halfway between the best bid and the best ask, or None if a side is empty."""
         bid, ask = self.touch()
         return (bid + ask) / (2 * int(10**self._pair.rules.price_decimals)) if bid and ask else None
 

@@ -1,7 +1,7 @@
 """The single description of an order as requested.
 
-All others take their fields from here: the request and its body, the journal row, the decision line, the CSV and the
-page. `botkit.model.orders.Order` has the order's state and fills.
+All other forms take their fields from here: the request and its body, the journal row, the decision line, the CSV and
+the page. `botkit.model.orders.Order` adds the order's state and fills.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Side(enum.Enum):
     BUY = "buy"
     SELL = "sell"
 
-    __hash__ = object.__hash__  # members are singletons, and Enum's own hash costs a Python call for each look-up
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash costs a Python call for each lookup
 
     @property
     def sign(self) -> int:
@@ -56,8 +56,8 @@ class OrderType(enum.Enum):
     __hash__ = object.__hash__
 
 
-# Every order reads these several times. In Python 3.11, reading a member from its class goes through the metaclass's
-# ``__getattr__`` and costs as much as eight empty calls; a global costs next to nothing.
+# Every order reads these several times. In Python 3.11, reading a member from its class uses the metaclass's
+# ``__getattr__`` and costs as much as eight empty calls. A global costs almost nothing.
 BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 LIMIT: Final = OrderType.LIMIT
@@ -66,7 +66,7 @@ STOP_LIMIT: Final = OrderType.STOP_LIMIT
 
 
 class Condition(enum.Enum):
-    """When a stop order triggers, comparing the last price with its stop price."""
+    """The condition that triggers a stop order, comparing the last price with the order's stop price."""
 
     AT_LEAST = ">="
     AT_MOST = "<="
@@ -76,8 +76,8 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order as requested, rounded to the pair's steps. A market buy has ``spend_units`` of quote instead of
     ``amount_lots``.
 
-    The exchange receives the client id, pair, side, type, figures, condition and ``post_only``; the rest stays in the
-    bot.
+    The exchange receives the client id, pair, side, type, figures, condition and ``post_only``. The other fields stay
+    in the bot.
     """
 
     #: 1 to 2147483646: the label that identifies an order (clientId in the API documentation)
@@ -92,14 +92,14 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     condition: Condition | None = None
     post_only: bool = False
     strategy: str = ""
-    #: the time at which the strategy requested it
+    #: the time at which the strategy requested the order
     created: Nanos = 0
-    #: the time at which it is dropped from the queue or cancelled; None for never
+    #: the time at which the order is dropped from the queue or cancelled; None for never
     expires: Nanos | None = None
     #: the maximum slippage of a market order in the visible book, in percent
     max_slippage_pct: float | None = None
     tag: str = ""
-    #: True if it can only reduce the position, so that halts do not block it
+    #: True if the order can only reduce the position, so that halts do not block it
     reduces: bool = False
-    #: True for a level of a `quote`; after a restart, the quote with the same pair and tag takes it over
+    #: True for a level of a `quote`; after a restart, the quote with the same pair and tag adopts the order
     is_quote: bool = False

@@ -1,8 +1,8 @@
 """Orders: their states, the table of allowed transitions, and the object that a strategy holds.
 
-    intent ──> REFUSED                       rules or risk said no; nothing was sent
+    intent ──> REFUSED                       refused by rules or risk; nothing was sent
        └────> QUEUED ──> EXPIRED             waited in the router past its deadline; nothing was sent
-                 │  └──> CANCELLED           cancelled while it waited
+                 │  └──> CANCELLED           cancelled while waiting
                  └────> SENDING ──> NOT_SENT no byte left this machine
                            │  └──> REJECTED  the exchange refused it
                            └──> UNKNOWN ──> ABSENT        proved never to have arrived
@@ -10,7 +10,7 @@
                            └──> UNTRIGGERED ──> OPEN ──> PARTLY_FILLED ──> FILLED
                                      └───────────┴───────────┴──> CANCELLED / POST_ONLY_CANCELLED
 
-A CANCELLED order may be partly filled. If an exchange has a separate code for that, the order still becomes CANCELLED.
+A CANCELLED order may be partly filled. Even if an exchange has a separate code for such orders, they become CANCELLED.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ __all__ = [
 
 
 class OrderState(enum.Enum):
-    """An order's state, as far as the bot knows."""
+    """An order's state, as far as the bot knows it."""
 
     REFUSED = "refused"
     QUEUED = "queued"
@@ -81,7 +81,7 @@ _S = OrderState
 _FINAL_AT_EXCHANGE = {_S.FILLED, _S.CANCELLED, _S.POST_ONLY_CANCELLED}
 _RESTING = {_S.UNTRIGGERED, _S.OPEN, _S.PARTLY_FILLED}
 
-#: for each state, the states that may follow. Any other transition is a bug and fails an assertion.
+#: For each state, the allowed next states. Any other transition is a bug and fails an assertion.
 TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     _S.REFUSED: frozenset(),
     _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.REFUSED, _S.NOT_SENT}),
@@ -89,7 +89,7 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     # A push can arrive before the answer to the create, so SENDING can lead directly to any state at the exchange.
     _S.SENDING: frozenset({_S.NOT_SENT, _S.REJECTED, _S.UNKNOWN} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.NOT_SENT: frozenset(),
-    # The order arrived late, or took effect despite a 4xx: the bot then adopts whatever it finds.
+    # The order arrived late, or was created despite a 4xx. The bot then adopts its state at the exchange.
     _S.REJECTED: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
     _S.UNKNOWN: frozenset({_S.ABSENT, _S.REJECTED} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.ABSENT: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
@@ -101,21 +101,21 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     _S.POST_ONLY_CANCELLED: frozenset(),
 }
 
-#: states in which nothing more can happen to an order (a late arrival may still revive REJECTED and ABSENT)
+#: states that are normally final (a late arrival may still revive REJECTED and ABSENT)
 FINAL_STATES: Final = frozenset({_S.REFUSED, _S.EXPIRED, _S.NOT_SENT, _S.REJECTED, _S.ABSENT} | _FINAL_AT_EXCHANGE)
 #: states in which the order is, or may be, at the exchange
 LIVE_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN} | _RESTING)
 #: states in which the order is known to be at the exchange
 RESTING_STATES: Final = frozenset(_RESTING)
 
-#: states in which an exchange can report an order; the others exist only within the bot
+#: states that an exchange can report for an order; the others exist only within the bot
 REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:
-    """One order of a strategy: the request (``spec``), its state and its fills. Only the engine writes to it.
+    """An order of a strategy: the request (``spec``), its state and its fills. Only the engine writes to it.
 
-    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is the amount filled. A market buy
+    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is the filled amount. A market buy
     has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
     """
 
@@ -152,8 +152,8 @@ class Order:
 
     def __init__(self, spec: OrderSpec) -> None:
         self.spec = spec
-        # copied because they are read some hundred times during an order's life, and a property would cost a call each
-        # time
+        # copied because they are read several hundred times during an order's life, and a property would cost a call
+        # each time
         self.client_id: Final = spec.client_id
         self.strategy: Final = spec.strategy
         self.pair: Final = spec.pair
@@ -180,25 +180,25 @@ class Order:
         self.executed_units = 0
         self.fee_units = 0
         self.cancel_requested = False
-        #: client id of the order whose position this one is meant to close; 0 if the strategy did not say. It matches
-        #: trades in a backtest's result and decides nothing, so it is not kept over a restart
+        #: The client id of the order whose position this order should close; 0 if the strategy named none. It is only
+        #: used to match trades in a backtest's result and affects no decision, so it is not restored after a restart.
         self.closes = 0
 
     # -- for strategies ------------------------------------------------------------------------------------
 
     @property
     def price(self) -> float:
-        """The limit price in quote currency, 0.0 for a market order."""
+        """The limit price in quote currency; 0.0 for a market order."""
         return self.pair.rules.price(self.price_ticks)
 
     @property
     def stop_price(self) -> float:
-        """The trigger price, 0.0 if there is none."""
+        """The trigger price; 0.0 if there is none."""
         return self.pair.rules.price(self.stop_ticks)
 
     @property
     def amount(self) -> float:
-        """The requested amount, in base currency; 0.0 for a market buy, which has ``spend``."""
+        """The requested amount, in base currency; 0.0 for a market buy, which has ``spend`` instead."""
         return self.pair.rules.amount(self.amount_lots)
 
     @property
@@ -218,7 +218,7 @@ class Order:
 
     @property
     def average_price(self) -> float:
-        """The average price of the filled amount, 0.0 before the first fill."""
+        """The average price of the filled amount; 0.0 before the first fill."""
         if not self.executed_lots:
             return 0.0
         return (self.executed_units / 10**8) / self.pair.rules.amount(self.executed_lots)
@@ -230,12 +230,12 @@ class Order:
 
     @property
     def is_final(self) -> bool:
-        """True once nothing more is expected to happen to the order."""
+        """True once no further change to the order is expected."""
         return self.state in FINAL_STATES
 
     @property
     def is_open(self) -> bool:
-        """True while the order is queued, on its way, unknown or resting at the exchange."""
+        """True while the order is queued, being sent, in an unknown state, or resting at the exchange."""
         return self.state not in FINAL_STATES
 
     @property
@@ -245,13 +245,13 @@ class Order:
 
     @property
     def exact(self) -> ExactOrder:
-        """The same figures as Decimals."""
+        """The order's figures as Decimals."""
         return ExactOrder(self)
 
     # -- for the engine -----------------------------------------------------------------------------------
 
     def shrink_to(self, lots: int) -> None:
-        """Reduce the amount before sending, because the order that this one replaces has been partly filled."""
+        """Reduce the amount before sending, because the order that this order replaces has been partly filled."""
         assert not self.sent, self
         assert 0 <= lots <= self.amount_lots, (self, lots)
         self.spec = msgspec.structs.replace(self.spec, amount_lots=lots)
@@ -275,7 +275,7 @@ class Order:
 
 
 class ExactOrder:
-    """An order's figures as Decimals, under the same names."""
+    """An order's figures as Decimals, with the same names as in `Order`."""
 
     __slots__ = ("_order",)
 
@@ -314,6 +314,6 @@ class ExactOrder:
 
     @property
     def average_price(self) -> Decimal:
-        """Average fill price, 0 before the first fill."""
+        """Average fill price; 0 before the first fill."""
         executed = self.executed
         return from_units(self._order.executed_units) / executed if executed else Decimal(0)

@@ -16,25 +16,25 @@ __all__ = [
     "pairs_from_wire",
 ]
 
-#: more decimals than any currency uses
+#: more decimals than any currency has
 _DECIMALS_MAX = 18
-#: powers of ten by exponent, since a look-up takes a third of the time and every order needs a dozen
+#: powers of ten by exponent; a lookup takes a third of the time, and every order needs a dozen
 _TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
 class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     """The exchange's rules for one pair's orders, from ``GET /provisioning/trading-pairs``.
 
-    Prices are integer *ticks* of 10^-price_decimals, amounts integer *lots* of 10^-amount_decimals, money integer
-    *units* of 1e-8.
+    Prices are integer *ticks* of 10^-price_decimals, amounts are integer *lots* of 10^-amount_decimals, and money is in
+    integer *units* of 1e-8.
 
-    Order amounts are multiples of ``amount_step`` lots. It is 1 (basePrecision) unless the configuration selects the
-    coarser amountPrecision: the documentation does not say which of the two applies to orders (Q11).
+    Order amounts are multiples of ``amount_step`` lots. The step is 1 (basePrecision) unless the configuration selects
+    the coarser amountPrecision. The documentation does not state which of the two applies to orders (Q11).
     """
 
     price_decimals: int  # quotePrecision
     amount_decimals: int  # basePrecision
-    display_decimals: int  # amountPrecision: books on the streams round amounts to it
+    display_decimals: int  # amountPrecision: the streams round the amounts in books to it
     least_lots: int  # minLimitBaseAmount
     most_lots: int  # maxLimitBaseAmount
     least_spend_units: int  # minMarketBuyQuoteAmount
@@ -45,11 +45,13 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_wire(cls, row: Mapping[str, Any], *, amount_step: Literal["base", "amount"] = "base") -> PairRules:
-        """Parse one row of trading-pairs, whose figures are strings. Raises ValueError or KeyError for a bad row."""
+        """Parse one row of trading-pairs, in which figures are strings. Raises ValueError or KeyError for an invalid
+        row.
+        """
         amount_decimals = int(row["basePrecision"])
         display_decimals = int(row["amountPrecision"])
         for decimals in (amount_decimals, display_decimals, int(row["quotePrecision"])):
-            # these become exponents of ten: a precision of a million digits would exhaust the memory
+            # these values become exponents of ten: a precision of a million digits would exhaust the memory
             if not 0 <= decimals <= _DECIMALS_MAX:
                 raise ValueError(f"a precision of {str(decimals)[:20]} decimals is not between 0 and {_DECIMALS_MAX}")
         step = 10 ** max(0, amount_decimals - display_decimals) if amount_step == "amount" else 1
@@ -71,7 +73,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def in_display_steps(self) -> PairRules:
-        """Return the same rules with amounts in steps of amountPrecision, the coarser reading of Q11."""
+        """Return the same rules with amounts in steps of amountPrecision, the coarser interpretation of Q11."""
         step = int(10 ** max(0, self.amount_decimals - self.display_decimals))
         return msgspec.structs.replace(self, amount_step=step, least_lots=divide_up(self.least_lots, step) * step)
 
@@ -116,11 +118,13 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     # -- steps into numbers ---------------------------------------------------------------------------------------
 
     def price(self, ticks: int) -> float:
-        """Return the float nearest to that many ticks: one correctly rounded division, so the same on every machine."""
+        """Return the float nearest to the price of ``ticks``. A single correctly rounded division yields the same float
+        on every machine.
+        """
         return ticks / _TEN[self.price_decimals]
 
     def amount(self, lots: int) -> float:
-        """Return the float nearest to that many lots."""
+        """Return the float nearest to the amount of ``lots``."""
         return lots / _TEN[self.amount_decimals]
 
     def exact_price(self, ticks: int) -> Decimal:
@@ -140,30 +144,32 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return format_scaled(lots, self.amount_decimals)
 
     def base_units(self, lots: int) -> int:
-        """Return lots of the base currency in units of 1e-8."""
+        """Convert lots of the base currency to units of 1e-8."""
         return lots * _TEN[UNIT_DECIMALS - self.amount_decimals]
 
     def lots_of_units(self, units: int) -> int:
-        """Return units of the base currency in lots, rounded down to a whole amount step."""
+        """Convert units of the base currency to lots, rounded down to a multiple of the amount step."""
         lots = units // _TEN[UNIT_DECIMALS - self.amount_decimals]
         return lots - lots % self.amount_step
 
     def value_units(self, ticks: int, lots: int) -> int:
-        """Return the value of ``lots`` at ``ticks``, in quote units, rounded down once and the same for buyer and
-        seller.
+        """Return the value of ``lots`` at ``ticks`` in quote units. It is rounded down once, and is the same for buyer
+        and seller.
         """
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
 
     def value_units_up(self, ticks: int, lots: int) -> int:
-        """Return the units of quote that a limit buy must lock, rounded up so that the lock always covers its fills."""
+        """Return the quote units that a limit buy must lock. They are rounded up, so the lock always covers the order's
+        fills.
+        """
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else -(-product // _TEN[-shift])
 
     def lots_for_value(self, ticks: int, value_units: int) -> int:
-        """Return the most lots that ``value_units`` of quote can buy at ``ticks``."""
+        """Return the maximum number of lots that ``value_units`` of quote can buy at ``ticks``."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         # v >= floor(t*l*10^s)  <=>  l <= ((v+1)*10^-s - 1) / t  for s < 0, and l <= v / (t*10^s) otherwise
         lots = value_units // (ticks * _TEN[shift]) if shift >= 0 else ((value_units + 1) * _TEN[-shift] - 1) // ticks
@@ -171,9 +177,9 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pair(str):
-    """A trading pair such as ``btc_twd``: a string with its currencies and rules attached.
+    """A trading pair such as ``btc_twd``: a string with the pair's currencies and rules attached.
 
-    It compares and hashes as its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are equivalent.
+    A pair compares and hashes like its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are equivalent.
     """
 
     __slots__ = ("base", "lot_units", "quote", "rules", "value_over", "value_times")

@@ -1,7 +1,7 @@
-"""A run as it looked from moment to moment, for the playback page (`botkit.report.playback`).
+"""Describes a run as a sequence of frames, for the playback page (`botkit.report.playback`).
 
-Frames are equally far apart; frame ``i`` shows what had happened before ``start + i * step``. Prices are in ticks,
-amounts in lots, money in units of 1e-8.
+Frames are equally spaced in time. Frame ``i`` shows the state of the run just before ``start + i * step``. Prices are
+in ticks, amounts in lots, money in units of 1e-8.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BookSides = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
 
 class QueuePlace(msgspec.Struct, frozen=True, gc=False):
-    """An order in the book. ``ahead_lots`` is the amount before it in the queue, None if that is not known."""
+    """An order in the book. ``ahead_lots`` is the amount ahead of it in the queue, or None if the amount is unknown."""
 
     client_id: int
     ahead_lots: int | None
@@ -38,7 +38,7 @@ class QueuePlace(msgspec.Struct, frozen=True, gc=False):
 
 
 class Gauge(msgspec.Struct):
-    """One window of the exchange's request limits: slots held in each frame."""
+    """One window of the exchange's request limits, with the number of slots in use in each frame."""
 
     pool: str
     scope: str
@@ -48,7 +48,7 @@ class Gauge(msgspec.Struct):
 
 
 class PairFrames(msgspec.Struct):
-    """One pair: its book and last price in each frame, and the public trades."""
+    """One pair, with its book and last price in each frame, and the public trades."""
 
     pair: Pair
     books: list[BookSides] = []
@@ -57,7 +57,7 @@ class PairFrames(msgspec.Struct):
 
 
 class SkipCount(msgspec.Struct, frozen=True, gc=False):
-    """How often a strategy gave a reason not to trade since the frame before."""
+    """How often a strategy reported a reason not to trade since the previous frame."""
 
     frame: int
     strategy: str
@@ -66,8 +66,8 @@ class SkipCount(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What the strategies saw when one of them decided something: by pair, the book and when it arrived (0: never), and
-    the last price; by strategy, the holdings.
+    """The data that strategies saw when one of them made a decision. Each pair has its book, the book's time of arrival
+    (0 if none arrived) and the last price. Each strategy has its holdings.
     """
 
     time: Nanos
@@ -77,7 +77,9 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class PlacedOrder(msgspec.Struct):
-    """One order's life. Times are the bot's: asked for, sent, first known to be open, ended; None where it was not."""
+    """The life of one order. The times are those of the bot: requested, sent, first known to be open, ended. A time is
+    None if the event did not occur.
+    """
 
     client_id: int
     strategy: str
@@ -99,9 +101,9 @@ class PlacedOrder(msgspec.Struct):
 
 
 class PlayStep(msgspec.Struct, frozen=True, gc=False):
-    """One line of the run's decisions. ``kind`` is place, cancel, fill, a final state, or a note's kind.
+    """One line of the run's decisions. ``kind`` is place, cancel, fill, a final state, or the kind of a note.
 
-    A fill has its price and lots, fee and whether it was a maker; a note has its text.
+    A fill has its price, lots, fee, and whether it was a maker fill. A note has its text.
     """
 
     time: Nanos
@@ -116,10 +118,10 @@ class PlayStep(msgspec.Struct, frozen=True, gc=False):
 
 
 class Playback(msgspec.Struct, kw_only=True):
-    """A run, or a part of it, from moment to moment."""
+    """A run, or a part of a run, as a sequence of frames."""
 
     name: str
-    #: backtest, emulator, paper or live
+    #: the mode: backtest, emulator, paper or live
     mode: str
     currency: str
     timezone: str
@@ -130,7 +132,7 @@ class Playback(msgspec.Struct, kw_only=True):
     pairs: list[PairFrames]
     #: equity in each frame; None before the first prices
     equity: list[int | None]
-    #: by strategy, the holdings in each frame, by currency
+    #: by strategy, the holdings in each frame by currency
     holdings: dict[str, dict[str, list[int]]]
     gauges: list[Gauge]
     #: requests that waited for a slot, in each frame
@@ -142,5 +144,5 @@ class Playback(msgspec.Struct, kw_only=True):
     steps: list[PlayStep]
     moments: list[Moment]
     lines: list[IndicatorLine]
-    #: what the reader must know about this playback, such as what was left out
+    #: notes that the reader must know about this playback, such as omitted data
     notes: list[str]

@@ -1,4 +1,4 @@
-"""Order books that a simulated exchange is going to publish, as a bot's engine takes them in."""
+"""Order books that a simulated exchange is about to publish, in the form that a bot's engine processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["PublishedBooks"]
 
 
 class PublishedBooks:
-    """The next books of some pairs, in order of publication; None for a moment at which a pair's book is unchanged.
-    ``done`` is how many of them the bot has taken.
+    """The next books of some pairs, in order of publication. An entry is None if the pair's book is unchanged at that
+    moment. ``done`` is the number of books that the bot has processed.
 
-    They are published as they are here unless something else happens at the exchange first: a request arrives, or the
-    recorded market touches an order. That is no earlier than at ``until`` (None: it never is).
+    The books are published unchanged unless another event at the exchange comes first: a request arrives, or the
+    recorded market touches an order. Such an event cannot happen before ``until`` (None: it cannot happen at all).
     """
 
     __slots__ = ("best_asks", "best_bids", "books", "depth", "done", "is_latest", "pairs", "times", "until")
@@ -31,13 +31,13 @@ class PublishedBooks:
     ) -> None:
         self.times = times
         self.books = books
-        #: the pair of each, and its best prices in ticks, 0 for an empty side
+        #: the pair of each book, and the book's best prices in ticks; 0 for an empty side
         self.pairs = pairs
         self.best_bids = best_bids
         self.best_asks = best_asks
-        #: no book has more levels a side than this
+        #: no book has more levels per side than this
         self.depth = depth
         self.until = until
         self.done = 0
-        #: True if the bot has seen nothing else since the last of them that it took
+        #: True if the bot has seen no other event since the last book that it processed
         self.is_latest = False

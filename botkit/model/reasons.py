@@ -1,4 +1,4 @@
-"""Groups the reasons why strategies did not trade: messages that differ only in their figures count as one reason."""
+"""Groups the reasons why strategies did not trade. Messages that differ only in their figures are one reason."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 __all__ = ["FIGURE", "grouped", "kind_of"]
 
-#: a stand-alone figure: 12.5, -3, 1,000,000, 0.05%; not the 5 in "5m" or "sma_5"
+#: a stand-alone figure: 12.5, -3, 1,000,000 or 0.05%; not the 5 in "5m" or "sma_5"
 _FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
-#: replaces the figures in a reason, which gives its kind
+#: replaces each figure in a reason, to form the reason's kind
 FIGURE = "…"
 
 

@@ -1,7 +1,7 @@
 """The bot's requests to the exchange and the exchange's answers.
 
-Every request names the *endpoint* whose documented rate limit it counts toward (`botkit.model.limits`). The engine's
-router creates a request when it grants a slot; ``id`` is unique within a run and is repeated in the `Answer`.
+Every request names the *endpoint* whose documented rate limit applies to it (`botkit.model.limits`). The engine's
+router creates a request when it grants a slot. ``id`` is unique within a run and is repeated in the `Answer`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ __all__ = [
 
 
 class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """POST /orders/{pair}. ``timestamp`` is t0, the time when the router granted the slot; it goes into the body."""
+    """POST /orders/{pair}. ``timestamp`` is t0, the time at which the router granted the slot, and is sent in the
+    body.
+    """
 
     endpoint: ClassVar[str] = "create_order"
     id: int
@@ -67,7 +69,7 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CancelBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """PUT /orders: cancel several orders by id. ``client_ids`` follow the sequence of ``orders``."""
+    """PUT /orders: cancel several orders by id. ``client_ids`` are in the same order as ``orders``."""
 
     endpoint: ClassVar[str] = "cancel_batch"
     id: int
@@ -76,7 +78,7 @@ class CancelBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelAll(msgspec.Struct, frozen=True, kw_only=True):
-    """DELETE /orders/all, or DELETE /orders/{pair}. Also cancels orders that the bot did not create, so only panic
+    """DELETE /orders/all, or DELETE /orders/{pair}. This also cancels orders that the bot did not create, so only panic
     sends it.
     """
 
@@ -95,10 +97,10 @@ class GetOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /orders/all/{pair} with statusKind=ALL: orders created in ``start`` <= time < ``end``, optionally only
-    those with ``client_id``.
+    """GET /orders/all/{pair} with statusKind=ALL: orders created in ``start`` <= time < ``end``, optionally only those
+    with ``client_id``.
 
-    ``order_ids`` requests only these orders, whenever they were created; an exchange may ignore it
+    ``order_ids`` requests only these orders, regardless of their time of creation. An exchange may ignore ``order_ids``
     (`botkit.engine.orders.by_ids`).
     """
 
@@ -179,26 +181,28 @@ Request: TypeAlias = (
 
 
 class Ending(enum.Enum):
-    """The ways in which a request can end, as far as the bot can tell."""
+    """The possible outcomes of a request, as far as the bot knows."""
 
     OK = "ok"  # 200, with a body that matches the request
-    REFUSED = "refused"  # a 4xx: the exchange states that it did nothing
+    REFUSED = "refused"  # a 4xx: the exchange states that nothing was done
     RATE_LIMITED = "rate_limited"  # 429: refused, but counted toward the limit
-    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx or garbage: it may have taken effect, or may still do so
-    NOT_SENT = "not_sent"  # no byte was written: it had no effect and was not counted
+    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx or garbage: the request may have taken effect, or may still do so
+    NOT_SENT = "not_sent"  # no byte was written: the request had no effect and was not counted
 
-    __hash__ = object.__hash__  # Enum's own hash costs a Python call for each look-up
+    __hash__ = object.__hash__  # Enum's own hash costs a Python call for each lookup
 
 
 class OrderAck(msgspec.Struct, frozen=True, gc=False):
-    """The exchange's acceptance of an order. ``client_id`` is echoed by the exchange; None if it sent none."""
+    """The exchange's acceptance of an order. ``client_id`` is the one that the exchange returned, or None if it
+    returned none.
+    """
 
     order_id: str
     client_id: int | None
 
 
 class CancelAck(msgspec.Struct, frozen=True):
-    """The exchange's acceptance of cancels. Only a pushed report or a read proves that the orders are dead."""
+    """The exchange's acceptance of cancels. Only a pushed report or a read proves that the orders are cancelled."""
 
     orders: tuple[tuple[str, str], ...]  # (lowercase pair, order id)
 
@@ -218,11 +222,11 @@ AnswerBody: TypeAlias = (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The answer to a request. It takes effect at the ``now`` of its turn; ``text`` is the exchange's own message.
-    ``status`` 401 means that the account's key is not accepted.
+    """The answer to a request. It takes effect at the ``now`` of its turn. ``text`` is the exchange's own message. A
+    ``status`` of 401 means that the exchange does not accept the account's key.
 
-    ``body`` is a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck` in request order
-    for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.
+    ``body`` depends on the request: a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck`
+    in request order for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.
     """
 
     request_id: int

@@ -1,4 +1,4 @@
-"""The exchange's candle resolutions and their buckets.
+"""The exchange's candle resolutions and their buckets (the time intervals of candles).
 
 Source: the exchange's trading-history documentation. Days, weeks (from Monday) and months start at midnight UTC.
 """
@@ -27,14 +27,14 @@ _MONDAY = 4 * NS_PER_DAY  # 1970-01-05, the first Monday after the epoch
 
 
 def check_resolution(text: str) -> str:
-    """Return the resolution unchanged. Raises ValueError listing the valid ones."""
+    """Return the resolution unchanged. Raises ValueError with the valid resolutions."""
     if text not in RESOLUTIONS:
         raise ValueError(f"{text!r} is not a resolution that the exchange offers; use one of {', '.join(RESOLUTIONS)}")
     return text
 
 
 def fixed_length(resolution: str) -> Nanos | None:
-    """Return the length of a bucket in nanoseconds, or None for months, which vary."""
+    """Return the length of a bucket in nanoseconds, or None for months, whose length varies."""
     if resolution == "1M":
         return None
     match = _TEXT.match(resolution)

@@ -1,8 +1,8 @@
-"""A backtest's result as plain data: the driver fills it in; `backtest.outputs` and `report` present it.
+"""A backtest's result as plain data. The driver fills it in; `backtest.outputs` and `report` present it.
 
-Rows keep integers (ticks, lots, units of 1e-8) so that files are exact; figures summed over currencies are floats in
-the run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined figure, such as the Sharpe ratio
-of a single day, is None and never NaN, because JSON has no NaN.
+Rows contain integers (ticks, lots, units of 1e-8), so that files are exact. Figures summed over currencies are floats
+in the run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined figure, such as the Sharpe
+ratio of a single day, is None and never NaN, because JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ __all__ = [
 Figure: TypeAlias = float | int | str | None
 TradeKind: TypeAlias = Literal["long", "short", "loop"]
 
-#: the times after a fill, in seconds, at which the mid price is recorded again
+#: the times after a fill, in seconds, at which the mid price is recorded
 MARKOUTS_S = (1, 10, 60)
 
-#: the figures in every summary, in the order they are written; more may follow
+#: the figures in every summary, in the order of writing; more may follow
 SUMMARY_KEYS = (
     "strategy",
     "currency",
@@ -83,7 +83,7 @@ SUMMARY_KEYS = (
 
 
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
-    """One order at the end of a run: the request and its outcome. ``sent`` is 0 if it was never sent."""
+    """An order at the end of a run: the request and its outcome. ``sent`` is 0 if the order was never sent."""
 
     spec: OrderSpec
     sent: Nanos
@@ -96,7 +96,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """Return the row for an order in its current state. (``_value_`` returns ``value`` without a Python call.)"""
+        """Return the row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -110,7 +110,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class FillRow(msgspec.Struct, frozen=True, gc=False):
-    """One fill. ``value`` and ``fee_value`` are in the valuation currency, converted at the time of the fill."""
+    """A fill. ``value`` and ``fee_value`` are in the valuation currency, converted at the time of the fill."""
 
     time: Nanos
     strategy: str
@@ -130,7 +130,7 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, fill: Fill, value: float, fee_value: float) -> FillRow:
-        """Return the row for a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
+        """Return the row for a fill with this value and fee in the valuation currency."""
         order = fill.order
         return cls(
             fill.time,
@@ -152,11 +152,11 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade: the part of a strategy's position in a pair that one order closed, or a loop through several pairs.
+    """A trade: the part of a strategy's position in a pair that one order closed, or a loop through several pairs.
 
-    Money is in ``currency``: the pair's quote currency, or the currency in which a loop begins and ends.
-    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is the profit after
-    the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
+    Money is in ``currency``: the pair's quote currency, or the currency in which a loop starts and ends.
+    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees. ``pnl_units`` is the profit after
+    entry and exit fees, and ``pnl`` is the same profit in the valuation currency, at the rate of the exit.
     """
 
     strategy: str
@@ -166,19 +166,19 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     opened: Nanos
     closed: Nanos
-    #: the base currency closed, net of fees taken in it; for a loop, the money spent
+    #: the base currency that was closed, net of fees taken in it; for a loop, the money spent
     units: int
     entry_units: int
     exit_units: int
     fee_units: int
     pnl_units: int
     pnl: float
-    #: True if it sold coins that were handed over, not bought, so that it counts in no win rate
+    #: True if the trade sold coins that were handed over, not bought, so that it is excluded from win rates
     is_given: bool = False
     entry_tag: str = ""
     exit_tag: str = ""
     exit_reason: str = "signal"
-    #: the order that closed it
+    #: the client id of the order that closed the trade
     client_id: int = 0
     #: changes of the holding over time: (time, base units added, quote units received, before fees)
     steps: tuple[tuple[Nanos, int, int], ...] = ()
@@ -198,56 +198,58 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FillMark(msgspec.Struct, frozen=True, gc=False):
-    """The mid price at a fill, and `MARKOUTS_S` seconds after it; None where it was not known."""
+    """The mid price at a fill, and `MARKOUTS_S` seconds after the fill; None if a price is unknown."""
 
     mid: float | None = None
     after: tuple[float | None, ...] = (None,) * len(MARKOUTS_S)
 
 
 class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a strategy's resting orders in a pair earned on the spread. Figures are weighted by the fills' values.
+    """The result of a strategy's maker fills in a pair. Figures are weighted by the fills' values.
 
-    Basis points are of the fill's price, and positive when good for the strategy; None without a middle price.
+    Basis points are relative to the fill's price, and positive values are good for the strategy. They are None without
+    a mid price.
     """
 
     strategy: str
     pair: Pair
-    #: fills as maker, and their value in the valuation currency
+    #: the number of maker fills, and their value in the valuation currency
     fills: int
     value: float
     #: the value of maker fills as a share of the value of all of the strategy's fills in the pair
     share: float
-    #: how far the fills' prices were from the mid price at that time
+    #: the distance of the fills' prices from the mid price at the time of the fill
     spread_bps: float | None
-    #: how far they were from the mid price `MARKOUTS_S` seconds later
+    #: the distance of the fills' prices from the mid price `MARKOUTS_S` seconds later
     markouts_bps: tuple[float | None, ...]
     fee_bps: float
-    #: base currency held beyond what was handed over, during the whole run: minimum, maximum, and average over time
+    #: base currency held, without coins that were handed over, during the run: minimum, maximum, and average over time
     inventory_least: float
     inventory_most: float
     inventory_average: float
 
 
 class RestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a strategy's limit orders in a pair stood in the recorded book."""
+    """Figures on a strategy's limit orders in a pair, compared with the recorded books."""
 
     strategy: str
     pair: Pair
-    #: orders that rested, and those of them that executed at least in part
+    #: the number of orders that rested, and how many of them were executed at least in part
     orders: int
     filled: int
-    #: the share of the run's time in which its best bid, or ask, was at or better than the recorded best
+    #: the share of the run's time in which the strategy's best bid (or ask) was equal to or better than the recorded
+    #: one
     at_best_bid: float
     at_best_ask: float
-    #: the amount of base currency that half of the orders joined the queue behind, as the queue assumption counts it;
-    #: None if no book reached their prices
+    #: the median amount of base currency ahead of an order when it joined the queue, as the queue assumption counts it;
+    #: None if no book reached the prices of the orders
     ahead_median: float | None
-    #: the time that half of them rested
+    #: the median time for which the orders rested; None without orders
     rested_median_s: float | None
 
 
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of some trades. Money is in the valuation currency; a figure is None if no trade defines it."""
+    """The figures of a set of trades. Money is in the valuation currency. A figure is None if no trade defines it."""
 
     count: int
     wins: int
@@ -276,9 +278,9 @@ class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Base currency that a strategy held at the end: bought (positive units) or sold short (negative).
+    """Base currency that a strategy held at the end: bought (positive units) or sold short (negative units).
 
-    ``cost_units`` is its cost in quote currency, fees included; negative for the proceeds of a short sale.
+    ``cost_units`` is the lot's cost in quote currency, fees included. It is negative for the proceeds of a short sale.
     """
 
     strategy: str
@@ -313,7 +315,7 @@ class PriceCandles(msgspec.Struct):
 class IndicatorLine(msgspec.Struct):
     """A line on a pair's price chart: an attached indicator, or values that a strategy plotted.
 
-    ``pane`` is "price", or the name of a separate pane below. Times ascend; on the chart, a point is drawn at the
+    ``pane`` is "price", or the name of a separate pane below. Times ascend. On the chart, a point is drawn at the
     candle that contains it.
     """
 
@@ -330,7 +332,8 @@ class IndicatorLine(msgspec.Struct):
 class Drawdown(msgspec.Struct, frozen=True):
     """A fall in equity from a peak, as a ``fraction`` of the peak, with its times.
 
-    ``peak_time`` is the last moment at the peak; ``recovered`` is the time when equity first reached it again, or None.
+    ``peak_time`` is the last moment at the peak. ``recovered`` is the time at which equity first reached the peak
+    again, or None.
     """
 
     fraction: float = 0.0
@@ -369,7 +372,7 @@ class StrategyRow(msgspec.Struct, kw_only=True):
 
     name: str
     use: str = ""
-    #: parameters in force, defaults included, as plain JSON values
+    #: effective parameters, including defaults, as plain JSON values
     params: dict[str, Any] = msgspec.field(default_factory=dict)
     orders: int = 0
     fills: int = 0
@@ -386,7 +389,7 @@ class StrategyRow(msgspec.Struct, kw_only=True):
     positions: list[PositionRow] = msgspec.field(default_factory=list)
     skips: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    stopped: str = ""  # the reason why it stopped early, with the last line of the traceback
+    stopped: str = ""  # the reason why the strategy stopped early, with the last line of the traceback
 
 
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -409,18 +412,20 @@ class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterUse(msgspec.Struct, kw_only=True):
-    """The router's figures for a run: how many orders waited for a slot, how long, and where."""
+    """The router's figures for a run: the number of orders that waited for a slot, their waits, and the use of each
+    endpoint.
+    """
 
     endpoints: list[EndpointUse] = msgspec.field(default_factory=list)
     orders_delayed: int = 0
     max_queue_ms: float = 0.0
     batched: int = 0
     dropped: int = 0
-    refused_by_exchange: int = 0  # 429 answers; always 0 while the router keeps to its slots
+    refused_by_exchange: int = 0  # 429 answers; always 0 while the router respects its slots
 
 
 class DataDescription(msgspec.Struct, kw_only=True):
-    """The recorded data that a run used. ``kinds`` names each pair's source: {"btc_usdt": "candles 1m"}."""
+    """The recorded data that a run used. ``kinds`` contains each pair's source: {"btc_usdt": "candles 1m"}."""
 
     path: str
     start: Nanos
@@ -433,26 +438,26 @@ class DataDescription(msgspec.Struct, kw_only=True):
 
 
 class QueueReading(msgspec.Struct, kw_only=True):
-    """The run's figures under one queue assumption. ``figures`` has the same keys as a summary."""
+    """The run's figures under one queue assumption. ``figures`` uses the keys of the summary."""
 
     name: str
     chosen: bool
     figures: dict[str, Figure]
 
 
-#: the caution about data that was generated; the report says it in its banner
+#: the caution about generated data; the report shows it in its banner
 SYNTHETIC = "the data is a synthetic market: the result says nothing about any real one"
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """A fact that the reader must know before trusting the result. ``grave`` cautions are shown in red."""
+    """A fact that the reader must know before trusting the result. Cautions with ``grave`` set are shown in red."""
 
     text: str
     grave: bool = True
 
 
 class Benchmark(msgspec.Struct, kw_only=True):
-    """What the opening equity would have become without the strategies, to compare a run with."""
+    """The development of the opening equity without the strategies, for comparison with a run."""
 
     name: str
     equity: Curve
@@ -486,16 +491,16 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
     #: the strategies' holdings at the start, in units by currency
     opening: dict[str, int] = msgspec.field(default_factory=dict)
-    #: figures of groups of trades: first key, what they are grouped by (such as "exit_reason"); second key, the group
+    #: figures of groups of trades; first key: the grouping (such as "exit_reason"), second key: the group
     groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
-    #: one mark for each fill; empty without order books
+    #: a mark for each fill; empty without order books
     marks: list[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)
     rests: list[RestRow] = msgspec.field(default_factory=list)
-    #: the command that repeats the run; empty if no command made it
+    #: the command that repeats the run; empty if the run was not started by a command
     command: str = ""
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
-    #: the deepest falls of equity below a peak, starting with the deepest
+    #: the deepest falls of equity below a peak, sorted by depth, deepest first
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)
     prices: list[PriceCandles] = msgspec.field(default_factory=list)
     indicators: list[IndicatorLine] = msgspec.field(default_factory=list)
@@ -504,8 +509,8 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     warnings: list[Caution] = msgspec.field(default_factory=list)
     queue_readings: list[QueueReading] = msgspec.field(default_factory=list)
     dust: list[str] = msgspec.field(default_factory=list)
-    #: money that belonged to no strategy at the end, in units by currency; not included in any figure
+    #: money that was not assigned to any strategy at the end, in units by currency; excluded from all figures
     unassigned: dict[str, int] = msgspec.field(default_factory=dict)
     versions: dict[str, str] = msgspec.field(default_factory=dict)
-    # data for plugins' sections, which botkit does not read
+    # data for plugins' report sections; botkit itself does not read it
     extra: dict[str, Any] = msgspec.field(default_factory=dict)

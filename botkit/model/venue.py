@@ -1,4 +1,4 @@
-"""The interface of a simulated exchange: it takes market data and requests, and returns timed events and answers."""
+"""The interface of a simulated exchange, which takes market data and requests, and returns timed events and answers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from botkit.model.requests import Answer, Request
 
 
 class Published(Protocol):
-    """Events that became known to one account, or to everybody if ``account`` is None."""
+    """Events that became known to one account, or to all accounts if ``account`` is None."""
 
     @property
     def account(self) -> str | None:
-        """The account that the news concerns."""
+        """The account that receives the events, or None for all accounts."""
         ...
 
     @property
     def events(self) -> Sequence[Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade]:
-        """One event, or all effects of a match on one account."""
+        """A single event, or all effects of a match on one account."""
         ...
 
 
 class Venue(Protocol):
-    """Matches requests against the market data it is given. It reads no clock; `advance` moves its time."""
+    """A simulated exchange that matches requests against the loaded market data. It reads no clock; `advance` sets its
+    time.
+    """
 
     def load(self, columns: MarketColumns) -> None:
         """Add the next rows of market data. Raises ValueError for rows older than those already loaded."""
@@ -37,11 +39,11 @@ class Venue(Protocol):
         ...
 
     def advance(self, to: Nanos) -> Sequence[Published]:
-        """Process everything up to and including ``to``. Returns the news that became known by then, in order."""
+        """Process all events up to and including ``to``. Returns the events that became known by then, in order."""
         ...
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which anything may become known, or None if only new input can cause that."""
+        """Return the earliest time at which an event may become known, or None if that requires new input."""
         ...
 
 

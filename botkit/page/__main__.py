@@ -1,7 +1,7 @@
 """The process of ``botkit run --page``: ``python -m botkit.page [--port N] FOLDER...``.
 
-It prints its address as one JSON line, or an error, and ends when its standard input closes: with the bots' process,
-however that ends.
+It prints its address as one line of JSON, or an error. It ends when its standard input closes, which happens when the
+bots' process ends for any reason.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from botkit.live.state_folder import state_root
 from botkit.page.access import kept_token
 from botkit.page.server import PageServer
 
-#: a lower priority than that of the bot, which trades on the same machine
+#: a lower priority than the bot's, because both run on the same machine
 _NICENESS = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve the page of the bots in some folders."""
+    """Serve the page for the bots in the given folders."""
     parser = argparse.ArgumentParser(prog="python -m botkit.page")
     parser.add_argument("--port", type=int)
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args(arguments)
     with contextlib.suppress(ValueError, OSError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is meant for the bots
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is only for the bots
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(_NICENESS)

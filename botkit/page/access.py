@@ -1,9 +1,9 @@
-"""Who may see the page: only a browser on this machine (or at the near end of a tunnel) that knows the token.
+"""Controls access to the page: only a browser on this machine (or at the near end of a tunnel) that knows the token.
 
-* The server listens on the loopback address alone.
-* The Host header must be a known name, so that a name which somebody points at 127.0.0.1 (DNS rebinding) gets nothing.
-* The Origin of a request, if it has one, must be the page itself: neither another site nor another port.
-* Everything but the page's own file needs the token, which travels in a header or in the first WebSocket message.
+* The server listens only on the loopback address.
+* The Host header must be a known name, so that a name pointed at 127.0.0.1 by an attacker (DNS rebinding) is refused.
+* The Origin of a request, if present, must be the page itself, not another site or another port.
+* Everything except the page's own file needs the token, sent in a header or in the first WebSocket message.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ _NOTHING = "default-src 'none'; frame-ancestors 'none'"
 
 
 def kept_token(root: Path) -> str:
-    """Return this user's token, which stays the same so that an open page finds its server again after a restart.
+    """Return this user's token. It stays the same, so that an open page finds its server again after a restart.
 
-    Whoever can read it can also leave commands in the bots' folders. Deleting the file makes a new one.
+    Anyone who can read the token can also leave commands in the bots' folders. If the file is deleted, a new token is
+    created.
     """
     files = StateFolder(root).disk.files
     path = root / _TOKEN_FILE
@@ -55,7 +56,7 @@ def kept_token(root: Path) -> str:
 
 
 class PageAccess:
-    """Checks requests to one server. ``names`` returns the further Host names that the bots' configurations allow."""
+    """Checks requests to one server. ``names`` returns additional Host names that the bots' configurations allow."""
 
     def __init__(self, token: str, names: Callable[[], Iterable[str]]) -> None:
         self.token = token
@@ -63,7 +64,7 @@ class PageAccess:
         self._names = names
 
     def knows(self, token: object) -> bool:
-        """Compare a token in constant time."""
+        """Return whether a token is the page's token. The comparison takes constant time."""
         given = token if isinstance(token, str) else ""
         return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.token.encode())
 
@@ -81,7 +82,7 @@ class PageAccess:
 
     @staticmethod
     def is_own_origin(request: web.Request) -> bool:
-        """Return whether a request comes from the page itself or from no page at all."""
+        """Return whether a request has the page's own origin, or no origin at all."""
         origin = request.headers.get("Origin")
         if origin is not None:
             parts = urlsplit(origin)
@@ -91,7 +92,7 @@ class PageAccess:
 
     @property
     def middleware(self) -> Middleware:
-        """Refuses foreign requests, and adds the headers that every response has."""
+        """Refuse foreign requests, and add the headers that every response has."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -110,7 +111,7 @@ class PageAccess:
 
 
 def _hardened(response: web.StreamResponse) -> web.StreamResponse:
-    if not response.prepared:  # a WebSocket has been answered already
+    if not response.prepared:  # a WebSocket response has already been sent
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", _NOTHING)

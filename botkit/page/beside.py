@@ -1,4 +1,4 @@
-"""Starts the page's process beside the bots of ``botkit run --page``, and ends it with them."""
+"""Starts the page's process for ``botkit run --page``, and ends it together with the bots."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from types import TracebackType
 
 from botkit.errors import ConfigError
 
-#: how long the process may take to end once its input is closed
+#: the time that the process has to end after its input is closed
 _END_S = 5.0
 
 
 class PageBeside:
-    """The page of some bots' folders, in a process of its own, until the block ends. Raises ConfigError."""
+    """Runs the page for some bots' folders in a separate process until the block ends. Raises ConfigError."""
 
     def __init__(self, folders: Sequence[Path], *, port: int | None) -> None:
         self._folders = folders

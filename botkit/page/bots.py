@@ -1,4 +1,4 @@
-"""The bots of this machine, as far as their folders show them."""
+"""The bots on this machine, as seen from their folders."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from botkit.model.money import UNIT, format_units
 from botkit.page.candles import PairCandles, candle_of
 from botkit.page.following import FollowedFile
 
-#: how many messages, fills, lines of the log and points of equity to keep and show of a run
+#: maximum numbers of messages, fills, log lines and equity points to keep and show for a run
 MESSAGES_MAX = 500
 FILLS_MAX = 2_000
 LOG_MAX = 500
 _EQUITY_MAX = 20_000
 #: a bot stamps its lock file every second; after this long without a stamp, its lock is tried
 _SILENT_S = 5.0
-#: how often a journal is read at most while fills come in
+#: the shortest interval between two reads of the journal while fills arrive
 _JOURNAL_EVERY_S = 1.0
 
 
 _decode_state = msgspec.json.Decoder(PageState).decode
-#: what figures of another version of botkit may raise
+#: errors that figures from another version of botkit may raise
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, IndexError)
 
 
 class NumberedRow(msgspec.Struct):
-    """One fill, message or point of equity, with its number within the run; numbers only grow."""
+    """One fill, message or equity point, with its number within the run. Numbers only increase."""
 
     number: int
     row: list[Any]
@@ -70,7 +70,7 @@ class NumberedRows:
 
 
 class ShownBot:
-    """One bot. `look` reads what is new; the rest is what the page shows."""
+    """One bot. `look` reads new data; the other methods return data for the page."""
 
     def __init__(self, folder: StateFolder) -> None:
         self.folder = folder
@@ -80,9 +80,9 @@ class ShownBot:
         self.id = "/".join(path.parts[-3:])
         self.status: dict[str, Any] = {}
         self.page: dict[str, Any] = {}
-        #: running, silent (its process lives, but it does nothing) or ended
+        #: running, silent (the process exists but does nothing) or ended
         self.state = "ended"
-        #: changes when another run begins, and with it all streams
+        #: changes when another run starts, which restarts all streams
         self.epoch = 0
         self._run = 0
         self._run_key: tuple[object, ...] = ()
@@ -112,7 +112,7 @@ class ShownBot:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def look(self, *, whole: bool) -> None:
-        """Read the status and, if ``whole``, everything else that is new."""
+        """Read the status and, if ``whole``, all other new data."""
         files = self.folder.disk.files
         with contextlib.suppress(OSError):
             found = files.identity(self.folder.path / "status.json")
@@ -148,15 +148,15 @@ class ShownBot:
     def _read_page(self) -> None:
         content = self._page_files.read() or b""
         try:
-            _decode_state(content)  # another version of botkit may have written it
+            _decode_state(content)  # may be from another version of botkit
             self.page = msgspec.json.decode(content)
             self.status = self.page["status"]
         except (msgspec.DecodeError, RecursionError):
             self.page = {}
 
     def _look_for_life(self) -> None:
-        """Say whether the bot runs. Its lock is tried only if its heartbeat has stopped, because a bot that starts at
-        that very moment would find it taken.
+        """Update whether the bot is running. Its lock is tried only if its heartbeat has stopped, because a bot that
+        starts at that moment would find the lock taken.
         """
         now, beat = time.monotonic(), self.folder.heartbeat()
         if beat != self._beat:
@@ -168,7 +168,7 @@ class ShownBot:
             self._is_held = self.folder.holder() is not None
             if self._beat_at == 0.0:
                 self._beat_at = now
-        if self.status.get("ended"):  # a bot that stops cleanly says so, and the next one overwrites it
+        if self.status.get("ended"):  # written by a bot that stops cleanly, and overwritten by the next run
             self._is_held = False
         is_silent = now - self._beat_at > 2 * _SILENT_S
         self.state = "ended" if not self._is_held else "silent" if is_silent else "running"
@@ -176,7 +176,7 @@ class ShownBot:
     def _look_for_run(self) -> None:
         runs = self.folder.disk.files.names(self.folder.path / "runs")
         latest = max((int(name) for name in runs if name.isdigit()), default=0)
-        # an emulator that ends with its bot begins with run 1 again
+        # an emulator that ends with its bot starts again with run 1
         found = (latest, self.status.get("since"), self.status.get("process"))
         if found != self._run_key:
             self._run, self._run_key = latest, found
@@ -184,7 +184,7 @@ class ShownBot:
 
     def _rows_of(self, followed: FollowedFile) -> list[Any]:
         begins, rows = followed.new_rows()
-        if begins:  # a run with the same number in another emulator
+        if begins:  # another emulator's run with the same number
             self._begin_run()
         return rows
 
@@ -224,7 +224,7 @@ class ShownBot:
                 self.fills.add(fill_row(fill, decimals[fill.pair]))
 
     def show_viewer(self) -> None:
-        """Tell the bot that somebody is looking."""
+        """Signal to the bot that a page is showing it."""
         with contextlib.suppress(OSError):
             self._page_files.view(time.time_ns())
 
@@ -236,7 +236,7 @@ class ShownBot:
     # -- showing --------------------------------------------------------------------------------------------------
 
     def overview(self) -> dict[str, Any]:
-        """Return the bot's line in the list of all bots."""
+        """Return the bot's row in the list of all bots."""
         try:
             return self._overview(self.status)
         except _UNREADABLE:
@@ -263,7 +263,7 @@ class ShownBot:
         }
 
     def sections(self) -> dict[str, Any]:
-        """Return what the page shows about the bot, by section. A section is sent again when it has changed."""
+        """Return the bot's data for the page, by section. A section is sent again only when it changes."""
         try:
             return self._sections(self.status, self.page)
         except _UNREADABLE:
@@ -320,7 +320,7 @@ def fill_row(fill: FillRecord, decimals: Sequence[int]) -> list[Any]:
 
 
 class Bots:
-    """The bots to show: those in ``folders``, or with None all that ever ran on this machine."""
+    """The bots to show: those in ``folders``, or if None all bots that ever ran on this machine."""
 
     def __init__(self, root: Path, folders: Sequence[Path] | None = None) -> None:
         self._root = root
@@ -339,7 +339,7 @@ class Bots:
         return self._known.get(bot_id) if isinstance(bot_id, str) else None
 
     def hosts(self) -> set[str]:
-        """Return the further Host names that the bots' configurations allow."""
+        """Return additional Host names that the bots' configurations allow."""
         return {str(host) for bot in self._known.values() for host in bot.status.get("page_hosts", ())}
 
     def _places(self) -> Iterable[Path]:

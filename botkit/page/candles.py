@@ -12,7 +12,7 @@ Candle: TypeAlias = tuple[int, float, float, float, float, float]
 WIDTHS = (60, 300, 900, 3_600, 14_400, 86_400)
 #: how many candles a chart gets
 CANDLES_MAX = 1_000
-#: how many minutes of a pair to keep, some seventy days
+#: how many minutes of a pair to keep: about seventy days
 _MINUTES_MAX = 100_000
 
 
@@ -37,7 +37,7 @@ class PairCandles:
         return self._rows[-1][0] + 60 - self._rows[0][0] if self._rows else 0
 
     def candles(self, width_s: int, since_s: int = 0) -> list[Candle]:
-        """Return the latest candles of a length, from the one that contains ``since_s``."""
+        """Return the latest candles of a length, starting with the one that contains ``since_s``."""
         if not self._rows:
             return []
         first = max(since_s // width_s, self._rows[-1][0] // width_s - CANDLES_MAX + 1) * width_s

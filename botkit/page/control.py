@@ -1,4 +1,4 @@
-"""Leaves the page's commands for running bots, which check them once more (`botkit.live.page_control`)."""
+"""Passes the page's commands to running bots, which check them again (`botkit.live.page_control`)."""
 
 from __future__ import annotations
 
@@ -48,14 +48,16 @@ class StopCommand(_Command, frozen=True, tag="stop"):
 
 
 class PanicCommand(_Command, frozen=True, tag="panic"):
-    """Halt the bot durably and cancel every order. ``confirm`` is the bot's name, as the user typed it."""
+    """Halt the bot, even across restarts, and cancel every order. ``confirm`` is the bot's name, as the user typed
+    it.
+    """
 
     confirm: str = ""
 
 
 PageCommand: TypeAlias = PauseCommand | ResumeCommand | SetCommand | CancelCommand | StopCommand | PanicCommand
 
-#: how long to wait for the bot's reply; a panic cancels until the exchange lists no order any more
+#: how long to wait for the bot's reply; a panic keeps cancelling until the exchange lists no more orders
 _ANSWER_S, _PANIC_S = 10.0, 60.0
 
 _decode = msgspec.json.Decoder(PageCommand).decode
@@ -66,7 +68,7 @@ class CommandRefused(BotkitError):
 
 
 def decoded(content: bytes) -> PageCommand:
-    """Read a command. Raises CommandRefused."""
+    """Decode a command. Raises CommandRefused."""
     try:
         return _decode(content)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -74,7 +76,7 @@ def decoded(content: bytes) -> PageCommand:
 
 
 def carry_out(bot: ShownBot, command: PageCommand) -> str:
-    """Leave a command and wait for the bot's reply. Raises BotkitError with the bot's reason."""
+    """Leave a command in the bot's folder and wait for the reply. Raises BotkitError with the bot's reason."""
     if not bot.page.get("control"):
         raise CommandRefused("this bot's configuration does not allow it; `page: {control: true}` does")
     if isinstance(command, PanicCommand) and command.confirm != bot.name:
@@ -89,7 +91,7 @@ def carry_out(bot: ShownBot, command: PageCommand) -> str:
 
 
 def _value(text: str) -> object:
-    """Read a parameter's value as `botkit set` does."""
+    """Parse a parameter's value as `botkit set` does."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):

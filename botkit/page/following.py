@@ -12,17 +12,17 @@ _READ_BYTES = 4 << 20
 
 
 class FollowedFile:
-    """Reads what was appended since the last call. A file that was replaced or cut is read from its beginning."""
+    """Reads the lines appended since the last call. A file that was replaced or truncated is read from its start."""
 
     def __init__(self, path: Path, *, tail_bytes: int | None = None) -> None:
-        """With ``tail_bytes``, the first call skips everything but the file's end."""
+        """With ``tail_bytes``, the first call reads only the last ``tail_bytes`` of the file."""
         self.path = path
         self._tail_bytes = tail_bytes
         self._at = 0
         self._file_id: tuple[int, int] | None = None
 
     def new_rows(self) -> tuple[bool, list[Any]]:
-        """Return (whether the file has started over, its new rows). A half-written or unreadable line is left out."""
+        """Return (whether the file has started over, the new rows). An incomplete or unreadable line is left out."""
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())

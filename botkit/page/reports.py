@@ -1,7 +1,7 @@
 """Finished backtests and their reports.
 
-A report is HTML that was found on the disk, so it is served as if it came from elsewhere: under a policy that puts it
-in a sandbox without an origin, in which it can run its script but can neither reach the page nor load anything.
+A report is HTML read from disk, so it is served as untrusted content. Its policy puts it in a sandbox without an
+origin, in which it can run its script but can neither access the page nor load anything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _BYTES_MAX = 64 << 20
 
 
 class Reports:
-    """The backtests below a folder. A ticket opens one report once, because a frame cannot send the token's header."""
+    """The backtests below a folder. A ticket opens one report once; it is needed because a frame cannot send the
+    token's header.
+    """
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -55,7 +57,9 @@ class Reports:
         return rows[:_RUNS_MAX]
 
     def ticket(self, run_id: object) -> str | None:
-        """Return a ticket for a run's report, or None if there is no such run. It is valid for a minute, and once."""
+        """Return a ticket for a run's report, or None if there is no such run. The ticket is valid once, for one
+        minute.
+        """
         if not isinstance(run_id, str):
             return None
         if run_id not in self._found:
@@ -72,7 +76,7 @@ class Reports:
         return ticket
 
     def take(self, ticket: str) -> bytes | None:
-        """Return the report of a ticket, which is then used up; None if the ticket is not valid."""
+        """Return the report for a ticket and invalidate the ticket. Return None if the ticket is not valid."""
         path, until = self._tickets.pop(ticket, (None, 0.0))
         if path is None or until < time.monotonic() or self._inside(path) is None:
             return None
@@ -81,7 +85,7 @@ class Reports:
         return None
 
     def _inside(self, path: Path) -> Path | None:
-        """Return the path if it is a file of the folder itself, not a link to elsewhere."""
+        """Return the path if it is a file inside the folder, not a link to a file elsewhere. Otherwise return None."""
         with contextlib.suppress(OSError):
             found = path.resolve(strict=True)
             if found.is_relative_to(self._out.resolve()) and found.is_file() and found.stat().st_size <= _BYTES_MAX:

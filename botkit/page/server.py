@@ -21,13 +21,13 @@ from botkit.page.front import page_html, page_policy
 from botkit.page.reports import POLICY, Reports
 from botkit.page.viewers import PageView, Viewer
 
-#: how often to look for news while somebody is watching
+#: how often to check for new data while a page is open
 _LOOK_S = 0.5
 _VIEWED_EVERY_S = 4.0
 _RUNS_EVERY_S = 10.0
-#: how long a connection may take to say the token
+#: how long a connection may take to send the token
 _GREETING_S = 10.0
-#: how long a slow connection may take to hear the last news
+#: how long a slow connection may take to receive the last message
 _FAREWELL_S = 2.0
 _MESSAGE_MAX = 16_384
 _VIEWERS_MAX = 32
@@ -43,7 +43,8 @@ class Greeting(msgspec.Struct, frozen=True):
 
 
 class PageServer:
-    """Serves the page until the block ends. Port 0 takes one that is free, and so does None if the usual one is taken.
+    """Serves the page until the block ends. Port 0 uses any free port. None uses the default port, or any free port if
+    the default is taken.
 
     ``folders`` are the bots to show, or None for all; ``out`` is the folder with finished backtests, or None to show
     none.
@@ -64,7 +65,7 @@ class PageServer:
         self._reports = None if out is None else Reports(out)
         self._runs: list[dict[str, Any]] = []
         self._viewers: dict[Viewer, asyncio.Event] = {}
-        #: a bot is either read, in another thread, or told of
+        #: held while bots are read in another thread, and while a message is built from them
         self._reading = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
@@ -73,7 +74,7 @@ class PageServer:
 
     @property
     def address(self) -> str:
-        """The page's address, with the token in its fragment, which browsers do not send."""
+        """The page's address. The token is in the fragment, which browsers do not send."""
         return f"http://{ADDRESS}:{self.access.port}/#token={self.access.token}"
 
     async def __aenter__(self) -> PageServer:
@@ -114,7 +115,7 @@ class PageServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(self._look, whole=True)  # the last figures of a bot that has just ended
+            await asyncio.to_thread(self._look, whole=True)  # read the last figures of a bot that has just ended
         self._is_closing = True
         for news in self._viewers.values():
             news.set()
@@ -156,7 +157,7 @@ class PageServer:
     # -- answering ------------------------------------------------------------------------------------------------
 
     async def _page(self, request: web.Request) -> web.Response:
-        host = request.headers["Host"]  # checked by now
+        host = request.headers["Host"]  # already checked
         policy = f"{page_policy()}; connect-src 'self' ws://{host} wss://{host}"
         return web.Response(text=page_html(), content_type="text/html", headers={"Content-Security-Policy": policy})
 
@@ -241,7 +242,7 @@ class PageServer:
             news.set()
 
     async def _tell(self, socket: web.WebSocketResponse, viewer: Viewer, news: asyncio.Event) -> None:
-        """Send what is new. A slow connection skips states instead of piling them up."""
+        """Send new data to a viewer. On a slow connection, intermediate states are skipped instead of queued."""
         with contextlib.suppress(ConnectionError):
             while not socket.closed:
                 await news.wait()

@@ -1,7 +1,7 @@
-"""One open page: what it looks at, what it has, and what it still needs.
+"""One open page: the bot that it shows, the data that it has, and the data that it still needs.
 
-The page names a bot, a pair and a candle's length, and what it already has of the run (after a lost connection). It
-gets what is new: whole sections that have changed, and rows that were added.
+The page names a bot, a pair and a candle length, and (after a lost connection) the rows of the run that it already has.
+It receives only new data: complete sections that have changed, and added rows.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from botkit.page.bots import Bots, ShownBot
 from botkit.page.candles import WIDTHS
 
 _encode = msgspec.json.Encoder().encode
-#: the growing parts of a run, by their name in a message
+#: the parts of a run that grow, by their names in a message
 _STREAMS = ("messages", "fills", "equity", "log")
 
 
 class PageView(msgspec.Struct, frozen=True):
-    """What a page wants to see. ``have`` are the numbers of the next rows, and valid only in that ``epoch``."""
+    """The view that a page requests. ``have`` gives the numbers of the next rows, and is valid only in that
+    ``epoch``.
+    """
 
     bot: str | None = None
     pair: str | None = None
@@ -29,7 +31,7 @@ class PageView(msgspec.Struct, frozen=True):
 
 
 class Viewer:
-    """What one connection has been sent."""
+    """The data that one connection has been sent."""
 
     def __init__(self) -> None:
         self.look = PageView()
@@ -40,14 +42,14 @@ class Viewer:
         self._last_candle: Any = None
 
     def looks_at(self, look: PageView) -> None:
-        """PageView at something from now on."""
+        """Switch to another view."""
         self._sections.clear()
         self._epoch, self._next = look.epoch, dict(look.have)
         self._candles = None
         self.look = look
 
     def news(self, bots: Bots, shown: list[ShownBot], runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """Return a message with everything that is new, or None."""
+        """Return a message with all new data, or None if there is none."""
         message: dict[str, Any] = {}
         self._put(message, "bots", [bot.overview() for bot in shown])
         self._put(message, "runs", runs)

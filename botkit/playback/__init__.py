@@ -1,1 +1,1 @@
-"""Looks at a run while it runs, for its playback: a page to scrub through. It reads, and changes nothing."""
+"""Observes a run for its playback, a page for scrubbing through the run. It only reads and changes nothing."""

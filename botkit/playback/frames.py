@@ -16,13 +16,13 @@ from botkit.model.pairs import Pair
 from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, QueuePlace, SkipCount
 from botkit.model.results import IndicatorLine
 
-#: at most this many frames for all pairs together: four hours of seconds
+#: maximum number of frames for all pairs together: four hours of seconds
 FRAMES_MAX = 14_400
 #: levels on each side of a book, for all pairs together
 LEVELS_MAX = 20
-#: levels on each side of the book that a strategy saw
+#: levels on each side of the books recorded with decisions
 LEVELS_SEEN = 10
-#: at most this many decisions have the book that the strategy saw
+#: maximum number of decisions recorded together with the book that the strategy saw
 MOMENTS_MAX = 6_000
 PAIRS_MAX = 4
 
@@ -36,28 +36,29 @@ _STEPS: tuple[Nanos, ...] = (
 
 
 class ExchangeSide(Protocol):
-    """The exchange's side of a run, as far as a simulation knows it."""
+    """The exchange's side of a run, known only in a simulation."""
 
     def to(self, before: Nanos) -> None:
-        """Let everything happen that happens before a time."""
+        """Advance the simulation to just before a time."""
 
     def book(self, pair: Pair, depth: int) -> BookSides:
-        """Return the market's book, without own orders."""
+        """Return the market's book, without the bot's own orders."""
 
     def standing(self) -> list[QueuePlace]:
-        """Return own orders in the books, with their places in the queue."""
+        """Return the bot's own orders in the books, with their places in the queue."""
 
 
 def step_of(span: Nanos, pairs: int) -> Nanos:
-    """Return the time between frames of a run that lasts ``span``."""
+    """Return the time between frames for a run of length ``span``."""
     most = FRAMES_MAX // max(1, pairs)
     return next((step for step in _STEPS if span <= step * most), -(-span // (most * NS_PER_DAY)) * NS_PER_DAY)
 
 
 class FrameTaker:
-    """Looks at a run whenever a frame is ``due``, and at every decision within ``start`` to ``end``.
+    """Observes a run whenever a frame is ``due``, and at every decision from ``start`` to ``end``.
 
-    Without an ``exchange``, as in a live run, books are those that the bot received, and no place in a queue is known.
+    Without an ``exchange``, as in a live run, books are those that the bot received, and places in the queue are
+    unknown.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class FrameTaker:
         self.standing: list[list[QueuePlace]] = []
         self.skips: list[SkipCount] = []
         self.moments: list[Moment] = []
-        #: only every so many decisions have what the strategy saw
+        #: the strategy's view is recorded at every ``stride``-th decision
         self.stride = 1
         self._moments_seen = 0
         self._heard: dict[str, list[tuple[Nanos, Nanos, int, int, int]]] = {}
@@ -95,7 +96,7 @@ class FrameTaker:
         self._written = decisions.count + len(decisions.pending)
 
     def before(self, moment: Nanos) -> None:
-        """Take the frames that are due by a time, at which something is about to happen."""
+        """Take the frames that are due by ``moment``, just before the next event."""
         while self.due <= moment:
             self._take()
             self.due += self.step
@@ -103,7 +104,7 @@ class FrameTaker:
                 self.due = _NEVER
 
     def turned(self, now: Nanos) -> None:
-        """Look at what a turn decided."""
+        """Record the decisions of a turn."""
         log = self._decisions
         written = log.count + len(log.pending)
         new = written - self._written
@@ -112,7 +113,7 @@ class FrameTaker:
         self._written = written
         if not self.start <= now <= self.end:
             return
-        # what was flushed meanwhile can no longer be looked at; it is taken for a decision
+        # entries that were flushed cannot be inspected any more, so assume that they contain a decision
         if new > len(log.pending) or any(entry[0] in (INTENT, CANCEL) for entry in log.pending[-new:]):
             self._moments_seen += 1
             if self._moments_seen % self.stride == 0:
@@ -122,7 +123,7 @@ class FrameTaker:
                     self.stride *= 2
 
     def see(self, rows: Sequence[MarketColumns]) -> None:
-        """Keep the public trades of a finished slice."""
+        """Store the public trades of a finished slice."""
         for columns in rows:
             if isinstance(columns, TradeColumns):
                 for frames in self.pairs:
@@ -132,7 +133,7 @@ class FrameTaker:
                             frames.trades.append(columns.rows(first, stop))
 
     def heard(self, now: Nanos, trade: Trade) -> None:
-        """Keep a public trade that a running bot received."""
+        """Store a public trade that a running bot received."""
         for frames in self.pairs:
             if frames.pair == trade.pair and self.start <= now <= self.end:
                 self._heard.setdefault(str(frames.pair), []).append(

@@ -1,4 +1,4 @@
-"""Reads a run's decisions for its playback: the orders, and what happened to them."""
+"""Reads a run's decisions for its playback: the orders and their events."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from botkit.model.playback import PlacedOrder, PlayStep
 
 _RESTING = {"open", "partly_filled", "untriggered"}
 _FINAL = {"refused", "expired", "not_sent", "rejected", "absent", "filled", "cancelled", "post_only_cancelled"}
-#: final states that are worth a line of their own; the others follow from a fill or a cancellation
+#: final states that are shown as their own line; the others follow from a fill or a cancellation
 _TOLD = _FINAL - {"filled", "cancelled"}
-#: lines that are about requests, which the gauges show
+#: lines about requests, which the gauges show
 _QUIET = {"request", "answer"}
 
 
 class Steps:
-    """The orders that lived within a span, and the steps within it."""
+    """The orders that existed within a span, and the events within the span."""
 
     def __init__(self, start: Nanos, end: Nanos) -> None:
         self._start, self._end = start, end
@@ -26,7 +26,7 @@ class Steps:
         self.steps: list[PlayStep] = []
 
     def read(self, lines: Iterable[str | bytes]) -> None:
-        """Read lines of decisions.jsonl, from the beginning of the run. A line that is cut off ends the reading."""
+        """Read lines of decisions.jsonl from the start of the run, up to a truncated line."""
         for line in lines:
             try:
                 found = json.loads(line)
@@ -37,7 +37,7 @@ class Steps:
             self._line(found["t"], found["k"], found)
 
     def orders(self) -> list[PlacedOrder]:
-        """Return the orders of the span, in order of request."""
+        """Return the span's orders, in the order in which they were requested."""
         return [order for order in self._orders.values() if order.ended is None or order.ended >= self._start]
 
     def _line(self, now: Nanos, kind: str, found: dict[str, Any]) -> None:

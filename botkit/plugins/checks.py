@@ -1,7 +1,7 @@
-"""Reports plugin and strategy mistakes that would otherwise pass silently: misspelt hooks, missing markers, wrong
+"""Reports plugin and strategy mistakes that would otherwise go unnoticed: misspelt hooks, missing markers, wrong
 arguments.
 
-Pluggy calls the names that match and ignores the rest, so a misspelt callback would simply never run.
+Pluggy calls the names that match and ignores the rest, so a misspelt callback would never run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import botkit.hookspecs as hookspecs
 from botkit.errors import PluginError
 from botkit.plugins.discovery import did_you_mean
 
-#: hook -> its arguments, in order
+#: the arguments of each hook, in order
 HOOKS: dict[str, tuple[str, ...]] = {
     name: tuple(inspect.signature(function).parameters)
     for name, function in vars(hookspecs).items()
@@ -86,7 +86,8 @@ def check_event_methods(cls: type, file: str) -> None:
 
 def check_hidden_names(cls: type, file: str) -> None:
     """Refuse a strategy's methods and attributes that would replace a member of the base class: a method named
-    ``close``, for example, would silently replace the order method. Parameters are checked where they are read.
+    ``close``, for example, would silently replace the order method. Parameters are checked elsewhere, where they are
+    read.
 
     Raises PluginError with the method's line. ``file`` is used if the line is not known.
     """

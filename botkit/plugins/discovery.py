@@ -49,7 +49,8 @@ def _itself(thing: Any) -> Any:
 def entry_points(environ_load: str | None) -> Iterator[Candidate]:
     """Find installed plugins, sorted by distribution and name.
 
-    ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all, a comma-separated list only those named.
+    ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all plugins, a comma-separated list only those
+    named.
     """
     found = []
     for point in importlib.metadata.entry_points(group=GROUP):
@@ -77,8 +78,8 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Find plugin files in folders (sorted; names starting with _ or with ., as editors leave them, are ignored) and
-    single files, each real file once.
+    """Find plugin files in folders, sorted, and single files, each real file once. Names that start with ``_``, or with
+    ``.`` as editors' files do, are ignored.
     """
     seen: set[Path] = set()
     for folder in folders:
@@ -103,8 +104,8 @@ def _python_files(folder: Path) -> list[Path]:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a plugin folder that the configuration does not name and that others can write to, because its files would
-    be run. Raises PluginError. On systems without POSIX permissions, every folder passes.
+    """Refuse a plugin folder that others can write to, unless the configuration names it, because its files would be
+    run. Raises PluginError. On systems without POSIX permissions, every folder passes.
     """
     if os.name != "posix":
         return
@@ -120,7 +121,7 @@ def check_own(folder: Path) -> None:
 
 
 def _is_own_group(gid: int) -> bool:
-    """Return True if the group belongs to the user alone, as on systems that create one group per user."""
+    """Return True if the user is the group's only member, as on systems that create one group per user."""
     import grp
     import pwd
 
@@ -141,10 +142,10 @@ _imported: dict[Path, tuple[bytes, ModuleType]] = {}
 
 
 def import_file(file: Path) -> ModuleType:
-    """Import a plugin's file under its own module name. It is imported again only if its text changes.
+    """Import a plugin's file under its own module name. The file is imported again only if its text changes.
 
-    This bypasses the import system's cache of compiled files, which compares whole seconds and sizes and would run the
-    old text of a file that was edited quickly.
+    This bypasses the import system's cache of compiled files. The cache compares only whole seconds and sizes, so it
+    would run the old text of a file that was edited quickly.
     """
     real = file.resolve()
     text = real.read_bytes()
@@ -158,7 +159,7 @@ def import_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     code = compile(text, str(real), "exec", dont_inherit=True)
     before = sys.modules.get(name)
-    sys.modules[name] = module  # annotations and pickles look their module up there
+    sys.modules[name] = module  # annotations and pickles look up their module there
     try:
         exec(code, module.__dict__)
     except BaseException:

@@ -19,7 +19,7 @@ from botkit.plugins import discovery
 from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_hidden_names, check_plugin
 from botkit.plugins.discovery import Candidate, Origin, did_you_mean, error_place, file_of, import_candidate, in_words
 
-#: kind of object that can be registered by name -> the hook that registers it
+#: each kind of object that can be registered by name, and its hook
 KINDS = {
     "strategies": "botkit_register_strategies",
     "exchanges": "botkit_register_exchanges",
@@ -43,7 +43,7 @@ class Registration(msgspec.Struct, frozen=True):
     file: str
 
 
-#: what the objects that factories make must be able to do
+#: the methods that objects from factories must have
 _METHODS: dict[str, tuple[str, ...]] = {
     "fee_models": ("rates", "record"),
     "latency_models": ("order_ns", "answer_ns", "feed_ns"),
@@ -54,8 +54,8 @@ _METHODS: dict[str, tuple[str, ...]] = {
 
 
 def made(kind: str, found: Registration, *arguments: Any) -> Any:
-    """Make an object with a plugin's factory. Raises PluginError, which names the plugin's line; a ValueError,
-    TypeError or ConfigError explains the options and passes.
+    """Create an object with a plugin's factory. ValueError, TypeError and ConfigError from the factory explain its
+    options and are passed on. Any other failure raises PluginError naming the plugin's line.
     """
     what = f"the {_SINGULAR[kind]} `{found.name}` of the plugin `{found.plugin}`"
     try:
@@ -82,12 +82,12 @@ class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BotPluginManager(pluggy.PluginManager):
-    """Pluggy's manager, extended: the callbacks that a strategy overrides count as hook implementations without a
+    """Pluggy's manager, extended so that the callbacks that a strategy overrides are hook implementations without a
     marker.
     """
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        """Apply pluggy's own rule to plugins; for a strategy, accept only its own ``on_*`` methods."""
+        """Apply pluggy's own rule to plugins. For a strategy, accept only its own ``on_*`` methods."""
         if is_strategy(plugin):
             if name not in EVENTS or not _overrides(type(plugin), name):
                 return None
@@ -190,7 +190,7 @@ class Plugins:
     # -- using ----------------------------------------------------------------------------------------------------
 
     def pick(self, kind: str, name: str, where: str = "") -> Registration:
-        """Return the object that is registered under a name. Raises PluginError with a suggestion; ``where`` is
+        """Return the object registered under a name. Raises PluginError with a suggestion; ``where`` is
         ``file:line``.
         """
         registry: dict[str, Registration] = getattr(self, kind)
@@ -259,7 +259,7 @@ class Plugins:
     def _each(self, hook: str) -> Iterator[tuple[LoadedPlugin, Callable[..., Any]]]:
         """Yield the plugins that implement a hook, in loading order, each with a function that calls only that plugin.
 
-        Wrappers from other plugins surround each call.
+        Wrappers from other plugins still surround each call.
         """
         caller = getattr(self.manager.hook, hook)
         plain = [impl.plugin for impl in caller.get_hookimpls() if not (impl.wrapper or impl.hookwrapper)]
@@ -294,7 +294,7 @@ class Plugins:
         self._instances.append(strategy)
 
     def release_strategies(self) -> None:
-        """Forget an earlier bot's instances, so that another bot can be assembled from the same plugins."""
+        """Unregister an earlier bot's instances, so that another bot can be assembled from the same plugins."""
         for instance in self._instances:
             self.manager.unregister(instance)
         self._instances.clear()
@@ -319,8 +319,8 @@ class Plugins:
         return call
 
     def callbacks(self, strategy: Any, hook: str) -> Callable[..., Any] | None:
-        """Return `call_through` if a plugin wraps the event. Otherwise return None, and the engine calls the method
-        itself.
+        """Return `call_through` if a plugin wraps the event. Otherwise return None; the engine then calls the method
+        directly.
         """
         key = (id(strategy), hook)
         try:
@@ -333,7 +333,7 @@ class Plugins:
     # -- describing -----------------------------------------------------------------------------------------------
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return one row per plugin: name, origin, file, distribution, version, hooks, offers (kind -> names) and
+        """Return one row per plugin: name, origin, file, distribution, version, hooks, offers (names by kind) and
         blocked.
         """
         rows = []

@@ -49,7 +49,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
 
 
 def backtest_feed(project: Project, data: Path | None) -> Feed:
-    """Open the data for a backtest: ``data`` from the command line, or else what the configuration names.
+    """Open the data for a backtest: ``data`` from the command line, or otherwise the data that the configuration names.
 
     Raises DataError or ConfigError.
     """
@@ -65,7 +65,7 @@ def backtest_feed(project: Project, data: Path | None) -> Feed:
 
 
 def pairs_with_data(project: Project, feed: Feed) -> dict[str, Pair]:
-    """Return the pairs that strategies name, together with those in the data."""
+    """Return the pairs that strategies name, together with the pairs in the data."""
     named = [str(pair) for pair in project.bot_pairs()]
     read = {stream.pair for stream in feed.streams}
     return {name: project.pairs[name] for name in dict.fromkeys([*named, *(p for p in project.pairs if p in read)])}
@@ -89,7 +89,7 @@ def emulator_tape(project: Project) -> Path | None:
 
 
 def asked_span(project: Project, start: str | None, end: str | None) -> tuple[Nanos | None, Nanos | None]:
-    """Return the span of a backtest: from the command line, or else from the configuration. Raises ConfigError."""
+    """Return the span of a backtest, from the command line or otherwise from the configuration. Raises ConfigError."""
     zone, section = project.config.zone, project.config.backtest
     begin, until = section.span(zone)
     if start is not None:

@@ -18,7 +18,7 @@ from botkit.plugins.discovery import check_own, did_you_mean
 from botkit.sim import plugin as sim_plugin
 from botkit.tape import plugin as tape_plugin
 
-#: plugins that ship with botkit, in the order in which they are called; strategies are never among them
+#: plugins that ship with botkit, in the order in which they are called; they never include strategies
 BUILT_IN: tuple[tuple[str, Any], ...] = (
     ("botkit.risk", engine_plugin),
     ("botkit.sim", sim_plugin),
@@ -31,10 +31,11 @@ BUILT_IN: tuple[tuple[str, Any], ...] = (
 def assemble_plugins(
     loaded: LoadedConfig | None = None, *, installed_only: bool = False, also: Sequence[tuple[str, Any]] = ()
 ) -> Plugins:
-    """Load a configuration's plugins; without one, the built-in and installed plugins and those in ./strategies.
+    """Load a configuration's plugins. Without a configuration, load the built-in and installed plugins and those in
+    ./strategies.
 
-    ``installed_only`` leaves out ./strategies: showing help should not run files that the user did not name. ``also``
-    are plugins that exist as objects, such as a class from a notebook: (name, object).
+    ``installed_only`` leaves out ./strategies, because showing help should not run files that the user did not name.
+    ``also`` are plugins that exist as objects, such as a class from a notebook: (name, object).
     """
     environ_load = os.environ.get("BOTKIT_LOAD_PLUGINS")
     builtin = (*BUILT_IN, *also)
@@ -45,7 +46,8 @@ def assemble_plugins(
             check_own(folder)
         return load_plugins(folders=folders, environ_load=environ_load, builtin=builtin)
     _check_modules(loaded)
-    if loaded.config.plugins is None:  # nobody named this folder, which just happens to be in the current directory
+    # the user did not name this folder; it just happens to be in the current directory
+    if loaded.config.plugins is None:
         for folder in loaded.plugin_folders:
             check_own(folder)
     return load_plugins(

@@ -1,4 +1,4 @@
-"""Builds what a configuration describes: the strategies, risk rules and models, and the exchange that it names."""
+"""Builds the objects that a configuration describes: strategies, risk rules, models, and the exchange."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from botkit.project.plugins import assemble_plugins
 
 
 class Project:
-    """A configuration, its plugins and its exchange's facts: everything needed to create a bot."""
+    """A configuration, its plugins and its exchange's facts, from which a bot can be created."""
 
     def __init__(self, loaded: LoadedConfig, plugins: Plugins, facts: ExchangeFacts) -> None:
         self.loaded = loaded
@@ -34,18 +34,18 @@ class Project:
         self.plugins = plugins
         self.facts = facts
         self.pairs: Mapping[str, Pair] = facts.pairs
-        #: the pairs that strategies name, and the exchange's pairs from which they were taken
+        #: the pairs named by strategies, with the exchange's pairs from which they were selected
         self._named: tuple[Mapping[str, Pair], tuple[Pair, ...]] | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
-        """Read a configuration, load its plugins and check everything that needs no data. Raises ConfigError."""
+        """Read a configuration, load its plugins and check every setting that needs no data. Raises ConfigError."""
         return cls.of(load_config(path, overrides=overrides))
 
     @classmethod
     def of(cls, loaded: LoadedConfig, *, also: Sequence[tuple[str, Any]] = ()) -> Project:
-        """Load a configuration's plugins, and ``also`` those given as (name, object), and check everything that needs
-        no data. Raises ConfigError.
+        """Load a configuration's plugins and those in ``also``, given as (name, object), and check every setting that
+        needs no data. Raises ConfigError.
         """
         plugins = assemble_plugins(loaded, also=also)
         facts = exchange_facts(loaded, plugins)
@@ -58,7 +58,7 @@ class Project:
     def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
         """Return the same project with other parameters: strategy -> name -> value. Raises ConfigError.
 
-        It shares the plugins, so bots of both must not be assembled at the same time.
+        Both projects share the plugins, so their bots must not be assembled at the same time.
         """
         project = Project(with_parameters(self.loaded, parameters), self.plugins, self.facts)
         project.pairs = self.pairs
@@ -66,7 +66,9 @@ class Project:
         return project
 
     def with_backtest(self, section: BacktestConfig) -> Project:
-        """Return the same project with another ``backtest:`` section. It shares the plugins, as `with_parameters`."""
+        """Return the same project with another ``backtest:`` section. Both share the plugins, as in
+        `with_parameters`.
+        """
         config = msgspec.structs.replace(self.config, backtest=section)
         project = Project(msgspec.structs.replace(self.loaded, config=config), self.plugins, self.facts)
         project.pairs = self.pairs
@@ -74,14 +76,14 @@ class Project:
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
         """Use the pairs that the exchange currently lists, with the configuration's amount steps. Raises ConfigError if
-        it no longer lists a strategy's pair.
+        a strategy's pair is no longer listed.
         """
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
 
     def check_currencies(self) -> None:
-        """Check that every currency and pair that the configuration gives a figure is the exchange's: a reserve under a
-        misspelt name would protect nothing. Raises ConfigError.
+        """Check that the exchange has every currency and pair for which the configuration sets an amount, because a
+        reserve under a misspelt name would protect nothing. Raises ConfigError.
         """
         if isinstance(self.config.amount_step, dict):
             for name in self.config.amount_step:
@@ -100,7 +102,7 @@ class Project:
                     raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
 
     def check_choices(self) -> None:
-        """Check that every model and notifier exists and takes its options, in whatever mode it would be used. Raises
+        """Check that every model and notifier exists and accepts its options, whichever mode would use it. Raises
         ConfigError.
         """
         config = self.config
@@ -157,7 +159,7 @@ class Project:
         return list(self._named[1])
 
     def priced_pairs(self) -> dict[str, Pair]:
-        """Return the pairs that the bot trades, and those that it needs for valuation."""
+        """Return the pairs that the bot trades, and the pairs that it needs for valuation."""
         return {str(pair): pair for pair in (*self.bot_pairs(), *self.valuation_pairs())}
 
     def valuation_pairs(self) -> tuple[Pair, ...]:
@@ -168,7 +170,7 @@ class Project:
 
     @property
     def currency(self) -> str:
-        """The currency in which everything is valued: ``currency:``, or else the first pair's quote currency."""
+        """The currency of all valuations: ``currency:``, or otherwise the first pair's quote currency."""
         if self.config.currency is not None:
             return self.config.currency
         pairs = self.bot_pairs()
@@ -181,7 +183,7 @@ class Project:
     # -- risk -----------------------------------------------------------------------------------------------------
 
     def bot_rules(self) -> tuple[list[RiskRule], dict[str, list[RiskRule]]]:
-        """Return the rules for the whole bot and the rules for each strategy."""
+        """Return the rules for the bot and the rules for each strategy."""
         bot = self._rules("risk", self.config.risk)
         own = {
             strategy.label: self._rules(f"strategies.{index}.risk", strategy.risk)
@@ -214,8 +216,8 @@ class Project:
             raise self.loaded.error(section, str(error)) from None
 
     def fee_model(self, fees: FeesConfig, section: str) -> FeeModel:
-        """Return the fee model that a section chooses. It is always a new one, because it follows an account's
-        volume.
+        """Return a new fee model, as chosen by a section. Each account needs its own, because the model follows the
+        account's volume.
         """
         model: FeeModel = self._model("fee_models", section, fees.choice(), self.facts)
         return model
@@ -247,7 +249,9 @@ class Project:
 def make_portfolio(
     project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
 ) -> Portfolio:
-    """Return a bot's books for the pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    """Return a bot's books for the pairs that have prices. The books are neither opened nor restored. Raises
+    ConfigError.
+    """
     traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}
     return books_over(project, pairs, traded, project.currency)
 
@@ -277,12 +281,12 @@ def books_over(
 def _capital(strategy: Any) -> dict[str, int] | int | None:
     if isinstance(strategy.capital, dict):
         return {currency: int(amount * UNIT) for currency, amount in strategy.capital.items()}
-    percent: int | None = strategy.capital_percent  # whole, since the configuration refuses others
+    percent: int | None = strategy.capital_percent  # always a whole number: the configuration refuses others
     return percent
 
 
 def pairs_of(spec: StrategySpec) -> list[Pair]:
-    """Return the pairs among a strategy's parameters, in the order in which they are declared."""
+    """Return the pairs among a strategy's parameters, in the order of declaration."""
     found: list[Pair] = []
     for value in spec.parameters.values():
         if isinstance(value, Pair):
@@ -307,7 +311,7 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
         is_of_limits = "limits" in options and not str(error).startswith("exchange:")
         raise loaded.error("limits" if is_of_limits else "exchange", str(error).removeprefix("exchange: ")) from None
     missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
-    if missing:  # the exchange may be a plugin, so report this before the router needs the limit
+    if missing:  # report this before the router needs the limit, because the exchange may be a plugin
         raise loaded.error(
             "exchange", f"the exchange `{config.exchange.name}` has no rate limit for {', '.join(missing)}"
         )
@@ -324,5 +328,5 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
 
 
 def _stepped(pair: Pair, choice: str) -> Pair:
-    """Return the pair, with amount steps from amountPrecision if the configuration selects that (Q11)."""
+    """Return the pair, with amount steps from amountPrecision if the configuration selects these (Q11)."""
     return pair.with_rules(pair.rules.in_display_steps()) if choice == "amount" else pair

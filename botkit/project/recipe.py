@@ -36,7 +36,8 @@ def recipe_of(
 
 
 def recorded_project(recipe: Mapping[str, Any], config: Path | None) -> Project:
-    """Return a recorded run's configuration, with the pairs as they were then. ``config`` replaces the run's own.
+    """Return a recorded run's configuration, with the pairs as they were during the run. ``config`` replaces the run's
+    own.
 
     Raises ConfigError if the configuration is missing or has changed.
     """

@@ -1,4 +1,4 @@
-"""Loads and compares the projects of one command."""
+"""Loads and compares the projects for one command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations given to one command. Raises ConfigError listing every mistake in them."""
+    """Load the configurations given to one command. Raises a ConfigError that lists all mistakes in them."""
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []
@@ -31,7 +31,7 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
 
 
 class LimitsAgreement:
-    """Checks that the configurations of one command agree on rate limits, because the command's bots share each
+    """Checks that the configurations of one command agree on rate limits, because all bots of the command share each
     exchange's limits.
     """
 
@@ -39,8 +39,8 @@ class LimitsAgreement:
         self._firsts: dict[str, Project] = {}
 
     def check(self, project: Project, venue: str, *, shares: bool) -> None:
-        """Raise ConfigError if another configuration for the exchange differs. With ``shares``, other processes may use
-        that exchange as well, so the ledger must agree too.
+        """Raise ConfigError if another configuration for the exchange has different limits. With ``shares``, other
+        processes may use that exchange as well, so the ledgers must agree too.
         """
         first = self._firsts.setdefault(venue, project)
         together = f"the bots in one command share the limits of {venue}: use the same value in both"
@@ -59,10 +59,9 @@ def check_one_account(projects: Sequence[Project]) -> None:
 
 
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
-    """Return the first configuration that sets ``key``, or None if none does. Raises ConfigError if another one sets it
-    differently.
+    """Return the first configuration that sets ``key``, or None if none does.
 
-    Raises ConfigError if another one sets it differently.
+    Raises ConfigError if another configuration sets it differently.
     """
     found: Project | None = None
     for project in projects:

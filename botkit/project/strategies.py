@@ -1,4 +1,4 @@
-"""Describes the strategies that plugins offer: what they do, and their parameters."""
+"""Describes the strategies that plugins offer, and their parameters."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from botkit.project.plugins import assemble_plugins
 
 
 def loaded_plugins(config: Path | None) -> Plugins:
-    """Return a configuration's plugins; without one, the installed ones and those in ./strategies. Raises
-    ConfigError."""
+    """Return a configuration's plugins; without one, the installed plugins and those in ./strategies. Raises
+    ConfigError.
+    """
     return assemble_plugins(load_config(config) if config is not None else None)
 
 
 def described_strategies(plugins: Plugins, name: str | None = None) -> list[dict[str, Any]]:
-    """Return one row per strategy, or only that of ``name``: name, plugin, file, summary (its docstring's first
-    sentence), doc, parameters.
+    """Return one row per strategy, or only the row of ``name``: name, plugin, file, summary (its docstring's first
+    paragraph), doc, parameters.
 
     A parameter has name, kind, required, default (as a configuration writes it), bounds, choices, live and doc. Raises
     PluginError for an unknown name or a class whose parameters cannot be read.
@@ -33,7 +34,7 @@ def described_strategies(plugins: Plugins, name: str | None = None) -> list[dict
     for registration in found:
         doc = inspect.getdoc(registration.thing) or ""
         if doc == (inspect.getdoc(Strategy) or ""):
-            doc = ""  # inherited, and about strategies in general
+            doc = ""  # inherited, so it describes strategies in general
         rows.append(
             {
                 "name": registration.name,
@@ -62,7 +63,7 @@ def _described(parameter: Parameter) -> dict[str, Any]:
 
 
 def plain_parameters(spec: StrategySpec) -> dict[str, Any]:
-    """Return a strategy's parameters in force, defaults included, as plain JSON values."""
+    """Return a strategy's effective parameters, including defaults, as plain JSON values."""
     return {name: _plain(value) for name, value in spec.parameters.items()}
 
 
@@ -75,7 +76,9 @@ def _plain(value: Any) -> Any:
 
 
 def bounds_text(parameter: Parameter) -> str:
-    """Return a parameter's bounds in words: ``1 to 500``, ``above 0``, ``at least 0, below 10000``; "" without any."""
+    """Return a parameter's bounds in words: ``1 to 500``, ``above 0``, ``at least 0, below 10000``; "" if it has
+    none.
+    """
     low, high = parameter.minimum, parameter.maximum
     if low is not None and high is not None:
         return f"{low} to {high}"

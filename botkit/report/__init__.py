@@ -1,4 +1,4 @@
-"""Presents a finished run: an HTML file for the browser and a summary for the terminal. It imports only `model`."""
+"""Presents a finished run as an HTML file for the browser and a summary for the terminal. It imports only `model`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Data for the charts: few points, rounded, in local time, so that a page with many pairs stays small."""
+"""Data for the charts. It has few points, is rounded, and is in local time, so that a page with many pairs stays
+small.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +23,29 @@ from botkit.report.trade_list import trade_columns
 
 ChartData: TypeAlias = dict[str, Any]
 
-#: at most this many points per equity curve (the bot's and each strategy's), candles, and pairs; a point takes 25 to 50
-#: bytes
+#: maximum number of points per equity curve (the bot's and each strategy's), of pairs, and of candles; a point takes 25
+#: to 50 bytes
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
-#: points of an equity that never changed
+#: number of points in an equity curve that never changes
 QUIET_POINTS = 1_000
 PAIRS_MAX = 8
 CANDLES_MAX = 1_050_000
 CANDLES_MAX_TOGETHER = 1_050_000
-#: with more candles, volumes have three significant digits instead of four
+#: above this number of candles, volumes have three significant digits instead of four
 CANDLES_MANY = 300_000
-#: at most this many indicator and plot lines on a pair's chart, and values of them on all charts together
+#: maximum number of indicator and plot lines on a pair's chart, and of their values on all charts together
 LINES_MAX = 16
-#: at most this many coins with a pane of their own below the equity
+#: maximum number of coins with their own pane below the equity
 COINS_MAX = 3
 LINE_VALUES_MAX_TOGETHER = 600_000
-#: significant digits of a line's largest value; all its values have as many decimals
+#: significant digits of a line's largest value; all values of the line have the same number of decimals
 LINE_DIGITS = 9
 
 
 class LocalTimes:
-    """Converts times to milliseconds of local time. The chart library supports only UTC, so it gets local time labelled
-    as UTC.
+    """Converts times to milliseconds of local time. The chart library supports only UTC, so it receives local time
+    labelled as UTC.
     """
 
     def __init__(self, zone: tzinfo) -> None:
@@ -61,12 +63,12 @@ class LocalTimes:
 
 
 def rounded(value: float) -> float:
-    """Round to eight significant digits, because more would not be visible and would double the page's size."""
+    """Round to eight significant digits. More digits would not be visible and would double the page's size."""
     return float(f"{value:.8g}")
 
 
 def shown(value: float) -> float:
-    """Round to what the figures under the crosshair show without being rounded twice."""
+    """Round to the precision of the figures under the crosshair, so that these are not rounded twice."""
     return float(f"{value:.13g}")
 
 
@@ -86,10 +88,10 @@ def thin(curve: Curve, points_max: int) -> Curve:
 
 
 def ascending(times: Sequence[int]) -> list[int]:
-    """Select points at strictly ascending times, by index; of several points in one millisecond, the last.
+    """Return the indices of points at strictly ascending times. Of several points in one millisecond, the last is kept.
 
-    If a clock change repeats an hour, only the first pass is kept, because the chart library refuses times that go
-    back.
+    If a clock change repeats an hour, only the first pass is kept, because the chart library refuses times that
+    decrease.
     """
     rows: list[int] = []
     for i, time in enumerate(times):
@@ -112,17 +114,17 @@ def _points(times: Sequence[int], values: Sequence[float]) -> ChartData:
 
 
 def falls_below_peak(values: Sequence[float]) -> list[float]:
-    """Return each value relative to the highest so far, in percent (0 or below)."""
+    """Return each value relative to the highest value so far, in percent (0 or below)."""
     falls, peak = [], float("-inf")
     for value in values:
         peak = max(peak, value)
-        # adding zero turns a negative zero into a plain one
+        # adding zero turns a negative zero into a positive one
         falls.append(round((value / peak - 1) * 100, 4) + 0.0 if peak > 0 else 0.0)
     return falls
 
 
 def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Nanos) -> PriceCandles:
-    """Add a flat candle wherever there was a fill but no recorded trade, so that every fill is in a candle of its time.
+    """Add a flat candle wherever there was a fill but no recorded trade, so that every fill lies within a candle.
     Candles last ``length`` ns.
     """
     if not candles.times or not fills:
@@ -155,7 +157,7 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
 
 
 def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
-    """Join candles into wider ones if there are more than ``candles_max``."""
+    """Join candles into longer ones if there are more than ``candles_max``."""
     n = len(candles.times)
     if n <= candles_max:
         return candles
@@ -174,8 +176,8 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
 
 
 def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
-    """Create marks for fills on a pair's candles, one per candle and side, in columns: candles as differences, sides
-    (1 or -1), numbers of fills, lots, and average prices in ticks above the candle's close.
+    """Return marks for fills on a pair's candles, one per candle and side. The columns are candles as differences,
+    sides (1 or -1), numbers of fills, lots, and average prices in ticks above the candle's close.
 
     One mark per fill would make the page too large.
     """
@@ -201,13 +203,13 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
 
 
 def _whole_if_exact(value: int, lots: int) -> float:
-    """Return value / lots, as a whole number if it is one, which takes fewer digits."""
+    """Return value / lots, as an integer if it is exact, because an integer takes fewer digits."""
     ticks, rest = divmod(value, lots) if lots else (0, 0)
     return ticks if not rest else round(ticks + rest / lots, 4)
 
 
 def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
-    """Return a line's last value within each candle, or None if it has none there.
+    """Return a line's last value within each candle, or None for a candle without a value.
 
     Values are placed at the candles' times, because the chart library would leave a gap in the candles at any other
     time.
@@ -223,9 +225,9 @@ def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | Non
 
 
 def in_force(values: Sequence[float | None]) -> ChartData:
-    """Return a line's values in columns: the first candle that has one, then whole numbers as differences.
+    """Return a line's values in columns: the index of the first candle with a value, then integers as differences.
 
-    What an indicator of longer bars says stays in force until its next bar, so no value is missing after the first.
+    The value of an indicator on longer bars stays in force until its next bar, so no value is missing after the first.
     """
     first = next((row for row, value in enumerate(values) if value is not None), len(values))
     known: list[float] = []
@@ -237,7 +239,7 @@ def in_force(values: Sequence[float | None]) -> ChartData:
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
-    """Return the lines on a pair's chart. Lines of one indicator share a number, which determines their colour."""
+    """Return the lines on a pair's chart. Lines of one indicator share a number, which determines their color."""
     several = len({found.strategy for found in lines}) > 1
     numbers: dict[tuple[str, str], int] = {}
     charts = []
@@ -268,7 +270,7 @@ def pair_chart(
     resting: ChartData | None = None,
 ) -> ChartData:
     """Return one pair's price, volume and fills, with its strategies' indicators and plots, and its ``resting`` orders.
-    Recorded candles were ``bar`` ns long, if there were any.
+    ``bar`` is the length of recorded candles in ns, or 0 if there were none.
     """
     whole = with_quiet_fills(candles, fills, max(bar, candles.width))
     candles = join_candles(whole, candles_max)
@@ -295,7 +297,7 @@ def pair_chart(
 
 
 def _volume_columns(volume: Sequence[float]) -> ChartData:
-    """Return volumes with four significant digits (three if they are many), as whole numbers and powers of ten."""
+    """Return volumes with four significant digits (three if there are many), as integers and powers of ten."""
     values = np.asarray(volume, float)
     digits_kept = 4 if len(values) <= CANDLES_MANY else 3
     powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - (digits_kept - 1)
@@ -304,7 +306,9 @@ def _volume_columns(volume: Sequence[float]) -> ChartData:
 
 
 def _price_columns(candles: PriceCandles) -> ChartData:
-    """Return the closes in ticks as differences; opens against the close before, highs and lows against the body."""
+    """Return prices in ticks: closes as differences, opens relative to the previous close, highs and lows relative to
+    the candle's body.
+    """
     scale = 10**candles.pair.rules.price_decimals
     opens, highs, lows, closes = (
         np.rint(np.asarray(column, float) * scale).astype(np.int64)
@@ -320,11 +324,12 @@ def _price_columns(candles: PriceCandles) -> ChartData:
 
 
 def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None, bool]:
-    """Return, at each time, the run's benchmark, or else the opening equity invested in the traded pair, and whether
-    that is exact. None unless there is exactly one pair, valued in the run's currency.
+    """Return a comparison curve at the given times, and whether it is exact. The curve is the run's benchmark or,
+    without one, the opening equity invested in the traded pair. It is None unless there is exactly one pair, quoted in
+    the run's currency.
 
-    It is exact on candles of the tape's own length. Wider ones leave out what happened within them, so it is drawn
-    straight between their ends.
+    The curve is exact on candles of the tape's own length. Longer candles lack the movements within them, so the curve
+    is interpolated between their ends.
     """
     if result.benchmark is not None:
         curve = result.benchmark.equity
@@ -348,7 +353,7 @@ def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None
 
 
 def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:
-    """Return the length of a pair's recorded candles, or 0 if it ran on something else."""
+    """Return the length of a pair's recorded candles, or 0 if the run used other data for the pair."""
     own = result.data.kinds.get(str(candles.pair), "").removeprefix("candles ")
     return (fixed_length(own) or 0) if own in RESOLUTIONS else 0
 
@@ -360,8 +365,8 @@ def _between(ends: Sequence[Nanos], values: Sequence[float], times: IntArray) ->
 
 
 def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
-    """Return equity, benchmark, drawdown, exposure and coins held, all at the same moments, so that the figures under
-    the crosshair belong to one time.
+    """Return equity, benchmark, drawdown, exposure and coins, all at the same times, so that all figures under the
+    crosshair are for one moment.
 
     Exposure is the share of equity that is not in the valuation currency.
     """
@@ -395,8 +400,8 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
 
 
 def _to_the_end(result: BacktestResult) -> Curve:
-    """Return the equity, continued to the end of a run in which it never changed: it was valued only at the beginning,
-    while what it is compared with went on.
+    """Return the equity. If it never changed, it was valued only at the start, so continue it to the end of the run,
+    where the curves that it is compared with also end.
     """
     curve = result.equity
     if not curve.times or len(set(curve.values)) > 1:
@@ -419,7 +424,7 @@ def _coins(result: BacktestResult) -> list[str]:
 
 
 def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
-    """Return the data of everything that the page draws."""
+    """Return the data for all charts on the page."""
     local = LocalTimes(zone)
     strategies = []
     if len(result.strategy_equity) > 1:

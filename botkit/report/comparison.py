@@ -1,4 +1,4 @@
-"""Compares several runs: a table of their figures, their curves on one chart, and the differences between their
+"""Compares several runs: their figures in a table, their curves on one chart, and the differences between their
 configurations.
 """
 
@@ -62,8 +62,8 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
-    """Return (key, each run's value) for every setting that is not the same in all runs, and for the span; "" where a
-    run does not have the setting.
+    """Return (key, each run's value) for every setting that differs between runs, and for the span if it differs. The
+    value is "" for a run without the setting.
     """
     zone = wording.zone_of(runs[0].timezone) if runs else None
     keys = dict.fromkeys(key for run in runs for key in run.settings)
@@ -75,7 +75,7 @@ def differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
 
 
 def cautions(runs: Sequence[ComparedRun]) -> list[str]:
-    """Return sentences that say why some figures of the runs are not comparable."""
+    """Return sentences that explain why some figures of the runs are not comparable."""
     found = []
     if len({run.summary.get("currency") for run in runs}) > 1:
         found.append("the runs are valued in different currencies, so compare percentages, not amounts of money")
@@ -88,7 +88,7 @@ def cautions(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 def overlay(runs: Sequence[ComparedRun]) -> str:
-    """Return the runs' equity as SVG, each starting at `START`; benchmarks that are equal are drawn once."""
+    """Return the runs' equity as SVG, each curve starting at `START`. Equal benchmarks are drawn only once."""
     curves: dict[str, Curve] = {}
     for run in runs:
         curves[run.label] = _scaled(run.equity)
@@ -116,7 +116,7 @@ def render_comparison(runs: Sequence[ComparedRun]) -> str:
 
 
 def print_comparison(console: Console, runs: Sequence[ComparedRun]) -> None:
-    """Print the runs' figures, and what differs in their configurations."""
+    """Print the runs' figures and the differences between their configurations."""
     console.print()
     for caution in cautions(runs):
         console.print(Text(f"! {caution}", "yellow"))

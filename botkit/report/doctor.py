@@ -1,5 +1,5 @@
-"""The doctor's ladder in a report. `botkit doctor` writes its findings beside the runs of a bot; a report shows them if
-they are about the very same decisions, whichever of the two was made first.
+"""The doctor's findings in a report. `botkit doctor` writes its findings to the folder of a bot's runs. A report shows
+them if they are about exactly the same decisions, whether the report or the findings came first.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from markupsafe import Markup
 
 from botkit.report.templates import template
 
-#: the file with the findings, in the folder that holds a bot's runs
+#: the file with the findings, in the folder of a bot's runs
 FILE = "doctor.json"
 
-#: where the findings stand in a page: at the top as a sentence, and below as a section
+#: the places of the findings in a page: a sentence at the top, and a section below
 _PLACES = ("doctor-verdict", "doctor-ladder")
 
 
 class LadderStep(msgspec.Struct, frozen=True):
-    """One test: what it found, and what to do about it. ``outcome`` is ok, warning, failed or not tested."""
+    """One test, with its finding and advice. ``outcome`` is ok, warning, failed or not tested."""
 
     name: str
     outcome: str
@@ -29,7 +29,7 @@ class LadderStep(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What the doctor said about one run, which is identified by the hash of its decisions."""
+    """The doctor's findings about one run, which is identified by the hash of its decisions."""
 
     verdict: str
     sentence: str
@@ -38,7 +38,7 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 def read_findings(folder: Path) -> Findings | None:
-    """Return the findings beside a bot's runs, or None if there are none to read."""
+    """Return the findings in the folder of a bot's runs, or None if there are none or they are unreadable."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Findings)
     except (OSError, ValueError):
@@ -46,7 +46,7 @@ def read_findings(folder: Path) -> Findings | None:
 
 
 def placed(html: str, findings: Findings) -> str:
-    """Return a report with the findings in place of what stood there before."""
+    """Return a report in which the findings replace any earlier findings."""
     found = {_PLACES[0]: _sentence(findings), _PLACES[1]: template("doctor.html.j2").render(f=findings)}
     for place in _PLACES:
         inside = found[place]

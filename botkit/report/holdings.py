@@ -1,4 +1,4 @@
-"""What a run held over time, exactly: its opening holdings and its fills, in units of 1e-8."""
+"""The exact holdings of a run over time, from its opening holdings and its fills, in units of 1e-8."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Holdings:
         self._units = {currency: np.cumsum(np.asarray(column, np.int64)) for currency, (_, column) in changes.items()}
 
     def units_at(self, currency: str, times: IntArray) -> IntArray:
-        """Return the units of a currency at each time, with the fills of that very moment."""
+        """Return the units of a currency at each time, including fills at exactly that time."""
         opening = self._opening.get(currency, 0)
         if currency not in self._times:
             return np.full(len(times), opening, np.int64)

@@ -1,8 +1,7 @@
 """A backtest's report: one self-contained HTML file that opens offline and loads nothing.
 
-All text that comes from a strategy, a configuration or a tape is escaped: text by jinja2, data by packing it in a block
-that is not a script. The page's own two scripts are allowed by hash; no other script runs, not even in a plugin's
-section.
+All text from a strategy, a configuration or a tape is escaped: jinja2 escapes text, and data is packed in a block that
+is not a script. The page's own two scripts are allowed by hash. No other script runs, not even in a plugin's section.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ from botkit.report.packing import packed
 from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
 from botkit.report.templates import template
 
-ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
+ROWS_MAX = 60  # numbers of latest orders and latest fills to show; the CSV files contain all of them
 
 
 def render(
     result: BacktestResult, sections: Sequence[ReportSection] = (), *, findings: doctor.Findings | None = None
 ) -> str:
-    """Render the whole page in the current language (`botkit.report.language`). Plugins' ``sections`` follow botkit's
-    own; their HTML is not escaped. The doctor's ``findings`` are shown if they are about the decisions of this run.
+    """Render the complete page in the current language (`botkit.report.language`). Plugins' ``sections`` follow
+    botkit's own; their HTML is not escaped. The doctor's ``findings`` are shown if they are about the decisions of this
+    run.
     """
     zone = wording.zone_of(result.timezone)
     library, script = package_file(CHART_LIBRARY), page_script()
@@ -67,7 +67,7 @@ def render(
 
 
 def _drawn_orders(rested: int) -> str:
-    """Return the sentence about orders that are left out of the price charts, if any are."""
+    """Return a sentence about orders that are left out of the price charts, or "" if none are."""
     if rested <= resting.RESTING_MAX:
         return ""
     most = wording.count(resting.RESTING_MAX)
@@ -75,7 +75,7 @@ def _drawn_orders(rested: int) -> str:
 
 
 def _data_words(result: BacktestResult) -> set[str]:
-    """Return the words of the trade list that come with the data: sides, and reasons of exits."""
+    """Return the words in the trade list that come from the data: sides and exit reasons."""
     found = {word.replace("_", " ") for t in result.trades for word in (t.kind, t.exit_reason)}
     return found | {trade_list.GIVEN}
 
@@ -91,7 +91,7 @@ def page_script() -> str:
 
 
 def warnings(result: BacktestResult) -> list[Caution]:
-    """Return what the reader must know, grave cautions first. That the data is synthetic is said by the banner."""
+    """Return cautions for the reader, the most serious first. The banner already states that the data is synthetic."""
     found = [caution for caution in result.warnings if not (result.data.synthetic and caution.text == SYNTHETIC)]
     found += [
         Caution(f"{row.name} was stopped before the end: {row.stopped}") for row in result.strategies if row.stopped

@@ -1,8 +1,8 @@
 """The language of reports, pages and summaries: English, or traditional Chinese as written in Taiwan.
 
-The English text is the key, as in gettext: ``say("{} fills", 3)``. A result carries finished sentences, such as
-cautions and assumptions; ``told`` recognises them by the same keys, whose ``{}`` then match any text. Whatever has no
-translation stays in English: a plugin's sentences, or names that a user chose.
+The English text is the key, as in gettext: ``say("{} fills", 3)``. A result contains finished sentences, such as
+cautions and assumptions. ``told`` recognizes them by the same keys, whose ``{}`` then match any text. Text without a
+translation stays in English, such as a plugin's sentences, or names that a user chose.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ VARIABLE = "BOTKIT_LANG"
 ENGLISH, CHINESE = "en", "zh-TW"
 LANGUAGES = (ENGLISH, CHINESE)
 
-#: overrides which colour means a gain: red or green
+#: overrides which color means a gain: red or green
 COLOUR_VARIABLE = "BOTKIT_UP"
 
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def preferred() -> str:
-    """Return the user's language: BOTKIT_LANG, otherwise the system's if botkit speaks it, otherwise English.
+    """Return the user's language: BOTKIT_LANG, otherwise the system's language if botkit supports it, otherwise
+    English.
 
-    Raises ConfigError if BOTKIT_LANG names another one.
+    Raises ConfigError if BOTKIT_LANG names an unsupported language.
     """
     given = os.environ.get(VARIABLE)
     if given:
         return _chosen(VARIABLE, given, LANGUAGES)
-    # POSIX asks these in this order; Windows has none of them, but a locale with a name such as zh_TW
+    # POSIX uses these in this order; Windows has none of them, but has a locale with a name such as zh_TW
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     first = next((name for name in names if name), None) or _system() or ""
     language = first.replace("-", "_").lower()
-    # a reader of simplified Chinese is better served by English than by the wrong characters
+    # readers of simplified Chinese get English, which serves them better than traditional characters
     return CHINESE if language.startswith(("zh_tw", "zh_hk", "zh_hant")) else ENGLISH
 
 
@@ -61,8 +62,8 @@ def current() -> str:
 
 
 def rises_in_red() -> bool:
-    """Return whether gains are red and losses green, as in Taiwan: BOTKIT_UP says red or green, otherwise the language
-    decides. Raises ConfigError if BOTKIT_UP is neither.
+    """Return whether gains are red and losses green, as in Taiwan. BOTKIT_UP is red or green; if it is not set, the
+    language decides. Raises ConfigError if BOTKIT_UP has another value.
     """
     given = os.environ.get(COLOUR_VARIABLE)
     return _chosen(COLOUR_VARIABLE, given, ("red", "green")) == "red" if given else current() == CHINESE
@@ -76,7 +77,7 @@ def _chosen(variable: str, given: str, choices: tuple[str, ...]) -> str:
 
 @contextmanager
 def using(language: str) -> Iterator[None]:
-    """Use a language, one of `LANGUAGES`, within the block."""
+    """Use a language, one of `LANGUAGES`, inside the block."""
     assert language in LANGUAGES, language
     token = _current.set(language)
     try:
@@ -87,7 +88,7 @@ def using(language: str) -> Iterator[None]:
 
 @cache
 def phrases(language: str) -> Mapping[str, str]:
-    """Return the translations of a language by their English text; none for English."""
+    """Return a language's translations by their English text. English has none."""
     if language == ENGLISH:
         return {}
     text = (resources.files("botkit.report") / f"languages/{language}.json").read_text(encoding="utf-8")
@@ -96,13 +97,17 @@ def phrases(language: str) -> Mapping[str, str]:
 
 
 def phrases_in(script: str, words: Set[str] = frozenset()) -> dict[str, str]:
-    """Return the translations that a page's script needs: of the texts quoted in it, and of ``words`` in its data."""
+    """Return the translations that a page's script needs: those of the texts quoted in the script, and of ``words`` in
+    its data.
+    """
     known = phrases(current())
     return {text: said for text, said in known.items() if f'"{text}"' in script or text in words}
 
 
 def say(template: str, *values: object) -> str:
-    """Return a text in the current language with its ``{}`` filled in. A translation may number them: ``{1} {0}``."""
+    """Return a text in the current language with its ``{}`` filled in. A translation may number its places: ``{1}
+    {0}``.
+    """
     wanted = phrases(current()).get(template, template)
     return wanted.format(*values) if values else wanted
 
@@ -122,15 +127,15 @@ def told(sentence: str) -> str:
     return sentence
 
 
-#: with less fixed text than this, a phrase such as "{} to {}" would match nearly any sentence, so its places match
-#: figures
+#: a phrase with less fixed text than this, such as "{} to {}", would match nearly any sentence, so its ``{}`` match
+#: only figures
 _FIXED_LEAST = 18
 _ANYTHING, _FIGURE = "(.*?)", r"([-+\u2212]?\d[\d,.]*)"
 
 
 @cache
 def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """Return the phrases with places as patterns, those with the most fixed text first."""
+    """Return the phrases that contain ``{}`` as patterns, those with the most fixed text first."""
     found = [(key.split("{}"), text) for key, text in phrases(language).items() if "{}" in key]
     found.sort(key=lambda phrase: -sum(map(len, phrase[0])))
     patterns = []

@@ -1,4 +1,4 @@
-"""Renders a result for a notebook: figures, cautions and curves, as HTML without scripts."""
+"""Renders a result for a notebook as HTML without scripts: figures, cautions and curves."""
 
 from __future__ import annotations
 

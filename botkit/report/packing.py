@@ -1,9 +1,9 @@
-"""Packs a page's data so that a million candles stay below 8 MB: JSON, with long columns of whole numbers taken out as
-bytes, all deflated, in base 85. `page/data.js` unpacks it.
+"""Packs a page's data so that a million candles stay below 8 MB. The data is JSON; long columns of integers are moved
+out of it as bytes. All of it is deflated and encoded in base 85. `page/data.js` unpacks it.
 
 A column's numbers are divided by their greatest common divisor (prices often move in larger steps than a tick) and
-zigzag-coded (0, -1, 1, -2, ...). All their lowest bytes come first, then all their second lowest, and so on: the higher
-bytes are mostly equal, which deflates to almost nothing.
+zigzag-coded (0, -1, 1, -2, ...). All lowest bytes come first, then all second lowest bytes, and so on. The higher bytes
+are mostly equal, and equal bytes deflate to almost nothing.
 """
 
 from __future__ import annotations
@@ -17,31 +17,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: a higher level takes four times as long to save 3 %
+#: a higher level takes four times as long and saves only 3 %
 LEVEL = 6
 #: shorter columns stay in the JSON
 COLUMN_LEAST = 64
-#: the browser counts in doubles: twice this number is still exact in them
+#: JavaScript numbers are doubles, in which even twice this number is exact
 EXACT = 2**52
-#: the digits of base 85, which takes 6 % less than base 64. None can end an element, or needs escaping in HTML
+#: the digits of base 85, which takes 6 % less than base 64. None of them can end an element or needs escaping in HTML
 DIGITS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,-./:;=?@[]^_{|"
 _POWERS = 85 ** np.arange(4, -1, -1, dtype=np.uint64)
-#: the key of a column in the JSON; its value is where it begins, how many numbers, bytes for each, and the divisor
+#: the key of a column in the JSON; the value has its offset, the count of numbers, the bytes per number, and the
+#: divisor
 COLUMN = "\x00column"
 
 
 def packed(data: object) -> str:
-    """Return data, packed: no text in it can close its element. Raises ValueError if a number is NaN or infinite."""
+    """Return packed data, in which no text can close the surrounding element. Raises ValueError if a number is NaN or
+    infinite.
+    """
     blob = bytearray()
     text = json.dumps(_without_columns(data, blob), allow_nan=False, separators=(",", ":")).encode("ascii")
-    # bytes of numbers repeat less than text does, and the strategy for them saves 6 % of a large page
+    # bytes of numbers repeat less than text does; the strategy for such data saves 6 % of a large page
     coder = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED if len(blob) > len(text) else zlib.Z_DEFAULT_STRATEGY)
     whole = coder.compress(struct.pack("<I", len(text)) + text + blob) + coder.flush()
     return _written(whole)
 
 
 def unpacked(text: str) -> object:
-    """Return what `packed` was given, with tuples as lists."""
+    """Return the data that `packed` received, with tuples as lists."""
     whole = zlib.decompress(_read(text))
     (length,) = struct.unpack_from("<I", whole)
     blob = whole[4 + length :]
@@ -59,7 +62,9 @@ def unpacked(text: str) -> object:
 
 
 def _written(data: bytes) -> str:
-    """Return bytes as text: how many zeros fill up the last word of four bytes, then five digits for each word."""
+    """Return bytes as text: the number of zeros that fill up the last word of four bytes, then five digits for each
+    word.
+    """
     extra = -len(data) % 4
     words = np.frombuffer(data + bytes(extra), ">u4").astype(np.uint64)
     digits = words[:, None] // _POWERS % np.uint64(85)

@@ -1,4 +1,4 @@
-"""The files that pages are made of: style sheets, templates, scripts, and the policy that allows only these scripts."""
+"""The source files of pages: style sheets, templates, scripts, and the policy that allows only these scripts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def package_file(name: str) -> str:
 
 
 def joined_script(names: Sequence[str]) -> str:
-    """Return parts of a page's script, in the order in which they need each other, joined in one function; browsers
-    load no module from a file.
+    """Return the parts of a page's script joined in one function. Each part must follow the parts that it uses. Joining
+    is needed because browsers cannot load modules from a file.
     """
     parts = "\n".join(package_file(f"page/{name}") for name in names)
     return f'"use strict";\n(async () => {{\n{parts}}})();\n'
 
 
 def script_sources(*scripts: str) -> str:
-    """Return the hashes that let a content security policy run these scripts, and no other."""
+    """Return the hashes with which a content security policy allows only these scripts."""
     hashes = (base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") for text in scripts)
     return " ".join(f"'sha256-{found}'" for found in hashes)

@@ -1,4 +1,4 @@
-"""The playback page: one self-contained HTML file to scrub through a run, with its books, orders and limits.
+"""The playback page: one self-contained HTML file for scrubbing through a run, with its books, orders and limits.
 
 It opens offline and loads nothing, like the report. All text is escaped, or packed as data.
 """
@@ -19,10 +19,10 @@ from botkit.report.packing import deltas, packed
 from botkit.report.page_files import joined_script, package_file, script_sources
 from botkit.report.templates import template
 
-#: at most this many public trades of a pair are drawn: the largest ones
+#: maximum number of public trades of a pair to draw: the largest ones
 TRADES_MAX = 40_000
 
-#: the parts of the page's script, in the order in which they need each other
+#: the parts of the page's script, each after the parts that it uses
 _SCRIPTS = (
     *("data.js", "say.js", "theme.js"),
     *("playback/frames.js", "playback/market.js", "playback/overview.js", "playback/sides.js", "playback/steps.js"),
@@ -31,7 +31,7 @@ _SCRIPTS = (
 
 
 def render_playback(playback: Playback) -> str:
-    """Render the whole page, which has not been translated and so is in English throughout."""
+    """Render the complete page. It has no translation, so it is always in English."""
     with language.using(language.ENGLISH):
         return _rendered(playback)
 
@@ -101,7 +101,7 @@ def playback_data(playback: Playback, offset_ms: int) -> dict[str, Any]:
 
 
 def _gauges(gauges: Sequence[Gauge]) -> list[dict[str, Any]]:
-    """Return the windows that were used. One that counts per IP address and per account alike is shown once."""
+    """Return the used windows. Windows with equal counts per IP address and per account are shown as one."""
     found: dict[tuple[str, int, int, tuple[int, ...]], list[str]] = {}
     for gauge in gauges:
         if any(gauge.held):
@@ -124,7 +124,9 @@ def _offset_text(offset_ms: int) -> str:
 
 
 def _known(values: Sequence[int | None]) -> dict[str, Any]:
-    """Return the number of the first known value, and all from there on, as differences. A later gap keeps the last."""
+    """Return the index of the first known value, and all values from there on as differences. In a later gap, the last
+    value is repeated.
+    """
     first = next((i for i, value in enumerate(values) if value is not None), len(values))
     found: list[int] = []
     for value in values[first:]:
@@ -148,8 +150,8 @@ def _pair(frames: PairFrames, ms: Any) -> dict[str, Any]:
 
 
 def _side(levels: Sequence[Sequence[tuple[int, int]]]) -> dict[str, Any]:
-    """Return one side of the books, in columns: for each level, the distance in ticks from the level before it (of the
-    best: from zero) and the lots, both as differences from frame to frame. A missing level has no lots.
+    """Return one side of the books, in columns. Each level has its distance in ticks from the better level (for the
+    best level, from zero) and its lots. Both are differences from frame to frame. A missing level has no lots.
     """
     depth = max((len(side) for side in levels), default=0)
     ticks = np.zeros((len(levels), depth), np.int64)
@@ -191,8 +193,8 @@ def _trades(frames: PairFrames, ms: Any) -> dict[str, Any]:
 
 
 def _standing(frames: Sequence[Sequence[QueuePlace]], places: dict[int, int]) -> dict[str, Any]:
-    """Return own orders in the books: how many in each frame, then for each its number, the lots ahead (−1 if unknown)
-    and its own.
+    """Return own orders in the books: their number in each frame, then for each order its index, the lots ahead of it
+    (−1 if unknown) and its remaining lots.
     """
     kept = [[order for order in frame if order.client_id in places] for frame in frames]
     rows = [order for frame in kept for order in frame]
@@ -210,7 +212,7 @@ def _orders(orders: Sequence[PlacedOrder], ms: Any) -> dict[str, Any]:
         return {"number": [names.setdefault(value, len(names)) for value in values], "names": list(names)}
 
     def since(values: Sequence[Nanos | None]) -> list[int]:
-        # milliseconds after it was asked for
+        # milliseconds since the order was requested
         return [-1 if at is None else ms(at) - ms(order.asked) for at, order in zip(values, orders, strict=True)]
 
     return {
@@ -253,7 +255,7 @@ def _steps(steps: Sequence[PlayStep], places: dict[int, int], texts: dict[str, i
 
 
 def _moments(moments: Sequence[Moment], ms: Any) -> dict[str, Any]:
-    """Return what the strategies saw, in columns, with the books' levels one after the other."""
+    """Return the strategies' views, in columns. The levels of all books are in one list."""
     pairs = list(dict.fromkeys(pair for moment in moments for pair in moment.books))
     owners = list(dict.fromkeys((name, c) for m in moments for name, held in m.holdings.items() for c in held))
     found: dict[str, Any] = {"t": deltas([ms(moment.time) for moment in moments]), "pairs": {}, "holdings": []}

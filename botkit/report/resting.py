@@ -10,19 +10,21 @@ from botkit.model.order_spec import LIMIT, STOP_LIMIT, Side
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, OrderState
 from botkit.model.results import BacktestResult, OrderRow
 
-#: at most this many lines on all charts together; those that rested longest come first
+#: maximum number of lines on all charts together; orders that rested longest are preferred
 RESTING_MAX = 20_000
 
-#: what a line shows
+#: the kind of order that a line shows
 BID, ASK, STOP = 0, 1, 2
 
 _FINAL = {state.value for state in FINAL_STATES}
-#: the states in which an order was at the exchange
+#: the states of orders that reached the exchange
 _AT_EXCHANGE = {state.value for state in LIVE_STATES} | {OrderState.FILLED.value, OrderState.CANCELLED.value}
 
 
 def rested(result: BacktestResult) -> list[OrderRow]:
-    """Return the orders that waited at the exchange, in order of request. An order that took at once did not."""
+    """Return the orders that waited at the exchange, in order of request. Orders that were filled entirely as taker did
+    not wait.
+    """
     makers = {fill.client_id for fill in result.fills if fill.is_maker}
     return [
         row
@@ -35,12 +37,14 @@ def rested(result: BacktestResult) -> list[OrderRow]:
 
 
 def span_of(row: OrderRow, end: Nanos) -> tuple[Nanos, Nanos]:
-    """Return when an order was sent and when the bot learned of its end, or the ``end`` of the run."""
+    """Return the time at which an order was sent, and the time at which the bot learned of its end. An order that did
+    not end lasts until ``end``, the end of the run.
+    """
     return row.sent, row.updated if row.state in _FINAL else max(end, row.sent)
 
 
 def longest(rows: Sequence[OrderRow], end: Nanos, most: int = RESTING_MAX) -> list[OrderRow]:
-    """Return those that rested longest, in their order."""
+    """Return the orders that rested longest, in their original order."""
     if len(rows) <= most:
         return list(rows)
     lasted = [span_of(row, end)[1] - row.sent for row in rows]
@@ -51,7 +55,9 @@ def longest(rows: Sequence[OrderRow], end: Nanos, most: int = RESTING_MAX) -> li
 def resting_columns(
     rows: Sequence[OrderRow], end: Nanos, local_ms: Callable[[Nanos], int], deltas: Callable[[list[int]], list[int]]
 ) -> dict[str, Any]:
-    """Return one pair's lines: beginnings as differences, durations in ms, prices in ticks as differences, and lots."""
+    """Return one pair's lines: start times as differences, durations in ms, prices in ticks as differences, and
+    lots.
+    """
     spans = [span_of(row, end) for row in rows]
     begins = [local_ms(begin) for begin, _ in spans]
     return {

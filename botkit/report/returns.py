@@ -1,4 +1,4 @@
-"""Returns by month, and how the returns of trades are distributed."""
+"""Returns by month, and the distribution of trade returns."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import msgspec
 
 from botkit.model.results import BacktestResult, DayRow
 
-#: more bars of a histogram would be narrower than what one can point at
+#: more histogram bars would be too narrow to point at
 BARS_MAX = 40
-#: the smallest and the largest share of trades that one end bar takes, so that one outlier does not squeeze the rest
+#: the fraction of trades at each end that share the end bar, so that one outlier does not squeeze the other bars
 TAIL = 0.01
-#: the return of a month that gets the strongest colour
+#: the monthly return that gets the strongest color
 FULL_HEAT = 0.1
 
 
 class MonthRow(msgspec.Struct, frozen=True):
-    """One year: each month's return (None: not in the run), and the whole year's."""
+    """One year: the return of each month (None if it is not in the run) and of the year."""
 
     year: str
     months: list[float | None]
@@ -26,8 +26,8 @@ class MonthRow(msgspec.Struct, frozen=True):
 
 
 def monthly_returns(result: BacktestResult) -> list[MonthRow]:
-    """Return the change of equity in each month, by year. The first and the last month count as far as the run goes, so
-    all months together make the run's return.
+    """Return the change of equity in each month, by year. Only the part of the first and the last month inside the run
+    is counted, so the months together yield the run's return.
     """
     opening = result.summary.get("opening_equity")
     if not result.days or not isinstance(opening, (int, float)) or opening <= 0:
@@ -54,14 +54,16 @@ def _last_of_each(days: Sequence[DayRow], letters: int) -> dict[str, float]:
 
 
 def heat(value: float) -> int:
-    """Return how strongly to colour a month, in percent: a tenth or more gets the full colour, which text still stands
-    out from.
+    """Return the color strength for a month, in percent. Returns of a tenth or more get the full strength, which still
+    keeps the text readable.
     """
     return round(8 + 37 * min(1.0, abs(value) / FULL_HEAT)) if value else 0
 
 
 class ReturnBar(msgspec.Struct, frozen=True):
-    """How many trades had a return from ``low`` to before ``high``; the end bars also hold all beyond."""
+    """The number of trades with a return from ``low`` to below ``high``. The end bars also include all returns
+    beyond.
+    """
 
     low: float
     high: float
@@ -70,8 +72,8 @@ class ReturnBar(msgspec.Struct, frozen=True):
 
 
 def trade_histogram(result: BacktestResult) -> list[ReturnBar]:
-    """Return the distribution of the returns of trades in coins that the strategies bought, in bars of one round width
-    with a border at zero.
+    """Return the distribution of returns of trades in coins that the strategies bought. All bars have the same round
+    width, and one border is at zero.
     """
     values = sorted(v for trade in result.trades if not trade.is_given and (v := trade.return_) is not None)
     if len(values) < 2:
@@ -96,6 +98,6 @@ def trade_histogram(result: BacktestResult) -> list[ReturnBar]:
 
 
 def _round_width(width: float) -> float:
-    """Return the next larger width of 1, 2 or 5 times a power of ten."""
+    """Return the next larger width that is 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(width))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= width * (1 - 1e-9))

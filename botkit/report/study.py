@@ -1,6 +1,6 @@
 """Renders the page of a search or a walk-forward as one self-contained HTML file without scripts.
 
-Everything in it is drawn here as SVG or tables, so the page works wherever HTML is shown.
+All contents are drawn here as SVG or tables, so the page works wherever HTML is shown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StudyTable(msgspec.Struct, frozen=True):
 
 
 class MapCell(msgspec.Struct, frozen=True):
-    """One cell of a map. ``share`` is 0 for the worst value and 1 for the best; None if no trial lies in the cell."""
+    """One cell of a map. ``share`` is 0 for the worst value and 1 for the best; None if no trial is in the cell."""
 
     text: str
     share: float | None
@@ -49,7 +49,7 @@ class StudyMap(msgspec.Struct, frozen=True):
 
 
 class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the page, from top to bottom. ``line`` is a curve that begins at 1, such as chained equity."""
+    """The content of the page, from top to bottom. ``line`` is a curve that starts at 1, such as chained equity."""
 
     title: str
     kind: str

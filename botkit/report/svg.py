@@ -10,7 +10,7 @@ from html import escape
 from botkit.model.clock import Nanos, to_datetime
 from botkit.model.results import Curve
 
-#: distinguishable in print and for most kinds of colour blindness
+#: colors that stay distinguishable in print and for most kinds of color blindness
 COLOURS = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#be185d")
 POINTS_MAX = 600
 _WIDTH, _LEFT, _RIGHT, _TOP = 860, 78, 14, 24
@@ -20,8 +20,8 @@ _GAP, _AXIS = 26, 22
 def curves_svg(
     curves: Mapping[str, Curve], *, zone: tzinfo, title: str = "Equity", height: int = 220, falls: int = 90
 ) -> str:
-    """Return the curves on one chart as SVG. Below it each curve's drawdown is drawn, ``falls`` pixels high (0: not at
-    all).
+    """Return the curves on one chart as SVG. Each curve's drawdown is drawn below the chart, ``falls`` pixels high, or
+    not at all if 0.
 
     All text is escaped. A curve is thinned to `POINTS_MAX` points, which include its extremes.
     """
@@ -82,7 +82,9 @@ def _panel(
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Return round values between low and high, at most ``most`` steps of 1, 2 or 5 times a power of ten apart."""
+    """Return round values between low and high, with at most ``most`` steps between them. A step is 1, 2 or 5 times a
+    power of ten.
+    """
     size = 10.0 ** math.floor(math.log10((high - low) / most))
     step = next(size * factor for factor in (1, 2, 5, 10) if (high - low) / (size * factor) <= most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -102,7 +104,7 @@ def _days(start: Nanos, end: Nanos, y: float, zone: tzinfo) -> list[str]:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """Return the curve with at most `POINTS_MAX` points: the lowest and the highest of each stretch."""
+    """Return the curve with at most `POINTS_MAX` points: the lowest and the highest point of each stretch."""
     count = len(curve.times)
     if count <= POINTS_MAX:
         return curve

@@ -49,7 +49,7 @@ def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
     return dict(sorted(paid.items()))
 
 
-#: what trades are grouped by in the report: title, key
+#: the groupings of trades in the report: title, key
 _GROUPS = (
     ("pair", "pair"),
     ("strategy", "strategy"),
@@ -59,20 +59,20 @@ _GROUPS = (
     ("exit tag", "exit_tag"),
     ("month", "month"),
 )
-#: the maximum number of groups of one kind in the report (trades.csv has all trades)
+#: the maximum number of groups in a grouping in the report (trades.csv has all trades)
 GROUPS_MAX = 12
 
 
 def trade_groups(result: BacktestResult) -> list[tuple[str, list[tuple[str, TradeFigures]]]]:
-    """Return the figures of the trades, grouped in each way that `_GROUPS` lists. Except for pairs, a grouping with a
-    single group is left out.
+    """Return the figures of the trades for each grouping in `_GROUPS`. A grouping with only one group is left out,
+    except for pairs.
     """
     found = [(title, list(result.groups.get(key, {}).items())) for title, key in _GROUPS]
     return [(title, groups[-GROUPS_MAX:]) for title, groups in found if len(groups) > (title != "pair")]
 
 
 class Reason(msgspec.Struct):
-    """A reason why a strategy did not trade, and how often it occurred."""
+    """A reason for not trading, and how often it occurred."""
 
     strategy: str
     kind: str
@@ -80,7 +80,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: how an order ended without a fill, and the reason to show if the order has none
+#: how an order ended without a fill, and the reason to show if the order does not have one
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),
@@ -92,8 +92,8 @@ _FATES = {
 
 
 def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
-    """Group skips and refusals that strategies counted, and orders that ended without a fill, by kind, most frequent
-    first.
+    """Group the skips and refusals that strategies counted, and the orders that ended without a fill. Groups are by
+    kind, most frequent first.
     """
     found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in grouped(row.skips).items()]
     found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in grouped(row.refusals).items()]

@@ -1,4 +1,4 @@
-"""A run's closed trades in columns, for the page's list and for the lines that join entries to exits."""
+"""A run's closed trades in columns, for the page's trade list and for the lines that join entries to exits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from botkit.report.packing import deltas
 from botkit.report.wording import decimals_of
 
 KINDS = ("long", "short", "loop")
-#: the kind of a trade in coins that were handed over
+#: the kind of a trade in coins that were handed over to the strategy
 GIVEN = "handed over"
 
 
 def _numbered(texts: Iterable[str]) -> tuple[list[str], list[int]]:
-    """Return the different texts in the order in which they first appear, and each one's number among them."""
+    """Return the distinct texts in order of first appearance, and for each text its index among them."""
     numbers: dict[str, int] = {}
     column = [numbers.setdefault(text, len(numbers)) for text in texts]
     return list(numbers), column
@@ -26,10 +26,10 @@ def _numbered(texts: Iterable[str]) -> tuple[list[str], list[int]]:
 def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dict[str, Any]:
     """Return the trades in order of their exits, one list for each column.
 
-    ``entry`` and ``exit`` are average prices in the pair's ticks; for a loop, money spent and got in units of 1e-8.
-    ``return``, ``worst`` and ``best`` are in basis points of the entry value, as the page shows them. ``pnl`` has as
-    many decimals as its largest value needs (``places``), so that the page does not round it twice. Times are local
-    milliseconds as differences: ``closed`` from the trade before, ``held`` from the entry.
+    ``entry`` and ``exit`` are average prices in the pair's ticks; for a loop, the money spent and received in units of
+    1e-8. ``return``, ``worst`` and ``best`` are in basis points of the entry value, as the page shows them. ``pnl`` has
+    as many decimals as its largest value needs (``places``), so that the page does not round it twice. Times are local
+    milliseconds as differences: ``closed`` from the previous trade's exit, ``held`` from the entry.
     """
     trades = result.trades
     strategies, strategy = _numbered(t.strategy for t in trades)
@@ -59,7 +59,7 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
         "closed": deltas(closed),
         "held": [end - start for start, end in zip(opened, closed, strict=True)],
         "places": places,
-        # the sum of rounded profits would be off by a cent
+        # exact, because the sum of rounded profits would be off by a cent
         "total": float(f"{math.fsum(t.pnl for t in trades if not t.is_given):.13g}"),
         "pnl": [round(t.pnl * 10**places) for t in trades],
         "won": [int(t.pnl_units > 0) for t in trades],

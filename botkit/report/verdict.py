@@ -1,4 +1,4 @@
-"""A run in two sentences: what it earned, against what, at what risk, and how sure one can be."""
+"""Describes a run in two sentences: its profit compared with buy and hold, its risk, and how certain the result is."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from botkit.model.results import BacktestResult
 from botkit.report import wording
 from botkit.report.language import say
 
-#: a normal distribution has 95 % of its mass within this many standard errors of its middle
+#: 95 % of a normal distribution lies within this many standard errors of its mean
 Z_95 = 1.959964
-#: below this many trades, a win rate says little
+#: below this number of trades, a win rate means little
 TRADES_FEW = 30
 
 
@@ -21,7 +21,7 @@ def sharpe_interval(result: BacktestResult) -> tuple[float, float] | None:
 
 
 def verdict(result: BacktestResult) -> list[str]:
-    """Return the sentences, the first about the money, the second about its certainty."""
+    """Return two sentences, the first about the money, the second about its certainty."""
     s = result.summary
     earned = s.get("return")
     if not isinstance(earned, (int, float)):

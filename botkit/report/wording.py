@@ -27,7 +27,7 @@ def _number(value: Any) -> float | None:
 
 
 def _signed(number: float, sign: bool, decimals: int) -> str:
-    """Format a number with a proper minus sign. What rounds to zero has no sign."""
+    """Format a number with a proper minus sign. A value that rounds to zero has no sign."""
     text = f"{abs(number):,.{decimals}f}"
     if not any("1" <= digit <= "9" for digit in text):
         return text
@@ -35,7 +35,7 @@ def _signed(number: float, sign: bool, decimals: int) -> str:
 
 
 def decimals_of(number: float) -> int:
-    """Return how many decimals an amount of money of this size is written with."""
+    """Return the number of decimals with which an amount of money of this size is written."""
     size = abs(number)
     return 2 if size >= 10 or size < 5e-9 else 4 if size >= 0.1 else 8
 
@@ -114,7 +114,7 @@ def span(length: Nanos) -> str:
 
 
 def lasting(seconds: Any) -> str:
-    """Return a duration in seconds as `span` would, or to the millisecond below ten seconds."""
+    """Format a duration in seconds like `span`, or to the millisecond if it is below ten seconds."""
     number = _number(seconds)
     if number is None:
         return NOTHING

@@ -5,9 +5,9 @@
         run = bench.run({"sma": {"fast": fast}})
         print(fast, run.figures["return"], run.journal_sha256)
 
-A run happens in this process, on the calling thread, and writes no files. Its result depends only on the project, the
-rows, the parameters, the span and the seed, so equal inputs give equal figures and an equal decision hash on any
-machine. A run leaves nothing in memory, so memory use stays constant over ten thousand runs.
+A run executes in this process, on the calling thread, and writes no files. Its result depends only on the project, the
+rows, the parameters, the span and the seed. Therefore equal inputs yield equal figures and an equal decision hash on
+any machine. A run leaves no data in memory, so memory use stays constant over ten thousand runs.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ class BenchRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def daily_returns(self) -> list[float]:
-        """The returns of the run's whole calendar days, from which the ratios are computed."""
+        """The returns of the run's full calendar days, from which the ratios are computed."""
         return [day.return_ for day in self.days if day.return_ is not None]
 
 
 class Bench:
-    """A project, with its data in memory.
+    """A project with its data in memory.
 
-    ``feed`` is the data (default: what the project's configuration names); each of its streams is read when a run first
-    needs it, and then stays in memory. ``start`` and ``end`` bound every run, in nanoseconds, end exclusive (default:
-    the configuration's span, or else all of the data). Rows before ``start`` warm up the indicators. Benches of several
-    processes with the same folder ``shared`` have one copy of the rows. Raises ConfigError or DataError.
+    ``feed`` is the data (default: the data named by the project's configuration). Each of its streams is read when a
+    run first needs it, and then stays in memory. ``start`` and ``end`` bound every run, in nanoseconds, end exclusive
+    (default: the configuration's span, or else all of the data). Rows before ``start`` warm up the indicators. Benches
+    in several processes with the same folder ``shared`` share one copy of the rows. Raises ConfigError or DataError.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Bench:
         self.feed = held(backtest_feed(project, None) if feed is None else feed, project.pairs, shared)
         begin, until = asked_span(project, None, None)
         self.start = begin if start is None else start
-        # a run would stop there by itself, but a search and the doctor cut the span into parts
+        # a run would stop at the sealed data anyway, but searches and the doctor divide the span into parts
         self.end, _ = sealed_end(project, self.feed, self.start, until if end is None else end)
         self.seed = project.config.seed if seed is None else seed
 
@@ -83,7 +83,7 @@ class Bench:
         start: Nanos | None = None,
         end: Nanos | None = None,
     ) -> BenchRun:
-        """Run with other parameters: strategy -> name -> value. ``start`` and ``end`` replace the bench's.
+        """Run with the given parameters: strategy -> name -> value. ``start`` and ``end`` replace those of the bench.
 
         Raises ConfigError for invalid parameters, and BotkitError if the strategy fails.
         """
@@ -98,13 +98,13 @@ class Bench:
         end: Nanos | None = None,
         readings: bool = False,
     ) -> BacktestResult:
-        """Do the same as `run`, but return everything that a report shows: orders, fills, curves, indicators. Takes
-        more time and memory.
+        """Run like `run`, but return all data that a report shows: orders, fills, curves, indicators. Takes more time
+        and memory.
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
     def parts(self) -> BacktestParts:
-        """Return the parts of a new run, without what only a report needs."""
+        """Return the parts of a new run, without the parts that only a report needs."""
         return self._parts(None, None, None, is_described=False)
 
     def _parts(
@@ -126,7 +126,9 @@ class Bench:
 
 
 def held(feed: Feed, pairs: Mapping[str, Pair], shared: Path | None = None) -> Feed:
-    """Return the feed with its rows kept in memory once they have been read, or mapped from files below ``shared``."""
+    """Return a feed that keeps its rows in memory once they have been read, or maps them from files below
+    ``shared``.
+    """
     if all(isinstance(source, HeldSource) for source in feed.sources):
         return feed
     sources = [

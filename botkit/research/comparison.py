@@ -1,4 +1,4 @@
-"""Finds kept backtests, and reads from their folders what a comparison shows."""
+"""Finds stored backtests, and reads the data for a comparison from their folders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BESIDES = ("log.", "notify.", "account.", "live.", "emulator.")
 
 
 def find_run(reference: str, out: Path) -> KeptRun:
-    """Return the run that a text names: its folder, a bot's NAME (its newest run), NAME@3 or NAME/3.
+    """Return the run for a reference: its folder, a bot's NAME (the bot's newest run), NAME@3 or NAME/3.
 
     Raises ConfigError if there is no such run.
     """
@@ -52,14 +52,14 @@ def find_run(reference: str, out: Path) -> KeptRun:
 
 
 def compared(references: Sequence[str], out: Path) -> list[ComparedRun]:
-    """Return the runs with these names, in the same order. Raises ConfigError or DataError."""
+    """Return the runs with these references, in the same order. Raises ConfigError or DataError."""
     runs = [find_run(reference, out) for reference in references]
     labels = _labels(runs)
     return [_compared(run, label) for run, label in zip(runs, labels, strict=True)]
 
 
 def _labels(runs: Sequence[KeptRun]) -> list[str]:
-    """Label each run with its bot's name, and runs of the same bot also with their number or folder."""
+    """Label each run with its bot's name. Runs of the same bot also get their number or folder."""
     names = [run.name for run in runs]
     labels = []
     for run in runs:
@@ -67,7 +67,7 @@ def _labels(runs: Sequence[KeptRun]) -> list[str]:
             labels.append(run.name)
         else:
             labels.append(f"{run.name}@{run.number}" if run.number else str(run.folder))
-    while len(set(labels)) < len(labels):  # the same run may be named twice
+    while len(set(labels)) < len(labels):  # the same run may be given twice
         twice = next(label for label in labels if labels.count(label) > 1)
         labels[len(labels) - 1 - labels[::-1].index(twice)] += " (again)"
     return labels
@@ -96,7 +96,7 @@ def _compared(run: KeptRun, label: str) -> ComparedRun:
 
 
 def _parameters(summary: dict[str, Any]) -> dict[str, str]:
-    """Return the strategies' parameters in force, including defaults, which the configuration does not contain."""
+    """Return the strategies' effective parameters, including defaults, which the configuration does not contain."""
     rows = summary.get("strategies")
     return {
         f"{row.get('name')}.{name}": _text(value)
@@ -115,7 +115,9 @@ def _text(value: Any) -> str:
 
 
 def _settings(path: Path) -> dict[str, str]:
-    """Return a resolved configuration as text by key; a strategy's keys begin with its name instead of its number."""
+    """Return the settings of a resolved configuration as text, by key. A strategy's keys start with its name, not its
+    index.
+    """
     if not path.exists():
         return {}
     values: Any = plain_value(read_source(path))
@@ -129,7 +131,7 @@ def _settings(path: Path) -> dict[str, str]:
 
 
 def _curves(path: Path) -> tuple[Curve, Curve | None]:
-    """Return a run's equity, and its benchmark's if it had one."""
+    """Return a run's equity, and the equity of its benchmark if it had one."""
     equity, held = Curve([], []), Curve([], [])
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -146,7 +148,7 @@ def _curves(path: Path) -> tuple[Curve, Curve | None]:
 
 
 def comparison_json(runs: Sequence[ComparedRun]) -> str:
-    """Return each run's figures, and its value of every setting that differs, as a JSON list."""
+    """Return a JSON list with each run's figures and its values of the settings that differ between the runs."""
     from botkit.report.comparison import differences
 
     found = differences(runs)

@@ -1,5 +1,5 @@
-"""The functions that `import botkit` exports for backtests in Python. Importing this module is cheap, because
-everything else is imported by the first call.
+"""The functions that `import botkit` exports for backtests in Python. Importing this module is fast, because other
+modules are imported only on the first call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from botkit.research.search.optimize import Progress, SearchResult
     from botkit.research.tapes import LoadedTape
 
-#: the maximum number of messages from strategies that a result keeps
+#: the maximum number of strategies' messages that a result stores
 MESSAGES_KEPT = 1_000
 
 
@@ -39,17 +39,17 @@ def backtest(
             MyStrategy, data="backtest_data", params={"pair": "btc_usdt"}, balances={"usdt": 1000}, slippage=0.0002
         )
 
-    ``strategy`` is a class, the name of one in a plugin or in ./strategies, the path of a configuration, or a
-    configuration as a dict. ``data`` is a path, a DataFrame of candles or trades, what `load` returned, a list of these
-    or a dict of them by pair; by default it is what the configuration names. ``params`` are the strategy's parameters.
-    ``start`` and ``end`` bound the run (a date as the end includes that day). ``readings`` also runs the optimistic and
-    the pessimistic queue model if orders rested in a book. ``progress`` is called with the queue assumption and the
-    completed fraction, 0 to 1.
+    ``strategy`` is a class, the name of a strategy in a plugin or in ./strategies, the path of a configuration, or a
+    configuration as a dict. ``data`` is a path, a DataFrame of candles or trades, a result of `load`, a list of these,
+    or a dict of these by pair; the default is the data named in the configuration. ``params`` are the strategy's
+    parameters. ``start`` and ``end`` bound the run (if the end is a date, it includes that day). ``readings`` also runs
+    the optimistic and the pessimistic queue model if orders rested in a book. ``progress`` is called with the queue
+    assumption and the completed fraction, 0 to 1.
 
     Every other argument is a key of the configuration's ``backtest:`` section (``slippage``, ``fees``, ``latency``,
     ``fills``) or of the configuration (``risk``, ``currency``, ``timezone``, ``plugins``), or ``capital``. The backtest
-    runs on the calling thread and needs no event loop. Raises BotkitError, whose message says in one sentence what is
-    wrong.
+    runs on the calling thread and needs no event loop. Raises BotkitError, whose message is one sentence that describes
+    the problem.
     """
     from botkit.assembly.backtest import parts_over
     from botkit.backtesting.session import run_backtest
@@ -99,8 +99,8 @@ def optimize(
 
     ``ranges`` maps a parameter, or ``"sma.fast"`` with several strategies, to ``"LOW:HIGH:STEP"`` with both ends,
     ``"LOW:HIGH"``, ``"LOW:HIGH:log"``, or a list of values. ``objective`` is a figure, or a function of the summary;
-    greater is better. Trials run one after the other in this process; `botkit optimize` uses every core, or a cluster.
-    The trials are kept in the folder ``out`` (default: ``out/NAME/searches/N``). The other arguments are those of
+    higher is better. Trials run sequentially in this process; `botkit optimize` uses every core, or a cluster. The
+    trials are stored in the folder ``out`` (default: ``out/NAME/searches/N``). The other arguments are those of
     `backtest`. Raises BotkitError.
     """
     from botkit.project.data import asked_span
@@ -137,12 +137,12 @@ def load(
     resolution: str | None = None,
     timezone: str | None = None,
 ) -> LoadedTape:
-    """Open recorded data as DataFrames: a tape's folder, or a file of candles or trades.
+    """Open recorded data as DataFrames. The data is a tape's folder, or a file of candles or trades.
 
         tape = botkit.load("backtest_data")
-        tape.streams                                  # what is in it
+        tape.streams                                  # its contents
         tape.candles("btc_usdt", "1m")                # also .trades(pair), .books(pair)
-        botkit.backtest(MyStrategy, data=tape, ...)   # read once, however many backtests follow
+        botkit.backtest(MyStrategy, data=tape, ...)   # read only once for any number of backtests
 
     A CSV file needs its ``pair``, and a file of trades also ``kind="trades"``; ``resolution`` and ``timezone`` are for
     files that do not contain them. Raises BotkitError.

@@ -1,8 +1,8 @@
-"""Reads DataFrames of candles or trades as recorded data, with the same checks as for files, and converts recorded rows
-to DataFrames.
+"""Reads DataFrames of candles or trades as recorded data, with the same checks as for files. Also converts recorded
+rows to DataFrames.
 
-Figures are converted to text and then parsed like a CSV file's, so that 0.1 stays 0.1. Messages number rows from 0, as
-``frame.iloc`` does.
+Figures are converted to text and then parsed like those in a CSV file, so that 0.1 stays 0.1. Messages number rows from
+0, as ``frame.iloc`` does.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ _SIDE_NAMES = np.array(["sell", "", "buy"], dtype=object)
 
 
 def is_frame(thing: Any) -> bool:
-    """Return whether something is a pandas DataFrame, without importing pandas."""
+    """Return whether an object is a pandas DataFrame, without importing pandas."""
     kind = type(thing)
     return kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
 
 
 def frame_source(frame: pd.DataFrame, pair: Pair) -> FileSource:
-    """Return a DataFrame of candles or trades as a source of rows. Raises DataError saying what is wrong with it."""
+    """Return a DataFrame of candles or trades as a source of rows. Raises DataError with the problem if it is not
+    valid.
+    """
     source = FileSource(Path(f'data["{pair}"]'), _FrameRows(frame), {str(pair): pair})
     source.name = "DataFrame"
     return source
 
 
 class _FrameRows:
-    """Reads a DataFrame as if it were a file."""
+    """Reads a DataFrame like a file."""
 
     endings: tuple[str, ...] = ()
 
@@ -56,7 +58,7 @@ class _FrameRows:
         self._frame = frame
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """Yield all rows. Raises DataError."""
+        """Yield all rows of the DataFrame. Raises DataError if a row is invalid."""
         (pair,) = pairs.values()
         frame = self._frame
         if len(frame) == 0:
@@ -74,7 +76,7 @@ class _FrameRows:
 
 
 def _columns(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns by their lower-case names, including the index if it holds times."""
+    """Return the columns by lower-case name, including the index if it contains times."""
     import pandas as pd
 
     names = [str(name).strip().lower() for name in frame.columns]
@@ -89,7 +91,9 @@ def _columns(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _times(path: Path, columns: dict[str, Any], names: Sequence[str]) -> IntArray | None:
-    """Return the times in the first of these columns that exists, in nanoseconds. Raises DataError if a time is bad."""
+    """Return the times in nanoseconds from the first of the named columns that exists. Raises DataError for an invalid
+    time.
+    """
     import pandas as pd
 
     found = next((columns[name] for name in names if name in columns), None)
@@ -126,8 +130,8 @@ def _candles(path: Path, resolution: str | None, pair: Pair, columns: dict[str, 
     repeats = np.flatnonzero(np.diff(time) == 0)
     if len(repeats):
         raise DataError(f"{path}:{int(repeats[0]) + 1}: a second candle for the time of the row before; keep one")
-    # pandas keeps a frame's attrs when it is resampled, so they are used only for a single row, which does not show the
-    # resolution
+    # pandas keeps a frame's attrs when it is resampled, so attrs are used only for a single row, which does not reveal
+    # the resolution
     if len(time) > 1 or resolution not in RESOLUTIONS:
         if len(time) == 1:
             raise DataError(
@@ -173,7 +177,7 @@ def _steps(path: Path, what: str, values: Any, decimals: int) -> Any:
 
 
 def _text(path: Path, what: str, values: Any) -> Any:
-    """Return a column's figures as Arrow text; a float gets the fewest digits that identify it."""
+    """Return a column's figures as Arrow text. Floats are written with the fewest digits that identify them."""
     import pyarrow as pa
 
     missing = values.isna().to_numpy()
@@ -193,9 +197,9 @@ def _text(path: Path, what: str, values: Any) -> Any:
 def frame_of(columns: MarketColumns) -> pd.DataFrame:
     """Return rows as a DataFrame, indexed by time in UTC.
 
-    Candles, by the start of each: open, high, low, close, volume. Trades, by the time they were received: time (the
-    exchange's), price, amount, side (the taker's: buy, sell, or empty). Books, by the time they were received:
-    bid_price_1, bid_amount_1, ask_price_1, ask_amount_1 and so on; missing levels are NaN.
+    Candles are indexed by their start: open, high, low, close, volume. Trades are indexed by their time of receipt:
+    time (the exchange's), price, amount, side (the taker's: buy, sell, or empty). Books are indexed by their time of
+    receipt: bid_price_1, bid_amount_1, ask_price_1, ask_amount_1 and so on. Missing levels are NaN.
     """
     import pandas as pd
 

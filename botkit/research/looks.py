@@ -1,11 +1,11 @@
-"""The ledger of looks, which records everything that has been tried on a span of a market.
+"""The ledger of looks, which records every combination that has been tried on a span of a market.
 
 The best of a thousand trials looks good on any market, so judging a result requires the number of trials behind it. A
-look is a distinct combination of code, configuration (less its seed) and parameters, with its daily returns; it counts
-whenever the same strategy is judged on the same pairs over a span that overlaps the look's own. New code adds looks and
-never removes any. Runs in tests and under other queue assumptions do not count.
+look is a distinct combination of code, configuration (without its seed) and parameters, with its daily returns. It
+counts whenever the same strategy is judged on the same pairs over a span that overlaps the span of the look. New code
+adds looks and never removes any. Runs in tests and under other queue assumptions do not count.
 
-There is one SQLite file per user, next to the bots' state. It holds no account data.
+Each user has one SQLite file, next to the bots' state. It contains no account data.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ CREATE TABLE IF NOT EXISTS looks (
 
 
 class LooksError(BotkitError):
-    """The ledger of looks cannot be read or written. A run continues without it, and reports that."""
+    """Raised when the ledger of looks cannot be read or written. The run continues without the ledger and reports the
+    error.
+    """
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -57,15 +59,15 @@ class Market(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, strategies: Sequence[str], pairs: Sequence[str], *, is_synthetic: bool) -> Market:
-        """Return the market of a run; the order of names does not matter."""
+        """Return the market of a run. The order of names does not matter."""
         return cls("+".join(sorted(set(strategies))), tuple(sorted(set(pairs))), is_synthetic)
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One combination of code, configuration and parameters that was tried.
+    """A combination of code, configuration and parameters that was tried.
 
-    ``code`` and ``config`` are hashes; ``params`` maps ``sma.fast`` to its value. ``returns`` are the daily returns as
-    fractions from calendar day ``first_day`` on (days since 1970-01-01 in UTC); a day without one is NaN.
+    ``code`` and ``config`` are hashes; ``params`` maps ``sma.fast`` to its value. ``returns`` are daily returns as
+    fractions, starting on calendar day ``first_day`` (days since 1970-01-01 in UTC). A day without a return is NaN.
     """
 
     code: str
@@ -81,10 +83,12 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookLedger:
-    """The ledger of the current user's looks. Several processes may use it at once."""
+    """The ledger of the current user's looks. Several processes may use the ledger at once."""
 
     def __init__(self, folder: Path) -> None:
-        """``folder`` is the folder of all bots' state. No file is created before the first look is noted."""
+        """Prepare the ledger in ``folder``, the folder of all bots' state. No file is created until a look is
+        recorded.
+        """
         self.path = folder / FILE
 
     def note(self, market: Market, looks: Sequence[Look]) -> int:
@@ -165,7 +169,9 @@ def distinct(looks: Sequence[Look]) -> list[Look]:
 
 
 def returns_matrix(looks: Sequence[Look], first_day: int, days: int) -> npt.NDArray[np.float64]:
-    """Return (days, looks) daily returns from ``first_day`` on. A look's return is 0 on days outside its span."""
+    """Return an array of shape (days, looks) with daily returns, starting on ``first_day``. Days outside a look's span
+    are 0.
+    """
     matrix = np.zeros((days, len(looks)))
     for column, look in enumerate(looks):
         begin = max(first_day, look.first_day)
@@ -177,13 +183,13 @@ def returns_matrix(looks: Sequence[Look], first_day: int, days: int) -> npt.NDAr
 
 
 def content_hash(value: Any) -> str:
-    """Return a short hash of plain data, the same on every machine."""
+    """Return a short hash of plain data. The hash is the same on every machine."""
     text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_test_running() -> bool:
-    """Return True inside a pytest test, whose runs do not count as looks."""
+    """Return True during a pytest test, because runs in tests do not count as looks."""
     return "PYTEST_CURRENT_TEST" in os.environ
 
 

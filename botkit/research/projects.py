@@ -21,18 +21,20 @@ from botkit.research.frames import frame_source, is_frame
 from botkit.research.tapes import LoadedTape
 from botkit.tape.feed import Feed, FeedSource
 
-#: arguments that set a key of the configuration's `backtest:` section under a different name
+#: arguments with a different name than the key that they set in the configuration's `backtest:` section
 _RENAMED = {"start": "backtest.from", "end": "backtest.to"}
 
 
 class OfferedStrategies:
-    """A plugin that registers strategy classes that exist only in this process, such as those defined in a notebook."""
+    """A plugin that registers strategy classes that exist only in this process, such as classes defined in a
+    notebook.
+    """
 
     def __init__(self) -> None:
         self.classes: dict[str, type] = {}
 
     def add(self, cls: type) -> str:
-        """Offer a class; returns the name under which it can be used."""
+        """Register a class for use in this process. Returns the name under which it can be used."""
         name = re.sub(r"[^A-Za-z0-9-]+", "_", cls.__name__).strip("_") or "strategy"
         while self.classes.setdefault(name, cls) is not cls:
             name += "2"
@@ -53,11 +55,11 @@ def project_of(
     keys: Mapping[str, Any] | None = None,
     also: Sequence[tuple[str, Any]] = (),
 ) -> Project:
-    """Return the project of a strategy's class or name, a configuration's path, or a configuration as a dict.
+    """Return the project for a strategy's class or name, a configuration's path, or a configuration as a dict.
 
-    ``params`` are parameters of the strategy, or of several as ``{"sma.fast": 5}`` or ``{"sma": {"fast": 5}}``.
-    ``values`` are further arguments of `botkit.backtest`, ``keys`` further settings by their whole key, such as
-    ``risk.max_open_orders``, and ``also`` further plugins as (name, object). Raises ConfigError.
+    ``params`` are parameters of the strategy, or of several strategies as ``{"sma.fast": 5}`` or ``{"sma": {"fast":
+    5}}``. ``values`` are further arguments of `botkit.backtest`. ``keys`` are further settings by their full key, such
+    as ``risk.max_open_orders``. ``also`` are further plugins as (name, object). Raises ConfigError.
     """
     offered = OfferedStrategies()
     given = values or {}
@@ -86,7 +88,7 @@ def _is_path(strategy: str | Path) -> bool:
 
 
 def _mapping(strategy: Any, offered: OfferedStrategies) -> dict[str, Any]:
-    """Return a configuration as a dict in which classes are replaced by their names."""
+    """Return a configuration as a dict, with classes replaced by their registered names."""
     if isinstance(strategy, str):
         return {"name": re.sub(r"[^A-Za-z0-9_-]+", "-", strategy) or "bot", "strategies": [{"use": strategy}]}
     if isinstance(strategy, Mapping):
@@ -150,7 +152,7 @@ def _parameters(params: Mapping[str, Any], labels: Sequence[str]) -> dict[str, A
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments as settings, whose keys are those of `backtest:` or of the whole configuration."""
+    """Return arguments as settings, under the keys of `backtest:` or of the configuration's top level."""
     section, whole = field_types(BacktestConfig), field_types(BotConfig)
     found = {}
     for name, value in values.items():
@@ -173,7 +175,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 def _moment_text(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            return value.isoformat()  # without an offset, it is read in the configuration's time zone, like text
+            return value.isoformat()  # like text, a time without an offset is in the configuration's time zone
         return value.isoformat().replace("+00:00", "Z")
     return value
 
@@ -182,8 +184,9 @@ def _moment_text(name: str, value: Any) -> Any:
 
 
 def feed_of(project: Project, data: Any) -> Feed:
-    """Return a backtest's data as a feed: what the configuration names if ``data`` is None; otherwise a path, a
-    DataFrame, what `botkit.load` returned, a list of these, or a dict of them by pair. Raises ConfigError or DataError.
+    """Return a backtest's data as a feed. If ``data`` is None, it is the data named in the configuration. Otherwise
+    ``data`` is a path, a DataFrame, a result of `botkit.load`, a list of these, or a dict of these by pair. Raises
+    ConfigError or DataError.
     """
     if data is None:
         return backtest_feed(project, None)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Plot:
-    """A chart as SVG: a notebook shows it, and `save` writes it."""
+    """A chart as SVG. A notebook displays the chart, and `save` writes it to a file."""
 
     def __init__(self, svg: str) -> None:
         self.svg = svg
@@ -40,10 +40,10 @@ class Plot:
 
 
 class Result:
-    """A finished backtest. It holds no secrets, and can be pickled.
+    """A finished backtest. It contains no secrets and can be pickled.
 
-    ``figures`` is the summary as a dict; ``messages`` holds the first warnings and errors that strategies logged. Each
-    table is created when it is first read.
+    ``figures`` is the summary as a dict; ``messages`` contains the first warnings and errors that strategies logged.
+    Each table is created when it is first read.
     """
 
     def __init__(
@@ -75,22 +75,22 @@ class Result:
 
     @property
     def figures(self) -> Mapping[str, Figure]:
-        """Every figure of the summary by name; an undefined one is None."""
+        """Every figure of the summary by name. Undefined figures are None."""
         return MappingProxyType(self._run.summary)
 
     @property
     def warnings(self) -> list[str]:
-        """Facts that the reader must know before trusting the result, the gravest first."""
+        """Facts that the reader must know before trusting the result, most serious first."""
         return [caution.text for caution in sorted(self._run.warnings, key=lambda caution: not caution.grave)]
 
     @property
     def config(self) -> str:
-        """The resolved configuration as YAML, secrets hidden."""
+        """The resolved configuration as YAML, with secrets hidden."""
         return self._run.config_text
 
     @property
     def run(self) -> BacktestResult:
-        """The whole result as plain data, with exact integers."""
+        """The complete result as plain data, with exact integers."""
         return self._run
 
     # -- tables ---------------------------------------------------------------------------------------------------
@@ -132,12 +132,12 @@ class Result:
 
     @cached_property
     def makers(self) -> pd.DataFrame:
-        """What resting orders earned on the spread, by strategy and pair."""
+        """The results of maker fills on the spread, by strategy and pair."""
         return tables.makers_frame(self._run)
 
     @cached_property
     def monthly(self) -> pd.Series[float]:
-        """The return of each calendar month, by ``2025-01``."""
+        """The return of each calendar month, keyed by month such as ``2025-01``."""
         import pandas as pd
 
         found = monthly_returns(self._run.days)
@@ -155,8 +155,8 @@ class Result:
     # -- pictures -------------------------------------------------------------------------------------------------
 
     def report(self, path: str | Path = "report.html") -> Path:
-        """Write the report, one HTML file that works offline, and return its path. Raises ConfigError if it cannot be
-        written.
+        """Write the report, a single HTML file that works offline, and return its path. Raises ConfigError if the file
+        cannot be written.
         """
         return _written(path, render(self._run, self._sections))
 

@@ -1,4 +1,5 @@
-"""A result's rows as DataFrames. Times are in UTC; amounts of money are floats; missing values are NaN or NaT.
+"""Converts a result's rows to DataFrames. Times are in UTC, amounts of money are floats, and missing values are NaN or
+NaT.
 
 Text columns have pandas' type ``string``, counts ``int64``, figures ``float64``, and times ``datetime64[ns, UTC]``.
 """
@@ -56,7 +57,7 @@ def orders_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def fills_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return all fills, in order of time. With order books, each row has the mid price at the fill, and its markouts in
+    """Return all fills, in order of time. With order books, each row has the mid price at the fill and its markouts in
     basis points.
     """
     rows = result.fills
@@ -120,8 +121,8 @@ def trades_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def equity_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return the sampled equity by time, its drawdown from the peak so far and, if there are several strategies, the
-    equity of each.
+    """Return the sampled equity by time and its drawdown from the peak so far. If there are several strategies, the
+    equity of each is included.
     """
     times, values = result.equity.times, np.asarray(result.equity.values, dtype=np.float64)
     peaks = np.maximum.accumulate(values) if len(values) else values
@@ -136,7 +137,9 @@ def equity_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def daily_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return each calendar day of the run by the time it closed: its date in the run's time zone, equity and return."""
+    """Return each calendar day of the run, indexed by the time of its close: date in the run's time zone, equity and
+    return.
+    """
     days = result.days
     columns: dict[str, Any] = {
         "date": _texts([day.date for day in days]),
@@ -151,7 +154,7 @@ def daily_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def drawdowns_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return the deepest falls below a peak, deepest first, over every row of the equity."""
+    """Return the deepest falls below a peak, deepest first, computed over every row of the equity."""
     falls = result.drawdowns
     lasted = [(fall.recovered or result.end) - (fall.peak_time or 0) for fall in falls]
     return _frame(
@@ -166,7 +169,7 @@ def drawdowns_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def makers_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return what each strategy's resting orders in each pair earned on the spread; empty without order books."""
+    """Return the results of each strategy's maker fills in each pair. The frame is empty without order books."""
     rows = result.makers
     return _frame(
         {
@@ -189,7 +192,7 @@ def makers_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def grouped_frame(found: Mapping[str, TradeFigures], name: str) -> pd.DataFrame:
-    """Return the figures of groups of trades, by group. Coins that were handed over are left out."""
+    """Return the figures of groups of trades, by group. Trades in coins that were handed over are excluded."""
     import pandas as pd
 
     rows = list(found.values())
@@ -211,7 +214,7 @@ def grouped_frame(found: Mapping[str, TradeFigures], name: str) -> pd.DataFrame:
 
 
 def summary_frame(figures: Mapping[str, Figure], name: str) -> pd.DataFrame:
-    """Return a summary as one row; an undefined figure is NaN, or missing text."""
+    """Return a summary as one row. Undefined figures are NaN, or missing text."""
     import pandas as pd
 
     columns: dict[str, Any] = {}
@@ -226,7 +229,7 @@ def summary_frame(figures: Mapping[str, Figure], name: str) -> pd.DataFrame:
 
 
 def _price(trade: ClosedTrade, money: int) -> float | None:
-    """Return a trade's mean price, which is its money divided by its amount, or None for a loop, which has several
+    """Return a trade's mean price, which is its money divided by its amount. Returns None for a loop, which has several
     prices.
     """
     return money / trade.units if trade.kind != "loop" and trade.units else None

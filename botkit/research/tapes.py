@@ -1,4 +1,4 @@
-"""Recorded data for Python: `botkit.load`."""
+"""Opens recorded data as DataFrames, for `botkit.load`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class LoadedTape:
-    """Recorded data as DataFrames, each read when it is requested. It can be passed to backtests as ``data``, and is
-    then read only once for all of them.
+    """Recorded data as DataFrames. Each DataFrame is created on request. The tape can be passed to backtests as
+    ``data``, and is then read only once for all of them.
     """
 
     def __init__(self, source: HeldSource, pairs: Mapping[str, Pair]) -> None:
@@ -52,7 +52,7 @@ class LoadedTape:
 
     def candles(self, pair: str, resolution: str | None = None) -> pd.DataFrame:
         """Return a pair's candles, indexed by their start in UTC: open, high, low, close, volume. ``resolution`` may be
-        omitted if the data has only one. Raises DataError.
+        omitted if the data has only one resolution. Raises DataError.
         """
         return self._frame(pair, "candles", resolution)
 
@@ -93,7 +93,7 @@ def open_tape(
     resolution: str | None = None,
     timezone: str | None = None,
 ) -> LoadedTape:
-    """Open a tape's folder or a file; see `botkit.load`."""
+    """Open a tape's folder or a single file; see `botkit.load`."""
     place = Path(path)
     plugins = assemble_plugins(None, installed_only=True)
     pairs: Mapping[str, Pair] = plugins.exchanges["bitopro"].thing.facts({}).pairs

@@ -10,7 +10,7 @@ from botkit.model.extension import FeeModel
 class AccountSetup(msgspec.Struct):
     """The initial state of an account: balances in units of 1e-8 by lowercase currency, and its fee model.
 
-    ``address`` is the IP address its requests come from, for the limits per IP; accounts share one by default.
+    ``address`` is the IP address that sends its requests, for the limits per IP; accounts share one address by default.
     """
 
     balances: dict[str, int]

@@ -1,5 +1,5 @@
-"""An account's executions. The emulator has a list of its own that moves old ones to disk, so this module stays plain
-Python where others are compiled: compiled code accepts no subclass of a compiled list.
+"""An account's executions. This module stays plain Python while others are compiled, because the emulator subclasses
+the list to move old executions to disk, and a compiled list cannot be subclassed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Trades(list[TradeReport]):
         return self[number:]
 
     def made_within(self, request: ListTrades) -> Iterator[TradeReport]:
-        """Return the executions that a listing selects, newest first. The caller cuts them to its limit."""
+        """Return the executions that match a listing request, newest first. The caller applies the limit."""
         return (trade for trade in reversed(self) if is_listed_trade(trade, request))
 
 
 def is_listed_trade(trade: TradeReport, request: ListTrades) -> bool:
-    """Return True if a listing selects an execution."""
+    """Return True if an execution matches a listing request."""
     return (
         trade.pair == request.pair
         and (request.order_id is None or trade.order_id == request.order_id)

@@ -1,4 +1,6 @@
-"""Publishes the books of a pair: the recorded ones, less what our orders took, with our resting orders among them."""
+"""Publishes the books of a pair: the recorded ones, less the amounts taken by our orders, with our resting orders
+added.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _level_of = attrgetter("price_ticks", "remaining_lots")
 
 
 def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
-    """Return (bids, asks): the recorded levels less our orders' takes, with our resting orders among them."""
+    """Return (bids, asks): the recorded levels less the amounts taken by our orders, with our resting orders added."""
     return lay_over(
         market.net_levels(row, bids=True, depth=depth),
         market.net_levels(row, bids=False, depth=depth),
@@ -35,6 +37,7 @@ class BookFeed:
 
     Rows recorded from the wire (``is_wire``) keep their receive times, since the exchange has already spaced them. Only
     our own changes between them wait for the cadence.
+
     Amounts are exact in the first frame and rounded to the nearest unit of amountPrecision in later ones.
     """
 
@@ -43,13 +46,13 @@ class BookFeed:
         self.depth = depth
         self._cadence = cadence
         self._is_wire = is_wire
-        self._last: OrderBook | None = None  # the last book published, as rounded
+        self._last: OrderBook | None = None  # the last published book, after rounding
         self._last_at: Nanos | None = None
         self._row = -1
-        #: when there may be something to publish, and the earliest time at which our own change may be published
+        #: the earliest time at which a book may be due, and the earliest time at which our own change may be published
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
-        #: since when our part of the book differs from the last one published
+        #: the time since which our part of the book has differed from the last published one
         self.changed_at: Nanos | None = now
         self._unit = market.display_unit
         self.look()
@@ -67,7 +70,7 @@ class BookFeed:
             self.note_change(now)
 
     def look(self) -> None:
-        """Update ``due`` after a change, and after rows were loaded."""
+        """Update ``due`` after a change, or after rows were loaded."""
         books = self.market.books
         if books is None:
             return
@@ -75,7 +78,7 @@ class BookFeed:
         next_row = max(self._row + 1, books.first)
         row_at = books.time_of(next_row)
         if self._row < 0 and self._last_at is None:
-            # there is nothing to show before the first recorded row
+            # before the first recorded row there is nothing to show
             changed = None if row_at is None else max(row_at, changed or row_at)
         elif row_at is not None and (changed is None or row_at < changed) and not self._is_wire:
             changed = row_at
@@ -86,7 +89,7 @@ class BookFeed:
         self.due = changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
-        """Return the book at ``now``, or None if it is unchanged."""
+        """Return the book at ``now``, or None if there is nothing new to publish."""
         self.changed_at = None
         book = self._book(now)
         self.look()
@@ -99,10 +102,10 @@ class BookFeed:
             return None
         self._row = row
         if market.is_stale(row, now):
-            return None  # our own part has changed, but publishing the rest again would make it look fresh
+            return None  # our part has changed, but publishing the stale rest again would make it look fresh
         books = market.books
         is_plain = books is not None and not (market.buys or market.sells or market.taken)
-        if is_plain and books is not None:  # none of our orders are in it
+        if is_plain and books is not None:  # the book contains none of our orders
             depth = self.depth
             composed: tuple[Levels, Levels] = (
                 tuple(books.levels(row, bids=True, depth=depth)),
@@ -110,12 +113,12 @@ class BookFeed:
             )
         else:
             composed = compose(market, row, self.depth)
-        # recorded amounts are in units, and usually those of our orders are, too
+        # recorded amounts are multiples of the display unit, and so are most of our orders
         is_exact = self._is_exact()
         rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
         last = self._last
         if last is not None and last.shows(rounded):
-            return None  # rounding an amount that was exact in the first frame is not a change
+            return None  # rounding an amount that was exact in the first frame does not count as a change
         book = self._last = book_event(market, row, rounded, now)
         self._last_at = now
         self.open_at = now + self._cadence
@@ -137,14 +140,14 @@ class BookFeed:
     # -- many books at once --------------------------------------------------------------------------------------------
 
     def ahead(self, most: int) -> FeedAhead | None:
-        """Prepare the next ``most`` books at most, as they are published while nothing happens to our orders. Returns
-        None if something of ours must be shown first, or if no further book is loaded.
+        """Prepare up to ``most`` of the next books, as they will be published if nothing happens to our orders. Return
+        None if a change to our orders must be shown first, or if no further book is loaded.
         """
         market, books, last_at = self.market, self.market.books, self._last_at
         if books is None or last_at is None or self.changed_at is not None or market.taken or not self._is_exact():
             return None
         if market.is_older_than(self._cadence) or not market.is_regular:
-            return None  # some of the books may not be published, or not be plausible
+            return None  # some books may not be publishable, or may be implausible
         index = self._row + 1 - books.first
         if not 0 <= index < books.held:
             return None
@@ -160,7 +163,7 @@ class BookFeed:
             times,
             rows,
         )
-        # on a tape that is thinned out, an unchanged book lets the next one be published sooner
+        # on a thinned tape, the next book may be published sooner after an unchanged one
         ahead.drop_unchanged(self._last, is_cut=is_thinned and not self._is_wire)
         latest = ahead.published_by[-1]
         since = ahead.times[latest] if latest >= 0 else last_at
@@ -168,8 +171,8 @@ class BookFeed:
         return ahead
 
     def _spaced(self, books: BookStream, index: int, most: int, last_at: Nanos) -> tuple[list[Nanos], IntArray]:
-        """Return the next rows that are published when they are received, up to the first one that comes too early
-        after another, with their times.
+        """Return the next rows that are published at their receive times, together with these times, up to the first
+        row that comes too soon after another.
         """
         received = books.received[index : index + most + 1]
         gap = 1 if self._is_wire else self._cadence
@@ -180,7 +183,7 @@ class BookFeed:
         return received[:count].tolist(), np.arange(index, index + count)
 
     def _thinned(self, books: BookStream, index: int, most: int, last_at: Nanos) -> tuple[list[Nanos], IntArray]:
-        """Return the rows that are the newest whenever a book may be published, with those times."""
+        """Return the times at which books may be published, and for each time the newest row."""
         axis, held = books.received.data, books.held
         times: list[Nanos] = []
         rows: list[int] = []
@@ -197,7 +200,7 @@ class BookFeed:
         return times, np.array(rows)
 
     def published(self, ahead: FeedAhead, index: int) -> None:
-        """Record that the prepared books up to one of them were published."""
+        """Record that the prepared books up to ``index`` were published."""
         self._row = ahead.row_of(index)
         latest = ahead.published_by[index]
         if latest >= 0:
@@ -208,12 +211,14 @@ class BookFeed:
     def _rounded(self, levels: Levels) -> Levels:
         unit = self._unit
         half = unit // 2
-        # the rest of a level may round to zero, which readers of the wire interpret as a missing level
+        # the rest of a level may round to zero, which readers of the wire interpret as a removed level
         return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])
 
 
 def book_event(market: VenueMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
-    """Return the composed book as an event. Its time is the exchange's: the row's timestamp plus the time since."""
+    """Return the composed book as an event. Its time is the exchange's: the row's timestamp plus the time since the row
+    was received.
+    """
     books = market.books
     if books is None or row < 0:
         return OrderBook(market.pair, now, levels[0], levels[1])

@@ -1,4 +1,4 @@
-"""Recorded books with our accounts' orders laid over them, as an exchange publishes them."""
+"""Recorded books with our accounts' orders added, as an exchange publishes them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from botkit.model.columns import IntArray
 from botkit.model.order_book import Levels, RecordedBooks
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP
 
-#: one side of a book, best first: (ticks, lots)
+#: one side of a book as (ticks, lots), best first
 Side: TypeAlias = list[tuple[int, int]]
 
-#: how many rows to convert to lists at a time: a numpy call costs as much as twenty levels
+#: how many rows to convert to lists at once: a numpy call costs as much as twenty levels
 _ROWS_AT_ONCE = 16
 
 
 class BookRows(RecordedBooks):
-    """Some rows of recorded books, of shape (rows, depth), and the same orders of ours in all of them.
+    """Several rows of recorded books, of shape (rows, depth), with the same orders of ours in each.
 
-    None of the rows may reach an order from the other side.
+    None of the rows may reach one of our orders from the opposite side.
     """
 
     __slots__ = ("_asks", "_bids", "_converted", "_depth", "_first", "_own_asks", "_own_bids")
@@ -35,8 +35,8 @@ class BookRows(RecordedBooks):
         depth: int,
         scale: int,
     ) -> None:
-        """``bids`` and ``asks`` are (ticks, lots) of each row; ``own_bids`` and ``own_asks`` our orders. A book shows
-        ``depth`` levels a side.
+        """Store the rows. ``bids`` and ``asks`` are (ticks, lots) of each row, and ``own_bids`` and ``own_asks`` are
+        our orders. A book shows ``depth`` levels per side.
         """
         best_bid = np.where(bids[1][:, 0] > 0, bids[0][:, 0], NEVER_DOWN)
         best_ask = np.where(asks[1][:, 0] > 0, asks[0][:, 0], NEVER_UP)
@@ -54,12 +54,12 @@ class BookRows(RecordedBooks):
         self._own_bids = own_bids
         self._own_asks = own_asks
         self._depth = depth
-        # the rows that were converted last, from row ``_first`` on
+        # the rows that were last converted, starting at row ``_first``
         self._first = 0
         self._converted: list[list[list[int]]] = [[], [], [], []]
 
     def levels(self, row: int) -> tuple[Levels, Levels]:
-        """Return the bids and the asks of a row."""
+        """Return the bids and asks of a row."""
         index = row - self._first
         if not 0 <= index < len(self._converted[0]):
             cut = slice(row, row + _ROWS_AT_ONCE)
@@ -75,8 +75,8 @@ class BookRows(RecordedBooks):
         )
 
     def are_equal(self) -> tuple[list[bool], list[bool]]:
-        """Return, for each row but the first, whether it surely equals the row before, and whether it surely differs.
-        Rows of which neither is known must be compared level by level.
+        """Return, for each row after the first, whether it certainly equals the previous row, and whether it certainly
+        differs. If neither is certain, the rows must be compared level by level.
         """
         bids, asks, own_bids, own_asks = self._bids, self._asks, self._own_bids, self._own_asks
         count = len(bids[0])
@@ -85,7 +85,7 @@ class BookRows(RecordedBooks):
         for (ticks, lots), own, is_ahead in ((bids, own_bids, np.greater), (asks, own_asks, np.less)):
             same &= (ticks[1:] == ticks[:-1]).all(axis=1) & (lots[1:] == lots[:-1]).all(axis=1)
             best, shown = ticks[:, 0], lots[:, 0]
-            # the first level is the recorded one, as it was, if it exists and no order of ours is as good
+            # the first shown level is the recorded one, unchanged, if it exists and is better than all our orders
             alone = (shown > 0) if not own else (shown > 0) & is_ahead(best, own[0][0])
             other |= ((best[1:] != best[:-1]) | (shown[1:] != shown[:-1])) & alone[1:] & alone[:-1]
         return same.tolist(), other.tolist()
@@ -98,7 +98,7 @@ def levels_of(ticks: Sequence[int], lots: Sequence[int]) -> Side:
 
 
 def lay_over(bids: Side, asks: Side, own_bids: Side, own_asks: Side, depth: int) -> tuple[Levels, Levels]:
-    """Return the best ``depth`` levels of both sides with our orders among them.
+    """Return the best ``depth`` levels of both sides, with our orders added.
 
     An order that the recorded opposite side has reached is omitted: the queue model may leave it unfilled, but no
     exchange shows a crossed book.
@@ -112,8 +112,8 @@ def lay_over(bids: Side, asks: Side, own_bids: Side, own_asks: Side, depth: int)
 
 
 def _insert(levels: Side, own: Side, sign: int, opposite: int) -> None:
-    """Add the orders of one side that the ``opposite`` best has not reached to its levels, both best first. ``sign`` is
-    that of a side whose better prices are higher.
+    """Add one side's orders to its levels, both sorted best first. Orders that the best price of the ``opposite`` side
+    has reached are omitted. ``sign`` is positive for the side on which higher prices are better.
     """
     place = 0
     for price, lots in own:

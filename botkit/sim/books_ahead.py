@@ -1,7 +1,7 @@
-"""The books that the exchange will publish next while nothing happens to our orders.
+"""The next books that the exchange will publish if nothing happens to our orders.
 
-Between two requests and matches, every book follows from the recorded rows and the same orders of ours. So many books
-can be prepared at once, and a driver passes them to the bot without moving the exchange for each.
+Between requests and matches, every book follows from the recorded rows and our unchanged orders. So many books can be
+prepared at once, and a driver passes them to the bot without advancing the exchange for each one.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from botkit.model.published_books import PublishedBooks
 from botkit.sim.book_feed import BookFeed
 from botkit.sim.feed_ahead import FeedAhead
 
-#: how many books of a pair to prepare at first, and at most; the number grows while they are all taken
+#: the initial and the maximum number of books of a pair to prepare; it grows while the bot takes all of them
 _FIRST, _MOST, _GROWTH = 8, 512, 4
 
 
 class BooksAhead:
-    """Prepares books for all feeds, and moves the feeds on once the bot has taken them."""
+    """Prepares books for all feeds, and advances the feeds once the bot has taken the books."""
 
     def __init__(self) -> None:
         self._count = _FIRST
-        #: the books prepared last, and the number of those that the feeds know to be published
+        #: the last prepared books, and how many of them are marked as published in their feeds
         self.books: PublishedBooks | None = None
         self._noted = 0
         self._sources: list[tuple[BookFeed, FeedAhead, int]] = []
 
     def drop(self) -> None:
-        """Forget the prepared books, because something else happens first."""
+        """Discard the prepared books, because something else happens first."""
         self.books = None
         self._count = _FIRST
 
     def next(self) -> PublishedBooks | None:
-        """Return the prepared books if some of them are left."""
+        """Return the prepared books, or None if none are left."""
         books = self.books
         return books if books is not None and books.done < len(books.times) else None
 
     def is_latest(self) -> bool:
-        """Return True if the bot has seen nothing else since the last book that it took."""
+        """Return True if the bot has seen no other event since the last book that it took."""
         return self.books is not None and self.books.is_latest
 
     def prepare(self, feeds: Sequence[BookFeed]) -> PublishedBooks | None:
-        """Prepare the next books, unless a change of ours must be shown first."""
+        """Prepare the next books, unless a change to our orders must be shown first."""
         self.books = None
         found: list[tuple[BookFeed, FeedAhead]] = []
         further: Nanos | None = None
@@ -69,7 +69,7 @@ class BooksAhead:
             bids, asks = ahead.laid.best_bids, ahead.laid.best_asks
             pairs = [feed.market.pair] * count
             return PublishedBooks(ahead.times, ahead.books, pairs, bids, asks, feed.depth, further)
-        # books of one moment are in the order of their pairs, which is that of the feeds
+        # books of one moment are in the order of their pairs, which is also the order of the feeds
         rows = sorted(
             (at, place, index)
             for place, (_, ahead) in enumerate(found)
@@ -88,7 +88,9 @@ class BooksAhead:
         )
 
     def note_taken(self) -> Nanos | None:
-        """Tell the feeds which books the bot has taken. Returns the time of the last one, None if there is none."""
+        """Mark the books that the bot has taken as published. Return the time of the last one, or None if there are
+        none.
+        """
         books = self.books
         if books is None or books.done == self._noted:
             return None

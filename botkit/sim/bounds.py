@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-#: a price that no recorded row reaches, and one below every row
+#: a price above, and a price below, all recorded rows
 NEVER_UP = 1 << 62
 NEVER_DOWN = -1
 
@@ -12,7 +12,7 @@ NEVER_DOWN = -1
 class Bounds(msgspec.Struct):
     """The prices at which a pair's orders can be touched, in ticks.
 
-    Resting buys are touched by sellers at or below ``buy``, resting sells by buyers at or above ``sell``. Stops are
+    Resting buys are touched by sellers at or below ``buy``, and resting sells by buyers at or above ``sell``. Stops are
     touched when the last price is at or above ``stop_up`` or at or below ``stop_down``. Orders that take from trades
     (on tapes without books) are touched by any trade at or below ``take_buy`` or at or above ``take_sell``.
     """
@@ -25,7 +25,7 @@ class Bounds(msgspec.Struct):
     take_sell: int = NEVER_UP
 
     def of_book(self) -> Bounds:
-        """Return the bounds that snapshots alone can touch."""
+        """Return the bounds for book snapshots, without those that only trades can touch."""
         return Bounds(self.buy, self.sell)
 
 

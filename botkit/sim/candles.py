@@ -1,6 +1,6 @@
 """Fills on candle-only tapes.
 
-A bar gives four prices and a volume but not their order, so every ambiguity is resolved pessimistically.
+A bar has four prices and a volume but not their sequence, so every ambiguity is resolved pessimistically.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ LARGE = 10
 
 
 class CandleMatcher(Matcher):
-    """The same bookkeeping with bars as the market. ``large_fills`` counts fills at an open that exceed a tenth of the
-    bar's volume."""
+    """A `Matcher` with bars as the market. ``large_fills`` counts fills at an open that exceed a tenth of the bar's
+    volume.
+    """
 
     large_fills = 0
 
@@ -47,7 +48,7 @@ class CandleMatcher(Matcher):
             market.waiting.append(order)
 
     def opens_at(self, market: VenueMarket) -> Nanos | None:
-        """Return when the next waiting order can be processed."""
+        """Return the earliest time at which a waiting order can be processed, or None."""
         candles = market.candles
         assert candles is not None
         earliest: Nanos | None = None
@@ -99,13 +100,13 @@ class CandleMatcher(Matcher):
             market.rest(order)
 
     def on_bar(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """Process a bar that has ended: fill the orders that it traded through, then trigger stops."""
+        """Process a finished bar: fill the orders whose prices it traded through, then trigger stops."""
         candles = market.candles
         assert candles is not None
         index = row - candles.first
         start, left = int(candles.time[index]), int(candles.lots[index])
         low, high = int(candles.low[index]), int(candles.high[index])
-        assert left > 0, row  # the search skips empty bars
+        assert left > 0, row  # the search has skipped empty bars
         through = [order for order in market.buys if low < order.price_ticks and order.arrived <= start]
         through += [order for order in market.sells if high > order.price_ticks and order.arrived <= start]
         through.sort(key=lambda order: order.rank)

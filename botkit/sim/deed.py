@@ -1,4 +1,4 @@
-"""The changes that one event at the exchange causes."""
+"""The changes caused by one event at the exchange."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AccountNews(msgspec.Struct):
 
     #: the latency key: the client id or request id that caused the changes
     key: int
-    #: the endpoint of the account's own request; empty if others caused the changes
+    #: the endpoint of the account's own request; empty if another account or the market caused the changes
     endpoint: str = ""
     answer: Answer | None = None
     trades: list[TradeReport] = []
@@ -26,7 +26,7 @@ class AccountNews(msgspec.Struct):
 class Deed(msgspec.Struct):
     """One event at the exchange: an arrival, or a recorded row that touches orders.
 
-    ``trade_row`` is the number of the recorded trade, if it is one: later trades have not happened yet.
+    ``trade_row`` is the number of the recorded trade, if the event is one: later trades have not happened yet.
     """
 
     time: Nanos
@@ -34,7 +34,7 @@ class Deed(msgspec.Struct):
     news: dict[Account, AccountNews] = {}
 
     def of(self, order: VenueOrder) -> AccountNews:
-        """Return the changes of the order's account, with the order marked as touched."""
+        """Return the changes to the order's account, and mark the order as touched."""
         news = self.news.get(order.account)
         if news is None:
             news = self.news[order.account] = AccountNews(order.new.client_id)

@@ -48,7 +48,7 @@ class Floor(Protocol):
     """The part of the exchange (`botkit.sim.kernel.Kernel`) that the desk needs."""
 
     pairs: dict[str, Pair]
-    #: those in use
+    #: the markets in use
     markets: dict[str, VenueMarket]
 
     def market(self, name: str, /) -> VenueMarket:
@@ -56,7 +56,7 @@ class Floor(Protocol):
         ...
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos, /) -> VenueOrder:
-        """Return a new order with an id and a rank, not in a market yet."""
+        """Return a new order with an id and a rank, not yet in a market."""
         ...
 
     def book(self, pair: Pair, depth: int, /) -> OrderBook:
@@ -69,14 +69,14 @@ class Floor(Protocol):
 
 
 class Desk:
-    """Answers requests. The second part of each result names the markets in which orders changed."""
+    """Answers requests. The second part of each result is the markets in which orders changed."""
 
     def __init__(self, floor: Floor, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
         self._floor = floor
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-        #: methods that execute a request of a type at the deed's time; types not listed here are reads
+        #: the method that executes each type of request at the deed's time; other types are reads
         self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
             CreateOrder: self._create,
             CancelOrder: self._cancel,
@@ -145,7 +145,7 @@ class Desk:
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._matcher.enter(order, market, deed)  # a batch cannot contain stops
+            self._matcher.enter(order, market, deed)  # a batch never contains stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 
@@ -185,7 +185,7 @@ class Desk:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def read(self, account: Account, request: Request, now: Nanos) -> Answer:
-        """Answer a request that changes nothing."""
+        """Answer a request that only reads."""
         body: AnswerBody
         match request:
             case GetOrder():
@@ -220,10 +220,10 @@ class Desk:
 
 
 def granted(request_id: int, body: AnswerBody) -> Answer:
-    """Build an answer of status 200."""
+    """Build an answer with status 200."""
     return Answer(request_id=request_id, outcome=_OK, body=body)
 
 
 def refused(request_id: int, text: str) -> Answer:
-    """Build an answer of status 422 with the exchange's message."""
+    """Build an answer with status 422 and the exchange's message."""
     return Answer(request_id=request_id, outcome=Ending.REFUSED, status=422, text=text)

@@ -1,7 +1,7 @@
 """Keyed random draws: each depends only on (seed, kind, key), so an extra read does not shift the others.
 
-It uses a 64-bit mixer (splitmix64, Steele et al. 2014) instead of ``random.Random(f"{seed}:{key}")``, because seeding a
-Mersenne Twister costs about 10 us, a third of an order's total cost here.
+They use a 64-bit mixer (splitmix64, Steele et al. 2014) instead of ``random.Random(f"{seed}:{key}")``, because seeding
+a Mersenne Twister costs about 10 us, a third of an order's total cost here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def keyed(seed: int, kind: int, key: int) -> int:
 
 
 def normal(seed: int, kind: int, key: int) -> float:
-    """Return a nearly normal draw with mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
+    """Return an approximately normal draw with mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
 
     It uses only additions, because logarithms and sines differ in the last digit between machines.
     """

@@ -6,8 +6,9 @@ import msgspec
 
 
 class EndpointCount(msgspec.Struct):
-    """Arrivals at one endpoint, over all accounts. ``busiest`` is the fullest window, whether or not it exceeded its
-    limit."""
+    """Arrivals at one endpoint, for all accounts together. ``busiest`` is the fullest window, whether or not it
+    exceeded its limit.
+    """
 
     arrivals: int = 0
     refusals: int = 0

@@ -13,7 +13,7 @@ from botkit.sim.streams import BookStream
 
 
 class FeedAhead:
-    """The next books of one pair, and the times of their publication."""
+    """The next books of one pair, and their publication times."""
 
     __slots__ = ("_first", "_rows", "books", "further", "laid", "published_by", "times")
 
@@ -26,7 +26,7 @@ class FeedAhead:
         times: list[Nanos],
         rows: IntArray,
     ) -> None:
-        """``rows`` are indices into the stream; ``own`` are our bids and asks."""
+        """Prepare the books. ``rows`` are indices into the stream; ``own`` are our bids and asks."""
         self.times = times
         self._first = stream.first
         self._rows = rows
@@ -38,14 +38,14 @@ class FeedAhead:
             depth,
             int(10**pair.rules.price_decimals),
         )
-        # the exchange's time: the row's timestamp plus the time since
+        # the exchange's time: the row's timestamp plus the time since the row was received
         stamps = stream.time[rows] + np.array(times) - stream.received[rows]
         #: None where the book is unchanged
         self.books: list[OrderBook | None] = [
             OrderBook(pair, stamp, None, None, self.laid, row)
             for row, stamp in enumerate((stamps - stamps % NS_PER_MS).tolist())
         ]
-        #: for each, the last one up to it that is published, or -1
+        #: for each book, the index of the last book up to it that is published, or -1
         self.published_by: list[int] = []
         #: when the next book after these is due; None if no further row is loaded
         self.further: Nanos | None = None
@@ -55,8 +55,8 @@ class FeedAhead:
         return self._first + int(self._rows[index])
 
     def drop_unchanged(self, last: OrderBook | None, *, is_cut: bool) -> None:
-        """Drop the books that equal the one before, which for the first is ``last``. With ``is_cut``, also drop all
-        those after an unchanged one.
+        """Drop books that equal the previous book; for the first book, the previous one is ``last``. With ``is_cut``,
+        also drop all books after an unchanged one.
         """
         same, other = self.laid.are_equal()
         made, published = list(self.books), -1
@@ -81,6 +81,6 @@ class FeedAhead:
                 return
 
     def find_further(self, stream: BookStream, earliest: Nanos) -> None:
-        """Find out when the next book after these is due, which is not before ``earliest``."""
+        """Find out when the next book after these is due, no earlier than ``earliest``."""
         at = stream.time_of(self.row_of(len(self.times) - 1) + 1)
         self.further = at if at is None or at > earliest else earliest

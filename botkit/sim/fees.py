@@ -82,7 +82,7 @@ class FixedFees:
         return self._rates
 
     def record(self, now: Nanos, volume_units: int) -> None:
-        """Do nothing, because fixed rates ignore volume."""
+        """Ignore the volume, because the rates are fixed."""
 
 
 class RankFees:
@@ -125,7 +125,7 @@ class RankFees:
         )
 
     def rates(self, now: Nanos) -> FeeRates:
-        """Return the rates of the rank in force at ``now``."""
+        """Return the rates for the rank in force at ``now``."""
         if self._auto:
             period = (now + _TAIPEI - _APPLIED) // NS_PER_DAY
             if period != self._period:
@@ -142,7 +142,7 @@ class RankFees:
         return max(reached, key=lambda row: row.rank, default=lowest)
 
     def record(self, now: Nanos, volume_units: int) -> None:
-        """Add a fill's value to its day (UTC+8)."""
+        """Add a fill's value to the volume of its day (UTC+8)."""
         if self._auto:
             day = (now + _TAIPEI) // NS_PER_DAY
             self._volumes[day] = self._volumes.get(day, 0) + volume_units

@@ -1,18 +1,20 @@
 """The built-in queue assumptions: how trades and snapshots move a resting order forward in the queue.
 
 A recorded book shows amounts, not orders, so it is unknown which cancelled orders were ahead of ours and which were
-behind it. The three assumptions bracket the truth. Run all three to see how much the result depends on luck in the
-queue.
+behind. The true result lies between the bounds of these three assumptions. Run all three to see how much the result
+depends on luck in the queue.
 """
 
 from __future__ import annotations
 
-#: more lots than any order has, which means an unlimited allowance
+#: more lots than any order has, used as an unlimited amount
 WHOLE = 1 << 62
 
 
 class Queue:
-    """The default: the order joins behind the amount shown; trades at the price and smaller snapshots reduce it."""
+    """The default: the order joins behind the amount shown. Trades at its price and smaller snapshots reduce the amount
+    ahead.
+    """
 
     assumptions: tuple[str, ...] = (
         "Queue (default assumption): an order joins behind the whole amount recorded at its price when it arrives; "
@@ -25,7 +27,7 @@ class Queue:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """Count the whole amount shown as ahead."""
+        """Return the complete amount shown as the amount ahead."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
@@ -33,7 +35,7 @@ class Queue:
         return ahead if ahead < shown else shown
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Use up the amount ahead first."""
+        """Return the lots still ahead after a trade, and the lots left to fill our order."""
         return (ahead - lots, 0) if lots <= ahead else (0, lots - ahead)
 
     def on_through(self, lots: int) -> int:
@@ -62,20 +64,20 @@ class Optimistic:
         return 0
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Return the whole order."""
+        """Return an unlimited amount, so that the order fills completely."""
         return 0, WHOLE
 
     def on_through(self, lots: int) -> int:
-        """Return the whole order."""
+        """Return an unlimited amount, so that the order fills completely."""
         return WHOLE
 
     def on_cross(self, lots: int) -> int:
-        """Return the whole order."""
+        """Return an unlimited amount, so that the order fills completely."""
         return WHOLE
 
 
 class Pessimistic:
-    """An order is the last at its price, so only trades beyond the price fill it: a lower bound."""
+    """The order is always last at its price, so only trades beyond the price fill it: a lower bound."""
 
     assumptions: tuple[str, ...] = (
         "Queue (pessimistic assumption): an order is always the last at its price, so only a recorded trade beyond the"
@@ -84,7 +86,7 @@ class Pessimistic:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """Count all lots as ahead, always."""
+        """Treat all lots as ahead, permanently."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
@@ -92,7 +94,7 @@ class Pessimistic:
         return ahead
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Fill nothing, because trades at the price fill others."""
+        """Fill nothing, because trades at the price fill other orders."""
         return ahead, 0
 
     def on_through(self, lots: int) -> int:

@@ -18,8 +18,8 @@ _ROWS = 1 << 20
 
 
 class CandleHistory:
-    """Minute candles of one pair as [open, high, low, close, lots], by exchange time; longer candles are built from
-    them.
+    """Minute candles of one pair as [open, high, low, close, lots], by exchange time. Longer candles are built from
+    these.
 
     Intervals without trades have no candle, as at the exchange.
     """
@@ -27,7 +27,7 @@ class CandleHistory:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self._minutes: dict[Nanos, list[int]] = {}
-        self._order: list[Nanos] = []  # kept sorted, so that a year of minutes need not be sorted at each read
+        self._order: list[Nanos] = []  # kept sorted, so that a year of minutes need not be sorted for each read
         self._absorbed = 0
 
     def preload(self, candles: CandleColumns) -> None:
@@ -45,7 +45,7 @@ class CandleHistory:
             cut = slice(max(self._absorbed - trades.first, 0), stop - trades.first)
             self._absorbed = stop
             minutes = trades.time[cut] // NS_PER_MINUTE
-            # timestamps may go back a little within the order of receipt
+            # timestamps may decrease slightly in the order of receipt
             order = np.argsort(minutes, kind="stable")
             ticks, lots, minutes = trades.ticks[cut][order], trades.lots[cut][order], minutes[order]
             if not len(minutes):
@@ -87,8 +87,8 @@ class CandleHistory:
         return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in ended)
 
     def rows(self, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """Return (bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, including
-        the unfinished one, oldest first.
+        """Return (bucket start, [open, high, low, close, lots]) of all buckets with ``start`` <= bucket start <
+        ``end``, oldest first, including the unfinished bucket.
         """
         buckets: dict[Nanos, list[int]] = {}
         for index in range(bisect_left(self._order, start), len(self._order)):
@@ -104,8 +104,8 @@ class CandleHistory:
 def held_candles(
     pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
 ) -> tuple[Candle, ...]:
-    """Select the recorded candles of that resolution that are still in memory and have ended by ``now``. For candle
-    tapes.
+    """Select the recorded candles of that resolution that are still in memory and have ended by ``now``. Used for
+    candle tapes.
     """
     if stream.resolution != resolution:
         return ()

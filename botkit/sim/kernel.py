@@ -49,16 +49,16 @@ __all__ = ["AccountSetup", "Kernel", "Publication"]
 _Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
 
 _ORDER_IDS = 7  # the kind of draw, passed to `keyed`
-TOO_MANY = "Too Many Requests"  # assumed: the exchange's text is not documented
+TOO_MANY = "Too Many Requests"  # assumed: the exchange's wording is undocumented
 
 
 class Kernel:
-    """The simulated exchange. The module docstring gives the order of events.
+    """The simulated exchange. The module docstring describes the order of events.
 
-    ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
-    orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
-    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` is the set of order numbers already
-    in use.
+    ``slippage_e8`` (a fraction in 1e-8) is for tapes without books. If ``batch_all_or_nothing`` is False, the valid
+    orders of a batch are accepted and the others dropped (Q7). Takers ignore recorded levels older than
+    ``max_book_age_s``. ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` is the set of
+    order numbers already in use.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class Kernel:
         self.markets: dict[str, VenueMarket] = {}
         #: markets in which requests of this moment have changed something
         self._unsearched: list[VenueMarket] = []
-        self._order: list[VenueMarket] = []  # by pair name, which is the order of events at one moment
+        self._order: list[VenueMarket] = []  # sorted by pair name, which is the order of events at one moment
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
-        #: number of requests by endpoint, and number of refusals because a window was full
+        #: number of requests by endpoint, and number of requests refused because a window was full
         self.limits = VenueLimits(limits)
         self._arrivals: list[_Arrival] = []
         self._sent = 0
@@ -112,16 +112,16 @@ class Kernel:
         self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
-        #: nothing becomes known to anybody before this time. A driver may let its bot run up to it before it calls
-        #: `advance`, because any request that the bot sends until then arrives after all events that it does not know
-        #: yet
+        #: nothing becomes known to anybody before this time. A driver may run its bot up to this time before it calls
+        #: `advance`, because any request that the bot sends until then arrives after all events that the bot does not
+        #: know yet
         self.next_news: Nanos | None = None
-        #: False if `next_news` is no longer up to date; `update_news` computes it again
+        #: False if `next_news` is outdated; `update_news` recomputes it
         self.is_news_known = True
         self._next: Nanos | None = None  # when the next event happens, as opposed to becoming known
         self._touched: Nanos | None = None  # when the recorded market may touch an order next
         self._is_instant = not self._order_ns
-        #: an event becomes known no earlier than `_answer_ns` after it happens, and many rows lie in between
+        #: True if the bot can run ahead: events become known `_answer_ns` after they happen, with many rows in between
         self._runs_ahead = False
         self._has_books = False
         self._is_trades_only = True
@@ -130,7 +130,7 @@ class Kernel:
         self._traded_at: Nanos | None = None  # the latest moment whose trades have happened
         self._sent_before_pause = 0
         self._ahead = BooksAhead()
-        #: True if nothing has happened since the last book, so that `books_ahead` may have further ones
+        #: True if nothing has happened since the last book, so that `books_ahead` may return further books
         self.is_calm = False
         self._desk = Desk(self, self._ledger, self.matcher, batch_all_or_nothing=batch_all_or_nothing)
 
@@ -146,9 +146,10 @@ class Kernel:
         return market
 
     def load(self, columns: MarketColumns) -> None:
-        """Append the next chunk of a recorded stream. Keep one chunk of look-ahead loaded. Past rows are dropped.
+        """Append the next chunk of a recorded stream, and drop past rows. Always keep one chunk loaded ahead of the
+        current time.
 
-        Raises ValueError for rows older than those of the same stream, and for candles beside books or trades.
+        Raises ValueError for rows older than those of the same stream, and for candles mixed with books or trades.
         """
         market = self.market(columns.pair)
         self.matcher.settle_all(market, self.now)
@@ -161,7 +162,8 @@ class Kernel:
         if market.candles is None:
             self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
-            # orders are open, but the new stream has not been searched for them yet, not even its rows at this moment
+            # orders are open, but the new stream has not been searched for rows that touch them, not even at this
+            # moment
             market.searched = None
             self._search(market, self.now - 1)
         if columns.pair in self._feeds:
@@ -188,10 +190,10 @@ class Kernel:
     # -- for drivers --------------------------------------------------------------------------------------
 
     def publish_books(self, pair: Pair, depth: int, *, is_wire: bool = False) -> None:
-        """Publish the pair's books from now on, with the best ``depth`` levels per side.
+        """From now on, publish the pair's books, with the best ``depth`` levels per side.
 
-        ``is_wire`` says that they were recorded from the wire, so they are published at their receive times and never
-        thinned out.
+        ``is_wire`` means that the books were recorded from the wire, so they are published at their receive times and
+        never thinned.
         """
         feed = self._feeds.get(pair)
         if feed is None:
@@ -206,7 +208,7 @@ class Kernel:
         self._look_ahead()
 
     def submit(self, account: str, request: Request, now: Nanos) -> None:
-        """Submit a bot's request. It arrives after the latency model's order and feed times."""
+        """Submit a bot's request. It arrives after the latency model's order and feed delays."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
         key = 0
@@ -232,7 +234,7 @@ class Kernel:
         return due[0][0] if due and (at is None or due[0][0] < at) else at
 
     def _look_ahead(self) -> None:
-        """Recompute the next moment after an outside change."""
+        """Recompute the next moment after a change from outside."""
         self._next = self._next_deed()
         self.is_news_known = False
 
@@ -254,11 +256,11 @@ class Kernel:
         self.is_news_known = True
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
-        """Return the earliest time from ``at`` on at which our orders can show in public data, or None if nothing on
-        its way will show.
+        """Return the earliest time, from ``at`` on, at which our orders can appear in public data, or None if no
+        pending event will show them.
 
-        A book shows them at its next publication. A trade shows an order that takes: one that arrives on a tape with
-        books and is not post-only, a triggered stop, or one of our orders that meets another.
+        A book shows our orders at its next publication. A trade shows an order that takes: one that arrives on a tape
+        with books and is not post-only, a triggered stop, or one of our orders that meets another.
         """
         earliest: Nanos | None = None
         buys = sells = False
@@ -294,7 +296,7 @@ class Kernel:
         return earliest
 
     def _next_deed(self) -> Nanos | None:
-        """Return when the next event happens (rather than becomes known)."""
+        """Return when the next event happens, as opposed to becoming known."""
         if self._paused_at is not None:
             return self._paused_at
         earliest = self._arrivals[0][0] if self._arrivals else None
@@ -313,7 +315,9 @@ class Kernel:
         return self.now if earliest is not None and earliest < self.now else earliest
 
     def _touched_at(self, market: VenueMarket, until: Nanos | None) -> Nanos | None:
-        """When the recorded market may next touch an order; after ``until``, any time will do."""
+        """Return when the recorded market may next touch an order. If that is after ``until``, any time after ``until``
+        will do.
+        """
         if market.candles is not None:
             touch = market.candles.next_touch(until)
             opens_at = self.matcher.opens_at(market) if market.waiting else None
@@ -330,8 +334,8 @@ class Kernel:
     # -- many books at once -------------------------------------------------------------------------------------------
 
     def books_ahead(self) -> PublishedBooks | None:
-        """Return the next books, if nothing else is about to happen. A driver may pass them to the bot by itself, each
-        at its time, as long as the bot sends no request; then it calls `update_news`.
+        """Return the next books, if nothing else is about to happen. A driver may pass them to the bot directly, each
+        at its time, as long as the bot sends no request. It then calls `update_news`.
         """
         if self._paused_at is not None:
             return None  # this moment's trades come first
@@ -346,7 +350,9 @@ class Kernel:
         return ahead
 
     def _quiet_until(self, ahead: PublishedBooks) -> Nanos | None:
-        """Return when anything else may happen or become known than the publication of these books."""
+        """Return the earliest time at which anything other than the publication of these books may happen or become
+        known.
+        """
         until, due = ahead.until, self._outbox.due
         last = ahead.times[-1]
         others = [self._arrivals[0][0] if self._arrivals else None, due[0][0] if due else None]
@@ -357,7 +363,7 @@ class Kernel:
         return until
 
     def _note_books(self) -> None:
-        """Note the books that the bot has taken since the last call."""
+        """Record the books that the bot has taken since the last call."""
         at = self._ahead.note_taken()
         if at is None:
             return
@@ -370,7 +376,7 @@ class Kernel:
 
     @property
     def is_paused(self) -> bool:
-        """True between a moment's books and its trades: the next `advance` continues with the trades."""
+        """True between a moment's books and its trades. The next `advance` continues with the trades."""
         return self._paused_at is not None
 
     def advance(self, to: Nanos, *, pause: bool = False, to_news: bool = False) -> list[Publication]:
@@ -395,7 +401,7 @@ class Kernel:
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
-                is_touched = True  # orders that have just arrived may be touched, too
+                is_touched = True  # orders that have just arrived may be touched as well
             if is_touched:  # the recorded trades of this moment
                 for market in list(self._busy.values()):
                     if market.trades is not None:
@@ -441,7 +447,7 @@ class Kernel:
                 self._rows_of(market, market.books, matcher.on_book, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
-        """Process orders that were sent in response to this moment's books. Orders that were sent earlier come
+        """Process the orders that were sent in response to this moment's books. Orders sent earlier are processed
         later.
         """
         due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
@@ -527,7 +533,7 @@ class Kernel:
                 market.books.watch(bounds.of_book() if market.stops or market.waiting else bounds, now)
 
     def _books(self, now: Nanos) -> bool:
-        """Publish the books that are due. Returns whether there were any."""
+        """Publish the books that are due. Return whether any were published."""
         published = False
         for name, feed in self._feeds.items():
             if feed.due is not None and feed.due <= now:
@@ -575,7 +581,7 @@ class Kernel:
             account.known_at = at
             name = account.name
             told = [] if news.answer is None else [Publication(at, name, news.answer)]
-            if news.orders or news.currencies:  # an execution touches its order
+            if news.orders or news.currencies:  # an execution also changes its order
                 events: list[AccountEvent] = [*news.trades]
                 for order in news.orders.values():
                     events.append(order.report())
@@ -592,9 +598,7 @@ class Kernel:
     # -- for the desk --------------------------------------------------------------------------------------
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
-        """Return a new order with a fresh id: ten digits that do not increase over time, prefixed with ``SL-`` for
-        stops.
-        """
+        """Return a new order with a fresh id: ten digits, not increasing over time, prefixed with ``SL-`` for stops."""
         self._rank += 1
         key = account.key ^ new.client_id if new.client_id else self._rank
         attempt = 0
@@ -610,8 +614,8 @@ class Kernel:
     # -- for the emulator and tests ----------------------------------------------------------------------------------
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
-        """Return the exact current book: recorded levels less our orders' takes, plus our resting orders unless
-        ``own``.
+        """Return the exact current book: recorded levels less the amounts taken by our orders, plus our resting orders
+        if ``own``.
         """
         market = self.market(pair)
         row = market.book_row(self.now)
@@ -626,7 +630,7 @@ class Kernel:
         return list(self._ledger.accounts[account].trades)
 
     def account(self, name: str) -> Account:
-        """Return an account's books, read-only. Raises KeyError for an unknown account."""
+        """Return an account's state, read-only. Raises KeyError for an unknown account."""
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:
@@ -639,7 +643,7 @@ class Kernel:
         self._look_ahead()
 
     def forget_before(self, time: Nanos) -> None:
-        """Drop orders and executions from before ``time`` that no request will ask about any more."""
+        """Drop orders and executions from before ``time``, which no request will need any more."""
         for account in self._ledger.accounts.values():
             account.forget_before(time)
 
@@ -652,7 +656,7 @@ class Kernel:
         self._ledger.check()
 
     def assumptions(self) -> list[str]:
-        """Return all of this run's assumptions, as sentences for the report."""
+        """Return all assumptions of this run, as sentences for the report."""
         sentences: list[str] = []
         markets = self._order
         if any(market.books is not None for market in markets):

@@ -34,7 +34,7 @@ def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
 
 
 class Constant:
-    """Constant delays for requests, answers and events. ``seed`` is unused."""
+    """Constant delays of requests, answers and events. ``seed`` is unused."""
 
     is_constant = True
 
@@ -51,15 +51,15 @@ class Constant:
         )
 
     def order_ns(self, key: int) -> Nanos:
-        """Return the time from sending to arrival at the exchange."""
+        """Return the delay from sending to arrival at the exchange."""
         return self._order_ns
 
     def answer_ns(self, key: int) -> Nanos:
-        """Return the time from the exchange's action to the bot receiving the answer."""
+        """Return the delay from the exchange's action until the bot receives the answer."""
         return self._answer_ns
 
     def feed_ns(self, key: int) -> Nanos:
-        """Return the time from a market event to the bot receiving it."""
+        """Return the delay from a market event until the bot receives it."""
         return self._feed_ns
 
 
@@ -96,15 +96,15 @@ class Lognormal:
         return int(median * factor) // NS_PER_US * NS_PER_US
 
     def order_ns(self, key: int) -> Nanos:
-        """Return the time from sending to arrival at the exchange."""
+        """Return the delay from sending to arrival at the exchange."""
         return self._draw(self._order_ns, _ORDER, key)
 
     def answer_ns(self, key: int) -> Nanos:
-        """Return the time from the exchange's action to the bot receiving the answer."""
+        """Return the delay from the exchange's action until the bot receives the answer."""
         return self._draw(self._answer_ns, _ANSWER, key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """Return the time from a market event to the bot receiving it."""
+        """Return the delay from a market event until the bot receives it."""
         return self._draw(self._feed_ns, _FEED, key)
 
 
@@ -112,10 +112,10 @@ class Measured:
     """A run's measured latencies (`from`: the run's folder or file), with one draw per request from their
     distributions.
 
-    A tape's times are when a bot received the market. An order's way to the exchange is therefore longer by the delay
-    of the books, since it meets the market received that much later, and the way back is shorter by their mean delay.
-    If that would be negative, the way back takes no time and the way there is shortened instead, so that a request and
-    its answer together take as long as measured.
+    A tape's times are those at which a bot received the market. An order meets the market as received one book delay
+    later, so its delay to the exchange is increased by the delay of books. The delay of the answer is reduced by the
+    mean delay of books. If the answer's delay would be negative, it is 0 and the order's delay is reduced instead, so
+    that a request and its answer together take as long as measured.
     """
 
     def __init__(self, options: Options, seed: int = 0) -> None:
@@ -132,7 +132,7 @@ class Measured:
         self._order = _for_all(found.order_us, REQUESTS)
         self._answer = _for_all(found.answer_us, NEWS)
         self._feed_mean = _mean(self._feed)
-        # weighted by how often each kind of news was received
+        # a mean weighted by how often each kind of news was received
         counts = {kind: found.counts.get("answer", {}).get(kind, 0) for kind in NEWS}
         lost = {
             kind: _mean([max(0, us - self._feed_mean) for us in quantiles]) - (_mean(quantiles) - self._feed_mean)
@@ -158,25 +158,25 @@ class Measured:
         return quantiles[index] + ((quantiles[index + 1] - quantiles[index]) * rest >> 64)
 
     def request_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the time from sending to arrival at the exchange, including the delay of books."""
+        """Return the delay from sending to arrival at the exchange, including the delay of books."""
         way = self._draw(self._order[kind_of(endpoint)], _ORDER, key) + self._draw(self._feed, _FEED, key) - self._ahead
         return max(0, way) * NS_PER_US
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the time from the exchange's action to the bot receiving it, less the delay of books."""
+        """Return the delay from the exchange's action until the bot receives it, less the delay of books."""
         quantiles = self._answer[kind_of(endpoint) if endpoint else FILL]
         return max(0, self._draw(quantiles, _ANSWER, key) - self._feed_mean) * NS_PER_US
 
     def order_ns(self, key: int) -> Nanos:
-        """Return `request_ns` of a create."""
+        """Return `request_ns` for a create."""
         return self.request_ns("", key)
 
     def answer_ns(self, key: int) -> Nanos:
-        """Return `news_ns` of a fill."""
+        """Return `news_ns` for a fill."""
         return self.news_ns("", key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """Return 0, because the delay is already part of an order's way."""
+        """Return 0, because an order's delay already includes the delay of books."""
         return 0
 
 
@@ -185,6 +185,6 @@ def _mean(quantiles: Sequence[int]) -> int:
 
 
 def _for_all(measured: Mapping[str, Quantiles], kinds: Sequence[str]) -> dict[str, Quantiles]:
-    """Return a distribution for each kind. An unmeasured kind gets that of another kind."""
+    """Return a distribution for each kind. An unmeasured kind gets the distribution of another kind."""
     known = next(us for kind in kinds if (us := measured.get(kind)))
     return {kind: measured.get(kind) or known for kind in kinds}

@@ -1,7 +1,7 @@
 """Accounts, locks, fills and fees in exact integer units, and a check that no unit appears or vanishes.
 
-A fill moves quote and base between two parties: one of the accounts and another account, or the recorded *market*.
-Fees go to the exchange. ``Ledger.check`` asserts that the sum of accounts, market and fees never changes.
+A fill moves quote and base between two parties: an account on one side, and another account or the recorded *market* on
+the other. Fees go to the exchange. ``Ledger.check`` asserts that the sum of accounts, market and fees never changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botkit.sim.order import FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
 
 
 class Ledger:
-    """Books all accounts' fills and locks.
+    """Records the fills and locks of all accounts.
 
     ``last_price`` returns a pair's last price in ticks by name, for fees paid in the exchange's own coin.
     """
@@ -34,7 +34,8 @@ class Ledger:
         discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
-        self.market: dict[str, int] = {}  # the recorded market's side of every fill; negative for units that it gave
+        # the recorded market's side of every fill; negative for units that the market paid
+        self.market: dict[str, int] = {}
         self.fees: dict[str, int] = {}
         self._pairs = pairs
         self._last_price = last_price
@@ -60,7 +61,7 @@ class Ledger:
         currency = pair.quote if order.is_buy else pair.base
         account.locked[currency] = account.locked.get(currency, 0) + order.lock_units
         assert account.locked[currency] <= account.total.get(currency, 0), order
-        news = deed.news[account]  # of the request that it came with
+        news = deed.news[account]  # the news of the order's request
         news.orders[order.order_id] = order
         news.currencies[currency] = None
 
@@ -85,7 +86,7 @@ class Ledger:
             order.original_lots = order.executed_lots
 
     def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
-        """Deposit money, or withdraw it if negative. Only available funds can be withdrawn."""
+        """Deposit money, or withdraw it if ``units`` is negative. Only available funds can be withdrawn."""
         assert account.available(currency) + units >= 0, (account.name, currency, units)
         account.total[currency] = account.total.get(currency, 0) + units
         account.locked.setdefault(currency, 0)
@@ -105,8 +106,8 @@ class Ledger:
         meets_market: bool = True,
         is_second: bool = False,
     ) -> None:
-        """Book one side of an execution. The other side is the market, or an account whose side is booked in the same
-        way as the second of the same trade.
+        """Record one side of an execution. The other side is the market or another account. An account's side is
+        recorded by a second call with ``is_second``.
         """
         assert lots > 0, order
         if not is_second:
@@ -180,8 +181,8 @@ class Ledger:
     def _charge(
         self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
     ) -> tuple[str, int]:
-        """Charge the fee. Returns (currency, units). Volume is counted afterwards, so that a fill never lowers its own
-        rate.
+        """Charge the fee and return (currency, units). Volume is counted afterwards, so that a fill never lowers its
+        own rate.
         """
         model = account.fees
         rates = model.rates(now)
@@ -204,8 +205,8 @@ class Ledger:
         return currency, fee
 
     def _in_volume_currency(self, currency: str, units: int) -> tuple[int, int] | None:
-        """Convert ``units`` of a currency into the volume currency, as an exact fraction. Returns None without
-        a price.
+        """Convert ``units`` of a currency into the volume currency, as an exact fraction. Return None if there is no
+        price.
         """
         target = self._volume_currency
         if currency == target:
@@ -214,8 +215,8 @@ class Ledger:
         return None if price is None else (units * price[0], price[1])
 
     def _in_discount_currency(self, quote: str, units_e8: int) -> int | None:
-        """Return a fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the coin that pays at a discount, half
-        up.
+        """Convert a fee of ``units_e8`` (1e-8 of a unit of ``quote``) into units of the discount coin, rounded
+        half up.
         """
         worth = self._in_volume_currency(quote, units_e8)
         price = self._price_of(self._discount_currency, self._volume_currency)

@@ -1,4 +1,4 @@
-"""One pair: the recorded market and our accounts' orders in it."""
+"""One pair's recorded market, and our accounts' orders in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _priority = attrgetter("priority")
 
 
 class VenueMarket:
-    """Streams, resting orders by price and time, stops, and orders waiting for the next market event.
+    """The streams, resting orders by price and time, stops, and orders waiting for the next market event.
 
     ``waiting`` holds orders that cannot be processed yet: on candles until an open, on trade-only tapes until a trade.
     """
@@ -36,13 +36,13 @@ class VenueMarket:
         self.taken: dict[tuple[bool, int], Taken] = {}
         self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
-        #: True between the publication of this moment's books and its trades; orders sent now meet those trades
+        #: True between the publication of this moment's books and its trades, which orders sent now will meet
         self.before_trades = False
         rules = pair.rules
         #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
         self.is_in_units = True
         self.display_unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
-        #: every level of the recorded books has a price, and the empty ones are the last
+        #: True if every level of the recorded books has a price, and empty levels come last
         self.is_regular = True
         self.changed = False  # True if our part of the book has changed since the last check
         #: the prices for which the recorded rows are being searched
@@ -51,7 +51,7 @@ class VenueMarket:
         self._print_row = -1
 
     def load(self, columns: MarketColumns) -> None:
-        """Append a chunk. Raises ValueError for candles mixed with books or trades, since a pair has one kind of
+        """Append a chunk. Raises ValueError for candles mixed with books or trades, because a pair has only one kind of
         source.
         """
         if isinstance(columns, CandleColumns):
@@ -88,7 +88,9 @@ class VenueMarket:
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
     def last_ticks(self, now: Nanos) -> int | None:
-        """Return the last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
+        """Return the last traded price: that of the last recorded row up to ``now``, or of our own execution if it is
+        later.
+        """
         if self.trades is not None:
             trades = self.trades
             row = (trades.first_from(now) if self.before_trades else trades.position(now)) - 1
@@ -104,7 +106,7 @@ class VenueMarket:
         return self._print_ticks
 
     def print(self, side: Side, ticks: int, lots: int, now: Nanos) -> None:
-        """Record a public print of our execution. It is the last price until the next recorded row."""
+        """Record a public print of our execution. Its price is the last price until the next recorded row."""
         if self.trades is not None:
             self._print_row = self.trade_position(now) - 1
         else:
@@ -123,13 +125,14 @@ class VenueMarket:
         return row if row >= books.first else -1
 
     def net_lots(self, row: int, ticks: int, lots: int, *, bids: bool) -> int:
-        """Return the lots that our orders have left at a recorded level."""
+        """Return the lots at a recorded level that our orders have not taken."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             return lots
         if taken.row != row:
             assert self.books is not None
-            # -1 (the row does not reach the price) is a change too, because the amount there is unknown in the meantime
+            # a row that does not reach the price (-1) also counts as a change, because the amount there was unknown
+            # meanwhile
             if not self.books.stands(taken.row, row, (ticks, taken.recorded), bids=bids):
                 del self.taken[bids, ticks]
                 return lots
@@ -137,9 +140,10 @@ class VenueMarket:
         return max(lots - taken.lots, 0)
 
     def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """Return one side of the current snapshot, best first, less our orders' takes, without empty levels.
+        """Return one side of the current snapshot, best first, less the amounts taken by our orders, without empty
+        levels.
 
-        With a ``depth``, at least that many levels, if available.
+        With a ``depth``, return at least that many levels, if available.
         """
         if row < 0:
             return []
@@ -161,7 +165,7 @@ class VenueMarket:
         """Return the levels available to a taker on one side: `net_levels` less the amounts taken by trades since the
         snapshot.
 
-        Counts trades up to and including ``trade_row``, or by default all received by ``now``. A book beyond the
+        Trades count up to and including ``trade_row``, or by default all trades received by ``now``. A book beyond the
         maximum age has no levels left.
         """
         if self.is_stale(row, now):
@@ -221,7 +225,7 @@ class VenueMarket:
             taken.lots += lots
 
     def settle(self, now: Nanos) -> None:
-        """Update every record to ``now``, before older rows are dropped."""
+        """Update all traces of our orders to ``now``, before older rows are dropped."""
         self._swept_since(self.book_row(now), now, None)
         books = self.books
         if books is None or not self.taken:
@@ -233,12 +237,12 @@ class VenueMarket:
     # -- our orders -----------------------------------------------------------------------------------------------
 
     def rest(self, order: VenueOrder) -> None:
-        """Insert an order at its place by price and time."""
+        """Insert an order at its position by price and time."""
         insort(self.buys if order.is_buy else self.sells, order, key=_priority)
         self.changed = True
 
     def remove(self, order: VenueOrder) -> None:
-        """Remove an order, wherever it is."""
+        """Remove an order from any list that contains it."""
         for place in (self.buys if order.is_buy else self.sells, self.stops, self.waiting):
             if order in place:
                 place.remove(order)
@@ -246,7 +250,7 @@ class VenueMarket:
                 return
 
     def drop_finished(self) -> None:
-        """Forget filled orders."""
+        """Remove filled orders."""
         for side in (self.buys, self.sells):
             for place in range(len(side) - 1, -1, -1):
                 if not side[place].remaining_lots:

@@ -1,6 +1,6 @@
 """Fills against recorded books and trades, and between our accounts.
 
-`ASSUMPTIONS` lists the assumptions made here; `botkit.sim.fills` has those about the queue.
+`ASSUMPTIONS` lists the assumptions made here; those about the queue are in `botkit.sim.fills`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import CANCELLED, FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
 
-#: an unlimited level, because candles and trades do not show how much rested at a price
+#: an unlimited level, because candles and trades do not show how many lots rested at a price
 ENDLESS = WHOLE
-#: marks a price whose amount no snapshot has shown yet
+#: marks a price whose amount has not been shown in any snapshot yet
 UNSEEN = WHOLE
 
 BOOK_ASSUMPTIONS = (
@@ -60,7 +60,7 @@ class Matcher:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def slipped(self, order: VenueOrder, ticks: int) -> int:
-        """Return a taker's price after slippage, rounded to ticks against it, never past a limit."""
+        """Return a taker's price after slippage, rounded to ticks against the taker, never beyond the limit price."""
         slippage = self.slippage_e8
         if order.is_buy:
             price = -(-ticks * (UNIT + slippage) // UNIT)  # rounded up
@@ -70,7 +70,7 @@ class Matcher:
 
     @staticmethod
     def meets(order: VenueOrder, ticks: int) -> bool:
-        """Return True if the order may trade at a price of the other side."""
+        """Return True if the order may trade at this price of the opposite side."""
         if order.type is MARKET:
             return True
         return ticks <= order.price_ticks if order.is_buy else ticks >= order.price_ticks
@@ -88,11 +88,11 @@ class Matcher:
         is_limit, books = order.type is not MARKET, market.books
         if books is not None:
             row = market.book_row(deed.time)
-            # what is left of the recorded levels never begins at a better price than they do
+            # the levels left never start at a better price than the recorded ones
             if row >= 0 and (not is_limit or self.meets(order, books.best(row, bids=not order.is_buy))):
                 levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
         last = None if books is not None or not is_limit else market.last_ticks(deed.time)
-        # a price equal to the last one does not cross, because it is unknown whether anything rested there
+        # a price equal to the last one does not cross, because it is unknown whether any order rested there
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
             others = market.sells if order.is_buy else market.buys
@@ -129,11 +129,11 @@ class Matcher:
     def take(self, order: VenueOrder, market: VenueMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
         """Take from recorded levels (net, best first) and from our accounts' resting orders, by price, then time.
 
-        At one price, the recorded amount ahead of a resting order goes first, the rest of the level last.
+        At one price, the recorded amount ahead of a resting order is taken first, and the rest of the level last.
         """
         others = market.sells if order.is_buy else market.buys
         sign = 1 if order.is_buy else -1
-        # beyond this price, in its own direction, it does not take
+        # the limit, signed so that higher is worse for this order; it takes no price beyond
         reach = WHOLE if order.type is MARKET else sign * order.price_ticks
         index = 0
         left = levels[0][1] if levels else 0
@@ -198,9 +198,7 @@ class Matcher:
         return order.remaining_lots
 
     def finish(self, order: VenueOrder, deed: Deed) -> None:
-        """End a market order. A market buy is complete when the rest of its spend buys nothing at the last price
-        paid.
-        """
+        """End a market order. A market buy is complete if its remaining spend buys nothing at the last price paid."""
         if order.is_market_buy:
             trades = order.account.trades
             rules = order.pair.rules
@@ -214,7 +212,7 @@ class Matcher:
     # -- the queue ------------------------------------------------------------------------------------------------
 
     def settle(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
-        """Apply the snapshots since the last update to the amount ahead of an order."""
+        """Update the amount ahead of an order with the snapshots since the last update."""
         if order.book_row >= row or market.books is None:
             return
         shown_lots = market.books.shown(order.book_row, row, order.price_ticks, bids=order.is_buy)
@@ -231,7 +229,7 @@ class Matcher:
                 order.ahead = order.joined_behind = queue.on_arrival(shown)
 
     def settle_all(self, market: VenueMarket, now: Nanos) -> None:
-        """Bring every order up to the current snapshot, before older rows are dropped."""
+        """Update every order to the current snapshot, before older rows are dropped."""
         market.settle(now)
         if market.books is not None:
             row = market.books.current
@@ -241,7 +239,7 @@ class Matcher:
     # -- recorded rows --------------------------------------------------------------------------------------------
 
     def on_book(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """Process a snapshot: fill each resting order whose price the opposite side has reached, up to the amount that
+        """Process a snapshot. Fill each resting order whose price the opposite side has reached, up to the amount that
         the snapshot shows at that price or better.
         """
         for is_buy in (True, False):
@@ -276,8 +274,8 @@ class Matcher:
         return left
 
     def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """Process a public trade: fill orders waiting for one, advance queues, fill prices traded through, and trigger
-        stops.
+        """Process a public trade: fill orders that wait for a trade, advance queues, fill orders whose price was traded
+        through, and trigger stops.
         """
         trades = market.trades
         assert trades is not None
@@ -297,7 +295,7 @@ class Matcher:
     def _work(
         self, market: VenueMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
     ) -> int:
-        """Allocate a trade to resting orders by price, then time. Returns the rest."""
+        """Allocate a trade to resting orders by price, then time. Return the lots left over."""
         queue = self.queue
         book_row = market.book_row(deed.time)
         for order in orders:
@@ -319,7 +317,7 @@ class Matcher:
         return lots
 
     def _take_trade(self, market: VenueMarket, ticks: int, lots: int, deed: Deed) -> int:
-        """Let waiting taker orders take from a trade, on trade-only tapes. Returns the rest of its amount."""
+        """On trade-only tapes, let waiting taker orders take from a trade. Return the lots left over."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
             if order.type is MARKET:
@@ -328,7 +326,7 @@ class Matcher:
             elif self.meets(order, ticks) and lots:
                 before = order.remaining_lots
                 self.take(order, market, deed, [(self.slipped(order, ticks), lots)], -1)
-                # amounts from our own accounts count too, which is pessimistic, because the trade cannot be split
+                # amounts from our own accounts count as well, which is pessimistic, because the trade cannot be split
                 lots = max(lots - before + order.remaining_lots, 0)
                 if order.remaining_lots:
                     market.waiting.append(order)
@@ -337,7 +335,7 @@ class Matcher:
         return lots
 
     def trigger(self, market: VenueMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
-        """Activate the stops (among those that arrived in time) whose condition was met between two prices."""
+        """Activate the stops whose condition was met between two prices, among those that arrived in time."""
         met = [
             order
             for order in market.stops
@@ -348,7 +346,7 @@ class Matcher:
             self.activate(order, market, deed)
 
     def trigger_by_prints(self, market: VenueMarket, deed: Deed) -> None:
-        """Trigger stops by our own executions, which are trades like any other and may trigger further stops."""
+        """Trigger stops by our own executions. These are ordinary trades, and may trigger further stops."""
         seen = 0
         while market.stops and len(market.prints) > seen:
             prices = [row.ticks for row in market.prints[seen:]]
@@ -364,6 +362,6 @@ class Matcher:
 
     @staticmethod
     def is_met(order: VenueOrder, low: int, high: int) -> bool:
-        """Return True if a stop's condition holds at the high or at the low."""
+        """Return True if a stop's condition is met at the high or at the low."""
         new = order.new
         return high >= new.stop_ticks if new.condition is Condition.AT_LEAST else low <= new.stop_ticks

@@ -28,9 +28,9 @@ POST_ONLY_CANCELLED: Final = OrderState.POST_ONLY_CANCELLED
 class VenueOrder:
     """One order at the simulated exchange. ``rank`` is its time priority; ``lock_units`` are its locked funds.
 
-    ``ahead`` lots of the recorded market are in front of it; ``book_row`` is the last recorded snapshot applied to
-    ``ahead``, and ``is_placed`` says whether a snapshot has reached its price yet. ``joined_behind`` is the amount that
-    was ahead when it joined the queue, for reports; None if it never rested in a book.
+    ``ahead`` is the number of recorded lots in front of it. ``book_row`` is the last recorded snapshot applied to
+    ``ahead``, and ``is_placed`` is True once a snapshot has reached its price. ``joined_behind`` is the amount that was
+    ahead when the order joined the queue, for reports; None if it never rested in a book.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class VenueOrder:
         # True for an order that spends an amount of quote currency
         self.is_market_buy = self.is_buy and new.type is MARKET
         self.price_ticks = new.price_ticks
-        #: its place among the resting orders of its side
+        #: sort key among the resting orders of its side
         self.priority = (-new.price_ticks if self.is_buy else new.price_ticks, rank)
         self.original_lots = new.amount_lots
         self.remaining_lots = new.amount_lots
@@ -95,7 +95,7 @@ class VenueOrder:
         self.shown_lots = -1
         self.is_placed = False
         self.joined_behind: int | None = None
-        self.opens_at: Nanos = -1  # on candles, the time when it can be processed, and the open
+        self.opens_at: Nanos = -1  # on candles, the time at which it is processed, and the open
         self.open_ticks = 0
         self.bar_lots = 0
 
@@ -132,11 +132,11 @@ class Orders(dict[str, VenueOrder]):
     """An account's orders by id, in order of creation."""
 
     def created_within(self, request: ListOrders) -> Iterator[VenueOrder]:
-        """Return the orders that a listing selects, newest first. The caller cuts them to its limit."""
+        """Return the orders that match a listing request, newest first. The caller applies the limit."""
         return (order for order in reversed(self.values()) if is_listed(order, request))
 
     def closed_since(self, time: Nanos, pair_rows_max: int) -> list[VenueOrder]:
-        """Find orders that ended at ``time`` or later, in order of creation, limited to the newest ``pair_rows_max`` of
+        """Return orders that ended at ``time`` or later, in order of creation, but only the newest ``pair_rows_max`` of
         each pair.
         """
         counts: dict[str, int] = {}
@@ -149,7 +149,7 @@ class Orders(dict[str, VenueOrder]):
 
 
 def is_listed(order: VenueOrder, request: ListOrders) -> bool:
-    """Return True if a listing selects an order."""
+    """Return True if an order matches a listing request."""
     return (
         order.pair == request.pair
         and (request.client_id is None or order.new.client_id == request.client_id)
@@ -181,7 +181,7 @@ class Account:
         self.key = text_key(name)
         self.address = setup.address
         self.fees = setup.fees
-        # a model can opt out of having every fill converted
+        # a model can opt out of volume, which avoids converting every fill
         self.counts_volume: bool = getattr(setup.fees, "counts_volume", True)
         self.total: dict[str, int] = dict(setup.balances)
         self.locked: dict[str, int] = dict.fromkeys(setup.balances, 0)
@@ -189,11 +189,11 @@ class Account:
         self.open: dict[str, VenueOrder] = {}
         self.open_count: dict[str, int] = {}
         self.trades = Trades()
-        # the time when its newest event becomes known, because events must not overtake each other
+        # the time at which the account's newest event becomes known, because events must not overtake each other
         self.known_at: Nanos = 0
 
     def forget_before(self, time: Nanos) -> None:
-        """Drop orders that ended before ``time``, and executions made before it."""
+        """Drop orders that ended before ``time``, and executions made before ``time``."""
         for order in [o for o in self.orders.values() if o.updated < time and o.state in FINAL_STATES]:
             del self.orders[order.order_id]
         kept = bisect_left(self.trades, time, key=lambda trade: trade.time)

@@ -1,6 +1,6 @@
 """The exchange's output in total order, by the time at which the bot receives it.
 
-At equal times answers and account events come first, then books, then trades, by pair.
+At equal times, account events (including answers) come first, then books, then trades, by pair.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) ->
     return (*executions, *orders.values(), *((BalanceReport(balances),) if balances else ()))
 
 
-#: when they become known, their kind, the pair (of public ones), the delivery's number, and the events
+#: the time it becomes known, its kind, the pair (of public events), the delivery's number, and its events
 _Delivery: TypeAlias = tuple[Nanos, int, str, int, list[Publication]]
 
 
 class Deliveries:
-    """The events that are on their way to the bots."""
+    """The events in transit to the bots."""
 
     def __init__(self) -> None:
-        #: a heap, whose first event becomes known next
+        #: a heap whose first item becomes known next
         self.due: list[_Delivery] = []
-        #: adds events that become known at one time, in order
+        #: adds events that become known at the same time, in order
         self.put: Callable[[_Delivery], None] = functools.partial(heapq.heappush, self.due)
-        #: numbers the deliveries, so that those with the same time, kind and pair keep their order
+        #: numbers the deliveries, so that those with equal time, kind and pair keep their order
         self.number: Callable[[], int] = itertools.count().__next__
 
     def until(self, to: Nanos, taken: Sequence[Publication] = ()) -> list[Publication]:
-        """Remove all events known by ``to`` and return them in order, after those that were ``taken`` before."""
+        """Remove all events known by ``to`` and return them in order, after the events in ``taken``."""
         due = self.due
         result: list[Publication] = [*taken]
         while due and due[0][0] <= to:
@@ -71,7 +71,7 @@ class Deliveries:
 
 
 def prints_of(market: VenueMarket, pair: Pair, now: Nanos) -> list[Trade]:
-    """Remove and return our executions as public trades. Trades carry whole seconds on the wire."""
+    """Remove our executions and return them as public trades. Trades carry whole seconds on the wire."""
     rules = pair.rules
     second = now - now % NS_PER_S
     trades = [Trade(pair, second, rules.price(p.ticks), rules.amount(p.lots), p.side) for p in market.prints]

@@ -1,7 +1,7 @@
-"""The key of a request's latency draw: the same in a backtest and over the wire, where request ids are unknown.
+"""The key of a request's latency draw. It is the same in a backtest and over the wire, where request ids are unknown.
 
-The key is the client id of the request's (first) order, so that an extra request does not shift other draws. A request
-without an order uses the number of such requests that the account made before.
+The key is the client id of the request's (first) order, so that an extra request does not shift other draws. The key of
+a request without an order is the number of such requests that the account made before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from botkit.sim.order import Account
 
 
 class RequestKeys:
-    """Assigns each request its key."""
+    """Assigns a key to each request."""
 
     def __init__(self) -> None:
         self._endpoints: dict[str, int] = {}
@@ -28,7 +28,7 @@ class RequestKeys:
         if base is None:
             base = self._endpoints[endpoint] = text_key(endpoint)
         if not client_id:
-            client_id = self._made.get((account.name, endpoint), 0) - 1  # below every client id
+            client_id = self._made.get((account.name, endpoint), 0) - 1  # keys below every client id
             self._made[account.name, endpoint] = client_id
         return mix(base + client_id)
 

@@ -1,8 +1,8 @@
-"""The exchange's refusals at order entry, in its own words where they are known.
+"""The exchange's refusals at order entry, in the exchange's own words where they are known.
 
 Sources: the error texts collected from the exchange and from client libraries (``Invalid amount ...``, ``Invalid price
 ...``, ``Balance for ... not enough``, ``Unsupported ...``). Texts marked assumed are ours; they keep the prefixes that
-clients match. Every refusal is status 422.
+clients match. Every refusal has status 422.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def _bad_amount(new: OrderSpec, pair: Pair) -> str | None:
 
 
 def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:
-    """Return the refusal of an order that breaks a rule of its pair, or None. `balance_refusal` checks balances.
+    """Return the refusal of an order that violates a rule of its pair, or None. `balance_refusal` checks balances.
 
-    ``queued`` counts earlier orders of the same batch and pair.
+    ``queued`` is the number of earlier orders of the same batch and pair.
     """
     pair = pairs.get(new.pair)
     if pair is None:
@@ -68,15 +68,15 @@ def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, q
             return f"Invalid stop price {rules.price_text(new.stop_ticks)}."  # assumed
         if new.condition is None:
             return "Wrong parameter: condition"
-    # orders that never rest do not count; untriggered stops do (Q15, assumed)
+    # only resting orders and untriggered stops count toward the limit (Q15, assumed)
     if account.open_count.get(pair, 0) + queued >= rules.open_orders_max:
         return f"Open orders of {pair} exceed the limit of {rules.open_orders_max}."  # assumed
     return None
 
 
 def lock_of(new: OrderSpec) -> tuple[str, int]:
-    """Return (currency, units) that an order locks: its value at the limit rounded up, its spend, or its amount of
-    base.
+    """Return (currency, units) that an order locks: its value at the limit price, rounded up; its spend; or its amount
+    of base currency.
     """
     pair = new.pair
     if new.side is SELL:

@@ -1,11 +1,11 @@
 """Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
 
-Rows are numbered consecutively across the whole run (``first`` is the number of the first row still in memory), so row
-numbers stay valid when past rows are dropped. No code here loops over rows in Python.
+Rows are numbered consecutively over the complete run, and ``first`` is the number of the first row still in memory. So
+row numbers stay valid when past rows are dropped. No code here loops over rows in Python.
 
-The search looks at the rows of a block, then at the extremes of all later blocks at once, then at the rows of the block
-it finds, and remembers its progress: rows before ``scanned`` touch nothing. A distant order costs one comparison per
-block, even if it is replaced again and again.
+The search examines the rows of the current block, then the extremes of all later blocks at once, then the rows of the
+block that it found. It remembers its progress: rows before ``scanned`` touch nothing. A distant order costs one
+comparison per block, even if it is replaced again and again.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColu
 from botkit.model.resolutions import bucket_end, fixed_length
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, NO_BOUNDS, Bounds
 
-_FEW = 8  # up to this many rows are compared in Python: a numpy call takes longer
-#: the number of rows in a block, whose extremes are kept
+_FEW = 8  # up to this many rows are compared in Python, because a numpy call takes longer
+#: rows per block; the extremes of each block are stored
 _BLOCK = 256
-_STEPS = 3  # how many rows to try one by one before a binary search
-# for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
+_STEPS = 3  # how many rows to try individually before a binary search
+# for this many rows or fewer, Python's bisect beats numpy's search, which has a fixed cost of a microsecond
 _NEAR = 64
 
 #: how many books to convert to lists at a time
 _ROWS_AT_ONCE = 128
 
-#: arrays by name, and whether they hold the highest of several rows or the lowest
+#: arrays by name, and whether they contain the highest or the lowest value of several rows
 _Extremes: TypeAlias = dict[tuple[str, bool], npt.NDArray[Any]]
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
@@ -40,9 +40,9 @@ _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 class VenueStream(Generic[_Columns]):
     """Columns of one kind, contiguous from the latest past row on."""
 
-    #: names of the arrays to slice and join
+    #: the names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
-    #: those whose lowest values matter to the search, and those whose highest do
+    #: the arrays whose lowest values matter to the search, and those whose highest values do
     lowest: ClassVar[tuple[str, ...]] = ()
     highest: ClassVar[tuple[str, ...]] = ()
 
@@ -50,20 +50,21 @@ class VenueStream(Generic[_Columns]):
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview, from which a read takes a third of the time of a numpy scalar
+        # the same numbers as a memoryview, which is read in a third of the time of a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
         self.scanned = 0
-        #: number of the row that `next_touch` found
+        #: the number of the row that `next_touch` found
         self.touch_row = -1
-        #: what the search compares, by (array, is it the highest), of each row and of each block of rows
+        #: the values that the search compares, for each row and for each block, by (array, whether the highest)
         self._each: _Extremes = {}
         self._blocks: _Extremes = {}
-        #: each row's prices that touch the best resting buy from above and the best sell from below; None for candles
+        #: for each row, the prices that may touch the best resting buy from above and the best resting sell from below;
+        #: None for candles
         self._lows: memoryview | None = None
         self._highs: memoryview | None = None
-        #: True while nothing is being searched for
+        #: True while the stream is not being searched
         self.is_idle = True
         #: True if only the best resting buy and sell matter
         self._only_resting = True
@@ -75,7 +76,7 @@ class VenueStream(Generic[_Columns]):
 
     def load(self, columns: _Columns) -> None:
         """Append rows, and drop those before the current row. Raises ValueError if the new rows are older than existing
-        ones.
+        rows.
         """
         fresh = self._derive(columns)
         rows = len(columns)
@@ -87,7 +88,7 @@ class VenueStream(Generic[_Columns]):
                 f"{columns.pair} {columns.kind} must be loaded in order of receive time:"
                 f" {int(received[0])} comes after {int(self.received[-1])}"
             )
-        # the current row (the book, the last price) is the one before the cursor
+        # the current row (the book, the last price) is the row before the cursor
         keep = max(0, self._cursor - 1)
         if keep >= self.held:
             for name in self.arrays:
@@ -115,8 +116,8 @@ class VenueStream(Generic[_Columns]):
     # -- position ---------------------------------------------------------------------------------------------
 
     def position(self, time: Nanos) -> int:
-        """Return the number of rows received up to and including ``time``, which is also the number of the next row. It
-        never decreases.
+        """Return the number of rows received up to and including ``time``, which is also the number of the next row.
+        The result never decreases.
         """
         cursor = self._cursor
         axis, held = self._axis, self.held
@@ -142,8 +143,8 @@ class VenueStream(Generic[_Columns]):
     # -- the search -----------------------------------------------------------------------------------------------
 
     def watch(self, bounds: Bounds, now: Nanos, floor: int | None = None) -> None:
-        """Search for ``bounds``, from row ``floor`` on (by default the first one after ``now``) if they reach further
-        than before.
+        """Search for ``bounds``. If they reach further than before, start again at row ``floor``, by default the first
+        row after ``now``.
 
         Narrower bounds keep the search result, because a row that no longer touches anything is harmless.
         """
@@ -176,10 +177,10 @@ class VenueStream(Generic[_Columns]):
         )
 
     def next_touch(self, until: Nanos | None) -> Nanos | None:
-        """Return when the next row that can touch is received; None if none will come.
+        """Return the receive time of the next row that can touch an order, or None if no such row will come.
 
-        Something else happens at ``until`` anyway, so after it the search may stop early and return the time at which
-        to call again.
+        Something else happens at ``until`` anyway. After that time the search may therefore stop early and return the
+        time for the next call.
         """
         if self.is_idle:
             return None
@@ -211,11 +212,11 @@ class VenueStream(Generic[_Columns]):
         return axis[found] if found < held else None
 
     def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
-        """Return which rows (or blocks of rows) can touch an order."""
+        """Return a mask of the rows (or blocks of rows) that can touch an order."""
         raise NotImplementedError
 
     def _first_touch(self, begin: int, end: int) -> int:
-        """Return the first of some rows that `_touched` marks, or ``end``."""
+        """Return the first row from ``begin`` to before ``end`` that `_touched` marks, or ``end``."""
         mask = self._touched(self._each, begin, end)
         found = int(mask.argmax())
         return begin + found if mask[found] else end
@@ -232,7 +233,9 @@ class VenueStream(Generic[_Columns]):
         return end
 
     def _first_block(self, begin: int) -> int:
-        """Return the first block from ``begin`` on with a row that `_touched` marks, or the number of blocks."""
+        """Return the first block from ``begin`` on that contains a row marked by `_touched`, or the number of
+        blocks.
+        """
         mask = self._touched(self._blocks, begin, None)
         found = int(mask.argmax())
         return begin + found if mask[found] else begin + len(mask)
@@ -261,7 +264,7 @@ class TradeStream(VenueStream[TradeColumns]):
             "ticks": columns.ticks,
             "lots": columns.lots,
             "side": columns.side,
-            # a buyer's trade reaches resting buys only beyond its price, so for them it counts as one tick higher
+            # a buyer's trade reaches resting buys only beyond its price, so its price counts one tick higher for these
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }
@@ -271,12 +274,12 @@ class TradeStream(VenueStream[TradeColumns]):
         self._lows, self._highs = self._low.data, self._high.data
 
     def first_from(self, time: Nanos) -> int:
-        """Find the number of the first row in memory received at ``time`` or later."""
+        """Return the number of the first row in memory received at ``time`` or later."""
         return self.first + int(self.received.searchsorted(time, side="left"))
 
     def sweep(self, start: int, stop: int, so_far: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        """Return (highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these
-        rows.
+        """Return (highest price of buyers, lots there, lowest price of sellers, lots there) for ``so_far`` and these
+        rows together.
 
         A trade of unknown side counts for both sides, which is the pessimistic choice.
         """
@@ -325,7 +328,7 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
-        #: rows as lists from a first index on, by side and depth
+        #: rows as lists from a start index on, by side and depth
         self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
 
     def _view(self) -> None:
@@ -359,12 +362,12 @@ class BookStream(VenueStream[BookColumns]):
         return mask
 
     def best(self, row: int, *, bids: bool) -> int:
-        """Return the best price of one side of a row, or one that nobody reaches if the side is empty."""
+        """Return the best price on one side of a row, or a price that no order reaches if the side is empty."""
         found: int = (self.best_bid if bids else self.best_ask).item(row - self.first)
         return found
 
     def lots_at(self, row: int, ticks: int, *, bids: bool) -> int | None:
-        """Return the lots that a row shows at a price, 0 between its levels; None if its levels end before it."""
+        """Return the lots that a row shows at a price: 0 between its levels, None beyond its last level."""
         index = row - self.first
         rows = self._converted.get((bids, None))
         if rows is None or not 0 <= index - rows[0] < len(rows[1]):
@@ -380,7 +383,7 @@ class BookStream(VenueStream[BookColumns]):
         return 0 if (ticks > prices[-1] if bids else ticks < prices[-1]) else None
 
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """Return (ticks, lots) of one side of a row, best first, at most ``depth``."""
+        """Return (ticks, lots) of one side of a row, best first, with at most ``depth`` levels."""
         index = row - self.first
         rows = self._converted.get((bids, depth))
         if rows is None or not 0 <= index - rows[0] < len(rows[1]):
@@ -390,8 +393,8 @@ class BookStream(VenueStream[BookColumns]):
         return levels if 0 not in amounts else [level for level in levels if level[1]]
 
     def _convert(self, index: int, bids: bool, depth: int | None) -> tuple[int, list[list[int]], list[list[int]]]:
-        """Convert several rows at once, because the first numpy call for a row costs as much as twenty of its
-        levels.
+        """Convert several rows at once, because the first numpy call for a row costs as much as converting twenty of
+        its levels.
         """
         cut = slice(index, index + _ROWS_AT_ONCE)
         ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
@@ -410,15 +413,15 @@ class BookStream(VenueStream[BookColumns]):
         return True
 
     def shown(self, after: int, upto: int, ticks: int, *, bids: bool) -> list[int]:
-        """Return the lots shown at a price by rows ``after`` < row <= ``upto``; -1 for a row that does not reach that
-        far.
+        """Return the lots shown at a price by rows ``after`` < row <= ``upto``; -1 for a row whose levels do not reach
+        that price.
         """
         cut = slice(max(after + 1 - self.first, 0), upto + 1 - self.first)
         prices, lots = (self.bid_ticks[cut], self.bid_lots[cut]) if bids else (self.ask_ticks[cut], self.ask_lots[cut])
         amounts = np.where(prices == ticks, lots, 0).sum(axis=1)
         there = lots > 0
         worst = np.where(there, prices, NEVER_UP).min(axis=1) if bids else np.where(there, prices, -1).max(axis=1)
-        # an empty side does not show the amount at the price either
+        # a row with an empty side does not show the amount at the price either
         reaches = (worst <= ticks) & (worst >= 0) if bids else (worst >= ticks)
         result: list[int] = np.where(reaches, amounts, -1).tolist()
         return result
@@ -491,7 +494,7 @@ class CandleStream(VenueStream[CandleColumns]):
         """Return (start, open in ticks, lots) of the bar at whose open an order is processed: the first with trades
         that opens no earlier than the order was sent and ends after it arrived. Returns None while it is not loaded.
         """
-        # nearly always it is the current bar or the next, so check there before searching
+        # it is nearly always the current or the next bar, so check these before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

@@ -17,7 +17,7 @@ class Print(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct):
-    """The lots that our orders took from a recorded level, valid until the level changes in the recording."""
+    """The lots that our orders took from a recorded level. It applies until the level changes in the recording."""
 
     lots: int
     recorded: int
@@ -25,12 +25,12 @@ class Taken(msgspec.Struct):
 
 
 class Swept(msgspec.Struct):
-    """The lots that recorded trades have taken from a snapshot: all asks below ``buy_ticks`` and ``buy_lots`` at that
-    price; all bids above ``sell_ticks`` and ``sell_lots`` at that price.
+    """The lots that recorded trades have taken from a snapshot: all asks below ``buy_ticks``, and ``buy_lots`` at that
+    price; all bids above ``sell_ticks``, and ``sell_lots`` at that price.
     """
 
     row: int
-    upto: int  # number of the first trade that has not been counted yet
+    upto: int  # number of the first trade that is not yet included
     buy_ticks: int = NEVER_DOWN
     buy_lots: int = 0
     sell_ticks: int = NEVER_UP

@@ -1,7 +1,7 @@
-"""The exchange's own counting of requests by time of arrival, which decides which requests get a 429.
+"""The exchange's own counting of requests by time of arrival, which decides which requests are answered with 429.
 
-Windows slide: the exchange does not document which kind it uses, and sliding is stricter. A refused request also counts
-in each of its windows, so a client that keeps sending stays locked out.
+Windows slide: the exchange does not document which kind it uses, and sliding windows are stricter. A refused request
+also counts in each of its windows, so a client that keeps sending stays locked out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ class _Window:
 
 
 class VenueLimits:
-    """Counts arrivals against the limit table, per IP address and per account. Without a table it only counts."""
+    """Counts arrivals against the limit table, per IP address and per account. Without a table it counts but never
+    refuses.
+    """
 
     def __init__(self, table: LimitTable | None) -> None:
         self._table = table
@@ -47,8 +49,8 @@ class VenueLimits:
         return route
 
     def admit(self, endpoint: str, account: str, address: str, now: Nanos) -> bool:
-        """Count one request arriving at ``now``. Returns False if a window is over its limit, so that the answer is
-        429.
+        """Count one request arriving at ``now``. Return False if a window is over its limit, in which case the answer
+        is 429.
         """
         count = self.counts.get(endpoint)
         if count is None:
@@ -62,7 +64,7 @@ class VenueLimits:
             arrivals = window.arrivals
             arrivals.append(now)
             within = len(arrivals)
-            if within > count.busiest or within > window.most:  # unless some of them have left the window
+            if within > count.busiest or within > window.most:  # unless some arrivals have left the window
                 edge = now - window.length
                 while arrivals[0] <= edge:
                     arrivals.popleft()

@@ -28,7 +28,7 @@ def candle_ends(times: IntArray, resolution: str) -> IntArray:
 
 
 def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[Nanos, Nanos]]:
-    """Find spans without candles. Returns (end of the candle before, start of the candle after), in ns."""
+    """Find spans without candles. Return (end of the previous candle, start of the next candle) for each, in ns."""
     times = columns.time
     length = fixed_length(columns.resolution)
     if last_time is not None:

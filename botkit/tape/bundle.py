@@ -1,6 +1,6 @@
-"""Writes a synthetic market as a tape: months of one-minute candles that end with hours of books and trades.
+"""Writes a synthetic market as a tape: months of one-minute candles, followed by hours of books and trades.
 
-The bundled ``backtest_data`` is the output of `write_synthetic` with its defaults; equal arguments give an equal
+The bundled ``backtest_data`` is the output of `write_synthetic` with its defaults. Equal arguments yield an equal
 ``content_sha256`` in the manifest on any machine.
 """
 
@@ -46,8 +46,8 @@ def write_synthetic(
 ) -> Manifest:
     """Create the tape at ``out``, replacing any synthetic tape there. Books and trades cover the last ``hours``.
 
-    ``progress`` is called with (minutes done, total minutes). Raises DataError if the folder contains anything but a
-    synthetic tape, and leaves it untouched.
+    ``progress`` is called with (minutes done, total minutes). If the folder contains anything but a synthetic tape, it
+    is left untouched, and DataError is raised.
     """
     if days < 1 or not 0 <= hours <= 24 * days:
         raise DataError(f"{hours} hours of books and trades do not fit into {days} days of candles")
@@ -92,7 +92,7 @@ def _generate(
 ) -> Manifest:
     total, fine = days * 1440, hours * 60
     market = SyntheticMarket(pairs, seed=seed, start=start)
-    # amounts have four decimals, as on the wire, which need half the space of eight
+    # amounts have four decimals, as on the wire, because these need half the space of eight
     decimals = {name: pairs[name].rules.display_decimals for name in PAIRS}
     command = f"botkit data synthetic --out {name} --seed {seed}"
     for given, default, option in (
@@ -117,7 +117,7 @@ def _generate(
         trades: dict[str, list[MarketColumns]] = {}
         while market.time < end:
             for columns in market.advance(min(end, market.time + NS_PER_HOUR // 4)):
-                # rows received after the end are omitted, candles included, so that all three kinds end together
+                # rows received after the end are omitted, including candles, so that all three kinds end together
                 kept = columns.rows(0, int(np.searchsorted(columns.received, end)))
                 writer.write(kept)
                 if isinstance(kept, TradeColumns):

@@ -1,4 +1,4 @@
-"""Checks a source for gaps, doubled rows, crossed or broken books, and price jumps in a single pass."""
+"""Checks a source for gaps, duplicate rows, crossed or broken books, and price jumps in a single pass."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from botkit.tape.manifest import FileEntry, Kind, StreamInfo, content_hash
 from botkit.tape.parquet import COLUMNS, ContentHash, join, kind_of
 from botkit.tape.tape import Tape
 
-#: the finding of a candle stream with holes
+#: the finding for a candle stream with missing candles
 NO_CANDLE = "candles are missing before this row"
-#: trades may stop for this long without a word, and for this many times their mean interval; were they independent of
-#: each other, the longest of a million intervals would be some 14 times the mean
+#: a pause between trades is noted only if it is longer than this, and than this many mean intervals. If trades were
+#: independent, the longest of a million intervals would be about 14 times the mean
 _QUIET_S, _QUIET_INTERVALS = 3600, 50
-#: a price at least this many times the previous one, or at most that fraction of it, counts as a jump
+#: a price counts as a jump if it is at least this many times the previous one, or at most the inverse fraction
 _SPIKE = 2
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong with a stream. ``row`` counts from 0 in the stream; ``rows`` is the number of affected rows."""
+    """A problem in a stream. ``row`` counts from 0 in the stream; ``rows`` is the number of affected rows."""
 
     stream: str
     what: str
@@ -39,7 +39,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     time: Nanos
 
     def sentence(self) -> str:
-        """Return a sentence that says what is wrong, how often, and where it first occurs."""
+        """Return a sentence that states the problem, its number of rows, and its first occurrence."""
         rows = counted(self.rows, "row")
         return f"{self.stream}: {self.what}, {rows}, first at row {self.row} ({format_time(self.time)})"
 
@@ -54,20 +54,20 @@ class StreamReport(msgspec.Struct, kw_only=True):
     gaps: int = 0
     missing_candles: int = 0
     longest_silence_s: float = 0.0
-    #: when the longest silence began
+    #: the start of the longest silence
     silent_from: Nanos = 0
     findings: list[Finding] = []
 
     def notes(self) -> list[str]:
-        """Return notes on what need not be an error in the file: gaps while it was recorded or imported, and trades
-        that stop for unusually long.
+        """Return notes on findings that need not be errors in the file: gaps during recording or import, and unusually
+        long pauses between trades.
         """
         if self.info.kind == "candles":
             return []
         return [note for note in (self._gaps_note(), self._silence_note()) if note]
 
     def _silence_note(self) -> str | None:
-        # books have a limit of their own, and a recorded gap is named already
+        # books have their own limit, and a recorded gap is already reported
         if self.info.kind != "trades" or self.info.gaps or self.rows < 2:
             return None
         mean_s = (self.info.end - self.info.start) / NS_PER_S / (self.rows - 1)
@@ -239,7 +239,7 @@ def _other_sums(tape: Tape) -> list[str]:
 
 
 def check_contents(tape: Tape) -> list[str]:
-    """Compare the manifest with the files. Returns messages about missing files, different row counts or contents, and
+    """Compare the manifest with the files. Return messages about missing files, different row counts or contents, and
     damaged journals.
     """
     wrong = tape.journal_damage()

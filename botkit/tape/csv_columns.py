@@ -2,7 +2,7 @@
 
 Prices and amounts are never read as floats: text becomes a 128-bit decimal, then ticks or lots, so that 0.1 stays 0.1.
 A figure with more decimals than its pair has is rounded to the nearest step and counted, because other sources often
-export such digits. Arrow does the work in vectors: a million candles take about a second.
+export extra digits. Arrow processes the columns as vectors: a million candles take about a second.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*\Z", re.ASCII)
-#: the same for Arrow, checked before every cast, because Arrow's parser aborts the process on an exponent such as
-#: e-9999999
+#: the same pattern for Arrow, checked before every cast, because Arrow's parser aborts the process on an exponent such
+#: as e-9999999
 _NUMBERS = r"\A\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*\z"
 #: values that would not fit 256 bits with 40 decimals are never cast
 _FIGURE_MAX, _DECIMALS_MAX = Decimal(10) ** 36, 40
@@ -33,7 +33,7 @@ _FIGURE_MAX, _DECIMALS_MAX = Decimal(10) ** 36, 40
 _YEARS = (1970, 2261)
 #: a time of day followed by Z or an offset
 _OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
-#: the smallest absolute value read as each unit: seconds until the year 5138, milliseconds from 1973 on, ...
+#: the smallest absolute value interpreted in each unit: seconds until the year 5138, milliseconds from 1973 on, ...
 _MAGNITUDES = ((10**17, 1), (10**14, NS_PER_US), (10**11, NS_PER_MS), (0, NS_PER_S))
 
 
@@ -86,7 +86,7 @@ class CsvFile:
         return str(text).strip("\r\n")
 
     def chunks(self) -> Iterator[tuple[int, dict[str, pa.Array]]]:
-        """Yield (line of the first row, text columns by our names), one block at a time."""
+        """Yield (line of the first row, text columns by our names) for each block."""
         import pyarrow as pa
         from pyarrow import csv
 
@@ -117,7 +117,7 @@ class CsvFile:
 
 
 def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int) -> tuple[IntArray, int]:
-    """Convert numbers to steps of 10^-decimals. Also returns how many had to be rounded (half away from zero).
+    """Convert numbers to steps of 10^-decimals. Return them and how many had to be rounded (half away from zero).
 
     Raises DataError naming the line of the first value that is not a number or does not fit 64 bits.
     """
@@ -166,10 +166,10 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
 
 
 def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = None) -> IntArray:
-    """Convert times to nanoseconds since the epoch: numbers in s, ms, us or ns, distinguished by size, or ISO 8601 with
-    an offset.
+    """Convert times to nanoseconds since the epoch. Times are numbers in s, ms, us or ns, distinguished by size, or ISO
+    8601 with an offset.
 
-    Times without an offset are in ``zone``. Without a zone they are refused, because guessing could be hours off.
+    Times without an offset are in ``zone``. If there is no zone, they are refused, because a guess could be hours off.
     """
     first = text[0].as_py().strip()
     if _NUMBER.match(first):
@@ -234,7 +234,7 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
 
 
 def zone_of(path: Path, name: object) -> ZoneInfo | None:
-    """Return the time zone for a file's times, or None. Raises DataError for an unknown zone."""
+    """Return the time zone for a file's times, or None if it is not set. Raises DataError for an unknown zone."""
     if name is None:
         return None
     try:

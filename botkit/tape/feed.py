@@ -1,8 +1,8 @@
-"""Joins several sources of recorded data into consecutive time slices that hold the rows of all wanted streams.
+"""Joins several sources of recorded data into consecutive time slices with the rows of all wanted streams.
 
-A driver works slice by slice: a slice has every row of every wanted stream with ``start <= received < end``. It ends at
-the latest time up to which all streams have been read, so that no earlier row can follow. ``rows_max`` limits memory,
-however long the tape is.
+A driver works slice by slice. A slice contains every row of every wanted stream with ``start <= received < end``. It
+ends at the latest time up to which all streams have been read, so that no earlier row can follow. ``rows_max`` limits
+memory, however long the tape is.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ from botkit.tape.tape import Tape
 
 StreamKey: TypeAlias = tuple[str, Kind, str | None]
 
-#: the number of rows that a book row counts as, because it has 80 or more numbers and a trade has 5
+#: a book row counts as this many rows, because it has 80 or more numbers and a trade has 5
 _BOOK_WEIGHT = 12
 #: files with fewer rows than this are read once and kept in memory
 _KEPT_ROWS = 4_000_000
 
 
 class Slice(msgspec.Struct):
-    """All rows of the wanted streams with ``start <= received < end``; there are no holes between consecutive slices.
+    """All rows of the wanted streams with ``start <= received < end``. Consecutive slices have no gaps between them.
 
-    ``columns`` has one item for each stream with rows in the slice: candles, then books, then trades, each by pair.
+    ``columns`` has one item for each stream with rows in the slice: candles, then books, then trades, each sorted by
+    pair.
     """
 
     start: Nanos
@@ -89,7 +90,7 @@ class TapeSource:
 
 
 class OneKind:
-    """One kind of data from a tape: ``kind: candles``, or ``kind: trades`` together with its books."""
+    """One kind of data from a tape: ``kind: candles``, or ``kind: trades``, which includes its books."""
 
     def __init__(self, tape: TapeSource, kind: str) -> None:
         self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
@@ -107,7 +108,7 @@ class OneKind:
 
 
 class FileSource:
-    """A single file, read through a format. Small files are read once, larger ones once for every stream."""
+    """A single file, read through a format. Small files are read once, larger ones again for every stream."""
 
     synthetic = False
 
@@ -152,7 +153,7 @@ class FileSource:
                 self._kept.setdefault(key, []).append(columns)
         if not found:
             raise DataError(f"{self._file} has no rows")
-        # a recorder stamps all rows or none, so a row whose stamp happens to equal the exchange's time was stamped too
+        # a recorder stamps all rows or none, so a row whose stamp happens to equal the exchange's time has a real stamp
         stamped = any(survey.has_receive_times for key, survey in found.items() if key[1] != "candles")
         return [
             survey.info(
@@ -182,13 +183,13 @@ class FileSource:
 
 
 def _once(sentences: list[str], text: str) -> None:
-    # a large file is read several times and would give the same message each time
+    # a large file is read several times and would produce the same message each time
     if text not in sentences:
         sentences.append(text)
 
 
 class _Survey:
-    """Summarises one stream of a file: how many rows, and over which span."""
+    """Summarizes one stream of a file: the number of rows, and their span."""
 
     def __init__(self) -> None:
         self.rows, self.start, self.end = 0, 0, 0
@@ -207,7 +208,7 @@ class _Survey:
         self.has_receive_times |= has_receive_times(columns)
 
     def info(self, key: StreamKey, has_receive_times: bool, told: tuple[tuple[Nanos, Nanos], ...] = ()) -> StreamInfo:
-        """Return the stream's description; ``told`` are the gaps that the format noticed."""
+        """Return the stream's description. ``told`` are the gaps that the format reported."""
         return StreamInfo(
             pair=key[0],
             kind=key[1],
@@ -221,7 +222,7 @@ class _Survey:
 
 
 class Feed:
-    """Several sources joined. A row without a receive time is received ``feed_ms`` after its own time."""
+    """Several sources joined. A row without a receive time is treated as received ``feed_ms`` after its own time."""
 
     def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
         self.sources = list(sources)
@@ -245,7 +246,7 @@ class Feed:
 
     @property
     def streams(self) -> list[StreamInfo]:
-        """Every stream once, in slice order; spans are by delivery time, with ``feed_ms`` included."""
+        """Every stream once, in slice order. Spans are by delivery time, including ``feed_ms``."""
         joined = []
         for parts in self._parts.values():
             infos = [info for _, info in parts]
@@ -287,11 +288,11 @@ class Feed:
         end: Nanos | None = None,
         rows_max: int = 1_000_000,
     ) -> Iterator[Slice]:
-        """Yield slices of the wanted streams from ``start`` to ``end`` (receive times; by default the whole span).
+        """Yield slices of the wanted streams from ``start`` to ``end`` (receive times; by default the complete span).
 
-        The first slice starts at ``start``, each later one where the previous ended, and the last ends at ``end``. A
-        slice has at most about ``rows_max`` rows, where a book row counts as twelve. Raises DataError for a stream that
-        no source has.
+        The first slice starts at ``start``, each later one at the end of the previous one, and the last ends at
+        ``end``. A slice has at most about ``rows_max`` rows, where a book row counts as twelve. Raises DataError for a
+        stream that no source has.
         """
         keys = sorted(dict.fromkeys(wanted), key=_order)
         for pair, kind, resolution in keys:
@@ -326,13 +327,13 @@ class Feed:
         return read
 
     def notes(self) -> list[str]:
-        """Return the repairs made while reading single files, such as rounded prices, each with the file's name."""
+        """Return the repairs made while reading single files, such as rounded prices, each with its file's name."""
         sources = {id(source): source for parts in self._parts.values() for source, _ in parts}
         return [f"{source.name}: {note}" for source in sources.values() for note in getattr(source, "notes", ())]
 
     def describe(self) -> list[dict[str, Any]]:
-        """Describe the data for the report: one entry per source and stream, with name, path, span (ns), rows, gaps and
-        whether it is synthetic.
+        """Return a description of the data for the report: one entry per source and stream, with name, path, span (ns),
+        rows, gaps and whether it is synthetic.
         """
         return [
             {
@@ -380,12 +381,12 @@ class _Cursor:
             self._held_rows += len(columns)
 
     def known_until(self) -> Nanos:
-        """Return the time before which all rows have been read. Rows at exactly that time may continue in the next
-        chunk.
+        """Return the time before which all rows have been read. The next chunk may contain more rows at exactly that
+        time.
         """
         while not self._exhausted and self._held_rows < self._rows:
             self._load()
-        # if all rows of a chunk share one time, the next chunk may hold more rows with it
+        # if all rows of a chunk share one time, the next chunk may contain more rows with that time
         while not self._exhausted and self._held[0].received[0] == self._held[-1].received[-1]:
             self._load()
         return sys.maxsize if self._exhausted else int(self._held[-1].received[-1])
@@ -406,13 +407,13 @@ class _Cursor:
 
 
 def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """Return the format that matches the file's ending; the longest matching ending wins."""
+    """Return the format that matches the file's suffix; the longest matching suffix wins."""
     fitting = [
         (len(ending), name)
         for name, reader in formats.items()
         for ending in reader.endings
         if path.name.endswith(ending)
     ]
-    # if two formats share an ending, the one registered first wins: candles before trades
+    # if two formats share a suffix, the one registered first wins: candles before trades
     longest = max((length for length, _ in fitting), default=0)
     return next((name for length, name in fitting if length == longest), path.suffix)

@@ -19,18 +19,20 @@ from botkit.model.resolutions import RESOLUTIONS, check_resolution, fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
 from botkit.tape.csv_columns import CsvFile, parse_steps, parse_times, zone_of
 
-#: (line of each row, rows of integers with their time first, how many figures were rounded)
+#: (line of each row, arrays of integers starting with the times, how many figures were rounded)
 _Chunk: TypeAlias = tuple[IntArray, np.ndarray[Any, np.dtype[np.int64]], int]
 
 _TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
 _AMOUNT = ("amount", "quantity", "qty", "size", "volume")
 _BUY = {"buy": 1, "b": 1, "bid": 1, "1": 1, "true": 1, "sell": -1, "s": -1, "ask": -1, "-1": -1, "false": -1}
-#: no side, because the source does not say who was the taker
+#: no side, because the source does not contain the taker's side
 _UNKNOWN_SIDE = {"": 0, "0": 0, "none": 0, "unknown": 0}
 
 
 def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
-    """Find a pair by name, in upper or lower case. Raises DataError suggesting the nearest names if there is none."""
+    """Find a pair by name, in upper or lower case. If there is none, raises a DataError that suggests the nearest
+    names.
+    """
     if not name:
         raise DataError(f"{where} does not name its pair; add `pair:` to the configuration, or --pair to the command")
     key = str(name).lower()
@@ -42,7 +44,7 @@ def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
 
 
 def _tell(options: Options, which: str, text: str) -> None:
-    """Report a message about the file: ``note`` for a repair, ``finding`` for an error."""
+    """Report a message about the file: a ``note`` for a repair, a ``finding`` for an error."""
     listener = options.get(which)
     if callable(listener):
         listener(text)
@@ -115,7 +117,7 @@ class CandleCsv:
 
 
 def _sorted(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
-    """Yield all rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order; if
+    """Yield all rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order. If
     the file runs from newest to oldest, that order is reversed.
     """
     parts = list(chunks)
@@ -158,7 +160,7 @@ def guess_resolution(path: Path, time: IntArray) -> str:
 
 
 class CandleCheck:
-    """Checks one file's candles across chunks."""
+    """Checks one file's candles across chunk boundaries."""
 
     def __init__(self, path: Path, *, drop_doubled: bool) -> None:
         self.path = path
@@ -257,8 +259,8 @@ class CandleCheck:
 class TradeCsv:
     """CSV trades: time, price, amount, and, if known, side (the taker's: buy or sell) and received.
 
-    Options: ``pair``, ``timezone`` and ``sort`` as for candles. An ``is_buyer_maker`` column is understood as well: if
-    the buyer was the maker, the taker sold.
+    Options: ``pair``, ``timezone`` and ``sort`` as for candles. An ``is_buyer_maker`` column is also accepted: if the
+    buyer was the maker, the taker sold.
     """
 
     endings: tuple[str, ...] = (".csv", ".csv.gz")

@@ -1,4 +1,4 @@
-"""A source whose rows stay in memory, for many runs over the same data."""
+"""A source that keeps its rows in memory, for many runs over the same data."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from botkit.tape.parquet import join
 
 
 class HeldSource:
-    """Wraps another source, reads each stream once, at its first use, and keeps all of it.
+    """Wraps another source. It reads each stream once, at its first use, and keeps all its rows.
 
-    All readers share the rows, so their arrays are read-only. With ``mapped``, so do all processes with the same one.
+    All readers share the rows, so their arrays are read-only. With ``mapped``, processes with the same mapped folder
+    share them as well.
     """
 
     def __init__(self, source: FeedSource, mapped: MappedRows | None = None) -> None:
@@ -34,7 +35,7 @@ class HeldSource:
         return self._source.streams
 
     def stream(self, key: StreamKey) -> MarketColumns | None:
-        """Return all rows of a stream, or None if it has none. Raises DataError for a file that is damaged."""
+        """Return all rows of a stream, or None if the stream has none. Raises DataError for a damaged file."""
         if key not in self._held:
 
             def read() -> MarketColumns | None:

@@ -1,12 +1,12 @@
-"""A recording's journal: rows as they arrive, append-only, until they become Parquet.
+"""A recording's journal: rows as they arrive, append-only, until they are converted to Parquet.
 
-A Parquet file does not survive a kill, because its footer is written last. Rows therefore first go to
+A Parquet file does not survive a kill, because its footer is written last. Rows are therefore first written to
 ``<tape>/journal/*.rows``, one file per day, and reach the disk every second. A file is a line of JSON (`Heading`),
-followed by records: length, CRC-32 and MessagePack. A record at the end that a crash cut short is ignored. Damage
-before the end is skipped up to the next complete record; it is reported (`TapeJournal.damage`), and every stream gets a
+followed by records: length, CRC-32 and MessagePack. A record at the end that a crash truncated is ignored. Damage
+before the end is skipped up to the next complete record. It is reported (`TapeJournal.damage`), and every stream gets a
 gap there.
 
-A tape is read together with its journals, so a recording can be backtested while it runs, and after a kill -9.
+A tape is read together with its journals, so a recording can be backtested while it is running, and after a kill -9.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ FORMAT_VERSION = 1
 #: rows per chunk of one stream
 CHUNK_ROWS = 4_096
 _PREFIX = struct.Struct("<II")
-#: the largest record is a book with fifty levels per side, so a larger length is a torn prefix
+#: the largest record is a book with fifty levels per side, so a greater length means a torn prefix
 _RECORD_MAX = 64 * 1024
 #: the first bytes of every heading
 _BEGINS = b'{"botkit_journal":'
 _HEADING_MAX = 1 * 2**20
-#: how far to search for a whole record behind damage
+#: how far to search for a complete record after damage
 _SEARCH_BYTES = 16 * 2**20
 
-#: (pair, kind), without a resolution because journals hold no candles
+#: (pair, kind), without a resolution because journals contain no candles
 JournalKey: TypeAlias = tuple[str, Kind]
 _KINDS: tuple[Kind, ...] = ("books", "trades")
 
 
 class Heading(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line. ``pairs`` gives each pair's (price decimals, amount decimals); records refer to a pair by
-    position.
+    """The first line. ``pairs`` contains each pair's (price decimals, amount decimals). Records refer to a pair by its
+    position there.
     """
 
     botkit_journal: int = FORMAT_VERSION
@@ -103,7 +103,7 @@ _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 def journal_files(root: Path) -> list[Path]:
-    """Return a tape's journals, oldest first: their names begin with their start time."""
+    """Return a tape's journals, oldest first. Their names start with their start time."""
     return sorted((root / FOLDER).glob(f"*{ENDING}"))
 
 
@@ -131,8 +131,8 @@ class JournalWriter:
             self._waiting.append(_PREFIX.pack(len(payload), zlib.crc32(payload)) + payload)
 
     def sync(self) -> None:
-        """Write the buffer and wait for the disk. After an OSError it writes nothing more, because a partly written
-        record would hide everything after it.
+        """Write the buffer and wait for the disk. After an OSError, later calls write nothing, because a partially
+        written record would hide all records after it.
         """
         with self._lock:
             waiting, self._waiting = self._waiting, []
@@ -170,7 +170,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """Bytes that contain no whole record. ``is_rest`` says that nothing after them can be read either."""
+    """Bytes without a complete record. ``is_rest`` means that nothing after these bytes can be read either."""
 
     at: int
     size: int
@@ -227,7 +227,7 @@ class TapeJournal:
         with _opened(path) as file:
             line = file.readline(_HEADING_MAX)
         if not line.endswith(b"\n") and (line.startswith(_BEGINS) or _BEGINS.startswith(line)) and b"\0" not in line:
-            return None  # a record after it would have a zero in its length
+            return None  # a record after the heading would have a zero byte in its length
         try:
             heading = msgspec.json.decode(line, type=Heading)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -269,12 +269,12 @@ class TapeJournal:
                     yield Damage(at, whole - at, is_rest=False)
                     file.seek(whole)
                     continue
-                if not is_torn:  # it is complete, but differs from the written record
+                if not is_torn:  # the record is complete, but differs from the written one
                     yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
                 return
 
     def damage(self) -> list[str]:
-        """Describe the damage, other than an end that a crash cut short."""
+        """Describe the damage, except for an end that a crash truncated."""
         return [
             f"{self.path} is damaged at byte {part.at:,}: {part.size:,} bytes contain no whole record, and the rows "
             f"in them are lost{'; nothing after them can be read' if part.is_rest else ''}"
@@ -283,8 +283,8 @@ class TapeJournal:
         ]
 
     def _noted(self) -> Iterator[tuple[JournalKey, Nanos, Nanos]]:
-        """Collect the gaps in order of their end: those that the recorder noted, and one per stream around each
-        damage.
+        """Yield the gaps in order of their end: those that the recorder noted, and one per stream around each damaged
+        part.
         """
         ends: dict[JournalKey, Nanos] = {}
         broken: set[JournalKey] = set()
@@ -313,10 +313,10 @@ class TapeJournal:
         end: Nanos | None = None,
         rows_max: int = CHUNK_ROWS,
     ) -> Iterator[MarketColumns]:
-        """Yield rows with ``start <= received < end`` in chunks. Chunks of several streams (or of ``only`` one)
-        alternate.
+        """Yield rows with ``start <= received < end`` in chunks. Chunks of different streams alternate, or there is
+        only the stream ``only``.
 
-        ``after`` maps a stream to the time up to which the tape already has its rows; those are skipped.
+        ``after`` maps a stream to the time up to which the tape already has its rows; these rows are skipped.
         """
         known = after or {}
         waiting: dict[tuple[int, Kind], _Rows] = {}
@@ -348,11 +348,11 @@ class TapeJournal:
                 yield rows.take()
 
     def gaps(self) -> list[tuple[JournalKey, Nanos, Nanos]]:
-        """Return the gaps that the recorder noted, and those around damage."""
+        """Return the gaps that the recorder noted, and the gaps around damage."""
         return list(self._noted())
 
     def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:
-        """Return the journal's streams, excluding rows that are already in the tape, as in `read`."""
+        """Return the journal's streams, without rows that are already in the tape, as in `read`."""
         known = after or {}
         spans: dict[JournalKey, tuple[int, Nanos, Nanos]] = {}
         gaps: dict[JournalKey, list[tuple[Nanos, Nanos]]] = {}
@@ -382,7 +382,7 @@ class TapeJournal:
 
 
 def _record(payload: bytes, length: int, crc: int) -> Record | None:
-    """Return a whole record, or None."""
+    """Return a complete record, or None."""
     if not length or len(payload) != length or zlib.crc32(payload) != crc:
         return None
     with suppress(msgspec.MsgspecError):
@@ -391,7 +391,7 @@ def _record(payload: bytes, length: int, crc: int) -> Record | None:
 
 
 def _next_whole(file: BinaryIO, start: int) -> int | None:
-    """Return where the next whole record begins, from ``start`` on, or None if there is none near."""
+    """Return the start of the next complete record, from ``start`` on, or None if there is none nearby."""
     file.seek(start)
     data = file.read(_SEARCH_BYTES + _PREFIX.size + _RECORD_MAX)
     at = 0

@@ -1,6 +1,6 @@
 """The description of a tape: ``manifest.json`` next to the data, and the file names.
 
-The manifest holds each file's span, so that a tape of a thousand days opens without touching any of them.
+The manifest contains each file's span, so that a tape of a thousand days can be opened without reading its files.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 GAPS_KEPT = 100
-#: what a manifest says of candles that the exchange itself made
+#: a manifest's description of candles that the exchange built
 DOWNLOADED = (
     "botkit download: candles as the exchange made them, without those of buckets in which nothing was traded; "
     "received at the end of their bucket"
@@ -80,7 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     #: the origin of the rows: a recorder, an import or a generator
     recorded: str
     synthetic: bool
-    #: the command that recreates this tape, "" if there is none
+    #: the command that recreates this tape, or "" if there is none
     command: str = ""
     seed: int | None = None
     notes: tuple[str, ...] = ()
@@ -90,7 +90,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def content_hash(files: Iterable[FileEntry]) -> str:
-    """Return the hash that identifies a tape. It is equal for equal rows, whichever library wrote the Parquet files."""
+    """Return the hash that identifies a tape. Equal rows have equal hashes, whichever library wrote the Parquet
+    files.
+    """
     digest = hashlib.sha256()
     for entry in sorted(files, key=lambda f: f.path):
         digest.update(f"{entry.path} {entry.rows} {entry.sha256}\n".encode())
@@ -98,8 +100,8 @@ def content_hash(files: Iterable[FileEntry]) -> str:
 
 
 def folder_name(kind: Kind, resolution: str | None) -> str:
-    """Name the folder of a stream: ``trades``, ``books`` or ``candles-1m``. A month is ``1mo``, because some file
-    systems do not distinguish 1M from 1m.
+    """Return the folder name of a stream: ``trades``, ``books`` or ``candles-1m``. A month is ``1mo``, because some
+    file systems do not distinguish 1M from 1m.
     """
     if kind != "candles":
         return kind
@@ -108,7 +110,7 @@ def folder_name(kind: Kind, resolution: str | None) -> str:
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Read a tape's ``manifest.json``. Raises DataError with an explanation if it is invalid."""
+    """Read a tape's ``manifest.json``. Raises a DataError with an explanation if it is invalid."""
     path = root / MANIFEST_NAME
     try:
         raw = path.read_bytes()

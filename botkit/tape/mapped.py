@@ -1,4 +1,4 @@
-"""Rows in files that every process of a machine maps into its memory, so that many processes share one copy."""
+"""Rows in files that all processes on a machine map into memory, so that they share one copy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from botkit.tape.parquet import COLUMNS, columns_of_kind
 
 
 class MappedRows:
-    """A folder of mapped streams. The first process that needs a stream writes its rows there, the others map them."""
+    """A folder of mapped streams. The first process that needs a stream writes its rows there; other processes map
+    them.
+    """
 
     def __init__(self, folder: Path, pairs: Mapping[str, Pair]) -> None:
         self._folder = folder
@@ -26,9 +28,9 @@ class MappedRows:
     def stream(
         self, key: tuple[str, Kind, str | None], read: Callable[[], MarketColumns | None]
     ) -> MarketColumns | None:
-        """Return a stream's rows, which ``read`` returns if no process has read them before."""
+        """Return a stream's rows. If no process has read them before, call ``read`` for them."""
         pair, kind, resolution = key
-        # in hex, because 1m and 1M are one name to some file systems
+        # in hex, because some file systems do not distinguish 1m from 1M
         folder = self._folder / f"{pair}-{kind}-{(resolution or '').encode().hex()}"
         if not folder.is_dir():
             rows = read()
@@ -38,14 +40,16 @@ class MappedRows:
         return columns_of_kind(self._pairs[pair], kind, resolution, arrays)
 
     def _write(self, folder: Path, rows: MarketColumns, kind: Kind) -> bool:
-        """Write rows, unless another process was faster. Returns False if there is no room for them."""
+        """Write rows, unless another process was faster. Return False if they cannot be written, such as on a full
+        disk.
+        """
         beside = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._folder))
             for name in COLUMNS[kind]:
                 np.save(beside / f"{name}.npy", getattr(rows, name))
-            with contextlib.suppress(OSError):  # it is there by now, with the same rows
+            with contextlib.suppress(OSError):  # another process has already written the same rows there
                 beside.rename(folder)
         except OSError:
             return False

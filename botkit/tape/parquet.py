@@ -1,8 +1,9 @@
 """Writes columns to Parquet and reads them back: integers, with the number of decimals in the file's metadata.
 
-Prices are stored as ticks and amounts as lots. The metadata gives their decimals, which may be fewer than the pair's:
-amounts with four decimals need half the space of eight. The reader scales them to the pair's rules and refuses values
-that do not fit. Functions import pyarrow locally, because it takes 0.3 s to load and most commands do not need it.
+Prices are stored as ticks and amounts as lots. The metadata contains their decimals, which may be fewer than the
+pair's: amounts with four decimals need half the space of eight. The reader scales them to the pair's rules and refuses
+values that do not fit. Functions import pyarrow locally, because it takes 0.3 s to load and most commands do not need
+it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _AGAIN = "import or generate the tape again"
 
 
 def kind_of(columns: MarketColumns) -> Kind:
-    """Return the kind of stream that these columns belong to."""
+    """Return the kind of stream for these columns."""
     return columns.kind  # type: ignore[return-value]  # a ClassVar[str] with three values
 
 
@@ -94,7 +95,7 @@ def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
 
 
 def empty(pair: Pair, kind: Kind, resolution: str | None, depth: int = 1) -> MarketColumns:
-    """Return a stream's columns with no rows."""
+    """Return a stream's columns without rows."""
     arrays: list[Any] = []
     for name, unit in COLUMNS[kind].items():
         shape: Any = (0, depth) if name.startswith(("bid_", "ask_")) else (0,)
@@ -111,7 +112,7 @@ def columns_of_kind(pair: Pair, kind: Kind, resolution: str | None, arrays: list
 
 
 class ContentHash:
-    """Computes a sha256 over the values of a stream's columns, independent of how the rows are cut into chunks."""
+    """Computes a sha256 over the values of a stream's columns, independent of how the rows are divided into chunks."""
 
     def __init__(self, kind: Kind) -> None:
         self._digests = {name: hashlib.sha256(f"{kind}.{name}".encode()) for name in COLUMNS[kind]}
@@ -160,8 +161,8 @@ class ParquetSink:
             is_level = name.startswith(("bid_", "ask_"))
             fields.append(pa.field(name, pa.int8() if unit == "side" else levels if is_level else pa.int64(), False))
         self._schema = pa.schema(fields, metadata={_META + k.encode(): v.encode() for k, v in metadata.items()})
-        # Neighbouring values differ little, so their differences take few bits. Book levels repeat from row to row;
-        # zstd finds such repetition only in plain encoding, where rows follow one another.
+        # Neighbouring values differ little, so their differences take few bits. Book levels repeat from row to row.
+        # zstd finds such repetition only in plain encoding, where rows are stored consecutively.
         plain = {name for name, unit in COLUMNS[self.kind].items() if unit == "side" or name[:4] in ("bid_", "ask_")}
         encodings = {name: "DELTA_BINARY_PACKED" for name in COLUMNS[self.kind] if name not in plain}
         self._writer = pq.ParquetWriter(
@@ -172,7 +173,8 @@ class ParquetSink:
             use_dictionary=False,
             column_encoding=encodings,
             write_statistics=["received"],
-            write_page_checksum=True,  # zstd as used by Parquet has no checksum, and a flipped bit would change a price
+            # zstd as used by Parquet has no checksum, so a flipped bit could change a price unnoticed
+            write_page_checksum=True,
         )
 
     def write(self, columns: MarketColumns) -> None:
@@ -216,7 +218,7 @@ def read_file(
     """Yield rows with ``start <= received < end``, at most ``rows_max`` at a time. Row groups outside this span are not
     read.
 
-    Raises DataError for a file that is missing, damaged, or of another kind or precision.
+    Raises DataError for a file that is missing or damaged, or has another kind or precision.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

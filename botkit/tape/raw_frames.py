@@ -2,8 +2,8 @@
 
     <tape>/raw/<start time>.frames.jsonl.gz         one frame per line: {"received": <ms>, "frame": {...}}
 
-A file still being written ends in ``.part``. It is flushed every second. After a kill, the next start repairs it:
-complete lines are kept, a torn last line is dropped.
+An unfinished file ends in ``.part``. It is flushed every second. After a kill, the next start repairs it: complete
+lines are kept, and a torn last line is dropped.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RawFrames:
         """Buffer a frame."""
         frame = data.encode() if isinstance(data, str) else data
         with self._lock:
-            # times in a file must never go back, because readers rely on that
+            # times in a file must never decrease, because readers rely on the order
             self._last = received = max(received, self._last)
             self._waiting.append((received, frame))
 

@@ -1,8 +1,8 @@
 """Records market events as durable rows of a tape. It has no clock and no connection.
 
-Events go into a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 costs at most that
-second. When a day ends its journal becomes Parquet; after a crash, this happens at the next start. A stream's rows
-never go back in time, and every span in which rows may be missing is noted as a gap:
+Events go into a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 loses at most that
+second. At the end of a day, its journal is converted to Parquet; after a crash, this happens at the next start. A
+stream's rows never go back in time, and every span in which rows may be missing is noted as a gap:
 
 * books: from the last row before an interruption to the first one after it;
 * trades: only if the exchange's list of recent trades does not reach back to the last known trade, and between two
@@ -40,9 +40,9 @@ from botkit.tape.manifest import MANIFEST_NAME, Kind, read_manifest
 from botkit.tape.writer import TapeWriter
 
 LOCK_NAME = "recorder.lock"
-#: suffix for a journal of which some rows could not be added to the tape
+#: suffix for a journal with rows that could not be added to the tape
 DAMAGED = ".damaged"
-#: the name of a stream in `Connection` events -> the kind of its rows
+#: the kind of rows for each stream name in `Connection` events
 STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
 RECORDED = (
     "botkit record: books as they were pushed, trades as they appeared in the pushed lists of recent trades; stamped "
@@ -72,9 +72,10 @@ class Recorder:
         notes: tuple[str, ...] = (),
         synthetic: bool = False,
     ) -> None:
-        """``known`` are all pairs of the exchange: an earlier run may have left rows for pairs not in ``pairs``.
+        """Create a recorder. ``known`` are all pairs of the exchange, because an earlier run may have left rows for
+        pairs not in ``pairs``.
 
-        ``synthetic`` says that the market is invented, such as an emulator's.
+        ``synthetic`` means that the market is invented, such as an emulator's.
         """
         assert pairs, "no pairs to record"
         self.root = Path(root)
@@ -88,7 +89,7 @@ class Recorder:
         self._journal: JournalWriter | None = None
         self._day = 0
         self._last: Nanos = 0
-        #: the time of each stream's last row, earlier runs included
+        #: the time of each stream's last row, including earlier runs
         self._ends: dict[JournalKey, Nanos] = {}
         #: streams whose next row (for trades: next connection) ends a gap
         self._broken: set[JournalKey] = set()
@@ -99,7 +100,7 @@ class Recorder:
     # -- the life of a recording ----------------------------------------------------------------------------------
 
     def open(self, now: Nanos) -> list[str]:
-        """Lock the tape, convert the journals of an earlier run, and begin. Returns messages about the conversion.
+        """Lock the tape, convert the journals of an earlier run, and start. Return messages about the conversion.
 
         Raises DataError if the tape is already being recorded, if this recorder may not add to it, or if its last row
         is later than ``now``.
@@ -145,7 +146,9 @@ class Recorder:
         self._journal = JournalWriter(self.root / FOLDER / f"{now:020d}{ENDING}", heading)
 
     def sync(self) -> None:
-        """Write all rows so far to disk. May be called from another thread. Raises DataError if the disk is full."""
+        """Write all rows so far to disk. This may be called from another thread. Raises DataError if the disk is
+        full.
+        """
         journal = self._journal
         if journal is None:
             return
@@ -157,7 +160,7 @@ class Recorder:
             ) from None
 
     def write_finished_days(self) -> list[str]:
-        """Convert the journals of finished days to Parquet. This may take seconds, so call it in another thread."""
+        """Convert the journals of finished days to Parquet. This may take seconds, so call it from another thread."""
         finished, self._finished = self._finished, []
         return [
             sentence for path in finished for sentence in _write(self.root, path, self._known, command=self._command)
@@ -169,7 +172,7 @@ class Recorder:
         return bool(self._finished)
 
     def close(self) -> list[str]:
-        """Write everything to Parquet and unlock the tape. Returns messages about the conversion."""
+        """Convert all journals to Parquet and unlock the tape. Return messages about the conversion."""
         journal, self._journal = self._journal, None
         try:
             if journal is not None:
@@ -180,7 +183,7 @@ class Recorder:
             self._unlock()
 
     def abandon(self) -> None:
-        """Unlock the tape without converting anything. The next start finds the synced rows."""
+        """Unlock the tape without converting anything. The next start finds the synced rows in the journal."""
         journal, self._journal = self._journal, None
         if journal is not None:
             journal.abandon()
@@ -189,14 +192,14 @@ class Recorder:
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.close()  # closing the file releases the lock, as does the end of the process
+            lock.close()  # closing the file, or ending the process, releases the lock
 
     # -- events ---------------------------------------------------------------------------------------------------
 
     def take(self, event: object, received: Nanos) -> None:
         """Record an event received at ``received``.
 
-        Events that a tape cannot hold are ignored. If the clock goes back, the last time is used again, so that rows
+        Events that a tape cannot store are ignored. If the clock goes back, the last time is used again, so that rows
         stay in order.
         """
         assert self._journal is not None, "the recorder is not open"
@@ -237,7 +240,7 @@ class Recorder:
             self._note_gap(key, received)
         rules = trade.pair.rules
         side = 1 if trade.side is Side.BUY else -1 if trade.side is Side.SELL else 0
-        # each float was computed from an integer by a single division, so rounding restores the integer
+        # each float is an integer divided once, so rounding restores the integer
         ticks = round(trade.price * 10**rules.price_decimals)
         lots = round(trade.amount * 10**rules.amount_decimals)
         self._append(key, TradeRecord(self._numbers[trade.pair], received, trade.time, ticks, lots, side))
@@ -255,7 +258,7 @@ class Recorder:
         key: JournalKey = (str(connection.pair), kind)
         if kind == "trades":
             if key in self._broken and connection.state is ConnectionState.CONNECTED:
-                self._note_gap(key, received)  # a gap between two runs; from here on the lists are complete
+                self._note_gap(key, received)  # a gap between two runs; from here on, the lists are complete
             elif connection.gap:
                 self._note_gap(key, received)
         elif connection.state in (ConnectionState.LOST, ConnectionState.STALE):
@@ -265,7 +268,7 @@ class Recorder:
         self._broken.discard(key)
         start = self._ends.get(key)
         if start is None or start >= received:
-            return  # the stream has no earlier rows, so it begins here
+            return  # the stream has no earlier rows, so it starts here
         assert self._journal is not None
         self._journal.append(GapRecord(self._numbers[key[0]], key[1], start, received))
         self.gaps += 1
@@ -276,14 +279,14 @@ class Recorder:
 
 
 def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> list[str]:
-    """Convert all of a tape's journals to Parquet. Returns messages about their contents. No recorder may be
-    running.
-    """
+    """Convert all of a tape's journals to Parquet. Return messages about their contents. No recorder may be running."""
     return [sentence for path in journal_files(root) for sentence in _write(root, path, pairs, command=command)]
 
 
 def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
-    """Write one journal's rows and remove it. If killed midway, this can be repeated without duplicating rows."""
+    """Write one journal's rows to the tape and remove the journal. If killed midway, this can be repeated without
+    duplicating rows.
+    """
     journal = TapeJournal.open(path, pairs)
     told = []
     if journal is not None:
@@ -340,7 +343,7 @@ def _write_chunks(
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """Lock a file for the life of the process. Raises DataError if another process holds the lock."""
+    """Lock a file for the lifetime of the process. Raises DataError if another process has the lock."""
     file = path.open("a+b")
     try:
         _lock_file(file)

@@ -1,6 +1,6 @@
 """The cost of trading, measured on recorded books: spread, depth, and the cost of market orders of several sizes.
 
-Use it to choose ``slippage`` for tapes without books: at least half the spread, and more for larger orders.
+Use these figures to choose ``slippage`` for tapes without books: at least half the spread, and more for larger orders.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ SIZES: dict[str, tuple[int, ...]] = {"twd": (3_000, 30_000, 300_000, 3_000_000),
 
 
 class OrderCost(msgspec.Struct, frozen=True, kw_only=True):
-    """The cost of a market order worth ``value`` in quote currency: basis points paid beyond the mid, averaged over
-    both sides.
+    """The cost of a market order of ``value`` in quote currency: basis points paid beyond the mid, averaged over both
+    sides.
 
-    ``fits`` is the fraction of books deep enough to fill it on both sides; costs are measured only on those.
+    ``fits`` is the fraction of books deep enough to fill the order on both sides. Costs are measured only on these
+    books.
     """
 
     value: float
@@ -48,7 +49,7 @@ class SpreadReport(msgspec.Struct, frozen=True, kw_only=True):
     def slippage(self) -> str:
         """A value for ``slippage:``, as a fraction: the median cost of a small order beyond the mid, rounded up."""
         first = next((cost.median_bps for cost in self.costs if cost.median_bps is not None), self.spread_bps[2] / 2)
-        # rounded up to a tenth of a basis point, because a backtest must not be more favourable than the book
+        # rounded up to a tenth of a basis point, because a backtest must not be more favorable than the book
         return f"{np.ceil(first * 10) / 100_000:.5f}"
 
 
@@ -98,7 +99,7 @@ def _cost_bps(
     mid: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     value: float,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Compute the cost of this much quote value in every book; NaN where the book is too thin."""
+    """Return the cost of an order of this quote value for every book; NaN where the book is too thin."""
     worth = price * amount
     before = np.cumsum(worth, axis=1) - worth
     taken = np.clip(value - before, 0, worth)

@@ -1,7 +1,7 @@
 """The synthetic market: four correlated pairs with books, order flow and candles, the same on any machine for one seed.
 
 One process has two outputs: coarse one-minute candles (months of history in seconds), and fine books and trades second
-by second, without end. Both follow the same prices, so candles lead into hours of trades without a jump:
+by second, without end. Both follow the same prices, so the candles continue into hours of trades without a jump:
 
     market = SyntheticMarket(pairs, seed=7, start=start)
     for candles in market.history(92 * 1440): ...        # list[CandleColumns], one day each
@@ -29,7 +29,7 @@ _MINUTES_A_CHUNK = 1440
 
 
 class SyntheticMarket:
-    """A seeded market. ``start`` is a whole minute; the market has been generated up to ``time``."""
+    """A seeded market. ``start`` is a full minute; the market has been generated up to ``time``."""
 
     def __init__(self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos) -> None:
         missing = [name for name in PAIRS if name not in pairs]
@@ -65,11 +65,13 @@ class SyntheticMarket:
             yield [_candle_columns(pair, rows[pair]) for pair in self._pairs]
 
     def _candle(self, pair: Pair, points: list[dict[str, int]]) -> tuple[int, ...]:
-        """Build a candle from a minute of trades at the book's best prices, around the ten-second points."""
+        """Build a candle from a minute of trades at the book's best prices, around the price points ten seconds
+        apart.
+        """
         dice, style = self._candle_dice[pair], STYLES[pair]
         unit = 10 ** (8 - pair.rules.price_decimals)
         activity = self._fundamentals.activity_percent
-        # the chance that somebody trades within ten seconds, in thousandths; it saturates at high activity
+        # the chance of a trade within ten seconds, in thousandths; it saturates at high activity
         rate = style.takers_per_minute * activity // 6
         busy = 1000 * rate // (rate + 60)
         prices: list[int] = []
@@ -97,7 +99,7 @@ class SyntheticMarket:
     def advance(self, until: Nanos) -> list[MarketColumns]:
         """Generate books and trades of all pairs with exchange times in [``time``, ``until``), in whole seconds.
 
-        Some may be received a little after ``until``. Empty streams are left out.
+        Some rows may be received slightly after ``until``. Empty streams are left out.
         """
         trades: list[list[TradeRow]] = [[] for _ in self._pairs]
         books: list[list[BookRow]] = [[] for _ in self._pairs]
@@ -160,7 +162,7 @@ def _book_columns(pair: Pair, rows: list[BookRow], depth: int) -> BookColumns:
 
 
 def candles_of(trades: TradeColumns, start: Nanos, end: Nanos, close: int) -> CandleColumns:
-    """Build one-minute candles from trades between ``start`` and ``end`` by exchange time; ``close`` is the previous
+    """Build one-minute candles from trades between ``start`` and ``end`` by exchange time. ``close`` is the previous
     close in ticks.
 
     A minute without trades is flat with zero volume.

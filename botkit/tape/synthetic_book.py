@@ -1,4 +1,4 @@
-"""One pair of the synthetic market: makers keep a book around the fair price, and takers arrive in bursts."""
+"""One pair of the synthetic market. Makers keep a book around the fair price, and takers arrive in bursts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     #: mean amount at a level and mean taker amount, in the pair's display step (10^-amountPrecision)
     level_steps: int
     taker_steps: int
-    #: takers a minute at an activity of 100 %; book changes a second, in thousandths
+    #: takers per minute at an activity of 100 %; book changes per second, in thousandths
     takers_per_minute: int
     changes_milli: int
 
@@ -54,8 +54,8 @@ _SPARE_LEVELS = 10  # levels kept behind the shown ones, so that taking those re
 
 
 class _Side:
-    """One side of the book, best level first. ``sign`` is -1 for bids and +1 for asks: prices get worse in that
-    direction.
+    """One side of the book, best level first. ``sign`` is -1 for bids and +1 for asks, the direction in which prices
+    get worse.
     """
 
     __slots__ = ("lots", "sign", "ticks")
@@ -101,8 +101,8 @@ class SyntheticPair:
         return trades, (self._receive(stamp), stamp, *shown)
 
     def _receive(self, time: Nanos) -> Nanos:
-        """Return the time at which a recorder in Taipei receives it: some 30 ms later, sometimes much later, never out
-        of order.
+        """Return the time at which a recorder in Taipei receives an event: about 30 ms later, sometimes much later,
+        never out of order.
         """
         lag_ms = 18 + self._wire.below(16) + (self._wire.below(12) << self._wire.halvings(5))
         self._last_received = max(self._last_received, time + lag_ms * NS_PER_MS)
@@ -127,7 +127,7 @@ class SyntheticPair:
             self._refill(side, gap)
 
     def _pull(self, side: _Side, limit: int) -> None:
-        """Withdraw makers' quotes that are too close to the fair price."""
+        """Remove makers' quotes that are too close to the fair price."""
         ticks, sign = side.ticks, side.sign
         gone = 0
         while gone < len(ticks) and sign * ticks[gone] < sign * limit:
@@ -140,7 +140,7 @@ class SyntheticPair:
         ticks, sign, dice = side.ticks, side.sign, self._dice
         for _ in range(4):
             away = sign * (ticks[0] - limit) if ticks else 0
-            # the further the best price has fallen behind, the more likely a better quote is
+            # the further the best price has fallen behind, the more likely is a better quote
             if away <= gap or dice.below(1000) >= 250 * away // gap:
                 return
             ticks.insert(0, ticks[0] - sign * (1 + dice.below(away)))
@@ -174,8 +174,8 @@ class SyntheticPair:
         del ticks[wanted + 4 :], lots[wanted + 4 :]
 
     def _level_lots(self, place: int) -> int:
-        """Return a random amount for a level: heavy-tailed, larger away from the best price, and often a round
-        number.
+        """Return a random amount for a level. Amounts are heavy-tailed, larger away from the best price, and often
+        round numbers.
         """
         dice, mean = self._dice, self.style.level_steps
         steps = (1 + dice.below(mean)) * (8 + min(place, 16)) // 12 >> 1
@@ -190,7 +190,7 @@ class SyntheticPair:
 
     def _trade(self, time: Nanos, fair: int, activity_percent: int) -> list[TradeRow]:
         dice = self._dice
-        # the base rate times (1 + excitement), in millionths a second
+        # the base rate times (1 + excitement), in millionths per second
         rate = self.style.takers_per_minute * 1_000_000 // 60 * activity_percent // 100
         rate = min(6_000_000, rate * (1000 + self._excitement) // 2000)
         self._excitement = self._excitement * 90 // 100

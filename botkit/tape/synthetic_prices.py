@@ -1,13 +1,13 @@
 """The prices behind the synthetic market: the value of each coin every ten seconds, computed in integers.
 
-Floats are avoided because the last bit of exp, log and sin depends on the machine, and numpy generators because their
-streams may change between versions. Everything uses integers and ``random.Random.getrandbits``, whose output Python
-guarantees. The same seed therefore gives the same market everywhere, and its content hash identifies it.
+Floats are avoided because the last bit of exp, log and sin depends on the machine. numpy generators are avoided because
+their streams may change between versions. All calculations use integers and ``random.Random.getrandbits``, whose output
+Python guarantees. The same seed therefore yields the same market everywhere, and its content hash identifies it.
 
-The model: bitcoin in USDT is a random walk whose volatility itself wanders. It jumps now and then, follows the hour of
-the day, and drifts in regimes of hours to days, so there are trends and reversals. Ether follows bitcoin, with its own
+The model: bitcoin in USDT is a random walk with varying volatility. It has occasional jumps, follows the hour of the
+day, and drifts in regimes of hours to days, so there are trends and reversals. Ether follows bitcoin, with its own
 noise. The Taiwan dollar reverts to a slowly moving anchor. A TWD pair is its USDT price times usdt_twd times (1 +
-basis). The basis wanders by tenths of a percent. Sometimes a burst (a big local order) pushes it past the cost of a
+basis). The basis varies by tenths of a percent. Sometimes a burst (a big local order) pushes it past the cost of a
 round through three pairs, and it decays within minutes.
 """
 
@@ -21,7 +21,7 @@ from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 KNOT_NS = 10 * NS_PER_S
 #: fixed-point scale for rates and returns: parts per billion
 PPB = 10**9
-#: prices are integers of 1e-8 quote currency, the ledger's unit
+#: prices are integers in units of 1e-8 quote currency, the ledger's unit
 BTC_USDT, ETH_USDT, USDT_TWD = 10_000_000_000_000, 312_000_000_000, 3_242_000_000
 
 #: activity by hour of the day (UTC), in percent: Asia's morning, Europe, then the American session
@@ -34,14 +34,12 @@ NORMAL_SD = 37_837
 
 
 class Dice:
-    """Random integers from a stream named by seed and purpose, so that drawing from one stream does not affect
-    another.
-    """
+    """Random integers from a stream named by seed and purpose, so that draws from one stream do not affect another."""
 
     __slots__ = ("_bits",)
 
     def __init__(self, seed: int, purpose: str) -> None:
-        # a text seed is hashed with sha512, which is the same everywhere
+        # a text seed is hashed with sha512, which returns the same value everywhere
         self._bits = random.Random(f"botkit synthetic {seed} {purpose}").getrandbits
 
     def below(self, n: int) -> int:
@@ -53,8 +51,8 @@ class Dice:
         return self._bits(32) * 1_000_000 >> 32 < ppm
 
     def normal(self) -> int:
-        """Draw from a roughly normal distribution with mean 0 and standard deviation `NORMAL_SD`: the sum of four
-        uniform draws.
+        """Draw from an approximately normal distribution with mean 0 and standard deviation `NORMAL_SD`: the sum of
+        four uniform draws.
         """
         r = self._bits(64)
         return (r & 0xFFFF) + (r >> 16 & 0xFFFF) + (r >> 32 & 0xFFFF) + (r >> 48) - 131_070
@@ -66,7 +64,7 @@ class Dice:
 
 
 class Basis:
-    """The deviation of a TWD price from the USDT price times usdt_twd, in ppb: mean reversion, noise, and rare
+    """The deviation of a TWD price from the USDT price times usdt_twd, in ppb. It has mean reversion, noise, and rare
     bursts.
     """
 
@@ -90,8 +88,8 @@ class Basis:
 
 
 class Fundamentals:
-    """The fair prices of the four pairs, advanced one knot at a time. ``prices`` are integers of 1e-8 quote
-    currency.
+    """The fair prices of the four pairs, advanced one price point at a time. ``prices`` are integers in units of 1e-8
+    quote currency.
     """
 
     def __init__(self, seed: int, start: Nanos) -> None:
@@ -118,7 +116,7 @@ class Fundamentals:
         dice = self._dice
         self.time += KNOT_NS
         v = self.volatility
-        # reverts to its mean over about six hours, with noise proportional to itself; rare news doubles it
+        # reverts to its mean over about six hours, with noise proportional to its value; rare news doubles it
         v += (200_000 - v) // 2_200 + v * dice.normal() // (NORMAL_SD * 70)
         if dice.chance(30):
             v *= 2

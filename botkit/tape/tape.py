@@ -1,7 +1,8 @@
 """A tape: a folder of recorded data, ``<exchange>/<pair>/<kind>/<date>.parquet`` and ``manifest.json``.
 
-Trades and books have one file per day, candles one per month because a day's 1,440 rows are too few for a file. Dates
-are in UTC. Rows that a recorder has not yet turned into Parquet are read from its journal (`botkit.tape.journal`).
+Trades and books have one file per day. Candles have one per month, because a day's 1,440 rows are too few for a file.
+Dates are in UTC. Rows that a recorder has not yet converted to Parquet are read from its journal
+(`botkit.tape.journal`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Tape:
         self.path = path
         self.manifest = manifest
         self._journals = journals
-        #: the end of each stream in Parquet, because after a crash a journal may still hold rows that were already
+        #: the end of each stream in Parquet, because after a crash a journal may still contain rows that were already
         #: converted
         self._written: dict[JournalKey, Nanos] = {(s.pair, s.kind): s.end for s in manifest.streams if not s.resolution}
         self._all_streams = _with_journals(manifest.streams, [j.streams(self._written) for j in journals])
@@ -47,7 +48,7 @@ class Tape:
 
     @classmethod
     def open(cls, path: Path | str, pairs: Mapping[str, Pair]) -> Tape:
-        """Open the folder. ``pairs`` says how to scale its prices and amounts. Raises DataError."""
+        """Open the folder. ``pairs`` define the scale of its prices and amounts. Raises DataError."""
         root = Path(path)
         journals = [journal for file in journal_files(root) if (journal := TapeJournal.open(file, pairs)) is not None]
         if journals and not (root / MANIFEST_NAME).exists():  # the recording is on its first day
@@ -66,7 +67,7 @@ class Tape:
 
     @property
     def streams(self) -> tuple[StreamInfo, ...]:
-        """The streams of known pairs; `unknown_pairs` names the others."""
+        """The streams of known pairs. `unknown_pairs` contains the other pairs."""
         return tuple(s for s in self._all_streams if s.pair in self._pairs)
 
     @property
@@ -114,8 +115,8 @@ class Tape:
             if (start is not None and entry.end < start) or (end is not None and entry.start >= end):
                 continue
             path = self.path / entry.path
-            # rows after the entry's end were written by a recorder that was killed before it updated the manifest; its
-            # journal still holds them
+            # rows after the entry's end are from a recorder that was killed before it updated the manifest; its journal
+            # still contains them
             until = entry.end + 1 if end is None else min(end, entry.end + 1)
             for columns in read_file(path, known, kind, resolution, start=start, end=until, rows_max=rows_max):
                 yield path, columns

@@ -1,4 +1,4 @@
-"""Writes tapes: rows go to temporary files, which are synced and renamed only once they are complete.
+"""Writes tapes. Rows go to temporary files, which are synced and renamed only once they are complete.
 
 An interrupted write leaves the tape unchanged, because the files are renamed and added to the manifest only when the
 last row is on disk.
@@ -41,7 +41,7 @@ GROUP_ROWS = {"trades": 131_072, "candles": 65_536, "books": 16_384}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a whole file, so that a reader sees either the old or the new content, never a mixture."""
+    """Replace a file atomically, so that a reader sees either the old or the new content, never a mixture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -119,7 +119,7 @@ class _Stream:
 
     def __init__(self, known: StreamInfo | None) -> None:
         self.end: Nanos | None = known.end if known else None
-        # the last candle's bucket, so that a hole between two writing sessions is noticed as well
+        # the last candle's bucket, so that a gap between two writing sessions is noticed as well
         self.last_time: Nanos | None = (
             bucket_start(known.end - 1, known.resolution) if known and known.resolution else None
         )
@@ -129,10 +129,10 @@ class _Stream:
 
 
 class TapeWriter:
-    """Adds rows to a tape, creating it if necessary. Use it as a context manager.
+    """Adds rows to a tape, creating the tape if necessary. Use it as a context manager.
 
-    A stream's rows must be in order of receipt and later than all rows it already has on the tape; other rows raise
-    DataError. If an exception leaves the context, the tape stays as it was.
+    A stream's rows must be in order of receipt and later than all its rows already on the tape; other rows raise
+    DataError. If an exception leaves the context, the tape stays unchanged.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class TapeWriter:
         self._known = {s.key: s for s in self._base.streams}
         self._entries: dict[str, FileEntry] = {f.path: f for f in self._base.files}
         self._streams: dict[tuple[str, Kind, str | None], _Stream] = {}
-        # files that are complete on disk under temporary names; they are renamed together, so that an error leaves the
+        # files that are complete on disk under temporary names. They are renamed together, so that an error leaves the
         # tape unchanged
         self._finished: list[tuple[_DayFile, FileEntry]] = []
 
@@ -277,7 +277,7 @@ class TapeWriter:
         self._finished.append((file, file.finish()))
 
     def abandon(self) -> None:
-        """Discard everything written since the tape was opened or last committed."""
+        """Discard all rows written since the tape was opened or last committed."""
         for stream in self._streams.values():
             if stream.file is not None:
                 stream.file.abandon()
@@ -319,8 +319,8 @@ class TapeWriter:
         grouped: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
         for entry in files:
             grouped.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)
-        # a recorder stamps all rows or none, so a stream whose stamps happen to equal the exchange's times was stamped
-        # too
+        # a recorder stamps all rows or none, so even a stream whose stamps happen to equal the exchange's times has
+        # real stamps
         stamped = any(s.has_receive_times for key, s in self._streams.items() if key[1] != "candles")
         infos = []
         for key, entries in sorted(grouped.items(), key=lambda item: tuple(map(str, item[0]))):
@@ -342,8 +342,8 @@ class TapeWriter:
 
 
 def _periods(received: IntArray, *, monthly: bool) -> np.ndarray[Any, Any]:
-    # a candle belongs to the period in which it ends, less one nanosecond, because a month's last candle ends at
-    # midnight of the next month
+    # a candle is filed under the period of its end, less one nanosecond, because a month's last candle ends at midnight
+    # of the next month
     if monthly:
         return (received - 1).astype("datetime64[ns]").astype("datetime64[M]")
     return (received // NS_PER_DAY * NS_PER_DAY).astype("datetime64[ns]").astype("datetime64[D]")

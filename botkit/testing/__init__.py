@@ -2,7 +2,7 @@
 
 adapter_cases    checks that an adapter fulfils the contract in `botkit.model.adapter`
 strategy_cases   checks that a strategy is fit for live trading
-restarted        a backtest whose bot restarts in the middle
+restarted        a backtest whose bot restarts during the run
 trial_market     an invented market that follows given prices
-elsewhere        the other process in which a strategy runs once more
+elsewhere        the other process in which a strategy is run again
 """

@@ -51,16 +51,16 @@ from botkit.model.requests import (
 _T = TypeVar("_T")
 
 _CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: the allowed error of a measured clock, since many exchanges send their time in whole seconds
+#: the maximum error of a measured clock; many exchanges send their time in whole seconds
 _SKEW_SLACK_MS = 1_500
 _CLOCK_AHEAD_MS = 5_000
 
 
 class World(Protocol):
-    """An exchange whose market a test can control. Nobody else trades ``pair`` while a case runs.
+    """An exchange whose market a test can control. No other account trades ``pair`` while a case runs.
 
-    A buy of ``lots`` at ``price_ticks``, or of a quarter of ``lots``, rests until `trade` fills it; the account can pay
-    for several of them.
+    A buy of ``lots`` at ``price_ticks``, or of a quarter of ``lots``, rests until `trade` fills it. The account can pay
+    for several such orders.
     """
 
     pair: Pair
@@ -72,19 +72,19 @@ class World(Protocol):
         ...
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
-        """Return an adapter for the account, not yet open, whose clock is this far ahead of the exchange's."""
+        """Return an adapter for the account, not yet open. Its clock is this far ahead of the exchange's."""
         ...
 
     async def trade(self, lots: int) -> None:
-        """Have another account sell this much at ``price_ticks``, filling the order resting there."""
+        """Make another account sell this amount at ``price_ticks``, which fills the order resting there."""
         ...
 
     async def lose_next_answer(self) -> bool:
-        """Let the next create take effect but lose its answer. Returns False if no answer can be lost."""
+        """Let the next create take effect, but lose its answer. Return False if no answer can be lost."""
         ...
 
     async def cut(self) -> None:
-        """Break every stream's connection."""
+        """Cut the connections of all streams."""
         ...
 
 
@@ -104,7 +104,7 @@ class Session:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait for an event that arrives without a request."""
+        """Wait until a condition is met by events that arrive without a request."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
         while not condition():
@@ -156,7 +156,7 @@ class Session:
         )
 
     async def create(self, order: OrderSpec) -> str:
-        """Create an order that must be accepted. Returns the exchange's id."""
+        """Create an order, which must be accepted. Return the exchange's id."""
         answer = await self.read(lambda i: CreateOrder(id=i, order=order, timestamp=self.world.now()))
         body = answer.body
         assert isinstance(body, OrderAck), f"a create is answered with an OrderAck: {answer}"
@@ -222,7 +222,7 @@ class Session:
         return dict(body.balances)
 
     async def cancel(self, order_id: str) -> Answer:
-        """Send a cancel."""
+        """Cancel an order."""
         return await self.send(lambda i: CancelOrder(id=i, pair=self.world.pair, order_id=order_id))
 
     def executed(self, order_id: str) -> list[TradeReport]:
@@ -231,7 +231,7 @@ class Session:
 
 
 def expect(condition: bool, what: str) -> None:
-    """Fail with a message that quotes the contract's requirement."""
+    """Fail unless a condition is met, with a message that states the contract's requirement."""
     if not condition:
         raise AssertionError(f"the contract requires: {what}")
 
@@ -246,7 +246,7 @@ def _reports(answer: Answer) -> list[OrderReport]:
 class AdapterCases:
     """The cases. Inherit them in a class whose name starts with ``Test``, and implement `world`."""
 
-    #: how long a case waits for events that arrive without a request, in s
+    #: how long a case waits for events that arrive without a request, in seconds
     patience_s = 10.0
 
     def world(self) -> AbstractAsyncContextManager[World]:
@@ -318,7 +318,7 @@ class AdapterCases:
             await session.until(lambda: _sum(session.executed(order_id)) == 2 * part, "each execution is reported")
             before = len(session.events)
             await world.cut()
-            await world.trade(part)  # the streams may have missed the execution, so the bot reads it
+            await world.trade(part)  # the streams may have missed this execution, so read it
             if adapter.account_streams:
                 await _lost(session, before)
             await session.connected(before if adapter.account_streams else 0)
@@ -585,7 +585,7 @@ class AdapterCases:
                 isinstance(given_up, (asyncio.CancelledError, Answer)),
                 f"waiting for an answer can be cancelled: {given_up!r}",
             )
-            await session.read(lambda i: GetBalances(id=i))  # the adapter still works
+            await session.read(lambda i: GetBalances(id=i))  # the adapter must still work
             closed = world.adapter()
             order = CreateOrder(id=7, order=session.new(), timestamp=world.now())
             answer = await closed.send(order)
@@ -601,7 +601,7 @@ class AdapterCases:
 
 
 async def _lost(session: Session, since: int) -> None:
-    """Wait until an account stream has reported that its connection is lost."""
+    """Wait until an account stream has reported that its connection was lost."""
     await session.until(
         lambda: any(
             isinstance(e, Connection) and e.pair is None and e.state is ConnectionState.LOST

@@ -1,7 +1,7 @@
-"""A backtest whose bot restarts in the middle, as a bot does when its process ends and begins again.
+"""A backtest whose bot restarts during the run, as when a bot's process ends and a new one starts.
 
-The exchange goes on meanwhile: orders keep resting and fill. What the new bot knows is what the old one's journal would
-have held: its books, its orders, and each strategy's state as JSON.
+The exchange continues meanwhile: orders keep resting and are filled. The new bot knows only the contents of the old
+bot's journal: its books, its orders, and each strategy's state as JSON.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from botkit.tape.feed import Slice
 
 __all__ = ["Restarted", "run_restarted"]
 
-#: how many seconds after the wanted moment the restart may happen, since orders may be on their way at that moment
+#: how many seconds after the wanted moment the restart may happen, because orders may be in flight at that moment
 _PATIENCE_S = 30
 _SLICE_ROWS = 1_000_000
 
 
 class Restarted(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with a restart. ``orders`` are those of both bots, oldest first.
+    """A run with a restart. ``orders`` are the orders of both bots, oldest first.
 
-    ``overwritten`` maps "strategy.key" to (before, after): values of ``self.state`` that ``on_start`` set back to what
-    they are at a first start.
+    ``overwritten`` maps "strategy.key" to (before, after) for values of ``self.state`` that ``on_start`` reset to those
+    of a first start.
     """
 
     at: Nanos
@@ -46,9 +46,9 @@ class Restarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_restarted(parts: BacktestParts, at: Nanos) -> Restarted | str | None:
-    """Run a backtest whose bot restarts at ``at``, or up to half a minute later if orders are on their way.
+    """Run a backtest whose bot restarts at ``at``, or up to half a minute later if orders are in flight.
 
-    Returns the reason if the state of a strategy cannot be saved, and None if no moment was suitable. Raises
+    Returns the reason as text if the state of a strategy cannot be saved, and None if no moment was suitable. Raises
     BotkitError.
     """
     run = _RestartedRun(parts, at)
@@ -70,7 +70,7 @@ class _RestartedRun(Run):
         self.overwritten: dict[str, tuple[Any, Any]] = {}
 
     def run(self, progress: object) -> None:
-        """Run to the end, with the restart."""
+        """Run to the end of the data, with the restart."""
         self.driver.turn(self._opening, self.plan.start)
         self.driver.run(self._slices(), self._after_slice)
 
@@ -80,7 +80,7 @@ class _RestartedRun(Run):
         return [both[client_id] for client_id in sorted(both)]
 
     def _observe(self, out: Outcome, now: Nanos) -> None:
-        """Note executions, as a journal does. Nothing else is recorded, because only the orders are compared."""
+        """Record executions, as a journal does. Other events are not recorded, because only the orders are compared."""
         for fill in out.fills:
             self._executions.setdefault(fill.order.client_id, []).append((fill.price_ticks, fill.lots))
 
@@ -100,8 +100,8 @@ class _RestartedRun(Run):
                 self._restart(piece.end)
 
     def _is_calm(self) -> bool:
-        """Return True if no request is on its way. A live bot reads the outcome of such requests after a restart; here
-        nobody would answer the new bot.
+        """Return True if no request is in flight. A live bot looks up the outcome of such requests after a restart, but
+        here the new bot would get no answer.
         """
         return not self.engine.view.router.waiting and all(
             order.state in RESTING_STATES and not order.cancel_requested for order in self.engine.view.open_orders()
@@ -134,7 +134,7 @@ class _RestartedRun(Run):
         return RestoredOrder(order_of(row, dict(self.parts.pairs)), tuple(self._executions.get(order.client_id, ())))
 
     def _states(self) -> dict[str, dict[str, Any]]:
-        """Return a copy of each strategy's state, without what cannot be saved."""
+        """Return a copy of each strategy's state, without values that cannot be saved."""
         view = self.engine.view
         return {
             name: {key: json.loads(json.dumps(value)) for key, value in state.items() if unkept({key: value}) is None}

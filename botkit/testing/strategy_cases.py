@@ -5,17 +5,17 @@
 
     TestDip = strategy_cases(Dip, {"pair": "btc_usdt", "spend": 1000})
 
-makes a test class with these cases:
+creates a test class that checks these requirements:
 
-* equal inputs give equal decisions, also in another process;
+* equal inputs lead to equal decisions, also in another process;
 * decisions stay the same if only the future changes;
-* after a restart it goes on as if there had been none, and its state can be saved;
-* it copes with refused orders;
-* it does not send more orders than the exchange takes;
+* a restart changes no decision, and the strategy's state can be saved;
+* refused orders do no harm;
+* the strategy does not send more orders than the exchange accepts;
 * its log calls work live;
-* over HTTP and WebSocket it decides as in a backtest.
+* its decisions over HTTP and WebSocket are the same as in a backtest.
 
-Each case needs orders: without any it fails with "proved nothing".
+Each case needs orders: without any, it fails with "proved nothing".
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ __all__ = ["StrategyCases", "StrategyTrial", "strategy_cases"]
 
 _CUTS = 12
 _RESTARTS = 3
-#: seconds after an order when a restart is tried, so that its answers have arrived
+#: seconds between an order and a restart, so that the order's answers have arrived
 _SETTLED_S = 2
-#: the settings that a test needs unless the caller or the configuration says otherwise
+#: the settings that the cases need, unless the caller or the configuration has others
 _COSTS = {"slippage": 0.0005, "latency": {"order_ms": 100, "answer_ms": 100}}
 _RULE = "refused_by_the_test"
-#: orders after refusals, as a multiple of the orders without, above which a strategy keeps asking in vain
+#: if refusals increase the number of orders by more than this factor, the strategy keeps retrying in vain
 _ASKS_MOST = 20
 _HASH_SEEDS = ("1", "2")
 #: the highest share of a rate limit that one strategy may use
 _USE_MOST = 0.5
-#: the shortest wait for a rate limit that counts; a moment behind the bot's own cancels does not
+#: the shortest wait for a rate limit that counts, so that short waits behind the bot's own cancels do not
 _WAIT_MS = 1_000
 
 
@@ -85,11 +85,11 @@ def strategy_cases(
 ) -> type[StrategyCases]:
     """Return a test class for a strategy's class, or for the path of a configuration.
 
-    It runs on an invented market that reaches one of ``prices`` every ``every_s`` seconds, for several pairs as
-    ``{"btc_usdt": [...]}``; by default the prices are lively. ``data`` replaces this market, as in `botkit.backtest`;
-    without a tape of trades the case over the wire is skipped. ``overrides`` are further arguments of
-    `botkit.backtest`. ``same_after_restart=False`` is for a strategy that is meant to decide otherwise after a restart:
-    it must then merely run on.
+    The strategy runs on an invented market that reaches one of ``prices`` every ``every_s`` seconds. For several pairs,
+    ``prices`` is a dict such as ``{"btc_usdt": [...]}``; by default the prices are lively. ``data`` replaces this
+    market, as in `botkit.backtest`; without a tape of trades, the case over the wire is skipped. ``overrides`` are
+    further arguments of `botkit.backtest`. ``same_after_restart=False`` is for a strategy that is meant to decide
+    differently after a restart. The case then only checks that it keeps running.
     """
     name = getattr(strategy, "__name__", None) or Path(str(strategy)).stem
     asked = _Asked(
@@ -117,18 +117,18 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StrategyCases:
-    """The cases. Subclasses come from `strategy_cases`."""
+    """The test cases. `strategy_cases` creates subclasses."""
 
     asked: ClassVar[_Asked]
 
     @pytest.fixture
     def trial(self, tmp_path: Path) -> StrategyTrial:
-        """Return the strategy with its market."""
+        """Return the strategy together with its market."""
         with _one_sentence():
             return StrategyTrial(self.asked, tmp_path)
 
     def test_equal_inputs_give_equal_decisions(self, trial: StrategyTrial) -> None:
-        """Run twice in this process."""
+        """Run the strategy twice in this process."""
         first = trial.decided()
         if trial.run().summary["journal_sha256"] != first.summary["journal_sha256"]:
             _fail(
@@ -137,7 +137,7 @@ class StrategyCases:
             )
 
     def test_another_process_gives_equal_decisions(self, trial: StrategyTrial) -> None:
-        """Run in processes in which sets have another order."""
+        """Run the strategy in processes in which sets have a different order."""
         expected = trial.decided().summary["journal_sha256"]
         if any(found != expected for found in trial.decided_elsewhere(_HASH_SEEDS)):
             _fail(
@@ -146,7 +146,7 @@ class StrategyCases:
             )
 
     def test_the_future_changes_no_decision(self, trial: StrategyTrial) -> None:
-        """Replace all rows after some moments, and compare the decisions up to them."""
+        """Replace all rows after several moments, and compare the decisions up to those moments."""
         orders = trial.specs(trial.decided())
         start, end = span_of(trial.bench)
         found = seen_ahead(trial.bench, orders, start, end, _CUTS)
@@ -157,7 +157,7 @@ class StrategyCases:
             )
 
     def test_a_restart_changes_no_decision(self, trial: StrategyTrial) -> None:
-        """Restart the bot at several moments, with what its journal holds."""
+        """Restart the bot at several moments, with the contents of its journal."""
         orders = trial.specs(trial.decided())
         is_proved = False
         for at in trial.moments(orders):
@@ -184,7 +184,7 @@ class StrategyCases:
 
     @pytest.mark.parametrize("every", [1, 2], ids=["all", "every second one"])
     def test_refused_orders_do_no_harm(self, trial: StrategyTrial, every: int) -> None:
-        """Refuse its orders, as a risk rule or an empty account would."""
+        """Refuse the strategy's orders, as a risk rule or an empty account would."""
         most = _ASKS_MOST * (len(trial.decided().orders) + 10)
         result = trial.run(trial.project({f"risk.{_RULE}": every}))
         refused = [row for row in result.orders if row.state == OrderState.REFUSED.value and _RULE in row.reason]
@@ -200,7 +200,9 @@ class StrategyCases:
             )
 
     def test_orders_stay_within_the_exchanges_limits(self, trial: StrategyTrial) -> None:
-        """Compare its busiest minute with the exchange's rate limits, and its open orders with the maximum."""
+        """Compare the strategy's busiest minute with the exchange's rate limits, and its open orders with the
+        maximum.
+        """
         result = trial.decided()
         for use in result.router.endpoints:
             if (use.wait_max_ms or 0) >= _WAIT_MS:
@@ -218,7 +220,7 @@ class StrategyCases:
                 _fail(f"{count} orders were refused: {reason}; cancel old orders before placing new ones")
 
     def test_log_calls_work_live(self, trial: StrategyTrial) -> None:
-        """Format every record of every level, as a live bot with a log file does."""
+        """Format all log records of every level, as a live bot with a log file does."""
         trial.decided()
         handler = _Records()
         logger = logging.getLogger("botkit.strategy")
@@ -236,7 +238,7 @@ class StrategyCases:
             _fail(f"the log call at {place} loses its message live: {why}")
 
     def test_the_wire_gives_equal_decisions(self, trial: StrategyTrial) -> None:
-        """Run over HTTP and WebSocket against an emulator whose clock the test moves."""
+        """Run the strategy over HTTP and WebSocket against an emulator whose clock the test controls."""
         trial.decided()
         with _one_sentence():
             result, difference = asyncio.run(compare_in_lockstep(trial.wired(), trial.folder / "lockstep"))
@@ -246,7 +248,7 @@ class StrategyCases:
 
 
 class StrategyTrial:
-    """A strategy, the market for its cases, and its run on it."""
+    """A strategy, the market for its cases, and its run on that market."""
 
     def __init__(self, asked: _Asked, folder: Path) -> None:
         self.asked = asked
@@ -280,7 +282,7 @@ class StrategyTrial:
             return bench.result()
 
     def decided(self) -> BacktestResult:
-        """Return the strategy's run, which placed orders."""
+        """Return the strategy's run. Fails if the run placed no order."""
         if not self._base.orders:
             _fail(
                 "proved nothing: the strategy placed no order on this market. Pass parameters with which it trades, "
@@ -297,17 +299,19 @@ class StrategyTrial:
         return self.bench.parts()
 
     def specs(self, result: BacktestResult) -> list[OrderSpec]:
-        """Return what the run asked for before its data ended."""
+        """Return the orders that the strategy requested before the data ended."""
         return [row.spec for row in result.orders if row.spec.created < result.end]
 
     def moments(self, orders: Sequence[OrderSpec]) -> list[Nanos]:
-        """Return some moments for a restart, spread over the run, each just before a row of the market."""
+        """Return several moments for a restart, spread over the run, each just before a row of the market."""
         times = sorted({spec.created for spec in orders})
         chosen = [times[len(times) * (2 * number + 1) // (2 * _RESTARTS)] for number in range(_RESTARTS)]
         return [self._row_after(time + _SETTLED_S * NS_PER_S) for time in dict.fromkeys(chosen)]
 
     def _row_after(self, time: Nanos) -> Nanos:
-        """Return when the next book arrives, or ``time`` if there are no books: a bot that starts is sent the book."""
+        """Return the time at which the next book arrives, or ``time`` if there are no books. A bot that starts is sent
+        the book.
+        """
         for stream in self.bench.feed.streams:
             if stream.kind == "books":
                 for piece in self.bench.feed.slices([stream.key], time, stream.end + 1):
@@ -316,15 +320,15 @@ class StrategyTrial:
         return time
 
     def wired(self) -> Project:
-        """Return the project whose data an emulator can serve. Skips the case if there is none."""
+        """Return the project with data that an emulator can serve. Skips the case if there is no such data."""
         data = self._data
         if not (isinstance(data, (str, Path)) and Path(data).is_dir()):
             pytest.skip("the emulator plays a tape with trades, and data= is none")
         return self.project({"backtest.data": [{"path": str(Path(data).absolute())}]})
 
     def decided_elsewhere(self, hash_seeds: Sequence[str]) -> list[str]:
-        """Run the strategy in one process for each hash seed, at once, and return the hashes of their decisions. Skips
-        the case for a class that only exists here.
+        """Run the strategy in one process for each hash seed, in parallel, and return the hashes of their decisions.
+        Skips the case for a class that exists only in this process.
         """
         strategy, file = self.asked.strategy, ""
         if isinstance(strategy, type):
@@ -338,7 +342,7 @@ class StrategyTrial:
             return list(threads.map(_decided_in_a_process, given, hash_seeds))
 
     def text(self, time: Nanos) -> str:
-        """Return a time in words."""
+        """Return a time as text."""
         return format_time(time, self._project.config.zone)
 
     def _prices(self) -> dict[Any, Sequence[float]]:
@@ -368,7 +372,7 @@ class _Refuses:
 
 
 class _Refusing:
-    """The plugin with that rule."""
+    """A plugin with that rule."""
 
     @staticmethod
     @hookimpl
@@ -377,7 +381,7 @@ class _Refusing:
 
 
 class _Records(logging.Handler):
-    """Formats records as the log file does, and remembers which cannot be formatted."""
+    """Formats records as the log file does, and collects those that cannot be formatted."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -406,7 +410,7 @@ def _decided_in_a_process(given: bytes, hash_seed: str) -> str:
 
 
 def _difference(expected: Sequence[OrderSpec], found: Sequence[OrderSpec], since: Nanos) -> str:
-    """Describe the first order after ``since`` in which two runs differ; "" if they do not."""
+    """Describe the first order after ``since`` that differs between two runs, or return "" if none differs."""
     last = max((spec.created for spec in expected), default=0)
     one, other = ([row for row in decisions_until(orders, last) if row[0] > since] for orders in (expected, found))
     for number in range(max(len(one), len(other))):
@@ -438,7 +442,7 @@ def _plenty(currency: str) -> int:
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """Turn botkit's errors, which say what is wrong, into failures without pytest's own traceback."""
+    """Turn botkit's errors into failures without pytest's traceback, because their message is enough."""
     try:
         yield
     except BotkitError as error:

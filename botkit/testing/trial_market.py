@@ -1,4 +1,4 @@
-"""A small invented market of books and trades, which follows prices that a test gives."""
+"""A small invented market of books and trades that follows the prices given by a test."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from botkit.tape.writer import TapeWriter
 __all__ = ["lively_prices", "write_market"]
 
 START: Nanos = parse_time("2025-01-01T00:00")
-#: each price is reached in this many trades, each after a book
+#: the number of trades from one price to the next, each after a book
 TRADES_A_PRICE = 6
 LEVELS = 5
 _HALF_SPREAD = 0.0002
-#: rough values of currencies in USDT, so that invented prices have the size of real ones; any other is worth 1
+#: approximate values of currencies in USDT, so that invented prices are realistic; any other currency counts as 1
 _VALUES = {"btc": 60_000.0, "eth": 3_000.0, "sol": 150.0, "bnb": 600.0, "twd": 1 / 32}
 #: the value of a trade, in USDT
 _TRADED = 20_000.0
@@ -30,20 +30,20 @@ _TRADED = 20_000.0
 
 def lively_prices(pair: Pair, count: int = 240, seed: int = 7) -> list[float]:
     """Return prices that swing, trend and jump more within an hour than a real market does in a day, so that most
-    strategies find something to do.
+    strategies trade.
     """
     dice = Random(f"{seed} {pair}")
     middle, drift, found = _value(pair.base) / _value(pair.quote), 0.0, []
     for number in range(count):
         drift += dice.gauss(0.0, 0.0025) + (0.02 * dice.choice([-1, 1]) if dice.random() < 0.02 else 0.0)
-        drift *= 0.98  # comes back, so that limits set around the first price are reached from both sides
+        drift *= 0.98  # reverts, so that limits around the first price are reached from both sides
         swing = 0.012 * math.sin(number * 2 * math.pi / 23) + 0.02 * math.sin(number * 2 * math.pi / 71)
         found.append(middle * math.exp(drift + swing))
     return found
 
 
 def write_market(folder: Path, prices: Mapping[Pair, Sequence[float]], every_s: int) -> None:
-    """Write a tape of books and trades in which each pair has the next of its prices every ``every_s`` seconds.
+    """Write a tape of books and trades in which each pair reaches its next price every ``every_s`` seconds.
 
     Raises ConfigError for prices that are not above 0.
     """
@@ -60,13 +60,13 @@ def write_market(folder: Path, prices: Mapping[Pair, Sequence[float]], every_s: 
 
 def _rows(pair: Pair, prices: Sequence[float], every_s: int) -> tuple[BookColumns, TradeColumns]:
     dice, rules = Random(str(pair)), pair.rules
-    # the way from one price to the next, in equal steps
+    # the path from each price to the next, in equal steps
     way = np.interp(np.arange(len(prices) * TRADES_A_PRICE) / TRADES_A_PRICE, np.arange(1, len(prices) + 1), prices)
     middle = np.maximum(np.rint(way * 10**rules.price_decimals), LEVELS * 3).astype(np.int64)
     half = np.maximum(np.rint(middle * _HALF_SPREAD), 1).astype(np.int64)
     step = every_s * NS_PER_S // TRADES_A_PRICE
     times = START + step * np.arange(1, len(way) + 1, dtype=np.int64)
-    # amounts that the exchange's streams can show
+    # use only amounts that the exchange's streams can show
     unit = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
     least = max(rules.least_lots, unit)
     whole = _TRADED / _value(pair.quote) * 10**rules.amount_decimals / float(np.median(way))

@@ -1,18 +1,19 @@
-"""Fills of a scripted quoter computed from recorded frames with json alone, with which the simulated exchange must
-agree. This is written from the documented rules for books and fills, not from the simulated exchange.
+"""Computes the fills of a scripted quoter from recorded frames, with json alone. The simulated exchange must find the
+same fills. This code is written from the documented rules for books and fills, not from the simulated exchange.
 
     order    a dict: name, buy (bool), ticks, lots, arrives (ms), cancelled (ms); post-only
     fill     (name, time in ms, ticks, lots)
 
-An arriving order stands behind the amount recorded at its price: behind nothing between recorded levels or before the
-best, behind the whole level as first seen when it lies beyond the recorded depth. Snapshots that show less cap the
-amount ahead. Trades at the price by takers of the other side use up the amount ahead and then fill; trades beyond the
-price clear it and fill. An opposite best at or beyond the price fills with the amount shown there, and lots taken from
-a level stay taken until the level changes. Every fill is capped by its trade or by the amount shown, and orders share
-by price, then time. A post-only order is checked against the part of the other side that trades since the snapshot have
-left: a buyer's trade takes all asks below its price and its amount at that price, a seller's trade all bids above and
-its amount at that price. Under the optimistic assumption nothing is ahead and orders fill completely; under the
-pessimistic one, only trades beyond the price fill.
+An order that arrives is queued behind the amount recorded at its price. Between recorded levels, or before the best
+price, nothing is ahead of it. Beyond the recorded depth, the full level is ahead of it, as first seen. A later snapshot
+that shows less limits the amount ahead. Trades at the price by takers of the other side use up the amount ahead and
+then fill the order; trades beyond the price clear the amount ahead and fill the order. If the opposite best price
+reaches or crosses the order's price, the order fills with the amount shown there. Lots taken from a level stay taken
+until the level changes. Every fill is limited by its trade or by the amount shown, and orders share an amount by price,
+then by time. A post-only order is checked against the other side of the book as the trades since the snapshot have left
+it: a buyer's trade takes all asks below its price, and its amount at that price; a seller's trade takes all bids above
+its price, and its amount at that price. Under the optimistic assumption nothing is ahead and orders fill completely.
+Under the pessimistic assumption only trades beyond the price fill an order.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def steps(text, decimals):
 
 
 def read_frames(path):
-    """Read (receive time, 0 for books and 1 for trades, rows) in processing order."""
+    """Return (receive time, 0 for books and 1 for trades, rows) in processing order."""
     events = []
     with gzip.open(Path(path), "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -55,9 +56,9 @@ class Market:
     def __init__(self, reading):
         self.reading = reading
         self.book = None
-        self.resting = []  # dicts of orders with "left", "ahead", "placed", in order of arrival
+        self.resting = []  # order dicts with "left", "ahead", "placed", by arrival
         self.taken = {}  # (is bid, ticks) -> [our lots, recorded lots]
-        self.since = []  # the trades since the book: (ticks, lots, taker buys)
+        self.since = []  # trades since the book: (ticks, lots, taker buys)
         self.fills = []
 
     # -- events ------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class Market:
                 elif ticks == order["ticks"] and taker_buys != buy:
                     if self.reading == "pessimistic":
                         continue
-                    # the recorded amount ahead is shared by all our orders at the price, and takes from the trade first
+                    # all our orders at the price share the recorded amount ahead, and a trade uses up that amount first
                     passed = min(order["ahead"], lots)
                     order["ahead"] -= passed
                     share = lots - passed
@@ -132,7 +133,7 @@ class Market:
     # -- state -----------------------------------------------------------------------------------------
 
     def look(self, order):
-        """Apply the snapshot to the amount ahead of an order."""
+        """Update the amount ahead of an order from the current snapshot."""
         if self.reading == "optimistic" or self.book is None:
             return
         levels = self.book[0 if order["buy"] else 1]
@@ -140,7 +141,8 @@ class Market:
         reached = worst <= order["ticks"] if order["buy"] else worst >= order["ticks"]
         if not reached:
             if not order["placed"]:
-                # the amount ahead is unknown: the order is behind whatever the next book shows at its price
+                # the amount ahead is unknown, so the order is queued behind the amount that the next book shows at its
+                # price
                 order["ahead"] = 10**30
             return
         shown = dict(levels).get(order["ticks"], 0)
@@ -160,7 +162,7 @@ class Market:
         return levels
 
     def left(self, bids):
-        """Return the same levels less the amounts that trades since the book took from them."""
+        """Return the side's levels without the amounts that trades since the book took from them."""
         standing = dict(self.net(bids))
         for price, amount, taker_buys in self.since:
             if taker_buys == bids:
@@ -187,8 +189,8 @@ class Market:
 
 
 def derive(events, orders, reading):
-    """Compute every fill of the orders. At equal times, books come first, then trades, then arrivals, with cancels
-    before new orders.
+    """Compute every fill of the orders. At equal times, books are processed first, then trades, then arrivals; cancels
+    come before new orders.
     """
     acts = [(order["arrives"], 1, i, order) for i, order in enumerate(orders)]
     acts += [(order["cancelled"], 0, i, order) for i, order in enumerate(orders)]

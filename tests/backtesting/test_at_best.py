@@ -1,4 +1,4 @@
-"""How long orders stood at the best price, compared with a count moment by moment."""
+"""The time that orders spent at the best price, compared with a count of single moments."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def books(rows: list[tuple[int, int | None, int | None]]) -> BookColumns:
 
 
 def counted(orders: list[VenueOrder], rows: list[tuple[int, int | None, int | None]], is_buy: bool) -> int:
-    """Count the moments in which an order was at the best price, one by one."""
+    """Count the moments in which an order was at the best price, checking them one by one."""
     found = 0
     for now in range(END):
         seen = [row for row in rows if row[0] <= now]
@@ -71,12 +71,12 @@ def counted(orders: list[VenueOrder], rows: list[tuple[int, int | None, int | No
 
 
 @given(ORDERS, BOOKS, st.integers(0, 8))
-def test_time_at_best_equals_a_count_of_moments(
+def test_time_at_best_equals_a_moment_by_moment_count(
     given_orders: list[tuple[int, int | None, int, bool]], rows: list[tuple[int, int | None, int | None]], cut: int
 ) -> None:
     orders = [order(number, *each) for number, each in enumerate(given_orders, 1)]
     watch = AtBest("maker", PAIR, orders, 0, END)
-    for part in (rows[:cut], rows[cut:]):  # books come in slices
+    for part in (rows[:cut], rows[cut:]):  # books arrive in slices
         watch.see(books(part))
     row = watch.row()
     assert round(row.at_best_bid * END) == counted(orders, rows, True)
@@ -84,7 +84,7 @@ def test_time_at_best_equals_a_count_of_moments(
     assert row.orders == len(orders)
 
 
-def test_the_amount_ahead_is_the_median_of_the_orders_that_a_book_placed() -> None:
+def test_the_median_amount_ahead_covers_only_orders_placed_by_a_book() -> None:
     orders = [order(number, 0, 4 * number, 99, True) for number in (1, 2, 5)]
     orders[2].is_placed = False
     orders[0].executed_lots = 3

@@ -1,4 +1,4 @@
-"""Users' mistakes: each gives a clear error, exit code 2, and no half-written output."""
+"""User mistakes: each one causes a clear error and exit code 2, and leaves no half-written output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def row(i: int, figures: str = "100,101,99,100,5") -> str:
 
 
 def refused(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a backtest, check that it exits with code 2 and leaves nothing behind, and return its standard error."""
+    """Run a backtest, check that it exits with code 2 and leaves no files behind, and return its standard error."""
     out = tmp_path / "runs" / "out"
     code = main(["backtest", str(config), "--out", str(out), *arguments])
     printed = capsys.readouterr()
@@ -79,7 +79,7 @@ def test_impossible_candles_are_refused(
     assert says in error.lower(), error
 
 
-def test_candles_of_a_resolution_other_than_the_declared_one_are_refused(
+def test_candles_with_another_resolution_than_declared_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "candles.csv"
@@ -126,7 +126,7 @@ def test_bars_finer_than_the_candles_are_refused(tmp_path: Path, capsys: pytest.
         ("fast: 3, slow: 5", "fast: 5, slow: 3", "fast"),
     ],
 )
-def test_configuration_mistakes_are_reported_with_their_place(
+def test_configuration_mistakes_are_reported_with_file_and_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, says: str
 ) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0 + i % 7 for i in range(50)])

@@ -1,4 +1,4 @@
-"""The data that a run needs depends on the strategy's subscriptions, not on the callbacks that it defines."""
+"""The data that a run needs depends on the strategy's subscriptions, not on its callbacks."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_subscribing_to_trades_with_only_candles_is_an_error(world: World) -> No
 
 
 def test_slippage_is_optional_when_books_are_read_without_a_callback(world: World) -> None:
-    world.candles("btc_usdt", [50_000.0] * 5)  # as one would expect from a strategy without such a callback
+    world.candles("btc_usdt", [50_000.0] * 5)  # the data one would expect for a strategy without such a callback
     books_and_trades(world)
     assert run(world, "reader", {}, slippage=None).skips["bar"] >= 4
 

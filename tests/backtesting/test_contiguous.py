@@ -1,4 +1,4 @@
-"""Holes in a candle tape become flat rows without volume, however the tape is cut into chunks."""
+"""Gaps in a candle tape become flat rows without volume, no matter how the tape is cut into chunks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def rows(columns: CandleColumns) -> list[tuple[int, ...]]:
     return list(zip(*(part.tolist() for part in parts), strict=True))
 
 
-def test_a_tape_without_holes_passes_through_unchanged() -> None:
+def test_a_tape_without_gaps_passes_through_unchanged() -> None:
     whole = candles([3, 4, 5])
     filler = GapFiller()
     assert filler.fill(whole) is whole
     assert filler.filled == 0
 
 
-def test_a_hole_repeats_the_previous_close() -> None:
+def test_a_gap_repeats_the_previous_close() -> None:
     filler = GapFiller()
     filled = filler.fill(candles([3, 6]))
     assert filled.time.tolist() == [minute * NS_PER_MINUTE for minute in (3, 4, 5, 6)]
@@ -47,7 +47,7 @@ def test_a_hole_repeats_the_previous_close() -> None:
     assert filler.filled == 2
 
 
-def test_holes_in_monthly_candles_are_not_filled() -> None:
+def test_gaps_in_monthly_candles_are_not_filled() -> None:
     months = candles([0, 62], "1M", NS_PER_DAY)
     assert GapFiller().fill(months) is months
 

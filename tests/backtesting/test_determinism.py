@@ -1,4 +1,4 @@
-"""Equal inputs give equal decisions on any machine; a different latency gives different ones."""
+"""Equal inputs lead to equal decisions on any machine; a different latency leads to different decisions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.backtest_world import BACKTEST, ROOT, run, write_candles, write_config, write_strategy
 
-#: it uses draws, timers, limit and market orders; none of this may depend on hashes or on the machine
+#: uses random draws, timers, and limit and market orders; none of these may depend on hash seeds or on the machine
 BODY = """
 pair: Pair
 
@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def digest(config: Path, out: Path, seed: str, cwd: Path) -> tuple[str, str]:
-    """Return (decision hash, hash of the decisions file) of a run in its own process."""
+    """Run in a separate process, and return (decision hash, hash of the decisions file)."""
     done = subprocess.run(
         [sys.executable, "-m", "botkit", "backtest", str(config), "--out", str(out), "--json"],
         check=True,
@@ -67,11 +67,11 @@ def test_decisions_do_not_depend_on_hash_seed_folder_or_process(config: Path, tm
     here = run(config)
     assert here.summary["fills"]
     digests = {digest(config, tmp_path / "a", "1", tmp_path), digest(config, tmp_path / "b", "77", elsewhere)}
-    # the hash in the summary is that of the file, so anybody can check it
+    # the hash in the summary is the hash of the file, so a user can check it
     assert digests == {(here.summary["journal_sha256"],) * 2}
 
 
-def test_two_runs_in_one_process_are_equal_and_a_millisecond_of_latency_changes_them(config: Path) -> None:
+def test_two_runs_in_one_process_are_equal_but_a_millisecond_of_latency_changes_the_decisions(config: Path) -> None:
     first, second = run(config), run(config)
     assert first.summary["journal_sha256"] == second.summary["journal_sha256"]
     assert first.fills == second.fills

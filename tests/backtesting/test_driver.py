@@ -1,4 +1,4 @@
-"""Quiet spans, slices and blocks only save time: the decisions equal those of one turn per row."""
+"""Quiet spans, slices and blocks only save time: the decisions are the same as with one turn per row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.backtest_world import ROOT, run, write_candles, write_config, write_s
 from tests.benchmarks import market_data
 from tests.row_by_row import RowByRow
 
-#: a strategy that reads everything that a span updates only on demand, and logs a digest of it at the end
+#: a strategy that reads all the data that a span updates only on demand, and logs a digest of it at the end
 WATCHER = """
 pair: Pair
 every: int = 7
@@ -76,13 +76,13 @@ def on_stop(self):
 
 
 def told(result: BacktestResult) -> tuple[object, ...]:
-    """Return the parts of a result that must be the same however the rows are delivered."""
+    """Return the parts of a result that must not depend on how the rows are delivered."""
     summary = {key: value for key, value in result.summary.items() if key not in ("wall_s", "events_per_second")}
     return summary, [row.skips for row in result.strategies], result.fills, result.orders
 
 
 def both_ways(config: Path) -> BacktestResult:
-    """Run with spans and row by row; the results must be equal."""
+    """Run with spans and then row by row, check that the results are equal, and return the first."""
     fast = run(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "Driver", RowByRow)
@@ -193,7 +193,8 @@ def test_an_order_from_the_last_bar_of_a_slice_fills_at_the_open_of_the_next_sli
         backtest='  fees: {maker: "0", taker: "0"}\n  slippage: "0"\n  latency: {order_ms: 100, answer_ms: 100}\n',
     )
     result = run(config)
-    # the last bar's order has no next open at which to fill, so it must be ended instead of staying open
+    # no next open follows the last bar's order, so the order cannot fill; the run must end it instead of leaving it
+    # open
     assert [fill.price_ticks for fill in result.fills] == [round(close * 100) for close in closes[:-1]]
     assert [fill.time for fill in result.fills] == [
         order.spec.created + 100 * NS_PER_MS for order in result.orders[:-1]

@@ -1,4 +1,4 @@
-"""Every figure of a summary compared with a calculation that knows only the candles and the fills."""
+"""Every figure of a summary, compared with a calculation that uses only the candles and the fills."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """Compute (time, total value) at every close and after the fills of every moment."""
+    """Compute (time, total value) at every close, and at every moment after its fills."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -70,8 +70,8 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
-    """Compute the profit of each selling order on coins that were bought, first in, first out, and the total profit.
-    Coins handed over cost the first price and are sold last.
+    """Compute the profit of each sell order on coins that the strategy bought (first in, first out), and the total
+    profit. Coins handed over to the strategy cost the first price and are sold last.
     """
     given, bought = OPENING["btc"], []
     earned: dict[int, float] = defaultdict(float)
@@ -131,7 +131,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
         fall = max(fall, 1 - value / peak)
     assert figures["max_drawdown"] == close_to(fall)
 
-    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins then
+    days: dict[object, float] = {}  # a row at midnight is part of the day that starts then
     for time, value in points:
         days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
     ends = [opening, *days.values()][:-1]  # leave out the last day, which is incomplete
@@ -159,7 +159,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     (row,) = result.strategies
     assert row.realised == close_to(total)
     assert figures["expectancy"] == close_to(sum(earned) / len(earned))
-    # a position uses its average cost, so realised and unrealised profit differ, but not their sum
+    # a position uses its average cost; this shifts profit between realised and unrealised, but keeps their sum
     (position,) = row.positions
     assert position.realised + position.unrealised == pytest.approx(row.realised + row.unrealised, abs=1e-5)
 
@@ -178,7 +178,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("slice_rows", [60, 997])
 def test_figures_do_not_depend_on_chunk_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
-    """A five-day run that trades only on the second day."""
+    """A five-day run that trades only on the second day has the same figures for all chunk sizes."""
     monkeypatch.setattr(statistics, "RETURNS_LEAST", 2)
     closes = walk(5 * 1440)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
@@ -217,7 +217,7 @@ def on_bar(self, bar):
 
 
 def closes_at(closes: list[float], fill: FillRow) -> float:
-    """Return the last close at or before a fill, at which a fee in coins is valued."""
+    """Return the last close at or before a fill. Fees in coins are valued at this price."""
     return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
 
 

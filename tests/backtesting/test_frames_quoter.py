@@ -26,7 +26,8 @@ reference: Any = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
 ORDER_MS, EVERY_MS, LIVES = 137, 5_000, 2
-#: distances from the best price in ticks: at it, behind it, between levels, and beyond the twenty recorded ones
+#: distances from the best price in ticks: at the best price, behind it, between levels, and beyond the twenty recorded
+#: levels
 AWAY = (0, 1, 37, 900)
 
 QUOTER = """
@@ -111,7 +112,7 @@ def run_script(folder: Path, script: dict[str, Any], reading: str) -> BacktestRe
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_every_fill_of_a_scripted_quoter_follows_from_the_frames_alone(
+def test_every_fill_of_a_scripted_quoter_can_be_derived_from_the_frames_alone(
     tmp_path: Path, scripted: tuple[list[Any], dict[str, Any], list[dict[str, Any]]], reading: str
 ) -> None:
     events, script, orders = scripted
@@ -140,7 +141,7 @@ def test_the_script_covers_every_kind_of_queue_position(
     assert kinds == {"beyond", "at a level", "between"}
 
 
-def test_the_market_maker_is_filled_as_maker_and_its_assumptions_are_reported(tmp_path: Path) -> None:
+def test_the_market_maker_fills_as_maker_and_its_assumptions_are_reported(tmp_path: Path) -> None:
     config = write_config(
         tmp_path,
         f"{{path: {FRAMES}, kind: frames, trades: single}}",

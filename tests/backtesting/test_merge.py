@@ -1,4 +1,4 @@
-"""The total order over several streams."""
+"""Merging several streams: one total order of all rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def trades(name: str, received: list[int]) -> TradeColumns:
 
 
 def rows_of(streams: list[TradeColumns]) -> list[tuple[MarketColumns, int, int]]:
-    """Return (stream, first row, row after the last) for every run of rows of one stream."""
+    """Return (stream, first row, row after the last) for every sequence of rows from the same stream."""
     rows = MergedRows(streams)
     found, position = [], 0
     while position < len(rows):
@@ -30,19 +30,19 @@ def rows_of(streams: list[TradeColumns]) -> list[tuple[MarketColumns, int, int]]
     return found
 
 
-def test_merging_nothing_gives_nothing() -> None:
+def test_merging_no_streams_yields_no_rows() -> None:
     assert rows_of([]) == []
     assert rows_of([trades("btc_usdt", [])]) == []
 
 
-def test_rows_of_one_stream_form_one_run() -> None:
+def test_rows_of_a_single_stream_form_one_sequence() -> None:
     only = trades("btc_usdt", [1, 2, 2, 3])
     assert rows_of([trades("eth_usdt", []), only]) == [(only, 0, 4)]
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.lists(st.integers(0, 12), max_size=12).map(sorted), max_size=4))
-def test_rows_are_ordered_by_time_then_stream_then_row(times: list[list[int]]) -> None:
+def test_rows_are_ordered_by_time_then_by_stream_then_by_row(times: list[list[int]]) -> None:
     names = ("btc_twd", "btc_usdt", "eth_twd", "eth_usdt")
     streams = [trades(name, received) for name, received in zip(names, times, strict=False)]
     merged = [(columns.pair, row) for columns, first, stop in rows_of(streams) for row in range(first, stop)]

@@ -1,4 +1,4 @@
-"""The output folder: exact files, written all or not at all, and never over a user's own files."""
+"""The output folder: its exact contents, written completely or not at all, and never over a user's own files."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_a_run_writes_exactly_its_files(tmp_path: Path, result: BacktestResult) -> None:
+def test_a_run_writes_exactly_the_expected_files(tmp_path: Path, result: BacktestResult) -> None:
     write(tmp_path / "deep" / "out", result)
     assert {p.name for p in (tmp_path / "deep" / "out").iterdir()} == FILES
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
     assert (tmp_path / "deep" / "out" / "decisions.jsonl").read_bytes() == b'{"a":1}\n'
 
 
-def test_decisions_may_be_passed_as_a_file_or_grow_in_place(tmp_path: Path, result: BacktestResult) -> None:
+def test_decisions_may_be_passed_as_a_file_or_written_in_place(tmp_path: Path, result: BacktestResult) -> None:
     grown = tmp_path / "grown.jsonl"
     grown.write_bytes(b"1\n")
     with RunFolder(tmp_path / "a") as run:
@@ -75,7 +75,7 @@ def test_decisions_may_be_passed_as_a_file_or_grow_in_place(tmp_path: Path, resu
     assert (tmp_path / "b" / "decisions.jsonl").read_bytes() == b"2\n"
 
 
-def test_a_failed_run_leaves_nothing_behind_and_keeps_the_previous_run(tmp_path: Path, result: BacktestResult) -> None:
+def test_a_failed_run_leaves_no_files_and_keeps_the_previous_run(tmp_path: Path, result: BacktestResult) -> None:
     def fail(out: Path) -> None:
         with RunFolder(out) as run:
             (run.path / "summary.json").write_text("half")
@@ -92,7 +92,7 @@ def test_a_failed_run_leaves_nothing_behind_and_keeps_the_previous_run(tmp_path:
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_earlier_run_is_replaced_as_a_whole(tmp_path: Path, result: BacktestResult) -> None:
+def test_an_earlier_run_is_replaced_completely(tmp_path: Path, result: BacktestResult) -> None:
     write(tmp_path / "out", result)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     write(tmp_path / "out", bare_result())
@@ -149,7 +149,7 @@ def test_fills_are_written_exactly(result: BacktestResult) -> None:
     assert rows[0]["liquidity"] in ("maker", "taker")
 
 
-def test_figures_beyond_64_bits_or_below_zero_are_written_exactly(result: BacktestResult) -> None:
+def test_figures_beyond_64_bits_and_negative_figures_are_written_exactly(result: BacktestResult) -> None:
     huge = msgspec.structs.replace(result.fills[0], value_units=10**25 + 1, fee_units=-5)
     (row,) = read(fills_csv([huge], "twd"))
     assert (row["value"], row["fee"]) == ("100000000000000000.00000001", "-0.00000005")
@@ -182,7 +182,7 @@ def test_equity_has_a_column_for_each_strategy(result: BacktestResult) -> None:
     assert min(float(r["drawdown"]) for r in rows) == 0.0
 
 
-def test_a_run_without_trades_has_only_headers() -> None:
+def test_a_run_without_trades_writes_only_headers() -> None:
     bare = bare_result()
     assert read(fills_csv(bare.fills, "twd")) == []
     assert read(orders_csv(bare.orders)) == []
@@ -216,7 +216,7 @@ def test_trades_are_exact_and_missing_fields_are_empty(result: BacktestResult) -
     assert read(trades_csv([], "twd")) == []
 
 
-def test_a_benchmark_is_a_column_of_equity_and_days(result: BacktestResult) -> None:
+def test_a_benchmark_is_a_column_in_equity_and_days(result: BacktestResult) -> None:
     held = msgspec.structs.replace(
         result,
         benchmark=Benchmark(
@@ -231,9 +231,9 @@ def test_a_benchmark_is_a_column_of_equity_and_days(result: BacktestResult) -> N
 
 
 @pytest.mark.parametrize("zone", ["Asia/Taipei", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
-def test_csv_times_are_in_the_runs_zone_with_their_offset(zone: str) -> None:
+def test_csv_times_are_in_the_runs_zone_and_include_the_offset(zone: str) -> None:
     start = 1_735_689_599_999_999_999
-    # through both changes of the clock in a year, at odd moments
+    # covers both clock changes of a year, at irregular moments
     times = [start + step * 6_543_210_987_654 for step in range(5_000)]
     texts = _times(times, ZoneInfo(zone))
     assert texts == [format_time(time, ZoneInfo(zone)) for time in times]

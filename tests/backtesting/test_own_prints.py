@@ -1,4 +1,4 @@
-"""Our own executions are trades like any other, and strategies receive them in the same order."""
+"""A strategy receives its own executions as public trades, in the same order as all other trades."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_own_and_recorded_trades_at_one_moment_are_ordered_by_pair(tmp_path: Pat
         for name in PAIRS:
             at = np.array([START, minute + NS_PER_S], dtype=np.int64)
             writer.write(BookColumns(pairs[name], at, at, price, lots, price + 10, lots))
-            # one trade at the beginning; the pair in which we do not take also trades when our order arrives, and twice
-            # after that
+            # One trade at the start. The pair that we do not take from also trades when our order arrives and one
+            # second later; the other pair trades two seconds after our order.
             moments = [START, met, met + NS_PER_S] if name == other else [START, met + 2 * NS_PER_S]
             when = np.array(moments, dtype=np.int64)
             side = np.array([-1] + [1] * (len(when) - 1), dtype=np.int8)

@@ -1,4 +1,4 @@
-"""The plan of a run: kinds, streams, span, and required data."""
+"""The plan of a run: data kinds, streams, span, and required data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan(feed: Feed, sources: dict[str, Source], *resolutions: str, **more: obje
     return make_plan(feed, sources, wanted, pairs=PAIRS, **options)  # type: ignore[arg-type]
 
 
-def test_a_run_uses_candles_if_only_bars_are_needed_and_books_and_trades_otherwise(feed: Feed) -> None:
+def test_a_run_uses_candles_if_it_only_needs_bars_and_otherwise_books_and_trades(feed: Feed) -> None:
     bars = plan(feed, {"btc_usdt": "candles"}, "1m", "1h")
     assert bars.keys == (("btc_usdt", "candles", "1m"),)
     assert bars.candle_pairs == {"btc_usdt"}
@@ -46,7 +46,7 @@ def test_a_run_uses_candles_if_only_bars_are_needed_and_books_and_trades_otherwi
     assert market.described() == {"btc_usdt": "trades"}
 
 
-def test_a_run_on_candles_begins_with_the_first_candles_open(feed: Feed) -> None:
+def test_a_run_on_candles_starts_at_the_first_candles_open(feed: Feed) -> None:
     whole = plan(feed, {"btc_usdt": "candles"}, "1m")
     assert whole.start == market_data.START
     assert whole.end == market_data.START + 600 * NS_PER_MINUTE + 1
@@ -55,7 +55,7 @@ def test_a_run_on_candles_begins_with_the_first_candles_open(feed: Feed) -> None
     assert (cut.start, cut.end) == (start, end)
 
 
-def test_a_run_spans_all_rows_of_its_pairs_and_names_streams_that_begin_late_or_end_early(tmp_path: Path) -> None:
+def test_a_run_spans_all_rows_of_its_pairs_and_names_streams_that_start_late_or_end_early(tmp_path: Path) -> None:
     market_data.write_tape(tmp_path / "trades", market_data.trades(9_000))
     info = Feed([TapeSource(tmp_path / "trades", PAIRS)]).streams[0]
     third = (info.end - info.start) // 3
@@ -87,18 +87,18 @@ def test_pairs_needed_only_for_valuation_do_not_extend_the_run(feed: Feed, tmp_p
     assert valued.end == market_data.START + 600 * NS_PER_MINUTE + 1
 
 
-def test_a_span_outside_the_data_is_an_error_naming_both(feed: Feed) -> None:
+def test_a_span_outside_the_data_is_an_error_that_names_both_spans(feed: Feed) -> None:
     late = market_data.START + 10_000 * NS_PER_MINUTE
     with pytest.raises(DataError, match=r"2024-01-07T22:40.* candles 1m .*2024-01-01T10:00"):
         plan(feed, {"btc_usdt": "candles"}, "1m", start=late, end=late + NS_PER_MINUTE)
 
 
-def test_a_missing_pair_is_an_error_listing_the_available_ones(feed: Feed) -> None:
+def test_a_missing_pair_is_an_error_that_lists_the_available_pairs(feed: Feed) -> None:
     with pytest.raises(DataError, match=r"no data for eth_usdt; the data has btc_usdt"):
         plan(feed, {"eth_usdt": "candles"}, "1m")
 
 
-def test_trades_with_only_candles_are_an_error(tmp_path: Path) -> None:
+def test_a_subscription_to_trades_with_only_candles_is_an_error(tmp_path: Path) -> None:
     market_data.write_tape(tmp_path / "candles", market_data.candles(60))
     alone = Feed([TapeSource(tmp_path / "candles", PAIRS)])
     with pytest.raises(DataError, match="subscribed to trades or books of btc_usdt"):

@@ -1,4 +1,6 @@
-"""The bar that is open when a run begins includes earlier rows of the tape, so that no partial bar looks complete."""
+"""The bar that is open when a run starts includes earlier rows of the tape. Otherwise a partial bar would look
+complete.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +50,14 @@ def test_the_unfinished_bar_is_completed_from_candles(
     monkeypatch.setattr(session, "SLICE_ROWS", slice_rows)
     for begins in ("2024-01-01T01:23:00Z", "2024-01-01T01:01:00Z", "2024-01-01T01:59:30Z", "2024-01-01T02:00:00Z"):
         cut = bars(run(config, overrides=[f'backtest.from="{begins}"']))
-        # a candle that ends with the start is the run's first row
+        # a candle that ends exactly at the start is the run's first row
         assert cut == [row for row in whole if int(row.split()[0]) + 60 * MINUTE >= parse_time(begins)], begins
 
 
 def write_trades(folder: Path, *, candles_before: int = 0, trades_from_s: int = 0) -> None:
-    """Write a trade every 7 s for 31 minutes from ``trades_from_s`` on, and candles for the minutes before that."""
+    """Write a trade every 7 s for 31 minutes from ``trades_from_s`` on, and candles for the minutes before those
+    trades.
+    """
     times = T0 + np.arange(0, 31 * 60, 7, dtype=np.int64) * NS_PER_S
     ticks = 100_00 + (np.arange(len(times), dtype=np.int64) * 7919) % 1000
     lots = LOT * (1 + np.arange(len(times), dtype=np.int64) % 5)

@@ -1,4 +1,4 @@
-"""The bundled sma_cross compared with a calculation independent of botkit."""
+"""The bundled sma_cross, compared with a calculation independent of botkit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CANDLES = SHARED / "btc_usdt-2022-01.ohlc-1m.csv"
 
 
 def reference(data: pd.DataFrame, fast: int, slow: int, fee: float, cash: float) -> tuple[int, float]:
-    """Compute (fills, final equity) with market orders at the next open that always trade the whole position."""
+    """Compute (fills, final equity). Market orders fill at the next open and always trade the full position."""
     fast_line, slow_line = data.close.rolling(fast).mean(), data.close.rolling(slow).mean()
     coins, fills = 0.0, 0
-    for i in range(slow, len(data) - 1):  # it never trades on the first bar that has both averages
+    for i in range(slow, len(data) - 1):  # there is no trade on the first bar that has both averages
         above, was_above = fast_line[i] > slow_line[i], fast_line[i - 1] > slow_line[i - 1]
         below, was_below = fast_line[i] < slow_line[i], fast_line[i - 1] < slow_line[i - 1]
         price = data.open[i + 1]

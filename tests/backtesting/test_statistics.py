@@ -1,5 +1,5 @@
-"""Statistics of daily returns, recomputed with numpy and pandas, and compared with quantstats where the definitions
-agree.
+"""Statistics of daily returns, recomputed with numpy and pandas, and compared with quantstats where the definitions are
+the same.
 """
 
 from __future__ import annotations
@@ -52,27 +52,27 @@ def test_monthly_returns_compound_the_daily_ones() -> None:
     assert own.monthly_returns(days) == pytest.approx(expected.to_dict())
 
 
-def test_under_thirty_returns_give_no_statistics() -> None:
+def test_with_fewer_than_thirty_returns_there_are_no_statistics() -> None:
     for figure in (own.cagr, own.volatility, own.sharpe, own.sortino, own.value_at_risk, own.conditional_value_at_risk):
         assert figure(RETURNS[0]) is not None
         assert figure(RETURNS[0][1:]) is None
     assert own.calmar(RETURNS[0][1:], 0.1) is None
 
 
-def test_a_statistic_without_a_value_is_none() -> None:
+def test_a_statistic_that_cannot_be_computed_is_none() -> None:
     assert own.sharpe([0.01] * 40) is None
     assert own.sortino([0.01] * 40) is None
     assert own.cagr([0.1] * 39 + [-1.0]) is None
-    assert own.cagr([20.0] * 40) is None  # the result would be too large for a float
+    assert own.cagr([20.0] * 40) is None  # the result would not fit into a float
     assert own.calmar([0.01] * 40, 0.0) is None
     assert own.calmar([0.01] * 40, None) is None
 
 
-# The definitions of quantstats differ in two cases: its value at risk assumes normal returns (the conditional one too,
-# by default), and its drawdowns come from daily closes, ours from every row.
+# The definitions of quantstats differ in two cases. Its value at risk assumes normally distributed returns (its
+# conditional value at risk too, by default), and its drawdowns use daily closes, while ours use every row.
 @pytest.mark.parametrize("returns", RETURNS[1:])
 @pytest.mark.filterwarnings("ignore")
-def test_quantstats_agrees_where_its_definitions_do(returns: list[float]) -> None:
+def test_statistics_agree_with_quantstats_where_the_definitions_are_the_same(returns: list[float]) -> None:
     stats = pytest.importorskip("quantstats").stats
     given = series(returns)
     assert own.volatility(returns) == pytest.approx(float(stats.volatility(given, periods=365)))

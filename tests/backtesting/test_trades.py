@@ -1,4 +1,4 @@
-"""Trades, recomputed from fills and prices alone by code that is independent of botkit."""
+"""Trades, recomputed only from fills and prices by code that is independent of botkit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fill(
     tag: str = "",
     rate: float = 1.0,
 ) -> FillRow:
-    """Create an execution ``at`` seconds after the start. ``rate`` is the value of one quote coin."""
+    """Create an execution ``at`` seconds after the start. ``rate`` is the value of one unit of the quote currency."""
     lots, ticks = round(amount * 10**of.rules.amount_decimals), round(price * 10**of.rules.price_decimals)
     return FillRow(
         START + at * SECOND,
@@ -71,7 +71,7 @@ def test_a_trade_earns_the_price_difference_less_both_fees() -> None:
     (trade,) = match_trades(fills).trades
     assert trade.pnl_units == round((0.998 * 110 - 0.21956 - 100) * COIN)
     assert trade.pnl == pytest.approx(trade.pnl_units / COIN)
-    # values are before fees, so the 0.998 coins were worth 99.80 at the entry
+    # values are before fees: the 0.998 coins were worth 99.80 at the entry
     assert (trade.units, trade.entry_units, trade.exit_units) == (99_800_000, 9_980_000_000, 10_978_000_000)
     assert trade.fee_units == 20_000_000 + 21_956_000
     assert trade.return_ == trade.pnl_units / trade.entry_units
@@ -79,12 +79,12 @@ def test_a_trade_earns_the_price_difference_less_both_fees() -> None:
     assert (trade.kind, trade.entry_tag, trade.exit_tag, trade.currency) == ("long", "in", "out", "usdt")
 
 
-def test_lots_are_closed_first_in_first_out_and_in_parts() -> None:
+def test_lots_are_closed_first_in_first_out_and_partially_if_needed() -> None:
     fills = [
         fill(1, "buy", 1, 100, at=0),
         fill(2, "buy", 1, 200, at=1),
         fill(3, "sell", 0.5, 170, at=2),  # half of the first lot
-        fill(3, "sell", 1, 170, at=3),  # its other half, and half of the second
+        fill(3, "sell", 1, 170, at=3),  # the other half, and half of the second lot
         fill(4, "sell", 0.25, 180, at=4),
     ]
     found = match_trades(fills)
@@ -97,7 +97,7 @@ def test_lots_are_closed_first_in_first_out_and_in_parts() -> None:
     assert (lot.units, lot.cost_units) == (COIN // 4, 50 * COIN)
 
 
-def test_the_lots_that_an_order_names_in_closes_are_closed_first() -> None:
+def test_lots_named_in_the_closes_of_an_order_are_closed_first() -> None:
     fills = [
         fill(1, "buy", 1, 100, at=0),
         fill(2, "buy", 0.5, 200, at=1),
@@ -108,14 +108,14 @@ def test_the_lots_that_an_order_names_in_closes_are_closed_first() -> None:
     assert trade.pnl_units / COIN == pytest.approx(1.5 * 220 - 100 - 105 - 50)
     (plain,) = match_trades(fills).trades
     assert plain.pnl_units / COIN == pytest.approx(1.5 * 220 - 100 - 100)
-    assert match_trades(fills, links={3: 77}).trades == [plain]  # it opened nothing
+    assert match_trades(fills, links={3: 77}).trades == [plain]  # order 77 opened no lot
 
 
 def test_coins_that_were_handed_over_are_sold_last_and_marked() -> None:
     opening = {("s", "btc_usdt"): (2 * COIN, 100.0)}
     fills = [
         fill(1, "buy", 1, 120),
-        fill(2, "sell", 1.5, 130, at=1),  # the coin that it bought, and half a coin that it was given
+        fill(2, "sell", 1.5, 130, at=1),  # the coin that it bought, and half of a coin handed over
         fill(3, "sell", 1, 90, at=2),
     ]
     found = match_trades(fills, opening, start=START - SECOND)
@@ -157,7 +157,7 @@ def test_a_fee_in_a_third_currency_is_deducted_at_its_value() -> None:
     assert trade.pnl == pytest.approx(-0.1)
 
 
-def test_profits_are_also_given_in_the_valuation_currency_at_the_rate_of_the_exit() -> None:
+def test_profits_are_also_converted_to_the_valuation_currency_at_the_exit_rate() -> None:
     fills = [fill(1, "buy", 1, 100, rate=30), fill(2, "sell", 1, 110, rate=32)]
     (trade,) = match_trades(fills).trades
     assert (trade.pnl_units, trade.pnl) == (10 * COIN, pytest.approx(320))
@@ -179,7 +179,7 @@ def test_a_trade_has_the_reason_of_the_order_that_closed_it(tag: str, reason: st
     assert [trade.exit_reason for trade in match_trades(fills).trades] == [reason]
 
 
-def test_a_trade_closed_when_the_bot_stops_has_that_reason() -> None:
+def test_a_trade_closed_because_the_bot_stops_has_that_reason() -> None:
     fills = [fill(1, "buy", 1, 100), fill(2, "sell", 0.5, 110, tag="mine"), fill(3, "sell", 0.5, 110, tag="mine")]
     assert [trade.exit_reason for trade in match_trades(fills, at_stop={3}).trades] == ["signal", "bot_stop"]
 
@@ -196,10 +196,10 @@ _DRAWN = st.lists(
 
 @settings(deadline=None, max_examples=200)
 @given(_DRAWN, st.integers(0, 10**10), st.integers(1, 10**7))
-def test_trades_and_open_lots_add_up_to_the_change_of_equity_to_the_unit(
-    drawn, given_units: int, first_ticks: int
-) -> None:
-    """Computes cash and coins before and after from the fills in exact fractions, valued at the last price."""
+def test_trades_and_open_lots_add_up_exactly_to_the_change_in_equity(drawn, given_units: int, first_ticks: int) -> None:
+    """Computes cash and coins before and after from the fills, in exact fractions, and values them at the last
+    price.
+    """
     fills = []
     for number, (buys, lots, ticks, fee, fee_in, order) in enumerate(drawn):
         value = BTC.rules.value_units(ticks, lots)
@@ -238,7 +238,7 @@ BTC_TWD, USDT_TWD = pair("btc_twd", 0), pair("usdt_twd", 3)
 
 
 def triangle(*, at: int = 0, order: int = 1, sold: float = 0.0998, changed: float = 6_380.0) -> list[FillRow]:
-    """Create a loop TWD -> BTC -> USDT -> TWD: 200,000 TWD become 0.0998 BTC (fee 0.0002), then some 6,400 USDT, then
+    """Create a loop TWD -> BTC -> USDT -> TWD: 200,000 TWD become 0.0998 BTC (fee 0.0002), then about 6,400 USDT, then
     TWD again.
     """
     return [
@@ -248,19 +248,19 @@ def triangle(*, at: int = 0, order: int = 1, sold: float = 0.0998, changed: floa
     ]
 
 
-def test_a_loop_is_one_trade_in_the_currency_in_which_it_begins_and_ends() -> None:
+def test_a_loop_is_one_trade_in_its_start_and_end_currency() -> None:
     fills = triangle()
     found = match_trades(fills)
     (loop,) = found.trades
     assert (loop.kind, loop.currency, loop.pair_text) == ("loop", "twd", "btc_twd > btc_usdt > usdt_twd")
     assert (loop.opened, loop.closed, loop.client_id) == (START, START + 2 * SECOND, 3)
-    # the 7.2 USDT that were not changed back are not part of it, nor is their share of the cost
+    # 7.2 USDT were not changed back; neither they nor their share of the cost are part of the loop
     received = 0.0998 * 64_128.26 - 12.8
     share = 6_380.0 / received
     assert loop.units / COIN == pytest.approx(200_000 * share, abs=0.05)
-    assert loop.pnl_units / COIN == pytest.approx(6_380 * 31.5 - 400 - 200_000 * share, abs=0.05)  # a unit of BTC
+    assert loop.pnl_units / COIN == pytest.approx(6_380 * 31.5 - 400 - 200_000 * share, abs=0.05)  # one unit of BTC
     assert loop.pnl == pytest.approx(loop.pnl_units / COIN, rel=1e-6)
-    # every unit that went in and did not come out again is in an open lot
+    # every unit that went in and did not come out is in an open lot
     flows: dict[str, int] = defaultdict(int)
     for row in fills:
         sign = 1 if row.side == "buy" else -1
@@ -274,7 +274,7 @@ def test_a_loop_is_one_trade_in_the_currency_in_which_it_begins_and_ends() -> No
     assert {key: held[key] for key in flows} == dict(flows)
 
 
-def test_the_other_direction_and_a_loop_that_starts_with_coins_are_loops_too() -> None:
+def test_a_reversed_loop_and_a_loop_that_starts_with_coins_are_recognized() -> None:
     other_way = [
         fill(1, "buy", 6_000, 31.0, of=USDT_TWD, at=0),
         fill(2, "buy", 0.1, 60_000, of=BTC, rate=31, at=1),
@@ -293,7 +293,7 @@ def test_the_other_direction_and_a_loop_that_starts_with_coins_are_loops_too() -
     assert loop.pnl == pytest.approx(0.001 * 2_000_000, rel=1e-2)
 
 
-def test_a_broken_loop_counts_as_ordinary_trades_in_its_pairs() -> None:
+def test_an_unfinished_loop_is_recorded_as_ordinary_trades_in_its_pairs() -> None:
     fills = [*triangle()[:1], fill(2, "sell", 0.0998, 1_990_000, of=BTC_TWD, at=5)]
     assert [(trade.kind, trade.pair_text) for trade in match_trades(fills).trades] == [("long", "btc_twd")]
     half = [*triangle(sold=0.06)[:2], fill(3, "sell", 3_800, 31.5, of=USDT_TWD, at=2),
@@ -306,9 +306,9 @@ def test_a_broken_loop_counts_as_ordinary_trades_in_its_pairs() -> None:
     "fills",
     [
         triangle()[:2],
-        # another order in between
+        # an unrelated order in between
         [*triangle()[:2], fill(9, "buy", 0.1, 64_000, of=pair("eth_twd", 2), at=1), *triangle()[2:]],
-        [*triangle()[:2], fill(3, "sell", 6_380, 31.5, of=USDT_TWD, at=4_000)],  # the last leg comes too late
+        [*triangle()[:2], fill(3, "sell", 6_380, 31.5, of=USDT_TWD, at=4_000)],  # the last leg is too late
         triangle(sold=0.01),  # only a tenth was passed on
         triangle()[::2],
     ],
@@ -361,7 +361,7 @@ def on_bar(self, bar):
 """
 
 
-def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> None:
+def test_exits_by_the_engine_are_distinguished_by_reason(tmp_path: Path) -> None:
     closes = [20_000.0] * 10 + [20_000 + 40.0 * n for n in range(25)] + [21_000 - 60.0 * n for n in range(25)]
     data = write_candles(tmp_path / "candles.csv", closes)
     result = run(
@@ -375,13 +375,13 @@ def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> No
         ("stop_loss", "entry"),
     ]
     assert result.trades[0].pnl_units > 0 > result.trades[1].pnl_units
-    # not exactly equal, because dust is left over
+    # not exactly equal, because dust remains
     assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)
 
 
 def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """Return, by (strategy, currency) in units, the flows of the fills, and the flows according to trades and open
-    lots.
+    """Return two dicts, by (strategy, currency) and in units: the flows of the fills, and the flows computed from
+    trades and open lots.
     """
     moved: dict[tuple[str, str], int] = defaultdict(int)
     for row in result.fills:
@@ -392,7 +392,7 @@ def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], di
     told: dict[tuple[str, str], int] = defaultdict(int)
     for trade in result.trades:
         told[trade.strategy, trade.currency] += trade.pnl_units
-        if trade.is_given:  # it also ends what was handed over, which the fills moved out
+        if trade.is_given:  # its exit also used up coins handed over, which the fills moved out
             told[trade.strategy, trade.pairs[0].base] -= trade.units
             told[trade.strategy, trade.currency] += trade.entry_units
     for lot in result.open_lots:
@@ -412,7 +412,7 @@ def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], di
         ("triangular", ["backtest.from=2025-04-03T06:10", "backtest.to=2025-04-03T06:50"], {"loop"}),  # three pairs
     ],
 )
-def test_the_bundled_strategies_trades_account_for_every_unit(
+def test_the_trades_of_bundled_strategies_account_for_every_unit(
     name: str, overrides: list[str], kinds: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -422,6 +422,6 @@ def test_the_bundled_strategies_trades_account_for_every_unit(
     assert told == moved
     held = [trade for trade in result.trades if trade.kind != "loop"]
     assert all(trade.mae is not None and trade.mae <= 0 <= trade.mfe for trade in held)
-    for trade in held:  # whatever was reached before the exit includes the exit itself
+    for trade in held:  # the extremes before the exit include the exit price
         before_fees = (trade.exit_units - trade.entry_units) / trade.entry_units * (1 if trade.kind == "long" else -1)
         assert trade.mae - 1e-12 <= before_fees <= trade.mfe + 1e-12

@@ -1,8 +1,9 @@
-"""A seeded market with a trade every 40 ms, for `wall_clock`. Many fills in a few minutes reduce the influence of
-chance.
+"""A seeded market with a trade every 40 ms on average, for `wall_clock`. Many fills in a few minutes reduce the
+influence of chance.
 
-Books come once a second. One taker order in seven sweeps through up to a dozen orders at one moment, as the parts of
-one match. A maker's fills depend on when its quotes arrive, but no single fill decides everything that follows.
+Books are written once a second. One taker order in seven sweeps through up to a dozen orders at one moment; the tape
+shows these trades as parts of one match. A maker's fills depend on when its quotes arrive, but no single fill
+determines all later fills.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _MIDDLE = 60_000_00
 
 
 def write_busy_market(folder: Path, seconds: int, seed: int = 4) -> None:
-    """Write a tape of this many seconds from START on into an empty folder."""
+    """Write a tape of ``seconds`` seconds, starting at START, into an empty folder."""
     pair, dice = packaged_pairs()[PAIR], Random(seed)
     unit = 10 ** max(pair.rules.amount_decimals - pair.rules.display_decimals, 0)
     middle = _MIDDLE
@@ -43,8 +44,8 @@ def write_busy_market(folder: Path, seconds: int, seed: int = 4) -> None:
         while when < at + NS_PER_S:
             trades += _taker_order(dice, when // NS_PER_MS * NS_PER_MS, middle, unit)
             when += _pause(dice)
-    # not called synthetic, because a synthetic market's books are thinned out to one a second, counted from when a bot
-    # connects. A run and its backtest would then see them at different moments.
+    # Not marked as synthetic: the emulator would thin out a synthetic market's books to one a second, counted from the
+    # moment at which a bot connects. A run and its backtest would then see the books at different moments.
     with TapeWriter(folder, source="made up for a benchmark", recorded="as if by botkit record") as writer:
         received = np.array(times, dtype=np.int64)
         ticks, lots = np.array(prices, dtype=np.int64), np.array(amounts, dtype=np.int64)

@@ -1,10 +1,10 @@
-"""Measures the client's cost: frames decoded per second, microseconds from frame to event, microseconds to sign and
+"""Measures the client's cost: frames decoded per second, microseconds from frame to event, and microseconds to sign and
 send.
 
     python tests/benchmarks/client_wire.py [--seconds 1]
 
 The frames come from the emulator and have the usual size (books of 20 levels, lists of 50 trades). Rates are per second
-of one core's CPU time, the best of five rounds, so that other work on the machine does not count. Medians and 99th
+of CPU time on one core, the best of five rounds, so other work on the machine does not affect them. Medians and 99th
 percentiles of single frames are in wall time, over all rounds.
 """
 
@@ -42,7 +42,7 @@ ROUNDS = 5
 
 
 async def captured() -> dict[str, list[bytes]]:
-    """Return frames of every stream, from a busy market and account."""
+    """Return frames of every stream, recorded from a busy market and account."""
     credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
     found: dict[str, list[bytes]] = {}
     options = emulator_options(speed=20.0, switches=["rate_limits=off"], balance="twd=100000000,usdt=10000000,btc=100")
@@ -55,7 +55,7 @@ async def captured() -> dict[str, list[bytes]]:
             headers = nonce_headers(credentials, emulator.clock.now() // 10**6) if stream.private else {}
             async with session.ws_connect(url, headers=headers) as socket:
                 frames = [str((await socket.receive()).data).encode() for _ in range(count)]
-            found[stream_id] = frames[1:]  # the first one is a snapshot
+            found[stream_id] = frames[1:]  # the first frame is a snapshot
 
         tasks = [asyncio.create_task(listen(stream_id, 25)) for stream_id in STREAMS]
         account = BitoProClient(
@@ -70,7 +70,7 @@ async def captured() -> dict[str, list[bytes]]:
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Return units of ``work`` per second of this process's CPU time, the best of several rounds."""
+    """Return the units of ``work`` done per second of this process's CPU time, the best of several rounds."""
     best = 0.0
     for _ in range(ROUNDS):
         done, began = 0, time.process_time()
@@ -81,7 +81,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 
 def decoding(frames: dict[str, list[bytes]], seconds: float) -> None:
-    """Measure decoding frames alone, and decoding them into the model's events."""
+    """Measure decoding frames alone, and decoding frames into the model's events."""
     print(f"{'stream':<16}{'bytes':>7}{'decoded/s':>12}{'into events/s':>15}{'median us':>11}{'p99 us':>8}")
     for stream_id, data in frames.items():
         texts = [frame.decode() for frame in data]
@@ -94,7 +94,7 @@ def decoding(frames: dict[str, list[bytes]], seconds: float) -> None:
         took: list[int] = []
 
         def deliver(texts: list[str] = texts, stream_id: str = stream_id, took: list[int] = took) -> int:
-            # a new adapter per round: one that has already seen an order's state ignores it the second time
+            # a new adapter per round, because an adapter that has already seen an order's state ignores a repetition
             adapter = BitoProAdapter(BitoProClient(credentials=_CREDENTIALS), PAIRS)
             stream = adapter.client.stream(
                 stream_id,
@@ -123,7 +123,7 @@ _CREDENTIALS = Credentials("me@example.com", "key", "secret-of-thirty-two-charac
 
 
 def signing(seconds: float) -> None:
-    """Measure the way from the engine's request to signed bytes."""
+    """Measure the time from the engine's request to signed bytes."""
     order = OrderSpec(
         client_id=123456, pair=PAIR, side=Side.BUY, type=OrderType.LIMIT, price_ticks=8_612_345, amount_lots=1_250_000
     )
@@ -145,8 +145,8 @@ def signing(seconds: float) -> None:
 
 
 async def sending(seconds: float) -> None:
-    """Measure the way from the request to its bytes at the other end of a loopback connection, and to the answer's
-    delivery.
+    """Measure the time from the request until its bytes arrive at the other end of a loopback connection, and until its
+    answer is delivered.
     """
     reply = b'{"orderId":1,"timestamp":1,"action":"BUY","amount":"0.0125","price":"86123.45","timeInForce":"GTC"}'
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply
@@ -157,7 +157,7 @@ async def sending(seconds: float) -> None:
             self.transport = transport
 
         def data_received(self, data: bytes) -> None:
-            # a POST's head and body come in one or two pieces; the body ends it
+            # a POST's head and body arrive in one or two pieces; the request ends with the body
             if data.rstrip().endswith(b"}"):
                 arrived.append(time.perf_counter_ns())
                 assert isinstance(self.transport, asyncio.WriteTransport)
@@ -194,7 +194,7 @@ async def sending(seconds: float) -> None:
 
 
 def main() -> None:
-    """Print all figures as text, since people read them."""
+    """Print all figures as text for human readers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of measuring, for each figure")
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Measures how often the doctor judges known strategies correctly, on generated markets.
+"""Measures how often the doctor judges known strategies correctly on generated markets.
 
     python -m tests.benchmarks.doctor [--seeds 20] [--nulls 200] [--jobs 2]
 
-Three years of daily candles each. ``good`` follows momentum where there is momentum (a Sharpe ratio of about 3);
-``null`` is the same strategy where there is none.
+Every market has three years of daily candles. ``good`` follows momentum on a market with momentum (a Sharpe ratio of
+about 3). ``null`` is the same strategy on a market without momentum.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.research.doctor.planted import (
 )
 
 DAYS = 3 * 365
-#: the verdicts that are correct for each kind of strategy
+#: the correct verdicts for each kind of strategy
 RIGHT: dict[str, tuple[str, ...]] = {
     "good": ("holds out of sample",),
     "null": ("loses after costs", "no better than chance", "in-sample only", "cannot tell"),
@@ -96,7 +96,7 @@ def _config(kind: str, seed: int, folder: Path) -> Path:
 
 
 def _survivor(seed: int, folder: Path) -> Path:
-    """Return the one of 1,000 markets on which the strategy happens to do best, with the other attempts recorded as
+    """Return the one of 1,000 markets on which the strategy happens to perform best. The other attempts are recorded as
     looks.
     """
 
@@ -150,7 +150,7 @@ def _all(jobs: int, tasks: list[tuple[str, int]]) -> Iterator[tuple[str, int, st
 
 
 def main() -> None:
-    """Print how often each kind of strategy got each verdict."""
+    """Print how often each kind of strategy received each verdict."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.doctor")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--nulls", type=int, default=200)

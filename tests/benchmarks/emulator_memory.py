@@ -1,10 +1,10 @@
-"""Measures the emulator's memory over a long run: its process's resident memory by the number of accepted orders.
+"""Measures the emulator's memory over a long run: its process's resident memory against the number of accepted orders.
 
     python -m tests.benchmarks.emulator_memory [--orders 80000] [--speed 60]
 
-The emulator runs in a process of its own. One client places orders (limit orders that rest and are cancelled, limit and
-market orders that fill) as fast as it gets answers, another reads every stream, and a third never reads what it is
-sent.
+The emulator runs in a separate process. One client places orders (limit orders that rest and are cancelled, limit and
+market orders that fill) as fast as answers arrive. A second client reads every stream. A third client subscribes and
+never reads.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def _read(session: aiohttp.ClientSession, raw: Raw, path: str) -> None:
 
 
 async def _never_read(raw: Raw, path: str) -> None:
-    """Open a socket that subscribes to a stream and never reads it, over and over."""
+    """Subscribe to a stream over a socket and never read from the socket. Reconnect after an hour."""
     port = int(raw.rest.split(":")[2].split("/")[0])
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)

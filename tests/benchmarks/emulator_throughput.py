@@ -2,8 +2,9 @@
 
     python tests/benchmarks/emulator_throughput.py [--seconds 5]
 
-The emulator runs in a process of its own, on one core; the load comes from this one. Creates are signed beforehand, so
-that only the emulator's work is measured. Every answer is counted, and the emulator's own books must agree at the end.
+The emulator runs in a separate process on one core, and this process generates the load. Creates are signed in advance,
+so only the emulator's work is measured. Every answer is counted, and the count must match the emulator's own books at
+the end.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ async def serve() -> None:
 
 
 def signed_creates(count: int) -> list[bytes]:
-    """Return whole HTTP requests for separate limit buys far below the market."""
+    """Return complete HTTP requests for separate limit buys far below the market."""
     credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
     now_ms = time.time_ns() // 1_000_000
     made = []
@@ -67,7 +68,7 @@ def signed_creates(count: int) -> list[bytes]:
 
 
 async def one_connection(port: int, requests: list[bytes], until: float) -> int:
-    """Send one request after another until time is up, and return how many were answered 200."""
+    """Send one request after another until the time is up, and return the number of answers with status 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     accepted = 0
     while requests and time.perf_counter() < until:
@@ -88,7 +89,7 @@ def orders_in_book(port: int) -> int:
 
 
 def cpu_s(pid: int) -> float | None:
-    """Return a process's CPU time in seconds, or None if the system does not report it this way."""
+    """Return a process's CPU time in seconds, or None if the system does not provide it."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return None
@@ -97,7 +98,7 @@ def cpu_s(pid: int) -> float | None:
 
 
 async def creates(port: int, seconds: float, pid: int) -> None:
-    """Measure signed creates per second, by the clock and by the emulator's own CPU time."""
+    """Measure signed creates per second, in wall time and in the emulator's own CPU time."""
     requests = signed_creates(int(seconds * 9_000))
     used, began = cpu_s(pid), time.perf_counter()
     until = began + seconds
@@ -112,9 +113,9 @@ async def creates(port: int, seconds: float, pid: int) -> None:
 
 
 async def frames(seconds: float, sockets: int = 8) -> None:
-    """Measure frames per second out of `Socket` into connections that this process's kernel accepts.
+    """Measure the frames per second that `Socket` sends into loopback connections.
 
-    Trades happen as fast as the emulator can report them. The readers work on raw bytes, in another process.
+    Trades happen as fast as the emulator can publish them. The readers work on raw bytes in another process.
     """
     from botkit.emulator.venue import Delivery
     from botkit.sim.publish import TRADES
@@ -143,7 +144,7 @@ async def frames(seconds: float, sockets: int = 8) -> None:
 
 
 def read_only(port: int, sockets: int) -> None:
-    """Act as the other end of `frames`: upgrade by hand and discard everything."""
+    """Act as the client of `frames`: send the WebSocket upgrade as raw bytes, and discard all received data."""
     import selectors
     import socket
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.footprint [--seconds 60]
 
-`botkit run` with three of the bundled strategies in a process of its own, the emulator inside it.
+Runs `botkit run` with three of the bundled strategies in a separate process, which includes the emulator.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ print(json.dumps({{"code": code, "loaded": [name for name in {HEAVY} if name in 
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """``started_s`` is the time from the command to the trading bot. ``resident_mb`` is the peak, if the system reports
-    it.
+    """``started_s`` is the time from starting the command until the bot trades. ``resident_mb`` is the peak, or 0 if
+    the system does not report one.
     """
 
     started_s: float
@@ -51,7 +51,7 @@ class Weight(msgspec.Struct, frozen=True):
 
 
 def weigh(folder: Path, seconds: float) -> Weight:
-    """Run the bot for this long."""
+    """Run the bot for this many seconds and measure its footprint."""
     (folder / "three.yaml").write_text(CONFIG)
     command = [sys.executable, "-c", _CODE, "run", str(folder / "three.yaml"), "--plain", "--duration", str(seconds)]
     began = time.monotonic()

@@ -1,12 +1,13 @@
-"""Measures what an order waits for: a commit of the journal, compared with the disk's own sync of as many bytes.
+"""Measures how long an order waits for a commit of the journal, compared with the disk's own sync of the same number of
+bytes.
 
     python -m tests.benchmarks.journal_commit [--commits 500] [--rounds 3] [--folder PATH]
 
-A commit is that of a turn with one order: its row, its slot, and the strategy's state. ``the disk`` writes as many
-bytes into a file of the same kind and syncs it, since nothing durable can cost less. ``SQLite`` is how the journal
-worked before it had a log: one synced transaction with the same rows. The three are measured in turn, every few
-milliseconds, since other work on the machine comes and goes. Before each comes a little work like that of a turn, since
-a processor that has just been idle is slow. The journal's thread fills SQLite meanwhile, as in a bot.
+A commit is that of a turn with one order: its row, its slot, and the strategy's state. ``the disk`` writes the same
+number of bytes into a file of the same kind and syncs it; no durable write can cost less. ``SQLite`` is how the journal
+worked before it had a log: one synced transaction with the same rows. The three take turns every few milliseconds,
+because other work on the machine varies. Each measurement follows a little work like that of a turn, because a
+processor that has just been idle is slow. Meanwhile the journal's thread copies the rows into SQLite, as in a bot.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _percentiles(name: str, values: list[float]) -> tuple[float, float]:
 
 
 def measure(folder: Path, commits: int, rounds: int) -> None:
-    """Measure and print."""
+    """Measure the three kinds of commit, and print their percentiles."""
     journal = Journal.open(folder / "journal.sqlite")
     assert journal.filling is not None
     sizes: list[int] = []

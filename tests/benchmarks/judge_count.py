@@ -1,9 +1,10 @@
-"""Counts a judge's arrivals against limits in three ways; does not import botkit.
+"""Counts a judge's arrivals against limits in three ways. Does not import botkit.
 
     python tests/benchmarks/judge_count.py arrivals.json limits.json
 
-``limits.json``: {counter: [[requests, seconds], ...]}. Prints one JSON object: per counter and window the most arrivals
-by each way of counting, how many windows were exceeded, and the part of the limit that was used in whole windows.
+``limits.json``: {counter: [[requests, seconds], ...]}. Prints one JSON object. For each counter and window it contains
+the most arrivals by each way of counting, how many windows were exceeded, and the percentage of the limit used over all
+complete windows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ PHASES = 60
 
 
 def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
-    """Return the most arrivals in any (t - length, t], and how many arrivals were over the limit."""
+    """Return the most arrivals in any (t - length, t], and the number of arrivals over the limit."""
     most = over = first = 0
     for last, time in enumerate(times):
         while times[first] <= time - length:
@@ -28,7 +29,7 @@ def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 
 def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
-    """Do the same for windows that begin at multiples of the length, at sixty different phases."""
+    """Do the same for windows that start at multiples of the length, with sixty different offsets."""
     most = over = 0
     for phase in range(PHASES):
         counts: dict[int, int] = {}
@@ -41,7 +42,9 @@ def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 
 def bucket(times: list[int], limit: int, length: int) -> tuple[float, int]:
-    """Return the highest level of a bucket that drains at limit/length, and how many arrivals found it full."""
+    """Return the highest level of a bucket that drains at limit/length, and the number of arrivals that found it
+    full.
+    """
     level = before = most = over = 0
     for time in times:
         level = max(0, level - (time - before) * limit) + length
@@ -52,7 +55,7 @@ def bucket(times: list[int], limit: int, length: int) -> tuple[float, int]:
 
 
 def used(times: list[int], limit: int, length: int) -> float | None:
-    """Return the arrivals in whole windows since the first one, in percent of the limit."""
+    """Return the arrivals in complete windows since the first arrival, in percent of the limit."""
     if not times:
         return None
     whole = (times[-1] - times[0]) // length
@@ -62,7 +65,7 @@ def used(times: list[int], limit: int, length: int) -> float | None:
 
 
 def count(arrivals: list[list[Any]], limits: dict[str, list[list[int]]]) -> dict[str, Any]:
-    """Return the verdict."""
+    """Return the counts for all counters and windows, and the number of violations."""
     counters: dict[str, Any] = {}
     violations = 0
     for name, windows in limits.items():

@@ -1,7 +1,7 @@
-"""A bot without strategies: the real router, real HTTP, and as many orders as the limits allow.
+"""A bot without strategies, with the real router and real HTTP, that sends as many orders as the limits allow.
 
-Run by ``limits_judge.py`` and by tests, each in a process of its own. Prints ``sending`` when its first request has
-been answered, and one JSON object at its end: after ``--seconds``, or in order after SIGTERM.
+``limits_judge.py`` and tests run it, each time in a separate process. It prints ``sending`` after the answer to its
+first request, and one JSON object at its end. It ends after ``--seconds``, or cleanly on SIGTERM.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ POOLS = {"balance": "private", "order_book": "public"}
 
 
 def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
-    """Return the judge's limits in the form that the router takes."""
+    """Return the judge's limits as a table for the router."""
     endpoints = {}
     for name in ("create_order", "create_batch", "cancel_order", "cancel_batch", "open_orders", "balance"):
         pool = POOLS.get(name, name)
@@ -179,7 +179,7 @@ class Sender:
         self.pump()
 
     def end(self) -> None:
-        """Send nothing more, and end when all is answered."""
+        """Send no more requests, and end when all requests are answered."""
         self._ended = True
 
     async def run(self, options: argparse.Namespace) -> None:
@@ -211,7 +211,7 @@ class Sender:
             await self.shared.stop()
 
     async def _light(self, owner: str, random: Random) -> None:
-        """Act as a strategy that does everything about once every two seconds."""
+        """Act as a strategy that sends each kind of request about once every two seconds."""
         while True:
             await asyncio.sleep(random.uniform(0.2, 0.8))
             deed = random.choice(["create", "cancel", "balance", "open_orders"])

@@ -1,11 +1,11 @@
-"""A server in its own process that only records when requests arrive; it does not import botkit.
+"""A server in a separate process that only records when requests arrive. Does not import botkit.
 
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
-Prints its port, then answers until SIGTERM. Each request is stamped after a simulated delay on its way in, and answered
-after one on the way out. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While it runs,
-``GET /judge/busiest/COUNTER/SECONDS`` is answered at once with the most arrivals so far in a window of that length;
-``?since=N`` leaves out the first N of them.
+Prints its port, then answers until SIGTERM. Each request is stamped after a simulated delay, and answered after another
+one. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While it runs, ``GET /judge/busiest/COUNTER/SECONDS``
+is answered at once with the most arrivals so far in any window of that length; ``?since=N`` leaves out the first N
+arrivals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """Return the exchange's counter that a request counts against."""
+    """Return the exchange's counter to which a request is charged."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":
@@ -44,7 +44,7 @@ def busiest(times: list[int], length_ns: int) -> int:
 
 
 class Judge:
-    """Records arrivals."""
+    """Records the arrival time of every request."""
 
     def __init__(self, least_s: float, most_s: float, seed: int) -> None:
         self.arrivals: list[tuple[str, int, int]] = []
@@ -52,11 +52,11 @@ class Judge:
         self._least_s, self._most_s = least_s, most_s
 
     def way(self) -> float:
-        """Simulate one direction of the network."""
+        """Return a random delay for one direction of the network."""
         return self._random.uniform(self._least_s, self._most_s)
 
     def said(self, path: str) -> bytes:
-        """Answer a question about the arrivals so far: their number, and the largest number in one window."""
+        """Answer a query about the arrivals so far: their number, and the largest number in one window."""
         path, _, since = path.partition("?since=")
         _, _, _, counter, seconds = path.split("/")
         times = sorted(at for name, at, _ in self.arrivals if name == counter)
@@ -64,7 +64,7 @@ class Judge:
         return json.dumps({"arrivals": len(times), "busiest": most}).encode()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a connection with as much of HTTP/1.1 with keep-alive as a well-behaved client needs."""
+        """Serve a connection with the part of HTTP/1.1 keep-alive that a well-behaved client needs."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -100,7 +100,7 @@ async def serve(options: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, ended.set)
     await ended.wait()
-    # requests that still arrive at the end come after everything that matters
+    # requests that still arrive now are not relevant to the test
     options.out.write_text(json.dumps(judge.arrivals))
 
 

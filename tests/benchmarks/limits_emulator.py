@@ -1,10 +1,10 @@
-"""Runs a greedy bot against the emulator over real sockets, and judges it by the emulator's own count.
+"""Runs a greedy bot against the emulator over real sockets, and checks it against the emulator's own count.
 
     python tests/benchmarks/limits_emulator.py [--seconds 185] [--no-batching]
 
-The bot wants 3,000 orders, the limits allow 1,200 single creates and 90 batches a minute, and every request and answer
-takes 1 to 80 ms. Prints the requests that the emulator received, each endpoint's busiest window with its limit, and the
-refusals. Exits with 1 if any request was refused.
+The bot wants 3,000 orders. The limits allow 1,200 single creates and 90 batches a minute, and every request and every
+answer takes 1 to 80 ms. Prints the requests that the emulator received, each endpoint's busiest window with its limit,
+and the refusals. Exits with 1 if any request was refused.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "greedy.yaml"
-        config.touch(mode=0o600)  # it holds a key, even if only a made-up one
+        config.touch(mode=0o600)  # it contains a key, although only a made-up one
         config.write_text(
             CONFIG.format(plugins=HERE / "strategies", batching=str(options.batching).lower(), pairs=", ".join(PAIRS))
         )
@@ -93,15 +93,15 @@ def main() -> int:
 
 
 def fetch(url: str) -> dict[str, Any]:
-    """Return one JSON object from the emulator."""
+    """Return one JSON object fetched from the emulator."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
 
 def report(counters: dict[str, Any]) -> int:
-    """Print each endpoint's busiest window and its limit. Return 1 if any limit was exceeded or any request refused for
-    it.
+    """Print each endpoint's busiest window and its limit. Return 1 if any limit was exceeded or any request was refused
+    because of a limit.
     """
     from botkit.exchange.bitopro.limit_table import load_limit_table
 

@@ -1,10 +1,10 @@
-"""Checks whether the router obeys the limits, according to a judge that knows nothing about it. ``--only NAME`` runs a
+"""Checks whether the router obeys the limits, with a judge that is independent of the router. ``--only NAME`` runs one
 part.
 
     python tests/benchmarks/limits_judge.py [--only creates|mixed|batches|broker|redis|kills] [--window 60]
 
-The judge stamps arrivals in a process of its own, after a delay of 1 to 80 ms on the way in. A script that does not
-import botkit counts them in sliding windows, fixed windows and a bucket. Prints a line for each part, and exits with 1
+The judge runs in a separate process and stamps arrivals after a delay of 1 to 80 ms. A script that does not import
+botkit counts them in sliding windows, in fixed windows and with a bucket. Prints a line for each part, and exits with 1
 if a promise is broken.
 """
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-#: the documented limits per minute; ``--window`` scales windows of a minute together with their limits
+#: the documented limits per minute; ``--window`` scales the one-minute windows together with their limits
 LIMITS = {
     "create_order": [1200, 60],
     "create_batch": [90, 60],
@@ -39,7 +39,7 @@ REDIS_PORT = 16379
 
 
 def limits_for(window_s: int) -> dict[str, list[list[int]]]:
-    """Return the table with windows of ``window_s`` instead of a minute, at the same rate."""
+    """Return the limits table, with windows of ``window_s`` seconds instead of a minute, at the same rate."""
     return {
         name: [[max(1, requests * window_s // per_s), window_s] if per_s == 60 else [requests, per_s]]
         for name, (requests, per_s) in LIMITS.items()
@@ -47,7 +47,7 @@ def limits_for(window_s: int) -> dict[str, list[list[int]]]:
 
 
 class Trial:
-    """A judge, senders, and the verdict."""
+    """Runs a judge and senders, and returns the verdict."""
 
     def __init__(self, folder: Path, limits: dict[str, list[list[int]]], *, most_ms: float = 80) -> None:
         self.folder = folder
@@ -68,15 +68,15 @@ class Trial:
         return sender
 
     def until_sending(self) -> None:
-        """Wait until every sender has had an answer."""
+        """Wait until every sender has received an answer."""
         for sender in self.senders:
             assert sender.stdout is not None
             said = sender.stdout.readline()
             assert said == "sending\n", f"a sender ended before it had an answer: {said!r}"
 
     def until_busy(self, counter: str, percent: float, *, since: int = 0, within_s: float = 120.0) -> int:
-        """Wait until arrivals after the first ``since`` have used this much of a window. Returns how many requests have
-        arrived.
+        """Wait until the arrivals after the first ``since`` have used this percentage of a window. Return the number of
+        requests that have arrived.
         """
         [[limit, seconds]] = self.limits[counter]
         end = time.monotonic() + within_s
@@ -89,12 +89,12 @@ class Trial:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Let the senders end in order."""
+        """Ask the senders to end cleanly."""
         for sender in self.senders:
             sender.send_signal(signal.SIGTERM)
 
     def verdict(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Wait for the senders, end the judge, and let the counting script count."""
+        """Wait for the senders, stop the judge, and run the counting script."""
         told = []
         for sender in self.senders:
             text, _ = sender.communicate()
@@ -165,7 +165,7 @@ def used(verdict: dict[str, Any], counter: str) -> float:
 
 
 def part_creates(window_s: int) -> dict[str, Any]:
-    """Send 3,000 creates as fast as allowed."""
+    """Send 3,000 creates as fast as the limits allow."""
     with trial(limits_for(window_s)) as judged:
         judged.send("--seconds", "200", "--creates", str(50 * window_s))
         verdict, _ = judged.verdict()
@@ -209,7 +209,7 @@ def part_broker(window_s: int) -> dict[str, Any]:
 
 
 def part_redis(window_s: int) -> dict[str, Any]:
-    """Let three processes share limits through Redis, whose new ledger opens after one window."""
+    """Let three processes share limits through Redis. A new ledger in Redis opens after one window."""
     if shutil.which("redis-server") is None:
         return {"violations": 0, "kept": True, "skipped": "no redis-server here"}
     with trial(limits_for(window_s)) as judged, redis_server(judged.folder) as url:
@@ -221,7 +221,7 @@ def part_redis(window_s: int) -> dict[str, Any]:
 
 
 def part_kills(window_s: int) -> dict[str, Any]:
-    """Kill one of three holders, then the broker."""
+    """Kill one of three processes that hold slots, then kill the broker."""
     with trial(limits_for(window_s)) as judged:
         folder = judged.folder / "b"
         for _ in range(3):

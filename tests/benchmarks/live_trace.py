@@ -1,11 +1,11 @@
 """Traces an order's path through the live code: ``python tests/benchmarks/live_trace.py``.
 
 A real bot trades against the emulator. The trace counts calls of Python functions under ``botkit/`` (`sys.setprofile`,
-"call" events; a coroutine counts each time it resumes), from the step of the event loop in which a WebSocket text is
-read to the system call that hands the order's bytes to the socket. The emulator runs in a thread of its own, which is
-not traced. Anything else that the loop does meanwhile (a timer, another frame) only adds calls, so the shortest of
-several orders counts. Calls do not depend on the machine, so a test can limit them (tests/live/test_live_trace.py). A
-frame of trades repeats recent ones, and each listed trade takes five of its calls.
+"call" events; a coroutine counts each time it resumes). It starts with the step of the event loop that reads a
+WebSocket text, and ends with the system call that hands the order's bytes to the socket. The emulator runs in a
+separate thread, which is not traced. Other work of the event loop in between (a timer, another frame) only adds calls,
+so the shortest of several orders counts. The number of calls does not depend on the machine, so a test can limit it
+(tests/live/test_live_trace.py). A frame of trades repeats recent ones, and each listed trade takes five of its calls.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from botkit.project.project import Project
 from tests.live.world import CONFIG, UNIT, World
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
-#: the callback that places the order: after a frame with a book, or one with trades
+#: the callback that places the order: on_book after a frame with a book, on_trade after a frame with trades
 LIVES = ("on_book", "on_trade")
-#: how many orders to trace; the shortest path counts
+#: number of orders to trace; the shortest path counts
 ORDERS = 8
 SPEED = 5.0
-#: time between an order and its cancel, by the emulator's clock, so that one is over before the next
+#: time between an order and its cancel, by the emulator's clock; long enough that each ends before the next starts
 APART_NS = 1 * NS_PER_S
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl
@@ -76,7 +76,7 @@ def botkit_register_strategies(register):
 
 
 class Way(NamedTuple):
-    """An order's path from a text to its bytes."""
+    """An order's path from a WebSocket text to the order's bytes."""
 
     name: str
     calls: int
@@ -85,14 +85,14 @@ class Way(NamedTuple):
 
 
 class _Tracer:
-    """Collects the calls of the event loop's steps, and keeps those on an order's path."""
+    """Collects the calls in the event loop's steps, and keeps those on an order's path."""
 
     def __init__(self) -> None:
         self.ways: list[list[CodeType]] = []
-        self._step: list[CodeType] = []  # calls in the current step
-        self._way: list[CodeType] | None = None  # calls in all steps since a frame's text was read
+        self._step: list[CodeType] = []  # calls in this step
+        self._way: list[CodeType] | None = None  # calls in all steps since the last text was read
         self._is_ordered = False
-        self._events = 0  # what the strategy has received meanwhile
+        self._events = 0  # events received since that text
         self._text, self._order = Stream._frame.__code__, Strategy.buy.__code__
         self._run = asyncio.Handle._run.__code__
 
@@ -110,7 +110,7 @@ class _Tracer:
         elif event == "c_call" and self._is_ordered and argument.__name__ in ("send", "sendmsg"):
             self._end_step()
             assert self._way is not None
-            if self._events == 1:  # a text may contain many trades
+            if self._events == 1:  # one text may contain many trades
                 self.ways.append(self._way)
             self._way, self._is_ordered = None, False
 
@@ -123,7 +123,7 @@ class _Tracer:
 
 
 class _EmulatorThread:
-    """An emulator with its own event loop."""
+    """An emulator in a thread with a separate event loop."""
 
     def __init__(self, facts: Any) -> None:
         self._facts = facts
@@ -167,7 +167,7 @@ async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
 
 
 async def way(folder: Path, life: str) -> Way:
-    """Return the shortest path of several orders."""
+    """Return the shortest path among several orders."""
     tracer = _Tracer()
     async with _trading(folder, life), asyncio.timeout(60):
         sys.setprofile(tracer)
@@ -178,7 +178,7 @@ async def way(folder: Path, life: str) -> Way:
             sys.setprofile(None)
     shortest = min(tracer.ways, key=len)
     files = Counter(code.co_filename.removeprefix(PACKAGE) for code in shortest)
-    return Way(life, len(shortest), dict(files))  # a Counter keeps the order in which its keys first appeared
+    return Way(life, len(shortest), dict(files))  # a Counter keeps the order of first appearance
 
 
 async def ways(folder: Path) -> list[Way]:
@@ -187,7 +187,7 @@ async def ways(folder: Path) -> list[Way]:
 
 
 def main() -> None:
-    """Print the files in order, with their calls."""
+    """Print the files in order, with the number of calls into each."""
     with tempfile.TemporaryDirectory() as folder:
         for one in asyncio.run(ways(Path(folder))):
             print(f"\norder sent in {one.name}: {one.calls} calls in {len(one.files)} files")

@@ -1,7 +1,8 @@
-"""Measures one backtest in its own process, stage by stage. Shared by the backtest benchmarks.
+"""Measures one backtest in a separate process, stage by stage. The backtest benchmarks share this module.
 
-CPU time is what counts, since other programs may share the machine; wall time is printed as well. The cost of an empty
-method call shows how fast the machine was meanwhile. It was 26 ns on the quiet machine for which the goals were set.
+The main figure is CPU time, because other programs may share the machine; wall time is printed as well. The cost of an
+empty method call shows how fast the machine was during the run. It was 26 ns on the quiet machine on which the goals
+were set.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class _Empty:
 
 
 def call_ns(count: int = 200_000) -> float:
-    """Return what an empty method call currently costs, in nanoseconds of CPU time."""
+    """Return the current cost of an empty method call, in nanoseconds of CPU time."""
     call = _Empty().call
     begin = time.process_time_ns()
     for _ in range(count):
@@ -37,10 +38,10 @@ def call_ns(count: int = 200_000) -> float:
 
 
 def run_once(config: Path, out: Path) -> dict[str, Any]:
-    """Run the configuration in this process: the summary, and seconds by stage.
+    """Run the configuration in this process. Return the summary, and the seconds of each stage.
 
     The stages are those of ``botkit backtest``: importing and loading, the run itself (feed, engine, portfolio, risk,
-    router, exchange, equity), and report with files.
+    router, exchange, equity), and the report with its files.
     """
     import resource
 
@@ -82,7 +83,7 @@ def run_once(config: Path, out: Path) -> dict[str, Any]:
 
 
 def run_in_child(config: Path, out: Path) -> dict[str, Any]:
-    """Do `run_once` in a new process, and add that process's wall time."""
+    """Call `run_once` in a new process, and add that process's wall time."""
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, __file__, str(config), str(out)], check=True, stdout=subprocess.PIPE, text=True
@@ -93,7 +94,7 @@ def run_in_child(config: Path, out: Path) -> dict[str, Any]:
 
 
 def report(title: str, runs: list[dict[str, Any]], goal: int, notes: str = "") -> None:
-    """Print medians over the runs."""
+    """Print the medians over all runs."""
 
     def median(key: str) -> float:
         return statistics.median(run[key] for run in runs)
@@ -119,7 +120,7 @@ def report(title: str, runs: list[dict[str, Any]], goal: int, notes: str = "") -
 
 
 def print_machine() -> None:
-    """Print the machine and the versions."""
+    """Print the machine and the software versions."""
     import os
 
     names = ("numpy", "msgspec", "pandas", "pyarrow")

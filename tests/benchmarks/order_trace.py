@@ -1,12 +1,12 @@
 """Traces an order's life through the code: ``python tests/benchmarks/order_trace.py [TOP] [--opcodes]``.
 
 Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events; generators count each time they
-resume) in one backtest with orders and in the same one without, and divides the difference by the number of orders. The
-calls that every row of data needs cancel out. The orders are charged for cutting quiet spans into pieces, for the
-simulated exchange, and for recording the results. Calls do not depend on the machine, so a test can limit them
-(tests/engine/test_order_life_calls.py). ``TOP`` also prints that many functions by calls an order, and the calls by
-folder. ``--opcodes`` counts the executed bytecode instructions instead, which follow the CPU time more closely and
-depend on the machine as little; it takes minutes.
+resume) in one backtest with orders and in the same backtest without orders, and divides the difference by the number of
+orders. The calls that every row of data needs cancel out. The cost of cutting quiet spans into pieces, of the simulated
+exchange, and of recording the results is charged to the orders. The number of calls does not depend on the machine, so
+a test can limit it (tests/engine/test_order_life_calls.py). ``TOP`` also prints that many functions by calls per order,
+and the calls by folder. ``--opcodes`` counts the executed bytecode instructions instead. They follow the CPU time more
+closely, do not depend on the machine either, and take minutes to count.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.benchmarks import market_data
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
 ROWS = {"candles": 2_000, "trades": 8_000, "books": 2_000}
-#: number of rows between two orders, so that each order has ended before the next is placed
+#: number of rows between two orders, enough for each order to end before the next one is placed
 EVERY = {"candles": 20, "trades": 80, "books": 20}
 #: trades between two books
 TRADES_A_BOOK = 4
@@ -100,7 +100,7 @@ LIVES = (
 
 
 class Run(NamedTuple):
-    """A backtest's calls (or opcodes) by function, and its numbers of orders and fills."""
+    """The calls (or opcodes) of one backtest by function, and its numbers of orders and fills."""
 
     calls: Counter[CodeType]
     orders: int
@@ -108,7 +108,7 @@ class Run(NamedTuple):
 
 
 class Life(NamedTuple):
-    """The average cost of one order of a kind."""
+    """The average cost of one order, for one kind of order life."""
 
     name: str
     orders: int
@@ -171,7 +171,7 @@ def traced(folder: Path, does: str, on: str, *, opcodes: bool = False) -> Run:
 
 
 def life(name: str, without: Run, run: Run) -> Life:
-    """Return the calls in one order's life, from a run without orders and one with them."""
+    """Return the calls in one order's life, computed from a run without orders and a run with orders."""
     orders = run.orders
     assert orders, name
     more: list[tuple[str, str, float]] = []
@@ -191,15 +191,13 @@ def life(name: str, without: Run, run: Run) -> Life:
 
 
 def lives(folder: Path, *, opcodes: bool = False) -> list[Life]:
-    """Trace every kind of life."""
+    """Trace every kind of order life."""
     without = {on: traced(folder, "nothing", on, opcodes=opcodes) for on in {on for _, _, on in LIVES}}
     return [life(name, without[on], traced(folder, does, on, opcodes=opcodes)) for name, does, on in LIVES]
 
 
 def book_calls(folder: Path, *, opcodes: bool = False) -> float:
-    """Return the calls for one book of which a strategy reads the best prices, with the trades between it and the
-    next.
-    """
+    """Return the calls for one book whose best prices a strategy reads, and for the trades until the next book."""
     return traced(folder, "nothing", "books", opcodes=opcodes).calls.total() / ROWS["books"]
 
 

@@ -1,12 +1,12 @@
-"""Measures what the live page costs its bots: tick to order with and without it, and the page's own memory, processor
-time and traffic.
+"""Measures the cost of the live page for its bots: tick to order with and without the page, and the page's own memory,
+processor time and traffic.
 
     python -m tests.benchmarks.page_cost [--pairs 10] [--seconds 600]
 
-Two market makers run at 60x in one process, once with a page that two browsers' worth of connections watch, and once
-without, in turns, since other work on the machine comes and goes. Tick to order is from the bytes of a book or trade
-frame to the first byte of an order that its turn decided on; "own work" is the time that the bots' thread itself was
-running meanwhile, which other work on the machine disturbs less.
+Two market makers run at 60x in one process, alternately with a page that two connections watch, as two browsers would,
+and without a page, because other work on the machine varies. Tick to order is the time from the bytes of a book or
+trade frame to the first byte of an order that its turn decided on. "own work" is the time for which the bots' thread
+itself was running in that interval; other work on the machine disturbs this figure less.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def trade(arguments: list[str], to: Path) -> int:
-    """Run ``botkit run`` in this process and write how long each order took, in nanoseconds of wall time and work."""
+    """Run ``botkit run`` in this process and write how long each order took, in nanoseconds of wall time and of own
+    work.
+    """
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
 
@@ -83,7 +85,7 @@ def usage(process: int) -> tuple[float, int]:
 
 
 def page_of(process: int) -> int | None:
-    """Return the page's process beside a bot's."""
+    """Return the process ID of the page that belongs to a bot's process."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -96,7 +98,7 @@ def page_of(process: int) -> int | None:
 
 
 async def watch(address: str, bot: str, until: float) -> int:
-    """Look at a bot as an open page does, and return how many bytes came."""
+    """Watch a bot as an open page does, and return the number of received bytes."""
     parts, count = urlsplit(address), 0
     async with (
         aiohttp.ClientSession() as session,
@@ -113,7 +115,7 @@ async def watch(address: str, bot: str, until: float) -> int:
 
 
 class PageFigures:
-    """What the page's process used while the bots ran."""
+    """The page process's use of resources while the bots ran."""
 
     def __init__(self) -> None:
         self.cpu_share: list[float] = []
@@ -122,7 +124,7 @@ class PageFigures:
 
 
 async def look(bots: subprocess.Popen[bytes], output: Path, figures: PageFigures, seconds: float) -> None:
-    """Watch both bots until they end."""
+    """Watch both bots until they end, and record the figures."""
     while not (lines := [x for x in output.read_text().splitlines() if x.startswith("page at ")]):
         await asyncio.sleep(0.05)
     address, page = lines[0].removeprefix("page at "), page_of(bots.pid)
@@ -146,7 +148,9 @@ async def look(bots: subprocess.Popen[bytes], output: Path, figures: PageFigures
 
 
 def run(folder: Path, seconds: float, figures: PageFigures | None) -> list[tuple[int, int]]:
-    """Run both bots once, with a page if there are figures to fill in. Return how long each order took."""
+    """Run both bots once. If ``figures`` is given, run a page as well and fill them in. Return how long each order
+    took.
+    """
     configs = [folder / "first.yaml", folder / "second.yaml"]
     arguments = ["run", *map(str, configs), "--plain", "--duration", f"{seconds}s"]
     if figures is not None:
@@ -169,7 +173,7 @@ def percentile(values: list[int], share: float) -> float:
 
 
 def main() -> int:
-    """Run the pairs and print the figures."""
+    """Run the pairs of runs and print the figures."""
     if sys.argv[1:2] == ["--trade"]:
         return trade(sys.argv[3:], Path(sys.argv[2]))
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,10 +1,10 @@
-"""Kill -9 a recorder repeatedly, and print what each kill cost.
+"""Kills a recorder with SIGKILL repeatedly, and prints the loss caused by each kill.
 
     python -m tests.benchmarks.recorder_kills [--kills 20] [--seed 1]
 
 Each round records from a small exchange that makes a trade every 20 ms, kills the recorder at a random moment, and
-compares the tape with what the exchange had sent. The next round continues the same tape, so every start also converts
-a killed recorder's journal to Parquet. Some recorders are killed while they do that.
+compares the tape with the trades that the exchange had sent. The next round continues the same tape, so every start
+also converts a killed recorder's journal to Parquet. Some recorders are killed during that conversion.
 """
 
 from __future__ import annotations

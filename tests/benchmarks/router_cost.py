@@ -1,9 +1,10 @@
 """Measures the router's cost: ``python tests/benchmarks/router_cost.py``.
 
-Prints microseconds per granted request, both idle (nothing waits: create, due, answered) and with 3,000 waiting (due,
-next_due, answered, and the create that keeps the queue full; each grant and each answer is a turn of its own), and the
-memory that 100,000 queued creates take. Times are one core's CPU time, including the harness's own small loop. The best
-of five runs counts. Goals: 6 us idle, 15 us with 3,000 waiting, 200 MB.
+Prints microseconds per granted request in two situations, and the memory that 100,000 queued creates take. In the first
+situation the router is idle and no request waits (create, due, answered). In the second one 3,000 requests wait (due,
+next_due, answered, and the create that keeps the queue full; each grant and each answer is a separate turn). Times are
+CPU time on one core, including the small loop of the benchmark itself. The best of five runs counts. Goals: 6 us idle,
+15 us with 3,000 waiting, 200 MB.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def a_router(*, batching: bool) -> Router:
 
 
 def idle_us(count: int = 40_000) -> float:
-    """Measure create, due and answered for one order after another, below the limit."""
+    """Measure create, due and answered for consecutive orders below the limit."""
     router = a_router(batching=True)
     orders = [order(client_id) for client_id in range(1, count + 1)]
     now = START
@@ -44,7 +45,7 @@ def idle_us(count: int = 40_000) -> float:
 
 
 def crowded_us(*, batching: bool, waiting: int = 3_000, granted: int = 10_000) -> float:
-    """Measure the time per granted request with ``waiting`` creates from four strategies always in the queue."""
+    """Measure the time per granted request while ``waiting`` creates from four strategies are always in the queue."""
     router = a_router(batching=batching)
     orders = [order(n, f"s{n % 4}") for n in range(1, 1 + waiting + (10 if batching else 1) * granted + 100)]
     supply = iter(orders)
@@ -70,8 +71,8 @@ def crowded_us(*, batching: bool, waiting: int = 3_000, granted: int = 10_000) -
 
 
 def queued_mb(count: int = 100_000) -> tuple[float, float]:
-    """Return the MB that ``count`` queued creates with deadlines take, for the router alone and with the orders
-    themselves.
+    """Return the MB that ``count`` queued creates with deadlines take, first for the router alone and then with the
+    orders themselves.
     """
     tracemalloc.start()
     orders = [order(n, f"s{n % 4}", expires=START + n * NS_PER_S) for n in range(1, count + 1)]
@@ -92,7 +93,7 @@ class _Empty:
 
 def call_ns(count: int = 500_000) -> float:
     """Return the time of an empty method call in nanoseconds: 26 on the quiet reference machine, more on a shared
-    one.
+    machine.
     """
     call = _Empty().call
     begin = time.process_time_ns()

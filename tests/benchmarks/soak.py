@@ -1,10 +1,11 @@
-"""Runs a bot for long with faults on, and records memory, tasks, threads, descriptors and files over time, then
-compares both sides' books.
+"""Runs a bot for a long time with injected faults, records memory, tasks, threads, descriptors and files over time, and
+then compares the books of bot and exchange.
 
     python -m tests.benchmarks.soak [--minutes 30] [--speed 20]
 
-An emulator in this process, and one bot with three strategies in a process of its own, which trades while requests are
-lost, answered with errors and delayed, and streams are cut. The journal is on the disk of the working directory.
+The emulator runs in this process, and one bot with three strategies in a separate process. The bot trades while
+requests are lost, answered with errors or delayed, and while streams are cut. The journal is on the disk of the working
+directory.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _MORE = """  - {name: second, use: restless, params: {pair: eth_usdt, trades: TR
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A sample of the bot's process at one moment, and what it has written."""
+    """A sample of the bot's process at one moment: its resources, and the size of its files."""
 
     at_s: float
     resident_kb: int
@@ -69,7 +70,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sample(process_id: int, state: Path, at_s: float) -> Sample:
-    """Sample the process (Linux) and its folder."""
+    """Take a sample of the process (Linux) and its folder."""
     process = Path(f"/proc/{process_id}")
     figures = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     files = {path: path.stat().st_size / 2**20 for path in state.rglob("*") if path.is_file()}
@@ -96,7 +97,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def write_configs(folder: Path) -> dict[str, Path]:
-    """Write two configurations of the same bot: one that trades, and one that only watches."""
+    """Write two configurations of the same bot: a trading one and a watching one."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "restless.py").write_text(STRATEGY)
     paths = {}
@@ -109,7 +110,7 @@ def write_configs(folder: Path) -> dict[str, Path]:
 
 
 async def soak(folder: Path, minutes: float, speed: float) -> int:
-    """Run the bot, print a line every thirtieth of the time, and judge it."""
+    """Run the bot, print a line about every minute, and compare the books at the end."""
     paths, state = write_configs(folder), folder / "state"
     os.environ["BOTKIT_STATE"] = str(state)
     balances = {"usdt": 10**7 * _UNIT, "btc": 100 * _UNIT, "eth": 1000 * _UNIT, "twd": 10**8 * _UNIT}
@@ -141,7 +142,7 @@ async def soak(folder: Path, minutes: float, speed: float) -> int:
 
 
 async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, minutes: float) -> list[Sample]:
-    """Sample the bot every few seconds until the time is over."""
+    """Sample the bot every few seconds until the time is up."""
     began = time.monotonic()
     samples: list[Sample] = []
     while (passed := time.monotonic() - began) < minutes * 60 and bot.returncode is None:
@@ -156,7 +157,7 @@ async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, min
 
 
 def describe(samples: list[Sample]) -> None:
-    """Print how the process behaved, and its trends."""
+    """Print the last sample and the trends."""
     last = samples[-1]
     print(last.line())
     tail = [s for s in samples if s.at_s > last.at_s / 3]
@@ -184,7 +185,7 @@ async def judge(config: Path, emulator: Any) -> list[str]:
 
 
 def main() -> int:
-    """Soak for the requested time."""
+    """Run the soak for the requested time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--speed", type=float, default=20)

@@ -1,15 +1,16 @@
-"""Measures tick to order over loopback: from a book frame handed to the server's socket to the whole signed order at
-the server.
+"""Measures tick to order over loopback: from handing a book frame to the server's socket until the complete signed
+order has arrived at the server.
 
     python -m tests.benchmarks.tick_to_order [--rounds 3] [--seconds 10]
 
-The server is the emulator in a process of its own, which pushes 200 books a second of 20 + 20 levels. The bot is
-complete, with its durable journal, its recording, risk rules and router, on uvloop if that is installed. Every
-twentieth book triggers an order, which a later book cancels. Frames are stamped before they are written, orders when
-the server has read their last byte. A bare client (aiohttp and msgspec alone) takes turns with the bot, and the time to
-make 16 kB durable on the disk is measured too. On a machine with other work, these show what the bot's figures mean.
+The server is the emulator in a separate process, which pushes 200 books a second with 20 + 20 levels. The bot is
+complete, with its durable journal, its recording, risk rules and router, and uses uvloop if that is installed. Every
+twentieth book triggers an order, which a later book cancels. A frame is stamped before it is written, and an order when
+the server has read its last byte. A bare client (aiohttp and msgspec alone) alternates with the bot, and the time to
+make 16 kB durable on the disk is measured too. On a machine with other work, these two figures help to interpret the
+bot's figures.
 
-Steps are named by what ends with them; "own work" is the time that the bot's thread itself was running.
+Each step has the name of the event that ends it. "own work" is the time for which the bot's thread itself was running.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ ORDER_EVERY = 20
 _BASE_CENTS = 6_000_000
 _BELOW_CENTS = 500_000
 _UNIT = 10**8
-#: the time of an empty method call on an otherwise idle machine of this kind
+#: the time of an empty method call on a machine of this kind without other work
 _IDLE_CALL_NS = 26
 
 STRATEGY = f"""
@@ -106,8 +107,8 @@ emulator:
 
 
 class _Stamps:
-    """Notes when frames were written and when the orders that they triggered had fully arrived, matched by the price in
-    both.
+    """Records when frames were written and when the orders that they triggered had arrived completely. Frames and
+    orders are matched by price.
     """
 
     def __init__(self) -> None:
@@ -115,7 +116,7 @@ class _Stamps:
         self.took: list[tuple[int, int, int]] = []
 
     def listen(self) -> None:
-        """Inspect what every connection receives before anything parses it."""
+        """Inspect the data that every connection receives before it is parsed."""
         original = RequestHandler.data_received
         stamps = self
 
@@ -206,21 +207,21 @@ _STEPS = (
 )
 
 
-#: the number of steps that a client without a bot goes through too: received, request made, connected, written
+#: the number of steps that a bare client also has: received, request made, connected, written
 _BARE_STEPS = 4
 
 
 class _Trace:
     """The timestamps on an order's path through the bot, from socket bytes to socket bytes.
 
-    Each step is named by the event that ends it. There are two times: wall time, and the thread's own work. Books that
-    arrive while an order is on its way do not disturb its marks.
+    Each step has the name of the event that ends it. There are two times: wall time, and the thread's own work. A book
+    that arrives while an order is on its way does not change the order's marks.
     """
 
     def __init__(self) -> None:
         self.marks: list[tuple[int, int, int]] = []
         self.locked = False
-        #: (marks of the order, price in cents): the bot's, and the bare client's
+        #: lists of (marks of the order, price in cents), for the bot and for the bare client
         self.done: list[tuple[list[tuple[int, int, int]], int]] = []
         self.bare: list[tuple[list[tuple[int, int, int]], int]] = []
 
@@ -312,8 +313,8 @@ class _Book(msgspec.Struct):
 
 
 async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
-    """Do the minimum that achieves the same, with aiohttp and msgspec alone, without books, limits, checks or a
-    journal.
+    """Trade in the same way with the least possible work: with aiohttp and msgspec alone, and without books, limits,
+    checks or a journal.
     """
     secret = DEFAULT_ACCOUNT.secret.encode()
     decode, number, order_id = msgspec.json.Decoder(_Book).decode, 0, ""
@@ -351,7 +352,9 @@ async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
 
 
 def disk_us(folder: Path) -> list[float]:
-    """Return the cost of making 16 kB durable there without a database."""
+    """Return the microseconds that it takes to make 16 kB durable in this folder without a database, for each of
+    several writes.
+    """
     took: list[float] = []
     with (folder / "probe").open("wb", buffering=0) as file:
         for _ in range(200):
@@ -380,7 +383,7 @@ def empty_call_ns() -> float:
 
 
 def percentiles(values: list[float]) -> str:
-    """Return p50 and p99 of microseconds as text."""
+    """Return p50 and p99 of values in microseconds, as text."""
     ordered = sorted(values)
     if not ordered:
         return "none"
@@ -391,7 +394,9 @@ _Marks = tuple[list[tuple[int, int, int]], int]
 
 
 def _ways(orders: list[_Marks], took: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """Return each order's timestamps as (time, own work), from the server to the server."""
+    """Return each order's timestamps as (time, own work), from the server's frame to the order's arrival at the
+    server.
+    """
     at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
     ways = []
     for marks, cents in orders:
@@ -457,7 +462,7 @@ def main() -> int:
             trace.install()
             disk: list[float] = []
             calls_ns: list[float] = []
-            for _ in range(given.rounds):  # alternating, since other work on the machine comes and goes
+            for _ in range(given.rounds):  # alternating, because other work on the machine varies
                 runner.run(_trade_bare(addresses, given.seconds / 2))
                 disk += disk_us(folder)
                 calls_ns.append(empty_call_ns())

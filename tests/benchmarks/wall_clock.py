@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.wall_clock [--minutes 5] [--runs 5] [--tape FOLDER] [--keep FOLDER]
 
-`botkit run` and its emulator in a process of their own, as a user starts them, 50 ms apart each way; market_maker,
-quoting at every fill. The tape is `busy_market` unless another is given. Each run's latency.json goes into the
-``latency: {from: ...}`` of its backtest. Two medians are compared, of the runs and of their backtests: fills, volume
-and cancels within 3 %.
+`botkit run` and its emulator run in a separate process, started as a user would, with a latency of 50 ms in each
+direction. The strategy is market_maker, which quotes again at every fill. The tape is `busy_market` unless another one
+is given. Each run's latency.json is used as ``latency: {from: ...}`` in its backtest. The median of the runs is
+compared with the median of their backtests: fills, volume and cancels must be within 3 %.
 
-A backtest draws its latencies from a seed, so each is run with several seeds. The difference between them is chance,
-below which no comparison can get.
+A backtest draws its latencies from a seed, so each one is run with several seeds. The difference between seeds is
+chance, and no comparison can be more exact than this difference.
 """
 
 from __future__ import annotations
@@ -40,31 +40,33 @@ from tests.benchmarks.measured_run import print_machine
 ROOT = Path(__file__).resolve().parents[2]
 GOAL = 0.03
 SEEDS = 5
-#: the figures by which a run is judged, and others that are only shown
+#: the figures that are compared, and other figures that are only shown
 JUDGED = ("fills", "volume", "cancels")
 SHOWN = (*JUDGED, "cancelled", "cancel_refused", "orders", "post_only_cancelled")
-#: at a run's start and end, books and quotes do not match the backtest's yet, or not any more
+#: near a run's start and end, books and quotes differ from the backtest's
 _SETTLING: Nanos = 2 * NS_PER_S
-#: a tape is shifted by whole minutes; with a start this close to the next minute, it would be unclear by how many
+#: a tape is shifted by a number of whole minutes; if a run starts this close to the next minute, that number is unclear
 _NEAR_MINUTE: Nanos = 15 * NS_PER_S
-#: the latency that the emulator adds in each direction, like the distance to a real exchange
+#: the latency that the emulator adds in each direction, similar to the distance to a real exchange
 _WAY_MS = 50
 _BALANCES = {"usdt": "1000000", "btc": "10"}
 _PARAMS = {"pair": PAIR, "amount": 0.02, "inventory": 3.0, "spread_bps": 1.0, "skew_bps": 10, "tolerance_bps": 0}
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """A wall-clock run: where its files are, how far its times are ahead of the tape's, and what is compared."""
+    """A wall-clock run: the folder of its files, the shift of its times against the tape's, and the span that is
+    compared.
+    """
 
     folder: Path
     shift: Nanos
-    begin: Nanos  # the time of the first book that the bot used; this and the next two fields are in the tape's time
+    begin: Nanos  # the time of the first book that the bot used; this field and the next two use the tape's time
     counted_from: Nanos
     end: Nanos
 
 
 def config(tape: Path, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration that the run and its backtest have in common."""
+    """Return the configuration that the run and its backtest share."""
     return {
         "name": "wall-clock",
         "plugins": [str(ROOT / "strategies")],
@@ -76,7 +78,7 @@ def config(tape: Path, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_wall_clock(folder: Path, tape: Path, seconds: float, params: Mapping[str, Any]) -> Stretch:
-    """Run `botkit run` for this long in its own process."""
+    """Run `botkit run` for this many seconds in a separate process."""
     folder.mkdir(parents=True)
     path = folder / "run.yaml"
     path.write_text(json.dumps(config(tape, params)))
@@ -170,7 +172,7 @@ def _latency_line(stretch: Stretch) -> str:
 
 
 def main() -> int:
-    """Run the comparison and return 0 if the medians are within the goal."""
+    """Run the comparison, and return 0 if the medians are within the goal."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.wall_clock")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--runs", type=int, default=5)

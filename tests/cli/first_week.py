@@ -25,7 +25,7 @@ def botkit_register_strategies(register):
 
 
 class FirstBot:
-    """A folder with ``strategies/mine.py``, ``mine.yaml`` and at least an hour of btc_twd candles."""
+    """A folder with ``strategies/mine.py``, ``mine.yaml`` and at least one hour of btc_twd candles."""
 
     def __init__(self, folder: Path, body: str, *, prices: Sequence[float] = (), extra: str = "") -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class FirstBot:
         self.write(extra)
 
     def write(self, extra: str = "", *, plugins: str = "[strategies]", balances: str = "{twd: 1000000}") -> None:
-        """Rewrite the configuration; ``extra`` is appended, unindented."""
+        """Rewrite the configuration; ``extra`` is appended without indentation."""
         self.config.write_text(
             dedent(f"""\
                 name: mine

@@ -1,4 +1,4 @@
-"""Recording and downloading from botkit's own emulator over the wire, and backtesting the result."""
+"""Recording and downloading from botkit's own emulator over the network, and backtesting the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_recording_of_the_emulator_is_a_valid_tape(
     assert "OK; " in described
 
 
-def test_candles_are_downloaded_from_the_emulator_and_continued(
+def test_candles_are_downloaded_from_the_emulator_and_the_download_continues(
     addresses: dict[str, str], terminal: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, now = tmp_path / "tape", terminal.loop.machine_clock.wall_ns()

@@ -48,7 +48,7 @@ def summary_of(capsys: pytest.CaptureFixture[str], config: Path, out: Path, *arg
     return summary
 
 
-def test_json_prints_one_object_with_every_figure_and_nothing_else(
+def test_json_prints_only_one_object_with_every_figure(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -75,11 +75,11 @@ def test_without_json_a_summary_and_the_reports_path_are_printed(
 
 def test_from_and_to_limit_the_run(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = summary_of(capsys, config, tmp_path / "a")
-    # times are in the configuration's zone (Asia/Taipei), where the data begins on 2024-01-01 at 08:00
+    # times are in the configuration's zone (Asia/Taipei), in which the data starts on 2024-01-01 at 08:00
     part = summary_of(capsys, config, tmp_path / "b", "--from", "2024-01-01T12:00", "--to", "2024-01-01T20:00")
     assert part["end_ns"] - part["start_ns"] == 8 * 3_600 * 10**9
     assert part["events"] < whole["events"]
-    day = summary_of(capsys, config, tmp_path / "c", "--to", "2024-01-01")  # a date includes the whole day
+    day = summary_of(capsys, config, tmp_path / "c", "--to", "2024-01-01")  # a date includes the complete day
     assert day["end_ns"] == day["start_ns"] + 16 * 3_600 * 10**9
 
 
@@ -139,7 +139,7 @@ def test_a_backtest_imports_neither_pandas_nor_a_web_client(config: Path, tmp_pa
         (["--out", "FILE/below"], "cannot be created"),
     ],
 )
-def test_an_invalid_option_is_named(
+def test_an_invalid_option_is_named_in_the_error(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -152,7 +152,7 @@ def test_an_invalid_option_is_named(
     assert "Traceback" not in printed.err
 
 
-def test_prices_with_too_many_decimals_are_rounded_with_a_note(
+def test_prices_with_too_many_decimals_are_rounded_and_a_note_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_candles(tmp_path / "fine.csv", [100 + i % 7 for i in range(200)])

@@ -1,4 +1,6 @@
-"""Commands for a bot work while its strategy file or configuration is broken, because that is when they are needed."""
+"""The commands for controlling a bot work while its strategy file or configuration is broken, because users need them
+most at that time.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ def emulator(terminal: Terminal) -> Emulator:
 
 
 def has_run(config: Path, emulator: Emulator) -> StateFolder:
-    """Create the folder of a bot that has run once."""
+    """Create the folder of a bot that has already run once."""
     where = ["--rest", emulator.rest, "--ws", emulator.ws]
     assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0
     [journal] = (config.parent / "state").glob("edited/emulator/*/journal.sqlite")
@@ -78,13 +80,13 @@ def break_it(config: Path, how: str) -> None:
 
 
 def arguments(command: list[str], config: Path) -> list[str]:
-    """Return the command line, with CONFIG in the right place."""
+    """Return the command line with the configuration's path inserted in the right place."""
     place = 2 if command[0] == "capital" else 1
     return [*command[:place], str(config), *command[place:]]
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_running_bot_can_be_controlled_whatever_is_broken(
+def test_a_running_bot_can_be_controlled_whichever_file_is_broken(
     config: Path, emulator: Emulator, terminal: Terminal, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -113,7 +115,7 @@ def test_a_running_bot_can_be_controlled_whatever_is_broken(
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_panic_halts_and_cancels_whatever_is_broken(
+def test_panic_halts_and_cancels_whichever_file_is_broken(
     config: Path, emulator: Emulator, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -124,7 +126,7 @@ def test_panic_halts_and_cancels_whatever_is_broken(
     assert halt is not None
     assert halt.kind == "panic"
     told = capsys.readouterr()
-    if how == "no YAML":  # a file that is not YAML does not give the account
+    if how == "no YAML":  # the account cannot be read from a file that is not YAML
         assert code == 2
         assert "the account cannot be reached, so this command cancelled nothing" in told.err
         assert "not valid YAML" in told.err
@@ -135,7 +137,7 @@ def test_panic_halts_and_cancels_whatever_is_broken(
     assert folder.halt() is None
 
 
-def test_panic_cancels_even_if_the_halt_cannot_be_written(
+def test_panic_cancels_orders_even_if_the_halt_cannot_be_written(
     config: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = has_run(config, emulator)
@@ -163,7 +165,7 @@ def test_panic_cancels_even_if_the_halt_cannot_be_written(
 
 
 @pytest.mark.parametrize("mode", ["emulator", "live"])
-def test_a_bot_that_has_run_on_two_accounts_is_the_one_that_ran_last_unless_money_is_real(
+def test_of_two_accounts_the_last_used_one_is_chosen_except_in_live_mode(
     mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "bot.yaml"
@@ -206,7 +208,7 @@ def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_f
 @pytest.mark.parametrize(
     "figures", [5, [], {"strategies": 5}, {"strategies": {"p": {}}, "time": "soon"}, {"address": 7}]
 )
-def test_figures_from_another_version_break_no_command(
+def test_a_status_file_from_another_version_breaks_no_command(
     config: Path, emulator: Emulator, figures: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -219,7 +221,7 @@ def test_figures_from_another_version_break_no_command(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_command_nested_too_deeply_is_ignored(config: Path, emulator: Emulator) -> None:
+def test_a_command_with_too_much_nesting_is_ignored(config: Path, emulator: Emulator) -> None:
     folder = has_run(config, emulator)
     folder.commands.mkdir(exist_ok=True)
     (folder.commands / "1.json").write_text('{"command":' + "[" * 100_000)

@@ -1,7 +1,8 @@
-"""Runs the unchanged template on an account that holds the user's own coins. No mode and no restart sells any of them.
+"""Runs the unchanged template on an account that holds the user's own coins. No mode and no restart sells any of these
+coins.
 
-The template closes its position as soon as a bar ends above the average, so coins that it counted as its own would be
-sold within minutes.
+The template closes its position as soon as a bar ends above the average. If it treated the user's coins as its own, it
+would sell them within minutes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from tests.simulation.terminal import Terminal
 UNIT = 10**8
 COIN = 5 * UNIT // 100
 BALANCES = '{usdt: "10000", btc: "0.05"}'
-#: a market minute takes half a second, and the strategy needs one bar in addition to 20 bars of history
+#: a market minute takes half a second, and the strategy needs one bar in addition to the 20 bars of history
 SPEED, SECONDS = 120, 12
 
 
 @pytest.fixture
 def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
-    """Return the configuration of a new project."""
+    """Create a new project, and return the path of its configuration."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
     assert main(["new", "strategy", "dip"]) == 0
@@ -35,13 +36,13 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return tmp_path / "configs" / "dip.yaml"
 
 
-#: a user's coins are worth more than the template's order limit
+#: a user's coins are worth more than the template's limit for one order
 WIDE = ("--set=risk.max_order_value={usdt: 10000}",)
 HANDED_OVER = f"--set=strategies.0.capital={BALANCES}"
 
 
 def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, Any], str]:
-    """Return a run's summary, and what it printed on standard error."""
+    """Run a command, and return its summary and its standard error."""
     code = main([*arguments, "--json"])
     output = capsys.readouterr()
     assert code == 0, output.err
@@ -59,7 +60,7 @@ def check_that_no_coin_was_sold(summary: dict[str, Any]) -> None:
 def test_a_backtest_sells_none_of_the_users_coins(
     template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # the price climbs, so every bar ends above the average, and the template would close what it owned
+    # the price rises, so every bar ends above the average, and the template would close any position that it owned
     tape = write_candles(tmp_path / "candles.csv", [20_000.0 + 10 * i for i in range(90)])
     data = f'--set=backtest.data=[{{path: "{tape.as_posix()}", pair: btc_usdt, kind: candles, resolution: 1m}}]'
     common = ["backtest", str(template), data, "--out", str(tmp_path / "out")]
@@ -116,7 +117,7 @@ def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_
         summary = json.loads(_status(template, capsys))
         check_that_no_coin_was_sold(summary)
 
-    # without its journal, the account's coins belong to no strategy
+    # without the journal, no strategy owns the account's coins
     for path in (tmp_path / "state" / "dip").rglob("journal.sqlite*"):
         path.unlink()
     assert main([*run, "--duration", f"{SECONDS / 2}s"]) == 0
@@ -125,14 +126,14 @@ def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_
     assert float(summary["unassigned"]["btc"]) >= 0.05
     assert summary["positions"]["dip btc_usdt"] >= 0
 
-    # the coins are then assigned to a strategy by name, with their cost
+    # then the user assigns the coins to a strategy by name, with their cost
     amount = summary["unassigned"]["btc"]
     assert main(["capital", "add", str(template), "dip", f"btc={amount}", "--cost", "50000"]) == 0
     assert f"dip was given {amount} btc" in capsys.readouterr().out
 
 
 def _status(config: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    assert main(["status", str(config), "--json"]) == 3  # the bot is not running any more
+    assert main(["status", str(config), "--json"]) == 3  # the bot is no longer running
     return capsys.readouterr().out
 
 

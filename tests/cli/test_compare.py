@@ -1,4 +1,6 @@
-"""``botkit compare``, ``botkit backtest A B``, ``--benchmark`` and ``botkit strategies``."""
+"""The commands ``botkit compare``, ``botkit backtest A B`` and ``botkit strategies``, and the option
+``--benchmark``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ CLICKS = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with the configurations ``one`` and ``two`` (of a strategy ``s``) and three runs of them."""
+    """Return a folder with two configurations, ``one`` and ``two``, of the strategy ``s``, and three runs of them."""
     folder, crossing = tmp_path, write_crossing(tmp_path)
     monkeypatch.chdir(folder)
     text = crossing.read_text(encoding="utf-8")
@@ -43,7 +45,7 @@ def test_figures_and_differences_of_two_runs_are_printed(place: Path, capsys: CL
     assert not any(line.startswith(("run from", "backtest.", "name")) for line in differs)
 
 
-def test_json_holds_every_figure_and_what_differs(place: Path, capsys: CLICKS) -> None:
+def test_json_contains_every_figure_and_the_differences(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["compare", "one", "two", "out/one/1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -65,7 +67,7 @@ class Elements(HTMLParser):
         self.tags.append(tag)
 
 
-def test_the_page_draws_all_curves_and_runs_no_script(place: Path, capsys: CLICKS) -> None:
+def test_the_page_draws_all_curves_and_contains_no_script(place: Path, capsys: CLICKS) -> None:
     assert main(["compare", "one@1", "one@2", "two", "--page", "pages/all.html"]) == 0
     assert "Page: pages/all.html" in capsys.readouterr().out
     text = (place / "pages" / "all.html").read_text(encoding="utf-8")
@@ -86,7 +88,7 @@ def test_a_configurations_name_cannot_break_the_page(place: Path) -> None:
     assert "script" not in Elements((place / "page.html").read_text(encoding="utf-8")).tags
 
 
-def test_runs_may_be_written_as_the_list_of_runs_shows_them(place: Path, capsys: CLICKS) -> None:
+def test_runs_can_be_named_as_in_the_list_of_runs(place: Path, capsys: CLICKS) -> None:
     assert main(["runs"]) == 0
     assert "one/1 " in capsys.readouterr().out
     assert main(["compare", "one/1", "one/2"]) == 0
@@ -108,7 +110,7 @@ def test_runs_may_be_written_as_the_list_of_runs_shows_them(place: Path, capsys:
         ),
     ],
 )
-def test_an_error_names_a_missing_run(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
+def test_an_error_names_the_missing_run(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
     capsys.readouterr()
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err
@@ -116,7 +118,7 @@ def test_an_error_names_a_missing_run(place: Path, capsys: CLICKS, arguments: li
     assert len(error.splitlines()) == 1
 
 
-def test_a_damaged_run_is_named(place: Path, capsys: CLICKS) -> None:
+def test_an_error_names_the_damaged_run(place: Path, capsys: CLICKS) -> None:
     (place / "out" / "one" / "2" / "equity.csv").write_text("nonsense\n1\n")
     assert main(["compare", "one@1", "one@2"]) == 2
     assert "out/one/2/equity.csv cannot be read" in capsys.readouterr().err
@@ -124,14 +126,14 @@ def test_a_damaged_run_is_named(place: Path, capsys: CLICKS) -> None:
     assert main(["compare", "one@1", "one@2"]) == 2
 
 
-def test_several_configurations_run_and_are_compared(place: Path, capsys: CLICKS) -> None:
+def test_several_configurations_are_run_and_compared(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["backtest", "one.yaml", "two.yaml", "--set", "s.fast=7", "--benchmark", "buy-and-hold"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("Report: ") == 2
     assert re.search(r"^What differs\s+one\s+two\s+name\s+one\s+two\s+Page", printed, flags=re.MULTILINE)
     page = (place / "out" / "comparison.html").read_text(encoding="utf-8")
-    assert page.count("<polyline") == 6  # two curves and the line that both share, with their falls
+    assert page.count("<polyline") == 6  # two curves and the line common to both, with their falls
     assert "buy-and-hold" in page
     for name in ("one", "two"):
         folder = place / "out" / name / "latest"
@@ -143,7 +145,7 @@ def test_several_configurations_run_and_are_compared(place: Path, capsys: CLICKS
         assert "fast: 7" in (folder / "config.yaml").read_text()
 
 
-def test_several_configurations_print_a_list_of_json(place: Path, capsys: CLICKS) -> None:
+def test_json_for_several_configurations_is_a_list(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["backtest", "one.yaml", "two.yaml", "--json", "--no-readings"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["one", "two"]
@@ -151,7 +153,7 @@ def test_several_configurations_print_a_list_of_json(place: Path, capsys: CLICKS
     assert json.loads(capsys.readouterr().out)["name"] == "one"
 
 
-def test_one_folder_for_several_runs_is_refused_before_any(place: Path, capsys: CLICKS) -> None:
+def test_one_output_folder_for_several_runs_is_refused_before_the_first_run(place: Path, capsys: CLICKS) -> None:
     assert main(["backtest", "one.yaml", "two.yaml", "--out", "here"]) == 2
     assert "--out is the folder of one run, but several configurations are given" in capsys.readouterr().err
     assert not (place / "here").exists()
@@ -201,7 +203,7 @@ def test_strategies_are_listed_with_their_parameters(offered: Path, capsys: CLIC
     }
 
 
-def test_one_strategy_is_shown_with_its_text_as_it_stands(offered: Path, capsys: CLICKS) -> None:
+def test_the_text_of_a_strategy_is_printed_unchanged(offered: Path, capsys: CLICKS) -> None:
     assert main(["strategies", "dip"]) == 0
     printed = capsys.readouterr().out
     assert "And [bold]hopes[/bold]." in printed
@@ -211,7 +213,7 @@ def test_one_strategy_is_shown_with_its_text_as_it_stands(offered: Path, capsys:
     assert re.search(r"^bars +whole number +required +1 to 500", printed, re.MULTILINE)
 
 
-def test_a_configurations_strategies_are_listed(offered: Path, capsys: CLICKS) -> None:
+def test_the_strategies_available_to_a_configuration_are_listed(offered: Path, capsys: CLICKS) -> None:
     (offered / "bot.yaml").write_text("plugins: [plugins]\nstrategies: [{use: scripted, params: {pair: btc_usdt}}]\n")
     assert main(["strategies", "--config", "bot.yaml", "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["scripted"]
@@ -219,12 +221,12 @@ def test_a_configurations_strategies_are_listed(offered: Path, capsys: CLICKS) -
     assert main(["strategies", "dip", "--config", "bot.yaml"]) == 2
 
 
-def test_an_unknown_strategy_gets_a_suggestion(offered: Path, capsys: CLICKS) -> None:
+def test_an_unknown_strategy_name_gets_a_suggestion(offered: Path, capsys: CLICKS) -> None:
     assert main(["strategies", "dib"]) == 2
     assert "there is no strategy named `dib`; did you mean `dip`?" in capsys.readouterr().err
 
 
-def test_without_strategies_the_way_to_one_is_shown(tmp_path: Path, monkeypatch, capsys: CLICKS) -> None:
+def test_without_any_strategies_a_hint_shows_how_to_write_one(tmp_path: Path, monkeypatch, capsys: CLICKS) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["strategies"]) == 0
     assert capsys.readouterr().out.startswith("no plugin offers a strategy; write one with `botkit new strategy NAME`")

@@ -1,4 +1,4 @@
-"""``botkit config``."""
+"""The command ``botkit config``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ backtest: {balances: {usdt: 1000}}
 
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """Return a project created by `botkit new`, with a configuration for the strategy `dip`."""
+    """Return a project created with `botkit new` and a configuration for the strategy `dip`."""
     assert main(["new", "strategy", "dip", "--dir", str(tmp_path)]) == 0
     (tmp_path / "configs" / "x.yaml").write_text(CONFIG)
     capsys.readouterr()
@@ -47,7 +47,7 @@ def test_check_accepts_a_valid_configuration(project: Path, capsys: pytest.Captu
         ("amount_step: {foo_bar: basePrecision}", "the exchange has no pair 'foo_bar'"),
     ],
 )
-def test_config_check_finds_mistakes_in_settings_that_only_a_run_uses(
+def test_config_check_finds_mistakes_in_settings_that_are_used_only_in_a_run(
     project: Path, capsys: pytest.CaptureFixture[str], extra: str, words: str
 ) -> None:
     path = project / "configs" / "x.yaml"
@@ -81,7 +81,7 @@ def test_check_finds_errors_that_only_plugins_can_detect(
     assert words in error
 
 
-def test_show_names_each_values_origin(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_names_the_origin_of_each_value(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = project / "configs" / "x.yaml"
     assert main(["config", "show", str(file), "--set", "dip.window=7"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -93,6 +93,6 @@ def test_show_names_each_values_origin(project: Path, capsys: pytest.CaptureFixt
     assert rows["risk.max_open_orders"] == {"key": "risk.max_open_orders", "value": 5, "origin": f"{file}:4"}
 
 
-def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_schema_is_valid_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "schema"]) == 0
     assert "BotConfig" in json.loads(capsys.readouterr().out)["$defs"]

@@ -1,4 +1,4 @@
-"""Paying fees in BITO without holding any, or without its price, gives a warning that it has no effect."""
+"""Paying fees in BITO has no effect without holding BITO or without its price. In these cases a warning is printed."""
 
 from __future__ import annotations
 

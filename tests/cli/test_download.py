@@ -1,4 +1,4 @@
-"""``botkit download`` as a user types it, against a small exchange over HTTP."""
+"""The command ``botkit download`` as a user types it, against a small exchange over HTTP."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_long_span_is_requested_in_parts_and_written_completely(run: Run, tmp_
     assert gaps(out) == []
 
 
-def test_a_download_continues_where_the_tape_ends(run: Run, tmp_path: Path) -> None:
+def test_a_download_continues_at_the_end_of_the_tape(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     span = ("btc_twd", "--from", "2025-01-01", "--out", out)
     with MarketVenue(candles=minutes(0, 300)) as venue:
@@ -71,17 +71,17 @@ def test_a_download_continues_where_the_tape_ends(run: Run, tmp_path: Path) -> N
         assert code == 0
         assert "180 from 2025-01-01T02:00Z" in printed
         assert [int(q["from"]) for q in venue.requests] == [START_S + 120 * 60]
-        # this works without --from too
+        # this also works without --from
         assert run(venue, "btc_twd", "--to", "2025-01-02", "--out", out)[0] == 0
     assert closes(out) == list(range(300))
     assert main(["data", "check", str(out)]) == 0
 
 
-def test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests(
+def test_candles_missing_on_the_exchange_are_gaps_within_and_between_requests(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "tape"
-    # one hole inside a reply, and one across the end of the first request's 8,000 candles
+    # one gap inside a reply, and one that crosses the end of the first request's 8,000 candles
     candles = {**minutes(0, 100), **minutes(110, 7_885), **minutes(8_010, 100)}
     with MarketVenue(candles=candles) as venue:
         code, printed, err = run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-06T15:10", "--out", out)
@@ -94,7 +94,7 @@ def test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_reques
     assert "left out 25 candles in 2 places, the first before 2025-01-01T01:51:00.000Z: nothing was traded then" in told
 
 
-def test_a_hole_between_two_downloads_is_also_a_gap(run: Run, tmp_path: Path) -> None:
+def test_missing_candles_between_two_downloads_are_also_a_gap(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles={**minutes(0, 60), **minutes(90, 30)}) as venue:
         run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-01T01:00", "--out", out)
@@ -102,7 +102,7 @@ def test_a_hole_between_two_downloads_is_also_a_gap(run: Run, tmp_path: Path) ->
     assert gaps(out) == [(60, 90)]
 
 
-def test_an_interruption_keeps_every_earlier_reply(run: Run, tmp_path: Path) -> None:
+def test_an_interrupted_download_keeps_every_earlier_reply(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 10_000)) as venue:
         venue.refusals = [0, 422]
@@ -139,7 +139,7 @@ def test_several_pairs_are_downloaded_and_summarised_as_json(run: Run, tmp_path:
     assert closes(out, "eth_twd") == list(range(10))
 
 
-def test_mistakes_give_one_helpful_line(run: Run, tmp_path: Path) -> None:
+def test_a_mistake_prints_one_helpful_line(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     for arguments, message in (
         (("btc_tw", "--from", "2025-01-01"), "did you mean btc_twd?"),

@@ -1,4 +1,4 @@
-"""A user's mistake gives one message: what is wrong, where, and how to fix it."""
+"""A user's mistake causes one message that states the error, its place, and the remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ Printed = pytest.CaptureFixture[str]
         ("self.replace(self.buy(self.pair, amount=1, price=9), amount=-5)", "amount is -5; it must be above 0"),
     ],
 )
-def test_a_negative_figure_is_reported_as_such(tmp_path: Path, capsys: Printed, call: str, sentence: str) -> None:
+def test_a_negative_figure_is_reported_with_its_name_and_value(
+    tmp_path: Path, capsys: Printed, call: str, sentence: str
+) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
     assert bot.backtest() == 0
     assert sentence in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
@@ -60,7 +62,9 @@ def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_users_line(
 
 
 @pytest.mark.parametrize("call", ['__import__("json").loads("{")', 'self.subscribe_bars(self.pair, "2m")'])
-def test_a_failures_headline_names_the_users_line_not_a_librarys(tmp_path: Path, capsys: Printed, call: str) -> None:
+def test_the_headline_of_a_failure_names_the_users_line_and_not_a_librarys(
+    tmp_path: Path, capsys: Printed, call: str
+) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
     assert bot.backtest() == 2
     said = capsys.readouterr().err
@@ -81,7 +85,7 @@ def test_a_method_that_hides_an_api_name_is_refused_like_a_parameter(
     )
 
 
-def test_an_attribute_or_a_mixins_method_is_refused_too(tmp_path: Path, capsys: Printed) -> None:
+def test_an_attribute_or_mixin_method_that_hides_an_api_name_is_refused(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "log = None")
     assert bot.check() == 2
     assert "`log` of the strategy `Mine` would hide" in capsys.readouterr().err
@@ -92,7 +96,7 @@ def test_an_attribute_or_a_mixins_method_is_refused_too(tmp_path: Path, capsys: 
     assert "`position` of the strategy `Mine` would hide" in capsys.readouterr().err
 
 
-def test_own_names_and_events_are_accepted(tmp_path: Path) -> None:
+def test_other_method_names_and_event_callbacks_are_accepted(tmp_path: Path) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("self.close_all()") + "\ndef close_all(self):\n    pass\n\n_size = 3")
     assert bot.check() == 0
 
@@ -104,7 +108,7 @@ def test_own_names_and_events_are_accepted(tmp_path: Path) -> None:
         ("sizes: dict = 3", "Mine.sizes: dict is not a kind of parameter"),
     ],
 )
-def test_an_invalid_parameter_is_named_with_file_and_line(
+def test_an_invalid_parameter_is_reported_with_file_and_line(
     tmp_path: Path, capsys: Printed, line: str, what: str
 ) -> None:
     bot = FirstBot(tmp_path, line)
@@ -114,13 +118,13 @@ def test_an_invalid_parameter_is_named_with_file_and_line(
     assert "botkit_plugin_" not in said
 
 
-def test_a_whole_number_error_quotes_the_users_spelling(tmp_path: Path, capsys: Printed) -> None:
+def test_a_whole_number_error_quotes_the_value_as_the_user_wrote_it(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     assert bot.check("--set", "mine.n=20.5") == 2
     assert "must be a whole number such as 10, not 20.5" in capsys.readouterr().err
 
 
-def test_a_class_that_is_not_registered_is_found(tmp_path: Path, capsys: Printed) -> None:
+def test_a_class_that_is_not_registered_is_reported(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     text = bot.file.read_text(encoding="utf-8")
     bot.file.write_text(text[: text.index("@hookimpl")], encoding="utf-8")
@@ -130,7 +134,7 @@ def test_a_class_that_is_not_registered_is_found(tmp_path: Path, capsys: Printed
     assert 'register("mine", Mine)' in said
 
 
-def test_a_missing_plugin_folder_is_named_with_its_line(tmp_path: Path, capsys: Printed) -> None:
+def test_a_missing_plugin_folder_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     bot.write(plugins="[strategie]")
     assert bot.check() == 2
@@ -147,7 +151,7 @@ def test_commas_within_a_figure_are_explained(tmp_path: Path, capsys: Printed) -
     assert f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is not a number; write it without" in said
 
 
-def test_capital_above_the_balances_gives_the_same_error_in_check_and_backtest(tmp_path: Path, capsys: Printed) -> None:
+def test_capital_above_the_balances_is_the_same_error_in_check_and_backtest(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     more = ("--set", "strategies.0.capital={twd: 2000000}")
     for command in (bot.check, bot.backtest):
@@ -169,14 +173,14 @@ def test_money_in_a_currency_that_the_exchange_lacks_is_refused(tmp_path: Path, 
     assert "the exchange has no currency 'xqz'; it has ada, ape, bito" in capsys.readouterr().err
 
 
-def test_a_pair_made_by_hand_is_refused_with_what_to_write(tmp_path: Path, capsys: Printed) -> None:
+def test_a_pair_object_created_by_a_strategy_is_refused_with_a_remedy(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("self.last_price(Pair('btc_twd'))"))
     assert bot.backtest() == 2
     said = capsys.readouterr().err.splitlines()[0]
     assert "write the name alone, 'btc_twd', or declare a parameter, `pair: Pair`" in said
 
 
-def test_a_quote_of_bare_prices_is_refused_with_the_shape(tmp_path: Path, capsys: Printed) -> None:
+def test_a_quote_with_prices_but_no_amounts_is_refused_with_an_example(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("self.quote(self.pair, asks=[90000])"))
     assert bot.backtest() == 2
     said = capsys.readouterr().err.splitlines()[0]
@@ -207,8 +211,8 @@ def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
-    (tmp_path / "strategies" / ".#mine.py").symlink_to("me@here.1234")  # what Emacs leaves while a file is edited
-    (tmp_path / "strategies" / "._mine.py").write_bytes(b"\x00\x05\x16\x07")  # what macOS leaves on other disks
+    (tmp_path / "strategies" / ".#mine.py").symlink_to("me@here.1234")  # Emacs leaves this while a file is edited
+    (tmp_path / "strategies" / "._mine.py").write_bytes(b"\x00\x05\x16\x07")  # macOS leaves this on other disks
     assert bot.check() == 0, capsys.readouterr().err
     text = bot.config.read_text(encoding="utf-8")
     bot.config.write_text(text.replace("plugins: [strategies]\n", ""), encoding="utf-8")
@@ -216,7 +220,7 @@ def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
     assert bot.check() == 0, capsys.readouterr().err
 
 
-def test_what_a_strategy_prints_does_not_mix_with_json(tmp_path: Path, capsys: Printed) -> None:
+def test_output_printed_by_a_strategy_does_not_mix_with_json(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("print('hello')"))
     assert bot.backtest("--json") == 0
     told = capsys.readouterr()
@@ -238,7 +242,7 @@ def test_what_a_strategy_prints_does_not_mix_with_json(tmp_path: Path, capsys: P
     ],
 )
 @pytest.mark.parametrize("how", ["raises", "nothing"])
-def test_a_plugins_factory_that_fails_or_makes_nothing_is_named(
+def test_an_error_names_the_plugin_factory_that_fails_or_returns_nothing(
     tmp_path: Path, capsys: Printed, kind: str, section: str, how: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra=section + "\n")
@@ -256,7 +260,7 @@ def test_a_plugins_factory_that_fails_or_makes_nothing_is_named(
         assert said.endswith("`, but it is None\n")
 
 
-def test_a_report_section_of_the_wrong_type_is_named(tmp_path: Path, capsys: Printed) -> None:
+def test_an_error_names_the_plugin_with_a_report_section_of_the_wrong_type(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
     with bot.file.open("a", encoding="utf-8") as file:
         file.write("\n@hookimpl\ndef botkit_report_sections(result):\n    return 5\n")
@@ -272,7 +276,7 @@ def test_a_report_section_of_the_wrong_type_is_named(tmp_path: Path, capsys: Pri
         ("[][key]", "failed: IndexError('list index out of range')"),
     ],
 )
-def test_a_latency_that_no_request_can_have_is_refused(tmp_path: Path, capsys: Printed, body: str, told: str) -> None:
+def test_an_impossible_latency_from_a_model_is_refused(tmp_path: Path, capsys: Printed, body: str, told: str) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra="emulator: {latency: {model: mine}}\n")
     with bot.file.open("a", encoding="utf-8") as file:
         file.write(

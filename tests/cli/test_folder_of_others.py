@@ -1,4 +1,4 @@
-"""A plugin folder that nobody named is run only if nobody else could have put a file into it."""
+"""A plugin folder that the configuration does not name is run only if no other user could have put a file into it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_world_writable_plugins_in_the_current_directory_are_not_run(
         told = capsys.readouterr().err
         assert "is writable by others (mode 0777), and its code would be run; run: chmod go-w" in told
         assert "the plugin was run" not in told
-    # a folder that the configuration names is trusted
+    # a folder named in the configuration is trusted
     config.write_text(config.read_text() + "plugins: [strategies]\n")
     assert main(["config", "check", str(config)]) == 2
     assert "sys.exit" in capsys.readouterr().err  # the plugin was run

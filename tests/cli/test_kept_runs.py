@@ -22,7 +22,7 @@ def written(parent: Path, text: str) -> Path:
     return run.out
 
 
-def test_runs_are_kept_by_number_and_the_newest_is_latest(
+def test_runs_are_kept_by_number_and_latest_is_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     bot = FirstBot(tmp_path, BODY)
@@ -47,7 +47,7 @@ def test_runs_are_kept_by_number_and_the_newest_is_latest(
     assert "out has no backtest of other" in capsys.readouterr().out
 
 
-def test_out_is_replaced_and_gets_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_out_folder_is_replaced_and_gets_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = FirstBot(tmp_path, BODY)
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
@@ -66,7 +66,7 @@ def test_two_simultaneous_runs_get_different_numbers(tmp_path: Path) -> None:
     assert (first.out / "summary.json").read_text() == "first"
 
 
-def test_a_number_is_never_reused_and_a_failed_run_leaves_none(tmp_path: Path) -> None:
+def test_a_number_is_never_reused_and_a_failed_run_leaves_no_number(tmp_path: Path) -> None:
     assert written(tmp_path, "a").name == "1"
     assert written(tmp_path, "b").name == "2"
     (tmp_path / "notes").mkdir()
@@ -88,7 +88,7 @@ def test_without_symbolic_links_latest_is_a_copy(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "latest" / "summary.json").read_text() == "b"
 
 
-def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_is_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(ConfigError, match="mine is not a folder, but runs are kept there"):
         NumberedRun(tmp_path / "mine")

@@ -1,4 +1,4 @@
-"""``botkit limits``: the table, its sources and its conflicts."""
+"""The command ``botkit limits``: its table, the sources of the figures, and conflicts between them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_json_has_every_documented_figure_with_its_source() -> None:
     assert {figure["source"] for figure in batch["documented"]} <= set(json.loads(run("--json"))["sources"])  # type: ignore[attr-defined]
 
 
-def test_strict_shows_the_limits_it_would_use() -> None:
+def test_strict_shows_the_limits_that_it_would_use() -> None:
     assert rows("--strict")["cancel_batch"]["windows"] == [{"requests": 1, "per_s": 1, "scope": "ip"}]
 
 
@@ -67,7 +67,7 @@ def test_a_malformed_override_is_refused_with_an_example() -> None:
     assert "ROW=CHOICE" in result.output
 
 
-def test_usage_of_an_unreachable_redis_server_gives_its_address_and_the_remedy(tmp_path: Path) -> None:
+def test_usage_of_an_unreachable_redis_server_prints_its_address_and_the_remedy(tmp_path: Path) -> None:
     pytest.importorskip("redis")
     config = tmp_path / "bot.yaml"
     config.write_text("name: c\nstrategies: [{use: dca}]\nlimits: {ledger: 'redis://:hush@127.0.0.1:1/0'}\n")
@@ -80,10 +80,12 @@ def test_usage_of_an_unreachable_redis_server_gives_its_address_and_the_remedy(t
     assert "hush" not in told
 
 
-def test_usage_shows_how_much_bots_sharing_a_ledger_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usage_shows_the_slots_held_by_bots_that_share_a_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
     nobody = CliRunner().invoke(limits, ["--usage"])
-    assert isinstance(nobody.exception, LedgerUnreachable)  # asking for the usage does not start a broker
+    assert isinstance(nobody.exception, LedgerUnreachable)  # querying the usage does not start a broker
     assert "no bot on this machine is sharing its limits" in str(nobody.exception)
 
     async def share() -> None:

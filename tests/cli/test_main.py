@@ -1,4 +1,4 @@
-"""The command line's main group: exit codes, one line per error, and nothing imported before it is used."""
+"""The main command group: exit codes, one line per error, and no import of a module before it is used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_version_and_config_show_import_no_heavy_libraries(tmp_path: Path) -> No
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_python_dash_m_is_the_same_command() -> None:
+def test_python_dash_m_runs_the_same_command() -> None:
     done = subprocess.run([sys.executable, "-m", "botkit", "--version"], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == f"botkit {__version__} ({form()})"
 
@@ -42,7 +42,7 @@ def test_an_unknown_command_is_a_user_error(capsys: pytest.CaptureFixture[str]) 
     assert "No such command 'bakctest'" in capsys.readouterr().err
 
 
-def test_an_error_is_printed_as_one_line(
+def test_each_error_is_printed_on_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "x.yaml"
@@ -59,7 +59,7 @@ def test_an_error_is_printed_as_one_line(
 
 @pytest.mark.parametrize("arguments", [["new", "strategy", "full"], ["plugins", "--hooks"], ["runs"]])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
-def test_a_full_disk_gives_one_line(arguments: list[str], tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(arguments: list[str], tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "botkit", *arguments],
@@ -71,7 +71,9 @@ def test_a_full_disk_gives_one_line(arguments: list[str], tmp_path: Path) -> Non
     ]
 
 
-def test_a_folder_that_cannot_be_created_gives_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows, taken = tmp_path / "t.csv", tmp_path / "taken"
     rows.write_text("time,price,amount\n1735689600,86000,0.01\n")
     taken.write_text("")
@@ -82,7 +84,7 @@ def test_a_folder_that_cannot_be_created_gives_one_line(tmp_path: Path, capsys: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the folder")
-def test_a_deleted_current_folder_gives_one_line(tmp_path: Path) -> None:
+def test_a_deleted_current_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     code = f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from botkit.cli.main import main; "
@@ -96,7 +98,7 @@ def test_a_deleted_current_folder_gives_one_line(tmp_path: Path) -> None:
 
 @pytest.fixture
 def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Add a command `try WHAT` that ends as WHAT says."""
+    """Add a command `try WHAT` whose argument determines how it ends."""
 
     @click.command(name="try")
     @click.argument("what")
@@ -131,7 +133,7 @@ def test_each_kind_of_error_has_its_exit_code(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("with_command")
-def test_help_lists_own_commands_without_importing_them_and_plugins_commands(
+def test_help_lists_plugin_commands_and_lists_own_commands_without_importing_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(frame.COMMANDS, "later", ("botkit.cli.not_written_yet", "Not there."))

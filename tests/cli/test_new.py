@@ -1,4 +1,4 @@
-"""``botkit new``: what it writes works, and it overwrites nothing."""
+"""The command ``botkit new``: the files that it writes work, and it overwrites no files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.backtest_world import ROOT
 
 
 def outcome_of(folder: Path, file: str, path: str = "") -> str:
-    """Run a written test as a user does, and return what pytest says."""
+    """Run a generated test as a user does, and return pytest's output."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file],
         cwd=folder,
@@ -29,13 +29,13 @@ def outcome_of(folder: Path, file: str, path: str = "") -> str:
     return done.stdout
 
 
-def test_new_writes_a_strategy_whose_own_test_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_writes_a_strategy_and_a_passing_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
     assert "class MyIdea(Strategy)" in (tmp_path / "strategies" / "my_idea.py").read_text()
     assert "11 passed" in outcome_of(tmp_path, "tests/test_my_idea.py")
 
 
-def test_the_written_test_still_passes_when_the_configuration_trades_another_pair(tmp_path: Path) -> None:
+def test_the_generated_test_still_passes_when_the_configuration_trades_another_pair(tmp_path: Path) -> None:
     assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
     config = tmp_path / "configs" / "my_idea.yaml"
     text = config.read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def test_the_written_test_still_passes_when_the_configuration_trades_another_pai
     assert "11 passed" in outcome_of(tmp_path, "tests/test_my_idea.py")
 
 
-def test_a_written_plugin_is_found_by_its_entry_point_and_its_own_tests_pass(
+def test_a_generated_plugin_is_found_by_its_entry_point_and_passes_its_own_tests(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["new", "plugin", "dipper", "--dir", str(tmp_path)]) == 0
@@ -59,7 +59,7 @@ def test_a_written_plugin_is_found_by_its_entry_point_and_its_own_tests_pass(
     assert f"pip install -e {root}" in capsys.readouterr().out
     described = tomllib.loads((root / "pyproject.toml").read_text())
     assert described["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["botkit_dipper"]
-    # what `pip install` would leave beside the package
+    # `pip install` would leave these files next to the package
     points = described["project"]["entry-points"]["botkit"]
     installed = root / "botkit_dipper-0.1.0.dist-info"
     installed.mkdir()
@@ -70,7 +70,7 @@ def test_a_written_plugin_is_found_by_its_entry_point_and_its_own_tests_pass(
     assert "11 passed" in outcome_of(root, "tests/test_dipper.py", path=str(root))
 
 
-def test_new_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_overwrites_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for kind, kept, name in (
         ("strategy", "configs/dip.yaml", "strategies"),
         ("plugin", "botkit-dip/tests/test_dip.py", "botkit-dip/botkit_dip"),

@@ -1,4 +1,4 @@
-"""``botkit plugins``."""
+"""The command ``botkit plugins``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from botkit.cli.main import main
 
 
-def test_plugins_lists_what_is_loaded_and_from_where(
+def test_plugins_lists_the_loaded_plugins_and_their_origins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -27,7 +27,9 @@ def test_plugins_lists_what_is_loaded_and_from_where(
     assert "strategies: dip" in capsys.readouterr().out
 
 
-def test_a_configurations_plugins_and_blocks_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plugins_and_blocked_plugins_of_a_configuration_are_respected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "bad.py").write_text("1 / 0\n")
     file = tmp_path / "x.yaml"

@@ -1,5 +1,5 @@
-"""``botkit record`` as a user types it, against a small exchange: on virtual time, and as a process over real sockets
-where that is killed or gets a signal.
+"""The command ``botkit record`` as a user types it, against a small exchange. Most tests use virtual time; tests that
+kill it or send a signal run a process over real sockets.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def numbers(tape: Path, pair: str = "btc_twd") -> list[int]:
-    """Return the recorded trades' numbers, which the venue encodes in their prices."""
+    """Return the numbers of the recorded trades, which the venue encodes in the prices."""
     chunks = Tape.open(tape, packaged_pairs()).read(pair, "trades")
     scale = 10 ** packaged_pairs()[pair].rules.price_decimals
     return [int(ticks) // scale - 1_000_000 for columns in chunks for ticks in columns.ticks]  # type: ignore[union-attr]
@@ -74,7 +74,7 @@ def journal_bytes(out: Path) -> int:
     return sum(path.stat().st_size for path in (out / "journal").glob("*.rows"))
 
 
-def test_a_recording_has_every_trade_in_order(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_recording_contains_every_trade_in_order(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     code, printed, _ = run(*arguments(venue, out, "--pairs", "btc_twd,eth_twd", "--duration", "1.5s", "--json"))
     assert code == 0
@@ -89,7 +89,7 @@ def test_a_recording_has_every_trade_in_order(run: Run, venue: MarketVenue, tmp_
     assert code == 0, printed + err
 
 
-def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
+def test_a_kill_loses_less_than_a_second_and_the_next_start_continues(
     run: Run, real_venue: MarketVenue, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
@@ -98,7 +98,7 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     process.kill()
     killed = time.time()
     process.communicate()
-    # at first the rows are read from the journal
+    # the rows are first read from the journal
     before = numbers(out)
     assert before == list(range(before[0], before[-1] + 1))
     # the rows are the same after the next start has converted the journal to Parquet
@@ -123,14 +123,14 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     assert run("data", "check", out)[0] == 0
 
 
-def test_a_kill_loses_less_than_a_second_of_rows(
+def test_at_any_moment_a_kill_would_lose_less_than_a_second_of_rows(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
     lost_s: list[float] = []
 
     async def look() -> None:
-        """See what a process killed at this moment would leave behind."""
+        """Collect the data that a process killed at this moment would leave on disk."""
         await asyncio.sleep(1.0)
         while True:
             await asyncio.sleep(0.317)
@@ -172,7 +172,7 @@ def test_a_second_recorder_on_the_same_tape_is_refused(run: Run, real_venue: Mar
         process.communicate()
 
 
-def test_a_lost_connection_is_a_gap_in_books_and_in_trades_beyond_the_list(
+def test_a_lost_connection_is_a_gap_in_books_and_in_trades_missing_from_the_recent_list(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
@@ -199,7 +199,7 @@ def test_a_lost_connection_is_a_gap_in_books_and_in_trades_beyond_the_list(
         assert len(stream.gaps) == 1, kind
 
 
-def test_raw_frames_give_the_same_trades(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_raw_frames_yield_the_same_trades(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     out, again = tmp_path / "tape", tmp_path / "again"
     assert run(*arguments(venue, out, "--raw", "--duration", "1.5s"))[0] == 0
     [raw] = (out / "raw").iterdir()
@@ -207,7 +207,7 @@ def test_raw_frames_give_the_same_trades(run: Run, venue: MarketVenue, tmp_path:
     assert numbers(again) == numbers(out)
 
 
-def test_a_recording_can_be_backtested_at_once(run: Run, real_venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_recording_can_be_backtested_immediately(run: Run, real_venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     process = started(real_venue, out)
     wait_for(lambda: journal_bytes(out) > 8_000)
@@ -234,7 +234,7 @@ backtest:
     assert json.loads(printed)["events"] > 10
 
 
-def test_mistakes_give_one_helpful_line(run: Run, tmp_path: Path) -> None:
+def test_a_mistake_prints_one_helpful_line(run: Run, tmp_path: Path) -> None:
     base = ("record", "--out", tmp_path / "t")
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((*base, "--pairs", "btc_usd"), "did you mean btc_usdt?"),
@@ -251,7 +251,7 @@ def test_mistakes_give_one_helpful_line(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
-def test_nothing_received_is_exit_code_1(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_exit_code_is_1_if_nothing_was_received(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     venue.muted = True
     code, out, _ = run(*arguments(venue, tmp_path / "tape", "--duration", "0.6s"))
     assert code == 1

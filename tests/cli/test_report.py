@@ -1,4 +1,4 @@
-"""``botkit report`` says what a bot's sessions and backtests came to."""
+"""The command ``botkit report`` prints the results of a bot's sessions and backtests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bot(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> 
     return FirstBot(tmp_path, BODY)
 
 
-def test_a_configuration_that_has_done_nothing_is_told_what_to_do(bot: FirstBot, capsys: Printed) -> None:
+def test_report_suggests_a_command_for_a_configuration_without_runs(bot: FirstBot, capsys: Printed) -> None:
     assert main(["report", str(bot.config)]) == 2
     assert "mine has neither run nor been backtested; try `botkit backtest" in capsys.readouterr().err
 

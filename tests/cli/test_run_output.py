@@ -1,4 +1,6 @@
-"""``botkit run`` continues without a terminal, a reader or disk space for its output, and a hangup stops it cleanly."""
+"""The command ``botkit run`` continues if its output has no terminal, no reader or no disk space, and a hangup stops it
+cleanly.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def botkit_register_strategies(register):
 """
 
 
-def test_unprintable_lines_are_dropped_and_logged_once(
+def test_lines_that_cannot_be_printed_are_dropped_and_one_warning_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     printed: list[str] = []
@@ -85,11 +87,11 @@ async def test_a_second_interrupt_quits_at_once_but_a_second_hangup_does_not() -
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals")
-async def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hangup_signal_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[int] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "add_signal_handler", lambda number, call: installed.append(number))
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # this is what nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup does the same
     try:
         _Signals([]).install()
         assert signal.SIGHUP not in installed
@@ -131,7 +133,7 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
             os.close(ours)
         wait_for(lambda: status.exists() and json.loads(status.read_bytes())["open_orders"] == 1)
         written = json.loads(status.read_bytes())["time"]
-        # wait longer than the five seconds between two status lines
+        # wait longer than the interval of five seconds between two status lines
         wait_for(lambda: json.loads(status.read_bytes())["time"] > written + 6 * NS_PER_S)
         assert process.poll() is None, "the bot ended because it could not print"
         process.send_signal(signal.SIGHUP)

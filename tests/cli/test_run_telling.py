@@ -1,4 +1,4 @@
-"""``botkit run`` reports through a JSON log, notifiers and metrics, with no secret in any of them."""
+"""The command ``botkit run`` reports through a JSON log, notifiers and metrics, and none of them contains a secret."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ notify:
                 nonlocal metrics
                 with urllib.request.urlopen(address[0]) as response:
                     metrics = response.read().decode()
-                # the order may match several levels
+                # the order may match several levels, with one fill each
                 return re.search(r'botkit_fills_total\{strategy="t"\} [1-9]', metrics) is not None
 
             wait_for(is_counted)

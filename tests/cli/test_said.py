@@ -1,5 +1,5 @@
-"""A strategy's messages reach the user in every mode, and a backtest refuses, or warns about, what live trading would
-refuse.
+"""A strategy's messages reach the user in every mode. A backtest refuses calls that live trading would refuse, or warns
+about them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def on_bar(self, bar):
 """
 
 
-def test_a_backtests_warnings_and_errors_are_printed_once_with_level_and_time(tmp_path: Path, capsys: Printed) -> None:
+def test_warnings_and_errors_in_a_backtest_are_printed_once_with_level_and_time(
+    tmp_path: Path, capsys: Printed
+) -> None:
     bot = FirstBot(tmp_path, TALKS, extra="log: {level: info, file: bot.log}\n")
     assert bot.backtest() == 0
     lines = capsys.readouterr().err.splitlines()
@@ -69,7 +71,7 @@ def test_a_strategys_message_to_the_user_is_printed_and_recorded_in_a_backtest(t
     assert len(notes[1]["text"]) < 1_100
 
 
-def test_log_file_and_level_work_in_a_backtest(tmp_path: Path) -> None:
+def test_log_file_and_log_level_work_in_a_backtest(tmp_path: Path) -> None:
     file = tmp_path / "bot.log"
     bot = FirstBot(tmp_path, TALKS, extra="log: {level: info, file: bot.log}\n")
     assert bot.backtest() == 0
@@ -80,7 +82,7 @@ def test_log_file_and_level_work_in_a_backtest(tmp_path: Path) -> None:
     assert rows[1]["at"].startswith("mine.py:")  # the strategy's line, not botkit's
 
 
-def test_a_runs_warnings_and_errors_reach_terminal_and_notifiers(
+def test_warnings_and_errors_in_a_run_reach_terminal_and_notifiers(
     tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -103,7 +105,7 @@ def test_a_runs_warnings_and_errors_reach_terminal_and_notifiers(
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-def test_a_keyword_argument_to_the_log_stops_the_backtest_as_it_would_stop_the_bot(
+def test_a_keyword_argument_to_the_log_stops_a_backtest_like_a_live_bot(
     tmp_path: Path, capsys: Printed, level: str
 ) -> None:
     call = f'self.log.{level}("x", close=1)'
@@ -113,13 +115,13 @@ def test_a_keyword_argument_to_the_log_stops_the_backtest_as_it_would_stop_the_b
     assert f"raised in on_start at {bot.line_of(call)}: TypeError: self.log takes no `close`: write it into" in said
 
 
-def test_a_log_message_with_wrong_placeholders_does_no_harm(tmp_path: Path, capsys: Printed) -> None:
+def test_a_log_message_with_wrong_placeholders_is_printed_with_its_arguments(tmp_path: Path, capsys: Printed) -> None:
     body = 'def on_start(self):\n    self.subscribe_bars(self.pair)\n    self.log.warning("%d bars", "many")'
     assert FirstBot(tmp_path, body).backtest() == 0
     assert "mine: %d bars ('many',)" in capsys.readouterr().err
 
 
-def test_a_state_that_cannot_survive_a_restart_is_a_warning(tmp_path: Path, capsys: Printed) -> None:
+def test_a_state_that_cannot_be_saved_for_a_restart_causes_a_warning(tmp_path: Path, capsys: Printed) -> None:
     body = """
     def on_start(self):
         self.subscribe_bars(self.pair)

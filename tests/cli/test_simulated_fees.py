@@ -1,4 +1,4 @@
-"""A bot on the emulator or on paper pays the backtest's fees, unless `emulator:` sets others."""
+"""A bot on the emulator or in paper trading pays the fees under `backtest`, unless `emulator:` sets others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def rates_of(found: Project, mode: str, monkeypatch: pytest.MonkeyPatch, f
         return rates.maker, rates.taker
 
 
-async def test_the_embedded_emulator_takes_its_fees_from_backtest(
+async def test_the_embedded_emulator_takes_its_fees_from_the_backtest_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = project(tmp_path)
@@ -40,12 +40,12 @@ async def test_the_embedded_emulator_takes_its_fees_from_backtest(
     assert await rates_of(found, "emulator", monkeypatch, tmp_path) == (0.000125, 0.0005)
 
 
-async def test_fees_under_emulator_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_fees_in_the_emulator_section_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = project(tmp_path, emulator="fees: {maker: 0, taker: 0.003}")
     assert await rates_of(found, "emulator", monkeypatch, tmp_path) == (0.0, 0.003)
 
 
-async def test_other_keys_under_emulator_keep_the_backtests_fees(
+async def test_other_keys_in_the_emulator_section_keep_the_fees_of_the_backtest_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = project(tmp_path, emulator="latest_accept_s: 3")

@@ -1,4 +1,4 @@
-"""The run's end, `status`, `why` and the screen all report a stopped strategy first."""
+"""The end of a run, `status`, `why` and the screen all report a stopped strategy first."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def picture(*strategies: PictureStrategy, halted: str | None = None) -> Picture:
     )  # fmt: skip
 
 
-def test_the_screen_and_the_status_line_begin_with_a_stopped_strategy() -> None:
+def test_screen_and_status_line_start_with_a_stopped_strategy() -> None:
     row = PictureStrategy(
         name="s", state="stopped", orders=0, fills=0, skips=0, refusals=0, why_not="boom", stopped="boom in on_bar"
     )

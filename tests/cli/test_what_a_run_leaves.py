@@ -1,4 +1,6 @@
-"""After a run, `status` and the log file say what happened, and its files can be compared with a backtest's."""
+"""After a run, `status` and the log file report its events, and its exported files can be compared with a
+backtest's.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def ran(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, cap
     return bot
 
 
-def test_status_says_money_streams_parameters_and_time_in_the_bots_zone(ran: FirstBot, capsys: Printed) -> None:
+def test_status_shows_money_streams_and_parameters_with_times_in_the_bots_zone(ran: FirstBot, capsys: Printed) -> None:
     assert main(["status", str(ran.config)]) == 3
     text = capsys.readouterr().out
     assert re.search(r"not running, ended \(duration\) at 20\d\d-\d\d-\d\dT[\d:.]+\+08:00; mode emulator", text)
@@ -64,7 +66,7 @@ def test_status_says_money_streams_parameters_and_time_in_the_bots_zone(ran: Fir
     assert status["since"] > 0
 
 
-def test_the_log_has_starts_stops_connections_orders_and_fills(ran: FirstBot) -> None:
+def test_the_log_contains_starts_stops_connections_orders_and_fills(ran: FirstBot) -> None:
     rows = [json.loads(line) for line in (ran.folder / "bot.log").read_text().splitlines()]
     said = {(row["level"], row["message"].split(":")[0].split(" (")[0]) for row in rows}
     assert {("info", "started"), ("info", "stopping"), ("info", "ended"), ("info", "fill")} <= said
@@ -77,7 +79,7 @@ def test_the_log_has_starts_stops_connections_orders_and_fills(ran: FirstBot) ->
     assert all(row["level"] == "debug" for row in rows if row["message"].startswith("order "))
 
 
-def test_exported_files_have_the_columns_and_forms_of_a_backtests(ran: FirstBot, capsys: Printed) -> None:
+def test_exported_files_have_the_same_columns_and_formats_as_a_backtests(ran: FirstBot, capsys: Printed) -> None:
     assert main(["journal", str(ran.config), "--export", "csv", "--out", str(ran.folder / "journal")]) == 0
     assert ran.backtest() == 0
     capsys.readouterr()
@@ -100,7 +102,9 @@ def test_an_order_of_unknown_outcome_is_listed_once(ran: FirstBot, capsys: Print
     assert "open:" not in capsys.readouterr().out, "all ended"
 
 
-def test_data_info_shows_its_zone_and_candles_from_the_start_of_the_first(tmp_path: Path, capsys: Printed) -> None:
+def test_data_info_shows_its_time_zone_and_counts_candles_from_the_first_ones_open(
+    tmp_path: Path, capsys: Printed
+) -> None:
     out = tmp_path / "tape"
     common = ["data", "synthetic", "--out", str(out), "--start", "2025-01-01", "--days", "1", "--hours", "0"]
     assert main(common) == 0

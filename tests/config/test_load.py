@@ -1,4 +1,6 @@
-"""Loading: the documentation's sample, ``--set``, where values come from, and every kind of mistake."""
+"""Loading a configuration: the documentation's sample, ``--set``, the origin of each value, and every kind of
+mistake.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,7 @@ def test_defaults_match_the_documentation(tmp_path: Path) -> None:
     assert not config.live.confirm
 
 
-def test_bare_words_and_single_items_can_replace_sections(tmp_path: Path) -> None:
+def test_plain_values_and_single_items_can_replace_sections(tmp_path: Path) -> None:
     text = MINIMAL + (
         "limits: strict\nlog: debug\nnotify: bell\nplugins: ../strategies\namount_step: {btc_twd: amountPrecision}\n"
         "backtest: {data: tape, fills: pessimistic, fees: {rank: auto, bito: true}}\nlive:\n"
@@ -101,7 +103,7 @@ def test_bare_words_and_single_items_can_replace_sections(tmp_path: Path) -> Non
     assert config.backtest.fees.choice() == ("rank", {"rank": "auto", "bito": True})
 
 
-def test_plugins_options_pass_through_unchanged(tmp_path: Path) -> None:
+def test_plugin_options_are_passed_through_unchanged(tmp_path: Path) -> None:
     text = MINIMAL + (
         "exchange: {name: paper, tick: 0.5}\nlimits: {create_order: skills, batching: false}\n"
         "notify: [{use: apprise, url: '${APPRISE}', level: error}]\n"
@@ -116,14 +118,14 @@ def test_plugins_options_pass_through_unchanged(tmp_path: Path) -> None:
     assert config.backtest.latency.choice()[1]["sigma"] == Decimal("0.5")
 
 
-def test_a_date_range_uses_the_timezone_and_includes_the_whole_last_day(tmp_path: Path) -> None:
+def test_a_date_range_uses_the_timezone_and_includes_the_complete_last_day(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL + "backtest: {from: 2025-01-31, to: 2025-01-31}\n").config
     start, end = config.backtest.span(config.zone)
     assert start == 1_738_252_800 * 10**9  # 2025-01-30T16:00Z
     assert end == start + 86_400 * 10**9
 
 
-def test_set_reaches_parameters_by_strategy_and_anything_else_by_path(tmp_path: Path) -> None:
+def test_set_changes_parameters_by_strategy_and_other_settings_by_path(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, SAMPLE, "sma.fast=12", "backtest.slippage=0.001", "strategies.sma.capital=40%",
         "emulator.fees.rank=2", "sma.weights=[1, 2]", "backtest.fills=pessimistic",
@@ -139,7 +141,7 @@ def test_set_reaches_parameters_by_strategy_and_anything_else_by_path(tmp_path: 
     assert loaded.where("strategies.0.params.fast") == "--set sma.fast=12"
 
 
-def test_a_path_from_the_command_line_is_relative_to_the_current_directory(
+def test_a_path_in_an_override_is_relative_to_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -147,7 +149,7 @@ def test_a_path_from_the_command_line_is_relative_to_the_current_directory(
     assert loaded.config.backtest.data[0].path == (tmp_path / "tape").resolve()
 
 
-def test_values_know_where_they_come_from(tmp_path: Path) -> None:
+def test_the_origin_of_each_value_is_known(tmp_path: Path) -> None:
     loaded = load(tmp_path, SAMPLE, "sma.fast=12")
     file = tmp_path / "configs" / "x.yaml"
     assert loaded.where("strategies.0.params.slow") == f"{file}:7"
@@ -162,7 +164,7 @@ def test_values_know_where_they_come_from(tmp_path: Path) -> None:
 
 
 MISTAKES = [
-    # (text after the minimal file, line, part of the message)
+    # (text appended to the minimal file, line, part of the message)
     ("stratgies: []\n", 2, "unknown key `stratgies`; did you mean `strategies`?"),
     ("backtest: {fee: {rank: 1}}\n", 2, "unknown key `fee` in `backtest`; did you mean `fees`?"),
     ("seed: yes\n", 2, "`seed` is yes, but a whole number is expected; write true"),
@@ -219,12 +221,12 @@ MISTAKES = [
 ]
 
 
-def test_a_name_cannot_end_with_a_newline(tmp_path: Path) -> None:
+def test_a_name_must_not_end_with_a_newline(tmp_path: Path) -> None:
     assert "a name is 1 to 64" in " ".join(refused(tmp_path, MINIMAL + 'name: "x\\n"\n'))
 
 
 @pytest.mark.parametrize(("text", "line", "words"), MISTAKES)
-def test_each_mistake_has_its_line_and_a_remedy(tmp_path: Path, text: str, line: int, words: str) -> None:
+def test_each_mistake_is_reported_with_its_line_and_a_remedy(tmp_path: Path, text: str, line: int, words: str) -> None:
     (message, *more) = refused(tmp_path, MINIMAL + text)
     assert message.startswith(f"{line}: "), message
     assert words in message
@@ -249,18 +251,20 @@ def test_each_mistake_has_its_line_and_a_remedy(tmp_path: Path, text: str, line:
         ("strategies: [{use: 'a b'}]\n", "a name is 1 to 64"),
     ],
 )
-def test_a_mistake_about_strategies_has_its_line_and_a_remedy(tmp_path: Path, text: str, words: str) -> None:
+def test_a_mistake_in_the_strategies_is_reported_with_its_line_and_a_remedy(
+    tmp_path: Path, text: str, words: str
+) -> None:
     (message,) = refused(tmp_path, text)
     assert words in message
     assert message.startswith("1: ")
 
 
-def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
     messages = refused(tmp_path, "stratgies: []\nseed: yes\nlive: {confirm: maybe}\nstrategies: [{use: a}]\n")
     assert [message.split(":")[0] for message in messages] == ["1", "2", "3"]
 
 
-def test_hundreds_of_mistakes_are_truncated(tmp_path: Path) -> None:
+def test_a_list_of_hundreds_of_mistakes_is_truncated(tmp_path: Path) -> None:
     messages = refused(tmp_path, MINIMAL + "".join(f"x{n}: 1\n" for n in range(100)))
     assert len(messages) == 21
     assert "80 more" in messages[-1]
@@ -281,7 +285,7 @@ def test_hundreds_of_mistakes_are_truncated(tmp_path: Path) -> None:
         ("sma.fast=1_2", "two ways"),
     ],
 )
-def test_mistakes_on_the_command_line_name_the_argument(tmp_path: Path, override: str, words: str) -> None:
+def test_mistakes_in_overrides_name_the_argument(tmp_path: Path, override: str, words: str) -> None:
     with pytest.raises(ConfigError, match="--set") as caught:
         load(tmp_path, SAMPLE, override)
     assert words in str(caught.value)
@@ -302,7 +306,7 @@ YAML_BITS = st.sampled_from(
     text=st.lists(YAML_BITS, max_size=25).map("".join),
     override=st.none() | st.lists(YAML_BITS, max_size=6).map("".join),
 )
-def test_nothing_but_config_errors_is_raised(tmp_path: Path, text: str, override: str | None) -> None:
+def test_loading_random_text_raises_only_config_errors(tmp_path: Path, text: str, override: str | None) -> None:
     for content in (text, MINIMAL + text, f"strategies: [{{use: a, params: {{b: {text}}}}}]"):
         try:
             loaded = load(tmp_path, content, *([override] if override is not None else []))
@@ -325,7 +329,7 @@ TREES = st.recursive(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data())
-def test_any_value_in_any_section_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+def test_any_value_in_any_section_is_accepted_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     def some(kind: type) -> dict[str, object]:
         keys = data.draw(st.lists(st.sampled_from(sorted(field_types(kind))), max_size=3, unique=True))  # type: ignore[arg-type]
         return {key: data.draw(TREES) for key in keys}

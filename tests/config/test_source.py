@@ -1,4 +1,4 @@
-"""Reading YAML: positions, refusals, and spellings that must not surprise."""
+"""Reading YAML: positions, refused constructs, and spellings that other YAML readers interpret differently."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refused(text: str) -> str:
         ("+3", 3),
         ("0.10", Decimal("0.10")),
         ("-1.5", Decimal("-1.5")),
-        # each of these means something else to some YAML reader; here they are text
+        # some YAML readers interpret each of these differently; here they are text
         ("no", "no"),
         ("True", "True"),
         ("~", "~"),
@@ -49,7 +49,7 @@ def refused(text: str) -> str:
         ("1" * 30, "1" * 30),
     ],
 )
-def test_bare_words_mean_what_they_look_like(text: str, value: object) -> None:
+def test_unquoted_values_have_no_surprising_types(text: str, value: object) -> None:
     result = resolve_plain(text)
     assert result == value
     assert type(result) is type(value)
@@ -60,7 +60,7 @@ def test_quoted_text_stays_text_and_figures_stay_exact() -> None:
     assert plain_value(node) == {"a": "true", "b": "12", "c": Decimal("0.1"), "d": [1, "x"]}
 
 
-def test_every_value_knows_its_line() -> None:
+def test_the_line_of_every_value_is_known() -> None:
     node = parse_text("a: 1\nb:\n  - x\n  - {c: 2}\n", SOURCE)
     assert isinstance(node.value, dict)
     items = node.value["b"].value
@@ -87,14 +87,14 @@ def test_every_value_knows_its_line() -> None:
         ('a: "\\uD800"\n', 1, "surrogate"),
     ],
 )
-def test_anything_but_plain_yaml_is_refused_with_its_line(text: str, line: int, words: str) -> None:
+def test_constructs_beyond_plain_yaml_are_refused_with_their_line(text: str, line: int, words: str) -> None:
     message = refused(text)
     assert words in message
     assert message.startswith((f"x.yaml:{line}: ", "x.yaml: this is not valid YAML"))
     assert ";" in message, "each error says how to fix it"
 
 
-def test_an_alias_bomb_is_refused_at_once() -> None:
+def test_an_alias_bomb_is_refused_without_being_expanded() -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
     )
@@ -107,7 +107,7 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     assert most < 10_000_000, "nothing of it was expanded: it would be 43 million values"
 
 
-def test_depth_does_not_overflow_the_stack() -> None:
+def test_deep_nesting_does_not_overflow_the_stack() -> None:
     assert "nested deeper" in refused("[" * 100_000)
 
 
@@ -134,7 +134,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     assert plain_value(read_source(file)) == {"a": 1}
 
 
-def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         read_source(tmp_path / "absent.yaml")
     with pytest.raises(ConfigError, match="this is a folder"):

@@ -2,8 +2,8 @@
 
     python tests/emulator/fuzz_wire.py [--cases 100000] [--seed 1]
 
-Half of the requests are validly signed, so that they reach the handlers. The emulator must neither crash nor answer
-500, and its balances must add up afterwards. The client may raise only its own typed errors.
+Half of the requests have a valid signature, so they reach the handlers. The emulator must neither crash nor answer 500,
+and its balances must add up afterwards. The client may raise only its own typed errors.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ORDER: dict[str, Any] = {"action": "BUY", "type": "LIMIT", "price": "1000000", "
 
 
 class Mutator:
-    """Draws everything random from a seed."""
+    """Draws all random values from one seed."""
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
@@ -177,13 +177,13 @@ def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
         name = dice.choice(("X-BITOPRO-APIKEY", "X-BITOPRO-PAYLOAD", "X-BITOPRO-SIGNATURE"))
         sent[name] = "".join(c for c in mutator.text() if c.isprintable())
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    # a client would never send characters that a path must not contain, which HTTP's own parser answers with 400
+    # a client would never send characters that are forbidden in a path; the HTTP parser answers them with 400
     line = f"{method} {path} HTTP/1.1\r\n".encode("utf-8", "replace")
     return line + head.encode("utf-8", "replace") + b"\r\n" + body
 
 
 async def fire(port: int, requests: list[bytes], statuses: Counter[int], failures: list[str]) -> None:
-    """Send the requests one by one over one connection, reopened whenever the server closes it."""
+    """Send the requests one after another over one connection, and reconnect whenever the server closes it."""
     reader = writer = None
     while requests:
         request = requests.pop()
@@ -204,7 +204,7 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
         statuses[status] += 1
         if status not in EXPECTED:
             failures.append(f"{status} {body[:200]!r} for {request[:300]!r}")
-        # a 400 comes from HTTP itself and closes the connection without saying so
+        # a 400 of the HTTP parser closes the connection without announcing it
         if b"connection: close" in head or status == 400:
             writer.close()
             writer = None
@@ -213,7 +213,7 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
 
 
 async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None:
-    """Upgrade to random paths, and send anything that a client might send on a socket."""
+    """Upgrade to random paths, and send random messages that a client might send on a socket."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
@@ -236,7 +236,9 @@ async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None
 
 
 async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
-    """Send that many requests and return their statuses. Raises AssertionError for anything but a proper refusal."""
+    """Send this many requests and return their statuses. Raises AssertionError for any answer other than a proper
+    refusal.
+    """
     options = emulator_options(history_days=0.02, switches=["rate_limits=off"], seed=seed)
     statuses: Counter[int] = Counter()
     failures: list[str] = []
@@ -259,7 +261,7 @@ async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
 
 
 async def samples() -> tuple[dict[str, Any], list[Any]]:
-    """Return a reply from every endpoint and frames from every stream, from an emulator with some activity."""
+    """Return a reply from every endpoint and frames from every stream of an emulator with some activity."""
     import aiohttp
 
     from tests.emulator.raw import Raw
@@ -361,7 +363,7 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
 
 
 async def both_ways(cases: int, seed: int) -> dict[str, Counter[Any]]:
-    """Run everything, with that many cases in each direction."""
+    """Run all fuzzers, with this many cases in each direction."""
     found: dict[str, Counter[Any]] = {"requests to the emulator": await fuzz_emulator(cases, seed)}
     replies, frames = await samples()
     found["frames to the client"] = fuzz_frames(cases // 2, seed, frames)

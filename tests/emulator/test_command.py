@@ -1,4 +1,6 @@
-"""``botkit emulator`` prints one line of JSON when ready. A mistake gives a one-line error and exit code 2."""
+"""The command ``botkit emulator`` prints one line of JSON when it is ready. A mistake causes a one-line error and exit
+code 2.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         (["--fault", '{"kind":"resett"}'], "did you mean reset?"),
     ],
 )
-def test_a_mistake_gives_one_line_and_exit_code_2(capsys, arguments, named) -> None:  # type: ignore[no-untyped-def]
+def test_a_mistake_prints_one_line_and_exits_with_2(capsys, arguments, named) -> None:  # type: ignore[no-untyped-def]
     code, lines = run(capsys, *arguments)
     assert code == 2
     assert len(lines) == 1
@@ -64,7 +66,7 @@ def test_a_malformed_account_is_not_shown(capsys) -> None:  # type: ignore[no-un
     assert "canary" not in lines[0]
 
 
-def test_accounts_come_from_the_environment_or_a_private_file(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_accounts_are_read_from_the_environment_or_a_private_file(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("EMU_KEY", "k1")
     monkeypatch.setenv("EMU_SECRET", "s1")
     file = tmp_path / "accounts"
@@ -86,7 +88,7 @@ def test_accounts_come_from_the_environment_or_a_private_file(tmp_path: Path, mo
         (None, 0o600, "there is no such file"),
     ],
 )
-def test_a_bad_accounts_file_gives_one_line_that_does_not_show_it(capsys, tmp_path, text, mode, named) -> None:  # type: ignore[no-untyped-def]
+def test_an_invalid_accounts_file_prints_one_line_without_its_content(capsys, tmp_path, text, mode, named) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "accounts"
     if text is not None:
         file.write_text(text, errors="surrogateescape")
@@ -98,7 +100,7 @@ def test_a_bad_accounts_file_gives_one_line_that_does_not_show_it(capsys, tmp_pa
     assert "canary" not in lines[0]
 
 
-def test_a_port_in_use_gives_one_line(capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_port_in_use_is_reported_in_one_line(capsys) -> None:  # type: ignore[no-untyped-def]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -127,7 +129,7 @@ def test_switch_help_lists_every_switch() -> None:
     assert all(name in text for name in SWITCHES)
 
 
-def test_the_two_presets_differ_where_the_wire_does() -> None:
+def test_the_two_presets_set_different_switches() -> None:
     documented, observed = choose(as_set="documented"), choose(as_set="observed")
     assert (documented["keepalive"], observed["keepalive"]) == ("documented", "observed")
     assert (documented.number("book_cadence_ms"), observed.number("book_cadence_ms")) == (1000, 200)

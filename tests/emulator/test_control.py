@@ -1,4 +1,4 @@
-"""The control interface: only on loopback, and without secrets."""
+"""The control interface is reachable only on loopback, and contains no secrets."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_deposits_arrive_and_are_listed(start, session) -> None:  # type: 
         ("POST", "/deposit", '{"account":"emulator@botkit.local","currency":"twd","amount":"NaN"}', 400),
     ],
 )
-async def test_nonsense_is_refused(start, session, method, path, body, status) -> None:  # type: ignore[no-untyped-def]
+async def test_invalid_commands_are_refused(start, session, method, path, body, status) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     url = emulator.rest.removesuffix("/v3") + "/_emulator" + path
     async with session.request(method, url, data=body) as answer:
@@ -67,7 +67,7 @@ async def test_nonsense_is_refused(start, session, method, path, body, status) -
         assert "error" in json.loads(await answer.read())
 
 
-async def test_cut_ends_every_socket(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_cut_closes_every_socket(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     async with session.ws_connect(raw.ws + "/v1/pub/trades/BTC_TWD") as socket:

@@ -1,4 +1,6 @@
-"""Each fault occurs where, as often and as long as configured, and does what its name says."""
+"""Each fault occurs at the configured place, as often and as long as configured, and has the effect that its name
+describes.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ async def create(raw: Raw, within_s: float = 5.0) -> Any:
         ({"kind": "huge", "value": 0.1}, 200, 1),
     ],
 )
-async def test_request_faults_do_what_their_names_say(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
+async def test_each_request_fault_has_the_effect_that_its_name_describes(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(**fault, where="create_order", count=1)
@@ -65,7 +67,7 @@ async def test_request_faults_do_what_their_names_say(start, session, fault, out
         assert await orders(raw) == 0
         await asyncio.sleep(0.4)
     assert await orders(raw) == deeds
-    status, _ = await create(raw)  # the fault strikes only once
+    status, _ = await create(raw)  # the fault occurs only once
     assert status == 200
     assert emulator.faults.fired == {fault["kind"]: 1}
 
@@ -84,7 +86,7 @@ async def test_request_faults_do_what_their_names_say(start, session, fault, out
         ({"kind": "ws_altered", "find": "^.*$", "put": "{"}, ["snapshot", "broken", "second"]),
     ],
 )
-async def test_frame_faults_do_what_their_names_say(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
+async def test_each_frame_fault_has_the_effect_that_its_name_describes(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     found: list[Any] = []
@@ -131,7 +133,7 @@ async def test_an_upgrade_is_redirected_to_the_configured_address(start, session
     assert caught.value.history[0].status == 307
 
 
-async def test_a_missing_pong_ends_the_socket(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_missing_pong_closes_the_socket(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["keepalive=observed"])
     raw = Raw(emulator.rest, session)
     async with session.ws_connect(raw.ws + "/v1/pub/auth/orders", headers=raw.nonce()) as socket:
@@ -162,7 +164,7 @@ async def test_a_listing_can_lag_be_shuffled_or_ignore_its_filter(start, session
     assert await listed() == in_order
 
 
-async def test_maintenance_suspends_one_pair_until_it_is_lifted(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_maintenance_suspends_one_pair_until_it_ends(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="maintenance", where="btc_twd")
@@ -175,7 +177,7 @@ async def test_maintenance_suspends_one_pair_until_it_is_lifted(start, session) 
     assert (await create(raw))[0] == 200
 
 
-async def test_a_skewed_clock_shows_in_the_date_and_refuses_nonces(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_skewed_clock_appears_in_the_date_header_and_nonces_are_refused(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="clock_skew", value=-7_200_000)
@@ -185,7 +187,7 @@ async def test_a_skewed_clock_shows_in_the_date_and_refuses_nonces(start, sessio
     assert (await raw.call("GET", "/accounts/balance", headers=headers(text)))[0] == 200
 
 
-def test_draws_depend_only_on_the_seed_and_the_number() -> None:
+def test_random_draws_of_faults_depend_only_on_seed_and_request_number() -> None:
     def run(seed: int) -> list[bool]:
         faults = Faults(seed)
         faults.add({"kind": "reset", "share": 0.3}, 0)
@@ -196,7 +198,7 @@ def test_draws_depend_only_on_the_seed_and_the_number() -> None:
     assert 480 < sum(run(1)) < 720
 
 
-def test_a_fault_skips_counts_and_ends() -> None:
+def test_a_fault_respects_skip_count_and_duration() -> None:
     faults = Faults(0)
     fault = faults.add({"kind": "reset", "skip": 2, "count": 2, "for_s": 10}, 5)
     struck = [bool(faults.strike("trades", KINDS, 0)) for _ in range(6)]
@@ -242,7 +244,7 @@ def test_an_invalid_fault_is_refused(spec: dict[str, Any], named: str) -> None:
         "a{0,99}b{0,99}c{0,99}d",
     ],
 )
-def test_a_pattern_that_might_search_forever_is_refused(find: str) -> None:
+def test_a_pattern_that_could_search_forever_is_refused(find: str) -> None:
     with pytest.raises(ConfigError, match="find"):
         Faults(0).add({"kind": "altered", "find": find, "put": ""}, 0)
 

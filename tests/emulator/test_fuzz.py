@@ -1,4 +1,4 @@
-"""Runs a small part of tests/emulator/fuzz_wire.py, which runs 100,000 cases in each direction when started by hand."""
+"""Runs a small part of tests/emulator/fuzz_wire.py. As a script, that file runs 100,000 cases in each direction."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ pytestmark = pytest.mark.virtual_time
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_neither_side_breaks_on_random_input(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_emulator_and_client_survive_random_input(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     found = await both_ways(600, seed)
-    assert found["requests to the emulator"][200] > 60  # enough of them reach the handlers
+    assert found["requests to the emulator"][200] > 60  # enough requests reach the handlers
     assert found["requests to the emulator"][422] > 60
     assert sum(found["replies to the client"].values()) == 300
     assert not [record for record in caplog.records if record.exc_info and "botkit" in record.name]

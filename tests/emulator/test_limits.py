@@ -1,4 +1,4 @@
-"""Rate limits per endpoint, IP and account: what is counted and what is shared."""
+"""Rate limits by endpoint, IP address and account: the requests that are counted, and the counters that are shared."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def counters(raw: Raw):  # type: ignore[no-untyped-def]
 
 
 async def test_a_request_beyond_the_limit_is_answered_429(start, session) -> None:  # type: ignore[no-untyped-def]
-    emulator = await start(speed=0.01)  # a one-second window lasts a hundred seconds
+    emulator = await start(speed=0.01)  # a one-second window takes a hundred seconds
     raw = Raw(emulator.rest, session)
     found = await statuses(6, lambda: raw.get("/orders/open", private=True))
     assert found == [200] * 5 + [429]
@@ -34,26 +34,26 @@ async def test_a_request_beyond_the_limit_is_answered_429(start, session) -> Non
     assert (await raw.get("/accounts/balance", private=True))[0] == 200  # this endpoint has a different counter
 
 
-async def test_refused_and_unsigned_requests_count_as_well(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_refused_and_unsigned_requests_are_counted_as_well(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01)
     raw = Raw(emulator.rest, session)
     assert await statuses(2, lambda: raw.call("PUT", "/orders", data=b"{}")) == [401, 401]
     assert (await raw.send("PUT", "/orders", {"BTC_TWD": []}))[0] == 429
 
 
-async def test_both_ways_to_cancel_all_orders_share_a_counter(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_both_endpoints_that_cancel_all_orders_share_a_counter(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01)
     raw = Raw(emulator.rest, session)
     assert (await raw.delete("/orders/all"))[0] == 200
     assert (await raw.delete("/orders/btc_twd"))[0] == 429
 
 
-async def test_accounts_are_counted_separately_but_share_their_address(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_accounts_are_counted_separately_but_share_the_counter_of_their_address(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], speed=0.01)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
     assert await statuses(5, lambda: ann.get("/orders/open", private=True)) == [200] * 5
-    # the same machine: the counter for its IP address is full for everybody
+    # the same machine: the counter for this IP address is full for both accounts
     assert (await bob.get("/orders/open", private=True))[0] == 429
 
 
@@ -65,7 +65,7 @@ async def test_the_window_slides_with_the_exchanges_own_clock(start, session) ->
         await asyncio.sleep(0.02)  # four seconds of the exchange's time
 
 
-async def test_with_the_switch_off_requests_are_only_counted(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_with_rate_limits_off_requests_are_only_counted(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01, switches=["rate_limits=off"])
     raw = Raw(emulator.rest, session)
     assert await statuses(9, lambda: raw.get("/orders/open", private=True)) == [200] * 9

@@ -1,4 +1,4 @@
-"""In lockstep, time is moved by hand, everything is delivered in one order, and equal runs give equal results."""
+"""In lockstep, a caller moves the time. All messages are delivered in one order, and equal runs yield equal results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Held(Raw):
         return self.now // NS_PER_MS
 
 
-async def test_nothing_happens_until_time_is_moved(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_market_does_not_change_until_time_is_moved(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     raw = Held(emulator.rest, session)
     _, before = await raw.get("/tickers/btc_usdt")
@@ -43,7 +43,7 @@ async def test_nothing_happens_until_time_is_moved(start, session) -> None:  # t
     assert emulator.clock.now() == START
     found = await step(raw, START + 60 * NS_PER_S, whole=True)
     assert found["now"] == START + 60 * NS_PER_S
-    # without subscribers, the only deliveries are the answers to those two reads
+    # without subscribers, only the answers to those two reads are delivered
     assert [(d["kind"], d["request"], d["at"]) for d in found["delivered"]] == [("answer", n, START) for n in (1, 2)]
 
 
@@ -65,7 +65,7 @@ async def test_step_delivers_an_answer_one_latency_later(start, session) -> None
     assert reply["timestamp"] == (START + 40 * NS_PER_MS) // NS_PER_MS
 
 
-async def test_a_refusal_is_delivered_too(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_refusal_is_also_delivered(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     raw = Held(emulator.rest, session)
     assert (await raw.create(action="BUY", type="LIMIT", price="x", amount="1"))[0] == 422
@@ -74,7 +74,7 @@ async def test_a_refusal_is_delivered_too(start, session) -> None:  # type: igno
 
 
 async def one_run(start: Any, session: Any) -> list[Any]:
-    """Run a small market for two minutes with one order per step, and return what was delivered and what a socket
+    """Run a small market for two minutes with one order per step. Return the deliveries and the frames that a socket
     received.
     """
     emulator = await start(lockstep=True, start=START, seed=3, switches=["rate_limits=off"])
@@ -114,7 +114,7 @@ async def one_run(start: Any, session: Any) -> list[Any]:
     return told
 
 
-async def test_two_runs_are_equal_and_ordered(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_two_runs_are_equal_and_in_time_order(start, session) -> None:  # type: ignore[no-untyped-def]
     first, second = await one_run(start, session), await one_run(start, session)
     assert first == second
     assert len(first) > 20
@@ -122,7 +122,7 @@ async def test_two_runs_are_equal_and_ordered(start, session) -> None:  # type: 
     assert times == sorted(times)
 
 
-async def test_a_whole_step_delivers_everything_in_order_of_time(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_complete_step_delivers_all_messages_in_time_order(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     raw = Held(emulator.rest, session)
     async with (
@@ -138,7 +138,7 @@ async def test_a_whole_step_delivers_everything_in_order_of_time(start, session)
     assert times == sorted(times)  # at equal times, books come before trades
 
 
-async def test_one_long_step_delivers_in_order_too(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_one_long_step_also_delivers_in_order(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     for name in ("btc_usdt", "eth_twd"):
         emulator.venue.kernel.publish_books(emulator.venue.pairs[name], 5)
@@ -148,7 +148,7 @@ async def test_one_long_step_delivers_in_order_too(start, session) -> None:  # t
     assert order == sorted(order)
 
 
-async def test_a_change_visible_only_in_a_deeper_book_is_not_sent_to_others(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_change_deep_in_the_book_is_sent_only_to_subscribers_of_that_depth(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START, switches=["book_cadence_ms=10"])
     raw = Held(emulator.rest, session)
     async with (
@@ -166,7 +166,7 @@ async def test_a_change_visible_only_in_a_deeper_book_is_not_sent_to_others(star
     assert [item["stream"] for item in found["delivered"] if item["kind"] == "frame"] == ["order_book"]
 
 
-async def test_step_refuses_a_running_clock_and_resume_lets_it_run(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_step_is_refused_while_the_clock_runs_and_resume_starts_a_held_clock(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     async with session.post(raw.control + "/step", json={"until": 1}) as answer:
@@ -182,7 +182,7 @@ async def test_step_refuses_a_running_clock_and_resume_lets_it_run(start, sessio
     assert emulator.clock.now() > held["now"] + NS_PER_S
 
 
-async def test_a_step_whose_requests_never_arrive_gives_an_error(start) -> None:  # type: ignore[no-untyped-def]
+async def test_a_step_whose_requests_never_arrive_raises_an_error(start) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True)
     with pytest.raises(TimeoutError):
         await emulator.step(emulator.clock.now(), requests=1, patience_s=0.05)

@@ -1,4 +1,4 @@
-"""A long run's orders take bounded memory, and are listed as if all of them were still there."""
+"""In a long run, orders use bounded memory, and listings still contain the orders that have left memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FixedRaw(Raw):
 
 
 async def history(orders: int, seed: int) -> list[Any]:
-    """Place random orders at one emulator, and return everything that it says about them on the way and afterwards."""
+    """Place random orders at one emulator, and return all its replies about them, during and after the run."""
     options = emulator_options(
         lockstep=True,
         start=START,
@@ -110,7 +110,7 @@ class Slow:
         self.aborted += 1
 
 
-def test_a_client_that_never_reads_is_cut_before_its_frames_fill_the_memory() -> None:
+def test_a_client_that_never_reads_is_disconnected_before_its_frames_fill_the_memory() -> None:
     connection = Slow()
     asked = SimpleNamespace(transport=connection)
     socket = Socket(None, asked, "order_book", Faults(1), lambda: 0, "documented")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The emulator's market: all pairs have two sides and no arbitrage; history, speed, recorded tapes."""
+"""The emulator's market: two-sided books for all pairs, no arbitrage, history, speed, and recorded tapes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def source(seed: int = 1) -> SyntheticSource:
     return SyntheticSource(packaged_pairs(), seed=seed, start=START, history_days=0.02)
 
 
-def test_every_pair_has_a_market_with_two_sides_in_order() -> None:
+def test_every_pair_has_a_book_with_two_sorted_sides() -> None:
     market = source()
     candles = market.history()
     rows = market.chunk(START + 120 * NS_PER_S)
@@ -79,7 +79,7 @@ async def test_time_runs_at_the_configured_speed(start, session) -> None:  # typ
     assert (await raw.get("/accounts/balance", private=True))[0] == 200
 
 
-async def test_past_candles_lead_into_current_ones(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_past_candles_continue_into_current_ones(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=600.0, history_days=0.2)
     raw = Raw(emulator.rest, session)
     await asyncio.sleep(0.5)
@@ -90,7 +90,7 @@ async def test_past_candles_lead_into_current_ones(start, session) -> None:  # t
     assert len(stamps) >= 58
     assert stamps[-1] == now_s // 60 or stamps[-1] == now_s // 60 - 1
     closes = [float(row["close"]) for row in found["data"]]
-    assert max(abs(b / a - 1) for a, b in itertools.pairwise(closes)) < 0.02  # prices do not jump at the seam
+    assert max(abs(b / a - 1) for a, b in itertools.pairwise(closes)) < 0.02  # prices do not jump where they meet
     for name, value in (("resolution", "2m"), ("from", "x"), ("to", "-1")):
         status, reply = await raw.get("/trading-history/btc_usdt", **(query | {name: value}))
         assert (status, reply) == (422, {"error": f"Wrong parameter: {name}"})

@@ -1,4 +1,4 @@
-"""Changes in the exchange's newest documents: clientId 0, orderIDs, texts, and fees by account."""
+"""Changes in the exchange's newest documents: clientId 0, orderIDs, error texts, and fees by account."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_client_id_0_means_none_and_is_never_sent(tmp_path: Path) -> None:
             with pytest.raises(Refused, match="omit it for none"):
                 await bot.create_order("btc_usdt", "BUY", "LIMIT", price="1000", amount="0.01", client_id=wrong)
         now = bot.clock.now() // 10**6
-        for given in (0, None):  # other clients may send it
+        for given in (0, None):  # other clients may send 0
             await bot.post_order(
                 "btc_usdt",
                 CreateBody(action="BUY", type="LIMIT", price="1000", amount="0.01", timestamp=now, client_id=given),
@@ -65,7 +65,7 @@ async def test_client_id_0_means_none_and_is_never_sent(tmp_path: Path) -> None:
         assert [row.client_id for row in rows] == [None, None]
 
 
-def test_fees_belong_to_the_account(tmp_path: Path) -> None:
+def test_fees_are_set_for_the_account(tmp_path: Path) -> None:
     path = tmp_path / "bot.yaml"
     path.write_text(f"name: facts\n{BOT}live: {{fees: {{maker: 0, taker: 0.002}}}}\n")
     project = Project.load(path)

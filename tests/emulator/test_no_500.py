@@ -78,7 +78,7 @@ async def test_a_badly_compressed_or_oversized_body_is_refused(emulator: Emulato
         assert await status(emulator, chunked.encode()) == 400
 
 
-async def test_a_client_that_disconnects_in_the_middle_of_its_body_does_no_harm(emulator: Emulator) -> None:
+async def test_a_client_that_disconnects_while_sending_its_body_causes_no_error(emulator: Emulator) -> None:
     for path in ("/v3/orders/btc_twd", "/_emulator/faults"):
         for ending in ("Content-Length: 1000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n5\r\nab"):
             _, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
@@ -91,7 +91,7 @@ async def test_a_client_that_disconnects_in_the_middle_of_its_body_does_no_harm(
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_any_fault_is_either_refused_or_has_its_effect(seed: int, emulator: Emulator) -> None:
+async def test_any_fault_is_either_refused_or_takes_effect(seed: int, emulator: Emulator) -> None:
     dice = random.Random(seed)
     taken = 0
     for _ in range(150):
@@ -101,7 +101,7 @@ async def test_any_fault_is_either_refused_or_has_its_effect(seed: int, emulator
         spec |= {"where": dice.choice(("*", "tickers", *TEXTS))} if dice.random() < 0.2 else {}
         code = await status(emulator, request("POST", "/_emulator/faults", json.dumps(spec).encode()))
         assert code in (200, 400), (spec, code)
-        # the statuses that these faults cause are intended
+        # these faults cause such statuses intentionally
         if code == 200 and spec["kind"] not in ("error_before", "error_after", "huge"):
             taken += 1
             for asked in (request("GET", "/v3/tickers"), request("GET", "/_emulator/state")):
@@ -115,7 +115,7 @@ async def test_any_fault_is_either_refused_or_has_its_effect(seed: int, emulator
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_any_command_is_either_refused_or_carried_out(seed: int, emulator: Emulator) -> None:
+async def test_any_command_is_either_refused_or_executed(seed: int, emulator: Emulator) -> None:
     mutator = Mutator(seed)
     dice = mutator.dice
     for _ in range(200):

@@ -22,7 +22,7 @@ async def prices(raw: Raw, pair: str = "btc_twd") -> tuple[str, str]:
 
 async def test_orders_from_two_accounts_match_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], balance="twd=1000000,btc=1")
-    emulator.clock.hold()  # the market stands still, so that no other order interferes
+    emulator.clock.hold()  # the market does not move, so no other order interferes
     emulator.clock.resume(0.000001)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
@@ -69,14 +69,14 @@ async def test_orders_from_two_accounts_match_each_other(start, session) -> None
         ({"action": "BUY", "type": "MARKET", "amount": "1000", "percentage": 5}, "Wrong parameter: percentage"),
     ],
 )  # fmt: skip
-async def test_orders_are_refused_with_the_exchanges_texts(start, session, order, text) -> None:  # type: ignore[no-untyped-def]
+async def test_orders_are_refused_with_the_exchanges_error_texts(start, session, order, text) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     assert await raw.create(**order) == (422, {"error": text})
     assert (await raw.books())["accounts"]["emulator@botkit.local"]["orders"] == 0
 
 
-async def test_enums_in_any_case_unused_fields_and_odd_paths_are_accepted(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_enums_in_any_case_unused_fields_and_unusual_paths_are_accepted(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await prices(raw)
@@ -110,7 +110,7 @@ async def test_percentage_sells_a_share_of_the_available_balance(start, session)
     assert reply["amount"] == "0.25"
 
 
-async def test_a_bad_order_spoils_its_batch_unless_the_switch_says_otherwise(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_one_invalid_order_refuses_its_batch_unless_the_switch_allows_partial_batches(start, session) -> None:  # type: ignore[no-untyped-def]
     for choice, taken in (("all_or_nothing", 0), ("best_effort", 2)):
         emulator = await start(switches=[f"batch={choice}"])
         raw = Raw(emulator.rest, session)
@@ -130,7 +130,7 @@ async def test_a_bad_order_spoils_its_batch_unless_the_switch_says_otherwise(sta
             assert await raw.send("POST", "/orders/batch", wrong) == (422, {"error": "Invalid body"})
 
 
-async def test_listings_are_filtered_and_paged(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_listings_can_be_filtered_and_paged(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await prices(raw)
@@ -167,7 +167,7 @@ async def test_listings_are_filtered_and_paged(start, session) -> None:  # type:
         assert (status, reply) == (422, {"error": f"Wrong parameter: {name}"})
 
 
-async def test_switches_change_what_the_documents_leave_open(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_switches_select_behaviour_that_the_documents_do_not_define(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(
         switches=["null_lists=on", "unknown_order=404", "open_orders_seconds=on", "bad_request=400", "whole_seconds=on",
                   "user_trade_fee_scaled=on", "amount_step=amount"]
@@ -193,12 +193,12 @@ async def test_switches_change_what_the_documents_leave_open(start, session) -> 
     assert frame["data"]["fee"] == str(round(float(fee) * 10**8))
 
 
-async def test_an_unknown_order_is_blank_if_the_switch_is_set(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_unknown_order_is_returned_blank_if_the_switch_is_set(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["unknown_order=blank"])
     assert await Raw(emulator.rest, session).get("/orders/btc_twd/1", private=True) == (200, {"id": ""})
 
 
-async def test_withdrawals_debit_and_pass_through_their_statuses(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_withdrawals_debit_the_balance_and_pass_through_their_statuses(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="usdt=100")
     raw = Raw(emulator.rest, session)
     emulator.clock.hold()
@@ -237,4 +237,4 @@ async def test_a_stop_order_triggers_when_the_market_reaches_it(start, session) 
     )  # fmt: skip
     _, row = await raw.get(f"/orders/btc_twd/{already['orderId']}", private=True)
     assert row["status"] == 2
-    assert row["id"].startswith("SL-")  # the id keeps its prefix
+    assert row["id"].startswith("SL-")  # the ID keeps its prefix

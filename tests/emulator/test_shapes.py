@@ -1,7 +1,7 @@
-"""Compares every reply and frame with the exchange's own examples, parsed only by json.
+"""Compares every reply and frame with the exchange's own examples, using only json to parse them.
 
-Client and emulator share their wire structs, so neither can vouch for the other. Here none of botkit's code does the
-parsing.
+Client and emulator share their wire structs, so neither one can verify the other. Therefore no code of botkit does the
+parsing here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str = "") -> None:
-    """Check for equal names and types. ``optional`` names may appear on one side only."""
+    """Check that names and types are equal. ``optional`` names may be missing on one side."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         here = {name for name in found if name not in optional}
         there = {name for name in wanted if name not in optional}
@@ -95,10 +95,10 @@ async def test_candle_queries_are_in_seconds_and_replies_in_milliseconds(start, 
     assert stamps == sorted(stamps)
     assert len(stamps) >= 7
     assert all(stamp % 3_600_000 == 0 for stamp in stamps)
-    assert stamps[-1] // 1000 >= now_s // 3600 * 3600 - 3600  # the unfinished candle appears once somebody has traded
+    assert stamps[-1] // 1000 >= now_s // 3600 * 3600 - 3600  # the unfinished candle appears after the first trade
 
 
-async def test_an_orders_life_has_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_replies_over_an_orders_life_have_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, ask = await market(raw)
@@ -125,7 +125,7 @@ async def test_an_orders_life_has_the_exchanges_shapes(start, session) -> None: 
     like(filled, example("rest_order_get_filled"))
     _, trades = await raw.get("/orders/trades/btc_twd", private=True)
     like(trades, example("rest_my_trades"))
-    assert {row["feeSymbol"] for row in trades["data"]} == {"BTC"}  # for the sell too: the exchange's own quirk
+    assert {row["feeSymbol"] for row in trades["data"]} == {"BTC"}  # also for the sell, a quirk of the exchange
 
     _, stop = await raw.create(
         action="BUY", type="STOP_LIMIT", price=str(ask + 900_000), stopPrice=str(ask + 800_000), condition=">=",
@@ -134,7 +134,7 @@ async def test_an_orders_life_has_the_exchanges_shapes(start, session) -> None: 
     assert stop["orderId"].startswith("SL-")
     _, waiting = await raw.get(f"/orders/btc_twd/{stop['orderId']}", private=True)
     like(waiting, example("rest_order_get_stop_untriggered"))
-    # well above the best ask, which has moved since
+    # far above the best ask, which has moved in the meantime
     price = str(ask + 100_000)
     _, missed = await raw.create(action="BUY", type="LIMIT", price=price, amount="0.1", timeInForce="POST_ONLY")
     _, history = await raw.get("/orders/all/btc_twd", private=True)
@@ -146,7 +146,7 @@ async def test_an_orders_life_has_the_exchanges_shapes(start, session) -> None: 
     _, nothing = await raw.delete("/orders/btc_twd")
     assert nothing == {"data": {}} or nothing == {
         "error": "Too Many Requests"
-    }  # shares cancel-all's limit of one per second
+    }  # cancel-all has the same limit of one per second
 
 
 async def test_batches_have_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
@@ -235,12 +235,12 @@ async def test_public_frames_have_the_exchanges_shape(start, session, path, name
     emulator = await start()
     (found,) = await frames(session, emulator.ws + path, 1)
     like(found, example(name), optional=("datetime",))
-    # Taiwan time labelled Z: eight hours ahead of the timestamp
+    # Taiwan time marked with Z: eight hours ahead of the timestamp
     assert found["datetime"].endswith("Z")
     assert found["datetime"][11:13] == f"{(found['timestamp'] // 3_600_000 + 8) % 24:02d}"
 
 
-async def test_first_book_is_exact_and_later_ones_are_rounded(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_first_book_is_exact_and_later_books_are_rounded(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["book_cadence_ms=20"])
     found = await frames(session, emulator.ws + "/v1/pub/order-books/BTC_USDT:1,ETH_TWD:20", 5)
     later = [frame for frame in found if frame["pair"] == "BTC_USDT"][1:]

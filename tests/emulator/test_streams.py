@@ -1,4 +1,4 @@
-"""Tests of sockets: which upgrades are accepted, what is pushed first, keepalive, and no pushes without a change."""
+"""Sockets: accepted upgrades, the first pushed frames, keepalive, and no pushes without a change."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_an_unknown_pair_in_the_query_is_dropped_and_a_wrong_depth_becomes
     assert [(f["pair"], f["limit"], len(f["bids"])) for f in first] == [("BTC_TWD", 5, 5), ("ETH_TWD", 1, 1)]
 
 
-async def test_whatever_a_client_sends_is_ignored(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_messages_from_a_client_are_ignored(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     async with session.ws_connect(emulator.ws + "/v1/pub/trades/BTC_USDT") as socket:
         await socket.send_str('{"op":"subscribe"}')
@@ -65,7 +65,7 @@ async def test_whatever_a_client_sends_is_ignored(start, session) -> None:  # ty
         assert (await frame(socket))["event"] == "TRADE"
 
 
-async def test_a_list_of_trades_is_sent_at_once_even_without_trades(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_list_of_trades_is_sent_at_once_even_if_it_is_empty(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, history_days=0.0)
     emulator.venue._lists["btc_twd"].clear()
     async with session.ws_connect(emulator.ws + "/v1/pub/trades/BTC_TWD") as socket:
@@ -105,7 +105,7 @@ async def test_an_order_and_its_end_are_pushed_in_the_documented_order(start, se
         assert [(r["status"], r["clientID"]) for r in ended["data"]["btc_twd"]] == [(2, 4)]
 
 
-async def test_a_client_that_never_sends_a_pong_is_cut(start, session, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_a_client_that_never_sends_a_pong_is_disconnected(start, session, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setitem(sockets.KEEPALIVE, "documented", (0.1, 0.05))
     emulator = await start()
     url = emulator.ws + "/v1/pub/auth/account-balance"
@@ -120,14 +120,14 @@ async def test_a_client_that_never_sends_a_pong_is_cut(start, session, monkeypat
         assert not polite.closed
 
 
-async def test_compression_is_negotiated_when_offered(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_compression_is_negotiated_if_the_client_offers_it(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     async with session.ws_connect(emulator.ws + "/v1/pub/trades/BTC_USDT", compress=15) as socket:
         assert socket.compress
         assert (await frame(socket))["pair"] == "BTC_USDT"
 
 
-async def test_a_client_that_does_not_read_is_eventually_cut(start) -> None:  # type: ignore[no-untyped-def]
+async def test_a_client_that_does_not_read_is_eventually_disconnected(start) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True)
     reader, writer = await asyncio.open_connection("127.0.0.1", emulator.port, limit=1024)
     writer.write(

@@ -1,4 +1,4 @@
-"""Bars: closing times, contents, gaps, and late trades."""
+"""Bars: closing times, contents, gaps and late trades."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def builder(resolution: str = "1m", grace_ns: int = GRACE) -> BarBuilder:
 # -- from trades ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_trade_of_the_next_interval_closes_the_bar_and_opens_the_next() -> None:
+def test_the_first_trade_of_the_next_interval_closes_the_bar_and_opens_the_next_one() -> None:
     b = builder()
     for second, price, amount in ((1, 10.0, 0.1), (20, 14.0, 0.2), (40, 8.0, 0.3), (59, 11.0, 0.4)):
         assert not b.on_trade(T0 + second * NS_PER_S, price, amount)
@@ -56,13 +56,13 @@ def test_the_first_trade_of_the_next_interval_closes_the_bar_and_opens_the_next(
     assert list(b.on_trade(T0 + 2 * M, 21.0, 1.0)) == [bar(1, 20.0, 5.0)]
 
 
-def test_intervals_without_trades_give_flat_empty_bars() -> None:
+def test_intervals_without_trades_produce_flat_empty_bars() -> None:
     b = builder()
     b.on_trade(T0, 10.0, 1.0)
     assert list(b.on_trade(T0 + 3 * M + 1, 12.0, 1.0)) == [bar(0, 10.0), flat(1, 10.0), flat(2, 10.0)]
 
 
-def test_the_timer_closes_a_bar_at_its_end_plus_grace() -> None:
+def test_the_timer_closes_a_bar_after_its_end_plus_the_grace_period() -> None:
     b = builder()
     assert b.next_close() is None
     assert not b.close_due(T0 + 100 * M)
@@ -75,7 +75,7 @@ def test_the_timer_closes_a_bar_at_its_end_plus_grace() -> None:
     assert not b.close_due(T0 + 4 * M)
 
 
-def test_a_trade_within_the_grace_period_counts_and_one_after_it_is_late() -> None:
+def test_a_trade_within_the_grace_period_is_included_and_a_later_one_is_late() -> None:
     b = builder()
     b.on_trade(T0, 10.0, 1.0)
     b.on_trade(T0 + M - 1, 11.0, 1.0)
@@ -83,12 +83,12 @@ def test_a_trade_within_the_grace_period_counts_and_one_after_it_is_late() -> No
     assert (closed.close, closed.volume) == (11.0, 2.0)
     assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # while the next bar has no trades yet
     b.on_trade(T0 + M + 1, 12.0, 1.0)
-    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # and once it has some
+    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # and once the next bar has some
     assert b.late == 2
     assert list(b.close_due(T0 + 2 * M + GRACE)) == [bar(1, 12.0)]
 
 
-def test_the_first_trade_after_a_timer_opens_its_bar() -> None:
+def test_the_first_trade_after_the_timer_opens_the_next_bar() -> None:
     b = builder()
     b.on_trade(T0, 10.0, 1.0)
     b.close_due(T0 + M + GRACE)
@@ -106,7 +106,7 @@ def test_volumes_are_rounded_to_whole_lots() -> None:
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_every_resolution_has_its_own_buckets(resolution: str) -> None:
+def test_each_resolution_has_its_own_buckets(resolution: str) -> None:
     b = builder(resolution)
     b.on_trade(T0, 10.0, 1.0)
     start = bucket_start(T0, resolution)
@@ -131,7 +131,7 @@ TRADES = st.lists(
 
 
 def definition(trades: Sequence[tuple[int, float, float]], starts: Sequence[int]) -> list[Bar]:
-    """Build the bars by grouping the trades, without any state."""
+    """Build the bars by grouping the trades, without keeping state."""
     bars: list[Bar] = []
     for start in starts:
         inside = [(p, a) for t, p, a in trades if start <= t < start + M]
@@ -147,7 +147,7 @@ def definition(trades: Sequence[tuple[int, float, float]], starts: Sequence[int]
 
 @given(TRADES)
 @settings(deadline=None, max_examples=150)
-def test_bars_from_ordered_trades_group_them_by_interval(rows: list[tuple[int, int, int, int]]) -> None:
+def test_ordered_trades_are_grouped_into_bars_by_interval(rows: list[tuple[int, int, int, int]]) -> None:
     trades = sorted((T0 + t, float(p), a / 1e8) for t, p, a, _ in rows)
     b = builder()
     bars: list[Bar] = []
@@ -162,7 +162,7 @@ def test_bars_from_ordered_trades_group_them_by_interval(rows: list[tuple[int, i
 
 @given(TRADES)
 @settings(deadline=None, max_examples=150)
-def test_trades_in_any_order_with_timers_give_each_interval_once(rows: list[tuple[int, int, int, int]]) -> None:
+def test_trades_in_any_order_with_timers_yield_each_interval_once(rows: list[tuple[int, int, int, int]]) -> None:
     b = builder()
     bars: list[Bar] = []
     applied, now = 0, T0
@@ -190,13 +190,13 @@ def candle(b: BarBuilder, minute: int, o: float, h: float, low: float, c: float,
     return list(b.on_candle(T0 + minute * M, o, h, low, c, v, "1m"))
 
 
-def test_a_candle_of_the_same_resolution_becomes_a_bar_at_once() -> None:
+def test_a_candle_of_the_same_resolution_becomes_a_bar_immediately() -> None:
     b = builder(grace_ns=0)
     for minute in range(3):
         assert candle(b, minute, 10, 12, 9, 11, 2) == [bar(minute, 10, 2, high=12, low=9, close=11)]
 
 
-def test_a_gap_between_candles_gives_flat_bars() -> None:
+def test_a_gap_between_candles_is_filled_with_flat_bars() -> None:
     b = builder(grace_ns=0)
     candle(b, 0, 10, 12, 9, 11, 2)
     assert candle(b, 3, 5, 5, 5, 5, 1) == [flat(1, 11), flat(2, 11), bar(3, 5, 1)]
@@ -210,7 +210,7 @@ def test_the_timer_fills_a_gap_at_the_end_of_the_interval() -> None:
     assert candle(b, 2, 5, 5, 5, 5, 1) == [bar(2, 5, 1)]
 
 
-def test_a_candle_for_a_closed_bar_is_only_counted() -> None:
+def test_a_candle_for_a_closed_bar_is_counted_but_not_used() -> None:
     b = builder(grace_ns=0)
     candle(b, 0, 10, 12, 9, 11, 2)
     b.close_due(T0 + 2 * M)
@@ -225,14 +225,14 @@ def test_a_coarser_bar_ends_with_its_last_candle() -> None:
     assert candle(b, 4, 1, 2, 0.5, 1.5, 0.1) == [Bar(PAIR, T0, 10, 23, 0.5, 1.5, 0.5, "5m")]
 
 
-def test_a_coarser_bar_missing_its_last_candle_ends_with_the_next_or_by_timer() -> None:
+def test_a_coarser_bar_missing_its_last_candle_ends_with_the_next_candle_or_by_timer() -> None:
     b = builder("5m", 0)
     candle(b, 0, 10, 10, 10, 10, 1)
     assert candle(b, 11, 7, 7, 7, 7, 1) == [Bar(PAIR, T0, 10, 10, 10, 10, 1, "5m"), flat(1, 10, "5m", 5 * M)]
     assert list(b.close_due(T0 + 15 * M)) == [Bar(PAIR, T0 + 10 * M, 7, 7, 7, 7, 1, "5m")]
 
 
-def test_a_flat_candle_without_volume_counts_as_an_interval_without_trades() -> None:
+def test_a_flat_candle_without_volume_is_treated_as_an_interval_without_trades() -> None:
     b = builder(grace_ns=0)
     assert candle(b, 0, 10, 10, 10, 10, 0)[0].empty
     coarse = builder("5m", 0)
@@ -244,21 +244,21 @@ def test_a_flat_candle_without_volume_counts_as_an_interval_without_trades() -> 
     assert not candle(coarse, 9, 10, 10, 10, 10, 1)[0].empty
 
 
-def test_monthly_bars_come_from_days_or_from_monthly_candles() -> None:
+def test_monthly_bars_are_built_from_daily_or_monthly_candles() -> None:
     for source, starts in (("1d", [f"2024-02-{day:02}" for day in range(1, 30)]), ("1M", ["2024-02-01"])):
         b = builder("1M", 0)
         bars = [x for text in starts for x in b.on_candle(parse_time(text), 1, 1, 1, 1, 1, source)]
         assert [(x.time, x.volume) for x in bars] == [(parse_time("2024-02-01"), float(len(starts)))]
 
 
-def test_candles_that_do_not_nest_are_refused() -> None:
+def test_candles_whose_resolution_does_not_fit_into_the_bar_are_refused() -> None:
     with pytest.raises(ValueError, match="bars of 4h cannot be built from candles of 3h"):
         builder("4h").on_candle(T0, 1, 1, 1, 1, 1, "3h")
     with pytest.raises(ValueError, match="'2m' is not a resolution"):
         builder("4h").on_candle(T0, 1, 1, 1, 1, 1, "2m")
 
 
-def test_bars_are_built_only_from_resolutions_that_nest_in_them() -> None:
+def test_bars_are_built_only_from_resolutions_that_divide_theirs() -> None:
     for coarse in RESOLUTIONS:
         for fine in RESOLUTIONS:
             starts = range(T0 - 40 * NS_PER_DAY, T0 + 40 * NS_PER_DAY, NS_PER_HOUR)
@@ -272,7 +272,7 @@ def test_bars_are_built_only_from_resolutions_that_nest_in_them() -> None:
 
 @given(st.lists(st.integers(0, 30), unique=True, min_size=1), st.sampled_from(["5m", "15m"]))
 @settings(deadline=None, max_examples=60)
-def test_coarse_bars_from_trades_and_from_fine_bars_are_equal(minutes: list[int], resolution: str) -> None:
+def test_coarse_bars_built_from_trades_equal_those_built_from_fine_bars(minutes: list[int], resolution: str) -> None:
     fine, coarse, from_fine = builder(), builder(resolution), builder(resolution)
     direct: list[Bar] = []
     merged: list[Bar] = []
@@ -290,17 +290,17 @@ def test_coarse_bars_from_trades_and_from_fine_bars_are_equal(minutes: list[int]
     assert direct == merged
 
 
-def test_warm_start_leaves_no_gap_between_history_and_the_first_bar() -> None:
+def test_a_warm_start_leaves_no_gap_between_history_and_the_first_bar() -> None:
     b = builder()
     history = b.warm_start([bar(0, 10.0), bar(3, 12.0)])
     assert history == [bar(0, 10.0), flat(1, 10.0), flat(2, 10.0), bar(3, 12.0)]
-    # the exchange omitted the quiet minutes before the start
+    # the exchange lists no candles for the quiet minutes before the start
     assert list(b.close_due(T0 + 6 * M)) == [flat(4, 12.0)]
     b.on_trade(T0 + 6 * M + 1, 13.0, 1.0)
     assert list(b.close_due(T0 + 7 * M + GRACE)) == [bar(6, 13.0)]
 
 
-def test_warm_start_accepts_finer_history() -> None:
+def test_a_warm_start_accepts_history_of_a_finer_resolution() -> None:
     b = builder("5m")
     assert [x.time for x in b.warm_start([bar(minute) for minute in range(7)])] == [T0]
     b.on_trade(T0 + 8 * M, 3.0, 1.0)
@@ -308,7 +308,7 @@ def test_warm_start_accepts_finer_history() -> None:
     assert (closed.open, closed.close, closed.volume) == (1.0, 3.0, 3.0)
 
 
-def test_a_builder_continues_after_bars_that_were_built_elsewhere() -> None:
+def test_a_builder_continues_after_bars_built_elsewhere() -> None:
     b = builder(grace_ns=0)
     assert not b.follows(bar(0))
     candle(b, 0, 10, 10, 10, 10, 1)
@@ -330,7 +330,7 @@ def test_a_builder_refuses_invalid_arguments() -> None:
         builder("1m", -1)
 
 
-def test_milliseconds_from_the_wire_fall_into_their_bucket() -> None:
+def test_millisecond_timestamps_from_the_wire_fall_into_their_bucket() -> None:
     b = builder()
     b.on_trade(T0 + 59_999 * NS_PER_MS, 1.0, 1.0)
     assert len(b.on_trade(T0 + 60_000 * NS_PER_MS, 1.0, 1.0)) == 1

@@ -1,4 +1,4 @@
-"""The order protocol with hand-written answers: lost, late, early, repeated or out of order."""
+"""The order protocol with hand-written answers that are lost, late, early, repeated or out of order."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Orde
 
 
 def states(bot: Bot, order: Order) -> list[str]:
-    """Return the order states that its strategy was notified of."""
+    """Return the order states that the strategy was notified of."""
     return [state.value for heard, state in bot.s.of("order") if heard is order]
 
 
 # -- the simple path -----------------------------------------------------------------------------------------------
 
 
-def test_an_order_goes_from_call_to_fill() -> None:
+def test_an_order_is_followed_from_the_call_to_the_fill() -> None:
     b = bot()
     order = buy(b)
     assert order.state is OrderState.SENDING
@@ -76,7 +76,7 @@ def test_a_report_that_arrives_before_the_answer_is_applied_once() -> None:
     assert states(b, order) == ["open"]
 
 
-def test_a_pushed_report_of_an_order_frees_its_slot() -> None:
+def test_a_pushed_report_of_an_order_frees_its_request_slot() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0)
@@ -98,7 +98,7 @@ def test_an_execution_that_arrives_before_the_answer_is_kept_until_the_order_is_
     b.check()
 
 
-def test_executions_of_other_peoples_orders_do_not_accumulate() -> None:
+def test_executions_of_foreign_orders_do_not_accumulate() -> None:
     for is_another in (False, True):
         b = bot()
         order = buy(b)
@@ -117,15 +117,15 @@ def test_executions_of_other_peoples_orders_do_not_accumulate() -> None:
         b.execute(stranger, 9)
         b.accept(order)
         if is_another:
-            # no create is in flight any more, so neither this execution nor the previous one can be ours
+            # no create is in flight any more, so neither this execution nor the previous one can be for our orders
             b.execute(stranger, 9)
         ours = buy(b)
-        b.accept(ours)  # under the stranger's id: any execution kept for it would appear here
+        b.accept(ours)  # has the stranger's order ID: any execution kept for that ID would be booked here
         assert order_id_of(ours) == order_id_of(stranger)
         assert ours.executed_lots == (0 if is_another else 9)
 
 
-def test_repeated_and_reordered_reports_change_nothing() -> None:
+def test_repeated_and_reordered_reports_change_nothing_further() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -143,7 +143,7 @@ def test_repeated_and_reordered_reports_change_nothing() -> None:
     b.check()
 
 
-def test_a_final_report_waits_for_its_executions() -> None:
+def test_an_order_stays_open_after_its_final_report_until_its_executions_arrive() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -153,7 +153,7 @@ def test_a_final_report_waits_for_its_executions() -> None:
     assert order.state is OrderState.FILLED
 
 
-def test_missing_executions_are_read_after_a_second() -> None:
+def test_missing_executions_are_requested_after_a_second() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -179,7 +179,7 @@ def test_an_older_report_does_not_stop_the_wait_for_executions() -> None:
     assert b.all(GetOrder)
 
 
-def test_a_listed_execution_is_not_booked_again_from_the_stream() -> None:
+def test_an_execution_booked_from_a_listing_is_not_booked_again_from_the_stream() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -188,7 +188,7 @@ def test_a_listed_execution_is_not_booked_again_from_the_stream() -> None:
     b.answer(b.last(GetOrder), body=(report_of(order, 1, 5_000),))
     b.answer(b.last(ListTrades), body=(b.execution(order, 5_000, trade_id="rest"),))
     assert order.executed_lots == 5_000
-    b.execute(order, 5_000, trade_id="stream")  # the same execution, late
+    b.execute(order, 5_000, trade_id="stream")  # the same execution, arriving late
     assert order.executed_lots == 5_000
     b.execute(order, 5_000, trade_id="stream2")  # another execution of the same size
     assert order.executed_lots == 10_000
@@ -209,7 +209,7 @@ def test_a_late_execution_of_a_finished_order_is_booked() -> None:
 # -- cancelling -------------------------------------------------------------------------------------------------------
 
 
-def test_a_queued_order_is_withdrawn_by_its_cancel() -> None:
+def test_cancelling_a_queued_order_withdraws_it() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
     b.s.cancel(order)
@@ -220,7 +220,7 @@ def test_a_queued_order_is_withdrawn_by_its_cancel() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_cancelling_an_order_in_flight_waits_until_its_id_is_known() -> None:
+def test_a_cancel_for_an_order_in_flight_waits_until_the_order_id_is_known() -> None:
     b = bot()
     order = buy(b)
     b.s.cancel(order)
@@ -239,7 +239,7 @@ def test_a_repeated_cancel_is_sent_once() -> None:
     assert len(b.all(CancelOrder)) == 1
 
 
-def test_a_pushed_final_state_ends_an_order_but_a_200_or_a_not_found_does_not() -> None:
+def test_an_order_ends_on_a_pushed_final_state_but_not_on_a_200_or_404_to_its_cancel() -> None:
     for outcome, status in ((Ending.OK, 200), (Ending.REFUSED, 404)):
         b = bot()
         order = b.rest(buy(b))
@@ -253,7 +253,7 @@ def test_a_pushed_final_state_ends_an_order_but_a_200_or_a_not_found_does_not() 
         assert b.s.balance("twd").locked == 0
 
 
-def test_a_cancel_without_a_pushed_result_is_read_after_a_second_and_repeated_while_the_order_is_live() -> None:
+def test_a_cancel_without_a_pushed_result_is_checked_after_a_second_and_repeated_while_the_order_lives() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -269,7 +269,7 @@ def test_a_cancel_without_a_pushed_result_is_read_after_a_second_and_repeated_wh
     assert order.state is OrderState.CANCELLED
 
 
-def test_a_read_after_a_cancel_is_repeated_until_it_succeeds() -> None:
+def test_the_read_after_a_cancel_is_repeated_until_it_succeeds() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -281,7 +281,7 @@ def test_a_read_after_a_cancel_is_repeated_until_it_succeeds() -> None:
     assert len(b.all(GetOrder)) == 2
 
 
-def test_a_fill_that_overtakes_the_cancel_counts() -> None:
+def test_a_fill_that_arrives_before_the_cancel_takes_effect_is_booked() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -298,7 +298,7 @@ def test_cancel_all_cancels_only_the_callers_own_orders() -> None:
     mine, other = first.buy(BTC, amount=1, price=900), second.buy(BTC, amount=1, price=900)
     b.end_turn()
     request = b.create_of(mine)
-    assert request is not b.create_of(other)  # a batch never mixes strategies
+    assert request is not b.create_of(other)  # orders of different strategies are never in the same batch
     b.rest(mine)
     b.rest(other)
     first.cancel_all()
@@ -325,7 +325,7 @@ def test_an_order_that_expires_in_the_queue_is_never_sent() -> None:
     assert all(states(b, order) == ["expired"] for order in waiting)
 
 
-def test_an_order_that_outlives_expire_s_at_the_exchange_is_cancelled() -> None:
+def test_an_order_still_open_at_the_exchange_after_expire_s_is_cancelled() -> None:
     b = bot()
     order = b.rest(buy(b, expire_s=5))
     assert not cancelled_ids(b.to(4.9))
@@ -348,7 +348,7 @@ def test_a_market_order_is_dropped_after_five_seconds_in_the_queue() -> None:
 # -- replacing --------------------------------------------------------------------------------------------------------
 
 
-def test_a_replacement_is_sent_once_the_old_order_is_final() -> None:
+def test_a_replacement_is_sent_only_once_the_old_order_is_final() -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -363,7 +363,7 @@ def test_a_replacement_is_sent_once_the_old_order_is_final() -> None:
     assert new.price_ticks == 910
 
 
-def test_a_replacement_is_reduced_by_fills_that_happen_before_it_is_sent() -> None:
+def test_a_replacement_is_reduced_by_fills_that_occur_before_it_is_sent() -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -387,7 +387,7 @@ def test_a_replacement_that_is_no_longer_needed_is_dropped(filled: int, status: 
     assert not b.s.open_orders()
 
 
-def test_replacing_a_queued_order_keeps_its_place() -> None:
+def test_replacing_a_queued_order_keeps_its_place_in_the_queue() -> None:
     b = bot()
     old = b.s.buy(BTC, amount=1, price=900)
     new = b.s.replace(old, price=910, amount=2)
@@ -409,7 +409,7 @@ def test_a_refused_replacement_leaves_the_old_order_in_the_queue() -> None:
     assert b.s.balance("twd").locked == 900
 
 
-def test_the_latest_of_several_replacements_counts() -> None:
+def test_only_the_latest_of_several_replacements_is_sent() -> None:
     b = bot()
     old = b.rest(buy(b))
     first = b.s.replace(old, price=910)
@@ -459,7 +459,7 @@ def test_a_triggered_stop_order_is_replaced_by_a_limit_order() -> None:
 # -- incomplete answers --------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_final_if_no_byte_of_it_was_sent() -> None:
+def test_an_order_is_final_if_none_of_its_bytes_were_sent() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.NOT_SENT, text="t0 is too old")
@@ -467,7 +467,7 @@ def test_an_order_is_final_if_no_byte_of_it_was_sent() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_a_refusal_is_trusted_once_a_look_up_finds_nothing() -> None:
+def test_a_refusal_is_trusted_once_a_look_up_finds_no_order() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=422, text="no")
@@ -478,7 +478,7 @@ def test_a_refusal_is_trusted_once_a_look_up_finds_nothing() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_a_refused_order_that_exists_anyway_is_adopted() -> None:
+def test_an_order_that_exists_despite_its_refusal_is_adopted() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=400)
@@ -487,7 +487,7 @@ def test_a_refused_order_that_exists_anyway_is_adopted() -> None:
     assert b.s.balance("twd").locked == 900
 
 
-def test_a_rejected_order_that_turns_out_live_is_counted_again_and_cancelled() -> None:
+def test_a_rejected_order_that_turns_out_to_be_live_is_counted_again_and_cancelled() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=400)
@@ -560,7 +560,7 @@ def test_a_batch_answer_with_fewer_rows_than_orders_is_not_trusted() -> None:
     assert {o.state for o in b.s.open_orders() if o.sent and o.state is not OrderState.SENDING} == {OrderState.UNKNOWN}
 
 
-def test_a_market_buys_remainder_is_counted_in_quote() -> None:
+def test_the_remainder_of_a_market_buy_is_counted_in_the_quote_currency() -> None:
     b = bot()
     order = b.s.market_buy(BTC, spend=1_000)
     b.end_turn()
@@ -584,7 +584,7 @@ def test_a_final_report_with_fewer_lots_than_booked_is_still_final() -> None:
     assert b'"mismatch"' in b"".join(b.log)
 
 
-def test_executions_missing_from_listings_are_read_less_and_less_often() -> None:
+def test_executions_missing_from_listings_are_requested_at_growing_intervals() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.push(order, 2, 10_000)
@@ -599,7 +599,7 @@ def test_executions_missing_from_listings_are_read_less_and_less_often() -> None
     assert len(times) < 13
 
 
-def test_a_delayed_replacement_counts_as_an_order_when_it_leaves() -> None:
+def test_a_delayed_replacement_counts_towards_the_order_rate_when_it_is_sent() -> None:
     b = bot(risk={"max_orders_per_second": 2})
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -625,7 +625,7 @@ def test_a_replacement_that_expires_while_waiting_does_not_set_a_wake_time_in_th
 # -- forgetting -------------------------------------------------------------------------------------------------------
 
 
-def test_unsent_orders_are_forgotten_at_once_and_sent_ones_kept_for_late_reports() -> None:
+def test_unsent_orders_are_forgotten_immediately_and_sent_ones_kept_for_late_reports() -> None:
     b = bot()
     cancelled = buy(b)
     b.accept(cancelled)
@@ -657,7 +657,7 @@ def test_a_report_cannot_carry_a_state_internal_to_the_bot() -> None:
             b.push(order, 0, state=state)
 
 
-def test_decisions_of_orders_that_are_all_refused_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decisions_do_not_pile_up_when_every_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botkit.engine.rooms.BLOCK_LINES", 10)
     b = bot()
     for _ in range(30):

@@ -1,4 +1,4 @@
-"""The engine and the simulated exchange together: requests, answers, and books that agree."""
+"""The engine and the simulated exchange together: requests, answers, and agreement of the books."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def sim(*strategies: Listener, prints: Any = (), **more: Any) -> Sim:
 
 
 def _at_t0(rows: Any) -> Any:
-    shift = (T0 - venue.T0) // S  # the tables of that world count from a different moment
+    shift = (T0 - venue.T0) // S  # the tables in that module count from a different start time
     return [(row[0] + shift, *row[1:]) for row in rows]
 
 
 class Deaf(Sim):
-    """An exchange whose answers to creates are lost, so that the bot gives up after five seconds."""
+    """An exchange whose answers to creates are lost, so that the bot gives up on each after five seconds."""
 
     def send(self, leaving: Any) -> None:
         self.lost: set[int] = getattr(self, "lost", set())
@@ -63,14 +63,14 @@ class Deaf(Sim):
                     if isinstance(event, Answer) and event.request_id in self.lost:
                         gone.append((at + 5 * S, event.request_id))
                     elif publication.account is None or isinstance(event, Answer):
-                        self.tell(event)  # and the account's stream is down
+                        self.tell(event)  # other account events are dropped: the account's stream is down
             if not news:
                 self.tell(None)
         self.now = max(self.now, target)
         return []
 
 
-def test_a_market_order_fills_from_the_book_and_balances_agree() -> None:
+def test_a_market_order_fills_from_the_book_and_the_balances_agree() -> None:
     b = sim()
     order = b.s.market_buy(BTC, amount=6, max_slippage_pct=2)
     b.end_turn()
@@ -97,7 +97,7 @@ def test_a_resting_order_appears_in_the_book_and_is_cancelled() -> None:
     b.check()
 
 
-def test_a_post_only_order_that_would_take_is_cancelled_by_the_exchange() -> None:
+def test_a_post_only_order_that_would_take_liquidity_is_cancelled_by_the_exchange() -> None:
     b = sim()
     order = b.s.buy(BTC, amount=1, price=1_010, post_only=True)
     b.end_turn()
@@ -106,7 +106,7 @@ def test_a_post_only_order_that_would_take_is_cancelled_by_the_exchange() -> Non
     b.check()
 
 
-def test_a_replacement_goes_through_cancel_and_create() -> None:
+def test_replacing_a_resting_order_sends_a_cancel_and_then_a_create() -> None:
     b = sim()
     old = b.s.buy(BTC, amount=1, price=985)
     b.end_turn()
@@ -119,7 +119,7 @@ def test_a_replacement_goes_through_cancel_and_create() -> None:
     b.check()
 
 
-def test_a_protected_position_is_closed_through_the_exchange() -> None:
+def test_a_protected_position_is_closed_by_an_order_at_the_exchange() -> None:
     b = sim(prints=[(10, 900, 100, -1)])
     b.s.protect(BTC, stop_loss_pct=5)
     b.to(9)
@@ -131,7 +131,7 @@ def test_a_protected_position_is_closed_through_the_exchange() -> None:
     b.check()
 
 
-def test_orders_with_lost_answers_are_found_in_listings_and_their_fills_in_the_trades() -> None:
+def test_orders_with_lost_answers_are_found_in_listings_and_their_fills_in_trade_listings() -> None:
     b = Deaf(Listener(start=listens), columns=[venue.books(_at_t0(BOOKS), BTC)])
     b.to(2)
     b.trade(1_000)

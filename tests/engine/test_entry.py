@@ -1,4 +1,4 @@
-"""The reasons for refusing orders before anything is sent, in the words that a strategy reads."""
+"""Refusals of orders before they are sent, with the reasons that a strategy reads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_invalid_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
     assert not b.end_turn()
 
 
-def test_amounts_and_prices_round_against_the_user() -> None:
+def test_amounts_and_prices_round_to_the_users_disadvantage() -> None:
     b = bot()
     buy, sell = b.s.buy(BTC, amount=1.00019, price=900.9), b.s.sell(BTC, amount=1.00019, price=1_100.1)
     assert (buy.amount_lots, buy.price_ticks) == (10_001, 900)
@@ -68,7 +68,7 @@ def test_coins_in_open_orders_cannot_be_spent_twice() -> None:
     assert refused.reason == "needs 60 btc, 40 available (60 locked in 1 order)"
 
 
-def test_stop_orders_wait_on_the_usual_or_the_requested_side() -> None:
+def test_stop_orders_trigger_on_the_usual_or_the_requested_side() -> None:
     b = bot()
     sell = b.s.sell(BTC, amount=1, price=900, stop_price=950)
     buy = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
@@ -77,7 +77,7 @@ def test_stop_orders_wait_on_the_usual_or_the_requested_side() -> None:
     assert [order.condition.value for order in (sell, buy, dip)] == ["<=", ">=", "<="]
 
 
-def test_a_stop_whose_condition_is_met_may_be_sent_at_once() -> None:
+def test_a_stop_order_whose_condition_is_already_met_can_become_a_market_order() -> None:
     b = bot()
     sell = b.s.sell(BTC, amount=1, price=900, stop_price=1_000, on_met="market")
     assert sell.type is OrderType.MARKET
@@ -135,7 +135,7 @@ def test_slippage_is_measured_from_the_best_visible_price() -> None:
     assert "shows no bids" in b.s.market_sell(BTC, amount=1).reason
 
 
-def test_slippage_is_checked_again_before_sending() -> None:
+def test_slippage_is_checked_again_when_the_order_leaves_the_queue() -> None:
     b = bot(limits={"create_order": "2/1m"}, batching=False)
     b.book([(990, 10**6)], [(1_000, 10**6)])
     orders = [b.s.market_buy(BTC, spend=1_000) for _ in range(3)]
@@ -144,7 +144,7 @@ def test_slippage_is_checked_again_before_sending() -> None:
     assert waiting
     for request in b.all(CreateOrder):
         b.book([(990, 10**6)], [(1_000, 1), (1_100, 10**6)])
-        b.answer(request, Ending.NOT_SENT)  # returns the slot
+        b.answer(request, Ending.NOT_SENT)  # the slot is returned
     assert {order.state for order in waiting} == {OrderState.NOT_SENT}
     assert all("visible book" in order.reason for order in waiting)
 
@@ -157,7 +157,7 @@ def test_close_sells_the_sellable_amount_or_reports_that_there_is_none() -> None
     assert again.reason == "nothing of btc_twd can be sold now (position 100 btc)"
 
 
-def test_maintenance_refuses_every_order() -> None:
+def test_every_order_is_refused_during_maintenance() -> None:
     pair = Pair("btc_twd", msgspec.structs.replace(RULES, maintenance=True))
     b = Bot(Listener(pair), pairs={**PAIRS, "btc_twd": pair})
     b.trade(1_000, pair=pair)
@@ -169,7 +169,7 @@ def test_maintenance_refuses_every_order() -> None:
         assert order.reason == "btc_twd is in maintenance"
 
 
-def test_the_exchanges_open_order_cap_applies_across_strategies() -> None:
+def test_the_exchanges_open_order_cap_is_shared_by_all_strategies() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
@@ -208,13 +208,13 @@ def test_a_halted_bot_accepts_only_reducing_orders_until_resumed() -> None:
 def test_orders_waiting_when_the_bot_is_halted_are_never_sent() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
-    b.risk.halt(None, "test")  # even if nobody cancelled the order
+    b.risk.halt(None, "test")  # even if no cancel was sent for the order
     assert not b.end_turn()
     assert order.state is OrderState.NOT_SENT
     assert order.reason == "the bot is halted: test"
 
 
-def test_a_shortage_names_the_coin_and_blocks_new_orders_until_it_ends() -> None:
+def test_a_shortage_names_the_coin_and_blocks_new_orders_until_it_is_resolved() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"], "btc": RICH["btc"]}])
     b.trade(1_000)
     actual = {"twd": (RICH["twd"], RICH["twd"]), "btc": (60 * UNIT, 60 * UNIT)}
@@ -242,7 +242,7 @@ def test_a_shortage_names_the_coin_and_blocks_new_orders_until_it_ends() -> None
 # -- stale books -----------------------------------------------------------------------------------------------
 
 
-def test_a_market_order_into_a_stale_book_is_refused_with_its_age() -> None:
+def test_a_market_order_on_a_stale_book_is_refused_with_the_age_of_the_book() -> None:
     b = bot()
     b.book([(990, 10**6)], [(1_010, 10**6)])
     b.to(300)
@@ -258,7 +258,7 @@ def test_a_market_order_into_a_stale_book_is_refused_with_its_age() -> None:
     assert b.s.market_sell(BTC, amount=1).is_open
 
 
-def test_a_run_without_books_does_not_check_the_age_of_the_book() -> None:
+def test_the_book_age_is_not_checked_in_a_run_without_books() -> None:
     b = bot()
     b.to(10_000)
     assert b.s.market_buy(BTC, spend=1_000).is_open
@@ -276,7 +276,7 @@ def test_the_collar_compares_market_orders_with_the_visible_book() -> None:
     assert b.s.market_buy(BTC, spend=1_000).is_open
 
 
-def test_the_expected_price_is_the_average_over_the_levels_taken() -> None:
+def test_the_expected_price_is_the_average_over_the_levels_that_would_be_taken() -> None:
     b = bot()
     spend = _order(b, Side.BUY, spend_units=2_050 * UNIT)
     market = PairMarket(BTC, b.portfolio.prices[BTC])
@@ -298,7 +298,7 @@ def _order(b: Bot, side: Side, **more: Any) -> Any:
 # -- how a refusal is reported ------------------------------------------------------------------------------------
 
 
-def test_a_refusal_is_reported_after_the_callback_at_the_same_now() -> None:
+def test_a_refusal_is_reported_after_the_callback_with_the_same_now() -> None:
     told: list[tuple[str, int]] = []
 
     def on_trade(s: Any, _: Any) -> None:
@@ -316,7 +316,7 @@ def test_a_refusal_is_reported_after_the_callback_at_the_same_now() -> None:
     assert told == [("after the call", b.now), ("refused", b.now)]
 
 
-def test_over_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
+def test_more_than_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
     b = bot()
     for _ in range(100):
         b.s.buy(BTC, amount=0, price=1)
@@ -329,13 +329,13 @@ def test_over_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
 
 
-def test_a_halt_that_refuses_everything_stops_no_strategy_for_a_turn_with_many_orders() -> None:
+def test_a_halt_that_refuses_many_orders_in_a_turn_does_not_stop_the_strategy() -> None:
     b = bot()
     b.tell(Halt("botkit panic"))
     for _ in range(1_000):
         assert b.s.buy(BTC, amount=1, price=900).reason == "the bot is halted: botkit panic"
     b.end_turn()
     assert b.seen().active
-    for _ in range(1_001):  # this is a loop after all
+    for _ in range(1_001):  # beyond 1000 refusals the strategy is in an endless loop
         b.s.buy(BTC, amount=1, price=900)
     assert "over 1000 orders were refused in one turn" in b.seen().stopped_because

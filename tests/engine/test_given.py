@@ -1,4 +1,4 @@
-"""Coins given to a strategy: how it sees them, how many `close` sells, and where flattening stops."""
+"""Coins given to a strategy: how the strategy sees them, how many `close` sells, and where flattening stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIVEN = {"twd": 10_000 * UNIT, "btc": 2 * UNIT}
 
 
 def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
-    """Return a bot with a price and a book, whose account holds more coins than were handed over."""
+    """Return a bot with a price and a book. Its account holds more coins than its strategies were given."""
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_book(BTC, 5)) for _ in range(strategies)),
         balances=ACCOUNT,
@@ -46,7 +46,7 @@ def asked(b: Bot) -> list[Order]:
     return found
 
 
-def test_without_capital_the_accounts_coins_are_unassigned() -> None:
+def test_without_a_given_capital_the_coins_of_the_account_are_unassigned() -> None:
     b = trading(None)
     position = b.s.position(BTC)
     assert (position.amount, position.given, position.sellable) == (0, 0, 0)
@@ -58,7 +58,7 @@ def test_without_capital_the_accounts_coins_are_unassigned() -> None:
     assert not asked(b)
 
 
-def test_close_sells_all_that_the_strategy_owns_and_nothing_else() -> None:
+def test_close_sells_exactly_the_coins_that_the_strategy_owns() -> None:
     b = trading(GIVEN)
     assert (b.s.position(BTC).amount, b.s.position(BTC).given) == (2, 2)
     b.s.close(BTC)
@@ -85,7 +85,7 @@ def test_trades_do_not_change_given_coins_but_capital_moves_do() -> None:
 
 
 @pytest.mark.parametrize(("bought", "side", "lots"), [(3, Side.SELL, 3), (-1, Side.BUY, 1)])
-def test_flattening_returns_to_the_given_coins(bought: int, side: Side, lots: int) -> None:
+def test_flattening_restores_the_given_amount_of_coins(bought: int, side: Side, lots: int) -> None:
     b = trading(GIVEN)
     if bought > 0:
         order = b.s.market_buy(BTC, spend=1001 * bought)
@@ -110,7 +110,7 @@ def test_flattening_a_strategy_that_holds_its_given_coins_does_nothing() -> None
     assert not asked(b)
 
 
-def test_a_halted_bot_does_not_buy_coins_back() -> None:
+def test_flattening_does_not_buy_coins_back_while_the_bot_is_halted() -> None:
     b = trading(GIVEN)
     order = b.s.market_sell(BTC, amount=1)
     b.end_turn()
@@ -145,7 +145,7 @@ def restarted(portfolio: Portfolio, state: Any = None) -> Portfolio:
     return again
 
 
-def test_the_pool_takes_only_the_quote_currencies_of_first_pairs() -> None:
+def test_the_pool_takes_only_the_quote_currencies_of_each_strategys_first_pair() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, BTC_USDT)),
         CapitalShare("b", (USDT_TWD,)),
@@ -156,7 +156,7 @@ def test_the_pool_takes_only_the_quote_currencies_of_first_pairs() -> None:
     assert portfolio.position("b", USDT_TWD).amount == 0
 
 
-def test_money_of_the_pool_does_not_count_as_a_strategys_coins() -> None:
+def test_money_in_the_pool_is_not_treated_as_a_strategys_coins() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_USDT,)), CapitalShare("b", (USDT_TWD,)), balances=coins(twd=100, usdt=50)
     )
@@ -164,7 +164,7 @@ def test_money_of_the_pool_does_not_count_as_a_strategys_coins() -> None:
     assert portfolio.position("b", USDT_TWD).sellable == 0, "closing its position must not sell a's money"
 
 
-def test_a_strategy_without_pairs_pools_the_bots_currency() -> None:
+def test_a_strategy_without_pairs_pools_the_bots_valuation_currency() -> None:
     portfolio = open_portfolio(CapitalShare("a"), balances=coins(twd=100, usdt=50))
     assert portfolio.unassigned == coins(twd=0, usdt=50)
 
@@ -194,7 +194,7 @@ def test_given_coins_in_older_books_are_never_surplus() -> None:
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_a_given_cost_becomes_the_average_cost_of_added_coins_without_profit(is_running: bool) -> None:
+def test_the_cost_stated_for_added_coins_becomes_their_average_cost_without_profit(is_running: bool) -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.days.watch("a", "twd")
     if is_running:
@@ -206,7 +206,7 @@ def test_a_given_cost_becomes_the_average_cost_of_added_coins_without_profit(is_
     assert portfolio.days.pnl_units("a", "twd") == 0
 
 
-def test_without_a_cost_the_current_price_counts() -> None:
+def test_coins_added_without_a_cost_are_valued_at_the_current_price() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.mark(BTC_TWD, 1000)
     portfolio.transfers.move("a", coins(btc=2))
@@ -227,7 +227,7 @@ def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], tol
 # -- reports ------------------------------------------------------------------------------------------------------
 
 
-def test_the_report_lists_what_each_strategy_owns_and_what_is_left_alone() -> None:
+def test_the_report_lists_the_coins_each_strategy_owns_and_the_unassigned_ones() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BTC_TWD,)),

@@ -1,4 +1,4 @@
-"""Indicators: known values, the first valid value, stability over many updates, and refused input."""
+"""Indicators: known values, the first valid value, stability over many updates, and input errors."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_true_ranges_match_known_values() -> None:
     assert steps(ATR(2), [10, 11, 6], [8, 10, 5], [9, 10, 5.5]) == [None, 2, (2 + 5) / 2]
 
 
-def test_volume_weighted_averages_match_known_values() -> None:
+def test_volume_weighted_average_prices_match_known_values() -> None:
     prices, volumes = [10.0, 20, 30, 40], [1.0, 3, 0, 0]
-    assert steps(VWAP(2), prices, volumes) == [None, 17.5, 20, 40]  # nothing traded in the last window
+    assert steps(VWAP(2), prices, volumes) == [None, 17.5, 20, 40]  # no volume was traded in the last window
     assert steps(VWAP(), prices, volumes) == [10, 17.5, 17.5, 17.5]
 
 
@@ -66,7 +66,7 @@ def test_a_cumulative_average_can_be_reset() -> None:
 
 
 def test_rsi_matches_wilders_definition() -> None:
-    # the usual textbook example (14 periods), whose figures are rounded to two places
+    # the usual textbook example (14 periods) with figures rounded to two decimals
     closes = [
         44.3389, 44.0902, 44.1497, 43.6124, 44.3278, 44.8264, 45.0955, 45.4245, 45.8433, 46.0826, 45.8931, 46.0328,
         45.6140, 46.2820, 46.2820, 46.0028, 46.0328, 46.4116, 46.2222, 45.6439,
@@ -76,13 +76,13 @@ def test_rsi_matches_wilders_definition() -> None:
     assert [round(value, 2) for value in got[14:]] == [70.53, 66.32, 66.55, 69.41, 66.36, 57.97]
 
 
-def test_rsi_reaches_its_bounds() -> None:
+def test_rsi_reaches_its_upper_and_lower_bounds() -> None:
     assert steps(RSI(2), [1, 2, 3])[-1] == 100
     assert steps(RSI(2), [3, 2, 1])[-1] == 0
     assert steps(RSI(2), [2, 2, 2])[-1] == 50
 
 
-def test_macd_combines_its_averages() -> None:
+def test_macd_is_computed_from_its_averages() -> None:
     prices = walk(60)
     line = EMA(3).over(prices) - EMA(6).over(prices)
     signal = EMA(4).over(line[5:])
@@ -96,7 +96,9 @@ def test_macd_combines_its_averages() -> None:
     ("indicator", "first"),
     [(SMA(5), 5), (WMA(5), 5), (EMA(5), 5), (RSI(5), 6), (MACD(2, 5, 3), 7), (Bollinger(5), 5), (RollingHigh(5), 5)],
 )
-def test_the_first_value_is_available_when_documented(indicator: Any, first: int) -> None:
+def test_each_indicators_first_value_is_available_after_the_documented_number_of_updates(
+    indicator: Any, first: int
+) -> None:
     for count, price in enumerate(walk(12), start=1):
         indicator.update(price)
         assert indicator.ready is (count >= first)
@@ -112,12 +114,12 @@ def test_averages_agree_with_pandas() -> None:
     np.testing.assert_array_equal(RollingHigh(9).over(prices), series.rolling(9).max())
 
 
-def test_many_updates_do_not_drift() -> None:
+def test_rounding_errors_do_not_accumulate_over_many_updates() -> None:
     chance = random.Random(7)
     sma, bands = SMA(50), Bollinger(50)
     window: list[float] = []
     for i in range(200_000):
-        # an occasional value whose rounding error a running sum would keep forever
+        # an occasional huge value, whose rounding error would stay in a running sum forever
         value = 1e15 if i % 70_000 == 69_999 else chance.randint(1, 10**7) / 100
         sma.update(value)
         bands.update(value)
@@ -128,8 +130,8 @@ def test_many_updates_do_not_drift() -> None:
     assert bands.value.upper - bands.value.middle == pytest.approx(2 * np.std(last), rel=1e-12)
 
 
-def test_bands_are_exact_for_a_high_price_that_hardly_moves() -> None:
-    # sums of squares would give 0 or less here, because 1e9 squared leaves no digit for a hundredth
+def test_bands_are_exact_for_a_high_price_that_barely_moves() -> None:
+    # computed from sums of squares, the variance would be 0 or negative: 1e9 squared leaves no digit for a hundredth
     line = [1e9 + 0.01 * (i % 2) for i in range(40)]
     bands = Bollinger(20, 1).over(line)
     assert bands.upper[-1] - bands.middle[-1] == pytest.approx(0.005, rel=1e-4)
@@ -147,7 +149,7 @@ def test_an_array_indicator_accepts_any_function() -> None:
 def test_an_array_indicator_supports_options_inputs_and_tuples() -> None:
     def spread(high: Any, low: Any, *, times: float) -> tuple[Any, Any]:
         assert len(high) == len(low) == 3
-        high *= times  # the function gets copies, so this must not change the indicator's memory
+        high *= times  # the function gets copies, so this must not change the indicator's own values
         return high - low, low
 
     indicator = ArrayIndicator(spread, 3, inputs=("high", "low"), fields=("spread", "low"), times=2.0)
@@ -169,12 +171,12 @@ def test_an_array_indicator_is_not_ready_while_its_function_returns_nan() -> Non
 
 @pytest.mark.parametrize("kind", [SMA, WMA, EMA, RSI, Bollinger, ATR, RollingHigh, RollingLow, VWAP])
 @pytest.mark.parametrize("length", [0, -1, 2.5, True, "10"])
-def test_lengths_must_be_whole_and_positive(kind: Any, length: Any) -> None:
+def test_indicator_lengths_must_be_positive_integers(kind: Any, length: Any) -> None:
     with pytest.raises(ValueError, match="at least 1, not"):
         kind(length)
 
 
-def test_other_misuse_is_refused() -> None:
+def test_other_invalid_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="fast length below the slow one"):
         MACD(26, 12)
     with pytest.raises(ValueError, match="width above 0"):
@@ -188,7 +190,7 @@ def test_other_misuse_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [SMA, WMA, EMA, RSI, Bollinger, RollingHigh, RollingLow])
-def test_short_and_empty_arrays_give_nan(kind: Any) -> None:
+def test_short_and_empty_arrays_return_nan(kind: Any) -> None:
     for count in (0, 1, 4):
         result = kind(5).over([1.0] * count)
         for part in result if isinstance(result, tuple) else (result,):

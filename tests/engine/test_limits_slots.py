@@ -14,27 +14,27 @@ HOLD = hold_ns(NS_PER_S)
 T0 = 1_000 * NS_PER_S
 
 
-def test_a_slot_is_held_for_the_window_plus_a_clock_margin() -> None:
+def test_a_slot_is_held_for_the_window_plus_a_margin_for_clock_differences() -> None:
     assert hold_ns(60 * NS_PER_S) == 60 * NS_PER_S + 6 * NS_PER_MS + 2 * NS_PER_MS
 
 
 def test_a_slot_becomes_free_exactly_one_window_after_its_answer() -> None:
     log = SlotLog(WINDOW)
     log.take()
-    assert log.free(T0 + 10 * NS_PER_S) == 2  # there is no answer yet, so the slot is held until it arrives
+    assert log.free(T0 + 10 * NS_PER_S) == 2  # there is no answer yet, so the slot is still held
     log.release(T0 + 10 * NS_PER_S)
     assert log.free(T0 + 10 * NS_PER_S + HOLD - 1) == 2
     assert log.free(T0 + 10 * NS_PER_S + HOLD) == 3
 
 
-def test_an_unsent_request_returns_its_slot_at_once() -> None:
+def test_an_unsent_request_returns_its_slot_immediately() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.give_back()
     assert log.free(T0) == 3
 
 
-def test_a_clock_set_back_frees_no_slot_early() -> None:
+def test_no_slot_is_freed_early_when_the_clock_is_set_back() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.take()
@@ -44,7 +44,7 @@ def test_a_clock_set_back_frees_no_slot_early() -> None:
     assert log.free(T0 + NS_PER_S + HOLD) == 3
 
 
-def test_an_unknown_outcome_holds_its_slot_for_one_window_after_its_latest_arrival() -> None:
+def test_an_unknown_outcome_holds_its_slot_for_one_window_after_the_latest_possible_arrival() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.hold_late(7, T0 + 900 * NS_PER_S)
@@ -52,18 +52,18 @@ def test_an_unknown_outcome_holds_its_slot_for_one_window_after_its_latest_arriv
     assert log.free(T0 + 900 * NS_PER_S + HOLD) == 3
 
 
-def test_resolving_an_unknown_outcome_can_only_shorten_its_hold() -> None:
+def test_resolving_an_unknown_outcome_can_only_shorten_the_hold() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.hold_late(7, T0 + 900 * NS_PER_S)
     log.shorten(7, T0 + 5 * NS_PER_S)
     log.shorten(7, T0 + 60 * NS_PER_S)
-    log.shorten(8, T0)  # this key was never held, so nothing happens
+    log.shorten(8, T0)  # this key was never held, so nothing changes
     assert log.free(T0 + 5 * NS_PER_S + HOLD - 1) == 2
     assert log.free(T0 + 5 * NS_PER_S + HOLD) == 3
 
 
-def test_with_all_slots_in_flight_the_next_free_time_depends_on_an_answer() -> None:
+def test_with_all_slots_in_flight_the_next_free_time_is_unknown_until_an_answer_arrives() -> None:
     log = SlotLog(WINDOW)
     for _ in range(3):
         log.take()
@@ -73,7 +73,7 @@ def test_with_all_slots_in_flight_the_next_free_time_depends_on_an_answer() -> N
     assert log.open_at(T0, 2) is None
 
 
-def test_a_lowered_limit_recovers_window_by_window() -> None:
+def test_a_lowered_limit_recovers_gradually_with_each_window() -> None:
     log = SlotLog(WindowLimit(100, 1, Scope.IP))
     log.lower(T0)
     assert log.limit == 80
@@ -84,7 +84,7 @@ def test_a_lowered_limit_recovers_window_by_window() -> None:
     assert log.free(T0 + 60 * NS_PER_S) == 100
 
 
-def test_a_limit_is_never_lowered_below_a_quarter_or_below_one() -> None:
+def test_a_limit_is_never_lowered_below_a_quarter_of_its_value_or_below_one() -> None:
     many, one = SlotLog(WindowLimit(100, 1, Scope.IP)), SlotLog(WindowLimit(1, 1, Scope.IP))
     for _ in range(30):
         many.lower(T0)
@@ -128,7 +128,8 @@ def test_slots_become_free_exactly_at_the_announced_time(deeds: list[tuple[str, 
             log.lower(now)
         at = log.open_at(now, needed)
         if at is None:
-            assert log.free(now + 100 * NS_PER_S) < needed  # (this advances the log's time, so the example ends here)
+            # (open_at advances the log's time, so the example ends here)
+            assert log.free(now + 100 * NS_PER_S) < needed
             return
         assert at >= now
         assert log.held(now) >= on_their_way
@@ -144,7 +145,7 @@ _DEEDS = st.lists(
 
 @given(_DEEDS, st.integers(0, 2))
 @settings(max_examples=300)
-def test_taking_at_once_equals_asking_first(deeds: list[tuple[str, int]], kept: int) -> None:
+def test_taking_a_slot_directly_equals_checking_for_a_free_slot_first(deeds: list[tuple[str, int]], kept: int) -> None:
     at_once, asked = SlotLog(WINDOW), SlotLog(WINDOW)
     now, flying = T0, 0
     for key, (deed, ms) in enumerate(deeds):

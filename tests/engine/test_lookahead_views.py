@@ -1,4 +1,4 @@
-"""Attempts of a strategy to look ahead, or to change data, through the arrays of its bars."""
+"""Attempts by a strategy to look ahead, or to change data, through the arrays of its bars."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ NAMES = ("open", "high", "low", "close", "volume", "time")
 
 
 def bars(count: int) -> list[Bar]:
-    """Create bars in which every figure of bar i is at least 1000 + i, so that figures from the future are
-    recognisable.
+    """Create bars in which every figure of bar i is at least 1000 + i, so that figures from later bars can be
+    recognised.
     """
     return [Bar(PAIR, T0 + i * NS_PER_MINUTE, *([1000.0 + i] * 5)) for i in range(count)]
 
@@ -55,7 +55,7 @@ def everything_behind(view: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 2, 100, 255, 256, 257, 4095, 4096, 4097, 9000])
-def test_the_memory_behind_a_view_contains_no_unfinished_bar(name: str, count: int) -> None:
+def test_the_memory_behind_a_view_contains_no_future_bar(name: str, count: int) -> None:
     series = BarSeries(PAIR, "1m")
     for bar in bars(count):
         series.append(bar)
@@ -65,7 +65,7 @@ def test_the_memory_behind_a_view_contains_no_unfinished_bar(name: str, count: i
             assert thing.max() <= latest
 
 
-def test_at_every_bar_the_memory_contains_no_later_bar() -> None:
+def test_the_memory_contains_no_later_bar_at_any_step() -> None:
     series = BarSeries(PAIR, "1m")
     for i, bar in enumerate(bars(600)):
         series.append(bar)
@@ -75,7 +75,7 @@ def test_at_every_bar_the_memory_contains_no_later_bar() -> None:
         base = close.base
         assert isinstance(base, np.ndarray)
         assert not base[i + 1 :].any()
-        # reading the memory past the end of the view finds nothing either
+        # the memory past the end of the view holds no later bars either
         room = len(base) - len(close)
         beyond = np.lib.stride_tricks.as_strided(close, shape=(len(close) + room,), writeable=False)[len(close) :]
         assert not beyond.any()
@@ -140,7 +140,7 @@ def test_a_view_outlives_its_series() -> None:
     view, wanted = series.close, series.close.tolist()
     del series
     gc.collect()
-    scribble = [np.full(512, -1.0) for _ in range(200)]  # these would overwrite memory that was freed too early
+    scribble = [np.full(512, -1.0) for _ in range(200)]  # these arrays would overwrite memory that was freed too early
     assert view.tolist() == wanted
     assert len(scribble) == 200
 
@@ -177,7 +177,7 @@ def test_a_coarser_series_is_never_ahead_of_a_finer_one() -> None:
             assert coarse.close.base.max() <= price
 
 
-def test_warm_up_exposes_history_and_nothing_else() -> None:
+def test_warm_up_exposes_only_history() -> None:
     history, future = bars(50)[:30], bars(50)[30:]
     series, builder = BarSeries(PAIR, "1m"), BarBuilder(PAIR, "1m", grace_ns=0)
     series.append_all(builder.warm_start(history))
@@ -191,7 +191,7 @@ def test_warm_up_exposes_history_and_nothing_else() -> None:
     assert len(series) == 50
 
 
-def test_the_arrays_given_to_extend_are_not_kept() -> None:
+def test_the_arrays_passed_to_extend_are_not_kept() -> None:
     series = BarSeries(PAIR, "1m")
     source = np.array([1000.0 + i for i in range(500)])
     times = np.array([T0 + i * NS_PER_MINUTE for i in range(500)])

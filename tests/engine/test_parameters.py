@@ -1,4 +1,4 @@
-"""Parameters: the declarations allowed in a class, and the values allowed in a configuration."""
+"""Parameters: the declarations that a class may contain, and the values that a configuration may contain."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """A stand-in for Strategy, which is recognised by this attribute."""
+    """A stand-in for Strategy. This attribute is how parameters_of recognises a strategy."""
 
     __botkit_strategy__: ClassVar[bool] = True
-    _context: Unknown  # cannot be resolved and need not be, because it is private
+    _context: Unknown  # this annotation cannot be resolved, which does not matter because the attribute is private
 
     @property
     def now(self) -> int:
@@ -157,7 +157,7 @@ def test_defaults_are_filled_in_with_their_types() -> None:
     assert type(got["spend"]) is float
 
 
-def test_two_instances_never_share_a_list() -> None:
+def test_two_instances_do_not_share_a_list_default() -> None:
     first, second = values(Sample, pair="btc_twd"), values(Sample, pair="btc_twd")
     first["weights"].append(9.0)
     assert second["weights"] == [0.5, 0.5]
@@ -177,14 +177,14 @@ def test_a_subclass_can_inherit_override_and_fix_parameters() -> None:
     assert parameters_of(Sample)["fast"].default == 10
 
 
-def test_annotating_again_without_a_value_keeps_the_parents_value() -> None:
+def test_annotating_an_attribute_again_without_a_value_keeps_the_parents_value() -> None:
     class Child(Sample):
         fast: int
 
     assert parameters_of(Child)["fast"] == parameters_of(Sample)["fast"]
 
 
-def test_a_mixin_contributes_its_parameters() -> None:
+def test_a_mixin_adds_its_parameters() -> None:
     class Mixin:
         window: int = 5
 
@@ -230,14 +230,14 @@ def test_a_parameter_cannot_share_its_name_with_an_inherited_method() -> None:
         parameters_of(Child)
 
 
-def test_annotations_resolve_even_if_the_module_is_not_registered() -> None:
+def test_annotations_are_resolved_even_if_the_module_is_not_registered() -> None:
     scope: dict[str, Any] = {"Base": Base, "__name__": "nowhere_to_be_found"}
     code = "from __future__ import annotations\nfrom decimal import Decimal as D\n"
     exec(code + "class C(Base):\n    x: D = D(1)\n    def f(self): ...\n", scope)
     assert parameters_of(scope["C"])["x"].kind is Decimal
 
 
-def test_kinds_are_named_in_words() -> None:
+def test_parameter_kinds_have_readable_names() -> None:
     found = parameters_of(Sample)
     assert found["fast"].kind_text == "whole number"
     assert found["weights"].kind_text == "list of numbers"
@@ -249,7 +249,7 @@ def test_kinds_are_named_in_words() -> None:
 
 
 @pytest.mark.parametrize("given", [10, "10", 10.0, "10.0", Decimal("10"), Decimal("1E+1"), " 10 ", "+10"])
-def test_whole_numbers_are_accepted_in_every_spelling(given: Any) -> None:
+def test_whole_numbers_are_accepted_in_every_notation(given: Any) -> None:
     got = only(Whole, given)
     assert got == 10
     assert type(got) is int
@@ -260,20 +260,20 @@ def test_whole_numbers_are_accepted_in_every_spelling(given: Any) -> None:
     [True, False, 1.5, "1.5", "010", "1e3", "1_000", "ten", "", float("nan"), float("inf"), [1], {}, b"1", "0x10",
      Decimal("1E+999999"), "١٠"],
 )  # fmt: skip
-def test_other_values_are_not_whole_numbers(given: Any) -> None:
+def test_values_that_are_not_whole_numbers_are_refused(given: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         only(Whole, given)
     assert caught.value.name == "x"
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(1, 1.0), (0.1, 0.1), ("0.1", 0.1), (Decimal("0.1"), 0.1), (-2, -2.0)])
-def test_floats_are_accepted_in_every_spelling(given: Any, wanted: float) -> None:
+def test_floats_are_accepted_in_every_notation(given: Any, wanted: float) -> None:
     got = only(Floating, given)
     assert (got, type(got)) == (wanted, float)
 
 
 @pytest.mark.parametrize("given", [True, "1e3", "nan", "inf", float("inf"), "010.5", "1,5", 10**400, None, "", "true"])
-def test_other_values_are_not_floats(given: Any) -> None:
+def test_values_that_are_not_floats_are_refused(given: Any) -> None:
     with pytest.raises(ParameterError):
         only(Floating, given)
 
@@ -287,13 +287,13 @@ def test_decimals_are_exact(given: Any, wanted: str) -> None:
 
 @given(st.decimals(min_value=-(10**12), max_value=10**12, places=8))
 @settings(deadline=None, max_examples=60)
-def test_a_decimal_is_returned_as_written(number: Decimal) -> None:
+def test_a_decimal_keeps_the_written_digits(number: Decimal) -> None:
     assert only(Exact, f"{number:f}") == number
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @settings(deadline=None, max_examples=60)
-def test_a_float_is_returned_bit_for_bit(number: float) -> None:
+def test_a_float_is_returned_without_loss(number: float) -> None:
     assert only(Floating, number).hex() == number.hex()
 
 
@@ -312,7 +312,7 @@ def test_a_text_parameter_accepts_only_strings() -> None:
         only(Text, True)
 
 
-def test_an_enum_is_accepted_by_value_by_name_or_as_itself() -> None:
+def test_an_enum_parameter_accepts_a_member_its_value_or_its_name() -> None:
     assert [only(OneMode, v) for v in ("long", "LONG_ONLY", "long_only", Mode.LONG_ONLY)] == [Mode.LONG_ONLY] * 4
     with pytest.raises(ParameterError, match=r"one of long, both, not 'lnog'; did you mean long\?"):
         only(OneMode, "lnog")
@@ -321,7 +321,7 @@ def test_an_enum_is_accepted_by_value_by_name_or_as_itself() -> None:
         only(OneStep, True)
 
 
-def test_a_literal_keeps_the_type_of_its_choice() -> None:
+def test_a_literal_parameter_keeps_the_type_of_the_chosen_value() -> None:
     assert [only(Choice, v) for v in ("a", 5, "5", True)] == ["a", 5, 5, True]
     for wrong in (1, "b", 5.5, False, [1]):
         with pytest.raises(ParameterError, match="must be one of a, 5, true"):
@@ -344,7 +344,7 @@ def test_a_misspelt_pair_gets_a_suggestion(given: Any, says: str) -> None:
         only(OnePair, given)
 
 
-def test_pairs_carry_the_rules_of_this_run() -> None:
+def test_pair_parameters_contain_the_rules_of_the_run() -> None:
     stale = Pair("btc_twd", RULES)
     assert only(OnePair, stale) is PAIRS["btc_twd"]
     assert only(ManyPairs, ["btc_twd", "eth_twd"]) == ["btc_twd", "eth_twd"]
@@ -386,7 +386,7 @@ def test_unknown_and_missing_names_are_reported() -> None:
     assert issubclass(ParameterError, ConfigError)
 
 
-def test_a_single_value_can_be_checked_alone() -> None:
+def test_a_single_value_can_be_checked_on_its_own() -> None:
     assert check_value(parameters_of(Sample)["fast"], "12", PAIRS) == 12
 
 
@@ -399,12 +399,12 @@ def test_a_single_value_can_be_checked_alone() -> None:
     st.sampled_from([Whole, Floating, Exact, Text, Truth, OnePair, ManyPairs, OneMode, OneStep, Choice]),
 )
 @settings(deadline=None, max_examples=300)
-def test_invalid_input_raises_only_parameter_errors(value: Any, cls: type) -> None:
+def test_invalid_input_raises_no_error_other_than_parameter_errors(value: Any, cls: type) -> None:
     with contextlib.suppress(ParameterError):
         only(cls, value)
 
 
-def test_param_is_typed_like_its_default(tmp_path: Path) -> None:
+def test_param_has_the_static_type_of_its_default(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"
     source.write_text(
         "from botkit.engine.strategy.parameters import param\n"

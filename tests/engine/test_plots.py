@@ -1,4 +1,4 @@
-"""Strategies' plots are bounded, thinned in the same way however points arrive, and separated by name."""
+"""Plots of strategies are bounded, thinned identically however points arrive, and separated by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from botkit.engine.strategy.plots import LINES_MAX, LineKey, PlotLine, PlotStore
 
 
-def test_points_with_one_name_form_a_line() -> None:
+def test_points_with_the_same_name_form_a_line() -> None:
     store = PlotStore("s")
     store.plot(1, "spread", 2.5)
     store.plot(2, "spread", 3)
@@ -31,13 +31,13 @@ def test_an_unknown_value_leaves_a_gap(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["1", True, [1.0]])
-def test_anything_but_a_number_is_refused(value: Any) -> None:
+def test_values_other_than_numbers_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"plot\('spread', ...\) takes a number, not"):
         PlotStore("s").plot(1, "spread", value)
 
 
 @given(st.integers(0, 500), st.integers(2, 20))
-def test_a_line_over_a_whole_run_is_halved_and_stays_evenly_spaced(count: int, most: int) -> None:
+def test_a_line_over_the_full_run_is_halved_when_full_and_stays_evenly_spaced(count: int, most: int) -> None:
     line = PlotLine("price", (), most, whole_run=True)
     for i in range(count):
         line.add(i, float(i))
@@ -59,7 +59,7 @@ def test_a_live_line_keeps_its_latest_points() -> None:
     assert len(times) >= 5
 
 
-def test_the_number_of_lines_is_limited() -> None:
+def test_the_number_of_plot_lines_is_limited() -> None:
     store = PlotStore("s")
     for i in range(LINES_MAX + 5):
         store.plot(1, f"order {i}", 1.0)
@@ -69,7 +69,7 @@ def test_the_number_of_lines_is_limited() -> None:
     assert store.lines()[3].values == [1.0, 2.0]
 
 
-def test_a_line_whose_fields_change_restarts() -> None:
+def test_a_line_restarts_when_its_fields_change() -> None:
     store = PlotStore("s")
     key = LineKey("btc_twd", "1m", "signal")
     line = store.line(key, "price")

@@ -1,4 +1,4 @@
-"""Sub-accounts, locks, fills and the comparison with the exchange's own balances."""
+"""Sub-accounts, locks, fills and the comparison with the exchange's balances."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def balance(portfolio: Portfolio, strategy: str, currency: str) -> tuple[float, 
 # -- the split --------------------------------------------------------------------------------------------------------
 
 
-def test_a_strategy_without_capital_can_spend_the_account_less_reserve_and_sub_accounts() -> None:
+def test_a_strategy_without_capital_can_spend_the_account_minus_reserve_and_sub_accounts() -> None:
     portfolio = open_portfolio(
         CapitalShare("fixed", (BTC_TWD,), coins(twd=30)),
         CapitalShare("rest", (BTC_TWD,)),
@@ -61,7 +61,7 @@ def test_a_percentage_applies_to_the_unreserved_balance_of_quote_currencies() ->
     assert portfolio.unassigned == coins(twd=50, btc=1)
 
 
-def test_without_pooled_strategies_the_remainder_is_unassigned() -> None:
+def test_without_pooled_strategies_the_rest_of_the_account_is_unassigned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=30)), balances=coins(twd=100))
     assert portfolio.unassigned == coins(twd=70)
 
@@ -72,7 +72,7 @@ def test_coins_without_a_pair_stay_unassigned() -> None:
     assert portfolio.unassigned["doge"] == 5 * COIN
 
 
-def test_capital_beyond_the_account_is_refused_with_figures() -> None:
+def test_capital_larger_than_the_account_is_refused_with_figures() -> None:
     portfolio = Portfolio(
         pairs=PAIRS,
         shares=[CapitalShare("a", (), coins(twd=60)), CapitalShare("b", (), coins(twd=50))],
@@ -83,7 +83,7 @@ def test_capital_beyond_the_account_is_refused_with_figures() -> None:
         portfolio.open(coins(twd=100))
 
 
-def test_percentages_beyond_a_hundred_are_refused() -> None:
+def test_percentages_that_add_up_to_more_than_a_hundred_are_refused() -> None:
     portfolio = Portfolio(
         pairs=PAIRS, shares=[CapitalShare("a", (), 60), CapitalShare("b", (), 50)], reserve={}, currency="twd"
     )
@@ -99,7 +99,7 @@ def test_capital_in_an_untraded_currency_is_refused() -> None:
         portfolio.open(coins(doge=100))
 
 
-def test_a_valuation_currency_that_no_pair_connects_is_refused() -> None:
+def test_a_valuation_currency_that_no_pair_converts_to_is_refused() -> None:
     with pytest.raises(ValueError, match="btc cannot be valued in eur"):
         Portfolio(pairs=PAIRS, shares=[], reserve={}, currency="eur")
 
@@ -107,7 +107,7 @@ def test_a_valuation_currency_that_no_pair_connects_is_refused() -> None:
 # -- locks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_limit_buy_locks_its_value_rounded_up_and_a_sell_its_coins() -> None:
+def test_a_limit_buy_locks_its_value_rounded_up_and_a_sell_locks_its_coins() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,), coins(usdt=100, btc=1)), balances=coins(usdt=100, btc=1))
     buy = make_order("a", BTC_USDT, Side.BUY, price=30_000.01, amount=0.00000001)
     assert portfolio.lock(buy) is None
@@ -118,7 +118,7 @@ def test_a_limit_buy_locks_its_value_rounded_up_and_a_sell_its_coins() -> None:
     portfolio.check()
 
 
-def test_a_market_buy_locks_its_whole_spend() -> None:
+def test_a_market_buy_locks_its_full_spend() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     assert portfolio.lock(make_order("a", BTC_TWD, Side.BUY, spend=400)) is None
     assert balance(portfolio, "a", "twd") == (600, 400)
@@ -132,7 +132,7 @@ def test_a_refusal_names_the_needed_available_and_locked_amounts() -> None:
     assert refusal == "needs 5000 twd, 1200 available (3000 locked in 2 orders)"
 
 
-def test_a_sub_account_cannot_spend_anothers_money() -> None:
+def test_a_sub_account_cannot_spend_the_money_of_another() -> None:
     portfolio = open_portfolio(
         CapitalShare("poor", (BTC_TWD,), coins(twd=10)), CapitalShare("rich", (BTC_TWD,)), balances=coins(twd=1000)
     )
@@ -154,7 +154,7 @@ def test_releasing_a_lock_twice_has_no_further_effect() -> None:
 # -- fills ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_buy_below_its_limit_returns_the_difference_and_pays_its_fee_in_coins() -> None:
+def test_a_buy_filled_below_its_limit_frees_the_difference_and_pays_its_fee_in_coins() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
     portfolio.lock(order)
@@ -177,7 +177,7 @@ def test_a_sell_pays_its_fee_from_its_proceeds() -> None:
     portfolio.check()
 
 
-def test_a_market_buys_unspent_money_returns_when_it_ends() -> None:
+def test_unspent_money_of_a_market_buy_is_freed_when_the_order_ends() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, spend=400)
     portfolio.lock(order)
@@ -187,7 +187,7 @@ def test_a_market_buys_unspent_money_returns_when_it_ends() -> None:
     assert balance(portfolio, "a", "twd") == (610, 0)
 
 
-def test_many_small_fills_leave_nothing_locked() -> None:
+def test_many_small_fills_leave_no_locked_remainder() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,)), balances=coins(usdt=1))
     order = make_order("a", BTC_USDT, Side.BUY, price=33_333.33, amount=0.00000007)
     portfolio.lock(order)
@@ -198,7 +198,7 @@ def test_many_small_fills_leave_nothing_locked() -> None:
     assert portfolio.balance("a", "usdt").available_units == COIN - 7 * 33_333
 
 
-def test_filling_more_than_an_orders_amount_fails_an_assertion() -> None:
+def test_filling_more_than_the_amount_of_an_order_fails_an_assertion() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -206,7 +206,7 @@ def test_filling_more_than_an_orders_amount_fails_an_assertion() -> None:
         portfolio.fill(order, execution(order, price=100, amount=1.5), 1)
 
 
-def test_a_fee_in_the_exchanges_coin_comes_from_the_strategys_own_balance_first() -> None:
+def test_a_fee_in_the_exchanges_coin_is_taken_first_from_the_strategys_own_balance() -> None:
     owned = coins(twd=1000, bito=10)
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BITO_TWD), owned), balances=owned)
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
@@ -216,7 +216,7 @@ def test_a_fee_in_the_exchanges_coin_comes_from_the_strategys_own_balance_first(
     assert balance(portfolio, "a", "btc") == (1, 0)
 
 
-def test_a_fee_paid_with_anothers_coin_is_charged_to_the_strategy_that_caused_it() -> None:
+def test_a_fee_paid_with_another_strategys_coins_is_charged_to_the_strategy_that_caused_it() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BITO_TWD,), coins(bito=3)),
@@ -227,8 +227,8 @@ def test_a_fee_paid_with_anothers_coin_is_charged_to_the_strategy_that_caused_it
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
-    assert portfolio.unassigned["bito"] == 0  # unassigned coins pay first ...
-    assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest is borrowed from other parts
+    assert portfolio.unassigned["bito"] == 0  # unassigned coins pay the fee first ...
+    assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest of the fee is borrowed from the other strategy
     assert portfolio.equity_units("a", "twd") == 90 * COIN
     assert portfolio.equity_units("b", "twd") == 15 * COIN
     assert portfolio.equity_units(None, "twd") == 105 * COIN
@@ -260,7 +260,7 @@ def test_a_late_fill_is_booked_as_a_debt_that_later_income_repays() -> None:
     portfolio.check()
 
 
-def test_an_order_that_turns_out_live_locks_the_available_money() -> None:
+def test_relocking_an_order_that_turns_out_live_locks_the_available_money() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -274,7 +274,7 @@ def test_an_order_that_turns_out_live_locks_the_available_money() -> None:
     portfolio.check()
 
 
-def test_locking_more_for_a_partly_locked_order_counts_its_lock_once() -> None:
+def test_relocking_a_partly_locked_order_does_not_count_its_lock_twice() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -311,7 +311,7 @@ def test_a_deposit_is_unassigned() -> None:
     portfolio.check()
 
 
-def test_withdrawing_strategies_money_is_a_shortage_until_it_is_returned() -> None:
+def test_withdrawing_money_of_a_strategy_causes_a_shortage_until_the_money_is_returned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100), reserve=coins(twd=10))
     (found,) = portfolio.balances.compare(report(twd=95), 0, quiet=True)
     assert found.shortage is None
@@ -323,13 +323,13 @@ def test_withdrawing_strategies_money_is_a_shortage_until_it_is_returned() -> No
     assert portfolio.balances.shortages() == []
 
 
-def test_a_currency_missing_from_a_snapshot_has_no_balance() -> None:
+def test_a_currency_missing_from_a_snapshot_is_read_as_zero() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, btc=1))
     found = portfolio.balances.compare(BalanceReport({"twd": (100 * COIN, 0)}, snapshot=True), 0, quiet=True)
     assert [d.currency for d in found] == ["btc"]
 
 
-def test_a_difference_that_a_live_order_may_explain_is_left_to_its_fills() -> None:
+def test_a_difference_that_a_live_order_may_explain_is_not_adopted() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
     portfolio.lock(order)
@@ -349,7 +349,7 @@ def test_an_unexplained_difference_is_adopted_once_it_is_stable() -> None:
     assert second.shortage == Shortage("twd", 10 * COIN)
 
 
-def test_one_unit_per_fill_is_tolerated_because_rounding_is_undocumented() -> None:
+def test_a_difference_of_one_unit_per_fill_is_tolerated_because_rounding_is_undocumented() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
     portfolio.lock(order)
@@ -374,7 +374,7 @@ def test_equity_is_unknown_until_all_prices_are_known_and_excludes_unassigned_fu
     portfolio.mark(ETH_TWD, 50)
     assert portfolio.equity_units("a", "twd") == portfolio.equity_units(None, "twd") == 1190 * COIN
     portfolio.mark(USDT_TWD, 32)
-    assert portfolio.equity_units(None, "usdt") is None  # the shortest path for btc is btc_usdt
+    assert portfolio.equity_units(None, "usdt") is None  # the shortest conversion path for btc is btc_usdt
     portfolio.mark(BTC_USDT, 31)
     assert portfolio.equity_units(None, "usdt") == 90 * COIN // 32 + 31 * COIN + 100 * COIN // 32
 
@@ -385,7 +385,7 @@ def test_strategies_in_a_pool_keep_their_own_positions_and_profits() -> None:
     )
     assert moved(portfolio, "pool", btc=1) is None
     portfolio.mark(BTC_TWD, 100)
-    # the pool's coins belong to the first strategy that lists the pair
+    # coins moved to the pool are booked to the first strategy that lists the pair
     assert portfolio.position("a", BTC_TWD).amount == 1
     assert portfolio.position("b", BTC_TWD).amount == 0
     for level in ("a", "b", None):
@@ -401,11 +401,11 @@ def test_strategies_in_a_pool_keep_their_own_positions_and_profits() -> None:
     assert portfolio.position("b", BTC_TWD).unrealised == -20
 
 
-def test_a_new_days_profit_counts_from_its_first_moment() -> None:
+def test_the_profit_of_a_new_day_counts_from_the_start_of_the_day() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.days.watch("a", "twd")
     assert portfolio.days.pnl_units("a", "twd") is None
-    portfolio.mark(BTC_TWD, 100)  # a day that begins without prices starts at the first price
+    portfolio.mark(BTC_TWD, 100)  # without prices at the start of the day, profit counts from the first price
     portfolio.mark(BTC_TWD, 90)
     assert portfolio.days.pnl_units("a", "twd") == -10 * COIN
     portfolio.days.start(86_400)
@@ -430,7 +430,7 @@ def restarted(portfolio: Portfolio, *shares: CapitalShare) -> Portfolio:
     return again
 
 
-def test_a_restart_changes_nothing() -> None:
+def test_a_restart_restores_the_full_state() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
@@ -449,7 +449,7 @@ def test_a_restart_changes_nothing() -> None:
     assert balance(again, "a", "twd") == (201, 0)
 
 
-def test_editing_the_configured_capital_is_an_error_that_names_the_commands() -> None:
+def test_editing_the_configured_capital_is_an_error_that_names_the_capital_commands() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000))
     with pytest.raises(ConfigError, match=r"was 500 twd .* is now 600 twd\. .*botkit capital add"):
         restarted(portfolio, CapitalShare("a", (BTC_TWD,), coins(twd=600)))
@@ -459,7 +459,7 @@ def test_editing_the_configured_capital_is_an_error_that_names_the_commands() ->
 
 
 def moved(portfolio: Portfolio, target: str, **amounts: float) -> str | None:
-    """Move capital, or return the reason why that is not possible."""
+    """Move capital, or return the reason why the move is refused."""
     units = coins(**amounts)
     refusal = portfolio.transfers.refusal(target, units)
     if refusal is None:
@@ -477,7 +477,7 @@ def two_with_capital() -> Portfolio:
     )
 
 
-def test_capital_moves_between_unassigned_and_a_sub_account() -> None:
+def test_capital_moves_between_the_unassigned_funds_and_a_sub_account() -> None:
     portfolio = two_with_capital()
     assert moved(portfolio, "a", twd=300, btc=0.5) is None
     assert balance(portfolio, "a", "twd") == (800, 0)
@@ -488,7 +488,7 @@ def test_capital_moves_between_unassigned_and_a_sub_account() -> None:
     assert portfolio.position("a", BTC_TWD).amount == 0.3
 
 
-def test_a_refused_capital_move_gives_the_reason_and_changes_nothing() -> None:
+def test_a_refused_capital_move_returns_the_reason_and_changes_nothing() -> None:
     portfolio = two_with_capital()
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=3)
     assert portfolio.lock(order) is None
@@ -526,7 +526,7 @@ def test_the_pools_capital_can_be_changed() -> None:
     assert portfolio.days.pnl_units("b", "twd") == 0
 
 
-def test_coins_given_to_a_pooled_strategy_can_be_taken_back_only_from_that_strategy() -> None:
+def test_coins_given_to_a_pooled_strategy_can_only_be_taken_back_from_that_strategy() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=5)
     )
@@ -537,7 +537,7 @@ def test_coins_given_to_a_pooled_strategy_can_be_taken_back_only_from_that_strat
     assert moved(portfolio, "a", btc=1) is None
     assert (portfolio.position("a", BTC_TWD).given, portfolio.position("b", BTC_TWD).given) == (1, 2)
     assert portfolio.equity_units("b", "twd") == coins(twd=200)["twd"]
-    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are shared
+    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are shared by its strategies
     refusal = moved(portfolio, "a", btc=-2)
     assert refusal is not None
     assert "a has 1 btc of its own to give back, but 2 was requested" in refusal
@@ -546,7 +546,7 @@ def test_coins_given_to_a_pooled_strategy_can_be_taken_back_only_from_that_strat
     assert [portfolio.days.pnl_units(level, "twd") for level in ("a", "b", None)] == [0, 0, 0]
 
 
-def test_deposits_and_withdrawals_are_neutral_even_before_there_is_a_price() -> None:
+def test_deposits_and_withdrawals_do_not_change_profit_even_before_the_first_price() -> None:
     portfolio = two_with_capital()
     for level in ("a", None):
         portfolio.days.watch(level, "twd")
@@ -564,7 +564,7 @@ def test_deposits_and_withdrawals_are_neutral_even_before_there_is_a_price() -> 
     assert position.realised + position.unrealised == -5
 
 
-def test_a_joining_strategy_adds_no_profit_to_the_day() -> None:
+def test_a_strategy_that_joins_adds_no_profit_to_the_day() -> None:
     a, b = CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,), coins(twd=100, eth=1))
     portfolio = open_portfolio(a, balances=coins(twd=1000, eth=2))
     portfolio.days.watch(None, "twd")
@@ -578,7 +578,7 @@ def with_capital(name: str, capital: dict[str, int] | int | None) -> CapitalShar
     return CapitalShare(name, (BTC_TWD,), capital)
 
 
-def test_the_file_may_show_the_capital_at_the_opening_at_the_last_start_or_in_total() -> None:
+def test_the_file_may_state_the_capital_of_the_first_start_of_the_last_start_or_the_current_total() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     assert moved(portfolio, "a", twd=100) is None
     for amount in (500, 600):
@@ -596,7 +596,7 @@ def test_the_file_may_show_the_capital_at_the_opening_at_the_last_start_or_in_to
         restarted(portfolio, with_capital("a", coins(twd=520)))
 
 
-def test_a_configured_percentage_may_stay_or_be_replaced_by_amounts() -> None:
+def test_a_configured_percentage_may_be_kept_or_replaced_by_amounts() -> None:
     portfolio = open_portfolio(with_capital("a", 40), balances=coins(twd=1000, btc=1))
     assert moved(portfolio, "a", twd=100) is None
     restarted(portfolio, with_capital("a", 40))
@@ -607,7 +607,7 @@ def test_a_configured_percentage_may_stay_or_be_replaced_by_amounts() -> None:
         restarted(portfolio, with_capital("a", None))
 
 
-def test_books_without_totals_are_restored() -> None:
+def test_books_saved_without_capital_totals_are_restored() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     state = portfolio.state()
     for name in ("given", "written", "unsettled"):
@@ -617,7 +617,7 @@ def test_books_without_totals_are_restored() -> None:
     assert again.state() == portfolio.state()
 
 
-def test_a_departed_strategys_money_waits_for_it_and_can_be_taken() -> None:
+def test_the_money_of_a_removed_strategy_is_kept_for_its_return_and_can_be_withdrawn() -> None:
     a, b = with_capital("a", coins(twd=500)), with_capital("b", coins(twd=100, btc=1))
     before = open_portfolio(a, b, balances=coins(twd=1000, btc=2))
     before.days.watch("b", "twd")
@@ -630,7 +630,7 @@ def test_a_departed_strategys_money_waits_for_it_and_can_be_taken() -> None:
     assert portfolio.position("b", BTC_TWD).amount == 0.75
 
 
-def test_a_stopped_bots_books_can_be_changed_whichever_figure_the_file_shows() -> None:
+def test_books_of_a_stopped_bot_can_be_changed_whichever_capital_figure_the_file_states() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     shares = (with_capital("a", coins(twd=600)), with_capital("new", coins(twd=1)))
     again = Portfolio(pairs=PAIRS, shares=shares, reserve={}, currency="twd")
@@ -644,7 +644,7 @@ def test_a_stopped_bots_books_can_be_changed_whichever_figure_the_file_shows() -
     assert balance(started, "a", "twd") == (600, 0)
 
 
-def test_a_departed_strategy_keeps_its_money_and_a_joining_one_is_funded_from_the_rest() -> None:
+def test_a_removed_strategy_keeps_its_money_and_a_new_strategy_is_funded_from_the_rest() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000, btc=1))
     again = restarted(portfolio, CapitalShare("new", (BTC_TWD,), coins(twd=300, btc=1)))
     assert balance(again, "new", "twd") == (300, 0)

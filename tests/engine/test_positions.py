@@ -42,7 +42,7 @@ def test_a_fee_taken_in_coins_raises_the_average_entry() -> None:
     assert (position.amount, position.average_entry) == (0.8, 125)
 
 
-def test_opening_coins_cost_the_first_price_and_belong_to_the_first_listed_pair() -> None:
+def test_opening_coins_cost_the_first_price_and_are_booked_to_the_first_listed_pair() -> None:
     portfolio, position = start(twd=1000, btc=2)
     assert portfolio.position("a", BTC_USDT).amount == 0
     assert (position.amount, position.average_entry, position.unrealised) == (2, 0, 0)
@@ -51,7 +51,7 @@ def test_opening_coins_cost_the_first_price_and_belong_to_the_first_listed_pair(
     assert (position.average_entry, position.unrealised) == (500, 200)
 
 
-def test_opening_coins_sold_before_any_price_cost_their_proceeds() -> None:
+def test_opening_coins_sold_before_the_first_price_are_valued_at_their_proceeds() -> None:
     portfolio, position = start(btc=2)
     trade(portfolio, Side.SELL, 500, 1)
     assert (position.realised, position.average_entry) == (0, 500)
@@ -68,7 +68,7 @@ def test_coins_bought_in_one_pair_and_sold_in_another_make_a_short_position() ->
     assert (other.amount, other.realised) == (-1, 1)
 
 
-def test_a_fill_through_zero_closes_one_side_and_opens_the_other() -> None:
+def test_a_fill_that_crosses_zero_closes_one_side_and_opens_the_other() -> None:
     _, position = start(twd=1000)
     position.apply(2 * COIN, -200 * COIN)
     position.apply(-5 * COIN, 600 * COIN)
@@ -77,7 +77,7 @@ def test_a_fill_through_zero_closes_one_side_and_opens_the_other() -> None:
     assert (position.amount, position.realised, position.average_entry) == (1, 100, 100)
 
 
-def test_locked_coins_are_held_but_not_sellable() -> None:
+def test_locked_coins_remain_in_the_position_but_are_not_sellable() -> None:
     portfolio, position = start(btc=2)
     order = make_order("a", BTC_TWD, Side.SELL, price=500, amount=1.5)
     portfolio.lock(order)
@@ -86,13 +86,13 @@ def test_locked_coins_are_held_but_not_sellable() -> None:
     assert position.sellable == 2
 
 
-def test_sellable_is_capped_by_the_balance() -> None:
+def test_the_sellable_amount_is_capped_by_the_balance() -> None:
     portfolio, position = start(btc=2)
-    trade(portfolio, Side.SELL, 4, 1.5, pair=BTC_USDT)  # sold through the other pair
+    trade(portfolio, Side.SELL, 4, 1.5, pair=BTC_USDT)  # sold in the other pair
     assert (position.amount, position.sellable) == (2, 0.5)
 
 
-def test_less_than_the_smallest_order_is_dust() -> None:
+def test_a_position_below_the_smallest_order_is_dust() -> None:
     portfolio, position = start(twd=1000)
     assert position.is_flat
     trade(portfolio, Side.BUY, 100, 0.0001, fee=1)
@@ -110,7 +110,7 @@ def test_a_fully_locked_position_is_not_flat() -> None:
     assert (position.sellable, position.is_flat) == (0, False)
 
 
-def test_exact_gives_the_same_figures_as_decimals() -> None:
+def test_exact_figures_are_the_same_as_the_float_figures_but_in_decimals() -> None:
     portfolio, position = start(twd=1000)
     trade(portfolio, Side.BUY, 100, 0.3, fee=1)
     portfolio.mark(BTC_TWD, 110)

@@ -1,4 +1,4 @@
-"""Exits managed by the engine."""
+"""Protective exits that the engine manages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cancelled_buy(b: Bot) -> Order:
 
 
 def is_watching(b: Bot, cancelled: Order) -> bool:
-    """Return True if a position would still be exited that is opened by an execution arriving after its order's end."""
+    """Return True if a position opened by a late execution of a cancelled order is still exited."""
     before = len(exits(b))
     b.execute(cancelled, 5_000)
     b.trade(400)
@@ -70,7 +70,7 @@ def sold(b: Bot, order: Order, price: int) -> None:
         ({"stop_loss_pct": 5, "take_profit_pct": 10}, [960, 700], "stop_loss"),
     ],
 )
-def test_the_position_is_closed_when_an_exit_is_due(protection: Any, prices: list[int], tag: str) -> None:
+def test_the_position_is_closed_once_an_exit_condition_is_met(protection: Any, prices: list[int], tag: str) -> None:
     b = bot(**protection)
     for price in prices[:-1]:
         b.trade(price)
@@ -97,14 +97,14 @@ def test_protection_also_covers_the_next_position() -> None:
     assert len(exits(b)) == 2
 
 
-def test_coins_locked_by_our_own_asks_are_freed_and_sold_at_once() -> None:
+def test_coins_locked_by_our_own_asks_are_freed_and_sold_immediately() -> None:
     b = bot(stop_loss_pct=5)
     ask = b.s.sell(BTC, amount=1, price=1_200)
     b.end_turn()
     b.rest(ask)
     assert cancelled_ids(b.trade(940)) == [ask.client_id]
     assert exits(b) == [ask]
-    b.push(ask, 4)  # no further price is needed
+    b.push(ask, 4)  # no further price update is needed
     assert [order.tag for order in exits(b)] == ["", "stop_loss"]
     assert exits(b)[1].state is OrderState.SENDING
 
@@ -121,7 +121,7 @@ def test_an_exit_that_cannot_be_a_market_order_is_sent_as_a_limit_order() -> Non
     assert order.reduces
 
 
-def test_an_exit_sells_as_much_as_a_thin_book_can_absorb() -> None:
+def test_an_exit_into_a_thin_book_becomes_a_limit_order() -> None:
     b = bot(stop_loss_pct=5)
     b.book([(940, 100)], [(950, 100)])
     b.trade(940)
@@ -130,7 +130,7 @@ def test_an_exit_sells_as_much_as_a_thin_book_can_absorb() -> None:
     assert order.price_ticks == 930
 
 
-def test_a_limit_exit_follows_a_falling_market() -> None:
+def test_a_limit_exit_is_repriced_in_a_falling_market() -> None:
     b = bot(stop_loss_pct=5)
     b.book([(940, 100)], [(950, 100)])
     b.trade(940)
@@ -147,7 +147,7 @@ def test_a_limit_exit_follows_a_falling_market() -> None:
 
 
 @replaces_code
-def test_a_refused_exit_is_retried_but_not_at_every_price() -> None:
+def test_a_refused_exit_is_retried_but_not_on_every_price() -> None:
     b = bot(stop_loss_pct=5)
     b.portfolio.lock = lambda order: "no"  # type: ignore[method-assign]
     for _ in range(50):
@@ -159,9 +159,9 @@ def test_a_refused_exit_is_retried_but_not_at_every_price() -> None:
 
 
 @pytest.mark.parametrize("thin", [False, True])
-def test_an_exit_that_the_journal_holds_back_is_retried_a_second_later(thin: bool) -> None:
+def test_an_exit_held_back_because_of_the_journal_is_retried_a_second_later(thin: bool) -> None:
     b = bot(stop_loss_pct=5)
-    if thin:  # no market order may be sent then, and the limit order in its place is held back
+    if thin:  # no market order is possible on this book, and the limit order in its place is held back too
         b.book([(900, 1)], [(950, 100)])
     b.tell(JournalFailed("the disk is full"))
     for _ in range(50):
@@ -173,7 +173,7 @@ def test_an_exit_that_the_journal_holds_back_is_retried_a_second_later(thin: boo
     assert [order.state for order in exits(b)] == [OrderState.NOT_SENT] * 2 + [OrderState.SENDING]
 
 
-def test_protection_can_be_ended() -> None:
+def test_protection_can_be_removed() -> None:
     b = bot(stop_loss_pct=5)
     b.s.protect(BTC)
     b.trade(500)
@@ -181,7 +181,7 @@ def test_protection_can_be_ended() -> None:
     assert not b.engine.view.kept("s0")["best"]
 
 
-def test_new_distances_keep_the_best_price_so_far() -> None:
+def test_changing_the_distances_keeps_the_best_price_so_far() -> None:
     b = bot(trail_pct=50)
     b.trade(1_500)
     b.s.protect(BTC, trail_pct=10)
@@ -189,7 +189,7 @@ def test_new_distances_keep_the_best_price_so_far() -> None:
     assert [order.tag for order in exits(b)] == ["trailing_stop"]
 
 
-def test_an_invalid_distance_is_refused() -> None:
+def test_an_invalid_protection_distance_is_refused() -> None:
     b = Bot(Listener())
     with pytest.raises(ValueError, match="above 0"):
         b.s.protect(BTC, stop_loss_pct=0)
@@ -214,7 +214,7 @@ def test_a_halt_does_not_interrupt_exits_in_progress() -> None:
 # -- a stopped strategy's exits -----------------------------------------------------------------------------------
 
 
-def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
+def test_a_strategy_stopped_by_its_loss_limit_keeps_its_exits() -> None:
     b = Bot(Listener(), balances=POOR, strategy_risk={"s0": {"max_daily_loss": {"twd": 20}}})
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
@@ -241,7 +241,7 @@ def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
     b.check()
 
 
-def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_named() -> None:
+def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_reported() -> None:
     def fail(strategy: Any, event: Any) -> None:
         raise RuntimeError("a mistake")
 
@@ -274,7 +274,7 @@ def test_a_buy_that_fills_while_its_strategy_is_being_stopped_is_protected() -> 
     assert [o.tag for o in exits(b)] == ["stop_loss"]
 
 
-def test_a_stopped_strategy_without_a_position_is_forgotten() -> None:
+def test_the_protection_of_a_stopped_strategy_without_a_position_is_dropped() -> None:
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
@@ -283,7 +283,7 @@ def test_a_stopped_strategy_without_a_position_is_forgotten() -> None:
     assert not is_watching(b, late)
 
 
-def test_an_exit_in_progress_survives_a_pause_and_a_stop_of_its_strategy() -> None:
+def test_an_exit_in_progress_is_not_cancelled_by_pausing_or_stopping_its_strategy() -> None:
     b = bot(stop_loss_pct=5)
     b.trade(900)
     (order,) = exits(b)
@@ -301,7 +301,7 @@ def test_a_paused_strategy_keeps_its_exits() -> None:
     assert "paused" in b.s.buy(BTC, amount=1, price=900).reason
 
 
-def test_exits_end_with_the_run() -> None:
+def test_protection_ends_with_the_run() -> None:
     b = bot(stop_loss_pct=5)
     b.tell(Stop())
     b.trade(900)

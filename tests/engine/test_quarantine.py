@@ -1,4 +1,4 @@
-"""Implausible prices are withheld from the bot until they are confirmed, and the user is told once."""
+"""Implausible prices are withheld from the bot until confirmed, and each incident is reported to the user once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show(b: Bot, bids: Levels, asks: Levels, *, after_s: float = 1) -> None:
 
 
 def read(b: Bot, bids: Levels, asks: Levels) -> None:
-    """Let the stream be quiet for so long that the bot reads the book over REST."""
+    """Let the stream be quiet until the bot reads the book over REST, and answer the read."""
     b.to((b.now - T0) / S + QUIET_S + 2)
     (request,) = [request for request in b.all(GetBook) if request.pair == BTC]
     b.answer(request, body=OrderBook(BTC, b.now, bids, asks))
@@ -53,12 +53,12 @@ def messages(b: Bot) -> list[str]:
     return [f"{level}: {text}" for level, text in b.messages]
 
 
-def test_one_trade_at_a_trillion_affects_no_limit_price_or_bar() -> None:
+def test_a_single_trade_at_a_trillion_affects_no_loss_limit_price_or_bar() -> None:
     b = world(balances={"twd": 10**6 * UNIT, "btc": 5 * UNIT}, risk={"max_daily_loss": {"twd": 100}})
     trade(b, 1_000)
     trade(b, 1_001)
     equity = b.portfolio.equity_units(None, "twd")
-    for price in (10**12, 1):  # a spike up would look like a profit of the day, a spike down like a loss
+    for price in (10**12, 1):  # a spike upwards would look like a profit of the day, a spike downwards like a loss
         trade(b, price)
         assert b.portfolio.equity_units(None, "twd") == equity
         assert b.engine.view.halted is None
@@ -75,7 +75,7 @@ def test_one_trade_at_a_trillion_affects_no_limit_price_or_bar() -> None:
     assert over == ("info: btc_twd: later prices agree with the earlier ones, around 1,002; 2 withheld before that")
 
 
-def test_a_price_confirmed_by_two_later_moments_is_accepted() -> None:
+def test_a_price_confirmed_at_two_later_moments_is_accepted() -> None:
     b = world(risk={"max_daily_loss": {"twd": 10**9}})
     trade(b, 1_000)
     trade(b, 3_000)
@@ -92,7 +92,7 @@ def test_a_price_confirmed_by_two_later_moments_is_accepted() -> None:
 def test_an_accepted_book_confirms_a_trade_after_a_long_silence() -> None:
     b = world()
     show(b, ((2_490, 5),), ((2_510, 5),))
-    b.portfolio.mark(BTC, 1_000)  # a price from the candles of last week
+    b.portfolio.mark(BTC, 1_000)  # a price from last week's candles
     trade(b, 2_500)
     assert b.portfolio.last_price(BTC) == 2_500
     assert messages(b) == []
@@ -109,7 +109,7 @@ def test_an_accepted_book_confirms_a_trade_after_a_long_silence() -> None:
     ],
     ids=["crossed", "locked", "a negative level", "a negative bid", "nothing but a zero"],
 )
-def test_an_impossible_book_is_never_accepted_however_often_it_arrives(bids: Levels, asks: Levels) -> None:
+def test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives(bids: Levels, asks: Levels) -> None:
     b = world()
     trade(b, 1_000)
     show(b, ((999, 5),), ((1_001, 5),))
@@ -126,14 +126,14 @@ def test_an_impossible_book_is_never_accepted_however_often_it_arrives(bids: Lev
     assert "later prices agree" in messages(b)[1]
 
 
-def test_a_crossed_book_read_over_rest_is_not_accepted_either() -> None:
+def test_a_crossed_book_read_over_rest_is_also_rejected() -> None:
     b = world(watch_speed=1)
     show(b, ((999, 5),), ((1_001, 5),))
     read(b, ((1_002, 5),), ((1_001, 5),))
     assert b.strategies[0].book(BTC).best_bid == 999
 
 
-def test_a_book_far_from_known_prices_needs_two_frames_or_one_read() -> None:
+def test_a_book_far_from_known_prices_needs_two_confirming_frames_or_one_rest_read() -> None:
     for is_read in (False, True):
         b = world(watch_speed=1)
         trade(b, 1_000)
@@ -179,7 +179,7 @@ def test_a_market_order_on_an_empty_book_is_refused_with_a_reason() -> None:
     assert order.reason == "the book of btc_twd shows no asks to trade with"
 
 
-def test_a_ticker_far_from_the_last_price_is_not_shown() -> None:
+def test_a_ticker_far_from_the_last_price_is_not_delivered() -> None:
     b = world()
     trade(b, 1_000)
     for price in (10**12, 1_001, nan):
@@ -187,7 +187,7 @@ def test_a_ticker_far_from_the_last_price_is_not_shown() -> None:
     assert [event.last_price for event in heard(b, "ticker")] == [1_001]
 
 
-def test_candles_may_double_but_not_grow_tenfold_wicks_included() -> None:
+def test_candle_prices_and_wicks_may_double_but_not_grow_tenfold() -> None:
     b = Bot(Follower(), candle_pairs=["btc_twd"])
     rows = [
         (1_000, 1_000, 1_000, 1_000),
@@ -228,14 +228,14 @@ def test_a_flapping_feed_is_reported_once_an_hour() -> None:
     assert b.engine.view.checks.withheld() == {BTC: 31}
 
 
-def test_a_book_is_judged_without_our_own_orders() -> None:
+def test_our_own_orders_are_excluded_when_a_book_is_checked() -> None:
     b = world()
     trade(b, 1_000)
     trade(b, 1_001)
     order = b.strategies[0].sell(BTC, amount=1, price=400)
     b.end_turn()
     b.rest(order)
-    # nobody else is in the market: the order shown at 400 is ours, so there is no price to check
+    # the book has no other orders: the order shown at 400 is ours, so there is no price to check
     show(b, (), ((400, 10_000),))
     assert len(heard(b, "book")) == 1
     assert b.engine.view.checks.withheld() == {}

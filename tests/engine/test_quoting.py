@@ -1,4 +1,6 @@
-"""Stated quotes become orders: matching orders stay, others are replaced, and refused ones are not retried."""
+"""Quotes that a strategy states become orders: matching orders stay, others are replaced, refused ones are not
+retried.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def bot(**more: Any) -> Bot:
 
 
 def quote(b: Bot, bids: Any = (), asks: Any = (), **more: Any) -> list[Order]:
-    """State a quote, accept the orders that are sent, and return the open orders."""
+    """State a quote, let the exchange accept the orders sent, and return the open orders."""
     b.s.quote(BTC, bids=bids, asks=asks, **more)
     b.end_turn()
     settle(b)
@@ -53,7 +55,7 @@ def test_a_stated_quote_is_placed_post_only() -> None:
     assert all(order.post_only for order in orders)
 
 
-def test_restating_an_equal_quote_sends_nothing() -> None:
+def test_restating_an_identical_quote_sends_nothing() -> None:
     b = bot()
     quote(b, bids=[(990, 1)])
     before = len(b.requests)
@@ -61,7 +63,7 @@ def test_restating_an_equal_quote_sends_nothing() -> None:
     assert len(b.requests) == before
 
 
-def test_orders_within_the_tolerance_are_kept_and_others_replaced() -> None:
+def test_orders_within_the_tolerance_are_kept_and_the_others_are_replaced() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)], tolerance_bps=20)
     assert quote(b, bids=[(991, 1)], tolerance_bps=20) == [order]
@@ -70,7 +72,7 @@ def test_orders_within_the_tolerance_are_kept_and_others_replaced() -> None:
     assert other.price_ticks == 995
 
 
-def test_a_side_places_nothing_until_its_cancels_are_done() -> None:
+def test_nothing_is_placed_on_a_side_until_its_cancels_are_confirmed() -> None:
     b = bot()
     (old,) = quote(b, bids=[(990, 1)])
     b.s.quote(BTC, bids=[(900, 1)], asks=[(1_010, 1)])
@@ -81,7 +83,7 @@ def test_a_side_places_nothing_until_its_cancels_are_done() -> None:
     assert [r.order.price_ticks for r in leaving if isinstance(r, CreateOrder)] == [900]
 
 
-def test_filled_amounts_are_replenished() -> None:
+def test_a_quote_replenishes_filled_amounts() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
     b.execute(order, 4_000)
@@ -91,7 +93,7 @@ def test_filled_amounts_are_replenished() -> None:
         ("buy", 990, 6_000),
         ("buy", 990, 4_000),
     ]
-    b.execute(order, 2_000)  # a second part fill: the state does not change, but the amount does
+    b.execute(order, 2_000)  # a second partial fill: the state stays the same, but the remaining amount changes
     settle(b)
     assert sum(lots for _, _, lots in levels(b)) == 10_000
 
@@ -111,13 +113,13 @@ def test_levels_below_the_minimum_are_skipped_and_counted() -> None:
     assert sum(b.seen().skips.values()) == 1
 
 
-def test_levels_at_one_price_become_one_order() -> None:
+def test_levels_at_the_same_price_become_one_order() -> None:
     b = bot()
     quote(b, bids=[(990, 1), (990.4, 1)])
     assert levels(b) == [("buy", 990, 20_000)]
 
 
-def test_a_bid_at_or_above_an_ask_changes_nothing() -> None:
+def test_a_quote_with_a_bid_at_or_above_an_ask_is_ignored() -> None:
     b = bot()
     quote(b, bids=[(990, 1)])
     quote(b, bids=[(1_000, 1)], asks=[(1_000, 1)])
@@ -151,7 +153,7 @@ def test_a_refused_level_is_not_retried_until_the_quote_is_restated() -> None:
 
 def test_nothing_is_placed_until_an_unknown_order_is_resolved() -> None:
     b = bot()
-    other = b.s.buy(BTC, amount=1, price=900)  # not an order of the quote
+    other = b.s.buy(BTC, amount=1, price=900)  # this order is not part of the quote
     b.end_turn()
     b.answer(b.create_of(other), Ending.UNKNOWN)
     quote(b, bids=[(990, 1)])
@@ -161,7 +163,7 @@ def test_nothing_is_placed_until_an_unknown_order_is_resolved() -> None:
     assert [level for level in levels(b) if level[1] == 990] == [("buy", 990, 10_000)]
 
 
-def test_a_quotes_unknown_order_counts_as_resting() -> None:
+def test_an_unknown_order_of_a_quote_is_treated_as_resting() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -195,14 +197,14 @@ def test_the_cap_keeps_the_levels_nearest_to_the_touch_on_both_sides() -> None:
     ]
 
 
-def test_far_levels_make_room_for_near_ones_when_the_market_moves() -> None:
+def test_far_levels_are_cancelled_to_make_room_for_near_ones_when_the_market_moves() -> None:
     b = bot()
     quote(b, bids=[(990 - i, 1) for i in range(8)])
     quote(b, bids=[(992 - i, 1) for i in range(10)])
     assert [price for _, price, _ in levels(b)] == list(range(985, 993))
 
 
-def test_room_freed_under_the_cap_by_another_order_is_used() -> None:
+def test_a_place_under_the_cap_freed_by_another_order_is_used() -> None:
     b = bot()
     others = [b.rest(order) for order in [_buy(b, 800 + i) for i in range(7)]]
     quote(b, bids=[(990, 1), (980, 1)])
@@ -232,7 +234,7 @@ def test_a_queued_order_is_withdrawn_when_its_quote_changes() -> None:
     assert not levels(b)
 
 
-def test_an_empty_quote_cancels_everything_and_tags_are_separate() -> None:
+def test_an_empty_quote_cancels_all_orders_with_its_tag_only() -> None:
     b = bot()
     quote(b, bids=[(990, 1)], tag="a")
     quote(b, bids=[(980, 1)], tag="b")
@@ -249,7 +251,7 @@ def test_a_stopped_strategy_no_longer_quotes() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_a_quote_stated_several_times_in_a_turn_counts_once() -> None:
+def test_only_the_last_of_several_quotes_stated_in_one_turn_is_placed() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.s.quote(BTC, bids=[(980, 1)])
@@ -257,7 +259,7 @@ def test_a_quote_stated_several_times_in_a_turn_counts_once() -> None:
     assert [r.order.price_ticks for r in b.all(CreateOrder)] == [980]
 
 
-def test_fills_after_the_stop_are_not_replenished() -> None:
+def test_a_quote_does_not_replenish_fills_after_the_stop() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
     b.tell(Stop())

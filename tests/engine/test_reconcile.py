@@ -1,4 +1,4 @@
-"""Comparisons with the exchange: what is read, in which order, and how often."""
+"""Comparisons with the exchange: the data that is read, the order of the reads, and how often they are repeated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.engine_world import BTC, BTC_LOTS, T0, UNIT, Bot, Listener, report_of
 
 
 def resting() -> tuple[Bot, Order]:
-    """Return a bot with one order resting since T0, a second later."""
+    """Return a bot one second after T0, with one order resting since T0."""
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=900)
@@ -20,7 +20,7 @@ def resting() -> tuple[Bot, Order]:
     return b, order
 
 
-def test_an_order_missing_from_the_listing_is_read_until_a_read_succeeds() -> None:
+def test_an_order_missing_from_the_listing_is_read_again_until_a_read_succeeds() -> None:
     b, order = resting()
     b.tell(Compare())
     b.answer(b.last(ListOpenOrders), body=())
@@ -70,7 +70,7 @@ def test_a_comparison_ends_without_adopting_anything_if_an_order_cannot_be_read(
     richer.balances["twd"] = (total + 5 * UNIT, available + 5 * UNIT)
     b.answer(b.last(GetBalances), body=richer)
     assert b.portfolio.unassigned.get("twd", 0) == 0
-    b.tell(Compare())  # the next one begins, so that this one has ended
+    b.tell(Compare())  # a new comparison starts, which shows that the previous one has ended
     assert len(b.all(ListOpenOrders)) == 2
 
 
@@ -98,10 +98,10 @@ def test_an_order_whose_final_report_follows_the_listing_is_not_read() -> None:
     assert b.all(GetOrder) == []
 
 
-def test_an_unwritten_order_is_found_though_its_id_is_smaller_than_the_last_one_in_the_journal() -> None:
+def test_an_unwritten_order_is_found_even_if_its_id_is_below_the_last_journaled_id() -> None:
     b, order = resting()
-    # A replacement gets its id when it is asked for, and leaves when the order it replaces has ended: id 5 was
-    # journaled before id 4 was sent.
+    # A replacement gets its ID when it is requested, but is sent only once the order it replaces has ended. Here, ID 5
+    # was journaled before ID 4 was sent.
     b.tell(Compare(Unwritten(T0, first_id=3, end_id=900, known=(3, 5))))
     rows = tuple(report_of(order, 0, client_id=i, order_id=f"E{i}") for i in (3, 4, 5))
     for _ in range(2):
@@ -114,7 +114,7 @@ def test_an_unwritten_order_is_found_though_its_id_is_smaller_than_the_last_one_
     assert b.comparisons[0].unwritten_until == 5
 
 
-def test_balances_from_before_an_execution_are_no_withdrawal_however_often_they_arrive() -> None:
+def test_balances_older_than_an_execution_are_not_taken_for_a_withdrawal_even_if_repeated() -> None:
     b, order = resting()
     resting_too = b.s.sell(BTC, amount=0.5, price=2_000)
     b.end_turn()
@@ -122,7 +122,7 @@ def test_balances_from_before_an_execution_are_no_withdrawal_however_often_they_
     older = BalanceReport({"twd": b.exact_balances().balances["twd"], "btc": b.exact_balances().balances["btc"]})
     b.execute(order, BTC_LOTS)
     b.push(order, 2, BTC_LOTS)
-    for second in (1.5, 3, 4, 5.5):  # the stream of balances lags behind the one of executions
+    for second in (1.5, 3, 4, 5.5):  # the balance stream lags behind the execution stream
         b.to(second)
         b.tell(older)
     b.to(7)
@@ -132,5 +132,5 @@ def test_balances_from_before_an_execution_are_no_withdrawal_however_often_they_
     poorer = b.exact_balances().balances["btc"][0] - 2 * UNIT
     b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))
     b.to(10)
-    b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))  # this one is
+    b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))  # this difference is a withdrawal
     assert "1.5 btc less than its strategies own" in b.messages[-1][1]

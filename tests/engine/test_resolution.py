@@ -1,4 +1,4 @@
-"""Orders of unknown outcome are looked up until found or proved absent, and never sent twice."""
+"""Orders of unknown outcome are looked up until they are found or proved absent, and are never sent twice."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_unknown_order_is_looked_up_at_growing_intervals() -> None:
     assert times == [0.5, 1, 2, 4, 8, 15, 30, 60, 90]
 
 
-def test_refused_look_ups_are_retried_soon_but_not_all_at_once() -> None:
+def test_refused_look_ups_are_retried_soon_but_not_simultaneously() -> None:
     b, first = unknown(latest_accept_s=900)
     second = b.s.buy(ETH, amount=1, price=90)
     b.end_turn()
@@ -73,7 +73,7 @@ def test_an_unknown_order_is_found_and_adopted() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_an_unknown_order_is_found_by_a_pushed_report() -> None:
+def test_an_unknown_order_is_found_through_a_pushed_report() -> None:
     b, order = unknown()
     b.push(order, 0)
     assert order.state is OrderState.OPEN
@@ -81,7 +81,7 @@ def test_an_unknown_order_is_found_by_a_pushed_report() -> None:
     assert not b.all(ListOrders), "no more look-ups are sent"
 
 
-def test_the_executions_of_an_order_found_filled_are_read() -> None:
+def test_the_executions_are_read_when_an_unknown_order_is_found_filled() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000)]
@@ -92,7 +92,7 @@ def test_the_executions_of_an_order_found_filled_are_read() -> None:
     b.check()
 
 
-def test_a_cancel_waits_until_the_order_is_found() -> None:
+def test_a_cancel_is_held_back_until_the_unknown_order_is_found() -> None:
     b, order = unknown()
     b.s.cancel(order)
     assert not b.end_turn()
@@ -117,7 +117,7 @@ def test_an_order_is_proved_absent_only_after_the_time_limit_and_all_reads() -> 
 
 
 @pytest.mark.parametrize("lost", [ListOrders, ListOpenOrders, ListTrades, GetBalances])
-def test_a_failed_read_proves_nothing(lost: type[Any]) -> None:
+def test_an_order_is_not_proved_absent_while_a_read_fails(lost: type[Any]) -> None:
     b, order = unknown()
     e = Exchange(b)
     e.lost = {lost}
@@ -128,7 +128,7 @@ def test_a_failed_read_proves_nothing(lost: type[Any]) -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_an_order_that_appears_late_is_live_again_and_cancelled() -> None:
+def test_an_order_that_appears_after_being_proved_absent_is_live_again_and_cancelled() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.serve(5)
@@ -143,7 +143,7 @@ def test_an_order_that_appears_late_is_live_again_and_cancelled() -> None:
     b.check()
 
 
-def test_a_matching_row_without_client_id_prevents_a_proof_of_absence() -> None:
+def test_a_matching_row_without_a_client_id_prevents_a_proof_of_absence() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 0, client_id=None, order_id="F1")]
@@ -151,7 +151,7 @@ def test_a_matching_row_without_client_id_prevents_a_proof_of_absence() -> None:
     assert order.state is OrderState.UNKNOWN
 
 
-def test_an_earlier_orders_row_with_the_same_client_id_does_not_match() -> None:
+def test_the_row_of_an_earlier_order_with_the_same_client_id_does_not_match() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000, created=order.sent - 3 * S)]
@@ -189,20 +189,20 @@ def test_locks_of_our_own_and_foreign_orders_explain_the_balance() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_a_manual_trade_is_explained_by_reading_its_order() -> None:
+def test_a_manual_trade_is_explained_once_its_order_has_been_read() -> None:
     b, order = unknown()
     e = Exchange(b)
     manual = report_of(order, 2, 500, order_id="F1", client_id=2_147_483_647, price_ticks=1_000, original_lots=500)
     e.trades = [b.execution(order, 500, price=1_000)]
     e.trades = [type(e.trades[0])(**{**_fields(e.trades[0]), "order_id": "F1"})]
     e.serve(60)
-    assert order.state is OrderState.UNKNOWN  # because its order could not be read
+    assert order.state is OrderState.UNKNOWN  # because the order of that trade could not be read yet
     e.orders = [manual]
     e.serve(200)
     assert order.state is OrderState.ABSENT
 
 
-def test_a_trade_of_our_own_order_adopts_it() -> None:
+def test_an_unknown_order_is_adopted_through_a_listed_trade() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.trades = [b.execution(order, 10_000)]
@@ -218,7 +218,7 @@ def _fields(row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
-def test_a_full_listing_is_continued() -> None:
+def test_further_pages_are_read_after_a_full_listing_page() -> None:
     b, order = unknown()
     e = Exchange(b)
     others = [
@@ -235,7 +235,7 @@ def test_a_full_listing_is_continued() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_a_market_order_is_found_without_price_and_amount() -> None:
+def test_a_market_order_is_found_although_its_row_has_another_price_and_amount() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     order = b.s.market_buy(BTC, spend=1_000)
@@ -265,7 +265,7 @@ def test_the_pair_of_an_unknown_order_accepts_only_reducing_limit_sells() -> Non
     assert b.s.buy(BTC, amount=1, price=800).is_open
 
 
-def test_sells_of_unknown_outcome_count_as_sold() -> None:
+def test_coins_in_sells_of_unknown_outcome_are_treated_as_sold() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     order = b.s.sell(BTC, amount=60, price=1_100)
@@ -275,7 +275,7 @@ def test_sells_of_unknown_outcome_count_as_sold() -> None:
     assert b.s.sell(BTC, amount=40, price=1_100).is_open
 
 
-def test_sells_of_unknown_outcome_count_as_sold_when_strategies_share_the_coins() -> None:
+def test_coins_in_sells_of_unknown_outcome_are_treated_as_sold_for_strategies_that_share_them() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
@@ -284,14 +284,14 @@ def test_sells_of_unknown_outcome_count_as_sold_when_strategies_share_the_coins(
     b.rest(more)
     b.execute(more, 500_000)
     b.push(more, 2, 500_000)
-    order = first.sell(BTC, amount=60, price=1_100)  # of its hundred coins
+    order = first.sell(BTC, amount=60, price=1_100)  # of the hundred coins that the first strategy owns
     b.end_turn()
     b.answer(b.create_of(order), Ending.UNKNOWN)
     assert first.sell(BTC, amount=50, price=1_100).is_refused
     assert second.sell(BTC, amount=50, price=1_100).is_open
 
 
-def test_a_pair_with_two_unknown_orders_waits_for_both() -> None:
+def test_a_pair_with_two_unknown_orders_is_blocked_until_both_are_resolved() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy(BTC, amount=1, price=800)
@@ -304,7 +304,7 @@ def test_a_pair_with_two_unknown_orders_waits_for_both() -> None:
     assert b.s.buy(BTC, amount=1, price=700).is_open
 
 
-def test_a_foreign_order_is_shown_but_not_touched() -> None:
+def test_a_foreign_order_is_shown_but_not_changed() -> None:
     b, order = unknown()
     row = report_of(order, 0, client_id=9, order_id="F1", type=OrderType.LIMIT, side=Side.SELL)
     b.tell(row)
@@ -312,7 +312,7 @@ def test_a_foreign_order_is_shown_but_not_touched() -> None:
     assert not cancelled_ids(b.requests)
 
 
-def test_orders_waiting_for_a_slot_do_not_leave_while_the_pair_has_an_unknown_order() -> None:
+def test_queued_orders_are_not_sent_while_their_pair_has_an_unknown_order() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), limits={"create_order": "3/1m"}, batching=False)
     b.trade(1_000)
     orders = [b.s.buy(BTC, amount=1, price=900 + i) for i in range(4)]

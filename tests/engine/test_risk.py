@@ -1,4 +1,4 @@
-"""Risk at two levels: the built-in rules, their counts, and loss limits."""
+"""Risk rules for the bot and for single strategies: the built-in rules, order and position counts, and loss limits."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_an_order_in_another_currency_is_valued_in_the_limits_currency() -> None
     assert refusal == "order value 10,050 TWD is above max_order_value 10,000 TWD"
 
 
-def test_a_limit_in_the_quote_currency_overrides_the_others() -> None:
+def test_a_limit_in_the_quote_currency_overrides_limits_in_other_currencies() -> None:
     desk, _ = desk_of(rules(max_order_value={"twd": 10, "usdt": 400}))
     assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=10)) is None
     assert desk.review(make_order("a", BTC_TWD, BUY, price=11, amount=1)) is not None
@@ -109,18 +109,18 @@ def test_an_order_that_cannot_be_valued_yet_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("bot", "own"), [(10, 5), (5, 10)])
-def test_the_stricter_level_wins(bot: int, own: int) -> None:
+def test_the_stricter_of_bot_and_strategy_limits_applies(bot: int, own: int) -> None:
     desk, _ = desk_of(rules(max_order_value={"twd": bot}), rules(max_order_value={"twd": own}))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=5, amount=1)) is None
     assert "max_order_value 5 TWD" in str(desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1)))
 
 
-def test_a_strategys_rule_does_not_affect_the_others() -> None:
+def test_a_rule_of_one_strategy_does_not_affect_the_others() -> None:
     desk, _ = desk_of(a=rules(max_order_value={"twd": 5}))
     assert desk.review(make_order("b", BTC_TWD, BUY, price=6, amount=1)) is None
 
 
-def test_an_order_is_refused_if_a_rule_raises() -> None:
+def test_an_order_is_refused_if_a_rule_raises_an_exception() -> None:
     class Broken:
         def review(self, order: Order, view: RiskView) -> str | None:
             raise KeyError("oops")
@@ -147,7 +147,7 @@ def test_live_and_queued_buys_count_towards_the_position() -> None:
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=3.1)) is not None
 
 
-def test_a_coins_limit_covers_all_its_pairs_and_a_pairs_limit_only_its_own() -> None:
+def test_a_coin_limit_covers_all_pairs_of_the_coin_and_a_pair_limit_only_that_pair() -> None:
     balances = coins(twd=100_000, usdt=2000)
     desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), balances=balances)
     send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
@@ -161,25 +161,26 @@ def test_a_coins_limit_covers_all_its_pairs_and_a_pairs_limit_only_its_own() -> 
     )
 
 
-def test_a_money_limit_counts_the_value_of_all_positions() -> None:
+def test_a_position_limit_in_money_covers_the_value_of_all_positions() -> None:
     desk, portfolio = desk_of(rules(max_position={"twd": 5000}))
-    send(desk, portfolio, make_order("b", ETH_TWD, BUY, price=90, amount=20))  # worth 2000 at the last price of 100
+    send(desk, portfolio, make_order("b", ETH_TWD, BUY, price=90, amount=20))  # 2000 at the last price of 100
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=3)) is None
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=3.1))
     assert refusal == "position would be 5,100 TWD with this order and those still open, above max_position 5,000 TWD"
 
 
-def test_a_market_buy_counts_as_the_lots_its_spend_buys_at_the_last_price() -> None:
+def test_a_market_buy_is_counted_as_the_lots_it_would_buy_at_the_last_price() -> None:
     desk, portfolio = desk_of(a=rules(max_position={"btc": 5}))
     order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
     assert desk.review(make_order("a", BTC_TWD, BUY, spend=1500)) is not None
-    fill(desk, portfolio, order, 500, 8)  # the price was lower than expected, so there are more lots than expected
+    # the price was lower than expected, so the order bought more lots than expected
+    fill(desk, portfolio, order, 500, 8)
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
     desk.order_closed(order)
 
 
-def test_a_market_buy_of_an_earlier_run_counts_once_there_is_a_price() -> None:
+def test_a_market_buy_of_an_earlier_run_is_counted_once_there_is_a_price() -> None:
     desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
     desk.order_opened(make_order("a", BTC_TWD, BUY, spend=6_000))
     fits, too_much = (make_order("a", BTC_TWD, BUY, price=900, amount=amount) for amount in (4, 4.1))
@@ -190,13 +191,13 @@ def test_a_market_buy_of_an_earlier_run_counts_once_there_is_a_price() -> None:
     assert "above max_position" in str(desk.review(too_much))
 
 
-def test_a_market_buy_without_a_price_blocks_nothing_where_no_rule_counts_positions() -> None:
+def test_a_market_buy_without_a_price_blocks_no_orders_if_no_rule_limits_positions() -> None:
     desk, _ = desk_of(rules(max_open_orders=5), prices=False)
     desk.order_opened(make_order("a", BTC_TWD, BUY, spend=6_000))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=4)) is None
 
 
-def test_a_market_buy_that_ended_before_there_was_a_price_counts_no_more() -> None:
+def test_a_market_buy_that_ended_before_the_first_price_is_no_longer_counted() -> None:
     desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
     order = make_order("a", BTC_TWD, BUY, spend=6_000)
     desk.order_opened(order)
@@ -207,7 +208,7 @@ def test_a_market_buy_that_ended_before_there_was_a_price_counts_no_more() -> No
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=10)) is None
 
 
-def test_of_a_market_buy_that_is_filled_in_part_the_rest_counts() -> None:
+def test_only_the_unfilled_rest_of_a_market_buy_is_counted() -> None:
     desk, _ = desk_of(rules(max_position={"btc": "10"}))
     order = make_order("a", BTC_TWD, BUY, spend=6_000)
     order.executed_units = 4_000 * COIN
@@ -216,7 +217,7 @@ def test_of_a_market_buy_that_is_filled_in_part_the_rest_counts() -> None:
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=8.1)) is not None
 
 
-def test_sells_and_reducing_orders_pass_the_position_limit() -> None:
+def test_sells_and_reducing_orders_are_exempt_from_the_position_limit() -> None:
     desk, _ = desk_of(rules(max_position={"btc": 1}), balances=coins(btc=10))
     assert desk.review(make_order("a", BTC_TWD, SELL, price=1000, amount=3)) is None
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=3, reduces=True)) is None
@@ -226,7 +227,7 @@ def test_sells_and_reducing_orders_pass_the_position_limit() -> None:
 # -- counts -----------------------------------------------------------------------------------------------------------
 
 
-def test_open_orders_are_counted_at_their_level() -> None:
+def test_open_orders_are_counted_for_the_bot_and_for_each_strategy() -> None:
     desk, portfolio = desk_of(rules(max_open_orders=3), rules(max_open_orders="2"))
     orders = [send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=10, amount=1)) for _ in range(2)]
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=10, amount=1))
@@ -250,14 +251,14 @@ def test_orders_above_the_rate_are_refused_until_a_second_has_passed() -> None:
     second = send(desk, portfolio, order(6))
     assert desk.review(order(NS_PER_S + 4)) == "2 orders in the last second, max_orders_per_second is 2"
     desk.order_closed(second)
-    desk.order_opened(second)  # it was put back after a replacement failed, and counts only once
+    desk.order_opened(second)  # the order was put back after a failed replacement and must be counted only once
     assert desk.review(order(NS_PER_S + 5)) is None
 
 
 # -- collar -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_collar_refuses_prices_only_on_the_harmful_side() -> None:
+def test_the_collar_refuses_only_prices_that_harm_the_user() -> None:
     desk, _ = desk_of(rules(price_collar_pct="2.5"))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1025, amount=1)) is None
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1026, amount=1))
@@ -267,7 +268,7 @@ def test_the_collar_refuses_prices_only_on_the_harmful_side() -> None:
     assert "2.60 % below the last price" in str(desk.review(make_order("a", BTC_TWD, SELL, price=974, amount=1)))
 
 
-def test_a_stop_order_is_compared_with_its_stop_price_and_a_market_order_with_the_book() -> None:
+def test_the_collar_checks_a_stop_order_against_its_stop_price_and_a_market_order_against_the_book() -> None:
     desk, _ = desk_of(rules(price_collar_pct=5))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1250, stop=1200, amount=1)) is None
     assert "above the stop price 1200" in str(
@@ -296,7 +297,7 @@ def losing(limit: Mapping[str, Any], level: str = "a") -> tuple[RiskDesk, Portfo
     return desk, portfolio
 
 
-def test_an_unrealised_loss_reaches_a_limit_and_halts_its_level_once() -> None:
+def test_an_unrealised_loss_reaches_a_limit_and_halts_the_bot_or_strategy_once() -> None:
     desk, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 701)
     assert desk.breached(1) is None
@@ -311,7 +312,7 @@ def test_an_unrealised_loss_reaches_a_limit_and_halts_its_level_once() -> None:
     assert desk.review(make_order("b", BTC_TWD, BUY, price=1, amount=1)) is None
 
 
-def test_a_resumed_levels_loss_counts_from_there() -> None:
+def test_after_a_resume_the_daily_loss_counts_from_the_resume() -> None:
     desk, portfolio = losing({"twd": 3000}, "bot")
     portfolio.mark(BTC_TWD, 700)
     assert desk.breached(1) is not None
@@ -324,7 +325,7 @@ def test_a_resumed_levels_loss_counts_from_there() -> None:
     assert desk.breached(4) is not None
 
 
-def test_after_the_limit_only_reducing_orders_are_accepted() -> None:
+def test_only_reducing_orders_are_accepted_once_the_loss_limit_is_reached() -> None:
     desk, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 690)
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1, amount=1))
@@ -332,7 +333,7 @@ def test_after_the_limit_only_reducing_orders_are_accepted() -> None:
     assert desk.review(make_order("a", BTC_TWD, SELL, price=690, amount=1, reduces=True)) is None
 
 
-def test_a_trading_day_starts_at_the_zones_midnight_even_when_clocks_change() -> None:
+def test_a_trading_day_starts_at_local_midnight_even_when_clocks_change() -> None:
     starts = [0, 23 * NS_PER_HOUR, 48 * NS_PER_HOUR, 72 * NS_PER_HOUR, 96 * NS_PER_HOUR]
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.mark(BTC_TWD, 100)
@@ -346,13 +347,13 @@ def test_a_trading_day_starts_at_the_zones_midnight_even_when_clocks_change() ->
     assert portfolio.days.pnl_units(None, "twd") == 0
 
 
-def test_the_next_day_is_known_even_without_loss_limits() -> None:
+def test_the_start_of_the_next_day_is_known_even_without_loss_limits() -> None:
     desk, _ = desk_of(rules(max_open_orders=5))
     assert not desk.has_loss_limits
     assert desk.next_day() == NS_PER_DAY
 
 
-def test_a_restart_keeps_the_days_baseline_and_a_new_limit_starts_at_the_first_price() -> None:
+def test_a_restart_keeps_the_days_baseline_and_a_new_limit_counts_from_the_first_price() -> None:
     _, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 900)
     again = Portfolio(
@@ -369,20 +370,20 @@ def test_a_restart_keeps_the_days_baseline_and_a_new_limit_starts_at_the_first_p
     assert again.days.pnl_units(None, "twd") == 0
 
 
-def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_single_prices() -> None:
+def test_a_span_of_prices_breaches_a_loss_limit_at_the_same_row_as_single_prices() -> None:
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])
     assert desk.first_breach(BTC_TWD, prices, 0) == 2
-    assert portfolio.last_price(BTC_TWD) == 1000.0  # checking changes nothing
+    assert portfolio.last_price(BTC_TWD) == 1000.0  # the check itself changes nothing
     assert desk.first_breach(BTC_TWD, prices[:2], 0) is None
-    assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) is None  # it holds no eth
+    assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) is None  # the strategy holds no eth
     portfolio.mark(BTC_TWD, 700)
     assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) == 0
 
 
-def test_a_price_between_two_ticks_counts_as_the_nearest_tick() -> None:
+def test_a_price_between_two_ticks_is_rounded_to_the_nearest_tick() -> None:
     desk, portfolio = losing({"twd": 3000})
-    prices = np.array([700.6, 700.4])  # 701 and 700: the second loses exactly the limit
+    prices = np.array([700.6, 700.4])  # 701 and 700: the loss reaches exactly the limit at the second price
     assert desk.first_breach(BTC_TWD, prices, 0) == 1
     portfolio.mark(BTC_TWD, 700.6)
     assert desk.breached(1) is None
@@ -390,7 +391,7 @@ def test_a_price_between_two_ticks_counts_as_the_nearest_tick() -> None:
     assert desk.breached(2) is not None
 
 
-def test_a_span_skips_levels_that_are_halted() -> None:
+def test_the_breach_check_of_a_span_skips_halted_strategies() -> None:
     desk, _ = losing({"twd": 3000})
     assert desk.first_breach(BTC_TWD, np.array([600.0]), 0) == 0
     desk.halt("a", "by hand")
@@ -430,7 +431,7 @@ def test_a_limit_in_a_currency_that_cannot_be_valued_is_refused() -> None:
         desk_of(rules(max_daily_loss={"eur": 5}))
 
 
-def test_the_built_in_rules_are_offered_as_a_plugin() -> None:
+def test_the_built_in_rules_are_registered_through_a_plugin() -> None:
     offered: dict[str, Any] = {}
     plugin.botkit_register_risk_rules(offered.__setitem__)
     assert offered == BUILT_IN

@@ -1,4 +1,4 @@
-"""A router that shares counters decides from the last lease change and the slots that it took, without a clock."""
+"""A router with shared windows decides from the last lease change and the slots it has taken, without a clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER = 1 << 62
 
 
 class Shared:
-    """A router with leases, and its reports."""
+    """A router with leases. Records the reports about its slots."""
 
     def __init__(self) -> None:
         self.news: list[tuple[str, SlotNews]] = []
@@ -28,7 +28,7 @@ class Shared:
         self.router.slots_changed(SlotsChanged(self._number, leased, until, cancels_until))
 
     def create(self, count: int, now: int) -> list[int]:
-        """Return the ids of the requests that leave at once."""
+        """Return the IDs of the requests that are sent immediately."""
         for n in range(count):
             self.router.create(order(1000 * self._number + n + 1, "a"), now)
         return self.due(now)
@@ -38,27 +38,27 @@ class Shared:
         return [request.id for request in self.router.due(now).requests]
 
 
-def test_leased_requests_leave_and_slots_are_requested_for_the_rest() -> None:
+def test_requests_with_leased_slots_are_sent_and_slots_are_requested_for_the_rest() -> None:
     shared = Shared()
     shared.lease(create_order=2)
     assert len(shared.create(5, S)) == 2
     assert shared.router.next_due() is None
     assert shared.news == [("create_order", SlotNews.TAKEN)] * 2 + [("create_order", SlotNews.WANTED)]
-    shared.lease(create_order=5)  # five in total since the start, so three more
+    shared.lease(create_order=5)  # five in total since the start, so three are added
     assert len(shared.due(S)) == 3
 
 
-def test_a_change_made_before_slots_were_taken_does_not_return_them() -> None:
+def test_a_lease_change_from_before_slots_were_taken_does_not_return_them() -> None:
     shared = Shared()
     shared.lease(create_order=3)
     assert len(shared.create(2, S)) == 2
-    shared.lease(create_order=1)  # the first was in flight while the second left
+    shared.lease(create_order=1)  # this change was in flight while the second request was sent
     assert shared.create(1, S) == []
     shared.lease(create_order=3)
     assert len(shared.due(S)) == 1
 
 
-def test_when_leases_end_only_cancels_leave() -> None:
+def test_only_cancels_are_sent_after_the_leases_end() -> None:
     shared = Shared()
     shared.lease(until=5 * S, cancels_until=60 * S, create_order=10, cancel_order=10)
     assert len(shared.create(1, 5 * S - 1)) == 1
@@ -69,7 +69,7 @@ def test_when_leases_end_only_cancels_leave() -> None:
     assert shared.due(60 * S) == []
 
 
-def test_each_slots_fate_is_reported_once() -> None:
+def test_the_outcome_of_each_slot_is_reported_once() -> None:
     shared = Shared()
     shared.lease(create_order=4)
     ids = shared.create(4, S)

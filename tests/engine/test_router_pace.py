@@ -1,4 +1,4 @@
-"""Throughput and waits against the documented limits, on virtual time with 1 to 80 ms of jitter each way."""
+"""Throughput and waiting times against the documented limits, on virtual time with 1 to 80 ms of jitter each way."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_three_thousand_creates_use_the_full_limit_and_never_exceed_it(seed: int
     assert w.idle_wakes == 0  # no polling: every wake-up has work to do
 
 
-def test_batches_clear_a_backlog_at_over_2050_orders_a_minute() -> None:
+def test_with_batches_a_backlog_is_sent_at_over_2050_orders_a_minute() -> None:
     limits = table()
     w = world(limits, batching=True)
     for client_id in range(1, 6301):
@@ -55,7 +55,7 @@ def percentile(values: list[int], share: float) -> int:
 
 
 @pytest.mark.parametrize("batching", [False, True])
-def test_a_greedy_strategy_slows_neither_light_ones_nor_any_cancel(batching: bool) -> None:
+def test_a_greedy_strategy_delays_neither_light_strategies_nor_cancels(batching: bool) -> None:
     limits = table()
     w = world(limits, batching=batching)
     asked: dict[int, int] = {}
@@ -86,7 +86,7 @@ def test_a_greedy_strategy_slows_neither_light_ones_nor_any_cancel(batching: boo
     w.run()
     assert exceeded(w.arrivals, limits) == []
     assert w.router.waiting == 0
-    assert w.expired == []  # no LIMIT order is dropped
+    assert w.expired == []  # no limit order is dropped
     assert set(w.granted) == set(asked)
     assert len(asked) > 12_000
     use = {row.endpoint: row for row in w.router.statistics().endpoints}
@@ -98,10 +98,10 @@ def test_a_greedy_strategy_slows_neither_light_ones_nor_any_cancel(batching: boo
     assert percentile(waits, 1.0) < NS_PER_S
 
 
-def test_a_light_strategy_next_to_an_idle_one_never_waits() -> None:
+def test_orders_of_a_light_strategy_are_not_delayed_when_the_others_are_idle() -> None:
     w = world(table(), batching=True)
     for number in range(20):
-        for client_id in range(20):  # twenty orders at once, every ten seconds
+        for client_id in range(20):  # twenty orders at the same time, every ten seconds
             w.at(
                 START + number * 10 * NS_PER_S,
                 lambda id=number * 100 + client_id + 1: w.router.create(order(id), w.now),  # type: ignore[misc]
@@ -111,7 +111,7 @@ def test_a_light_strategy_next_to_an_idle_one_never_waits() -> None:
     assert w.router.statistics().orders_delayed == 0
 
 
-def test_a_burst_costs_others_a_little_but_not_the_rest_of_the_window() -> None:
+def test_a_burst_delays_other_strategies_only_briefly() -> None:
     w = world(table(), batching=False)
     for client_id in range(1, 4001):
         w.router.create(order(client_id, "greedy"), START)

@@ -1,4 +1,4 @@
-"""The router and its windows: unknown outcomes, 429s, restarts."""
+"""The router and its windows: unknown outcomes, 429 answers and restarts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def a_router(**limits: tuple[int, int]) -> Router:
     return Router(table(**limits), latest_accept_ns=LATEST_NS, batching=False)
 
 
-def test_requests_that_arrive_late_after_an_abort_still_hold_their_slot() -> None:
+def test_requests_that_arrive_late_after_an_abort_still_hold_their_slots() -> None:
     router = a_router(create_order=(4, 1))
     for client_id in range(1, 61):
         router.create(order(client_id), START)
@@ -36,7 +36,7 @@ def test_requests_that_arrive_late_after_an_abort_still_hold_their_slot() -> Non
     assert most_in_sliding_window(arrivals, NS_PER_S) == 4
 
 
-def test_a_read_holds_its_slot_after_an_abort_but_not_after_a_response_that_cannot_be_read() -> None:
+def test_a_read_holds_its_slot_after_an_abort_but_not_after_an_unreadable_response() -> None:
     router = a_router(private=(1, 1))
     ask = {"endpoint": "balance", "owner": "a", "priority": Priority.PRIVATE_READ, "now": START}
     for _ in range(3):
@@ -75,7 +75,7 @@ def test_a_resolved_create_frees_its_slot_one_window_after_it_is_resolved() -> N
     assert router.next_due() == START + 6 * NS_PER_S + HOLD_1S
 
 
-def test_resolving_one_order_frees_a_whole_batch_of_unknown_outcome() -> None:
+def test_resolving_one_order_frees_the_slot_of_its_batch_of_unknown_outcome() -> None:
     router = Router(table(create_order=(1, 60), create_batch=(1, 1)), latest_accept_ns=LATEST_NS)
     for client_id in range(1, 12):
         router.create(order(client_id), START)
@@ -90,7 +90,7 @@ def test_resolving_one_order_frees_a_whole_batch_of_unknown_outcome() -> None:
     assert router.next_due() == START + 2 * NS_PER_S + HOLD_1S
 
 
-def test_an_unsent_request_frees_its_slot_at_once() -> None:
+def test_an_unsent_request_frees_its_slot_immediately() -> None:
     router = a_router(create_order=(1, 60))
     router.create(order(1), START)
     (first,) = router.due(START).requests
@@ -101,7 +101,7 @@ def test_an_unsent_request_frees_its_slot_at_once() -> None:
     assert len(router.due(START).requests) == 1
 
 
-def test_an_answer_to_no_request_is_an_error_and_frees_no_slot() -> None:
+def test_an_answer_without_a_request_is_an_error_and_frees_no_slot() -> None:
     router = a_router(create_order=(1, 60))
     router.create(order(1), START)
     (request,) = router.due(START).requests
@@ -131,7 +131,7 @@ def test_a_429_pauses_the_endpoint_lowers_its_limit_and_raises_an_alarm() -> Non
     assert router.take_alarms() == []
 
 
-def test_several_429s_at_one_moment_are_one_event() -> None:
+def test_several_429s_at_the_same_moment_are_one_event() -> None:
     router = a_router(create_order=(100, 60))
     for client_id in range(1, 4):
         router.create(order(client_id), START)
@@ -164,7 +164,7 @@ def test_the_pause_grows_with_repeated_429s_and_resets_after_a_window_without_on
     assert router.take_alarms()[0].until - now <= 1.5 * NS_PER_S
 
 
-def test_exits_and_cancels_keep_a_share_during_a_429_pause() -> None:
+def test_exits_and_cancels_keep_a_share_of_the_limit_during_a_429_pause() -> None:
     router = a_router(create_order=(120, 60), cancel_order=(60, 60))
     for ask in ("create", "cancel"):
         if ask == "create":
@@ -180,7 +180,7 @@ def test_exits_and_cancels_keep_a_share_during_a_429_pause() -> None:
     first = router.due(START).requests
     assert [request.endpoint for request in first] == ["cancel_order", "create_order"]
     assert first[1].order.client_id == 3  # type: ignore[union-attr]
-    # the next exit leaves at a tenth of the limit, or when the pause ends, which is sooner here
+    # the next exit may leave at a tenth of the limit or when the pause ends; here, the pause ends sooner
     until = router.paused_until("create_order")
     assert router.next_due() == until
 
@@ -202,7 +202,7 @@ def test_a_restart_counts_only_the_requests_in_the_journal() -> None:
     assert router.due(now).requests == []
     hold = 60 * NS_PER_S + 8 * NS_PER_MS
     assert router.next_due() == now - 10 * NS_PER_S + hold
-    router.resolved(41, now - 20 * NS_PER_S)  # the exchange's listing shows that it had arrived by then
+    router.resolved(41, now - 20 * NS_PER_S)  # the exchange's listing shows that the order had arrived by then
     assert router.next_due() == now - 20 * NS_PER_S + hold
     router.cancel(resting(2), now)
     assert len(router.due(now).requests) == 1  # the cancel window was never used
@@ -225,7 +225,7 @@ def test_the_last_slots_of_the_create_window_are_reserved_for_exits() -> None:
     assert [r.order.client_id for r in router.due(now).requests] == [900_001, 900_002]  # type: ignore[union-attr]
 
 
-def test_urgent_reads_have_a_reserve_and_are_not_paced() -> None:
+def test_urgent_reads_have_reserved_slots_and_are_not_paced() -> None:
     router = a_router(private=(100, 60))
     for _ in range(120):
         router.read(make_balances, endpoint="balance", owner="a", priority=Priority.PRIVATE_READ, now=START)

@@ -1,4 +1,4 @@
-"""The series that a strategy reads: contents, attached indicators, crossings, and plots."""
+"""The series that a strategy reads: contents, attached indicators, crossings and plots."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def test_a_series_contains_the_appended_bars(count: int) -> None:
     st.sampled_from([None, 1, 3, 300]),
 )
 @settings(deadline=None, max_examples=60)
-def test_a_series_lists_its_last_bars_however_it_is_filled_and_read(moves: list[str], keep: int | None) -> None:
+def test_a_series_returns_its_latest_bars_regardless_of_how_it_is_filled_and_read(
+    moves: list[str], keep: int | None
+) -> None:
     got, wanted = BarSeries(PAIR, "1m", keep=keep), []
     for move in moves:
         start = len(wanted)
@@ -95,7 +97,7 @@ def test_a_series_lists_its_last_bars_however_it_is_filled_and_read(moves: list[
     assert got[-3:] == visible[-3:]
 
 
-def test_series_items_are_bars() -> None:
+def test_items_of_a_series_are_bars() -> None:
     got = series(5)
     assert got[-1] == got[4] == bar(4, 4.0, 0, empty=True)
     assert got[0].time == T0
@@ -118,7 +120,7 @@ def test_to_pandas_is_a_copy_indexed_by_utc_time() -> None:
     assert got.to_pandas().close.rolling(2).mean().iloc[-1] == 1.5
 
 
-def test_keep_limits_the_series_and_its_memory() -> None:
+def test_keep_limits_the_length_and_memory_of_a_series() -> None:
     got = series(20_000, keep=10)
     assert got.close.tolist() == [float(i) for i in range(19_990, 20_000)]
     for minute in range(20_000, 21_000):
@@ -129,12 +131,12 @@ def test_keep_limits_the_series_and_its_memory() -> None:
 
 
 @pytest.mark.parametrize("keep", [0, -1, 1.5, True])
-def test_keep_must_be_a_whole_number_of_bars(keep: Any) -> None:
+def test_keep_must_be_a_positive_integer(keep: Any) -> None:
     with pytest.raises(ValueError, match="keep must be"):
         BarSeries(PAIR, "1m", keep=keep)
 
 
-def test_bars_out_of_order_fail_an_assertion_because_they_are_a_bug_in_the_engine() -> None:
+def test_bars_out_of_order_fail_an_assertion_because_only_an_engine_bug_causes_them() -> None:
     for later in ([1, 1], [2, 1], [1, 2, 2]):
         got = series(1)
         for minute in later:
@@ -174,7 +176,7 @@ def test_a_pulled_series_is_up_to_date_at_every_read() -> None:
 # -- attached indicators ----------------------------------------------------------------------------------------------
 
 
-def test_an_attached_indicator_gives_the_latest_and_the_previous_value() -> None:
+def test_an_attached_indicator_returns_the_latest_and_the_previous_value() -> None:
     got = BarSeries(PAIR, "1m")
     fast = got.attach(SMA(2))
     assert (fast.value, fast.previous, fast.ready) == (None, None, False)
@@ -186,7 +188,7 @@ def test_an_attached_indicator_gives_the_latest_and_the_previous_value() -> None
 
 
 class Momentum(Indicator[float]):
-    """A user's own indicator."""
+    """An indicator as a user would write it."""
 
     def __init__(self, length: int) -> None:
         self.history = length + 1
@@ -216,7 +218,7 @@ KINDS: list[tuple[Any, str]] = [
 
 @given(st.integers(), st.sampled_from([None, 1, 50]))
 @settings(deadline=None, max_examples=30)
-def test_attached_indicators_do_not_depend_on_how_bars_arrive_and_are_read(seed: int, keep: int | None) -> None:
+def test_attached_indicators_do_not_depend_on_how_bars_are_added_and_read(seed: int, keep: int | None) -> None:
     chance = Random(seed)
     everything = bars_of([float(chance.randint(1, 100)) for _ in range(chance.choice([5, 60, 700]))])
     plots = [PlotStore("s", takes_indicators=True, whole_run=True, points_max=100) for _ in range(2)]
@@ -238,7 +240,7 @@ def test_attached_indicators_do_not_depend_on_how_bars_arrive_and_are_read(seed:
         count = chance.choice([1, 1, 2, 7, 70, 300])
         for row in everything[done : done + count]:
             plain.append(row)
-            assert [a.value for a in by_bar]  # read at every bar
+            assert [a.value for a in by_bar]  # values are read at every bar
         done = min(len(everything), done + count)
         if chance.random() < 0.5:
             assert [(a.value, a.previous) for a in by_chance] == [(a.value, a.previous) for a in by_bar]
@@ -248,7 +250,7 @@ def test_attached_indicators_do_not_depend_on_how_bars_arrive_and_are_read(seed:
     assert plots[0].lines() == plots[1].lines()
 
 
-def test_an_indicator_sees_every_bar_even_if_nobody_reads_it() -> None:
+def test_an_indicator_is_updated_with_every_bar_even_if_it_is_not_read() -> None:
     got = BarSeries(PAIR, "1m", keep=5)
     mean = got.attach(VWAP(), name="all")
     feed(got, [float(i) for i in range(9_999)])
@@ -261,7 +263,7 @@ def test_an_indicator_sees_every_bar_even_if_nobody_reads_it() -> None:
 # -- the start ----------------------------------------------------------------------------------------------------
 
 
-def test_a_series_requests_the_history_its_indicators_need() -> None:
+def test_a_series_requests_the_history_that_its_indicators_need() -> None:
     got = BarSeries(PAIR, "1m", warm_up=40, is_ready=False)
     assert got.wanted_history == 40
     got.attach(SMA(30))
@@ -276,7 +278,7 @@ def test_a_series_requests_the_history_its_indicators_need() -> None:
      lambda s: next(iter(s.attached.values())).value, lambda s: next(iter(s.attached.values())).previous,
      lambda s: next(iter(s.attached.values())).crossed_above(3.0)],
 )  # fmt: skip
-def test_reading_a_series_before_its_history_arrives_names_the_fix(read: Any) -> None:
+def test_reading_a_series_before_its_history_arrives_is_an_error_that_names_the_fix(read: Any) -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     got.attach(SMA(2))
     with pytest.raises(
@@ -290,7 +292,7 @@ def test_reading_a_series_before_its_history_arrives_names_the_fix(read: Any) ->
     assert len(got) == 0
 
 
-def test_an_indicator_starts_exactly_its_history_before_the_start() -> None:
+def test_an_indicator_is_warmed_up_with_exactly_the_history_it_requires() -> None:
     closes = [float(Random(3).randint(1, 99)) for _ in range(1)] + [float(i % 17) for i in range(600)]
     got = BarSeries(PAIR, "1m", is_ready=False)
     attached = [got.attach(EMA(5)), got.attach(Bollinger(7)), got.attach(Momentum(4)), got.attach(VWAP(), "since")]
@@ -306,7 +308,7 @@ def test_an_indicator_starts_exactly_its_history_before_the_start() -> None:
     assert len(got) == len(closes)
 
 
-def test_bars_that_ended_during_the_history_read_follow_it_without_duplicates() -> None:
+def test_bars_that_ended_during_the_history_read_are_appended_without_duplicates() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     mean = got.attach(SMA(2))
     got.append(bar(5, 50.0))
@@ -316,7 +318,7 @@ def test_bars_that_ended_during_the_history_read_follow_it_without_duplicates() 
     assert (mean.value, mean.previous) == (55.5, 45.5)
 
 
-def test_a_short_history_delays_nothing() -> None:
+def test_a_short_history_does_not_delay_the_start() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     mean = got.attach(SMA(3))
     got.begin(bars_of([1.0, 2.0]))
@@ -356,12 +358,12 @@ def crossings(closes: list[float], level: float | None) -> list[str]:
     return found
 
 
-def test_a_crossing_is_at_or_below_before_and_above_now() -> None:
+def test_a_crossing_is_a_move_from_at_or_below_to_above() -> None:
     assert crossings([1, 2, 3, 2, 2, 3], None) == ["", "", "", "below", "", "above"]
     assert crossings([1, 2, 3, 2, 1, 2, 2], 2.0) == ["", "", "above", "", "below", "", ""]
 
 
-def test_nothing_crosses_before_both_have_values_at_both_bars() -> None:
+def test_no_crossing_is_reported_until_both_indicators_have_values_at_two_bars() -> None:
     got = BarSeries(PAIR, "1m")
     fast, slow = got.attach(SMA(1)), got.attach(SMA(3))
     feed(got, [3.0, 2.0, 9.0])
@@ -370,7 +372,7 @@ def test_nothing_crosses_before_both_have_values_at_both_bars() -> None:
     assert not slow.crossed_below(fast)
 
 
-def test_an_indicators_fields_can_cross_each_other() -> None:
+def test_two_fields_of_one_indicator_can_cross() -> None:
     got = BarSeries(PAIR, "1m")
     macd = got.attach(MACD(2, 4, 2))
     found = []
@@ -390,7 +392,7 @@ def test_an_indicators_fields_can_cross_each_other() -> None:
         macd["lines"]
 
 
-def test_crossing_an_indicator_of_another_series_is_refused() -> None:
+def test_crossing_with_an_indicator_of_another_series_is_refused() -> None:
     one, other = BarSeries(PAIR, "1m"), BarSeries(PAIR, "5m")
     fast, slow = one.attach(SMA(1)), other.attach(SMA(2))
     with pytest.raises(ValueError, match="different series, whose bars end at different times; attach both to one"):
@@ -402,12 +404,12 @@ def test_crossing_an_indicator_of_another_series_is_refused() -> None:
 # -- attaching --------------------------------------------------------------------------------------------------------
 
 
-def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_kept_bars() -> None:
+def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_the_kept_bars() -> None:
     got = BarSeries(PAIR, "1m")
     first = got.attach(SMA(2), name="fast")
     feed(got, [1.0, 2.0, 3.0, 4.0])
     again = got.attach(SMA(3), name="fast")
-    assert again is first  # a strategy that still holds the first object reads the new indicator through it
+    assert again is first  # a strategy that kept the first object reads the new indicator through it
     assert (again.value, again.previous) == (3.0, None)
     assert list(got.attached) == ["fast"]
     feed(got, [8.0])
@@ -418,7 +420,7 @@ def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_kept_bars() 
 
 
 @pytest.mark.parametrize("since", [0, 1, 40])
-def test_older_bars_found_later_warm_an_indicator_up_as_if_it_had_started_with_them(since: int) -> None:
+def test_older_bars_found_later_give_an_indicator_the_same_values_as_a_full_warm_up(since: int) -> None:
     closes = [float(i * 7 % 31) for i in range(300)]
     whole = bars_of(closes)
     late, wanted = BarSeries(PAIR, "1m", keep=10), BarSeries(PAIR, "1m", is_ready=False)
@@ -448,7 +450,7 @@ def test_a_failing_indicator_raises_only_where_it_is_read(reads: bool) -> None:
     got = BarSeries(PAIR, "1m")
     before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
     for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
-        got.append(row)  # the engine's own call, which a failing indicator of a strategy must not affect
+        got.append(row)  # the engine makes this call; a failing indicator must not make it raise
         if reads and row.close < 13:
             assert broken.value == row.close
         elif reads:
@@ -462,7 +464,7 @@ def test_a_failing_indicator_raises_only_where_it_is_read(reads: bool) -> None:
     assert list(got.attached) == ["SMA(2)", "SMA(3)"]
 
 
-def test_an_indicator_that_fails_in_its_warm_up_raises_where_it_is_read() -> None:
+def test_an_indicator_that_fails_during_warm_up_raises_only_where_it_is_read() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     broken, fine = got.attach(ArrayIndicator(picky, 3)), got.attach(SMA(1))
     got.begin(bars_of([11.0, 12.0, 13.0]))
@@ -471,7 +473,7 @@ def test_an_indicator_that_fails_in_its_warm_up_raises_where_it_is_read() -> Non
         _ = broken.value
 
 
-def test_misuse_of_attach_is_refused_with_a_fix() -> None:
+def test_invalid_uses_of_attach_are_refused_with_a_fix() -> None:
     got = BarSeries(PAIR, "1m")
     with pytest.raises(ValueError, match="of='middle' is not a value of a bar; choose one of open, high"):
         got.attach(SMA(2), of="middle")
@@ -488,10 +490,10 @@ def test_misuse_of_attach_is_refused_with_a_fix() -> None:
             ValueError, match=r"this SMA\(2\) is already attached; attach a new one as '(other|SMA\(2\))'"
         ):
             series.attach(one, name)
-    assert got.attach(one).value is None  # repeating it changes nothing
+    assert got.attach(one).value is None  # repeating the call changes nothing
 
 
-def test_an_indicators_input_appears_in_its_label_and_chooses_its_pane() -> None:
+def test_the_input_of_an_indicator_appears_in_its_label_and_determines_its_pane() -> None:
     got = BarSeries(PAIR, "1m")
     labels = [got.attach(RollingHigh(2), of="high"), got.attach(SMA(2), of="volume"), got.attach(RSI(2), of="volume")]
     assert [(a.name, a.pane) for a in labels] == [
@@ -502,7 +504,7 @@ def test_an_indicators_input_appears_in_its_label_and_chooses_its_pane() -> None
 # -- plots ----------------------------------------------------------------------------------------------------
 
 
-def test_attached_indicators_values_are_collected_on_request() -> None:
+def test_values_of_attached_indicators_are_collected_on_request() -> None:
     store = PlotStore("s", takes_indicators=True)
     minutes, hours = BarSeries(PAIR, "1m", plots=store), BarSeries(PAIR, "1h", plots=store)
     minutes.attach(SMA(2))
@@ -515,7 +517,7 @@ def test_attached_indicators_values_are_collected_on_request() -> None:
     lines = {f"{line.name} {line.field}".strip(): line for line in store.lines()}
     assert list(lines) == ["SMA(2) 1m", "bands lower", "bands middle", "bands upper", "SMA(2) 1h"]
     assert lines["SMA(2) 1m"].values == [1.5, 2.5]
-    # a point is drawn at the end of its bar, because a chart of finer candles must not show it before it was known
+    # a point is drawn at the end of its bar, because a finer chart must not show the value before it was known
     assert lines["SMA(2) 1m"].times == [T0 + 2 * M - 1, T0 + 3 * M - 1]
     assert lines["SMA(2) 1h"].times == [T0 + 120 * M - 1]
     assert {(line.pair, line.strategy, line.pane) for line in lines.values()} == {("btc_twd", "s", "price")}
@@ -527,7 +529,7 @@ def test_attached_indicators_values_are_collected_on_request() -> None:
     assert unasked.lines() == []
 
 
-def test_a_warm_up_is_not_drawn() -> None:
+def test_warm_up_values_are_not_plotted() -> None:
     store = PlotStore("s", takes_indicators=True)
     got = BarSeries(PAIR, "1m", plots=store, is_ready=False)
     mean = got.attach(SMA(2))
@@ -545,7 +547,7 @@ def trades(count: int, first: int = 0) -> list[Trade]:
     return [Trade(PAIR, T0 + i // 2, 100.0 + i * 7 % 5, 0.5 + i % 3, sides[i % 3]) for i in range(first, first + count)]
 
 
-def test_a_trade_series_holds_trades_and_feeds_each_to_its_indicators() -> None:
+def test_a_trade_series_contains_trades_and_updates_its_indicators_with_each_trade() -> None:
     got = TradeSeries(PAIR)
     fast, slow = got.attach(SMA(2)), got.attach(SMA(3), of="amount")
     vwap, true_range = got.attach(VWAP(4)), got.attach(ATR(2))
@@ -566,7 +568,7 @@ def test_a_trade_series_holds_trades_and_feeds_each_to_its_indicators() -> None:
         got.attach(SMA(2), of="close")
 
 
-def test_trades_added_as_columns_equal_single_trades() -> None:
+def test_trades_added_as_columns_equal_trades_added_singly() -> None:
     one, other = TradeSeries(PAIR), TradeSeries(PAIR)
     means = [one.attach(EMA(5)), other.attach(EMA(5))]
     rows = trades(500)

@@ -1,4 +1,4 @@
-"""The stages of a run: restore, begin, history and stop, with events that must wait and calls that come too early."""
+"""The stages of a run: restore, begin, history and stop, including events that must wait and calls made too early."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.engine_world import BTC, ETH, MINUTE, PAIRS, RICH, T0, Bot, Listener,
 
 
 def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
-    """Create finished bars from before the start, the first closing at 900 and each one higher than the previous."""
+    """Create finished bars that end at the start. The first closes at 900, and each closes higher than the one
+    before.
+    """
     return tuple(
         Bar(pair, T0 - (count - i) * MINUTE, 900.0 + i, 900.0 + i, 900.0 + i, 900.0 + i, 1.0, "1m")
         for i in range(count)
@@ -28,20 +30,20 @@ def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
 
 
 def turn(b: Bot, given: Any) -> Outcome:
-    """Run a single turn, without the history that `Bot` provides."""
+    """Run a single turn without the history that `Bot` provides automatically."""
     out = Outcome()
     b.engine.turn(given, b.now, out)
     return out
 
 
 def started(*strategies: Listener, **more: Any) -> tuple[Bot, Outcome]:
-    """Return a bot that has begun and waits for its history."""
+    """Return a bot that has begun and is waiting for its history."""
     b = Bot(*strategies, start=False, **more)
     turn(b, Restore(balances=b.balances))
     return b, turn(b, Begin())
 
 
-def test_begin_names_the_required_streams_and_history() -> None:
+def test_begin_returns_the_required_streams_and_history() -> None:
     def start(s: Any) -> None:
         s.subscribe_trades(BTC)
         s.subscribe_book(ETH, depth=10)
@@ -55,11 +57,11 @@ def test_begin_names_the_required_streams_and_history() -> None:
         StreamWanted(BTC, "bars", resolution="5m"),
         StreamWanted(ETH, "bars", resolution="1m"),
     ]
-    # at least one bar, because the builder must know which bar the next one follows
+    # at least one bar, because the builder must know which bar precedes the first new one
     assert out.history == [HistoryWanted(BTC, "5m", 7), HistoryWanted(ETH, "1m", 1)]
 
 
-def test_on_start_and_on_ready_run_once_each_with_history_between_them() -> None:
+def test_on_start_and_on_ready_run_once_each_and_the_history_is_read_between_them() -> None:
     order: list[Any] = []
 
     def start(s: Any) -> None:
@@ -75,7 +77,7 @@ def test_on_start_and_on_ready_run_once_each_with_history_between_them() -> None
     assert order == ["start", ("ready", 3)]
 
 
-def test_an_order_in_on_start_is_refused_with_a_pointer_to_on_ready() -> None:
+def test_an_order_in_on_start_is_refused_and_the_reason_mentions_on_ready() -> None:
     placed: list[Order] = []
 
     def start(s: Any) -> None:
@@ -90,7 +92,7 @@ def test_an_order_in_on_start_is_refused_with_a_pointer_to_on_ready() -> None:
 
 
 def rested(client_id: int = 1) -> Order:
-    """Return an earlier run's order, resting at the exchange."""
+    """Return an order of an earlier run that rests at the exchange."""
     order = Order(
         OrderSpec(
             client_id=client_id,
@@ -128,7 +130,7 @@ def test_events_between_begin_and_history_are_delivered_after_on_ready() -> None
     assert heard == ["ready", "fill"]
 
 
-def test_timers_set_in_on_start_count_from_the_history() -> None:
+def test_timers_set_in_on_start_do_not_fire_until_the_history_has_arrived() -> None:
     b, _ = started(Listener(start=lambda s: s.set_timer(every_s=10)))
     assert b.engine.view.has_timers()
     b.to(25)
@@ -138,7 +140,7 @@ def test_timers_set_in_on_start_count_from_the_history() -> None:
     assert [timer.due for timer in b.s.of("timer")] == [T0 + 30 * S]
 
 
-def test_a_bot_that_reads_its_own_history_trades_once_it_arrives() -> None:
+def test_a_bot_that_reads_its_own_history_starts_once_the_history_arrives() -> None:
     ready: list[int] = []
     b = Bot(
         Listener(
@@ -177,11 +179,11 @@ def test_no_market_callback_runs_before_on_ready() -> None:
     turn(b, History())
     b.trade(100_000)
     assert [kind for kind, _ in b.s.heard] == ["trade"]
-    assert b.s.book(BTC).best_bid == 99_900.0  # the book is known although no callback ran
+    assert b.s.book(BTC).best_bid == 99_900.0  # the book is up to date although no callback ran
 
 
 def reading(now_s: float) -> Bot:
-    """Return a bot that begins within a minute and has requested the earlier bars."""
+    """Return a bot that began ``now_s`` seconds into a minute and has requested the earlier bars."""
     b = Bot(
         Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
         start=False,
@@ -194,7 +196,7 @@ def reading(now_s: float) -> Bot:
 
 
 def give(b: Bot, *rows: Candle) -> list[GetCandles]:
-    """Answer the pending requests. ETH has no candles."""
+    """Answer the pending candle requests. ETH has no candles."""
     asked = [request for request in b.all(GetCandles) if request.id not in b.s.state.setdefault("answered", [])]
     for request in asked:
         b.s.state["answered"].append(request.id)
@@ -206,9 +208,9 @@ def candle(time: int, opened: float, high: float, low: float, close: float, volu
     return Candle(BTC, "1m", time, opened, high, low, close, volume)
 
 
-def test_the_unfinished_bar_at_a_live_start_is_completed_from_the_exchanges_candle() -> None:
+def test_the_unfinished_bar_at_a_live_start_is_completed_with_the_exchanges_candle() -> None:
     b = reading(30)
-    b.tell(Trade(BTC, b.now, 905.0, 2.0))  # the candle already includes it
+    b.tell(Trade(BTC, b.now, 905.0, 2.0))  # the candle already includes this trade
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
     asked = give(b, *past, candle(T0, 902.0, 910.0, 890.0, 905.0, 7.0))
     assert {(request.end, request.running) for request in asked} == {(T0 + MINUTE, True)}
@@ -220,7 +222,7 @@ def test_the_unfinished_bar_at_a_live_start_is_completed_from_the_exchanges_cand
     assert len(b.s.series[0]) == 3
 
 
-def test_a_bar_that_closes_while_the_history_is_read_is_read_again() -> None:
+def test_a_bar_that_closes_while_the_history_is_being_read_is_read_again() -> None:
     b = reading(58)
     b.tell(Trade(BTC, b.now, 905.0, 2.0))
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
@@ -239,7 +241,7 @@ def test_a_bar_that_closes_while_the_history_is_read_is_read_again() -> None:
     assert [bar.time for bar in b.s.of("bar")] == [T0 + MINUTE]
 
 
-def test_a_series_added_during_a_run_is_warmed_up_by_a_later_history() -> None:
+def test_a_series_added_during_a_run_is_warmed_up_by_a_second_history_read() -> None:
     b = Bot(Listener(), history=lambda pair, resolution, count: bars(count, pair))
     b.s.series.append(b.s.subscribe_bars(ETH, "1m", warm_up=4))
     with pytest.raises(NotReadyError):
@@ -248,10 +250,10 @@ def test_a_series_added_during_a_run_is_warmed_up_by_a_later_history() -> None:
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0, 903.0]
 
 
-def test_subscribing_later_to_data_that_the_run_does_not_read_is_an_error() -> None:
+def test_subscribing_later_to_data_that_the_run_does_not_receive_is_an_error() -> None:
     b, _ = started(Listener(start=lambda s: s.subscribe_trades(BTC)))
     turn(b, History(kinds=frozenset({("btc_twd", "trades")})))
-    b.s.subscribe_bars(BTC, "1m")  # these bars can be built from the trades that are read
+    b.s.subscribe_bars(BTC, "1m")  # these bars can be built from the trades that the run reads
     told = (
         r"this run reads no books of btc_twd, since no strategy subscribed to them in on_start; it reads btc_twd trades"
     )
@@ -261,14 +263,14 @@ def test_subscribing_later_to_data_that_the_run_does_not_read_is_an_error() -> N
         b.s.subscribe_bars(ETH, "1m")
 
 
-def test_a_pair_without_prices_is_an_error_that_names_the_fix() -> None:
+def test_using_a_pair_without_prices_is_an_error_that_names_the_fix() -> None:
     other = Pair("doge_twd", BTC.rules)
     b = Bot(Listener(), pairs={**PAIRS, "doge_twd": other}, traded=PAIRS)
     with pytest.raises(ValueError, match=r"no prices for doge_twd: name it as a parameter of the strategy"):
         b.s.last_price("doge_twd")
 
 
-def test_restoring_state_that_does_not_fit_the_configuration_is_an_error() -> None:
+def test_restoring_state_that_contradicts_the_configuration_is_an_error() -> None:
     b = Bot(Listener(), capital=[{"twd": 2 * RICH["twd"]}], start=False)
     with pytest.raises(ConfigError, match="twd"):
         turn(b, Restore(balances=RICH))
@@ -304,14 +306,14 @@ def test_an_unsent_order_of_an_earlier_run_is_dropped() -> None:
     assert [order.client_id for order in b.engine.view.orders()] == [2]
 
 
-def test_a_day_begins_even_without_loss_limits() -> None:
+def test_trading_days_change_even_without_loss_limits() -> None:
     b = Bot(Listener(start=lambda s: None))
     assert b.engine.wake_at() == T0 + NS_PER_DAY
     b.to(2 * NS_PER_DAY / S)
     assert b.engine.wake_at() == T0 + 3 * NS_PER_DAY
 
 
-def test_after_the_stop_new_orders_are_refused_and_kept_orders_stay() -> None:
+def test_after_the_stop_new_orders_are_refused_and_orders_to_be_kept_stay_open() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     resting = []

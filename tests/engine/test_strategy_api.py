@@ -1,4 +1,4 @@
-"""The smaller methods of the strategy interface."""
+"""Tests of the smaller methods of the strategy interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
 
 
-def test_random_numbers_repeat_in_equal_runs_and_differ_between_strategies() -> None:
+def test_random_numbers_are_the_same_in_equal_runs_and_differ_between_strategies() -> None:
     def draw(seed: int) -> list[float]:
         b = Bot(Listener(), Listener(), seed=seed)
         return [s.random.random() for s in b.strategies]
@@ -20,7 +20,7 @@ def test_random_numbers_repeat_in_equal_runs_and_differ_between_strategies() -> 
     assert len(set(draw(1))) == 2
 
 
-def test_skips_are_counted_by_reason_with_their_last_values() -> None:
+def test_skips_are_counted_by_reason_and_the_last_values_are_kept() -> None:
     b = Bot(Listener())
     b.s.skip("spread", bps=3)
     b.s.skip("spread", bps=4)
@@ -30,14 +30,14 @@ def test_skips_are_counted_by_reason_with_their_last_values() -> None:
     assert seen.last_skip["spread"] == {"bps": 4}
 
 
-def test_state_belongs_to_the_strategy() -> None:
+def test_each_strategy_has_its_own_state() -> None:
     b = Bot(Listener(), Listener())
     b.s.state["n"] = 1
     assert b.strategies[1].state == {}
     assert b.engine.view.kept("s0")["state"] == {"n": 1}
 
 
-def test_now_is_the_events_time_and_local_time_is_in_the_zone() -> None:
+def test_now_is_the_time_of_the_event_and_local_time_is_in_the_configured_zone() -> None:
     b = Bot(Listener(), zone=ZoneInfo("Asia/Taipei"))
     b.now += 5 * S
     b.trade(1_000)
@@ -46,7 +46,7 @@ def test_now_is_the_events_time_and_local_time_is_in_the_zone() -> None:
     assert b.s.name == "s0"
 
 
-def test_rules_fees_prices_and_money_are_read_by_pair_or_name() -> None:
+def test_rules_fees_prices_and_money_can_be_read_by_pair_or_by_name() -> None:
     b = Bot(Listener())
     assert b.s.last_price("btc_twd") is None
     b.trade(1_000)
@@ -60,7 +60,7 @@ def test_rules_fees_prices_and_money_are_read_by_pair_or_name() -> None:
         b.s.position("xyz_twd")
 
 
-def test_log_lines_name_the_strategy_and_the_bots_time(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_contain_the_strategys_name_and_the_bots_time(caplog: pytest.LogCaptureFixture) -> None:
     b = Bot(Listener())
     b.now += S
     b.trade(1_000)
@@ -72,7 +72,7 @@ def test_log_lines_name_the_strategy_and_the_bots_time(caplog: pytest.LogCapture
     assert "s0: hello there" in record.getMessage()
 
 
-def test_open_orders_lists_own_orders_by_pair_oldest_first() -> None:
+def test_open_orders_lists_a_strategys_own_orders_by_pair_oldest_first() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy("eth_twd", amount=1, price=900)
@@ -81,13 +81,13 @@ def test_open_orders_lists_own_orders_by_pair_oldest_first() -> None:
     assert b.strategies[1].open_orders() == []
 
 
-def test_client_ids_ascend_and_never_reach_the_exchanges_own_id() -> None:
+def test_client_ids_ascend_and_never_reach_the_id_that_the_exchange_uses() -> None:
     b = Bot(Listener(), first_client_id=2_147_483_645)
     assert [b.s.buy(BTC, amount=1, price=900).client_id for _ in range(3)] == [2_147_483_645, 2_147_483_646, 1]
     assert b.engine.view.next_client_id == 2
 
 
-def test_tags_stay_with_the_order() -> None:
+def test_an_order_keeps_its_tag() -> None:
     b = Bot(Listener())
     b.trade(1_000)
     old = b.s.buy(BTC, amount=1, price=900, tag="dip")

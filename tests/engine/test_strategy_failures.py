@@ -1,4 +1,4 @@
-"""A failing strategy is stopped, and the others continue."""
+"""A strategy that fails is stopped, and the others continue."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rested(b: Bot, s: Any) -> Order:
 
 
 def provoke(b: Bot, name: str, order: Order) -> None:
-    """Cause an event that a callback receives."""
+    """Trigger the event that a callback receives."""
     if name == "trade":
         b.trade(1_000)
     elif name == "book":
@@ -64,7 +64,7 @@ CALLBACKS = ["trade", "book", "ticker", "bar", "timer", "order", "fill", "balanc
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-def test_a_raising_strategy_is_stopped_its_orders_cancelled_and_the_others_continue(name: str) -> None:
+def test_a_strategy_that_raises_is_stopped_its_orders_are_cancelled_and_the_others_continue(name: str) -> None:
     b = Bot(Listener(start=start), Listener(start=start), capital=[50, 50])
     b.trade(1_000)
     bad, good = b.strategies
@@ -92,7 +92,7 @@ def test_a_raising_strategy_is_stopped_its_orders_cancelled_and_the_others_conti
     assert bad.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
 
 
-def test_a_strategy_that_raises_in_on_start_never_runs() -> None:
+def test_a_strategy_that_raises_in_on_start_receives_no_events() -> None:
     b = Bot(Listener(start=lambda s: (start(s), boom())), Listener(start=start))
     b.trade(1_000)
     assert b.failures[0].callback == "on_start"
@@ -100,7 +100,7 @@ def test_a_strategy_that_raises_in_on_start_never_runs() -> None:
     assert b.strategies[1].heard
 
 
-def test_raising_in_on_stop_does_not_keep_the_others_from_stopping() -> None:
+def test_an_exception_in_on_stop_does_not_prevent_the_other_strategies_from_stopping() -> None:
     b = Bot(Listener(stop=boom), Listener())
     b.tell(Stop())
     assert b.failures[0].callback == "on_stop"
@@ -108,7 +108,7 @@ def test_raising_in_on_stop_does_not_keep_the_others_from_stopping() -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("base"), MemoryError()])
-def test_base_exceptions_stop_only_the_strategy(error: BaseException) -> None:
+def test_base_exceptions_stop_only_the_strategy_that_raises_them(error: BaseException) -> None:
     def raises(*_: Any) -> None:
         raise error
 
@@ -118,13 +118,13 @@ def test_base_exceptions_stop_only_the_strategy(error: BaseException) -> None:
     assert b.strategies[1].of("trade")
 
 
-def test_sys_exit_ends_only_the_strategy() -> None:
+def test_sys_exit_stops_only_the_strategy_that_calls_it() -> None:
     b = Bot(Listener(start=start, trade=lambda *_: sys.exit(1)))
     b.trade(1_000)
     assert b.failures[0].error == "SystemExit: 1"
 
 
-def test_ctrl_c_passes_through() -> None:
+def test_a_keyboard_interrupt_is_not_caught() -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
@@ -134,21 +134,21 @@ def test_ctrl_c_passes_through() -> None:
     assert not b.failures
 
 
-def test_an_error_in_the_bots_own_code_names_the_strategys_line() -> None:
+def test_an_error_raised_in_botkit_code_is_reported_with_the_strategys_line() -> None:
     b = Bot(Listener(start=start, trade=lambda s, _: s.position("nothing")))
     b.trade(1_000)
     assert b.failures[0].where.startswith(__file__)
     assert "is not traded on this exchange" in b.failures[0].error
 
 
-def test_orders_placed_before_a_strategy_raised_are_withdrawn() -> None:
+def test_orders_placed_in_the_callback_before_it_raised_are_withdrawn() -> None:
     def trade(s: Any, _: Any) -> None:
         s.buy(BTC, amount=1, price=900)
         s.quote(BTC, bids=[(800, 1)])
         s.protect(BTC, stop_loss_pct=1)
         boom()
 
-    # there are no coins that its exits could sell
+    # no coins, so that the protective exits have nothing to sell
     b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})
     assert not b.trade(1_000)
     assert not b.engine.view.open_orders()
@@ -156,7 +156,7 @@ def test_orders_placed_before_a_strategy_raised_are_withdrawn() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_a_stopped_strategy_gets_no_more_bars_from_its_series() -> None:
+def test_a_stopped_strategy_receives_no_more_bars_from_its_series() -> None:
     calls: list[int] = []
 
     def bar(s: Any, _: Any) -> None:
@@ -173,7 +173,7 @@ def endless_orders(s: Any, _: Any) -> None:
     while True:
         try:
             s.buy(BTC, amount=1, price=900)
-        except Exception:  # as strategies do
+        except Exception:  # some strategies swallow exceptions like this
             continue
 
 
@@ -183,7 +183,7 @@ def endless_withdrawals(s: Any, _: Any) -> None:
 
 
 @pytest.mark.parametrize("deed", [endless_orders, endless_withdrawals])
-def test_a_callback_that_places_orders_endlessly_is_aborted_and_its_strategy_stopped(deed: Any) -> None:
+def test_a_callback_that_places_orders_endlessly_is_aborted_and_its_strategy_is_stopped(deed: Any) -> None:
     b = Bot(Listener(start=start, trade=deed), Listener(start=start))
     b.trade(1_000)
     (failure,) = b.failures
@@ -192,13 +192,13 @@ def test_a_callback_that_places_orders_endlessly_is_aborted_and_its_strategy_sto
     assert not b.seen().active
     assert not b.s.open_orders()
     assert len(b.engine.view.orders()) <= ORDERS_A_MOMENT_MAX
-    assert len(b.requests) <= 1  # the first was already in flight when the loop began
+    assert len(b.requests) <= 1  # at most the first order, already in flight when the loop started
     assert b.strategies[1].of("trade")
 
 
-def test_callbacks_that_trigger_each_other_endlessly_stop_only_their_strategy() -> None:
+def test_timers_that_trigger_each_other_endlessly_stop_only_their_strategy() -> None:
     def again(s: Any, timer: Any) -> None:
-        # a timer that missed its firings fires at once and sets the next one, which does the same
+        # a timer with missed firings fires immediately; this callback then sets another such timer, and so on
         s.set_timer(f"timer {len(s.of('timer'))}", every_s=60, missed="once")
 
     missed = {f"timer {i}": T0 - MINUTE for i in range(30_000)}
@@ -224,7 +224,7 @@ def test_orders_that_trigger_each_other_endlessly_stop_only_their_strategy() -> 
     assert b.seen(1).active
 
 
-def test_reasons_containing_figures_use_bounded_memory() -> None:
+def test_skip_reasons_containing_figures_use_bounded_memory() -> None:
     b = Bot(Listener(start=start))
     for i in range(3_000):
         b.s.skip(f"spread {i} bps", spread=i)
@@ -269,7 +269,9 @@ def botkit_register_strategies(register):
 """
 
 
-def test_a_backtest_ends_with_the_error_and_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backtest_with_a_failing_strategy_ends_with_the_error_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "strategies").mkdir()
     (tmp_path / "strategies" / "bad_one.py").write_text(STRATEGY)

@@ -1,4 +1,4 @@
-"""`order_target` and `rebalance`: a strategy states its target holdings, and sales pay for purchases."""
+"""`order_target` and `rebalance`: a strategy states its target holdings, and its sales fund its purchases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bot(funds: dict[str, int] = FUNDS) -> Bot:
 
 
 def fill_whole(b: Bot, order: Order, price: int) -> None:
-    """Let the exchange execute a whole market order at a price."""
+    """Let the exchange fill a market order completely at a price."""
     b.accept(order)
     lots = order.spec.amount_lots or int(order.spec.spend_units * 10_000 // (price * UNIT))
     b.execute(order, lots, price)
@@ -39,7 +39,7 @@ def new_orders(b: Bot, known: list[Order]) -> list[Order]:
     return found
 
 
-def test_the_difference_is_bought_or_sold() -> None:
+def test_the_difference_to_the_target_is_bought_or_sold() -> None:
     b = bot()
     order = b.s.order_target(BTC, 12, tag="more")
     b.end_turn()
@@ -50,14 +50,14 @@ def test_the_difference_is_bought_or_sold() -> None:
     assert (order.side, order.amount) == (Side.SELL, 4.5)
 
 
-def test_a_target_already_reached_sends_nothing() -> None:
+def test_no_order_is_sent_if_the_target_is_already_reached() -> None:
     b = bot()
     assert b.s.order_target(BTC, 10) is None
-    assert b.s.order_target(BTC, 10.0005) is None  # less than the smallest order
+    assert b.s.order_target(BTC, 10.0005) is None  # the difference is below the smallest order
     assert not b.engine.view.orders()
 
 
-def test_a_purchase_waits_for_a_sales_proceeds_and_spends_the_available_money() -> None:
+def test_a_purchase_waits_for_the_proceeds_of_a_sale_and_then_spends_the_available_money() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -65,7 +65,7 @@ def test_a_purchase_waits_for_a_sales_proceeds_and_spends_the_available_money() 
     b.end_turn()
     known = [sale]
     assert not new_orders(b, known)
-    fill_whole(b, sale, 990)  # slightly below the last price: 9,900 TWD
+    fill_whole(b, sale, 990)  # slightly below the last price: proceeds of 9,900 TWD
     [purchase] = new_orders(b, known)
     assert (purchase.side, purchase.pair) == (Side.BUY, ETH)
     assert purchase.spec.spend_units == 19_900 * UNIT
@@ -74,14 +74,14 @@ def test_a_purchase_waits_for_a_sales_proceeds_and_spends_the_available_money() 
     assert b.s.position(ETH).amount == pytest.approx(199)
 
 
-def test_a_purchase_that_no_sale_funds_spends_the_available_money() -> None:
+def test_a_purchase_without_a_pending_sale_spends_the_available_money() -> None:
     b = bot()
     order = b.s.order_target(ETH, 500)
     assert order is not None
     assert order.spec.spend_units == 10_000 * UNIT
 
 
-def test_a_refused_sale_lets_the_purchase_continue_with_the_available_money() -> None:
+def test_if_the_sale_fails_the_purchase_proceeds_with_the_available_money() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -97,7 +97,7 @@ def test_a_refused_sale_lets_the_purchase_continue_with_the_available_money() ->
     assert purchase.spec.spend_units == 10_000 * UNIT
 
 
-def test_a_new_target_replaces_a_waiting_one() -> None:
+def test_a_new_target_replaces_a_pending_one() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -109,7 +109,7 @@ def test_a_new_target_replaces_a_waiting_one() -> None:
     assert not new_orders(b, known)
 
 
-def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
+def test_rebalance_sells_first_and_keeps_the_remaining_weight_in_money() -> None:
     b = bot()  # 10 BTC at 1,000 and 10,000 TWD: 20,000 in total
     b.s.rebalance({"btc_twd": 0.2, ETH: 0.75})
     b.end_turn()
@@ -127,7 +127,7 @@ def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
     assert not new_orders(b, known)
 
 
-def test_rebalance_reports_a_missing_price_and_does_nothing() -> None:
+def test_rebalance_with_a_missing_price_is_recorded_as_a_skip_and_places_no_orders() -> None:
     b = Bot(Listener(BTC, ETH, start=start), balances=FUNDS, capital=[dict(FUNDS)])
     b.trade(1_000)
     b.s.rebalance({BTC: 0.5, ETH: 0.5})
@@ -143,17 +143,17 @@ def test_rebalance_reports_a_missing_price_and_does_nothing() -> None:
         ({BTC: 0.7, ETH: 0.4}, "the weights add up to 1.1"),
     ],
 )
-def test_impossible_weights_are_refused(weights: dict[Any, float], sentence: str) -> None:
+def test_invalid_weights_are_refused(weights: dict[Any, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         bot().s.rebalance(weights)
 
 
-def test_a_short_target_is_refused() -> None:
+def test_a_negative_target_is_refused() -> None:
     with pytest.raises(ValueError, match="a target must be at least 0, because spot positions cannot be short"):
         bot().s.order_target(BTC, -1)
 
 
-def test_a_stopped_strategy_buys_nothing_more() -> None:
+def test_a_stopped_strategy_makes_no_further_purchases() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None

@@ -1,4 +1,4 @@
-"""Strategies' timers: firing times, missed firings, and their place among the events of a moment."""
+"""Timers of strategies: firing times, missed firings, and the order of events at the same moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rings(b: Bot) -> list[tuple[str, float, int]]:
     return [(timer.name, (timer.due - T0) / S, timer.missed) for timer in b.s.of("timer")]
 
 
-def test_every_s_is_aligned_to_the_epoch() -> None:
+def test_a_timer_with_every_s_is_aligned_to_the_epoch() -> None:
     b = bot(lambda s: None)
     b.to(7)
     b.s.set_timer(every_s=60)
@@ -29,15 +29,15 @@ def test_every_s_is_aligned_to_the_epoch() -> None:
     assert rings(b) == [("timer", 60, 0), ("timer", 120, 0), ("timer", 180, 0)]
 
 
-def test_cron_fires_in_the_configured_zone() -> None:
+def test_cron_fires_in_the_configured_time_zone() -> None:
     b = bot(lambda s: s.set_timer(cron="0 9 * * *"), zone=ZoneInfo("Asia/Taipei"))
     b.to(NS_PER_HOUR / S)
     assert b.s.local_time.hour == 9
     b.to(NS_PER_DAY / S)
-    assert [timer.due for timer in b.s.of("timer")] == [T0 + NS_PER_HOUR]  # T0 is 08:00 there
+    assert [timer.due for timer in b.s.of("timer")] == [T0 + NS_PER_HOUR]  # T0 is 08:00 in that zone
 
 
-def test_a_clock_that_jumps_fires_once_and_counts_the_rest() -> None:
+def test_after_a_clock_jump_a_timer_fires_once_and_counts_the_missed_firings() -> None:
     b = bot(lambda s: s.set_timer(every_s=10))
     b.now = T0 + 47 * S
     b.tell(None)
@@ -46,7 +46,7 @@ def test_a_clock_that_jumps_fires_once_and_counts_the_rest() -> None:
     assert rings(b)[-1] == ("timer", 50, 0)
 
 
-def test_firings_missed_while_the_bot_was_down_fire_once_if_requested() -> None:
+def test_a_timer_fires_once_for_firings_missed_while_the_bot_was_down_if_requested() -> None:
     for missed, expected in (("once", [("timer", 0, 3)]), ("skip", [])):
         b = bot(lambda s: None, start=False)
         b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": {"timer": T0 - 3 * MINUTE}}}))
@@ -73,13 +73,13 @@ def test_a_cancelled_timer_does_not_fire() -> None:
     assert not b.engine.view.has_timers()
 
 
-def test_timers_due_at_one_moment_fire_in_the_order_they_were_set() -> None:
+def test_timers_due_at_the_same_moment_fire_in_the_order_in_which_they_were_set() -> None:
     b = bot(lambda s: (s.set_timer("b", every_s=10), s.set_timer("a", every_s=5)))
     b.to(10)
     assert [name for name, due, _ in rings(b) if due == 10] == ["b", "a"]
 
 
-def test_a_timer_fires_after_the_bars_of_its_moment_and_its_orders_leave_then() -> None:
+def test_a_timer_fires_after_the_bars_of_its_moment_and_its_orders_are_sent_in_the_same_turn() -> None:
     def start(s: Any) -> None:
         s.subscribe_trades(BTC)
         s.subscribe_bars(BTC, "1m")
@@ -92,7 +92,7 @@ def test_a_timer_fires_after_the_bars_of_its_moment_and_its_orders_leave_then() 
     assert len(b.requests) == 1
 
 
-def test_a_stopped_strategys_timers_do_not_fire() -> None:
+def test_timers_of_a_stopped_strategy_do_not_fire() -> None:
     b = bot(lambda s: s.set_timer(every_s=10))
     b.break_strategy()
     assert not b.engine.view.has_timers()

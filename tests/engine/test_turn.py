@@ -1,4 +1,4 @@
-"""One turn: the order of events at one moment, their receivers, and the requests that leave."""
+"""One turn: the order of events at the same moment, their receivers, and the requests that are sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listens(*resolutions: str, **options: Any) -> Any:
 # -- bars -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_trade_that_ends_a_bar_is_delivered_after_that_bar() -> None:
+def test_the_trade_that_ends_a_bar_is_delivered_after_the_bar() -> None:
     b = Bot(Listener(start=listens("1m")))
     b.trade(1_000)
     b.now = T0 + MINUTE
@@ -39,7 +39,7 @@ def test_the_trade_that_ends_a_bar_is_delivered_after_that_bar() -> None:
     assert (bar.open, bar.close, bar.volume, bar.empty) == (1_000.0, 1_000.0, 0.01, False)
 
 
-def test_a_bar_ends_by_timer_after_its_grace_period() -> None:
+def test_the_timer_ends_a_bar_after_its_grace_period() -> None:
     b = Bot(Listener(start=listens("1m")), bar_grace_s=2)
     b.trade(1_000)
     b.to(61.9)
@@ -49,7 +49,7 @@ def test_a_bar_ends_by_timer_after_its_grace_period() -> None:
     assert b.engine.view.now == T0 + 62 * S
 
 
-def test_an_interval_without_trades_gives_a_flat_empty_bar() -> None:
+def test_an_interval_without_trades_produces_a_flat_empty_bar() -> None:
     b = Bot(Listener(start=listens("1m")))
     b.trade(1_000)
     b.to(180)
@@ -60,7 +60,7 @@ def test_an_interval_without_trades_gives_a_flat_empty_bar() -> None:
     ]
 
 
-def test_several_resolutions_hold_the_bar_before_their_callbacks_run() -> None:
+def test_all_series_contain_their_new_bar_before_any_bar_callback_runs() -> None:
     lengths: list[tuple[str, int, int]] = []
 
     def on_bar(s: Any, bar: Bar) -> None:
@@ -84,7 +84,7 @@ def test_bars_that_end_together_are_ordered_by_pair() -> None:
     assert [bar.pair for bar in b.s.of("bar")] == [BTC, ETH]
 
 
-def test_a_series_may_use_its_own_callback() -> None:
+def test_a_series_may_have_its_own_callback() -> None:
     class Two(Listener):
         def fast_bar(self, bar: Bar) -> None:
             self._hear("fast", bar)
@@ -104,7 +104,7 @@ def test_a_series_may_use_its_own_callback() -> None:
         b.s.subscribe_bars(BTC, "1m", on="on_trade")
 
 
-def test_warm_up_fills_the_series_without_callbacks() -> None:
+def test_warm_up_fills_the_series_without_calling_callbacks() -> None:
     def history(pair: Any, resolution: str, count: int) -> list[Bar]:
         return [
             Bar(pair, T0 - (count - i) * MINUTE, 900.0 + i, 900.0 + i, 900.0 + i, 900.0 + i, 1.0, resolution)
@@ -114,11 +114,11 @@ def test_warm_up_fills_the_series_without_callbacks() -> None:
     b = Bot(Listener(start=listens("1m", warm_up=3)), history=history)
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0]
     assert not b.s.of("bar")
-    b.to(60)  # nothing has traded since, so a flat bar follows the last bar of the history
+    b.to(60)  # nothing was traded since, so a flat bar follows the last bar of the history
     assert [(bar.close, bar.empty) for bar in b.s.of("bar")] == [(902.0, True)]
 
 
-def test_a_callback_may_look_up_and_subscribe_to_a_new_pair_while_bars_end() -> None:
+def test_a_bar_callback_may_look_up_and_subscribe_to_a_new_pair() -> None:
     def on_bar(s: Any, bar: Bar) -> None:
         s.last_price(ETH)
         if len(s.of("bar")) == 1:
@@ -135,7 +135,7 @@ def test_a_callback_may_look_up_and_subscribe_to_a_new_pair_while_bars_end() -> 
 # -- deliveries ---------------------------------------------------------------------------------------------------
 
 
-def test_events_reach_subscribers_in_configuration_order() -> None:
+def test_events_are_delivered_to_subscribers_in_configuration_order() -> None:
     told: list[str] = []
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_trades(BTC), trade=lambda s, _: told.append(s.name)) for _ in range(3))
@@ -146,18 +146,18 @@ def test_events_reach_subscribers_in_configuration_order() -> None:
     assert told == ["s0", "s1", "s2"]
 
 
-def test_subscribing_twice_counts_once() -> None:
+def test_a_second_subscription_does_not_deliver_events_twice() -> None:
     b = Bot(Listener(start=lambda s: (s.subscribe_trades(BTC), s.subscribe_trades(BTC), s.subscribe_book(BTC))))
     b.s.subscribe_book(BTC, depth=1)
     b.trade(1_000)
     b.book([(990, 1), (980, 1)], [(1_010, 1)])
     assert names(b) == ["trade", "book"]
-    assert len(b.s.of("book")[0].bid_levels) == 1  # the latest depth counts
+    assert len(b.s.of("book")[0].bid_levels) == 1  # the most recently requested depth applies
     with pytest.raises(ValueError, match="depth is 7"):
         b.s.subscribe_book(BTC, depth=7)
 
 
-def test_the_book_is_available_with_and_without_own_orders() -> None:
+def test_the_book_can_be_read_with_and_without_own_orders() -> None:
     b = Bot(Listener())
     b.s.last_price(BTC)
     order = b.s.buy(BTC, amount=1, price=990)
@@ -205,14 +205,14 @@ def test_a_deposit_is_unassigned() -> None:
 # -- effects of a turn -----------------------------------------------------------------------------------------------
 
 
-def test_an_order_placed_in_a_callback_leaves_in_the_same_turn() -> None:
+def test_an_order_placed_in_a_callback_is_sent_in_the_same_turn() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC), trade=lambda s, _: s.buy(BTC, amount=1, price=900)))
     (request,) = b.trade(1_000)
     assert isinstance(request, CreateOrder)
     assert request.timestamp == b.now
 
 
-def test_a_fills_consequences_leave_in_the_same_turn() -> None:
+def test_an_order_placed_in_on_fill_is_sent_in_the_same_turn() -> None:
     b = Bot(Listener(fill=lambda s, fill: s.sell(BTC, amount=fill.amount, price=1_100)))
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=900)
@@ -224,7 +224,7 @@ def test_a_fills_consequences_leave_in_the_same_turn() -> None:
     assert names(b)[-2:] == ["fill", "order"]
 
 
-def test_position_and_balance_include_a_fill_when_it_is_reported() -> None:
+def test_position_and_balance_already_include_a_fill_when_it_is_reported() -> None:
     seen: list[tuple[float, float]] = []
     b = Bot(
         Listener(fill=lambda s, _: seen.append((s.position(BTC).amount, s.balance("twd").total))),
@@ -239,7 +239,7 @@ def test_position_and_balance_include_a_fill_when_it_is_reported() -> None:
     assert seen == [(1.0, 10.0**6 - 900)]
 
 
-def test_on_stop_may_still_send() -> None:
+def test_on_stop_may_still_place_orders() -> None:
     b = Bot(Listener(stop=lambda s, _: s.close(BTC)))
     b.trade(1_000)
     (request,) = b.tell(Stop())
@@ -247,7 +247,7 @@ def test_on_stop_may_still_send() -> None:
     assert not b.engine.view.has_timers()
 
 
-def test_time_does_not_go_back() -> None:
+def test_an_earlier_time_fails_an_assertion() -> None:
     b = Bot(Listener())
     b.to(5)
     b.trade(1_000)
@@ -258,7 +258,7 @@ def test_time_does_not_go_back() -> None:
 # -- losses -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_strategys_loss_limit_stops_only_that_strategy() -> None:
+def test_the_loss_limit_of_a_strategy_stops_only_that_strategy() -> None:
     b = Bot(
         Listener(start=lambda s: s.subscribe_trades(BTC)),
         Listener(start=lambda s: s.subscribe_trades(BTC)),
@@ -287,7 +287,7 @@ def test_a_strategys_loss_limit_stops_only_that_strategy() -> None:
     assert b.risk.halted("s0")
 
 
-def test_the_bots_loss_limit_halts_the_whole_bot() -> None:
+def test_the_loss_limit_of_the_bot_halts_all_strategies() -> None:
     b = Bot(Listener(), balances={"twd": RICH["twd"]}, risk={"max_daily_loss": {"twd": 100}})
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=1_000)
@@ -303,10 +303,10 @@ def test_the_bots_loss_limit_halts_the_whole_bot() -> None:
     assert b.s.buy(BTC, amount=1, price=500).is_refused
     b.tell(Resume())
     b.trade(899)
-    assert b.engine.view.halted is None  # the day's profit counts from the resume
+    assert b.engine.view.halted is None  # after a resume, the day's profit counts from the resume
 
 
-def test_limits_breached_at_several_levels_at_once_all_count() -> None:
+def test_loss_limits_breached_for_the_bot_and_a_strategy_at_once_both_take_effect() -> None:
     b = Bot(
         Listener(),
         balances={"twd": RICH["twd"]},
@@ -324,7 +324,7 @@ def test_limits_breached_at_several_levels_at_once_all_count() -> None:
     assert not b.seen().active
 
 
-def test_the_trading_day_changes_on_time() -> None:
+def test_the_trading_day_changes_at_midnight() -> None:
     b = Bot(Listener(), balances={"twd": RICH["twd"]}, risk={"max_daily_loss": {"twd": 100}})
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=1_000)
@@ -341,7 +341,7 @@ def test_the_trading_day_changes_on_time() -> None:
 # -- nested effects ------------------------------------------------------------------------------------
 
 
-def test_an_order_placed_when_another_ends_is_handled() -> None:
+def test_orders_placed_in_on_order_are_processed_in_the_same_turn() -> None:
     def on_order(s: Any, event: Any) -> None:
         _, state = event
         if state is OrderState.CANCELLED and len(s.of("order")) < 50:

@@ -1,4 +1,4 @@
-"""One convention for units: a setting in percent or basis points refuses a value that can only be a fraction."""
+"""Units: a setting in percent or basis points refuses a value that can only be a fraction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bot() -> Bot:
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "take_profit_pct", "trail_pct"])
 @pytest.mark.parametrize(("value", "meant"), [(0.02, "2"), (0.015, "1.5"), (0.05, "5")])
-def test_a_fraction_instead_of_a_percentage_is_refused_with_the_likely_figure(
+def test_a_fraction_given_as_a_percentage_is_refused_with_the_percentage_probably_meant(
     name: str, value: float, meant: str
 ) -> None:
     sentence = f"{name} is {value}, which means {value} %; write {meant} for {meant} %"
@@ -27,18 +27,18 @@ def test_a_fraction_instead_of_a_percentage_is_refused_with_the_likely_figure(
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "x", True])
-def test_anything_but_a_percentage_is_refused(value: Any) -> None:
+def test_values_that_are_not_percentages_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="stop_loss_pct"):
         bot().s.protect(BTC, stop_loss_pct=value)
 
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "trail_pct"])
-def test_a_stop_loss_at_a_total_loss_is_refused(name: str) -> None:
+def test_a_stop_loss_of_100_percent_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="must be below 100 %"):
         bot().s.protect(BTC, **{name: 100})
 
 
-def test_a_percentage_that_looks_like_a_fraction_is_questioned_once() -> None:
+def test_a_percentage_that_looks_like_a_fraction_causes_one_warning() -> None:
     b = bot()
     for _ in range(3):
         b.s.protect(BTC, stop_loss_pct=0.2, take_profit_pct=150)
@@ -48,17 +48,17 @@ def test_a_percentage_that_looks_like_a_fraction_is_questioned_once() -> None:
 
 
 @pytest.mark.parametrize("value", [0.5, 2, "3.5", 30])
-def test_percentages_are_accepted(value: Any) -> None:
+def test_plausible_percentages_are_accepted(value: Any) -> None:
     bot().s.protect(BTC, stop_loss_pct=value)
 
 
-def test_basis_points_are_checked_too() -> None:
+def test_basis_points_are_also_checked() -> None:
     with pytest.raises(ValueError, match=r"is 0.0005; this setting is in basis points: write 5 for 0.05 %"):
         bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0.0005)
     bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0)
 
 
-def test_risk_rules_check_their_units() -> None:
+def test_risk_rules_check_the_units_of_their_values() -> None:
     with pytest.raises(ValueError, match=r"price_collar_pct is 0.05, which means 0.05 %; write 5 for 5 %"):
         PriceCollar("0.05")
     with pytest.raises(ValueError, match=r"max_drawdown is 20, which would be 2000 %; it is a fraction: 0.2 is 20 %"):

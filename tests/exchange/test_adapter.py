@@ -1,4 +1,4 @@
-"""The adapter: every request gets an answer whatever happens, and no frame becomes an event twice."""
+"""The adapter: every request receives exactly one answer, and no frame is converted to an event twice."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def test_a_200_that_echoes_another_order_has_an_unknown_outcome(wrong: dic
         (201, Ending.OK),
     ],
 )
-async def test_each_status_gives_a_create_its_outcome(status: int, outcome: Ending) -> None:
+async def test_each_status_determines_the_outcome_of_a_create(status: int, outcome: Ending) -> None:
     body = json.dumps(ECHO if status < 300 else {"error": "Invalid price -1."})
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": (status, body)})
     assert answer.outcome is outcome
@@ -178,7 +178,7 @@ async def test_a_create_without_a_connection_is_not_sent() -> None:
             assert (await a.send(request)).outcome is Ending.NOT_SENT
 
 
-async def test_a_create_that_is_too_old_after_its_grant_is_not_sent() -> None:
+async def test_a_create_that_waited_too_long_after_its_grant_is_not_sent() -> None:
     clock = HandClock(T0 + NS_PER_S)
     async with venue({"POST /v3/orders/btc_twd": json.dumps(ECHO)}) as v, adapter(v, clock=clock) as a:
         assert (await a.send(CREATE)).outcome is Ending.NOT_SENT
@@ -228,7 +228,7 @@ async def test_cancels_are_acknowledged_with_lowercase_pairs() -> None:
         assert (await a.send(CancelAll(id=4, pair=BTC))).body == everything
 
 
-async def test_a_cancel_answered_for_another_order_is_unknown() -> None:
+async def test_a_cancel_answered_for_another_order_has_an_unknown_outcome() -> None:
     answer = await ask(CancelOrder(id=1, pair=BTC, order_id="1"), {"DELETE /v3/orders/btc_twd/1": '{"orderId":"2"}'})
     assert answer.outcome is Ending.UNKNOWN
 
@@ -236,7 +236,7 @@ async def test_a_cancel_answered_for_another_order_is_unknown() -> None:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-async def test_orders_are_read_as_reports_without_unknown_pairs() -> None:
+async def test_listed_orders_become_reports_and_unknown_pairs_are_skipped() -> None:
     foreign = ROW | {"id": "12", "pair": "newcoin_twd"}
     listing = json.dumps({"data": [ROW, foreign]})
     replies = {
@@ -265,7 +265,7 @@ async def test_orders_are_read_as_reports_without_unknown_pairs() -> None:
 
 
 @pytest.mark.parametrize("reply", ['{"id":""}', (422, '{"error":"Invalid order id."}'), (404, '{"message":"x"}')])
-async def test_an_unknown_order_is_refused(reply: Any) -> None:
+async def test_a_request_for_an_unknown_order_is_refused(reply: Any) -> None:
     answer = await ask(GetOrder(id=1, pair=BTC, order_id="1"), {"GET /v3/orders/btc_twd/1": reply})
     assert answer.outcome is Ending.REFUSED
 
@@ -308,14 +308,14 @@ async def test_executions_balances_books_and_candles_are_read() -> None:
     assert isinstance(book, OrderBook)
     assert (len(book.ask_levels), book.time, asked) == (15, T0, {"limit": "20"})
     assert isinstance(candles, tuple)
-    # the candles are sorted, without the unfinished one
+    # the candles are sorted, and the unfinished one is left out
     assert [c.time for c in candles if isinstance(c, Candle)] == [start, start + minute]
 
 
 @pytest.mark.parametrize(
     "reply", ["<html>", '{"data":[{"id":"1"}]}', json.dumps({"data": [ROW | {"status": 5}]}), (502, "")]
 )
-async def test_an_unreadable_listing_is_not_an_empty_listing(reply: Any) -> None:
+async def test_an_unreadable_listing_is_not_treated_as_empty(reply: Any) -> None:
     answer = await ask(ListOpenOrders(id=1), {"GET /v3/orders/open": reply})
     assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
     assert "canary" not in answer.text
@@ -380,7 +380,7 @@ def streams(frames: dict[str, list[str]]) -> dict[str, Any]:
     return {f"GET /ws/v1/pub/{path}": handler(texts) for path, texts in frames.items()}
 
 
-async def test_all_streams_become_events_without_repeats() -> None:
+async def test_all_streams_are_converted_to_events_without_repetitions() -> None:
     events: list[AdapterEvent] = []
     async with venue(streams(FRAMES)) as v, adapter(v) as a:
         a.watch(events.append, books={BTC: 7}, trades=[BTC], tickers=[BTC], account=True)
@@ -402,7 +402,7 @@ async def test_all_streams_become_events_without_repeats() -> None:
         ]
     }
     assert [len(by_type[kind]) for kind in (OrderBook, Trade, Ticker, TradeReport)] == [2, 2, 1, 1]
-    # both streams reported the order's end, but it reaches the bot only once
+    # both streams reported the order's end, but the bot receives it only once
     states = [e.state for e in by_type[OrderReport]]  # type: ignore[union-attr]
     assert states.count(OrderState.CANCELLED) == 1
     assert states.count(OrderState.OPEN) in (1, 2)
@@ -410,7 +410,7 @@ async def test_all_streams_become_events_without_repeats() -> None:
 
 
 async def understood(path: str, stream_id: str, frames: list[str], count: int) -> list[AdapterEvent]:
-    """Return the events that frames produce after CONNECTED, up to ``count``."""
+    """Return the events that the frames produce after CONNECTED, up to ``count``."""
     events: list[AdapterEvent] = []
     async with venue(streams({path: frames})) as v, adapter(v) as a:
         task = asyncio.create_task(a._carry(stream_id, {}, [None], events.append))
@@ -434,7 +434,7 @@ async def test_a_late_balance_frame_changes_only_coins_without_newer_data() -> N
         told(1, TWD="6"),
         told(3, TWD="8"),
     ]
-    frames.append(told(-3600, TWD="9"))  # a timestamp an hour earlier means that the clock was reset
+    frames.append(told(-3600, TWD="9"))  # a timestamp one hour earlier means that the clock was reset
     events = await understood("auth/account-balance", "account_balance", frames, 5)
     seen = [{c: total // 10**8 for c, (total, _) in e.balances.items()} for e in events]  # type: ignore[union-attr]
     assert seen == [{"twd": 5, "btc": 5}, {"twd": 7}, {"btc": 4}, {"twd": 8}, {"twd": 9}]
@@ -464,7 +464,7 @@ async def test_an_unknown_event_is_reported_once(caplog: pytest.LogCaptureFixtur
     ]
 
 
-async def test_the_adapter_reads_nothing_on_its_own_unless_configured() -> None:
+async def test_the_adapter_sends_no_reads_on_its_own_unless_configured() -> None:
     async def drop_once(request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
@@ -525,7 +525,7 @@ async def test_a_gap_between_trade_lists_is_reported_before_the_trades() -> None
 # ------------------------------------------------------------------------------------------------------
 
 
-def test_connect_needs_an_account_and_safe_addresses() -> None:
+def test_connect_requires_an_account_and_safe_addresses() -> None:
     with pytest.raises(ConfigError, match="key, secret missing"):
         connect({"account": {"email": "me@example.com"}})
     account = {"email": "me@example.com", "key": "k", "secret": "s-canary"}
@@ -538,7 +538,7 @@ def test_connect_needs_an_account_and_safe_addresses() -> None:
 
 
 @pytest.mark.parametrize(("patience", "connect_s", "answer_s"), [(None, 1.0, 5.0), (60.0, 60.0, 300.0)])
-async def test_patience_multiplies_the_time_that_the_machine_may_take(
+async def test_patience_multiplies_the_connect_and_answer_timeouts(
     monkeypatch: pytest.MonkeyPatch, patience: float | None, connect_s: float, answer_s: float
 ) -> None:
     asked: list[tuple[float, float]] = []
@@ -554,7 +554,7 @@ async def test_patience_multiplies_the_time_that_the_machine_may_take(
     assert asked == [(connect_s, answer_s)]
 
 
-async def test_order_reports_carry_their_frames_timestamp_except_in_a_first_frame() -> None:
+async def test_order_reports_carry_their_frames_timestamp_except_in_the_first_frame() -> None:
     rows = {"btc_twd": [ROW]}
     later = {"btc_twd": [{**ROW, "status": 1, "remainingAmount": "0.05", "executedAmount": "0.05"}]}
     adapter = connect({"account": {"email": "a@b.c", "key": "k", "secret": "s"}})
@@ -562,5 +562,5 @@ async def test_order_reports_carry_their_frames_timestamp_except_in_a_first_fram
     for data, stamp, is_first in ((rows, 1_790_300_000_123, True), (later, 1_790_300_001_456, False)):
         decoded = decode_frame(frame("ACTIVE_ORDERS", data=data, timestamp=stamp))
         seen += list(adapter.events("active_orders", Received(0, decoded, is_first), []))
-    # the first frame of a connection repeats what may have happened long ago
+    # the first frame of a connection repeats events that may be old
     assert [report.pushed for report in seen] == [0, 1_790_300_001_456 * NS_PER_MS]

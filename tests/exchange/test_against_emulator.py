@@ -1,7 +1,8 @@
-"""Runs the client against the emulator over real sockets. Every endpoint and stream is used once and checked by its
-typed result.
+"""Runs the client against the emulator over real sockets. Every endpoint and stream is used once, and its typed result
+is checked.
 
-Both share the wire structs; tests/emulator/test_shapes shows that the emulator's bytes match the exchange's.
+Client and emulator share the wire structs; tests/emulator/test_shapes shows that the emulator's bytes match the
+exchange's.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ async def client(venue: Emulator) -> AsyncIterator[BitoProClient]:
         yield opened
 
 
-async def test_every_endpoint_is_answered_and_understood(venue: Emulator, client: BitoProClient) -> None:
+async def test_every_endpoint_is_answered_and_decoded(venue: Emulator, client: BitoProClient) -> None:
     now = venue.clock.now()
     assert len(await client.trading_pairs()) == len(await client.pairs()) == 21
     assert await client.currencies()
@@ -83,7 +84,7 @@ async def test_every_endpoint_is_answered_and_understood(venue: Emulator, client
     assert (await client.own_trades("btc_twd"))[0].action == "BUY"
     assert await client.cancel_all() == ()
     with pytest.raises(RateLimited):
-        await client.cancel_all("btc_twd")  # this one shares the counter
+        await client.cancel_all("btc_twd")  # this call shares the counter
     assert await client.deposits("btc")
     made = await client.withdraw("usdt", WithdrawBody(amount="100", address="T1", protocol="TRX"))
     assert (await client.withdrawals("usdt"))[0].id == made.id
@@ -93,7 +94,7 @@ async def test_every_endpoint_is_answered_and_understood(venue: Emulator, client
     venue.venue.kernel.check()
 
 
-async def test_every_stream_connects_and_is_understood(venue: Emulator, client: BitoProClient) -> None:
+async def test_every_stream_connects_and_its_frames_are_decoded(venue: Emulator, client: BitoProClient) -> None:
     pairs: dict[str, dict[str, int | None]] = {
         "order_book": {"btc_twd": 5, "eth_twd": 20},
         "ticker": {"btc_twd": None},
@@ -142,14 +143,14 @@ async def test_every_stream_connects_and_is_understood(venue: Emulator, client: 
         ("maintenance", Refused),
     ],
 )
-async def test_a_fault_becomes_the_error_that_says_what_to_do_next(
+async def test_each_fault_raises_the_error_that_determines_the_next_action(
     venue: Emulator, client: BitoProClient, kind: str, expected: type[Exception]
 ) -> None:
     venue.add_fault({"kind": kind, "where": "btc_twd" if kind == "maintenance" else "create_order"})
     arrived = venue.received
     with pytest.raises(expected):
         await client.create_order("btc_twd", "BUY", "MARKET", amount="1000")
-    assert venue.received - arrived <= 1  # it must never be sent twice
+    assert venue.received - arrived <= 1  # a create must never be sent twice
     venue.remove_faults()
     venue.add_fault({"kind": "reset", "where": "balance", "count": 1})
     with pytest.raises(TryAgain):
@@ -157,7 +158,7 @@ async def test_a_fault_becomes_the_error_that_says_what_to_do_next(
     assert await client.balances()
 
 
-async def test_a_cut_stream_reconnects_without_repeating_anything(venue: Emulator, client: BitoProClient) -> None:
+async def test_a_cut_stream_reconnects_without_repeated_events(venue: Emulator, client: BitoProClient) -> None:
     venue.clock.resume(20.0)
     rows: list[Any] = []
     states: list[ConnectionState] = []

@@ -1,4 +1,4 @@
-"""Reads recorded frames as columns, and reports damaged ones."""
+"""Reads recorded frames as columns, and reports damaged frames."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read(tmp_path: Path, lines: list[str], **options: Any) -> list[MarketColumns
     return list(BitoProFrames(options.pop("chunk_rows", 20_000)).read(path, packaged_pairs(), options))
 
 
-def test_frames_are_a_tape_format() -> None:
+def test_frames_are_one_of_the_tape_formats() -> None:
     form: TapeFormat = BitoProFrames()
     assert ".frames.jsonl.gz" in form.endings
 
@@ -65,7 +65,7 @@ def test_books_become_padded_rows_of_ticks_and_lots(tmp_path: Path) -> None:
     assert columns.ask_lots[:, 0].tolist() == [1, 200_000_000]
 
 
-def test_repeated_trade_lists_are_read_once(tmp_path: Path) -> None:
+def test_trades_repeated_in_lists_are_read_once(tmp_path: Path) -> None:
     second = T0 // 1000
     a, b, c = (second, "100.5", "0.1", True), (second, "100.5", "0.1", True), (second + 1, "100.25", "0.2", False)
     (columns,) = read(
@@ -85,7 +85,7 @@ def test_the_first_list_is_history_from_before_the_recording(tmp_path: Path) -> 
     assert len(columns) == 1
 
 
-def test_single_mode_accepts_every_trade_frame(tmp_path: Path) -> None:
+def test_single_mode_accepts_repeated_trades(tmp_path: Path) -> None:
     row = (1_790_300_000, "100", "1", True)
     (columns,) = read(tmp_path, [trades(T0, [row]), trades(T0 + 1, [row])], trades="single")
     assert len(columns) == 2
@@ -93,7 +93,7 @@ def test_single_mode_accepts_every_trade_frame(tmp_path: Path) -> None:
         read(tmp_path, [trades(T0, [row, row])], trades="single")
 
 
-def test_chunks_are_bounded_and_all_streams_flush_together(tmp_path: Path) -> None:
+def test_chunks_are_bounded_and_all_streams_are_flushed_together(tmp_path: Path) -> None:
     lines = []
     for i in range(25):
         lines.append(book(T0 + 10 * i, [("1", "1")], [("2", "1")]))
@@ -136,14 +136,14 @@ def test_the_pair_option_reads_only_that_pair_and_skips_other_events(tmp_path: P
         (trades(10**15, []), "not a plausible time"),
     ],
 )
-def test_a_bad_line_is_named_with_file_and_line(tmp_path: Path, line: str, says: str) -> None:
+def test_an_invalid_line_is_reported_with_file_and_line(tmp_path: Path, line: str, says: str) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path, [book(T0, [("1", "1")], [("2", "1")]), line])
     assert "day.frames.jsonl:2: " in str(caught.value)
     assert says in str(caught.value)
 
 
-def test_empty_missing_and_torn_files_are_named(tmp_path: Path) -> None:
+def test_empty_missing_and_truncated_files_are_named_in_the_error(tmp_path: Path) -> None:
     form = BitoProFrames()
     empty = tmp_path / "empty.frames.jsonl"
     empty.touch()
@@ -173,14 +173,14 @@ class Listener:
         return {"gap": lambda *gap: self.gaps.append(gap), "note": self.notes.append}
 
 
-def test_files_with_single_trades_are_told_from_files_with_lists(tmp_path: Path) -> None:
+def test_files_with_single_trades_are_distinguished_from_files_with_lists(tmp_path: Path) -> None:
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B])])
     assert columns.received.tolist() == [(T0 + i) * NS_PER_MS for i in range(3)]
     heard = Listener()
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B, A])], **heard.options())
     assert columns.received.tolist() == [(T0 + 2) * NS_PER_MS]
     assert heard.notes == ["btc_usdt: left out 1 trade in the first list, from before the recording"]
-    # an empty list is still a list, because nobody sends a single-trade frame without a trade
+    # a file with an empty list has lists, because a single-trade frame always contains a trade
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 1, [A]), trades(T0 + 2, [A])])
     assert len(columns) == 1
 
@@ -193,13 +193,13 @@ def test_files_with_single_trades_are_told_from_files_with_lists(tmp_path: Path)
         [[C, B, A], [C]],
     ],
 )
-def test_a_file_that_mixes_both_is_refused(tmp_path: Path, frames: list[list[Any]]) -> None:
+def test_a_file_with_both_single_trades_and_lists_is_refused(tmp_path: Path, frames: list[list[Any]]) -> None:
     lines = [trades(T0 + i, rows) for i, rows in enumerate(frames)]
     with pytest.raises(DataError, match=r"day.frames.jsonl:2: .* single trade .* --trades"):
         read(tmp_path, lines)
 
 
-def test_lists_that_do_not_overlap_leave_a_gap_and_keep_all_trades(tmp_path: Path) -> None:
+def test_lists_that_do_not_overlap_cause_a_gap_but_no_trade_is_dropped(tmp_path: Path) -> None:
     heard = Listener()
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 5, [B, A]), trades(T0 + 9, [E, D])], **heard.options())
     assert len(columns) == 4

@@ -1,4 +1,4 @@
-"""Every endpoint: the method, path, query and body it sends, and how it reads the recorded reply."""
+"""Every endpoint: its method, path, query and body, and the result read from the recorded reply."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
         "10",
     ),
 }
-#: what the query or body must contain, by endpoint
+#: required content of the query or body, by endpoint
 QUERIES: dict[str, dict[str, str]] = {
     "order_book": {"limit": "20", "scale": "3"},
     "trading_history": {"resolution": "1h", "from": "1790290800", "to": "1790299999"},
@@ -254,14 +254,14 @@ async def test_a_create_sends_exactly_the_documented_fields() -> None:
     assert (bodies[1]["timeInForce"], bodies[1]["amount"]) == ("POST_ONLY", "0.00000001")
 
 
-async def test_withdrawing_needs_a_client_that_allows_it() -> None:
+async def test_withdrawing_requires_a_client_that_allows_it() -> None:
     async with venue() as v, made(v.rest, allow_withdrawals=False) as client:
         with pytest.raises(Refused, match="allow_withdrawals"):
             await client.withdraw("btc", WithdrawBody(address="x", amount="1"))
     assert v.requests == []
 
 
-async def test_private_calls_need_an_account() -> None:
+async def test_private_calls_require_an_account() -> None:
     async with venue() as v, BitoProClient(rest_url=v.rest) as client:
         with pytest.raises(Refused, match="needs an account"):
             await client.balances()
@@ -270,7 +270,7 @@ async def test_private_calls_need_an_account() -> None:
     assert v.requests == []
 
 
-async def test_a_value_cannot_reach_another_path() -> None:
+async def test_an_order_id_cannot_change_the_path_of_a_request() -> None:
     async with venue() as v, made(v.rest) as client:
         with pytest.raises(Refused):
             await client.cancel_order("btc_twd", "../all?x=")
@@ -288,7 +288,7 @@ async def test_an_unknown_order_is_refused_in_every_form_of_reply(reply: Any) ->
 
 
 @pytest.mark.parametrize("reply", ['{"data":null}', '{"data":[]}'])
-async def test_null_lists_are_empty(reply: str) -> None:
+async def test_null_lists_are_read_as_empty(reply: str) -> None:
     paths = ("accounts/balance", "orders/open", "orders/all/btc_twd", "orders/trades/btc_twd", "trades/btc_twd")
     async with venue({f"GET /v3/{path}": reply for path in paths}) as v, made(v.rest) as client:
         assert await client.balances() == ()
@@ -299,7 +299,7 @@ async def test_null_lists_are_empty(reply: str) -> None:
 
 
 @pytest.mark.parametrize("reply", ['{"data":null}', '{"data":{}}', "{}", '{"data":{"BTC_TWD":null}}'])
-async def test_cancelling_nothing_cancels_nothing(reply: str) -> None:
+async def test_cancelling_without_open_orders_returns_an_empty_result(reply: str) -> None:
     async with venue({"DELETE /v3/orders/all": reply}) as v, made(v.rest) as client:
         assert await client.cancel_all() == ()
 
@@ -327,7 +327,7 @@ async def test_a_create_without_an_id_or_with_too_few_replies_has_an_unknown_out
         '{"timestamp":1,"orderId":11,"action":"BUY","amount":"1","amount":"1"}',
     ],
 )
-async def test_a_reply_to_a_write_with_a_repeated_name_has_an_unknown_outcome(reply: str) -> None:
+async def test_a_write_whose_reply_repeats_a_name_has_an_unknown_outcome(reply: str) -> None:
     replies = {"POST /v3/orders/btc_twd": reply, "POST /v3/orders/batch": f'{{"data":[{reply}]}}'}
     async with venue(replies) as v, made(v.rest) as client:
         with pytest.raises(OutcomeUnknown, match="appears twice"):
@@ -336,7 +336,7 @@ async def test_a_reply_to_a_write_with_a_repeated_name_has_an_unknown_outcome(re
             await client.post_batch(batch()[:1])
 
 
-async def test_a_long_range_of_candles_is_split_stitched_and_filled() -> None:
+async def test_a_long_range_of_candles_is_split_joined_and_filled() -> None:
     start = T0 * NS_PER_MS - 20_000 * NS_PER_HOUR
 
     async def history(request: web.Request) -> web.StreamResponse:
@@ -345,7 +345,7 @@ async def test_a_long_range_of_candles_is_split_stitched_and_filled() -> None:
         rows = [
             {"timestamp": h * HOUR_MS, "open": "1", "high": "2", "low": "1", "close": str(h % 7 + 1), "volume": "1"}
             for h in reversed(hours)
-            if h % 10  # nothing was traded in every tenth hour
+            if h % 10  # in every tenth hour there are no trades
         ]
         return web.json_response({"data": rows})
 
@@ -365,7 +365,7 @@ async def test_a_long_range_of_candles_is_split_stitched_and_filled() -> None:
     assert running[-1].timestamp == T0 + 2 * HOUR_MS  # the clock is at 2 h 33 m
 
 
-async def test_a_full_listing_is_halved_until_it_is_complete() -> None:
+async def test_a_request_with_a_full_listing_is_halved_until_the_listing_is_complete() -> None:
     rows = [
         {
             "tradeId": str(n // 2),
@@ -397,7 +397,7 @@ async def test_a_full_listing_is_halved_until_it_is_complete() -> None:
             await client.all_own_trades("btc_twd", 0, 4 * NS_PER_S)
 
 
-async def test_a_ticker_reads_the_same_as_object_or_list() -> None:
+async def test_a_ticker_can_be_read_from_an_object_or_a_list() -> None:
     row = '{"pair":"btc_twd","lastPrice":"1","priceChange24hr":"0","volume24hr":"0","high24hr":"1","low24hr":"1"}'
     for data in (row, f"[{row}]"):
         async with venue({"GET /v3/tickers/btc_twd": f'{{"data":{data}}}'}) as v, made(v.rest) as client:

@@ -1,4 +1,4 @@
-"""The bundled table of limits, and the overrides where its sources disagree."""
+"""The bundled table of limits, and the overrides for limits on which its sources disagree."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def both(count: int, per_s: int) -> list[tuple[int, int, str]]:
         ("order_book", [(600, 60, "ip")]),
     ],
 )
-def test_the_limits_in_force(endpoint: str, kept: list[tuple[int, int, str]]) -> None:
+def test_each_endpoint_has_the_expected_limits(endpoint: str, kept: list[tuple[int, int, str]]) -> None:
     assert windows(load_limit_table(), endpoint) == kept
 
 
-def test_endpoints_without_their_own_limit_share_a_counter() -> None:
+def test_endpoints_without_a_limit_of_their_own_share_a_counter() -> None:
     table = load_limit_table()
     assert table["balance"].pool == table["all_orders"].pool == table["my_trades"].pool == "private"
     assert table["tickers"].pool == table["trading_history"].pool == "public"
@@ -53,20 +53,20 @@ def test_every_figure_has_a_source_and_every_source_is_described() -> None:
             assert row.note, row.endpoint
 
 
-def test_every_request_of_the_bot_is_in_the_table() -> None:
+def test_the_endpoint_of_every_request_is_in_the_table() -> None:
     table = load_limit_table()
     kinds = [kind for kind in vars(requests).values() if hasattr(kind, "endpoint")]
     assert len(kinds) > 10
     assert {kind.endpoint for kind in kinds} <= set(table.endpoints)
 
 
-def test_documented_figures_are_listed_strictest_first() -> None:
+def test_documented_figures_are_listed_from_the_strictest_one_on() -> None:
     for row in load_limit_table().endpoints.values():
         rates = [figure.requests / figure.per_s for figure in row.documented]
         assert rates == sorted(rates), row.endpoint
 
 
-def test_strict_obeys_every_figure_of_every_source() -> None:
+def test_strict_limits_obey_every_figure_of_every_source() -> None:
     strict = load_limit_table(strict=True)
     assert windows(strict, "create_order") == [
         (20, 1, "ip"),
@@ -83,7 +83,7 @@ def test_strict_obeys_every_figure_of_every_source() -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_router_can_be_built_from_it(strict: bool) -> None:
+def test_a_router_can_be_built_from_the_table(strict: bool) -> None:
     Router(load_limit_table(strict=strict), latest_accept_ns=1)
 
 

@@ -1,4 +1,4 @@
-"""Signatures against the documented vectors, the nonce, and what credentials must not reveal."""
+"""Signatures compared with the documented vectors, the nonce, and secrecy of credentials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from botkit.exchange.bitopro.wire.codec import WireError
 from tests.exchange.recorded import EXAMPLES
 
 DOCUMENTED = [
-    # (secret, JSON text, payload, signature), API documentation and its archive, 2.4
+    # (secret, JSON text, payload, signature) from the API documentation and its archive, 2.4
     (
         '{"identity":"support@bitoex.com","nonce":1554380909131}',
         "eyJpZGVudGl0eSI6InN1cHBvcnRAYml0b2V4LmNvbSIsIm5vbmNlIjoxNTU0MzgwOTA5MTMxfQ==",
@@ -58,12 +58,12 @@ DOCUMENTED = [
 
 
 @pytest.mark.parametrize(("text", "payload", "signature"), DOCUMENTED)
-def test_documented_vector_is_reproduced(text: str, payload: str, signature: str) -> None:
+def test_each_documented_signature_is_reproduced(text: str, payload: str, signature: str) -> None:
     headers = signed_headers(Credentials("", "key", "bitopro"), text.encode())
     assert headers == {HEADER_KEY: "key", HEADER_PAYLOAD: payload, HEADER_SIGNATURE: signature}
 
 
-def test_every_recorded_vector_verifies_in_both_alphabets() -> None:
+def test_every_recorded_signature_verifies_in_both_base64_alphabets() -> None:
     vectors = json.loads((EXAMPLES / "auth_vectors.json").read_text(encoding="utf-8"))
     assert len(vectors) == 10
     for vector in vectors:
@@ -83,7 +83,7 @@ def test_a_payload_that_is_not_base64_is_a_wire_error(payload: str) -> None:
         decode_payload(payload)
 
 
-def test_the_nonce_strictly_increases_whatever_the_clock_does() -> None:
+def test_the_nonce_strictly_increases_even_if_the_clock_does_not() -> None:
     key = "test_nonce_rises"
     nonces = [next_nonce(key, now) for now in (1000, 1000, 5000, 10, 5001, 9000)]
     assert nonces == [1000, 1001, 5000, 5001, 5002, 9000]
@@ -108,14 +108,14 @@ def test_the_nonce_strictly_increases_across_threads() -> None:
     assert sorted(found) == list(range(1, 2001))
 
 
-def test_a_call_without_body_signs_identity_and_nonce() -> None:
+def test_a_call_without_a_body_signs_identity_and_nonce() -> None:
     headers = nonce_headers(Credentials("me@example.com", "nonce_key", "s"), 1_700_000_000_000)
     payload = decode_nonce_payload(decode_payload(headers[HEADER_PAYLOAD]))
     assert (payload.identity, payload.nonce) == ("me@example.com", 1_700_000_000_000)
     assert len(headers[HEADER_SIGNATURE]) == 96
 
 
-def test_credentials_reveal_nothing() -> None:
+def test_credentials_do_not_reveal_their_secrets() -> None:
     credentials = Credentials("me@example.com", "public-canary", "secret-canary")
     for text in (repr(credentials), str(credentials), f"{credentials!r}", repr([credentials])):
         assert "canary" not in text

@@ -1,4 +1,4 @@
-"""The wire's inconsistencies, one by one, and orders turned into request bodies."""
+"""The inconsistencies of the exchange's data, one by one, and the conversion of orders to request bodies."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def user_trade(**changes: Any) -> frames.UserTradeRow:
 
 
 @pytest.mark.parametrize("stamp", [1790299940, 1790299940000, "1790299940", "1790299940000"])
-def test_seconds_and_milliseconds_as_numbers_or_text_give_the_same_time(stamp: int | str) -> None:
+def test_seconds_and_milliseconds_as_numbers_or_text_yield_the_same_time(stamp: int | str) -> None:
     assert codec.to_ns(stamp) == 1790299940 * NS_PER_S
     report = translate.order_report(order(createdTimestamp=stamp, updatedTimestamp=stamp), BTC)
     assert report.created == report.updated == 1790299940 * NS_PER_S
@@ -81,7 +81,7 @@ def test_an_invalid_timestamp_is_refused(stamp: int | str) -> None:
         codec.to_ns(stamp)
 
 
-def test_trades_are_stamped_in_seconds_and_candles_in_milliseconds() -> None:
+def test_trade_times_are_in_seconds_and_candle_times_in_milliseconds() -> None:
     row = market.TradeRow(timestamp=1790299996, price="2751841.00000000", amount="0.00660000", is_buyer=False)
     assert translate.trade(row, BTC) == Trade(BTC, 1790299996 * NS_PER_S, 2751841.0, 0.0066, Side.SELL)
     candle = market.CandleRow(timestamp=1790290800000, open="3", high="5", low="2", close="4", volume="0.41562928")
@@ -90,7 +90,7 @@ def test_trades_are_stamped_in_seconds_and_candles_in_milliseconds() -> None:
     assert made.volume == 0.41562928
 
 
-def test_the_datetime_of_frames_is_eight_hours_ahead_and_never_read() -> None:
+def test_the_datetime_of_frames_is_eight_hours_ahead_and_never_used() -> None:
     assert frames.taiwan_datetime(1790300000014) == "2026-09-25T09:33:20.014Z"
     text = '{"event":"TICKER","timestamp":1790300000900,"datetime":"nonsense","pair":"BTC_TWD","lastPrice":"1"}'
     frame = frames.decode_frame(text)
@@ -113,12 +113,12 @@ def test_the_datetime_of_frames_is_eight_hours_ahead_and_never_read() -> None:
         ({"clientId": None, "clientID": 7}, 7),
     ],
 )
-def test_a_client_id_is_read_in_either_spelling(changes: dict[str, Any], expected: int | None) -> None:
+def test_a_client_id_is_read_in_both_spellings(changes: dict[str, Any], expected: int | None) -> None:
     assert translate.order_report(order(**changes), BTC).client_id == expected
 
 
 @pytest.mark.parametrize(("id", "expected"), [(6135165736, "6135165736"), ("SL-6256946008", "SL-6256946008")])
-def test_order_ids_come_as_numbers_and_text(id: int | str, expected: str) -> None:
+def test_order_ids_can_be_numbers_or_text(id: int | str, expected: str) -> None:
     assert translate.order_report(order(id=id), BTC).order_id == expected
     reply = codec.decode(
         msgspec.json.encode({"orderId": id, "timestamp": 1, "action": "BUY", "amount": "1"}), account.CreateReply, "c"
@@ -126,25 +126,25 @@ def test_order_ids_come_as_numbers_and_text(id: int | str, expected: str) -> Non
     assert str(reply.order_id) == expected
 
 
-def test_an_order_becomes_exact_integers() -> None:
+def test_an_orders_figures_become_exact_integers() -> None:
     report = translate.order_report(
         order(status=1, executedAmount="0.04", total="110064.123456789", timeInForce="POST_ONLY"), BTC
     )
     assert (report.price_ticks, report.original_lots, report.executed_lots) == (2752000, 10_000_000, 4_000_000)
-    assert report.executed_units == 11006412345678  # the exchange's digits beyond 1e-8 are dropped
+    assert report.executed_units == 11006412345678  # digits of the exchange beyond 1e-8 are dropped
     assert report.post_only
     assert (report.side, report.type, report.state) == (Side.BUY, OrderType.LIMIT, OrderState.PARTLY_FILLED)
     assert (report.created, report.updated) == (1790299940 * NS_PER_S, 1790299941 * NS_PER_S)
 
 
-def test_a_stop_keeps_its_trigger() -> None:
+def test_a_stop_order_keeps_its_trigger() -> None:
     report = translate.order_report(
         order(id="SL-1", type="STOP_LIMIT", status=-1, stopPrice="2800000", condition=">="), BTC
     )
     assert (report.stop_ticks, report.condition) == (2800000, Condition.AT_LEAST)
 
 
-def test_a_market_buys_original_amount_means_nothing_until_it_is_final() -> None:
+def test_a_market_buys_original_amount_is_ignored_until_the_order_is_final() -> None:
     live = translate.order_report(order(type="Market", price="0", originalAmount="10000.123456789"), BTC)
     assert (live.original_lots, live.price_ticks) == (0, 0)
     done = translate.order_report(
@@ -156,20 +156,20 @@ def test_a_market_buys_original_amount_means_nothing_until_it_is_final() -> None
 @pytest.mark.parametrize(
     "changes", [{"status": 5}, {"status": 99}, {"type": "ICEBERG"}, {"action": "HOLD"}, {"id": ""}]
 )
-def test_undocumented_values_are_refused_rather_than_guessed(changes: dict[str, Any]) -> None:
+def test_undocumented_values_are_refused_instead_of_guessed(changes: dict[str, Any]) -> None:
     with pytest.raises(codec.WireError):
         translate.order_report(order(**changes), BTC)
 
 
 @pytest.mark.parametrize("kind", ["SP_OCO_STOPLIMIT", "SL_OCO_STOPLIMIT", "stop_limit"])
-def test_legs_of_website_orders_are_stops(kind: str) -> None:
+def test_the_legs_of_orders_placed_on_the_website_are_stop_orders(kind: str) -> None:
     assert translate.order_report(order(type=kind, status=-1), BTC).type is OrderType.STOP_LIMIT
 
 
 # -- executions and fees ----------------------------------------------------------------------------------------------
 
 
-def test_a_sells_fee_is_in_quote_whatever_fee_symbol_says() -> None:
+def test_a_sells_fee_is_in_the_quote_currency_whatever_the_fee_symbol() -> None:
     row = account.OwnTradeRow(
         trade_id="1",
         order_id="2",
@@ -194,7 +194,7 @@ def test_a_sells_fee_is_in_quote_whatever_fee_symbol_says() -> None:
     ("changes", "units", "currency"),
     [
         ({"fee": "6.3482"}, 634_820_000, "twd"),
-        ({"fee": "634820000"}, 634_820_000, "twd"),  # scaled by 10^8, like the documentation's example
+        ({"fee": "634820000"}, 634_820_000, "twd"),  # scaled by 10^8, as in the documentation's example
         ({"side": "bid", "fee": "0.2", "feeCurrency": "usdt"}, 20_000_000, "usdt"),
         ({"side": "bid", "fee": "20000000", "feeCurrency": "usdt"}, 20_000_000, "usdt"),
         ({"fee": "0"}, 0, "twd"),
@@ -209,7 +209,7 @@ def test_a_scaled_user_trade_fee_is_recognised(changes: dict[str, Any], units: i
 @pytest.mark.parametrize(
     ("said", "meant"), [(True, True), ("true", True), (False, False), ("false", False), (None, False)]
 )
-def test_is_maker_is_read_as_bool_and_as_text(said: Any, meant: bool) -> None:
+def test_is_maker_can_be_a_bool_or_text(said: Any, meant: bool) -> None:
     assert translate.user_trade_report(user_trade(isMaker=said), USDT).is_maker is meant
 
 
@@ -226,7 +226,7 @@ def level(price: str, amount: str) -> market.LevelRow:
     return market.LevelRow(price=price, amount=amount)
 
 
-def test_a_book_becomes_ticks_and_lots_without_empty_levels() -> None:
+def test_a_book_is_converted_to_ticks_and_lots_without_empty_levels() -> None:
     book = translate.order_book([level("31.741", "1"), level("31.740", "0.0000")], [level("31.75", "2")], USDT, 5)
     assert book.bid_levels == ((31741, 10**8),)
     assert book.ask_levels == ((31750, 2 * 10**8),)
@@ -238,14 +238,14 @@ def test_a_book_is_truncated_to_its_depth() -> None:
     assert len(translate.order_book([], asks, USDT, 5, depth=3).ask_levels) == 3
 
 
-def test_a_book_out_of_order_is_refused() -> None:
+def test_a_book_with_unsorted_levels_is_refused() -> None:
     with pytest.raises(codec.WireError):
         translate.order_book([level("1", "1"), level("2", "1")], [], USDT, 5)
     with pytest.raises(codec.WireError):
         translate.order_book([], [level("2", "1"), level("2", "1")], USDT, 5)
 
 
-def test_rounded_amounts_are_recognised_as_the_same_trade() -> None:
+def test_a_trade_with_a_rounded_amount_is_recognised_as_the_same_trade() -> None:
     exact = market.TradeRow(timestamp=1, price="5.00000000", amount="0.00097067", is_buyer=True)
     rounded = market.TradeRow(timestamp=1, price="5", amount="0.0010", is_buyer=True)
     assert translate.rounded_trade_key(exact, BTC) == translate.rounded_trade_key(rounded, BTC)
@@ -258,7 +258,7 @@ def test_balances_are_keyed_by_lowercase_currency() -> None:
     assert report.snapshot
 
 
-def test_a_ticker_without_a_pair_still_decodes() -> None:
+def test_a_ticker_without_a_pair_can_be_decoded() -> None:
     frame = frames.decode_frame('{"event":"TICKER","timestamp":1,"lastPrice":"1"}')
     assert isinstance(frame, frames.TickerFrame)
     assert frame.pair == ""
@@ -326,7 +326,7 @@ def test_a_ticker_without_a_pair_still_decodes() -> None:
         ),
     ],
 )
-def test_an_order_is_written_as_the_exchange_documents_it(asked: OrderSpec, expected: dict[str, Any]) -> None:
+def test_an_order_is_encoded_as_the_exchange_documents(asked: OrderSpec, expected: dict[str, Any]) -> None:
     alone = msgspec.to_builtins(translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=False))
     assert alone == expected | {"timestamp": 1790299940123}
     batched = translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=True)
@@ -342,13 +342,13 @@ def test_fee_ranks_match_the_published_table() -> None:
     assert [rank.maker_e8 for rank in FEE_RANKS] == [parse_scaled(rate, 8) for rate in text]
     assert [rank.discounted_taker_e8 for rank in FEE_RANKS][-1] == 36_000
     for rank in FEE_RANKS:
-        # paying in BITO saves a fifth
+        # with BITO, fees are a fifth lower
         assert rank.discounted_maker_e8 * 5 == rank.maker_e8 * 4
         assert rank.discounted_taker_e8 * 5 == rank.taker_e8 * 4
     assert [rank.needs_both for rank in FEE_RANKS] == [False] * 5 + [True] * 2
 
 
-def test_facts_round_to_the_configured_precision() -> None:
+def test_facts_use_the_configured_precision() -> None:
     assert BitoPro().facts({}).pairs["btc_twd"].rules.amount_step == 1
     assert BitoPro().facts({"amount_step": "amount"}).pairs["btc_twd"].rules.amount_step == 10_000
     from botkit.errors import ConfigError
@@ -359,7 +359,7 @@ def test_facts_round_to_the_configured_precision() -> None:
         BitoPro().facts({"limits": 3})
 
 
-def test_facts_include_every_endpoint_in_the_limits() -> None:
+def test_facts_include_limits_for_every_endpoint() -> None:
     from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS
 
     limits = BitoPro().facts({}).limits
@@ -380,6 +380,6 @@ def test_facts_include_every_endpoint_in_the_limits() -> None:
         (6, 0, OrderState.POST_ONLY_CANCELLED),
     ],
 )
-def test_every_exchange_status_maps_to_a_state_and_back(status: int, executed: int, state: OrderState) -> None:
+def test_every_exchange_status_is_converted_to_a_state_and_back(status: int, executed: int, state: OrderState) -> None:
     assert STATUS_STATES[status] is state
     assert status_of(state, executed) == status

@@ -1,4 +1,4 @@
-"""A call is sent once, limited in time and size, and its errors say what to do next."""
+"""A call is sent once, with limits on time and size, and its errors determine the next action."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
         monkeypatch.setattr(transport_module, "once_only_session", without_switch)
     async with raw_server(script) as server, client(server.rest) as c:
         lane = {"urgent": True} if name in ("DELETE", "PUT") else {}
-        if lane:  # warm the connection that the call will reuse
+        if lane:  # open the connection that the call will reuse
             await c._transport.call(
                 transport_module.Endpoint("tickers", "GET", "/tickers"), "/tickers", timeout_s=5, urgent=True
             )
@@ -78,7 +78,7 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-async def test_no_connection_means_nothing_was_sent(name: str) -> None:
+async def test_without_a_connection_the_error_states_that_the_call_was_not_sent(name: str) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -103,7 +103,7 @@ async def test_no_connection_means_nothing_was_sent(name: str) -> None:
         ("502 Bad Gateway", TryAgain, OutcomeUnknown),
     ],
 )
-async def test_a_status_raises_the_error_that_says_what_to_do_next(
+async def test_each_status_raises_the_error_that_determines_the_next_action(
     name: str, status: str, of_read: type[RequestError], of_write: type[RequestError]
 ) -> None:
     async def script(
@@ -124,7 +124,7 @@ async def test_a_status_raises_the_error_that_says_what_to_do_next(
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 @pytest.mark.parametrize("body", [b"<html>maintenance</html>", b'{"orderId": ', b"", b"[]", b'"ok"'])
-async def test_nonsense_with_200_is_a_typed_error(name: str, body: bytes) -> None:
+async def test_an_unreadable_answer_with_status_200_is_a_typed_error(name: str, body: bytes) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -225,7 +225,7 @@ _RIGHT, _WRONG = "Fri, 25 Sep 2026 01:33:20 GMT", "Fri, 25 Sep 2026 00:33:20 GMT
 
 
 def _dated(*answers: str) -> RawScript:
-    """Answer with these headers, one answer after the other; the last one stays."""
+    """Answer with each of these headers in turn, and then repeat the last one."""
 
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
@@ -237,7 +237,7 @@ def _dated(*answers: str) -> RawScript:
     return script
 
 
-async def test_a_clock_is_wrong_only_if_three_answers_in_a_row_say_so() -> None:
+async def test_the_clock_skew_changes_only_after_three_consistent_answers() -> None:
     right, wrong = f"Date: {_RIGHT}\r\n", f"Date: {_WRONG}\r\n"
     clock = HandClock(1_790_300_000_500_000_000)
     async with (
@@ -251,7 +251,7 @@ async def test_a_clock_is_wrong_only_if_three_answers_in_a_row_say_so() -> None:
     assert skews == [0, 0, 0, 0, 0, 0, 3_600_000]
 
 
-async def test_a_page_of_a_proxy_says_nothing_about_the_exchanges_clock() -> None:
+async def test_the_date_of_a_proxys_page_is_not_used_for_the_clock_skew() -> None:
     page = f"Date: {_WRONG}\r\nContent-Type: text/html\r\n"
     async with raw_server(_dated(page)) as server, client(server.rest, clock=HandClock()) as c:
         for _ in range(4):
@@ -260,7 +260,7 @@ async def test_a_page_of_a_proxy_says_nothing_about_the_exchanges_clock() -> Non
 
 
 @pytest.mark.parametrize("date", ["nonsense", "Fri, 99 Sep 2026 99:33:20 GMT", "Fri, 25 Sep 2026 01:33:20"])
-async def test_a_malformed_date_header_does_no_harm(date: str) -> None:
+async def test_a_malformed_date_header_is_ignored(date: str) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -292,7 +292,7 @@ async def test_secrets_appear_in_no_error_and_no_log(caplog: pytest.LogCaptureFi
                 await call(c)
             error: BaseException | None = caught.value
             texts.append("".join(traceback.format_exception(caught.value)))
-            while error is not None:  # contexts that a printed traceback hides must not show it either
+            while error is not None:  # contexts hidden in a printed traceback must not reveal it either
                 texts.append(repr(error) + repr(error.args))
                 error = error.__cause__ or error.__context__
     for text in [*texts, caplog.text]:
@@ -306,8 +306,8 @@ async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.Monk
         assert await c.balances() == ()
 
 
-async def test_no_urgent_call_waits_for_another() -> None:
-    """All of them must reach the exchange, although it answers none until the last has arrived."""
+async def test_urgent_calls_do_not_wait_for_each_other() -> None:
+    """All calls must reach the exchange before it answers any of them."""
     arrived, everybody = 0, asyncio.Event()
 
     async def together(_request: web.Request) -> web.StreamResponse:
@@ -323,7 +323,7 @@ async def test_no_urgent_call_waits_for_another() -> None:
     assert arrived == 150
 
 
-async def test_urgent_calls_do_not_queue_behind_others() -> None:
+async def test_urgent_calls_do_not_queue_behind_other_calls() -> None:
     release = asyncio.Event()
 
     async def stuck(_request: web.Request) -> web.StreamResponse:
@@ -332,7 +332,7 @@ async def test_urgent_calls_do_not_queue_behind_others() -> None:
 
     replies = {"GET /v3/accounts/balance": stuck, "DELETE /v3/orders/btc_twd/1": '{"orderId":"1"}'}
     async with venue(replies) as v, client(v.rest) as c:
-        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool can hold
+        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool's connections
         await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
             assert (await c.cancel_order("btc_twd", "1")).order_id == "1"
@@ -349,12 +349,12 @@ async def test_urgent_calls_do_not_queue_behind_others() -> None:
         ("https://u:p-canary@api.bitopro.com/v3", "must not contain a user"),
     ],
 )
-def test_an_address_that_would_leak_is_refused(url: str, says: str) -> None:
+def test_an_address_that_would_reveal_secrets_is_refused(url: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
         check_url(url, ("https", "http"))
     assert "canary" not in str(caught.value)
 
 
-async def test_calls_on_an_unopened_client_give_a_clear_error() -> None:
+async def test_a_call_on_a_client_that_is_not_open_raises_a_clear_error() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await BitoProClient().trading_pairs()

@@ -1,4 +1,4 @@
-"""Every recorded wire example decodes, and encodes back to the same JSON."""
+"""Every recorded wire example can be decoded, and encodes to the same JSON again."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_every_example_is_covered() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
-def test_body_survives_decoding_and_encoding(name: str) -> None:
+def test_each_body_is_unchanged_after_decoding_and_encoding(name: str) -> None:
     raw = (EXAMPLES / f"{name}.json").read_bytes()
     decoded = codec.decode(raw, SHAPES[name], name)
     assert json.loads(codec.encode(decoded)) == json.loads(raw)
 
 
 @pytest.mark.parametrize("name", names("ws_"))
-def test_frame_survives_decoding_and_encoding(name: str) -> None:
+def test_each_frame_is_unchanged_after_decoding_and_encoding(name: str) -> None:
     raw = (EXAMPLES / f"{name}.json").read_bytes()
     frame = frames.decode_frame(raw)
     assert not isinstance(frame, frames.UnknownFrame)
@@ -81,7 +81,7 @@ def test_frame_survives_decoding_and_encoding(name: str) -> None:
     assert frames.taiwan_datetime(frame.timestamp) == frame.datetime
 
 
-def test_requests_decode_to_their_fields() -> None:
+def test_requests_are_decoded_to_their_fields() -> None:
     create = bodies.decode_create((EXAMPLES / "rest_create_stop_limit_request.json").read_bytes())
     assert (create.stop_price, create.condition, create.client_id) == ("2800000", ">=", 777)
     batch = bodies.decode_create_batch((EXAMPLES / "rest_batch_create_request.json").read_bytes())
@@ -101,7 +101,7 @@ def test_refusals_are_decoded_and_encoded_exactly() -> None:
     assert encode_error(404, "404 NOT FOUND").endswith(b"\n")
 
 
-def test_bundled_pairs_match_the_recorded_ones() -> None:
+def test_bundled_pairs_match_the_recorded_pairs() -> None:
     recorded = json.loads(TRADING_PAIRS.read_text(encoding="utf-8"))["data"]
     pairs = packaged_pairs()
     assert set(pairs) == {row["pair"] for row in recorded}

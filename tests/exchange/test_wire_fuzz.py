@@ -1,4 +1,4 @@
-"""Garbage gives a typed error. Whatever bytes arrive, decoding and translating raise nothing but WireError."""
+"""Invalid data causes a typed error. For any bytes, decoding and translating raise only WireError."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ junk = st.one_of(
 
 
 def mutated(row: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return the row with one or two fields replaced by junk, or dropped."""
+    """Return the row with one or two fields dropped or replaced by invalid values."""
 
     @st.composite
     def draw(draw: st.DrawFn) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def test_hostile_bodies_are_wire_errors(body: bytes) -> None:
         frames.decode_frame(body)
 
 
-def test_a_wire_error_is_a_data_error_and_quotes_little() -> None:
+def test_a_wire_error_is_a_data_error_and_quotes_only_a_short_part() -> None:
     assert issubclass(codec.WireError, DataError)
     with pytest.raises(codec.WireError) as caught:
         codec.decode(b"x" * 10_000, market.PairsReply, "trading_pairs")
@@ -220,7 +220,7 @@ def test_a_wire_error_is_a_data_error_and_quotes_little() -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(data=st.data())
-def test_recorded_frames_with_bytes_changed_are_frames_or_wire_errors(data: st.DataObject) -> None:
+def test_recorded_frames_with_changed_bytes_are_frames_or_wire_errors(data: st.DataObject) -> None:
     paths = sorted(EXAMPLES.glob("ws_*.json"))
     raw = bytearray(data.draw(st.sampled_from(paths)).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

@@ -1,4 +1,4 @@
-"""Servers for the client's tests: a scripted aiohttp.web exchange, and a raw one that breaks the protocol."""
+"""Servers for the client's tests: a scripted exchange with aiohttp.web, and a raw server that violates the protocol."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Venue:
-    """The requests that a scripted server has received. ``replies`` maps "METHOD /path" to a body, a (status, body), or
-    a handler.
+    """Records the requests that a scripted server has received. ``replies`` maps "METHOD /path" to a body, a (status,
+    body), or a handler.
     """
 
     replies: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +60,7 @@ async def venue(replies: dict[str, Any] | None = None) -> AsyncIterator[Venue]:
 
 @dataclass
 class RawServer:
-    """A server that works with raw bytes. ``arrivals`` are the request lines that reached it."""
+    """A server that works with raw bytes. ``arrivals`` contains the request lines that it received."""
 
     rest: str = ""
     arrivals: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ RawScript = Callable[[RawServer, str, asyncio.StreamReader, asyncio.StreamWriter
 
 @asynccontextmanager
 async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
-    """Run ``script(state, request line, reader, writer, nth request on this connection)`` for each request.
+    """Run ``script(state, request line, reader, writer, number of the request on this connection)`` for each request.
 
     The script returns False to drop the connection.
     """
@@ -111,7 +111,7 @@ def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
 
 
 class HandClock:
-    """A clock that a test moves."""
+    """A clock that is set by the test."""
 
     def __init__(self, now: int = 1_790_300_000_000_000_000) -> None:
         self.time = now

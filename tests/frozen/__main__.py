@@ -1,10 +1,10 @@
-"""``python -m tests.frozen``: compare behaviour with the frozen decisions, or freeze it again.
+"""``python -m tests.frozen``: compare the behaviour with the frozen decisions, or freeze it again.
 
-python -m tests.frozen                    the seeds that the suite runs
-python -m tests.frozen --all              all of them
-python -m tests.frozen --seeds 3,17       these
-python -m tests.frozen --all --write      freeze what is found now (say in the commit what allows it)
-python -m tests.frozen --keep FOLDER ...  leave the tapes and the last run's decisions there, to look at
+python -m tests.frozen                    the seeds that the test suite runs
+python -m tests.frozen --all              all seeds
+python -m tests.frozen --seeds 3,17       only these seeds
+python -m tests.frozen --all --write      freeze the current results (give the reason in the commit message)
+python -m tests.frozen --keep FOLDER ...  keep the tapes and the last run's decisions in this folder
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def _lockstep(folder: Path) -> dict[str, Frozen]:
 
 
 def main() -> int:
-    """Run the command. Returns 0 if nothing has changed."""
+    """Run the command. Return 0 if no decision has changed."""
     parser = argparse.ArgumentParser(prog="python -m tests.frozen")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--seeds", default="")

@@ -1,4 +1,4 @@
-"""The values stored for a run, and functions that write and compare them."""
+"""Computes the values stored for a run, and writes and compares them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.frozen.tapes import TAPES, write_tapes
 SEEDS = range(230)
 STORE = Path(__file__).parent / "backtests.json"
 LOCKSTEP_STORE = Path(__file__).parent / "lockstep.json"
-#: bots that run over real sockets, on the tape of two pairs
+#: seeds of the bots that run over real sockets, on the tape of two pairs
 LOCKSTEP_SEEDS = tuple(range(7, 200, 17))
 #: stored for each run: the hash of its decisions, and how often each kind of event occurred
 Frozen: TypeAlias = dict[str, Any]
@@ -31,12 +31,12 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 def run(seed: int, tape: str, folder: Path) -> Frozen:
-    """Run a seed's bot over a tape of `prepare`."""
+    """Run a seed's bot on one of the tapes that `prepare` wrote."""
     path = folder / "frozen.yaml"
     path.write_text(config(seed, tape, folder))
     sha256, lines, ended = backtest(path)
     if ended:
-        # keep only what the strategy raised, without botkit's own wording around it
+        # keep only the exception of the strategy, without botkit's own wording around it
         match = re.match(r"strategy '(\w)' raised in (\w+) at \S+: (RuntimeError: .*|Runaway)", ended)
         assert match is not None, f"{tape}, seed {seed}: {ended}"
         return {"ended": ", ".join(match.groups())}
@@ -44,7 +44,7 @@ def run(seed: int, tape: str, folder: Path) -> Frozen:
 
 
 async def run_in_lockstep(seed: int, folder: Path) -> Frozen:
-    """Run a seed's bot against an emulator, together with the backtest that it must equal."""
+    """Run a seed's bot against an emulator, and check that its backtest makes the same decisions."""
     path = folder / "lockstep.yaml"
     path.write_text(config(seed, "two_pairs", folder, lockstep=True))
     sha256, lines, difference = await lockstep(path)
@@ -87,7 +87,7 @@ def differences(found: dict[str, Frozen], expected: dict[str, Frozen]) -> list[s
 
 
 def deeds(lines: list[str]) -> str:
-    """Return a hash of the decisions without their texts, whose wording may change."""
+    """Return a hash of the decisions without their texts, because the wording of texts may change."""
     whole = hashlib.sha256()
     for line in lines:
         row = json.loads(line)
@@ -125,7 +125,7 @@ def counts(lines: list[str]) -> dict[str, int]:
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
             found[row["endpoint"]] += 1
-            # an order that had to wait for its slot left later than it was placed
+            # an order that waited for its slot was sent later than it was placed
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         else:

@@ -1,4 +1,6 @@
-"""Runs a configuration as `botkit backtest` does. If botkit's internals change, only this file has to follow."""
+"""Runs a configuration as `botkit backtest` does. If botkit's internals change, only this file has to change with
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from botkit.project.project import Project
 
 
 def backtest(config: Path) -> tuple[str, list[str], str]:
-    """Return (journal_sha256, lines of decisions, ""), or ("", [], sentence) if a strategy ended the run."""
+    """Return (journal_sha256, decision lines, ""), or ("", [], error message) if a strategy ended the run."""
     decisions = config.with_suffix(".jsonl")
     try:
         result = run_backtest(backtest_parts(Project.load(config)), decisions_to=decisions, readings=False)
@@ -23,7 +25,7 @@ def backtest(config: Path) -> tuple[str, list[str], str]:
 
 
 async def lockstep(config: Path) -> tuple[str, list[str], str]:
-    """Return (sha256, lines of decisions, the first difference from its backtest or "") of a run over HTTP and
+    """Return (sha256, decision lines, the first difference from the run's backtest or "") of a run over HTTP and
     WebSocket.
     """
     folder = config.with_suffix("")

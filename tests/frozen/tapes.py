@@ -1,4 +1,4 @@
-"""The three tapes on which behaviour is frozen: small, from the synthetic market, equal on every machine."""
+"""The three tapes for the frozen behaviour: small, taken from the synthetic market, and equal on every machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from botkit.tape.writer import TapeWriter
 
 TAPES = ("candles", "books", "two_pairs")
 PAIRS = ("btc_usdt", "btc_twd")
-#: five minutes before midnight in Taipei, so that every run sees a trading day end
+#: five minutes before midnight in Taipei, so that a trading day ends during every run
 START = (1_740_000_000 // 86_400 * 86_400 + 57_300) * NS_PER_S
 MINUTES: Mapping[str, float] = {"candles": 720, "books": 6, "two_pairs": 5.5}
-#: seconds during which a tape of books has no bids for the first pair, and a book and a trade with incredible prices
+#: the seconds for which a tape of books has no bids for the first pair; the tape also has a book and a trade with
+#: incredible prices
 BIDLESS_S = (130, 140)
 MAD_BOOK_ROW, MAD_TRADE_ROW = 100, 60
 

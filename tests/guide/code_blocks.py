@@ -1,7 +1,7 @@
-"""Finds the fenced code blocks in README and guide, and sets up a folder in which they work.
+"""Finds the fenced code blocks in README and guide, and sets up a folder in which they can run.
 
 ``<!-- file: PATH -->`` before a fence names the file that the block shows; later blocks can use that file. ``<!--
-output -->`` before a fence means that the block above prints its lines.
+output -->`` before a fence means that the previous block prints these lines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "botkit" / "guide"
 DOCUMENTS = [ROOT / "README.md", *sorted(path for path in GUIDE.glob("*.md") if path.stem != "reference")]
 
-#: True once the strategy API has `series.attach`, `crossed_above`, `plot` and `on_ready`.
+#: True if the strategy API has `series.attach`, `crossed_above`, `plot` and `on_ready`.
 ATTACH_HAS_LANDED = True
 _NEEDS_ATTACH = re.compile(r"\.attach\(|crossed_(above|below)|self\.plot\(|on_ready")
 
@@ -28,7 +28,9 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. ``line`` is its first line's number, and ``mark`` is the comment before it, or empty."""
+    """A fenced block. ``line`` is the number of its first line, and ``mark`` is the comment before it, or an empty
+    string.
+    """
 
     document: str
     line: int
@@ -65,7 +67,7 @@ def before(block: Block) -> list[Block]:
 
 
 def waits_for_attach(block: Block) -> bool:
-    """Return whether a block needs the API that has not landed, or runs a strategy that does."""
+    """Return whether a block needs an API that is not available yet, or runs a strategy that needs it."""
     if ATTACH_HAS_LANDED:
         return False
     names = {Path(other.file).stem for other in before(block) if other.file and _NEEDS_ATTACH.search(other.text)}
@@ -73,7 +75,7 @@ def waits_for_attach(block: Block) -> bool:
 
 
 def furnish(folder: Path, block: Block) -> dict[str, str]:
-    """Set up a folder like a clone, with the files that earlier blocks wrote, and return a shell environment for it."""
+    """Set up a folder like a clone, with the files from earlier blocks, and return a shell environment for it."""
     for name in ("configs", "strategies"):
         shutil.copytree(ROOT / name, folder / name)
     (folder / "backtest_data").symlink_to(ROOT / "backtest_data", target_is_directory=True)

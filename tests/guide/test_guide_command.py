@@ -1,4 +1,4 @@
-"""``botkit guide`` and all the chapters."""
+"""The command ``botkit guide`` and all chapters."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_without_a_topic_every_chapter_is_listed(capsys: pytest.CaptureFixture[s
     assert listed == list(CHAPTERS)
 
 
-def test_a_pipe_gets_plain_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_to_a_pipe_is_plain_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["guide", "limits"]) == 0
     assert capsys.readouterr().out == chapter("limits")
 
 
-def test_a_terminal_gets_formatted_text_in_a_pager(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_to_a_terminal_is_formatted_text_in_a_pager(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setenv("LESS", "FRX")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
@@ -42,7 +42,7 @@ def test_every_chapter_is_listed_and_every_listed_chapter_exists() -> None:
     assert {path.stem for path in GUIDE.glob("*.md")} == set(CHAPTERS)
 
 
-def test_the_readme_is_short_and_its_picture_is_small() -> None:
+def test_the_readme_is_short_and_its_image_is_small() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 130
     assert all(f"(botkit/guide/{topic}.md)" in readme for topic in CHAPTERS)

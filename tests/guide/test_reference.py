@@ -39,20 +39,20 @@ def test_the_tables_of_the_configuration_chapter_are_up_to_date() -> None:
     assert chapter("configuration") == configuration_chapter(), REMEDY
 
 
-def test_botkit_exports_exactly_what_the_reference_lists() -> None:
+def test_botkit_exports_exactly_the_names_in_the_reference() -> None:
     listed = re.findall(r"^### botkit\.(\w+)$", chapter("reference"), flags=re.MULTILINE)
     assert listed == botkit.__all__
 
 
 def test_every_module_of_the_model_is_public() -> None:
     model = Path(inspect.getfile(botkit)).parent / "model"
-    internal = {"__init__", "compiling"}  # the latter instructs a compiler about botkit's own classes
+    internal = {"__init__", "compiling"}  # compiling only instructs a compiler about botkit's own classes
     modules = {f"botkit.model.{path.stem}" for path in model.glob("*.py") if path.stem not in internal}
     assert modules <= set(PUBLIC_MODULES)
 
 
 @pytest.mark.parametrize("name", [n for n in PUBLIC_MODULES if n != "botkit"])
-def test_a_public_module_lists_exactly_what_it_defines(name: str) -> None:
+def test_a_public_module_lists_exactly_the_names_that_it_defines(name: str) -> None:
     module = importlib.import_module(name)
     foreign = set(module.__all__) - public_definitions(name)
     assert foreign == {public for public in foreign if public in public_definitions(module_of(public))}

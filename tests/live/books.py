@@ -1,4 +1,4 @@
-"""Compares the exchange's books with the bot's at one moment."""
+"""Compares the books of the exchange and the bot at one moment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def open_rows(emulator: Emulator) -> list[Any]:
 
 
 def differences(bot: Bot, emulator: Emulator) -> list[str]:
-    """Return what is wrong at this moment, as sentences that begin with its kind: lost, doubled, orphaned or money."""
+    """Return the differences at this moment as sentences. Each starts with its kind: lost, doubled, orphaned or
+    money.
+    """
     rows = exchange_rows(emulator)
     view = bot.view
     known = {row["client_id"]: row for row in bot.journal.order_rows()}
@@ -52,7 +54,7 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
 
 
 async def compared(bot: Bot, timeout_s: float = 20.0) -> None:
-    """Reconcile the bot with the exchange, and wait for the end."""
+    """Reconcile the bot with the exchange, and wait until the comparison has ended."""
     await until(lambda: not bot.view.checks.is_comparing, timeout_s)
     asked = bot.driver.now()
     bot.comparisons.at_once()

@@ -1,4 +1,4 @@
-"""A server that speaks the wire of Telegram's Bot API, with the rules that matter to botkit."""
+"""A server that implements the part of Telegram's Bot API that botkit uses, including the limits that matter to it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ PATIENCE_S = 120.0
 
 
 class BotApiServer:
-    """Serves one Telegram bot. A test plays the user with `write` and `press`, and reads what came in `sent`."""
+    """Serves one Telegram bot. A test plays the user with `write` and `press`, and finds the bot's messages in
+    `sent`.
+    """
 
     def __init__(self, *, per_second: int | None = 1) -> None:
-        """``per_second`` is how many messages a chat may get in any second before the answer is 429."""
+        """Answer 429 if a chat gets more than ``per_second`` messages in a second."""
         self.sent: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.answered: list[dict[str, Any]] = []
-        #: how often two programs waited for updates at once
+        #: how often two programs waited for updates at the same time
         self.conflicts = 0
         self.refusals = 0
-        #: answers to give to the next sendMessage calls instead of sending
+        #: answers to return from the next sendMessage calls instead of accepting the messages
         self.scripted: deque[tuple[int, dict[str, Any]]] = deque()
-        #: what to answer to every request instead
+        #: builds the answer to every request while set
         self.instead: Callable[[], web.Response] | None = None
         self._per_second = per_second
         self._times: deque[float] = deque()
@@ -59,11 +61,11 @@ class BotApiServer:
     # -- the user -----------------------------------------------------------------------------------------------------
 
     def write(self, text: str, *, chat: int = CHAT, user: int = USER, age_s: float = 0.0) -> None:
-        """Write a message to the bot."""
+        """Send a message to the bot as the user."""
         message = {
             "message_id": self._number,
-            # Telegram's dates are whole seconds. One rounded down may lie before the start of a bot that already talks,
-            # and botkit rightly drops what was sent before its start.
+            # Telegram's dates are whole seconds. A date rounded down may be before the start of a bot that already
+            # responds, and botkit rightly drops messages sent before its start.
             "date": math.ceil(time.time() - age_s),
             "chat": {"id": chat, "type": "private" if chat > 0 else "group"},
             "from": {"id": user, "is_bot": False, "first_name": "U"},
@@ -72,7 +74,7 @@ class BotApiServer:
         self._update({"message": message})
 
     def press(self, data: str, *, chat: int = CHAT, user: int = USER) -> None:
-        """Press a button."""
+        """Press a button as the user."""
         message = {"message_id": 7, "date": int(time.time()), "chat": {"id": chat, "type": "private"}}
         press = {"id": f"p{self._number}", "from": {"id": user}, "message": message, "data": data, "chat_instance": "1"}
         self._update({"callback_query": press})
@@ -88,7 +90,7 @@ class BotApiServer:
         return [message["text"] for message in self.sent]
 
     async def answer(self, *parts: str, after: int = 0) -> str:
-        """Wait for a message that contains all of these, and return it."""
+        """Wait for a message that contains all of ``parts``, and return it."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 for text in self.texts[after:]:
@@ -97,7 +99,7 @@ class BotApiServer:
                 await asyncio.sleep(0.01)
 
     async def button(self, label: str) -> str:
-        """Wait for a button whose label begins like this in the last message with buttons, and return its data."""
+        """Wait for a button whose label starts with ``label`` in the last message with buttons, and return its data."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 for message in reversed(self.sent):
@@ -130,7 +132,7 @@ class BotApiServer:
 
     async def _get_updates(self, given: dict[str, Any]) -> web.Response:
         if self._waiting is not None:
-            # Telegram ends the older call, and both programs see the conflict sooner or later
+            # Telegram ends the older call, so both programs notice the conflict sooner or later
             self.conflicts += 1
             self._waiting.set()
         mine = self._waiting = asyncio.Event()
@@ -153,7 +155,8 @@ class BotApiServer:
             code, more = self.scripted.popleft()
             return _refused(code, more.pop("description", "Too Many Requests"), **more)
         now = time.monotonic()
-        while self._times and self._times[0] <= now - 0.9:  # a little less, since requests take time on their way
+        # a little less than a second, because requests take time to arrive
+        while self._times and self._times[0] <= now - 0.9:
             self._times.popleft()
         if self._per_second is not None and len(self._times) >= self._per_second:
             self.refusals += 1

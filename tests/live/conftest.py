@@ -12,13 +12,13 @@ from tests.live.world import World, make_world
 
 @pytest.fixture(autouse=True)
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # a process's nonces never go back, but each world begins at the present time and then runs faster
+    # nonces never decrease within a process, but each world starts at the present time and then runs faster
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
 
 
 @pytest.fixture(autouse=True)
 def every_doubt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    # a minute at the exchange takes a second here; test_news.py covers outcomes that resolve themselves
+    # a minute at the exchange takes a second here; test_news.py covers outcomes that resolve without a message
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.0)
 
 

@@ -1,8 +1,8 @@
-"""A journal that an older botkit left with many unfinished orders, and the exchange as it was then.
+"""A journal that an older botkit left with many unfinished orders, and the exchange's state at that time.
 
-``fixtures/journal-3a4e07c/`` was written at that commit, by ``python -m tests.live.frozen_journal FOLDER``; it is never
-written again, since it must prove that a later botkit can read it. ``venue.json`` beside it says what the exchange knew
-when the bot died. Only `venue_as_left` and `execute` know the emulator's internals.
+``fixtures/journal-3a4e07c/`` was written at that commit by ``python -m tests.live.frozen_journal FOLDER``. It is never
+written again, because it proves that later versions of botkit can read it. ``venue.json`` in the same folder contains
+the exchange's state when the bot died. Only `venue_as_left` and `execute` use the emulator's internals.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ BALANCES = {"usdt": 100_000 * UNIT, "btc": 1 * UNIT, "twd": 5_000_000 * UNIT}
 
 @contextlib.asynccontextmanager
 async def frozen_world(folder: Path, start: Nanos) -> AsyncIterator[World]:
-    """Return an emulator whose clock begins at ``start``, and the bot's configuration."""
+    """Yield a world whose emulator clock starts at ``start``."""
     plugins = folder / "plugins"
     plugins.mkdir()
     (plugins / "keeper.py").write_text(STRATEGY)
@@ -114,7 +114,7 @@ PAIR_OF = {"p": "btc_usdt", "q": "btc_twd"}
 
 
 def execute(emulator: Emulator, client_id: int, lots: int) -> None:
-    """Execute ``lots`` of a resting order at its price, as if somebody had taken them."""
+    """Execute ``lots`` of a resting order at its price, as if another user had traded with it."""
     kernel = emulator.venue.kernel
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
     deed = Deed(kernel.now)
@@ -143,7 +143,7 @@ def _create(order: OrderSpec, now: Nanos, number: int) -> CreateOrder:
 
 
 async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
-    """Give the emulator a snapshot's open orders with their ids and executed amounts, and the same balances."""
+    """Give the emulator the open orders of a snapshot, with their IDs and executed amounts, and its balances."""
     venue, kernel = emulator.venue, emulator.venue.kernel
     account = kernel.account(DEFAULT_ACCOUNT.email)
     for row in picture["orders"]:
@@ -178,14 +178,14 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
 
 
 class _Dying:
-    """Sits between a bot and its adapter. Once ``is_deaf``, nothing comes back except what ``fate`` says about a
-    create.
+    """Sits between a bot and its adapter. Once ``is_deaf``, requests are lost or stay unanswered, except creates, which
+    are treated according to ``fate``.
     """
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
         self.is_deaf = False
-        #: what happens to a create, by its amount in lots: (whether it reaches the exchange, whether its outcome is
+        #: the treatment of a create, by its amount in lots: (whether it reaches the exchange, whether its outcome is
         #: unknown)
         self.fate: dict[int, tuple[bool, bool]] = {}
         self.met: list[int] = []
@@ -218,7 +218,7 @@ class _Dying:
 
 
 async def write(folder: Path, out: Path) -> None:
-    """Run a bot, kill it with many unfinished orders, and keep its journal and the exchange's state."""
+    """Run a bot, kill it with many unfinished orders, and save its journal and the exchange's state."""
     wrapped: list[_Dying] = []
 
     def wrap(adapter: Any) -> Any:
@@ -286,7 +286,7 @@ async def write(folder: Path, out: Path) -> None:
         picture = venue_picture(world.emulator)
     journal = Journal.open(folder / "state" / "journal.sqlite")
     kept = json.loads(journal.meta("strategy:p") or "")
-    kept["best"]["btc_usdt"] = round(price["p"] * 1.25, 2)  # the price has been that high
+    kept["best"]["btc_usdt"] = round(price["p"] * 1.25, 2)  # pretend that the price has been this high
     journal.put_meta({"strategy:p": json.dumps(kept)})
     journal.close()
     db = sqlite3.connect(folder / "state" / "journal.sqlite")

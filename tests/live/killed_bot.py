@@ -1,10 +1,10 @@
-"""Bots that die at a chosen point, forked from a process that has loaded everything.
+"""Bots that die at a chosen point, forked from a process that has loaded all modules.
 
-    python -m tests.live.killed_bot        one JSON object a line: a `Life`; answered by the process id, then by its end
+    python -m tests.live.killed_bot        one JSON object a line: a `Life`; answered by process ID, then exit code
 
-A fork does not repeat Python's imports, so hundreds of bots can die in a minute. A bot ends itself with SIGKILL when it
-reaches its phase for the count-th time: nothing is flushed, no ``finally`` runs, and whatever the kernel holds for a
-socket is still sent.
+A fork does not repeat Python's imports, so hundreds of bots can die in a minute. A bot kills itself with SIGKILL when
+it reaches its phase for the count-th time: nothing is flushed, and no ``finally`` runs, but data that the kernel holds
+for a socket is still sent.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ INSIDE = (
     *(BEFORE_ROW, TORN, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, FILLING, FILLED),
     SIGTERM,
 )
-#: small enough that a log is deleted every few orders
+#: small, so that a log segment is deleted every few orders
 _SEGMENT_BYTES = 8 * 1024
 #: the longest delay of the emulator's answers
 ANSWER_DELAY_S = 0.06
@@ -57,7 +57,7 @@ _LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.outp
 
 
 class Life(msgspec.Struct, kw_only=True):
-    """A bot: the blow that kills it, its command line, and the file for its output."""
+    """One run of a bot: the phase in which it dies, its command line, and the file for its output."""
 
     phase: str
     count: int
@@ -73,20 +73,20 @@ def die() -> None:
 
 
 def die_within(seconds: float) -> None:
-    """Die a moment later."""
+    """Die after ``seconds``."""
     asyncio.get_running_loop().call_later(seconds, die)
 
 
 class Blow:
-    """Strikes the ``count``-th time that the bot reaches ``phase``."""
+    """Kills the bot when it reaches ``phase`` for the ``count``-th time."""
 
     def __init__(self, phase: str, count: int, random: Random) -> None:
         self._phase = phase
         self._left = count
         self._random = random
-        self._creates = 0  # the request is in flight
-        self._fills = 0  # the order is known
-        self._tears = False  # on the next write of the log
+        self._creates = 0  # creates in flight
+        self._fills = 0  # fills received but not yet journaled
+        self._tears = False  # tear the next write of the log
 
     def _reached(self, phase: str, then: Callable[[], None] = die) -> None:
         if phase == self._phase:
@@ -95,11 +95,13 @@ class Blow:
                 then()
 
     def _soon(self) -> None:
-        """Return a random moment between before the first byte and roughly the answer."""
+        """Die at a random moment: at the earliest before the first byte is sent, at the latest roughly when the answer
+        arrives.
+        """
         die_within(self._random.uniform(0, ANSWER_DELAY_S))
 
     def arm(self) -> None:
-        """Arrange the blow."""
+        """Patch the bot so that it dies at the chosen point."""
         commit, send, sink = Journal.commit, BitoProAdapter.send, LiveDriver.sink
         blow = self
 
@@ -168,7 +170,7 @@ class Blow:
 
 
 def live(life: Life) -> int:
-    """Run the bot and return its exit code if it was not killed."""
+    """Run the bot. Return its exit code if it was not killed."""
     told = os.open(life.told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, wanted in ((nothing, 0), (told, 1), (told, 2)):

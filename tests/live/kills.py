@@ -1,16 +1,16 @@
-"""Kills bots at every moment of an order's path, and compares their books with the exchange's after each restart.
+"""Kills bots at every point of an order's path, and compares their books with the exchange's after each restart.
 
-Emulators run in this process, the bots in processes of their own (`killed_bot`), over real sockets and with the limits
-shared through a broker. In each round a bot trades fast until it dies in one of the phases. A third of all kills fall
-between the journal row and the answer. Then the bot is restarted in this process, where both sides can be compared at
-one moment:
+Emulators run in this process. Each bot runs in its own process (`killed_bot`), over real sockets and with limits shared
+through a broker. In each round, a bot trades fast until it dies in one of the phases. A third of all kills fall between
+the journal row and the answer. The bot is then restarted in this process, so that both sides can be compared at the
+same moment:
 
     lost      an order that the exchange has and no row of the journal names
-    doubled   a client id under which the exchange has two orders
-    orphaned  an order open at the exchange that the restarted bot does not hold for open, or the other way round
+    doubled   a client ID under which the exchange has two orders
+    orphaned  an order that is open only at the exchange, or only according to the restarted bot
     money     executed amounts, the account's totals, or the parts' sum that differ from the exchange's
-    429       the exchange refused a request for its rate
-    command   the bot has not done what it said it had done
+    429       the exchange refused a request because of a rate limit
+    command   a command was acknowledged but not executed, or executed wrongly
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ STARTING, STOPPING, ANY_TIME = "starting", "stopping", "any time"
 SETTING, MOVING = "while a parameter is set", "capital being moved"
 OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING, MOVING)
 PHASES = (*INSIDE, *OUTSIDE)
-#: a third of the kills are between the journal row and the answer
+#: a third of the kills fall between the journal row and the answer
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
-#: the number of kills before a new exchange is started. A killed bot's slots are held for minutes, because it is
-#: unknown which of them it used. After some forty kills within that time, the next bot would have no cancels left.
+#: number of kills before a new exchange is started. The slots of a killed bot are held for minutes, because it is
+#: unknown which of them were used. After some forty kills within that time, the next bot would have no cancels left.
 KILLS_A_WORLD = 20
 _LANES = 2
 _UNIT = 10**8
@@ -135,7 +135,7 @@ emulator:
 
 
 class Findings:
-    """The results of all restarts."""
+    """The results of all kills and restarts."""
 
     def __init__(self) -> None:
         self.kills: collections.Counter[str] = collections.Counter()
@@ -146,7 +146,7 @@ class Findings:
         self.orders = self.executed = 0
 
     def lines(self) -> list[str]:
-        """Return a table by phase, then the totals."""
+        """Return a table of the kills by phase, followed by the totals."""
         rows = [f"{'phase':32} {'kills':>5} {'in doubt':>9}"]
         rows += [f"{phase:32} {self.kills[phase]:5} {self.in_doubt[phase]:9}" for phase in PHASES]
         kinds = collections.Counter(text.split(":")[0] for text in self.broken)
@@ -160,7 +160,7 @@ class Findings:
 
 
 class Forks:
-    """The process that bots are forked from."""
+    """The process that forks the bots."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -168,7 +168,7 @@ class Forks:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls) -> AsyncIterator[Forks]:
-        """Load everything once."""
+        """Start the process, which loads all modules once."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.live.killed_bot",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
@@ -185,13 +185,13 @@ class Forks:
                 await process.wait()
 
     async def start(self, life: Life) -> int:
-        """Start a bot and return its process id."""
+        """Start a bot and return its process ID."""
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(life) + b"\n")
         return await self._number()
 
     async def ended(self) -> int:
-        """Wait for the latest bot to end, and return its exit code, or minus the signal."""
+        """Wait for the latest bot to end. Return its exit code, or the negative signal number."""
         return await self._number()
 
     async def _number(self) -> int:
@@ -200,7 +200,7 @@ class Forks:
 
 
 class KillWorld:
-    """One exchange, and the bot that is killed there."""
+    """One exchange, and the bot that is killed on it."""
 
     def __init__(self, folder: Path, name: str, emulator: Emulator, findings: Findings, *, ledger: str) -> None:
         self.emulator = emulator
@@ -208,7 +208,7 @@ class KillWorld:
         self.name = name
         self.told = folder / f"{name}.told"
         self.trading, self.watching = folder / f"{name}.yaml", folder / f"{name}.watching.yaml"
-        # not one folder for all: another world's bot may be reading the file while it is being rewritten
+        # a separate folder for each world: another world's bot may be reading the file while it is rewritten
         plugins = folder / f"{name}-plugins"
         plugins.mkdir()
         (plugins / "restless.py").write_text(STRATEGY)
@@ -216,13 +216,13 @@ class KillWorld:
             path.write_text(CONFIG.replace("NAME", name).replace("TRADES", trades).replace("LEDGER", ledger))
             path.chmod(0o600)
         self.findings = findings
-        #: how long a restarted bot may take to explain everything
+        #: how long a restarted bot may take to resolve all doubts
         self.patience_s = _PATIENCE_S
 
     # -- a bot's life and death -----------------------------------------------------------------------------------
 
     async def kill(self, forks: Forks, phase: str, random: Random, *, settings: Sequence[str] = ()) -> None:
-        """Run a bot until ``phase`` kills it. ``settings`` are KEY=VALUE of its configuration."""
+        """Run a bot until it dies in ``phase``. ``settings`` are KEY=VALUE overrides of its configuration."""
         seed = random.randrange(10**6)
         arguments = ["run", str(self.trading), "--rest", self.emulator.rest, "--ws", self.emulator.ws, "--plain"]
         for setting in (f"seed={seed}", *(["live.on_stop=cancel"] if phase == SIGTERM else ()), *settings):
@@ -245,7 +245,7 @@ class KillWorld:
             os.kill(bot, signal.SIGKILL)
             await ending
             raise RuntimeError(f"the bot never reached {phase!r}: {self._last_words()}") from None
-        # a bot that is stopping may have ended first
+        # a bot that is stopping may have ended before the kill
         if code not in {SIGTERM: (0,), STOPPING: (0, -signal.SIGKILL)}.get(phase, (-signal.SIGKILL,)):
             raise RuntimeError(f"the bot ended by itself, with {code}, before {phase!r}: {self._last_words()}")
 
@@ -257,7 +257,8 @@ class KillWorld:
             await asyncio.sleep(random.uniform(0, 0.4))
         else:
             until = time.monotonic() + _PATIENCE_S
-            while not (self.told.exists() and "Ctrl-C stops" in self.told.read_text()):  # from here on the bot trades
+            # the bot trades once this is printed
+            while not (self.told.exists() and "Ctrl-C stops" in self.told.read_text()):
                 if time.monotonic() > until:
                     break
                 await asyncio.sleep(0.01)
@@ -272,7 +273,7 @@ class KillWorld:
             os.kill(bot, signal.SIGKILL)
 
     async def _command(self, bot: int, phase: str, random: Random) -> None:
-        """Leave a command, and kill before, during or after its execution."""
+        """Leave a command, and kill the bot before, during or after its execution."""
         folder = self._state_folder()
         was = self._commanded(phase)
         if phase == SETTING:
@@ -293,7 +294,7 @@ class KillWorld:
             self.findings.broken.append(f"command: {phase}: {found}, and it was {was} and should be {wanted}")
 
     def _commanded(self, phase: str) -> float:
-        """Return the journal's values that commands change."""
+        """Return the journaled value that the phase's command changes."""
         journal = Journal.open(self._state_folder().journal, read_only=True)
         try:
             if phase == SETTING:
@@ -309,7 +310,7 @@ class KillWorld:
     # -- restart and verdict -----------------------------------------------------------------------------------------
 
     async def judge(self, phase: str) -> None:
-        """Restart the bot, let it explain everything, and compare both sides' books at one moment."""
+        """Restart the bot, let it resolve all doubts, and compare the books of both sides at the same moment."""
         findings = self.findings
         project = Project.load(self.watching)
         async with live_parts(project, "emulator", rest=self.emulator.rest, ws=self.emulator.ws) as parts:
@@ -329,7 +330,7 @@ class KillWorld:
                 await bot.close()
 
     async def _explained(self, bot: Bot) -> None:
-        """Wait until nothing is in doubt and both sides have booked the latest fills."""
+        """Wait until no order is in doubt and both sides have booked the latest fills."""
         until = time.monotonic() + self.patience_s
         while time.monotonic() < until:
             busy = [o for o in bot.view.open_orders() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
@@ -338,7 +339,7 @@ class KillWorld:
             await asyncio.sleep(0.05)
 
     def close(self) -> None:
-        """End the exchange and add its totals."""
+        """Check the exchange's refusals and add its totals to the findings."""
         rows = exchange_rows(self.emulator)
         self.findings.orders += len(rows)
         self.findings.executed += sum(bool(row.executed_lots) for row in rows)
@@ -350,9 +351,9 @@ class KillWorld:
 async def kill_world(
     folder: Path, *, name: str = "killed", seed: int = 1, findings: Findings | None = None, ledger: str = "null"
 ) -> AsyncIterator[KillWorld]:
-    """Run an emulator at the machine's speed with slow answers, and an account with enough money to trade for long.
+    """Run an emulator at the machine's speed with slow answers, and an account with enough money for long trading.
 
-    ``ledger`` is the one through which bots share their limits: the broker, or ``none``.
+    ``ledger`` is the configured ledger through which bots share their limits: ``null`` for the broker, or ``none``.
     """
     balances = {"usdt": 10_000_000 * _UNIT, "btc": 100 * _UNIT}
     options = EmulatorOptions(balances=balances, seed=seed, history_days=0.02)
@@ -368,10 +369,10 @@ async def kill_world(
 
 @contextlib.contextmanager
 def own_machine(folder: Path) -> Iterator[None]:
-    """Use a separate state folder and limits broker, since dozens of dead bots would burden other users of the
+    """Use a separate state folder and limits broker, because dozens of dead bots would burden other users of the
     broker.
     """
-    broker = tempfile.mkdtemp(prefix="bk")  # a temporary folder, because a socket's path must be short
+    broker = tempfile.mkdtemp(prefix="bk")  # a temporary folder, because the path of a socket must be short
     before = {name: os.environ.get(name) for name in (STATE_VARIABLE, FOLDER_VARIABLE)}
     os.environ.update({STATE_VARIABLE: str(folder / "state"), FOLDER_VARIABLE: broker})
     try:
@@ -382,13 +383,11 @@ def own_machine(folder: Path) -> Iterator[None]:
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
-        shutil.rmtree(broker, ignore_errors=True)  # the broker ends by itself when it has been unused for a while
+        shutil.rmtree(broker, ignore_errors=True)  # the broker exits on its own after being unused for a while
 
 
 async def restart_with_open_orders(world: World, count: int) -> float:
-    """Return how many seconds a bot that crashed with ``count`` open orders takes from its restart until it trades
-    again.
-    """
+    """Crash a bot with ``count`` open orders, and return how many seconds the restart takes until it trades again."""
     bot = await world.start()
     orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
     bot.driver.wake()
@@ -401,7 +400,7 @@ async def restart_with_open_orders(world: World, count: int) -> float:
 
 
 def plan(kills: int, random: Random) -> list[str]:
-    """Return the kills' phases in random order: a third between journal row and answer, the others evenly."""
+    """Return the phases of the kills in random order: a third between journal row and answer, the others evenly."""
     others = [phase for phase in PHASES if phase not in BETWEEN]
     third = -(-kills // 3)
     phases = [BETWEEN[i % len(BETWEEN)] for i in range(third)]
@@ -413,7 +412,7 @@ def plan(kills: int, random: Random) -> list[str]:
 async def run_kills(
     folder: Path, phases: list[str], *, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Findings:
-    """Kill and restart once for each of ``phases``, at a few exchanges in parallel."""
+    """Kill and restart a bot once for each of ``phases``, on a few exchanges in parallel."""
     findings = Findings()
     worlds = [phases[at : at + KILLS_A_WORLD] for at in range(0, len(phases), KILLS_A_WORLD)]
     if len(worlds) < _LANES:

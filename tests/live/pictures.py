@@ -1,4 +1,4 @@
-"""Makes a bot's picture, for tests of what displays it."""
+"""Builds a bot's `Picture` for tests of its display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An untrusted certificate for this machine, with its key, which protects nothing."""
+"""An untrusted certificate for this machine, with its key, which protects nothing of value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ j6fH1z7TV1nNiLAv3nJMntJjYxwJ4v32iJEZRZkE2A==
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
-    """Return the TLS context with which a server on this machine presents the certificate."""
+    """Return a TLS context with which a local server presents the certificate."""
     path = folder / "self-signed.pem"
     path.write_text(PEM)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,7 +1,7 @@
-"""Several processes with the real router and shared limits, a ledger, and a venue, all on virtual time.
+"""Several processes with real routers and shared limits, a ledger and a venue, all on virtual time.
 
-The event loop's clock jumps to whatever is due next, so that minutes pass in moments and every run can be repeated. The
-link to the ledger loses messages and answers, processes die, and the ledger is killed and comes back from its snapshot.
+The event loop's clock jumps to the next due event, so that minutes pass in moments and every run can be repeated. The
+link to the ledger loses messages and answers, processes die, and the ledger is killed and restored from its snapshot.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Ending, Request
 from tests.router_world import order, resting
 
-#: longer than the silence after which a process counts as dead, so that some requests in flight arrive even later
+#: longer than the silence after which a process is declared dead, so that some requests in flight arrive after that
 LATEST_ACCEPT_NS = 8 * NS_PER_S
 TIMEOUT_NS = NS_PER_S
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time advances only to the next due event, without sockets."""
+    """An event loop without sockets whose time advances only to the next due event."""
 
     def __init__(self) -> None:
         super().__init__()
         self.virtual_s = 1000.0
-        # coarser than the clocks' nanoseconds, so that a task that waits until a given nanosecond wakes up after it
+        # coarser than the nanoseconds of the clocks, so that a task waiting for a given nanosecond wakes up after it
         self._clock_resolution = 1e-10
         selector = self._selector  # type: ignore[attr-defined]
         look = selector.select
@@ -52,7 +52,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """The loop's time as a driver's clock."""
+    """A driver's clock that shows the loop's time."""
 
     speed = 1.0
 
@@ -94,19 +94,19 @@ class Server:
         self.is_up = False
 
     def come_back(self) -> None:
-        """Restore the ledger from its saved state."""
+        """Restart the ledger from its saved state."""
         self.ledger = msgspec.msgpack.decode(msgspec.msgpack.encode(self.ledger), type=SlotLedger)
         self.ledger.keep_alive(self.clock.now())
         self.is_up = True
 
     def lose(self) -> None:
-        """Let the ledger lose its state."""
+        """Make the ledger lose its state."""
         self.ledger = SlotLedger(f"after {self.clock.now()}")
         self.ledger.lose(self.clock.now())
 
 
 class LossyLink:
-    """The link to the ledger."""
+    """A link to the ledger that loses messages and answers."""
 
     name = "the ledger"
 
@@ -131,7 +131,7 @@ class LossyLink:
 
 
 class Process:
-    """A bot: a router, its shared windows, and requests in flight."""
+    """A bot: a router, its shared windows and its requests in flight."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Process:
         account: str = "one",
         heard_after_s: float = 0.0,
     ) -> None:
-        """``heard_after_s`` is how long a change of its leases takes to reach its router."""
+        """``heard_after_s`` is the time that a lease change takes to reach the router."""
         self.name = name
         self._heard_after_s = heard_after_s
         self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
@@ -158,7 +158,7 @@ class Process:
         self._random = Random(f"{seed} {name}")
         self._unknown = unknown
         self._loop = loop
-        # the bot's clock may show a different time from the ledger's
+        # the bot's clock may differ from the ledger's
         self._clock = LoopClock(loop, offset_ns=10**18)
         self._arrivals = arrivals
         self._venue = LoopClock(loop)
@@ -188,7 +188,7 @@ class Process:
         )
 
     async def start(self, *, patience_s: float = 10.0, heir_of: Process | None = None) -> None:
-        """Join the ledger and, as a dead process's successor, report what that one sent."""
+        """Join the ledger. The successor of a dead process also reports the requests which that process sent."""
         self.shared.on_join = self._joined
         await self.shared.start(patience_s)
         if heir_of is not None:
@@ -217,7 +217,7 @@ class Process:
         self.pump()
 
     def die(self) -> None:
-        """Die as by kill -9. Requests in flight arrive anyway."""
+        """Die as by kill -9. Requests in flight still arrive."""
         self.is_alive = False
         if self._wake is not None:
             self._wake.cancel()

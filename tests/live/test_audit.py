@@ -1,4 +1,4 @@
-"""A recorded session is simulated again on what it recorded: ``botkit audit``."""
+"""`botkit audit`: a recorded session is simulated again, and the simulation is compared with the recording."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def botkit_register_strategies(register):
 
 
 class Session:
-    """A recorded run of an emulator bot, and its audit."""
+    """A recorded run of a bot on the emulator, and the audit of this run."""
 
     def __init__(self, folder: Path, capsys: Printed) -> None:
         self.folder = folder
@@ -88,7 +88,7 @@ def session(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch,
     return Session(tmp_path, capsys)
 
 
-def test_an_emulator_session_is_what_its_simulation_says(session: Session) -> None:
+def test_the_simulation_of_an_emulator_session_matches_the_session(session: Session) -> None:
     session.run(30)
     found = session.document()
     figures = found["figures"]
@@ -109,7 +109,7 @@ def test_an_emulator_session_is_what_its_simulation_says(session: Session) -> No
     for row in ("mixed, mode emulator: ", "matched", "real money more by", "for the configuration:\n  backtest:\n"):
         assert row in text
 
-    session.write("latency: {order_ms: 15000, answer_ms: 0}")  # of the 20 s for which its orders rest
+    session.write("latency: {order_ms: 15000, answer_ms: 0}")  # orders rest for 20 s, so most of that time is lost
     code, text = session.audit("--max-missed", "0.5")
     assert code == 1, text
     assert "has changed since the run" in text
@@ -121,9 +121,9 @@ def test_an_emulator_session_is_what_its_simulation_says(session: Session) -> No
     assert abs(run["exact"]["later_s"]) < 1.0, run["exact"]
 
 
-def test_a_nightly_run_looks_at_the_last_orders_only(session: Session) -> None:
+def test_a_nightly_audit_covers_only_the_most_recent_orders(session: Session) -> None:
     session.run(10)
-    # the embedded emulator starts afresh with each run, so a copy of the first run serves as the second
+    # the embedded emulator starts from scratch with each run, so a copy of the first run serves as the second
     shutil.copytree(session.place / "runs" / "1", session.place / "runs" / "2")
     runs = ["1", "2"]
     newest = session.document()
@@ -135,12 +135,12 @@ def test_a_nightly_run_looks_at_the_last_orders_only(session: Session) -> None:
     assert 0 < last["runs"][-1]["orders"] < newest["runs"][-1]["orders"]
     begun, ended = last["runs"][-1]["start"], last["runs"][-1]["end"]
     assert 0 <= ended - begun <= 180 * 10**9
-    code, text = session.audit(run=session.config)  # a configuration stands for its bot
+    code, text = session.audit(run=session.config)  # a configuration path selects its bot's latest run
     assert f"runs/{runs[-1]}: " in text, text
     assert code in (0, 1)
 
 
-def test_a_recording_that_was_cut_is_compared_as_far_as_it_goes(session: Session) -> None:
+def test_a_truncated_recording_is_compared_up_to_its_end(session: Session) -> None:
     session.run(10)
     whole = session.document()["figures"]["real_fills"]
     [run] = (session.place / "runs").iterdir()
@@ -161,7 +161,7 @@ def test_a_recording_that_was_cut_is_compared_as_far_as_it_goes(session: Session
         (lambda run: (run / "inputs.bin").write_bytes(b"x" * 5_000), "is damaged"),
     ],
 )
-def test_a_damaged_run_is_a_users_error(session: Session, spoil: Any, message: str) -> None:
+def test_a_damaged_run_is_reported_as_a_user_error(session: Session, spoil: Any, message: str) -> None:
     session.run(2)
     [run] = (session.place / "runs").iterdir()
     spoil(run)
@@ -170,7 +170,7 @@ def test_a_damaged_run_is_a_users_error(session: Session, spoil: Any, message: s
     assert message in text
 
 
-def test_a_run_without_orders_has_nothing_to_compare(session: Session) -> None:
+def test_a_run_without_orders_reports_no_fills_to_compare(session: Session) -> None:
     session.run(1)
     [run] = (session.place / "runs").iterdir()
     rows = (run / "decisions.jsonl").read_text().splitlines()

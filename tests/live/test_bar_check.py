@@ -1,4 +1,4 @@
-"""Bars built from streamed trades are checked against the exchange's candles."""
+"""Checks of bars built from streamed trades against the exchange's candles."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ PAIR = make_pair("btc_twd", price_decimals=0)  # the amounts have eight decimals
 
 @pytest.fixture
 async def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """Return a world whose bars last half a second, or as long as the test says."""
+    """Yield a world in which a minute bar lasts half a second, unless the test sets another speed."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=getattr(request, "param", 120.0)) as world:
         yield world
 
 
 async def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Bot:
-    """Return a bot whose bars are checked at every look."""
+    """Return a bot that checks its bars as often as possible."""
     monkeypatch.setattr(watch, "BarCheck", partial(BarCheck, every_s=0, settle_s=5))
     return await world.start()
 
@@ -48,29 +48,32 @@ def figures(bot: Bot) -> dict[str, int]:
 
 
 async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
-    """Let the bot check repeatedly until a condition holds."""
+    """Wait until a condition holds while the bot checks repeatedly."""
     await until(is_so, 60)
 
 
 def warnings(bot: Bot) -> list[str]:
-    """Return reports of trades lost for no known reason. A machine that was suspended is a known reason."""
+    """Return the reports of trades lost for no known reason. A suspended machine would be a known reason."""
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("fast", [60.0], indirect=True)  # the default speed of the embedded emulator
-async def test_a_healthy_streams_bars_agree_at_sixty_times_the_speed(
+async def test_bars_of_a_healthy_stream_agree_with_candles_at_sixty_times_the_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
-    # if the machine is suspended for half a second, that is reported instead
+    # if the machine was suspended for half a second, the differences have another reported cause
     assert not figures(bot)["different"] or "closed" in told(bot) or "between two frames" in told(bot)
     assert bot.driver.fault is None
 
 
-@pytest.mark.parametrize("fast", [40.0], indirect=True)  # the stream is only healthy again if the machine keeps up
-async def test_lost_trade_frames_are_reported_once_per_stretch(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+# at a higher speed, the machine may not keep up, and the stream would not be healthy again
+@pytest.mark.parametrize("fast", [40.0], indirect=True)
+async def test_lost_trade_frames_are_reported_once_for_each_stretch_of_bars(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 1)
     fault = fast.emulator.add_fault({"kind": "ws_drop", "where": "trades"})
@@ -85,7 +88,7 @@ async def test_lost_trade_frames_are_reported_once_per_stretch(fast: World, monk
     assert list(puppet(bot).series)[: len(shown)] == shown, "a bar must not change after it was shown"
 
 
-async def test_bars_built_during_a_stream_outage_are_expected_to_differ(
+async def test_differences_in_bars_built_during_a_stream_outage_are_reported_as_expected(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
@@ -99,7 +102,7 @@ async def test_bars_built_during_a_stream_outage_are_expected_to_differ(
     assert told(bot).count("the stream of trades was down") == 1
 
 
-async def test_a_failed_read_is_retried(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_candle_read_is_retried(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     fault = fast.emulator.add_fault({"kind": "error_before", "where": "trading_history", "count": 2})
     await looked(bot, lambda: figures(bot)["checked"] >= 2)
@@ -124,7 +127,7 @@ async def test_candle_reads_are_replayed(fast: World, monkeypatch: pytest.Monkey
 
 
 class Checked:
-    """A bot that builds bars from a test's trades and checks them. Its reads are answered at once."""
+    """A bot that builds bars from a test's trades and checks them. Its candle reads are answered immediately."""
 
     def __init__(self, *resolutions: str) -> None:
         def start(strategy: Listener) -> None:
@@ -133,16 +136,16 @@ class Checked:
 
         self.bot = EngineBot(Listener(start=start), traded={"btc_twd": BTC}, watch_speed=1.0)
         self.stream(ConnectionState.CONNECTED)
-        #: the exchange's candles over the trades: prices and amount by time
+        #: the exchange's candles, built from all trades, by time
         self.candles: dict[int, Candle] = {}
-        #: the reads made so far
+        #: candle reads so far
         self.reads: list[GetCandles] = []
 
     def stream(self, state: ConnectionState, *, gap: bool = False) -> None:
         self.bot.tell(Connection(state, "trades", BTC, gap=gap))
 
     def to(self, seconds: float) -> None:
-        """Advance second by second, since an answer arrives before the next check."""
+        """Advance second by second, so that each answer arrives before the next check."""
         while (second := (self.bot.now - T0) // S + 1) <= seconds:
             for request in self.bot.to(second):
                 if isinstance(request, GetCandles):
@@ -151,7 +154,7 @@ class Checked:
                     self.bot.answer(request, body=tuple(rows))
 
     def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
-        """Make a trade of one coin, streamed or missed, possibly at an earlier time."""
+        """Make a trade of one coin, either streamed or missed, optionally at an earlier time."""
         made = self.bot.now if made_s is None else T0 + round(made_s * S)
         minute = made - made % MINUTE
         old = self.candles.get(minute)
@@ -163,7 +166,9 @@ class Checked:
             self.bot.tell(Trade(BTC, made, float(price), 1.0))
 
     def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
-        """Make two trades in each of these minutes. In some, the second one is missed."""
+        """Make two trades in each of these minutes. In the minutes in ``missed``, the stream misses the second
+        trade.
+        """
         for minute in range(first, last):
             self.to(minute * 60 + 10)
             self.trade(100 + minute)
@@ -172,7 +177,7 @@ class Checked:
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        """Return the messages about bars."""
+        """Return the messages to the user about bars."""
         return [(note.level, note.text) for note in self.bot.notes if note.kind == "bars"]
 
     @property
@@ -180,7 +185,7 @@ class Checked:
         return self.bot.engine.view.checks.bars()["btc_twd 1m"]
 
 
-def test_one_read_covers_all_bars_since_the_last_and_comes_minutes_later() -> None:
+def test_one_delayed_candle_read_covers_all_bars_since_the_last_read() -> None:
     c = Checked()
     c.minutes(0, 3)
     c.to(3 * 60 - 1)
@@ -198,7 +203,7 @@ def test_one_read_covers_all_bars_since_the_last_and_comes_minutes_later() -> No
     assert not c.said
 
 
-def test_a_lagging_candle_is_read_once_more_before_anything_is_reported() -> None:
+def test_a_late_candle_is_read_once_more_before_anything_is_reported() -> None:
     c = Checked()
     c.minutes(0, 4)
     late = c.candles.pop(T0 + 2 * MINUTE)
@@ -213,7 +218,7 @@ def test_a_lagging_candle_is_read_once_more_before_anything_is_reported() -> Non
     assert not c.said
 
 
-def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end() -> None:
+def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_when_it_ends() -> None:
     c = Checked()
     c.minutes(0, 20, missed=(3, 4, 6))
     c.to(26 * 60)
@@ -235,7 +240,7 @@ def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end(
         ("spike", "info", "an implausible price was withheld"),
     ],
 )
-def test_the_report_names_the_cause_if_the_bot_knows_it(cause: str, level: str, told_of: str) -> None:
+def test_the_report_on_a_bar_names_the_cause_if_the_bot_knows_it(cause: str, level: str, told_of: str) -> None:
     c = Checked()
     c.minutes(0, 3)
     c.to(3 * 60 + 10)
@@ -263,7 +268,7 @@ def test_the_report_names_the_cause_if_the_bot_knows_it(cause: str, level: str, 
     assert told_of in text
 
 
-def test_a_bar_unfinished_at_the_request_is_not_checked() -> None:
+def test_a_bar_that_was_unfinished_when_its_series_was_requested_is_not_checked() -> None:
     c = Checked()
     c.minutes(0, 7)
     c.to(7 * 60 + 30)
@@ -281,7 +286,7 @@ def candle(*prices: float, volume: float = 1.0) -> Candle:
     return Candle(PAIR, "1m", 0, *prices, volume)
 
 
-def test_bars_that_differ_only_by_rounding_count_as_equal() -> None:
+def test_bars_that_differ_only_by_rounding_are_treated_as_equal() -> None:
     ours = bar(10, 12, 9, 11)
     assert agrees(ours, candle(10, 12, 9, 11), 1)
     assert not agrees(ours, candle(10, 12, 8, 11), 1)

@@ -1,4 +1,4 @@
-"""Tests of frozen books: when they are read, what the read shows, and what is done about it."""
+"""Tests of frozen books: when a book is read, the possible results of the read, and the reaction to each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST = ((100, 10),), ((110, 10),)
 
 
 class Watched:
-    """A bot that uses only bars and watches its books. The test answers its book reads."""
+    """A bot that subscribes only to bars but watches its books. The test answers its book reads."""
 
     def __init__(self) -> None:
         listener = Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m"))
@@ -40,17 +40,17 @@ class Watched:
         self.bot.tell(OrderBook(BTC, self.bot.now, bids, asks))
 
     def quiet(self, seconds: float = QUIET_S) -> list[Any]:
-        """Let that much time pass without frames, and return the reads of books."""
+        """Let ``seconds`` pass without frames, and return the book reads sent in that time."""
         asked = self.bot.to((self.bot.now - T0) / S + seconds)
         return [request for request in asked if isinstance(request, GetBook)]
 
     def read(self, bids: Any, asks: Any) -> None:
-        """Let a quiet minute pass, and answer the read of the book that follows."""
+        """Let a quiet minute pass, and answer the book read that follows."""
         (request,) = self.quiet()
         self.bot.answer(request, body=OrderBook(BTC, self.bot.now, bids, asks))
 
 
-def test_a_book_is_read_only_after_a_long_silence() -> None:
+def test_a_book_is_read_over_rest_only_after_a_long_silence() -> None:
     w = Watched()
     w.frame(*FIRST)
     assert not w.quiet(QUIET_S - 1)
@@ -61,7 +61,7 @@ def test_a_book_is_read_only_after_a_long_silence() -> None:
     assert not w.quiet(QUIET_S), "only one read at a time"
 
 
-def test_an_equal_read_counts_as_fresh_however_often() -> None:
+def test_reads_that_equal_the_book_never_halt_the_bot() -> None:
     w = Watched()
     w.frame(*FIRST)
     for _ in range(5):
@@ -70,7 +70,7 @@ def test_an_equal_read_counts_as_fresh_however_often() -> None:
     assert not w.mended
 
 
-def test_a_differing_read_is_adopted_and_a_second_one_halts() -> None:
+def test_a_differing_read_is_adopted_and_a_second_differing_read_halts_the_bot() -> None:
     w = Watched()
     w.frame(*FIRST)
     w.read(((101, 10),), ((111, 10),))
@@ -88,7 +88,7 @@ def test_a_differing_read_is_adopted_and_a_second_one_halts() -> None:
     assert len(w.trips) == 2, "a resumed bot whose book is still frozen is halted again"
 
 
-def test_a_frame_between_two_differing_reads_clears_the_first() -> None:
+def test_a_frame_between_two_differing_reads_prevents_a_halt() -> None:
     w = Watched()
     w.frame(*FIRST)
     w.read(((101, 10),), ((111, 10),))
@@ -99,7 +99,7 @@ def test_a_frame_between_two_differing_reads_clears_the_first() -> None:
     assert len(w.mended) == 2
 
 
-def test_a_stream_that_never_showed_a_book_is_treated_the_same() -> None:
+def test_a_stream_that_never_sent_a_book_is_handled_like_a_frozen_one() -> None:
     w = Watched()
     w.read(*FIRST)
     assert w.bot.s.book(BTC).best_bid == 100
@@ -109,7 +109,7 @@ def test_a_stream_that_never_showed_a_book_is_treated_the_same() -> None:
     assert len(w.trips) == 1
 
 
-def test_an_unreadable_book_halts() -> None:
+def test_a_book_that_cannot_be_read_halts_the_bot() -> None:
     w = Watched()
     w.frame(*FIRST)
     (request,) = w.quiet()
@@ -118,7 +118,7 @@ def test_an_unreadable_book_halts() -> None:
     assert reason == "no book of btc_twd for 60 s, and it cannot be read: no answer"
 
 
-def test_an_answer_overtaken_by_a_frame_is_ignored() -> None:
+def test_an_answer_older_than_a_newer_frame_is_ignored() -> None:
     w = Watched()
     w.frame(*FIRST)
     (request,) = w.quiet()
@@ -153,7 +153,9 @@ async def bot_of(world: World, plugin: str) -> LiveBot:
 
 
 @pytest.mark.parametrize("plugin", [BARS_ALONE, TIMER_ALONE], ids=["bars alone", "timer alone"])
-async def test_a_traded_pair_has_a_book_whatever_its_strategy_subscribes_to(world: World, plugin: str) -> None:
+async def test_every_traded_pair_has_a_book_regardless_of_its_strategys_subscriptions(
+    world: World, plugin: str
+) -> None:
     bot = await bot_of(world, plugin)
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask is not None)
@@ -164,7 +166,7 @@ async def test_a_traded_pair_has_a_book_whatever_its_strategy_subscribes_to(worl
     await until(lambda: order.state is OrderState.FILLED)
 
 
-async def test_a_frozen_book_is_reconnected_even_for_a_bot_that_only_uses_bars(
+async def test_the_stream_of_a_frozen_book_reconnects_even_for_a_bot_that_uses_only_bars(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)

@@ -1,4 +1,4 @@
-"""Tests the broker as a process: found or started, shared, killed, replaced, and judged from outside."""
+"""Tests the broker as a process: it is found or started, shared, killed and replaced, and observed from outside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """Return a broker's folder; tests/conftest.py ends the broker after the test."""
+    """Return a folder for a broker. tests/conftest.py ends the broker after the test."""
     return tmp_path / getattr(request, "param", "b")
 
 
@@ -46,7 +46,7 @@ def held(reply: LedgerReply) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("by_port", [False, True])
-async def test_a_missing_broker_is_started_and_a_running_one_shared(folder: Path, by_port: bool) -> None:
+async def test_a_missing_broker_is_started_and_a_running_one_is_shared(folder: Path, by_port: bool) -> None:
     first, second = (BrokerLink(folder, by_port=by_port) for _ in range(2))
     await asyncio.gather(first.call(Join("a", "", (POOL,))), second.call(Join("b", "", (POOL,))))
     assert (await first.call(TAKE_THREE)).granted == ((0, 3),)
@@ -55,7 +55,7 @@ async def test_a_missing_broker_is_started_and_a_running_one_shared(folder: Path
     await second.close()
 
 
-def test_bots_of_a_terminal_and_of_a_service_find_the_same_broker(
+def test_bots_started_in_a_terminal_and_as_a_service_find_the_same_broker(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
@@ -68,7 +68,7 @@ def test_bots_of_a_terminal_and_of_a_service_find_the_same_broker(
 
 
 @pytest.mark.parametrize("folder", ["x" * 100], indirect=True)
-async def test_a_folder_too_deep_for_a_socket_uses_a_port(folder: Path) -> None:
+async def test_a_folder_path_too_long_for_a_socket_uses_a_port(folder: Path) -> None:
     link = BrokerLink(folder)
     await link.call(Join("a", "", (POOL,)))
     assert held(await link.call(AskUsage())) == (0, 0)
@@ -103,7 +103,7 @@ async def test_a_killed_broker_is_replaced_by_one_with_the_same_state(folder: Pa
     await link.close()
 
 
-def test_a_port_requires_its_token(tmp_path: Path) -> None:
+def test_a_broker_on_a_port_requires_its_token(tmp_path: Path) -> None:
     place = BrokerFolder(tmp_path, by_port=True)
 
     async def main() -> None:
@@ -121,7 +121,7 @@ def test_a_port_requires_its_token(tmp_path: Path) -> None:
 
 
 class System:
-    """The machine's counter, and its successive brokers."""
+    """The machine's boot counter and its successive brokers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -129,7 +129,7 @@ class System:
         self.begin()
 
     def begin(self) -> None:
-        """Start a new broker, which finds its predecessor's files."""
+        """Start a new broker that finds the files of its predecessor."""
         self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
     def say(self, message: Message) -> LedgerReply:
@@ -138,29 +138,29 @@ class System:
 
 @pytest.fixture
 def system(tmp_path: Path) -> System:
-    """Start a broker from which a bot has leased three slots."""
+    """Return a system with a broker from which a bot has leased three slots."""
     made = System(tmp_path / "ledger")
     made.say(Join("a", "", (POOL,)))
     assert made.say(TAKE_THREE).granted == ((0, 3),)
     return made
 
 
-def test_a_broker_that_never_ran_opens_at_once_and_its_successor_keeps_its_state(system: System) -> None:
+def test_a_new_broker_grants_slots_immediately_and_its_successor_keeps_its_state(system: System) -> None:
     before = system.say(AskUsage())
     system.begin()
     assert system.say(AskUsage()) == before
-    assert system.say(TAKE_THREE).granted == ((0, 3),)  # a repeated message gets the same answer as before
+    assert system.say(TAKE_THREE).granted == ((0, 3),)  # a repeated message gets the same answer again
     assert held(before) == (3, 3)
 
 
-def test_a_limit_lowered_after_a_429_is_still_lower_after_a_restart(system: System) -> None:
+def test_a_limit_lowered_after_a_429_stays_lowered_after_a_broker_restart(system: System) -> None:
     system.say(Sync("a", 2, (Report(pool=0, lower=True),)))
     system.begin()
     assert system.say(AskUsage()).usage[0].in_force == 8
 
 
 @pytest.mark.parametrize("what", ["torn", "written by another program", "older than the system's start"])
-def test_a_lost_ledger_stays_closed_while_earlier_requests_may_count(system: System, what: str) -> None:
+def test_a_lost_ledger_stays_closed_while_earlier_requests_may_still_be_counted(system: System, what: str) -> None:
     if what == "torn":
         system.path.write_bytes(system.path.read_bytes()[:-20])
     elif what == "written by another program":
@@ -172,21 +172,23 @@ def test_a_lost_ledger_stays_closed_while_earlier_requests_may_count(system: Sys
     reply = system.say(Sync("b", 1, (Report(pool=0, wanted=3),)))
     assert reply.granted == ()
     ((_, wait),) = reply.closed
-    assert 62 * NS_PER_S < wait < 63 * NS_PER_S  # a request may arrive within two seconds, and counts for a minute
+    # a request may arrive up to two seconds later, and is counted for a minute
+    assert 62 * NS_PER_S < wait < 63 * NS_PER_S
     system.now += wait
-    system.say(Join("b", "", (POOL,)))  # the bot was silent all that time
+    system.say(Join("b", "", (POOL,)))  # rejoin, because the bot was silent for all that time
     assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
 
 
-def test_a_silent_bot_is_declared_dead_even_by_a_replaced_broker(system: System) -> None:
+def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system: System) -> None:
     system.say(Join("b", "", (POOL,)))
-    for number in range(1, 9):  # only "b" continues, with heartbeats that are not worth writing
+    for number in range(1, 9):  # only "b" continues, with heartbeats that change nothing worth saving
         system.now += NS_PER_S
         system.say(Sync("b", number))
     assert held(system.say(AskUsage())) == (0, 3)
     system.begin()
     system.now += 4 * NS_PER_S
-    assert held(system.say(AskUsage())) == (3, 3)  # it could not send anything while there was no broker
+    # the bot could not send anything without a broker, so it is not dead yet
+    assert held(system.say(AskUsage())) == (3, 3)
     system.now += 2 * NS_PER_S
     assert held(system.say(AskUsage())) == (0, 3)
 
@@ -194,7 +196,7 @@ def test_a_silent_bot_is_declared_dead_even_by_a_replaced_broker(system: System)
 # -- judged from outside, with windows of a few seconds instead of a minute ------------------------------------------
 
 
-#: a latency of 80 ms takes a larger share of a window of a few seconds than of one of a minute
+#: a latency of 80 ms is a larger share of a window of a few seconds than of one of a minute
 MOST_OF_IT = 85
 
 
@@ -211,7 +213,7 @@ def judge(window_s: int, processes: int, deeds: Callable[[Trial, Path], None]) -
         assert verdict["violations"] == 0, verdict
 
 
-def test_two_processes_share_through_the_broker() -> None:
+def test_two_processes_share_their_limits_through_the_broker() -> None:
     judge(4, 2, lambda judged, folder: judged.until_busy("create_order", MOST_OF_IT) and None)
 
 

@@ -1,4 +1,4 @@
-"""A run never stores or prints the account's key or secret, whatever goes wrong."""
+"""A run never stores or prints the account's key or secret, whichever fault occurs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ emulator:
 
 
 def forms(text: str) -> list[bytes]:
-    """Return the forms in which a secret may appear."""
+    """Return the encodings in which a secret may appear."""
     plain = text.encode()
     return [
         plain,
@@ -91,7 +91,7 @@ def assert_absent(what: str, content: bytes) -> None:
 def arguments_of(process_id: int) -> bytes:
     try:
         return Path(f"/proc/{process_id}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # the process has ended, or there is no such file system
+    except (FileNotFoundError, ProcessLookupError):  # the process has ended, or the system has no /proc
         return b""
 
 
@@ -138,7 +138,7 @@ class Run:
             await asyncio.sleep(0.05)
 
     async def read_metrics(self, port: int) -> None:
-        """Read the bot's figures, unless it ends before it has any."""
+        """Read the bot's metrics until they are complete or the bot ends."""
         async with aiohttp.ClientSession() as session:
             while b"botkit_up" not in self.metrics and self.process.returncode is None:
                 with contextlib.suppress(aiohttp.ClientError):
@@ -147,7 +147,7 @@ class Run:
                 await asyncio.sleep(0.02)
 
     async def ended(self) -> int:
-        """Wait for the end, check that nothing inspected contains a secret, and return the exit code."""
+        """Wait for the process to end, check that its output contains no secret, and return the exit code."""
         async with asyncio.timeout(PATIENCE_S):
             await self.process.wait()
             await asyncio.gather(*self._looking)
@@ -158,7 +158,7 @@ class Run:
 
 
 @pytest.mark.parametrize("fault", ["", "wrong secret", "redirect", "errors"])
-async def test_no_secret_is_left_behind(
+async def test_no_secret_appears_in_outputs_files_or_arguments(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "plugins").mkdir()
@@ -185,7 +185,7 @@ async def test_no_secret_is_left_behind(
             emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 302})
         port = free_port()
         command = ["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--metrics-port", str(port)]
-        # without a fault, the bot is stopped once it has reported everything that it should
+        # without a fault, the bot is stopped as soon as it has reported the expected errors
         command += ["--plain", "--duration", "3s" if fault else "300s"]
         bot = await Run.start(*command, environ=environ, folder=tmp_path)
         await bot.read_metrics(port)
@@ -220,7 +220,7 @@ async def test_no_secret_is_left_behind(
 
 
 class Server:
-    """Implements just enough of Redis's protocol to record the commands, and refuses every command but the password."""
+    """Implements just enough of Redis's protocol to record the commands. Refuses all commands except logging in."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -239,7 +239,7 @@ class Server:
         writer.close()
 
 
-async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None:
+async def test_the_password_of_a_shared_ledger_appears_nowhere(tmp_path: Path) -> None:
     pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY.replace("self.count > 6", "self.count > 10**9"))
@@ -278,7 +278,7 @@ async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None
         assert code == 0, out.decode()
         await botkit("status", str(written))
 
-    # an emulator with its own clock needs no shared ledger, so a bot can trade there
+    # an emulator with its own clock needs no shared ledger, so a bot can trade on it
     options = EmulatorOptions(accounts=(account,), history_days=0.02)
     async with (
         listening,

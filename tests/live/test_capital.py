@@ -1,4 +1,4 @@
-"""`botkit capital add|take`: for a running and a stopped bot, across restarts, and in a replay."""
+"""`botkit capital add|take`: for a running bot, for a stopped bot, across restarts, and in a replay."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ emulator:
 
 @pytest.fixture
 async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Return a world whose state folder is where the command line looks for it."""
+    """Yield a world whose state folder is where the command line looks for it."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "root"))
     place = tmp_path / "root" / "world" / "emulator"
@@ -52,7 +52,7 @@ async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def said(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Return a command's exit code and output."""
+    """Run a capital command, and return its exit code and output."""
     code = await asyncio.to_thread(main, ["capital", arguments[0], str(world.config), *arguments[1:]])
     out, err = capsys.readouterr()
     return code, out + err
@@ -79,7 +79,8 @@ async def test_capital_is_added_to_and_taken_from_a_running_bot(
     )
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5
-    # the price moves meanwhile, and with it the value of half a coin, but the money itself is neither profit nor loss
+    # the price moves in the meantime and changes the value of half a coin, but the added capital is neither profit nor
+    # loss
     pnl = bot.view.money.day_pnl("p")
     opening, equity = bot.opening_equity, bot.view.money.equity()
     assert isinstance(pnl, int)
@@ -142,7 +143,7 @@ async def test_capital_that_the_account_does_not_cover_is_reported_at_the_first_
     assert available(bot, "usdt") == 50_000
 
 
-async def test_coins_are_added_at_their_cost_whether_or_not_the_bot_runs(
+async def test_coins_are_added_at_their_cost_both_for_a_running_and_for_a_stopped_bot(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -173,7 +174,7 @@ async def test_coins_are_added_at_their_cost_whether_or_not_the_bot_runs(
     ]
 
 
-async def test_capital_moves_are_replayed(funded: World) -> None:
+async def test_capital_moves_are_reproduced_by_a_replay(funded: World) -> None:
     (funded.folder / "plugins" / "puppet.py").write_text(STRATEGY)
     bot = await funded.start()
     keeper = Keeper()
@@ -196,7 +197,7 @@ async def test_capital_moves_are_replayed(funded: World) -> None:
     assert (run_folder(bot) / "decisions.jsonl").read_text().count('"k":"capital"') == 2
 
 
-async def test_a_stopped_bots_books_are_changed_and_its_file_may_show_either_figure(
+async def test_after_moves_on_a_stopped_bot_its_file_may_state_the_old_or_the_new_capital(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -205,7 +206,7 @@ async def test_a_stopped_bots_books_are_changed_and_its_file_may_show_either_fig
     await bot.close()
     assert pnl is not None
 
-    # the user changes the file, is told to use the command instead, and does
+    # the user edits the file, is referred to the command, and then uses the command
     funded.config.write_text(CONFIG.replace("50000", "65000"))
     with pytest.raises(ConfigError, match="`botkit capital add CONFIG p usdt=15000`"):
         await funded.start()
@@ -259,7 +260,7 @@ async def test_money_locked_by_a_stopped_bots_orders_cannot_be_taken(
     assert "p is no longer in the configuration, but its orders may still be open" in text
 
 
-async def test_money_does_not_move_if_it_cannot_be_journaled(funded: World) -> None:
+async def test_capital_is_not_moved_if_the_move_cannot_be_journaled(funded: World) -> None:
     bot = await funded.start()
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
@@ -274,9 +275,9 @@ async def test_money_does_not_move_if_it_cannot_be_journaled(funded: World) -> N
     await running
 
 
-async def test_taking_capital_ends_a_shortage(funded: World) -> None:
+async def test_taking_the_missing_capital_from_the_strategy_ends_a_shortage(funded: World) -> None:
     bot = await funded.start()
-    # somebody has withdrawn 5,000 of the strategy's money by hand
+    # 5,000 of the strategy's money were withdrawn outside the bot
     withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})
     bot.say(withdrawn)
     [shortage] = [text for text in told(bot).splitlines() if "only orders that reduce a position are allowed" in text]
@@ -300,11 +301,11 @@ async def test_taking_capital_ends_a_shortage(funded: World) -> None:
         (["twd=99999999999999999999"], "a realistic amount"),
     ],
 )
-def test_invalid_amounts_are_refused(texts: list[str], told: str) -> None:
+def test_invalid_capital_amounts_are_refused(texts: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         parse_amounts(texts)
 
 
-def test_amounts_are_exact() -> None:
+def test_capital_amounts_are_parsed_exactly() -> None:
     found: dict[str, Any] = parse_amounts(["TWD=5000", "btc=0.00000001"])
     assert found == {"twd": 5000 * 10**8, "btc": 1}

@@ -1,4 +1,4 @@
-"""Bots of one account count no coin twice, whichever processes they run in, and a dead one claims nothing."""
+"""Bots of one account never count the same coin twice, even in separate processes. A dead bot has no claims."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ ACCOUNT = {"usdt": 50_000 * UNIT, "btc": 1 * UNIT}
 
 
 class Account:
-    """An emulator with one account, on which bots start."""
+    """An emulator with one account, and the bots that use it."""
 
     def __init__(self, folder: Path, emulator: Emulator) -> None:
         self.folder = folder
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """Return a bot's configuration, with a capital or, without one, in the pool."""
+        """Return a bot's configuration, with its own capital or, without ``own``, in the pool."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)
@@ -68,7 +68,7 @@ class Account:
                 await bot.close()
 
     async def refused(self, name: str, own: str | None = None) -> str:
-        """Return why a bot does not start. It must leave no books behind."""
+        """Return the reason why a bot does not start, and check that it leaves no books behind."""
         with pytest.raises(StartRefused) as error:
             async with self.running(name, own):
                 pass
@@ -106,7 +106,7 @@ async def test_two_pools_on_one_account_are_refused_before_anything_is_sent(acco
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-async def test_coins_claimed_beyond_what_the_account_holds_are_refused(account: Account) -> None:
+async def test_claims_on_more_coins_than_the_account_has_are_refused(account: Account) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         told = await account.refused("b", '{btc: "0.7", usdt: "10"}')
         assert "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7" in told
@@ -116,18 +116,18 @@ async def test_coins_claimed_beyond_what_the_account_holds_are_refused(account: 
         assert "10 belong to the bot a" in told
 
 
-async def test_a_pool_next_to_another_bots_capital_exceeds_the_account(account: Account) -> None:
+async def test_a_pool_is_refused_if_another_bots_capital_is_part_of_the_account(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}'):
         assert "20000 belong to the bot a, and this bot would take 50000" in await account.refused("b")
 
 
-async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
+async def test_a_bots_claim_includes_the_coins_it_buys(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}') as a:
         await until(lambda: puppet(a).book("btc_usdt").best_ask)
         bought = puppet(a).market_buy("btc_usdt", spend=10_000)
         a.driver.wake()
         await until(lambda: bought.is_final)
-        a.keep_claim()  # the keeper does this every second
+        a.keep_claim()  # the keeper calls this every second
         has = a.view.money.holdings(None)["btc"]
         assert has > 0
         told = await account.refused("b", '{btc: "1.05"}')
@@ -138,13 +138,13 @@ async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
             assert shown.left["btc"] == 1 * UNIT, "coins that the account held before and that no bot was given"
 
 
-async def test_a_killed_bot_with_resting_orders_starts_again_after_another_one_has_sold_coins(account: Account) -> None:
+async def test_a_killed_bot_with_resting_orders_can_restart_after_another_bot_has_sold_coins(account: Account) -> None:
     async with account.running("a", '{usdt: "25000"}') as first:
         await until(lambda: puppet(first).book("btc_usdt").best_bid)
         resting = puppet(first).buy("btc_usdt", amount=0.001, price=puppet(first).book("btc_usdt").best_bid * 0.8)
         first.driver.wake()
         await until(lambda: resting.order_id)
-        await first.close()  # its order stays
+        await first.close()  # the order stays open at the exchange
         async with account.running("b", '{usdt: "25000", btc: "0.5"}') as second:
             await until(lambda: puppet(second).book("btc_usdt").best_bid)
             sold = puppet(second).market_sell("btc_usdt", amount=0.05)
@@ -156,7 +156,9 @@ async def test_a_killed_bot_with_resting_orders_starts_again_after_another_one_h
                 assert [order.client_id for order in again.view.open_orders()] == [resting.client_id]
 
 
-async def test_another_bots_coins_cannot_be_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_coins_of_another_bot_cannot_be_added_as_capital(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         async with account.running("b", '{usdt: "10"}') as b:
             with pytest.raises(ValueError, match=r"0\.5 btc is more than the 0\.3 btc that are unassigned: 0\.7 .* a$"):
@@ -181,7 +183,7 @@ def _place(bot: Bot) -> tuple[str, str]:
 
 @pytest.mark.skipif(os.name != "posix", reason="the test ends a bot by SIGKILL")
 @pytest.mark.real_time
-async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path) -> None:
+async def test_a_killed_process_has_no_claim(account: Account, tmp_path: Path) -> None:
     config = account.config("killed", None)
     arguments = ["run", str(config), "--rest", account.emulator.rest, "--ws", account.emulator.ws, "--plain"]
     process = subprocess.Popen(
@@ -206,14 +208,14 @@ async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path)
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-def test_a_reused_process_number_keeps_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reused_process_id_does_not_keep_a_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     dead, living = StateFolder.of("dead", "live", "x"), StateFolder.of("living", "live", "x")
     for folder in (dead, living):
         folder.path.mkdir(parents=True)
         claim = CoinClaim(folder.path.parents[1].name, ("twd",), {"twd": 5})
         (folder.path / "claim.json").write_bytes(msgspec.json.encode(claim))
-        # a process with this number is alive, but it is another one
+        # a process with this ID is alive, but it is a different process
         (folder.path / "lock").write_text(f" {os.getpid()}\n")
     living.lock()
     me = Claims(StateFolder.of("me", "live", "x"))
@@ -225,7 +227,7 @@ def test_a_reused_process_number_keeps_no_claim(tmp_path: Path, monkeypatch: pyt
     assert me.others() == []
 
 
-async def test_an_unreadable_claim_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreadable_claim_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     other = StateFolder.of("other", "live", "x")
     other.lock()

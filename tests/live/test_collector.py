@@ -1,4 +1,4 @@
-"""Garbage is still collected while a bot runs, but rarely and without objects from before."""
+"""Garbage collection in a running bot: new garbage is collected, but rarely and without older objects."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from botkit.live.collector import quiet_collector
 
 
 class Node:
-    """An object that can be part of a cycle."""
+    """An object in a reference cycle."""
 
     def __init__(self) -> None:
         self.ring: object = self
 
 
-def test_new_cycles_are_collected_but_older_objects_only_at_the_end() -> None:
+def test_new_cycles_are_collected_while_older_objects_are_collected_only_at_the_end() -> None:
     before = gc.get_threshold()
     old = Node()
     ghost = weakref.ref(old)

@@ -1,4 +1,4 @@
-"""The fault catalogue is correct: its tests exist and assert the messages that the user reads."""
+"""The fault catalogue is correct: its tests exist and assert the listed messages."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def functions_of(file: str) -> frozenset[str]:
 
 @functools.cache
 def texts_of(file: str) -> str:
-    """Return every string in a file, with strings split over lines joined, and patterns without their backslashes."""
+    """Return all strings in a file, with adjacent literals joined and backslashes of patterns removed."""
     tree = ast.parse((_PROJECT / file).read_text())
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return "\n".join(texts).replace("\\", "")
 
 
 @pytest.mark.parametrize(("section", "fault"), _ROWS)
-def test_every_listed_test_exists_and_asserts_its_message(section: str, fault: str) -> None:
+def test_every_listed_test_exists_and_asserts_the_listed_message(section: str, fault: str) -> None:
     shown: Shown = CATALOGUE[section][fault]
     for name in shown.tests:
         file, _, test = name.partition("::")

@@ -1,5 +1,5 @@
-"""Faults in an order's request or answer. No order is lost or doubled, and none is sent a second time. Its money is
-locked while its outcome is unknown, and free afterwards.
+"""Faults in an order's request or answer. No order is lost, doubled or sent a second time. Its money is locked while
+its outcome is unknown, and free afterwards.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
 pytestmark = pytest.mark.virtual_time
 
-#: for each fault: what happens to the order, how many copies of it the exchange has, and whether its outcome was in
-#: doubt
+#: for each fault: the order's final state, how many copies of the order the exchange has, and whether its outcome was
+#: in doubt
 CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
     "request lost": ({"kind": "lost_request"}, OrderState.ABSENT, 0, True),
-    "answer lost": ({"kind": "lost_answer"}, OrderState.OPEN, 1, False),  # the pushed report comes before the timeout
+    "answer lost": ({"kind": "lost_answer"}, OrderState.OPEN, 1, False),  # the pushed report arrives before the timeout
     "arrives late": ({"kind": "late_arrival", "value": 15_000}, OrderState.OPEN, 1, True),
     "503, not done": ({"kind": "error_before"}, OrderState.ABSENT, 0, True),
     "408, not done": ({"kind": "error_before", "value": 408}, OrderState.ABSENT, 0, True),
@@ -58,13 +58,13 @@ async def test_a_create_is_neither_lost_nor_doubled(name: str, world: World) -> 
         assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
         assert "is now known" in told(bot)
 
-    # the fault is over, so the next order is not affected
+    # the next order is not affected, because the fault is over
     again = far_buy(bot, 0.02)
     await settled(again)
     assert again.state is OrderState.OPEN
 
 
-#: untrustworthy answers to a completed create, and the reason that the user reads
+#: untrustworthy answers to a create that was carried out, and the reason that the user reads
 UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
     "no answer": ({"kind": "reset_after"}, "Server disconnected"),
     "408": ({"kind": "error_after", "value": 408}, "(Bad Gateway)"),
@@ -85,17 +85,17 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", UNBELIEVED)
-async def test_an_order_with_an_untrustworthy_answer_is_looked_up(name: str, world: World) -> None:
+async def test_an_order_whose_answer_cannot_be_trusted_is_looked_up(name: str, world: World) -> None:
     fault, why = UNBELIEVED[name]
     bot = await world.start()
-    # no stream shows the order either, so only a listing finds it
+    # the streams do not show the order either, so only a listing finds it
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     struck = world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: struck.fired == 1)
     await until(lambda: "is now known" in told(bot), 30)
     assert order.state is OrderState.OPEN, order
-    assert f"order {order.client_id}" not in told(bot)  # reported neither as rejected nor as not sent
+    assert f"order {order.client_id}" not in told(bot)  # the order is reported neither as rejected nor as not sent
     assert why in told(bot)
     assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert "looked up until it is found or proved absent, and never sent again" in told(bot)
@@ -113,7 +113,7 @@ async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_
     await until(lambda: order.state is OrderState.ABSENT, 30)
     assert exchange_rows(world.emulator) == []
     assert puppet(bot).balance("usdt").exact.available == free
-    # the exchange does not document how late it may act, and this is beyond the assumed bound
+    # the exchange does not document how late it may act; this is later than the configured bound
     await until(lambda: exchange_rows(world.emulator), 30)
     await until(lambda: order.state is OrderState.CANCELLED, 30)
     assert "was assumed absent, but is live at the exchange, so it counts again and is cancelled" in told(bot)
@@ -173,7 +173,7 @@ async def test_an_order_filled_while_its_cancel_is_lost_is_booked_as_filled(worl
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_a_storm_of_429s_delays_orders_and_loses_none(world: World) -> None:
+async def test_a_storm_of_429s_delays_orders_but_loses_none(world: World) -> None:
     bot = await world.start()
     storm = world.emulator.add_fault({"kind": "storm_429", "where": "create_order", "for_s": 60})
     orders = [far_buy(bot, 0.001 * (1 + i)) for i in range(5)]
@@ -187,7 +187,7 @@ async def test_a_storm_of_429s_delays_orders_and_loses_none(world: World) -> Non
     assert len(exchange_rows(world.emulator)) == len(orders) - len(refused)
 
 
-async def test_a_suspended_pair_is_rejected_in_the_exchanges_words(world: World) -> None:
+async def test_an_order_of_a_suspended_pair_is_rejected_with_the_exchanges_message(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt"})
     order = far_buy(bot)
@@ -200,18 +200,18 @@ async def test_a_suspended_pair_is_rejected_in_the_exchanges_words(world: World)
     assert not differences(bot, world.emulator)
     second = far_buy(bot)
     await until(lambda: second.is_final, 20)
-    assert f"order {second.client_id}" not in told(bot)  # a repetition sends no second message
+    assert f"order {second.client_id}" not in told(bot)  # the same rejection sends no second message
     world.emulator.remove_faults()
     third = far_buy(bot)
     await settled(third)
     assert third.state is OrderState.OPEN
 
 
-async def test_an_order_beyond_the_open_order_cap_is_rejected_and_reported(world: World) -> None:
+async def test_an_order_beyond_the_open_order_cap_of_the_exchange_is_rejected_and_reported(world: World) -> None:
     bot = await world.start()
     pair = world.emulator.venue.pairs["btc_usdt"]
     cap = pair.rules.open_orders_max
-    # the bot counts its own orders, so somebody else must use up the limit
+    # the bot counts its own orders, so another user of the account must use up the cap
     for i in range(cap):
         place_by_hand(world, pair, 1 + i)
     await until(lambda: len(world.exchange_orders(open_only=True)) == cap)
@@ -224,7 +224,7 @@ async def test_an_order_beyond_the_open_order_cap_is_rejected_and_reported(world
 
 
 def place_by_hand(world: World, pair: Any, number: int) -> None:
-    """Place an order on the same account with a foreign client id, far below the market."""
+    """Place an order far below the market on the same account, with a foreign client ID."""
     new = OrderSpec(
         client_id=number, pair=pair, side=Side.BUY, type=OrderType.LIMIT, price_ticks=10**5, amount_lots=10**5
     )
@@ -234,20 +234,20 @@ def place_by_hand(world: World, pair: Any, number: int) -> None:
     )
 
 
-async def test_orders_wait_for_one_of_unknown_outcome(world: World) -> None:
-    # only the listing can show it, since the answer is garbage and the streams are silent
+async def test_new_orders_of_a_pair_are_blocked_by_an_order_of_unknown_outcome(world: World) -> None:
+    # only the listing can show the order, because the answer is garbage and the streams are silent
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     world.emulator.add_fault({"kind": "garbage", "where": "create_order", "count": 1})
     bot = await world.start()
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    other = far_buy(bot, 0.02)  # the pair must wait
+    other = far_buy(bot, 0.02)  # new orders of the pair must wait
     assert other.state is OrderState.REFUSED
     await until(lambda: order.state is OrderState.OPEN, 20)
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_cancels_have_room_while_creates_get_429(world: World) -> None:
+async def test_cancels_are_still_sent_while_creates_get_429(world: World) -> None:
     bot = await world.start()
     resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
     for order in resting:

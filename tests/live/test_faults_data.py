@@ -1,4 +1,6 @@
-"""Wrong prices, wrong fees and odd amounts: nothing is traded on, lost or misbooked, and the user is told."""
+"""Wrong prices, wrong fees and odd amounts: the bot does not trade on them or book them wrongly, and the user is
+told.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ Lie = Callable[[Any], Any]
 
 
 class Lying:
-    """An adapter that falsifies market data. ``lie`` returns what is delivered instead of an event."""
+    """An adapter that falsifies market data. ``lie`` returns the event to deliver instead of the real one."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -67,7 +69,7 @@ def times(factor: int) -> Lie:
 
 @pytest.fixture
 async def bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Return a configuration whose bot may lose only a little."""
+    """Yield a world whose bot has a low daily loss limit."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, config=CONFIG + "risk: {max_daily_loss: {usdt: 2000}}\n") as found:
         yield found
@@ -85,7 +87,7 @@ async def start(world: World) -> tuple[Bot, Lying]:
     return bot, liars[-1]
 
 
-async def test_a_single_spike_of_a_trillion_trips_no_loss_limit_and_is_reported(bounded: World) -> None:
+async def test_a_single_price_spike_to_a_trillion_trips_no_loss_limit_and_is_reported(bounded: World) -> None:
     bot, feed = await start(bounded)
     price, equity = puppet(bot).last_price("btc_usdt"), bot.view.money.equity()
     for factor in (10**12, 0):
@@ -116,7 +118,7 @@ async def test_a_real_price_jump_is_accepted_after_two_confirmations(bounded: Wo
     assert bot.view.halted is None
 
 
-async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
+async def test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 1.5)
@@ -128,7 +130,8 @@ async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
     book, seen = strategy.book("btc_usdt"), book_seen(bot)
     assert book.best_bid < book.best_ask
 
-    await until(lambda: book_seen(bot) > seen)  # the book was read over REST, since none of its frames can be trusted
+    # the book was read over REST, because the stream's frames cannot be trusted
+    await until(lambda: book_seen(bot) > seen)
     fresh = strategy.book("btc_usdt")
     assert fresh.age_s < book.age_s
     assert fresh.best_bid < fresh.best_ask
@@ -143,12 +146,12 @@ async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
 
 
 def book_seen(bot: Bot) -> int:
-    """Return when the book that strategies see arrived."""
+    """Return the arrival time of the book that strategies see."""
     (seen,) = [market.book_seen for market in bot.view.markets() if market.pair == "btc_usdt"]
     return seen
 
 
-async def test_an_empty_book_refuses_market_orders_with_a_reason_and_does_no_harm(world: World) -> None:
+async def test_an_empty_book_leads_to_refused_market_orders_and_no_other_harm(world: World) -> None:
     bot, feed = await start(world)
     feed.lie = empty
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is None)
@@ -201,7 +204,7 @@ def understood(data: bytes) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["book", "trade"])
 @pytest.mark.parametrize("name", NO_NUMBERS)
-def test_only_plain_decimals_are_accepted_as_numbers(name: str, kind: str) -> None:
+def test_only_plain_decimals_are_accepted_as_numbers_on_the_wire(name: str, kind: str) -> None:
     assert understood(frame(kind, "1000", "1"))
     for price, amount in ((NO_NUMBERS[name], "1"), ("1000", NO_NUMBERS[name])):
         with pytest.raises(WireError):
@@ -218,10 +221,10 @@ def test_a_book_with_a_negative_level_is_rejected(price: str, amount: str) -> No
 
 
 @pytest.mark.parametrize("scaled", ["off", "on"])
-async def test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wire(
+async def test_fees_are_booked_correctly_regardless_of_their_name_and_scale_on_the_wire(
     scaled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the emulator's listing names the base currency as feeSymbol on sells too, as the exchange's does
+    # like the exchange's, the emulator's listing names the base currency as feeSymbol even on sells
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, config=WITH_COINS, switches={"user_trade_fee_scaled": scaled}) as world:
         bot = await world.start()
@@ -235,7 +238,7 @@ async def test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wi
         for order in orders:
             await until(lambda order=order: order.state is OrderState.FILLED)
         await until(lambda: len(bot.journal.fills()) >= 2)
-        await compared(bot)  # the listing shows the same executions again
+        await compared(bot)  # the comparison lists the same executions again
         fills = bot.journal.fills()
         assert {fill.fee_currency for fill in fills if fill.side == "buy"} == {"btc"}
         assert {fill.fee_currency for fill in fills if fill.side == "sell"} == {"usdt"}
@@ -244,16 +247,17 @@ async def test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wi
                 fill.lots * 10 ** (8 - strategy.pair.rules.amount_decimals) if fill.side == "buy" else fill.value_units
             )
             assert 0 < fill.fee_units < base / 100, fill
-        assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)  # each of them once
+        # each fill is booked once
+        assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)
         await until(lambda: not differences(bot, world.emulator), 20)
         assert "entered or left the account outside this bot" not in told(bot)
 
 
-async def test_the_whole_balance_but_not_a_unit_more_can_be_spent(world: World) -> None:
+async def test_the_full_balance_can_be_spent_but_not_a_unit_more(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     price = strategy.last_price("btc_usdt")
-    # odd prices, at which an amount computed by dividing floats is slightly too large half of the time
+    # odd prices, at which an amount computed by dividing floats is slightly too large about half of the time
     for i in range(12):
         free = strategy.balance("usdt").available
         order = strategy.buy("btc_usdt", amount=free / (price * 0.7 + i * 0.13), price=price * 0.7 + i * 0.13)
@@ -262,7 +266,7 @@ async def test_the_whole_balance_but_not_a_unit_more_can_be_spent(world: World) 
             assert order.reason.startswith("needs "), order.reason
             continue
         await settled(order)
-        assert order.state is OrderState.OPEN, order  # the exchange never had to refuse
+        assert order.state is OrderState.OPEN, order  # the exchange never had to refuse an order
         strategy.cancel(order)
         bot.driver.wake()
         await until(lambda order=order: order.is_final)
@@ -286,7 +290,9 @@ async def test_an_amount_that_rounds_below_the_minimum_is_refused_before_it_is_s
     assert exchange_rows(world.emulator) == []
 
 
-async def test_a_market_buy_spends_quote_rather_than_buying_that_many_coins(world: World) -> None:
+async def test_a_market_buy_spends_the_amount_in_quote_currency_rather_than_buying_that_many_coins(
+    world: World,
+) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask)
@@ -296,6 +302,7 @@ async def test_a_market_buy_spends_quote_rather_than_buying_that_many_coins(worl
     await until(lambda: order.state is OrderState.FILLED)
     spent = before - strategy.balance("usdt").exact.total
     assert 400 < spent <= 500
-    await until(lambda: sum(fill.lots for fill in bot.journal.fills()) == order.executed_lots)  # the money adds up
+    # the booked fills add up to the order
+    await until(lambda: sum(fill.lots for fill in bot.journal.fills()) == order.executed_lots)
     assert order.executed_lots < strategy.pair.rules.lots(0.05)
     await until(lambda: not differences(bot, world.emulator))

@@ -1,4 +1,4 @@
-"""Tests of a journal that is on a full or failing disk, or torn, damaged, deleted or restored from a copy."""
+"""Tests with a full or failing disk, and with a journal that is torn, damaged, deleted or restored from a copy."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def journal_files(world: World) -> list[Path]:
     return sorted((world.folder / "state").glob("journal.sqlite*"))
 
 
-async def test_on_a_full_disk_no_new_orders_are_sent_cancels_continue_and_the_bot_recovers(world: World) -> None:
+async def test_on_a_full_disk_only_cancels_are_sent_and_the_bot_recovers_once_there_is_room(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
     db = bot.journal._db
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count={pages}")
-    for i in range(200):  # until the space left within the pages is used up too
+    for i in range(200):  # until the free space within the database pages is used up too
         order = far_buy(bot, 0.001)
         await until(lambda order=order: order.state not in (OrderState.QUEUED, OrderState.SENDING))
         if order.state is OrderState.NOT_SENT:
@@ -59,7 +59,7 @@ async def test_on_a_full_disk_no_new_orders_are_sent_cancels_continue_and_the_bo
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_a_damaged_journal_refuses_the_start_and_names_the_fix(world: World) -> None:
+async def test_a_damaged_journal_refuses_the_start_with_an_error_that_names_the_fix(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -71,7 +71,7 @@ async def test_a_damaged_journal_refuses_the_start_and_names_the_fix(world: Worl
     path.write_bytes(content)
     with pytest.raises(JournalError, match=r"is damaged .*To start over, move it away.*check your open orders first"):
         await world.start()
-    assert len(world.exchange_orders(open_only=True)) == 1  # no file was touched
+    assert len(world.exchange_orders(open_only=True)) == 1  # the refused start has not touched the orders
 
 
 async def test_a_torn_write_ahead_log_loses_no_order(world: World) -> None:
@@ -79,7 +79,7 @@ async def test_a_torn_write_ahead_log_loses_no_order(world: World) -> None:
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
         await settled(order)
-    # the crash comes while the log is being written, so it has half a page too many
+    # as if the crash happened during a write to the log, which left half a page at the end
     wal = world.folder / "state" / "journal.sqlite-wal"
     copy = wal.read_bytes()
     main = (world.folder / "state" / "journal.sqlite").read_bytes()
@@ -91,7 +91,7 @@ async def test_a_torn_write_ahead_log_loses_no_order(world: World) -> None:
     await until(lambda: not differences(again, world.emulator))
 
 
-async def test_a_deleted_journal_leaves_its_orders_foreign_and_untouched(world: World) -> None:
+async def test_orders_of_a_deleted_journal_are_treated_as_foreign_and_not_touched(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001), far_buy(bot, 0.002)]
     for order in orders:
@@ -111,7 +111,7 @@ async def test_a_deleted_journal_leaves_its_orders_foreign_and_untouched(world: 
     again.view.money.check()
 
 
-async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(world: World) -> None:
+async def test_a_journal_restored_from_a_copy_halts_the_bot_and_no_client_id_is_reused(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await world.crash(bot)
@@ -135,7 +135,7 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(wor
     assert "has lost its latest commits" in refused.reason
     await world.crash(third)
 
-    assert StateFolder(world.folder / "state").halt() is not None  # this stays until the user has checked
+    assert StateFolder(world.folder / "state").halt() is not None  # the halt stays until the user has checked
     StateFolder(world.folder / "state").clear_halt()
     fourth = await world.start()
     assert "has lost" not in told(fourth)
@@ -157,14 +157,14 @@ def put_back(world: World, files: dict[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
-async def test_a_whole_folder_restored_from_before_the_last_start_halts_the_bot_once(world: World) -> None:
+async def test_a_state_folder_restored_from_before_the_last_start_halts_the_bot_once(world: World) -> None:
     state = world.folder / "state"
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await world.crash(bot)
     copy = world.folder / "copy"
     shutil.copytree(state, copy)
-    second = await world.start()  # its ids begin anywhere in the next hundred thousand
+    second = await world.start()  # its client IDs start somewhere within the next hundred thousand
     later = far_buy(second, 0.002)
     await settled(later)
     await world.crash(second)
@@ -184,7 +184,7 @@ async def test_a_whole_folder_restored_from_before_the_last_start_halts_the_bot_
 
 
 @pytest.mark.parametrize("panicked", [False, True], ids=["not halted before", "halted by a panic before"])
-async def test_after_lost_commits_not_even_a_sale_is_sent(panicked: bool, world: World) -> None:
+async def test_after_lost_commits_no_order_is_sent_not_even_a_sale(panicked: bool, world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
@@ -207,7 +207,7 @@ async def test_after_lost_commits_not_even_a_sale_is_sent(panicked: bool, world:
     assert (halt.kind, halt.reason.endswith(". Halted before (panic): botkit panic")) == ("journal", panicked)
     count = len(exchange_rows(world.emulator))
     await until(lambda: puppet(again).book("btc_usdt").best_bid)
-    sold = puppet(again).close("btc_usdt")  # by the books that are left
+    sold = puppet(again).close("btc_usdt")  # sells the position according to the remaining books
     again.driver.wake()
     assert sold is not None
     await until(lambda: sold.is_final)
@@ -216,13 +216,13 @@ async def test_after_lost_commits_not_even_a_sale_is_sent(panicked: bool, world:
     assert len(exchange_rows(world.emulator)) == count
 
 
-async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: World) -> None:
+async def test_a_first_journal_without_its_write_ahead_log_halts_the_bot(world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
     await until(lambda: bought.is_final)
     main = world.folder / "state" / "journal.sqlite"
-    before = main.read_bytes()  # most of it is still in the log
+    before = main.read_bytes()  # most of the data is still only in the write-ahead log
     await world.crash(bot)
     put_back(world, {main: before})
     again = await world.start()
@@ -231,7 +231,7 @@ async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: 
     assert far_buy(again).state is OrderState.REFUSED
 
 
-async def test_a_torn_end_of_the_journals_log_loses_no_order(world: World) -> None:
+async def test_a_torn_last_record_in_the_journals_log_loses_no_order(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
@@ -241,7 +241,7 @@ async def test_a_torn_end_of_the_journals_log_loses_no_order(world: World) -> No
     log, end = bot.journal.log.file, bot.journal.log.place.offset
     await world.crash(bot)
     content = bytearray(log.read_bytes())
-    content[end : end + 300] = b"\x17" * 300  # the crash comes while a commit is written
+    content[end : end + 300] = b"\x17" * 300  # as if the crash happened while a commit was being written
     log.write_bytes(content)
     again = await world.start()
     assert "has lost" not in told(again)
@@ -294,11 +294,13 @@ async def test_lost_commits_halt_the_bot_until_the_user_has_checked(happens: Any
 
 
 @pytest.mark.parametrize("stands", [True, False], ids=["that stand", "that were filled"])
-async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(world: World, stands: bool) -> None:
+async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the_bot(
+    world: World, stands: bool
+) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await until(lambda: not bot.persistence.is_dirty)
-    known = snapshot(world)  # from the same run, in which no client id was reserved since
+    known = snapshot(world)  # a copy from the same run; no block of client IDs was reserved since then
     lost = far_buy(bot, 0.002) if stands else puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
     await until(lambda: lost.state is OrderState.OPEN if stands else lost.is_final)
@@ -313,16 +315,17 @@ async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(
     assert (halt.kind, evidence in halt.reason) == ("journal", True)
     await world.crash(again)
     StateFolder(world.folder / "state").clear_halt()
-    third = await world.start()  # it is reported only once
+    third = await world.start()  # the loss is reported only once
     assert "has lost" not in told(third)
 
 
-async def test_a_lost_commit_is_noticed_though_its_orders_id_is_not_the_last_one(world: World) -> None:
+async def test_a_lost_commit_is_noticed_even_if_its_order_does_not_have_the_highest_id(world: World) -> None:
     bot = await world.start()
     old = far_buy(bot, 0.001)
     await settled(old)
     world.emulator.add_fault({"kind": "delay_request", "where": "cancel_order", "value": 500, "count": 1})
-    replacement = puppet(bot).replace(old, amount=0.002)  # it has its id now, and leaves when the old order has ended
+    # the replacement already has its ID, but is sent only after the old order has ended
+    replacement = puppet(bot).replace(old, amount=0.002)
     later = far_buy(bot, 0.003)
     await settled(later)
     await until(lambda: not bot.persistence.is_dirty)
@@ -338,7 +341,7 @@ async def test_a_lost_commit_is_noticed_though_its_orders_id_is_not_the_last_one
     assert far_buy(again).state is OrderState.REFUSED
 
 
-async def test_without_its_journal_a_bot_that_has_spent_its_capital_is_told_why_it_does_not_start(
+async def test_a_start_without_journal_after_the_capital_was_spent_is_refused_with_the_reason(
     tmp_path: Path,
 ) -> None:
     async with make_world(tmp_path, config=WITH_COINS) as world:
@@ -355,22 +358,22 @@ async def test_without_its_journal_a_bot_that_has_spent_its_capital_is_told_why_
         assert "is new, but this bot has traded before; if its journal was lost, restore" in str(error.value)
 
 
-async def test_an_intact_journal_never_halts_the_bot_wherever_it_was_killed(world: World) -> None:
+async def test_an_intact_journal_never_halts_the_bot_regardless_of_when_it_was_killed(world: World) -> None:
     for _ in range(3):
         bot = await world.start()
         assert "has lost" not in told(bot)
         far_buy(bot, 0.001)
         await world.crash(bot)
-        # killed between writing the two places that keep the count
+        # killed between writing the two places that store the client ID count
         (world.folder / "state" / "client_ids").write_text("1")
 
 
-async def test_a_journal_locked_by_another_program_delays_orders_and_sends_none_unwritten(world: World) -> None:
+async def test_while_another_program_locks_the_journal_no_unwritten_order_is_sent(world: World) -> None:
     bot = await world.start()
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    first = far_buy(bot)  # the order is in the log, however far SQLite is
+    first = far_buy(bot)  # the order is in the log, even if SQLite does not have it yet
     await settled(first)
     assert first.state is OrderState.OPEN
     await until(lambda: bot.journal.filling.fault is not None)
@@ -395,8 +398,8 @@ async def test_a_journal_locked_by_another_program_delays_orders_and_sends_none_
 
 @contextlib.contextmanager
 def no_file_may_grow() -> Iterator[None]:
-    """Make every write beyond the end of a file fail, as on a failing disk. Works without root, and affects only this
-    process.
+    """Make every write beyond the end of a file fail, as on a failing disk. This works without root and affects only
+    this process.
     """
     resource = pytest.importorskip("resource", reason="this system has no limits of this kind")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -408,7 +411,7 @@ def no_file_may_grow() -> Iterator[None]:
 
 
 def mounted(folder: Path, *options: str) -> bool:
-    """Mount a separate file system at ``folder``, if this user may."""
+    """Mount a separate file system at ``folder``. Return False if this user may not mount."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
     try:
@@ -419,7 +422,7 @@ def mounted(folder: Path, *options: str) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Put a disk of 4 MB under the world's state folder."""
+    """Mount a disk of 4 MB as the world's state folder."""
     folder = tmp_path / "state"
     if os.name != "posix" or not mounted(folder, "-o", "size=4m"):
         pytest.skip("only root may mount a file system")
@@ -451,7 +454,7 @@ async def judge_that_it_recovers(world: World, bot: Bot) -> None:
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_on_a_really_full_disk_the_bot_survives_and_sends_no_new_orders(small_disk: Path, world: World) -> None:
+async def test_on_a_truly_full_disk_the_bot_survives_and_sends_no_new_orders(small_disk: Path, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -460,14 +463,14 @@ async def test_on_a_really_full_disk_the_bot_survives_and_sends_no_new_orders(sm
         with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
-        for _ in range(200):  # until the space left within the journal's pages is used up too
+        for _ in range(200):  # until the free space within the journal's pages is used up too
             order = far_buy(bot, 0.001)
             await until(lambda order=order: order.state not in (OrderState.QUEUED, OrderState.SENDING))
             if order.state is OrderState.NOT_SENT:
                 break
         assert "full" in order.reason or "disk" in order.reason
         await judge_that_cancels_go_on(world, bot, resting)
-        # a halt works all the same, and is made durable as soon as possible
+        # a halt takes effect anyway and is written as soon as possible
         bot.latch.set("loss", "for the test")
         assert bot.view.halted == "for the test"
         filling.unlink()
@@ -489,7 +492,7 @@ async def test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_or
             assert bot.view.halted == "for the test"
             assert "the halt could not be written" in told(bot)
             assert not bot.parts.folder.is_halted()
-            await asyncio.sleep(1.5)  # none of the periodic writes may end the bot
+            await asyncio.sleep(1.5)  # time for the periodic writes, none of which may end the bot
             assert bot.view.halted == "for the test"
         await until(lambda: bot.parts.folder.is_halted())
         bot.parts.folder.clear_halt()
@@ -498,7 +501,7 @@ async def test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_or
     assert bot.driver.fault is None
 
 
-async def test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery(world: World) -> None:
+async def test_a_journal_that_becomes_read_only_is_reported_as_is_its_recovery(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -509,7 +512,7 @@ async def test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recove
         await judge_that_it_recovers(world, bot)
 
 
-async def test_an_unwritable_state_folder_refuses_the_start_with_a_reason(world: World) -> None:
+async def test_an_unwritable_state_folder_refuses_the_start_with_the_reason(world: World) -> None:
     state = world.folder / "state"
     if os.geteuid() == 0:
         if not mounted(state, "-o", "size=1m,ro"):
@@ -531,7 +534,7 @@ async def test_an_unwritable_state_folder_refuses_the_start_with_a_reason(world:
 
 
 @pytest.mark.parametrize("what", ["journal", "journal's log"])
-async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back(what: str, world: World) -> None:
+async def test_a_journal_removed_while_the_bot_runs_blocks_new_orders_until_it_is_back(what: str, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -559,7 +562,7 @@ async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_bac
 # -- processes --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_second_instance_is_refused_and_names_the_first(world: World) -> None:
+async def test_a_second_instance_is_refused_with_the_process_id_of_the_first(world: World) -> None:
     bot = await world.start()
     with pytest.raises(AlreadyRunning, match=rf"this bot is already running, as process {os.getpid()}; stop it with"):
         await world.start()
@@ -578,14 +581,14 @@ async def test_a_second_instance_is_refused_and_names_the_first(world: World) ->
     ],
     ids=["on its way there", "on its way back", "answer lost", "request lost"],
 )
-async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
+async def test_a_stop_during_a_create_leaves_no_open_order_behind(
     fault: dict[str, Any], ends: set[OrderState], world: World
 ) -> None:
     bot = await world.start()
     world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     async with kept(bot) as keeper:
         order = far_buy(bot)
-        await until(lambda: order.sent)  # the stream may show the order long before the answer comes
+        await until(lambda: order.sent)  # the stream may show the order long before the answer arrives
     keeper.request_stop("signal")
     await keeper.stop(bot)
     assert order.state in ends, order
@@ -594,7 +597,7 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
     assert bot.journal.order_rows()[-1]["state"] == order.state.value
 
 
-async def test_an_unwritable_run_folder_refuses_the_start_in_one_sentence(world: World) -> None:
+async def test_an_unwritable_run_folder_refuses_the_start_with_a_one_sentence_error(world: World) -> None:
     bot = await world.start()
     await world.crash(bot)
     runs = world.folder / "state" / "runs"
@@ -606,7 +609,7 @@ async def test_an_unwritable_run_folder_refuses_the_start_in_one_sentence(world:
     await world.start()
 
 
-async def test_a_damaged_client_id_count_leads_to_no_reused_id(world: World) -> None:
+async def test_no_client_id_is_reused_after_the_stored_count_was_damaged(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)

@@ -1,4 +1,4 @@
-"""If the exchange does not accept the key, the bot halts at once and sends nothing more with it."""
+"""If the exchange does not accept the key, the bot halts immediately and sends nothing more with this key."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ MEND = "check the address, the key and this machine's clock"
 
 
 @pytest.mark.parametrize("streams", ["close", "silent"])
-async def test_an_expiring_key_halts_the_bot_for_good_and_leaves_its_orders(tmp_path: Path, streams: str) -> None:
+async def test_an_expired_key_halts_the_bot_until_resumed_and_leaves_its_orders_open(
+    tmp_path: Path, streams: str
+) -> None:
     async with make_world(tmp_path, switches={"key_expiry_streams": streams}) as world:
         bot = await world.start()
         resting = far_buy(bot)
         await settled(resting)
         world.emulator.add_fault({"kind": "key_expired"})
         if streams == "silent":
-            far_buy(bot, 0.02)  # a request detects it
+            far_buy(bot, 0.02)  # the refusal of this request shows that the key has expired
         await until(lambda: bot.view.halted is not None, 20)
         assert REFUSED in bot.view.halted
         assert "401" in bot.view.halted
@@ -50,12 +52,12 @@ async def test_an_expiring_key_halts_the_bot_for_good_and_leaves_its_orders(tmp_
         assert halt is not None
         assert halt.kind == "key"
         world.emulator.remove_faults()
-        again = await world.start()  # the user has created a new key
+        again = await world.start()  # as if the user had created a new key
         assert again.view.halted
         assert len(world.exchange_orders(open_only=True)) == 1
 
 
-async def test_a_wrong_key_ends_the_start_within_seconds(tmp_path: Path) -> None:
+async def test_a_start_with_a_wrong_key_is_refused_within_seconds(tmp_path: Path) -> None:
     async with make_world(tmp_path, config=CONFIG) as world:
         world.emulator.add_fault({"kind": "key_expired"})
         began = REAL_CLOCK.monotonic_s()
@@ -66,25 +68,26 @@ async def test_a_wrong_key_ends_the_start_within_seconds(tmp_path: Path) -> None
         assert "401 Invalid Signature" in str(refused.value)
         assert MEND in str(refused.value)
         assert "Nothing was traded" in str(refused.value)
-        assert StateFolder(tmp_path / "state").halt() is None  # no halt: the next start tries the next key
+        # no halt is stored, so the next start can try another key
+        assert StateFolder(tmp_path / "state").halt() is None
 
 
-async def test_a_key_that_expires_during_reconciliation_ends_the_start(world: World) -> None:
+async def test_a_start_is_refused_if_the_key_expires_during_reconciliation(world: World) -> None:
     world.emulator.add_fault({"kind": "error_before", "where": "open_orders", "value": 401})
     with pytest.raises(StartRefused, match=REFUSED):
         await world.start()
 
 
-async def test_a_dead_rest_address_ends_the_start_within_seconds(world: World) -> None:
+async def test_a_start_with_a_dead_rest_address_is_refused_within_seconds(world: World) -> None:
     began = REAL_CLOCK.monotonic_s()
     with pytest.raises(StartRefused) as refused:
-        await world.start(rest="http://127.0.0.1:9/v3")  # its streams are available
+        await world.start(rest="http://127.0.0.1:9/v3")  # the streams still connect
     assert REAL_CLOCK.monotonic_s() - began < 15
     assert "open orders cannot be read: ClientConnectorError" in str(refused.value)
     assert "check the address" in str(refused.value)
 
 
-async def test_an_unreachable_exchange_ends_the_start_within_seconds(world: World) -> None:
+async def test_a_start_is_refused_within_seconds_if_the_exchange_is_unreachable(world: World) -> None:
     began = REAL_CLOCK.monotonic_s()
     with pytest.raises(StartRefused) as refused:
         await world.start(rest="http://127.0.0.1:9/v3", ws="ws://127.0.0.1:9/ws")
@@ -93,7 +96,7 @@ async def test_an_unreachable_exchange_ends_the_start_within_seconds(world: Worl
     assert "ClientConnectorError" in str(refused.value)
 
 
-async def test_panic_with_a_refused_key_tries_once_and_gives_the_reason(world: World) -> None:
+async def test_panic_with_a_refused_key_tries_once_and_reports_the_reason(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "key_expired"})
     asked, said = world.emulator.received, list[str]()
@@ -105,7 +108,9 @@ async def test_panic_with_a_refused_key_tries_once_and_gives_the_reason(world: W
     assert [REFUSED in text for text in said] == [True]
 
 
-async def test_a_key_without_trading_rights_halts_new_orders_in_the_exchanges_words(world: World) -> None:
+async def test_with_a_key_without_trading_rights_new_orders_are_rejected_with_the_exchanges_message(
+    world: World,
+) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "forbidden", "where": "create_order"})
     order = far_buy(bot)
@@ -115,7 +120,7 @@ async def test_a_key_without_trading_rights_halts_new_orders_in_the_exchanges_wo
     assert bot.view.halted is None
 
 
-def test_a_keys_expiry_is_announced_30_days_7_days_and_one_day_ahead() -> None:
+def test_the_expiry_of_a_key_is_announced_30_days_7_days_and_one_day_in_advance() -> None:
     created, told, said = date(2026, 1, 31), None, {}
     for day in range(370):
         found = key_ends_soon(created, created + timedelta(days=day), told)

@@ -1,5 +1,5 @@
-"""Faults in what is read: rows that are late, too many, in any order, of an unknown kind or missing, and every form
-that the exchange has been seen to use.
+"""Faults in listings: rows that are late, too many, in the wrong order, of an unknown kind or missing, and every format
+that the exchange has been observed to use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def blind(world: World) -> None:
-    """Make reads the only source: no stream reports orders or executions."""
+    """Drop all stream events about orders and executions, so that only reads show them."""
     for where in ("active_orders", "order_history", "user_trades"):
         world.emulator.add_fault({"kind": "ws_drop", "where": where})
 
@@ -39,9 +39,9 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
     world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # by then the exchange can no longer act, and all listings have succeeded twice
+    # by then the exchange can no longer act on the request, and all listings were read twice
     await until(lambda: lags[1].fired >= 2, 40)
-    assert order.state is OrderState.UNKNOWN  # the money that it locks shows that it exists
+    assert order.state is OrderState.UNKNOWN  # the locked balance shows that the order exists
     assert f"(client id {order.client_id})" in told(bot)
     assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
@@ -51,7 +51,7 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_a_listing_that_ignores_its_filter_finds_the_right_order_or_none(done: bool, world: World) -> None:
+async def test_an_unfiltered_listing_leads_to_the_right_order_or_to_none(done: bool, world: World) -> None:
     bot = await world.start()
     others = [far_buy(bot, 0.01) for _ in range(3)]  # these orders differ only in their client ids
     for other in others:
@@ -71,7 +71,7 @@ async def test_a_listing_that_ignores_its_filter_finds_the_right_order_or_none(d
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_pages_with_rows_in_any_order_are_all_read(
+async def test_all_pages_are_read_when_rows_are_in_any_order(
     done: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolution, "_LISTED_MAX", 4)
@@ -83,7 +83,7 @@ async def test_pages_with_rows_in_any_order_are_all_read(
     world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
     order = far_buy(bot, 0.01)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # the order in question comes after pages of later ones
+    # the unknown order is listed after pages of later orders
     pair = world.emulator.venue.pairs["btc_usdt"]
     for number in range(1, 12):
         place_by_hand(world, pair, number)
@@ -103,7 +103,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_pushed_row_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison(
+async def test_a_pushed_row_of_unknown_kind_is_skipped_reported_and_followed_by_a_comparison(
     what: str, world: World
 ) -> None:
     find, put, why = UNREADABLE[what]
@@ -125,7 +125,7 @@ async def test_a_pushed_row_of_an_unknown_kind_is_skipped_reported_and_followed_
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_listing_of_an_unknown_kind_is_rejected_and_reported(what: str, world: World) -> None:
+async def test_a_listing_with_a_row_of_unknown_kind_is_rejected_and_reported(what: str, world: World) -> None:
     find, put, why = UNREADABLE[what]
     bot = await world.start()
     order = far_buy(bot)
@@ -142,7 +142,7 @@ async def test_a_listing_of_an_unknown_kind_is_rejected_and_reported(what: str, 
     assert not differences(bot, world.emulator)
 
 
-async def test_someone_elses_order_of_an_unknown_kind_refuses_the_start_and_is_named(
+async def test_an_unreadable_open_order_on_the_account_refuses_the_start_with_the_reason(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
@@ -156,7 +156,7 @@ async def test_someone_elses_order_of_an_unknown_kind_refuses_the_start_and_is_n
     assert len(world.exchange_orders(open_only=True)) == 1
 
 
-async def test_a_missing_balance_list_is_not_a_balance_of_zero(world: World) -> None:
+async def test_a_missing_balance_list_is_not_taken_for_zero_balances(world: World) -> None:
     bot = await world.start()
     account = dict(bot.view.money.account)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
@@ -175,7 +175,7 @@ async def test_a_missing_balance_list_is_not_a_balance_of_zero(world: World) -> 
 
 
 @pytest.mark.parametrize("kind", ["garbage", "truncated", "error_after"])
-async def test_a_listing_is_read_every_second_however_often_its_response_is_useless(kind: str, tmp_path: Path) -> None:
+async def test_a_listing_with_unusable_responses_is_retried_every_second(kind: str, tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         useless = world.emulator.add_fault({"kind": kind, "where": "open_orders", "count": 8})
@@ -183,7 +183,7 @@ async def test_a_listing_is_read_every_second_however_often_its_response_is_usel
         assert useless.fired == 8
 
 
-async def test_useless_responses_to_reads_do_not_hold_up_the_next_start(tmp_path: Path) -> None:
+async def test_unusable_responses_to_reads_do_not_delay_the_next_start(tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         useless = world.emulator.add_fault({"kind": "garbage", "where": "open_orders", "count": 5})
@@ -196,21 +196,23 @@ async def test_useless_responses_to_reads_do_not_hold_up_the_next_start(tmp_path
         assert (await again).comparisons.first is not None
 
 
-async def test_without_a_balance_list_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_start_is_refused_if_the_balances_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
     with pytest.raises(StartRefused, match=r"lists no currency.*Nothing was traded; check the address and the net"):
         await world.start()
 
 
-async def test_balances_older_than_a_fill_do_not_contradict_it(world: World) -> None:
+async def test_balances_older_than_a_fill_are_not_treated_as_a_difference(world: World) -> None:
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     compared_at = bot.comparisons.ended
     late = world.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 20_000, "count": 1})
     bot.comparisons.at_once()
     await until(lambda: late.fired)
-    # the answer is already on its way and does not show this
+    # the balance answer, already on its way, does not include this order
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await until(lambda: order.state is OrderState.FILLED)
@@ -235,10 +237,10 @@ FORMS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_books_are_right_in_every_form_of_the_wire(form: str, tmp_path: Path) -> None:
+async def test_books_are_right_in_every_observed_wire_format(form: str, tmp_path: Path) -> None:
     find, put = FORMS[form]
     async with make_world(tmp_path) as world:
-        # public trades are stamped in seconds without question; milliseconds would make it a different market
+        # public trades are known to have timestamps in seconds; milliseconds would move them to another time
         for where in ("create_order", "cancel_order", "get_order", "open_orders", "all_orders", "my_trades", "balance"):
             world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
         for where in ("active_orders", "order_history", "user_trades", "account_balance"):
@@ -252,7 +254,9 @@ async def test_books_are_right_in_every_form_of_the_wire(form: str, tmp_path: Pa
 
 
 async def trade_in_every_way(world: World, bot: Bot) -> None:
-    """Place an order that fills, one that is cancelled, one whose answer is lost and one that stays, then compare."""
+    """Place an order that fills, one that is cancelled, one whose answer is lost and one that stays open, then
+    compare.
+    """
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     filled = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     cancelled = far_buy(bot, 0.02)
@@ -278,7 +282,7 @@ SWITCHES: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-async def test_books_are_right_whatever_the_documentation_leaves_open(name: str, tmp_path: Path) -> None:
+async def test_books_are_right_in_every_case_that_the_documentation_leaves_open(name: str, tmp_path: Path) -> None:
     async with make_world(tmp_path, switches=SWITCHES[name]) as world:
         bot = await world.start()
         await trade_in_every_way(world, bot)

@@ -1,4 +1,4 @@
-"""The exchange is unreachable, disappears, comes back, or has a different clock."""
+"""The exchange is unreachable, becomes unreachable, returns, or has a different clock."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def impatient_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
 
 
-async def test_without_an_exchange_the_start_is_refused_with_a_reason(
+async def test_the_start_is_refused_with_a_reason_if_the_exchange_is_unreachable(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(StartRefused, match=r"open orders cannot be read: .*Nothing was traded; check the address"):
         await world.start(rest="http://127.0.0.1:9/v3")
-    await asyncio.sleep(0.3)  # six times the pause before the next attempt
+    await asyncio.sleep(0.3)  # six times the pause before another attempt would start
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
-    bot = await world.start()  # the refused start must have left nothing behind that prevents another
+    bot = await world.start()  # the refused start has left nothing behind that prevents another start
     assert bot.view.is_trading
 
 
-async def test_a_wrong_key_is_refused_at_the_start(world: World) -> None:
+async def test_the_start_is_refused_if_the_key_is_wrong(world: World) -> None:
     world.emulator.add_fault({"kind": "error_before", "where": "balance", "value": 401})
     with pytest.raises(StartRefused, match=r"does not accept the account's key .*check the address, the key and this"):
         await world.start()
@@ -58,7 +58,7 @@ async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_mon
     await world.emulator.stop()
     order = far_buy(bot)
     await until(lambda: order.is_final or order.state is OrderState.UNKNOWN, 20)
-    if order.state is OrderState.UNKNOWN:  # the bot still believed a connection to be open
+    if order.state is OrderState.UNKNOWN:  # the bot sent it on a connection that it still believed to be open
         second = far_buy(bot, 0.02)
         await asyncio.sleep(1)
         assert second.state is not OrderState.OPEN
@@ -68,10 +68,10 @@ async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_mon
         assert f"order {order.client_id}, was not sent: ClientConnectorError" in told(bot)
     await until(lambda: "was lost" in told(bot))
     assert bot.driver.fault is None
-    gc.collect()  # connections that were accepted while the server ended
+    gc.collect()  # collect the connections that were accepted while the server was stopping
 
 
-async def test_failed_reads_at_the_start_are_repeated_until_everything_is_explained(world: World) -> None:
+async def test_failed_reads_at_the_start_are_repeated_until_all_orders_are_explained(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -84,7 +84,7 @@ async def test_failed_reads_at_the_start_are_repeated_until_everything_is_explai
     assert not differences(again, world.emulator)
 
 
-async def test_slow_requests_lose_nothing(world: World) -> None:
+async def test_slow_requests_lose_no_order(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "delay_request", "value": 4_000, "jitter": 8_000})
     world.emulator.add_fault({"kind": "delay_answer", "value": 4_000, "jitter": 8_000})
@@ -103,7 +103,7 @@ async def test_slow_requests_lose_nothing(world: World) -> None:
 
 
 def by_name(world: World) -> dict[str, str]:
-    """Return the emulator's addresses with a host name that must be resolved."""
+    """Return the emulator's addresses with a host name that must be resolved instead of an IP address."""
     return {
         "rest": world.emulator.rest.replace("127.0.0.1", "localhost"),
         "ws": world.emulator.ws.replace("127.0.0.1", "localhost"),
@@ -111,7 +111,7 @@ def by_name(world: World) -> dict[str, str]:
 
 
 class Names:
-    """Resolves names until a test breaks it."""
+    """A name resolver that a test can break."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.works = True
@@ -134,7 +134,7 @@ class Names:
         return made
 
     def fail(self, world: World) -> None:
-        """Stop resolving names from now on, with none cached and no connection left."""
+        """Stop resolving names, clear the cache and close all connections."""
         self.works = False
         for session in self._sessions:
             if not session.closed:
@@ -144,7 +144,9 @@ class Names:
             connection.transport.abort()
 
 
-async def test_an_unresolvable_name_refuses_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_start_is_refused_if_the_host_name_cannot_be_resolved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     names = Names(monkeypatch)
     names.works = False
@@ -155,7 +157,7 @@ async def test_an_unresolvable_name_refuses_the_start(world: World, monkeypatch:
     assert (await world.start(**by_name(world))).view.is_trading
 
 
-async def test_while_names_cannot_be_resolved_nothing_is_sent_and_then_trading_continues(
+async def test_nothing_is_sent_while_names_cannot_be_resolved_and_trading_continues_afterwards(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(monkeypatch)
@@ -181,7 +183,7 @@ async def test_while_names_cannot_be_resolved_nothing_is_sent_and_then_trading_c
 
 @asynccontextmanager
 async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
-    """Run a server with an untrusted certificate, and yield its address and the requests that reached it."""
+    """Run a server with an untrusted certificate, and yield its address and the list of requests that it receives."""
     reached: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -200,7 +202,9 @@ async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.real_time
-async def test_an_untrusted_certificate_gets_no_byte_of_a_request(world: World, tmp_path: Path) -> None:
+async def test_no_byte_of_a_request_is_sent_to_a_server_with_an_untrusted_certificate(
+    world: World, tmp_path: Path
+) -> None:
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(StartRefused, match=r"CERTIFICATE_VERIFY_FAILED.*there is no switch to trust a bad one"):
             await world.start(rest=f"https://{address}/v3")
@@ -208,7 +212,7 @@ async def test_an_untrusted_certificate_gets_no_byte_of_a_request(world: World, 
 
 
 @pytest.mark.real_time
-async def test_an_untrusted_certificate_gets_no_signed_upgrade(
+async def test_no_signed_upgrade_is_sent_to_a_server_with_an_untrusted_certificate(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_SOON_S", 0.5)
@@ -224,7 +228,7 @@ async def test_an_untrusted_certificate_gets_no_signed_upgrade(
 # -- redirects and silence ----------------------------------------------------------------------------------------
 
 
-async def test_a_redirect_does_not_send_the_key_to_another_origin(world: World) -> None:
+async def test_the_key_is_not_sent_to_another_origin_by_a_redirect(world: World) -> None:
     async with venue() as other:
         bot = await world.start()
         away = other.rest.removesuffix("/v3")
@@ -241,7 +245,7 @@ async def test_a_redirect_does_not_send_the_key_to_another_origin(world: World) 
         await until(lambda: f"(client id {order.client_id}) is unknown, and btc_usdt takes no new orders" in told(bot))
         assert "a redirect, which botkit does not follow" in order.reason
         await until(lambda: "the server sent a redirect, which botkit does not follow; reconnecting" in told(bot))
-        # the look-up is redirected too
+        # the look-up of the order is redirected too
         await until(lambda: "the bot cannot be reconciled with the exchange" in told(bot), 30)
         assert other.requests == []
 
@@ -251,7 +255,7 @@ async def test_a_redirect_does_not_send_the_key_to_another_origin(world: World) 
         assert other.requests == []
 
 
-async def test_a_redirect_at_the_start_refuses_it(world: World) -> None:
+async def test_the_start_is_refused_if_the_exchange_answers_with_a_redirect(world: World) -> None:
     async with venue() as other:
         world.emulator.add_fault({"kind": "redirect", "put": other.rest})
         with pytest.raises(StartRefused, match=r"a redirect, which botkit does not follow.*check the address"):
@@ -259,7 +263,7 @@ async def test_a_redirect_at_the_start_refuses_it(world: World) -> None:
         assert other.requests == []
 
 
-async def test_a_silent_connection_is_dropped_and_the_missed_events_are_read(tmp_path: Path) -> None:
+async def test_a_silent_connection_is_dropped_and_the_missed_events_are_recovered_by_reads(tmp_path: Path) -> None:
     assert StreamTimes().dead_after_s <= 30
 
     def impatient(adapter: Any) -> Any:
@@ -279,7 +283,7 @@ async def test_a_silent_connection_is_dropped_and_the_missed_events_are_read(tmp
         await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_endless_answer_is_cut_off_and_read_again(world: World) -> None:
+async def test_an_oversized_answer_is_cut_off_and_the_read_is_repeated(world: World) -> None:
     for where in ("open_orders", "balance"):
         world.emulator.add_fault({"kind": "huge", "where": where, "value": 5, "count": 1})
     bot = await world.start()
@@ -298,8 +302,10 @@ async def test_an_endless_answer_is_cut_off_and_read_again(world: World) -> None
 # -- wrong clocks -------------------------------------------------------------------------------------------------
 
 
-async def test_a_clock_outside_the_exchanges_window_halts_the_bot_and_gives_the_difference(tmp_path: Path) -> None:
-    # at the machine's speed, because a faster emulator tolerates a wrong clock
+async def test_a_clock_outside_the_exchanges_tolerance_halts_the_bot_and_the_difference_is_reported(
+    tmp_path: Path,
+) -> None:
+    # at the machine's speed, because an emulator that runs faster tolerates a wrong clock
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         async with kept(bot):
@@ -324,7 +330,7 @@ async def test_a_clock_outside_the_exchanges_window_halts_the_bot_and_gives_the_
             assert len(exchange_rows(world.emulator)) == 1
 
 
-async def test_with_a_wrong_clock_the_start_is_refused_with_the_difference(
+async def test_the_start_is_refused_with_the_difference_if_the_clock_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)

@@ -1,4 +1,4 @@
-"""Whatever a strategy does, the other strategies, the orders and the books stay intact, and the user is told why."""
+"""Whatever a strategy does, other strategies, orders and books stay intact, and the user is told the reason."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ LINES = {
 
 @pytest.fixture
 async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Return a bot with an honest strategy and a rogue one."""
+    """Yield a world whose bot has an honest strategy and a rogue one."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     rogue = "  - {name: r, use: rogue, capital: {usdt: 50000}, params: {pair: btc_usdt}}\n"
     config = CONFIG.replace("params: {pair: btc_usdt}}\n", "params: {pair: btc_usdt}}\n" + rogue)
@@ -116,12 +116,12 @@ def rogue(bot: Bot) -> Any:
 
 
 def is_active(bot: Bot) -> bool:
-    """Return whether the rogue is still running."""
+    """Return whether the rogue strategy is still running."""
     return {view.name: view.active for view in bot.view.strategies()}["r"]
 
 
 async def resting_orders(bot: Bot) -> tuple[Any, Any]:
-    """Place one order for each strategy."""
+    """Place one resting order for each strategy and return both orders."""
     price = round(puppet(bot).last_price("btc_usdt") / 2)
     orders = puppet(bot).buy("btc_usdt", amount=0.01, price=price), rogue(bot).buy("btc_usdt", amount=0.02, price=price)
     bot.driver.wake()
@@ -131,7 +131,7 @@ async def resting_orders(bot: Bot) -> tuple[Any, Any]:
 
 
 async def judge_the_others(world: World, bot: Bot, honest: Any) -> None:
-    """Check that the honest strategy trades on, that its order is open, and that the books agree."""
+    """Check that the honest strategy still trades, that its order is open, and that the books agree."""
     assert honest.state is OrderState.OPEN
     again = far_buy(bot, 0.003)
     await settled(again)
@@ -154,7 +154,9 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("deed", ERRORS)
-async def test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line(deed: str, crowd: World) -> None:
+async def test_a_failing_strategy_is_stopped_without_affecting_others_and_reported_with_its_line(
+    deed: str, crowd: World
+) -> None:
     bot = await crowd.start()
     honest, own = await resting_orders(bot)
     book = puppet(bot).book("btc_usdt").exact
@@ -170,7 +172,7 @@ async def test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line(de
     await judge_the_others(crowd, bot, honest)
 
 
-@pytest.mark.real_time  # the watchdog checks from a thread of its own
+@pytest.mark.real_time  # the watchdog checks in its own thread
 @pytest.mark.parametrize("deed", ["sleeps", "spins"])
 async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(deed: str, crowd: World) -> None:
     bot = await crowd.start()
@@ -180,7 +182,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
     rescued: list[str] = []
 
     class Listening(logging.Handler):
-        """Ends the callback once the watchdog, on its own thread, has named it."""
+        """Ends the callback once the watchdog, in its own thread, has reported it."""
 
         def emit(self, record: logging.LogRecord) -> None:
             if "has blocked the bot" in record.getMessage():
@@ -215,7 +217,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_a_million_orders_in_one_callback_end_in_a_stop_with_few_requests(crowd: World) -> None:
+async def test_placing_a_million_orders_in_one_callback_stops_the_strategy_after_few_requests(crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
     rogue(bot).deed = "floods"
@@ -228,7 +230,7 @@ async def test_a_million_orders_in_one_callback_end_in_a_stop_with_few_requests(
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_orders_above_the_strategys_own_rate_are_refused_with_a_reason(crowd: World) -> None:
+async def test_orders_above_the_strategys_order_rate_are_refused_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_orders_per_second: 5},")
@@ -243,7 +245,7 @@ async def test_orders_above_the_strategys_own_rate_are_refused_with_a_reason(cro
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_a_loss_above_the_strategys_own_limit_stops_it_with_a_reason(crowd: World) -> None:
+async def test_a_loss_above_the_strategys_loss_limit_stops_it_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_daily_loss: {usdt: 1}},")
@@ -266,7 +268,7 @@ async def test_a_loss_above_the_strategys_own_limit_stops_it_with_a_reason(crowd
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
-def test_doubled_memory_is_reported_with_figures() -> None:
+def test_doubled_memory_use_is_reported_with_figures() -> None:
     said: list[str] = []
     held = [90]
     watch = MemoryWatch(lambda level, text: said.append(f"{level}: {text}"), read=lambda: held[0] * 2**20)
@@ -282,7 +284,7 @@ def test_doubled_memory_is_reported_with_figures() -> None:
     assert "uses 800 MB" in said[1]
 
 
-def test_a_bot_that_is_large_from_the_start_is_not_reported() -> None:
+def test_high_memory_use_from_the_start_is_not_reported() -> None:
     said: list[str] = []
     watch = MemoryWatch(lambda level, text: said.append(text), read=lambda: 3_000 * 2**20)
     watch.look()
@@ -315,7 +317,7 @@ class Exits:
         raise SystemExit
 
 
-def test_a_notifier_that_calls_exit_ends_neither_the_bot_nor_itself() -> None:
+def test_a_notifier_that_calls_exit_stops_neither_the_bot_nor_the_notifications() -> None:
     from botkit.live.clock import SteadyClock
 
     exits = Exits()

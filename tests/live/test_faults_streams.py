@@ -1,4 +1,4 @@
-"""Faults of streams: closed, cut or garbled, with frames lost, doubled and out of order while orders fill."""
+"""Stream faults: connections closed, cut or garbled, and frames lost, doubled or out of order while orders fill."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 
 
 class Overheard:
-    """An adapter whose events the test sees before the bot does."""
+    """Wraps an adapter so that a test sees its events before the bot does."""
 
     def __init__(self, adapter: Any, hear: Callable[[Any], object]) -> None:
         self._adapter, self._hear = adapter, hear
@@ -52,7 +52,7 @@ class Overheard:
 
 
 async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
-    """Trade with orders that rest, fill at once or are cancelled, as fast as possible."""
+    """Trade fast with orders that rest, fill immediately or are cancelled."""
     strategy = puppet(bot)
     for i in range(rounds):
         book = strategy.book("btc_usdt")
@@ -71,17 +71,19 @@ async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-async def test_fills_are_booked_once_and_nothing_is_lost_whatever_happens_to_frames(name: str, world: World) -> None:
+async def test_fills_are_booked_once_and_none_is_lost_when_frames_are_garbled_doubled_or_reordered(
+    name: str, world: World
+) -> None:
     bot = await world.start()
     struck = [world.emulator.add_fault(fault) for fault in STREAMS[name]]
-    for _ in range(8):  # each fault strikes at random, and the number of frames depends on the machine
+    for _ in range(8):  # faults strike at random, and the number of frames depends on the machine
         await trade_for_a_while(bot)
         if all(fault.fired for fault in struck):
             break
     assert all(fault.fired for fault in struck), struck
     world.emulator.remove_faults()
     await bot.driver.wait(20)
-    await compared(bot)  # a frame that was held back may be the last one, so this finds what is missing
+    await compared(bot)  # a delayed frame may be the last one, so this comparison finds the missing events
     await until(lambda: not differences(bot, world.emulator), 30)
     rows = exchange_rows(world.emulator)
     assert sum(row.executed_lots > 0 for row in rows) > 10
@@ -95,7 +97,7 @@ async def test_fills_are_booked_once_and_nothing_is_lost_whatever_happens_to_fra
         assert "is back" in told(bot)
 
 
-async def test_a_dropped_fill_frame_is_found_by_the_next_comparison(world: World) -> None:
+async def test_a_fill_whose_frame_was_dropped_is_found_by_the_next_comparison(world: World) -> None:
     bot = await world.start()
     for where in ("active_orders", "user_trades", "account_balance"):
         world.emulator.add_fault({"kind": "ws_drop", "where": where})
@@ -103,7 +105,7 @@ async def test_a_dropped_fill_frame_is_found_by_the_next_comparison(world: World
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await settled(order)
-    assert order.state is OrderState.OPEN  # nothing has reported the fill yet
+    assert order.state is OrderState.OPEN  # neither stream nor listing has reported the fill yet
     await until(lambda: any(row.executed_lots == order.amount_lots for row in exchange_rows(world.emulator)), 30)
     world.emulator.remove_faults()
     bot.comparisons.at_once()
@@ -113,7 +115,7 @@ async def test_a_dropped_fill_frame_is_found_by_the_next_comparison(world: World
     await until(lambda: f"order {order.client_id} of btc_usdt was open and is filled" in told(bot))
 
 
-async def test_a_fill_that_arrives_before_its_answer_is_booked_once(world: World) -> None:
+async def test_a_fill_that_arrives_before_the_answer_to_its_order_is_booked_once(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "delay_answer", "where": "create_order", "value": 10_000, "count": 1})
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
@@ -125,7 +127,7 @@ async def test_a_fill_that_arrives_before_its_answer_is_booked_once(world: World
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_the_newest_of_reordered_balances_counts(world: World) -> None:
+async def test_the_newest_balance_applies_when_balance_frames_are_reordered(world: World) -> None:
     seen: list[BalanceReport] = []
     bot = await world.start(
         wrap=lambda adapter: Overheard(adapter, lambda event: isinstance(event, BalanceReport) and seen.append(event))
@@ -139,13 +141,14 @@ async def test_the_newest_of_reordered_balances_counts(world: World) -> None:
         await until(lambda moment=moment: world.emulator.venue.now > moment + NS_PER_S // 10)
     await until(lambda: bot.view.money.account["btc"] == 8 * 10**8)
     assert swapped.fired == 1
-    assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]  # the overtaken frame came between them
+    # the overtaken frame's time is between these two
+    assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]
     assert bot.view.money.unassigned["usdt"] == 800 * 10**8
     assert bot.comparisons.ended == compared_at
     assert not differences(bot, world.emulator)
 
 
-async def test_a_balance_change_reported_only_by_a_stream_is_compared_soon(world: World) -> None:
+async def test_a_balance_change_reported_only_by_a_stream_soon_leads_to_a_comparison(world: World) -> None:
     bot = await world.start()
     compared_at = bot.comparisons.ended
     find, put = r'("currency":"USDT","amount":")\d+', r"\g<1>55"
@@ -167,7 +170,7 @@ async def test_a_balance_change_reported_only_by_a_stream_is_compared_soon(world
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 
-#: what ends a connection, with the fault and the user's message
+#: events that end a connection: the fault and the user's message
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
     "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; reconnecting"),
     "closed without a reason": (
@@ -180,7 +183,7 @@ ENDS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-async def test_events_missed_by_a_closed_connection_are_read(name: str, tmp_path: Path) -> None:
+async def test_events_missed_while_a_connection_was_closed_are_read(name: str, tmp_path: Path) -> None:
     fault, says = ENDS[name]
     streams = ("active_orders", "order_history", "user_trades", "account_balance")
     async with make_world(tmp_path, switches={"keepalive": "observed"}) as world:
@@ -198,7 +201,7 @@ async def test_events_missed_by_a_closed_connection_are_read(name: str, tmp_path
         await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_unknown_event_loses_nothing_and_is_reported_once(
+async def test_a_frame_with_an_unknown_event_loses_nothing_and_is_reported_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot = await world.start()
@@ -209,7 +212,8 @@ async def test_an_unknown_event_loses_nothing_and_is_reported_once(
     for _ in range(2):
         order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
         bot.driver.wake()
-        await until(lambda order=order: order.state is OrderState.FILLED, 20)  # its executions are read instead
+        # its executions are read from a listing instead
+        await until(lambda order=order: order.state is OrderState.FILLED, 20)
     assert renamed.fired >= 2
     told_of = [r.getMessage() for r in caplog.records if "USER_TRADE_V2" in r.getMessage()]
     assert len(told_of) == 1
@@ -220,7 +224,7 @@ async def test_an_unknown_event_loses_nothing_and_is_reported_once(
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_a_frozen_book_on_a_live_socket_halts_the_bot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_frozen_book_on_an_open_connection_halts_the_bot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     resting = far_buy(bot)
@@ -237,7 +241,7 @@ async def test_a_frozen_book_on_a_live_socket_halts_the_bot(world: World, monkey
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_repeated_disconnects_lead_to_longer_and_longer_pauses(world: World) -> None:
+async def test_repeated_disconnects_lead_to_growing_pauses(world: World) -> None:
     times = StreamTimes(backoff_first_s=0.1, backoff_max_s=0.8, healthy_after_s=3600.0)
 
     def patient(adapter: Any) -> Any:
@@ -259,22 +263,22 @@ async def test_repeated_disconnects_lead_to_longer_and_longer_pauses(world: Worl
     world.emulator.add_fault({"kind": "ws_refuse", "share": 0.3})
     world.emulator.cut_sockets()
     order = far_buy(bot)
-    # the sixth stream carries executions, of which there are none
+    # the sixth stream carries executions, and this test has none
     talkative = ("order_book", "trades", "active_orders", "order_history", "account_balance")
     await until(lambda: all(len(delays.get(stream, ())) >= 6 for stream in talkative), 60)
     for found in delays.values():
         for i, delay in enumerate(found):
-            whole = min(0.8, 0.1 * 2**i)  # the pause doubles up to its cap, and half of it is random
+            whole = min(0.8, 0.1 * 2**i)  # the pause doubles up to its maximum, and half of it is random
             assert whole / 2 - 0.01 <= delay <= whole + 0.01, found
-    for stream, times_lost in moments.items():  # the bot waited as long as it had announced
+    for stream, times_lost in moments.items():  # the bot waited at least as long as announced
         waited = [later - earlier for earlier, later in itertools.pairwise(times_lost)]
         assert all(wait >= said - 0.01 for wait, said in zip(waited, delays[stream], strict=False)), stream
-    # randomness keeps the streams apart, so no two have the same pauses
+    # pauses are random, so that no two streams reconnect in step
     assert len({tuple(delays[stream][:6]) for stream in talkative}) == 5
     assert StreamTimes().backoff_max_s <= 60
     assert storm.fired >= 6
     lost = [text for _, text in bot.told if "the stream trades btc_usdt was lost" in text]  # type: ignore[attr-defined]
-    assert len(lost) <= 2  # it is reported once for each reason
+    assert len(lost) <= 2  # the loss is reported once per reason
 
     world.emulator.remove_faults()
     await until(lambda: order.state is OrderState.OPEN, 30)

@@ -1,4 +1,4 @@
-"""Clocks that jump and machines that sleep: stale data is not traded on, and the user is told."""
+"""Clock jumps and suspended machines: the bot does not trade on stale data, and the user is told."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEN_MINUTES = 600
 
 
 class Wall:
-    """A machine whose wall clock the test sets."""
+    """A machine's wall clock that a test can set."""
 
     def __init__(self) -> None:
         self.moved = 0
@@ -43,14 +43,14 @@ class Wall:
 
 @pytest.fixture
 async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Run at the machine's own speed, so that the machine's seconds are not multiplied by sixty."""
+    """Yield a world at the machine's own speed, so that the machine's seconds are not multiplied by sixty."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=1.0) as found:
         yield found
 
 
 def on_a_clock(world: World, clock: SteadyClock) -> None:
-    """Make the world's next bot use this clock."""
+    """Make the world's next bot use ``clock``."""
     plain = world.parts
 
     def parts(**options: Any) -> LiveParts:
@@ -64,7 +64,7 @@ def on_a_clock(world: World, clock: SteadyClock) -> None:
 
 
 def sleep_for(world: World, seconds: float) -> None:
-    """Let the machine sleep: time passes here and at the exchange, but nothing runs."""
+    """Suspend the machine: time passes here and at the exchange, but nothing runs."""
     clock = world.emulator.clock
     clock.hold()
     clock.move(clock.now() + int(seconds * NS_PER_S))
@@ -72,7 +72,7 @@ def sleep_for(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
-async def test_a_wall_clock_jump_of_an_hour_moves_neither_timers_nor_timestamps_and_is_reported(
+async def test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_timers_nor_timestamps(
     hours: int, calm: World
 ) -> None:
     wall = Wall()
@@ -85,7 +85,7 @@ async def test_a_wall_clock_jump_of_an_hour_moves_neither_timers_nor_timestamps_
         await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot keeps its own" in told(bot))
         order = far_buy(bot)
         await settled(order)
-        # a timestamp an hour off would have been answered with 409
+        # an order with a timestamp an hour off would have been answered with 409
         assert order.state is OrderState.OPEN
         assert 0 <= bot.driver.now() - before < 60 * NS_PER_S
         puppet(bot).cancel(order)
@@ -98,22 +98,22 @@ async def test_a_wall_clock_jump_of_an_hour_moves_neither_timers_nor_timestamps_
         await until(lambda: not differences(bot, calm.emulator))
 
 
-async def test_a_wrong_clock_at_the_start_halts_the_bot_and_gives_the_difference(calm: World) -> None:
+async def test_a_wrong_clock_halts_the_bot_and_the_difference_is_reported(calm: World) -> None:
     bot = await calm.start()
     async with kept(bot):
         calm.emulator.add_fault({"kind": "clock_skew", "value": -3_600_000})
         bot.comparisons.at_once()
         await until(lambda: bot.view.halted is not None)
-        # the exchange's Date header is in whole seconds
+        # the exchange's Date header has a resolution of one second
         assert re.search(r"this machine's clock is 3,(599|600),\d{3} ms", told(bot))
         assert "ms ahead of the exchange's; set it, restart the bot, then resume" in told(bot)
         assert far_buy(bot).is_refused
         await asyncio.sleep(0.5)  # two of the keeper's checks
-        assert told(bot).count("set it, restart the bot") == 1  # halted once, not at every check
+        assert told(bot).count("set it, restart the bot") == 1  # halted once rather than at every check
         assert exchange_rows(calm.emulator) == []
 
 
-async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_anything(calm: World) -> None:
+async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any_new_order(calm: World) -> None:
     changes: list[ConnectionState] = []
     bot = await calm.start(
         wrap=lambda adapter: Overheard(
@@ -125,7 +125,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         await settled(resting)
         changes.clear()
         await until(lambda: bot.standstill._beat_at is not None)
-        # the comparison's reads are answered late, and until then no new order may be sent
+        # the balance read of the comparison is answered late, and no new order may be sent until then
         calm.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 2_000, "count": 1})
         sleep_for(calm, TEN_MINUTES)
         early = far_buy(bot, 0.02)
@@ -139,7 +139,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         free = puppet(bot).balance("usdt").exact.available
 
         await until(lambda: bot.standstill.gate(bot.driver.now()) is None, 30)
-        assert changes.count(ConnectionState.LOST) >= 6  # every stream, whether dead or not
+        assert changes.count(ConnectionState.LOST) >= 6  # all streams reconnect, even those that are still connected
         await until(lambda: changes.count(ConnectionState.CONNECTED) >= changes.count(ConnectionState.LOST), 30)
         again = far_buy(bot, 0.02)
         await settled(again)
@@ -151,7 +151,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
     assert bot.driver.fault is None
 
 
-async def test_cancels_go_out_at_once_after_a_sleep(calm: World) -> None:
+async def test_cancels_are_sent_immediately_after_a_sleep(calm: World) -> None:
     bot = await calm.start()
     async with kept(bot):
         resting = far_buy(bot)
@@ -165,7 +165,7 @@ async def test_cancels_go_out_at_once_after_a_sleep(calm: World) -> None:
         assert bot.standstill.gate(bot.driver.now()) is not None
 
 
-async def test_a_busy_second_is_not_a_standstill(calm: World) -> None:
+async def test_a_busy_second_is_not_treated_as_a_standstill(calm: World) -> None:
     bot = await calm.start()
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
@@ -176,7 +176,7 @@ async def test_a_busy_second_is_not_a_standstill(calm: World) -> None:
         assert "was suspended" not in told(bot)
 
 
-def test_the_counter_runs_on_while_the_machine_sleeps_and_cannot_be_set() -> None:
+def test_the_counter_advances_while_the_machine_sleeps_and_cannot_be_set() -> None:
     wall, slept = Wall(), [0]
     clock = SteadyClock(wall=wall, counter=lambda: REAL_CLOCK.counter_ns() + slept[0])
     before = clock.now()
@@ -188,7 +188,7 @@ def test_the_counter_runs_on_while_the_machine_sleeps_and_cannot_be_set() -> Non
 
 
 @pytest.mark.parametrize("stamp", [1_700_000_000, 1_700_000_000_000])
-def test_a_timestamps_size_decides_between_seconds_and_milliseconds(stamp: int) -> None:
+def test_the_size_of_a_timestamp_decides_between_seconds_and_milliseconds(stamp: int) -> None:
     assert to_ns(stamp) == 1_700_000_000 * NS_PER_S
 
 

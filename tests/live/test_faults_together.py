@@ -1,4 +1,6 @@
-"""All faults in network, answers and streams strike a trading bot at random and at once, and the books stay right."""
+"""All faults in network, answers and streams strike a trading bot at random and simultaneously. The books stay
+right.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ FRAMES: tuple[dict[str, Any], ...] = (
 
 
 def booked(bot: Bot) -> dict[int, int]:
-    """Return the journal's figures for each order, in lots."""
+    """Return the journaled fills of each order, in lots."""
     found: dict[int, int] = {}
     for fill in bot.journal.fills():
         found[fill.client_id] = found.get(fill.client_id, 0) + fill.lots
@@ -57,7 +59,7 @@ def booked(bot: Bot) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("share", [0.05])
-async def test_books_are_right_after_every_fault_at_once(share: float, world: World) -> None:
+async def test_books_are_right_after_all_faults_at_the_same_time(share: float, world: World) -> None:
     bot = await world.start()
     async with kept(bot):
         faults = [

@@ -1,4 +1,4 @@
-"""A bot's guard strikes when the bot is silent, uses no clock that can jump, and is replaced if it ends."""
+"""A bot's guard acts when the bot is silent, relies on no clock that can jump, and is replaced if it ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOT = 4711
 
 
 class Watched:
-    """A bot's folder, and a guard's process whose time the test advances."""
+    """A bot's folder, and a guard whose time the test advances."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.disk = MemoryDisk()
@@ -57,7 +57,7 @@ class Watched:
         return result
 
     def run(self, each_look: Callable[[int], None]) -> None:
-        """Run the guard; ``each_look`` is called with the number of checks before each of its pauses."""
+        """Run the guard. ``each_look`` is called before each of its pauses, with the number of checks so far."""
         looks, sleep = 0, self.clock.sleep
 
         def slept(seconds: float) -> None:
@@ -79,12 +79,12 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path)
 
 
-def test_a_dead_bots_orders_are_cancelled_once_and_the_guard_leaves(watched: Watched) -> None:
+def test_the_orders_of_a_dead_bot_are_cancelled_once_and_its_guard_ends(watched: Watched) -> None:
     def life(look: int) -> None:
         if look < 20:
             watched.beat()
         elif look == 20:
-            watched.folder.unlock()  # the process has ended
+            watched.folder.unlock()  # as if the bot's process had ended
             watched.last = watched.clock.monotonic_s()  # type: ignore[attr-defined]
 
     watched.run(life)
@@ -95,7 +95,7 @@ def test_a_dead_bots_orders_are_cancelled_once_and_the_guard_leaves(watched: Wat
     assert (strike.cancelled, round(strike.silent_s)) == (2, 5)
 
 
-def test_a_wall_clock_jump_between_two_heartbeats_is_not_silence(watched: Watched) -> None:
+def test_a_wall_clock_jump_between_two_heartbeats_is_not_taken_for_silence(watched: Watched) -> None:
     def life(look: int) -> None:
         if look % 8 == 0:
             watched.beat()
@@ -107,11 +107,11 @@ def test_a_wall_clock_jump_between_two_heartbeats_is_not_silence(watched: Watche
     assert watched.cancelled == []
 
 
-def test_a_guard_that_was_suspended_itself_does_not_declare_its_bot_dead(watched: Watched) -> None:
+def test_a_guard_that_was_itself_suspended_does_not_declare_its_bot_dead(watched: Watched) -> None:
     def life(look: int) -> None:
         watched.beat()
         if look == 10:
-            watched.clock.counter += 600 * 10**9  # the machine slept, and both processes with it
+            watched.clock.counter += 600 * 10**9  # the machine was suspended, and both processes with it
         if look == 20:
             watched.beat(process=BOT + 1)
 
@@ -126,8 +126,8 @@ def test_a_guard_that_was_suspended_itself_does_not_declare_its_bot_dead(watched
     assert watched.cancelled == []
 
 
-def test_a_bot_that_wakes_up_is_guarded_again(watched: Watched) -> None:
-    """Once, a guard struck only one time, so a bot that traded on and then died was unguarded."""
+def test_a_bot_that_resumes_after_a_silence_is_guarded_again(watched: Watched) -> None:
+    """Regression: a guard used to act only once, so a bot that woke up, traded on and then died was unguarded."""
 
     def life(look: int) -> None:
         if look < 10 or 40 <= look < 60:
@@ -139,7 +139,7 @@ def test_a_bot_that_wakes_up_is_guarded_again(watched: Watched) -> None:
     assert len(watched.cancelled) == 2
 
 
-def test_a_guard_that_cannot_cancel_retries_until_it_can(watched: Watched) -> None:
+def test_a_guard_that_cannot_cancel_retries_until_it_succeeds(watched: Watched) -> None:
     watched.results = [ValueError("no route to the exchange"), PanicResult(left=None), PanicResult(left=("an order",))]
     watched.beat()
 
@@ -153,7 +153,7 @@ def test_a_guard_that_cannot_cancel_retries_until_it_can(watched: Watched) -> No
     assert "\n".join(watched.said).count("no route to the exchange") == 1
 
 
-def test_a_guard_spares_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
+def test_a_guard_stops_retrying_when_its_bot_is_back(watched: Watched) -> None:
     watched.results = [ValueError("no route to the exchange")] * 3
     watched.beat()
 
@@ -165,7 +165,7 @@ def test_a_guard_spares_a_bot_that_came_back_while_it_could_not_cancel(watched: 
     assert len(watched.cancelled) == 3
 
 
-def test_a_removed_folders_guard_leaves(watched: Watched) -> None:
+def test_a_guard_ends_when_the_folder_of_its_bot_is_removed(watched: Watched) -> None:
     watched.beat()
 
     def life(look: int) -> None:
@@ -177,8 +177,10 @@ def test_a_removed_folders_guard_leaves(watched: Watched) -> None:
     assert watched.cancelled == []
 
 
-def test_a_full_disk_does_not_make_a_living_bot_look_dead(watched: Watched) -> None:
-    """Once, the status file could not be written, so the guard cancelled a healthy bot's orders."""
+def test_a_full_disk_does_not_make_a_running_bot_look_dead(watched: Watched) -> None:
+    """Regression: on a full disk the status file could not be written, so the guard cancelled a healthy bot's
+    orders.
+    """
     watched.beat()
     watched.disk.memory.full = True
 
@@ -193,7 +195,7 @@ def test_a_full_disk_does_not_make_a_living_bot_look_dead(watched: Watched) -> N
     assert len(watched.cancelled) == 1
 
 
-def test_on_a_read_only_disk_the_guard_waits_for_the_process_to_end(watched: Watched) -> None:
+def test_on_a_read_only_disk_the_guard_does_not_act_until_the_bots_process_has_ended(watched: Watched) -> None:
     watched.beat()
     watched.disk.memory.full = watched.disk.stamped.read_only = True
 
@@ -222,7 +224,7 @@ def test_a_hanging_bot_is_detected_once_the_disk_is_writable_again(watched: Watc
     assert len(watched.cancelled) == 1
 
 
-def test_a_guard_needs_no_strategy_file_to_reach_the_account(tmp_path: Path) -> None:
+def test_a_guard_reaches_the_account_without_loading_strategy_files(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "edited.py").write_text("def broken(:\n")
     config = tmp_path / "bot.yaml"
@@ -267,7 +269,7 @@ class Side:
             self.guarding.look()
 
 
-def test_a_dead_guard_is_reported_and_replaced() -> None:
+def test_a_guard_that_has_ended_is_reported_and_replaced() -> None:
     side = Side()
     side.look(100)
     assert len(side.guards) == 1
@@ -279,7 +281,7 @@ def test_a_dead_guard_is_reported_and_replaced() -> None:
     assert [guard.was_ended for guard in side.guards] == [False, True]
 
 
-def test_a_guard_that_keeps_ending_is_replaced_less_and_less_often() -> None:
+def test_a_guard_that_keeps_ending_is_replaced_at_growing_intervals() -> None:
     side = Side()
     for _ in range(3_600):
         side.guards[-1].code = 1
@@ -287,7 +289,7 @@ def test_a_guard_that_keeps_ending_is_replaced_less_and_less_often() -> None:
     assert 60 <= len(side.guards) <= 70
 
 
-def test_starting_a_guard_is_retried_if_the_machine_cannot_start_a_process() -> None:
+def test_starting_a_guard_is_retried_after_the_machine_could_not_start_a_process() -> None:
     side = Side()
     side.look(100)
     start, side.guarding._start = side.guarding._start, _no_process
@@ -304,7 +306,7 @@ def _no_process() -> FakeGuard:
     raise OSError("resource temporarily unavailable")
 
 
-async def test_a_bot_that_wakes_up_learns_what_its_guard_did_and_reconciles(world: World) -> None:
+async def test_a_bot_that_resumes_reports_the_guards_cancels_and_reconciles(world: World) -> None:
     bot = await world.start()
     async with kept(bot):
         order = far_buy(bot)
@@ -320,7 +322,7 @@ async def test_a_bot_that_wakes_up_learns_what_its_guard_did_and_reconciles(worl
         assert [kind for _, kind, _ in bot.journal.notes() if kind == "guard"] == ["guard"]
 
 
-async def test_no_two_heartbeats_are_equal(world: World) -> None:
+async def test_successive_heartbeats_always_differ(world: World) -> None:
     bot = await world.start()
     keeper, clock = Keeper(), HandClock()
     bot.parts = msgspec.structs.replace(bot.parts, machine=replace(bot.parts.machine, clock=clock))
@@ -332,7 +334,7 @@ async def test_no_two_heartbeats_are_equal(world: World) -> None:
     assert all(before != after for before, after in pairwise(seen))
 
 
-async def test_a_bot_on_a_full_disk_still_reaches_its_guard(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_heartbeats_continue_on_a_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await world.start()
 
     def full(files: RealFiles, path: Path, content: bytes, *, durable: bool = True) -> None:

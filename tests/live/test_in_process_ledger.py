@@ -1,4 +1,4 @@
-"""Bots of one process share fairly, however fast their clock runs compared with the machine's."""
+"""Bots of one process share limits fairly, however fast their clock runs compared with the machine's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 
 
 class Hand:
-    """A clock with its own speed that the test advances."""
+    """A clock with its own speed that a test advances."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
@@ -26,7 +26,7 @@ class Hand:
 
 
 @pytest.mark.parametrize("speed", [1.0, 40.0])
-async def test_the_longest_waiting_bot_comes_first_even_on_a_slow_machine(speed: float) -> None:
+async def test_the_bot_that_has_waited_longest_is_served_first_even_on_a_slow_machine(speed: float) -> None:
     clock = Hand(speed)
     ledger = InProcessLedger(clock, Random(1))
     pool = SharedPool("create", 0, 0, (SharedWindow("create", 1, 1),))
@@ -40,9 +40,9 @@ async def test_the_longest_waiting_bot_comes_first_even_on_a_slow_machine(speed:
         return sum(count for _, count in reply.granted)
 
     assert await ask("greedy") == 1
-    assert await ask("patient") == 0  # from here on the patient process is waiting
-    # a delay as on a busy machine, but shorter than the 150 ms after which a process no longer counts as waiting
+    assert await ask("patient") == 0  # the patient bot is waiting from now on
+    # a delay as on a busy machine, but shorter than the 150 ms after which a bot is no longer treated as waiting
     clock.machine_ms(50)
-    # the greedy bot's request was answered long ago, so it is the first to ask again
+    # the greedy bot's request was answered long ago, so the greedy bot is the first to ask again
     assert await ask("greedy", returned=1, arrivals=((0, -10 * NS_PER_S),)) == 0
     assert await ask("patient") == 1

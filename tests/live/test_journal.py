@@ -1,4 +1,4 @@
-"""The journal keeps everything that was committed, and says what is wrong with a file."""
+"""The journal keeps all committed data, and reports the fault of an unusable file."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_unwritable_journal_is_reported(tmp_path: Path) -> None:
 
 
 class Refusing:
-    """A connection that fails with this SQLite error code."""
+    """A connection that fails with a given SQLite error code."""
 
     def __init__(self, code: int, words: str) -> None:
         self.error = sqlite3.OperationalError(words)
@@ -150,7 +150,7 @@ class RefusingDisk(RealDisk):
         (sqlite3.SQLITE_ERROR, "duplicate column name", 10**9, "is damaged"),
     ],
 )
-def test_only_a_damaged_journal_is_called_damaged(
+def test_only_a_damaged_journal_is_reported_as_damaged(
     code: int, words: str, free: int | None, says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(JournalError) as caught:
@@ -159,7 +159,7 @@ def test_only_a_damaged_journal_is_called_damaged(
     assert ("To start over, move it away" in str(caught.value)) == (says == "is damaged")
 
 
-def test_a_disk_that_fills_up_while_the_bot_runs_is_called_full(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_while_the_bot_runs_is_reported_as_full(tmp_path: Path) -> None:
     disk = LimitedDisk()
     journal = Journal.open(tmp_path / "j.sqlite", disk=disk)
     disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -170,14 +170,14 @@ def test_a_disk_that_fills_up_while_the_bot_runs_is_called_full(tmp_path: Path) 
     journal.close()
 
 
-def test_a_damaged_file_is_named_with_the_fix(tmp_path: Path) -> None:
+def test_the_error_about_a_damaged_file_names_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(JournalError, match="To start over, move it away"):
         Journal.open(path)
 
 
-def test_another_schema_is_refused(tmp_path: Path) -> None:
+def test_a_journal_with_an_unknown_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     Journal.open(path).close()
     db = sqlite3.connect(path)
@@ -202,7 +202,7 @@ def test_a_journal_of_the_previous_schema_is_readable_and_upgraded_at_the_next_s
     db.execute("PRAGMA user_version=2")
     db.commit()
     db.close()
-    reading = Journal.open(path, read_only=True)  # `botkit journal` beside an older bot
+    reading = Journal.open(path, read_only=True)  # as by `botkit journal` while an older bot runs
     assert [row["client_id"] for row in reading.order_rows()] == [7]
     reading.close()
     again = Journal.open(path)
@@ -212,7 +212,7 @@ def test_a_journal_of_the_previous_schema_is_readable_and_upgraded_at_the_next_s
     again.close()
 
 
-def test_ids_are_leased_in_blocks_and_never_reused(tmp_path: Path) -> None:
+def test_client_ids_are_reserved_in_blocks_and_never_reused(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     seen = []
     for _ in range(3):
@@ -224,13 +224,13 @@ def test_ids_are_leased_in_blocks_and_never_reused(tmp_path: Path) -> None:
     assert all(after - before >= ID_BLOCK for before, after in itertools.pairwise(seen))
 
 
-def test_client_ids_never_reach_the_one_that_the_exchanges_tools_use(tmp_path: Path) -> None:
+def test_client_ids_never_reach_the_id_that_the_exchanges_tools_use(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     assert journal.lease_ids(Random(1), after=ID_MAX - 10)[0] == 1
     journal.close()
 
 
-def test_an_orders_fills_are_read_back_in_order(tmp_path: Path) -> None:
+def test_the_fills_of_an_order_are_read_back_in_order(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     made = order(amount_lots=BIG)
     fills = []
@@ -246,7 +246,7 @@ def test_an_orders_fills_are_read_back_in_order(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_unfilled_orders_are_eventually_dropped_in_small_steps_and_fills_never(tmp_path: Path) -> None:
+def test_old_unfilled_orders_are_dropped_in_small_steps_but_filled_ones_are_kept(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite")
     rows = [order(client_id=i) for i in range(1, 2_505)]
     for made in rows:
@@ -265,7 +265,7 @@ def test_unfilled_orders_are_eventually_dropped_in_small_steps_and_fills_never(t
     journal.close()
 
 
-def test_books_are_restored_without_any_orders() -> None:
+def test_restored_books_do_not_contain_the_locks_of_orders() -> None:
     state = {
         "ledger": {"parts": {"(pool)": {"usdt": [70, 30, 1, 0]}}, "unassigned": {}, "locks": {"5": 30}},
         "positions": {"s": {"btc_usdt": [10, 100, 0, 4, 0]}},
@@ -278,7 +278,7 @@ def test_books_are_restored_without_any_orders() -> None:
     assert state["ledger"]["locks"] == {"5": 30}
 
 
-def test_an_order_of_a_delisted_pair_is_named() -> None:
+def test_an_order_of_a_delisted_pair_is_an_error_that_names_the_pair() -> None:
     row = dict(zip(("client_id", "pair"), (7, "gone_usdt"), strict=True))
     with pytest.raises(JournalError, match="gone_usdt"):
         order_of(row, {"btc_usdt": Pair("btc_usdt", BTC.rules)})

@@ -1,4 +1,4 @@
-"""Committed data in the journal's log survives any crash, and nothing else appears in it."""
+"""Committed data in the journal's log survives any crash, and no other data is read from the log."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from tests.live.test_ports import MemoryDisk
 from tests.sim.venue import BTC
 
 PATH = Path("/nowhere/journal.sqlite")
-#: three segment sizes, with which the bodies below fill one segment, several, or one each
+#: three segment sizes: with these, the bodies fill one segment, several segments, or one segment each
 SEGMENTS = (65_536, 4_096, 1_024)
 
 
 def written(bodies: list[bytes], segment_bytes: int) -> tuple[MemoryDisk, Place, list[Place]]:
-    """Write a log of these bodies, and return its disk, where it begins, and the place after each."""
+    """Write a log with these bodies. Return its disk, its start, and the place after each body."""
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_log, "SEGMENT_BYTES", segment_bytes)
@@ -72,7 +72,7 @@ bodies = st.lists(st.binary(min_size=1, max_size=700), min_size=1, max_size=12)
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None)
-def test_a_log_can_be_read_from_every_place_in_it(wrote: list[bytes], size: int, data: st.DataObject) -> None:
+def test_a_log_can_be_read_from_the_place_after_any_record(wrote: list[bytes], size: int, data: st.DataObject) -> None:
     disk, begin, places = written(wrote, size)
     at = data.draw(st.integers(0, len(wrote)))
     assert found(disk, [begin, *places][at]) == (wrote[at:], None)
@@ -81,7 +81,7 @@ def test_a_log_can_be_read_from_every_place_in_it(wrote: list[bytes], size: int,
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=150)
-def test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported(
+def test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported_as_damage(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -103,7 +103,7 @@ def test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported(
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_torn_write_leaves_exactly_the_acknowledged_records(
+def test_after_a_torn_write_all_acknowledged_records_and_no_others_can_be_read(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -111,7 +111,7 @@ def test_a_torn_write_leaves_exactly_the_acknowledged_records(
     last = places[-1].segment
     whole = disk.files.read(segment_path(PATH, last))
     was = before.files.read(segment_path(PATH, last)) if last in segments_of(PATH, before.files) else bytes(len(whole))
-    # keep any of the sectors that the last write touched, in any order, with the last of them cut at any byte
+    # keep any subset of the sectors that the last write touched, and cut one further sector at any byte
     changed = [i for i in range(0, len(whole), 512) if whole[i : i + 512] != was[i : i + 512]]
     torn = bytearray(was)
     for sector in data.draw(st.lists(st.sampled_from(changed), unique=True, max_size=len(changed) - 1)):
@@ -130,7 +130,7 @@ def test_a_torn_write_leaves_exactly_the_acknowledged_records(
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_truncated_or_emptied_log_is_reported(wrote: list[bytes], size: int, data: st.DataObject) -> None:
+def test_a_truncated_or_emptied_log_is_reported_as_damaged(wrote: list[bytes], size: int, data: st.DataObject) -> None:
     disk, begin, places = written(wrote, size)
     segment = data.draw(st.sampled_from(segments_of(PATH, disk.files)))
     path = segment_path(PATH, segment)
@@ -145,9 +145,9 @@ def test_a_truncated_or_emptied_log_is_reported(wrote: list[bytes], size: int, d
     assert read == wrote[: len(read)]
     is_last = segment == places[-1].segment
     if is_cut or not is_last:
-        # an empty file at the end is a segment that was never begun
+        # an empty segment at the end looks like one that was never started
         assert damage is not None or (is_last and cut < ends[0])
-    # SQLite's place would have been after the missing part
+    # SQLite's place in the log is after the missing part here
     read, damage = found(disk, places[-1])
     assert read == []
     if is_last:
@@ -172,7 +172,7 @@ def test_a_missing_segment_is_reported() -> None:
     assert found(disk, Place("0123", places[-1].segment + 1, 0, 12, is_open=False)) == ([], None)
 
 
-def test_a_log_of_another_journal_or_a_newer_botkit_is_not_read() -> None:
+def test_a_log_of_another_journal_or_of_a_newer_botkit_is_not_read() -> None:
     disk, begin, _ = written([b"one", b"two"], 4_096)
     other = msgspec.structs.replace(begin, log="4567")
     assert found(disk, other) == ([], f"its log {segment_path(PATH, 1).name} is another journal's")
@@ -183,7 +183,7 @@ def test_a_log_of_another_journal_or_a_newer_botkit_is_not_read() -> None:
 
 
 class FailingFile:
-    """Writes the first few bytes that it is given, and then fails."""
+    """Writes only the first bytes of a write, and then fails."""
 
     def __init__(self, file: Any, plan: list[int | None]) -> None:
         self._file, self._plan = file, plan
@@ -200,7 +200,7 @@ class FailingFile:
 
 @given(st.lists(st.binary(min_size=1, max_size=700), min_size=2, max_size=12), st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_an_unacknowledged_record_is_never_read_before_later_ones(
+def test_an_unacknowledged_record_never_appears_before_later_acknowledged_ones(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk = MemoryDisk()
@@ -246,7 +246,7 @@ def test_after_a_failed_write_the_next_commit_goes_to_a_new_file() -> None:
     assert found(disk, begin) == ([b"one", b"three"], None)
 
 
-def test_segments_are_made_ahead_and_too_small_ones_remade() -> None:
+def test_segments_are_created_ahead_and_recreated_if_too_small() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     make_segment(PATH, disk.files, 1)
     log = JournalLog(PATH, disk, begin, contextlib.nullcontext())
@@ -267,7 +267,7 @@ def test_segments_are_made_ahead_and_too_small_ones_remade() -> None:
     assert [body[0] for body in found(disk, begin)[0]] == [1, 1, 2, 3]
 
 
-def test_without_room_for_a_full_segment_a_small_one_is_made() -> None:
+def test_a_small_segment_is_created_if_there_is_no_room_for_a_full_one() -> None:
     disk = MemoryDisk()
     write = disk.memory.write
 
@@ -293,7 +293,9 @@ def test_without_room_for_a_full_segment_a_small_one_is_made() -> None:
 
 
 def image(path: Path, folder: Path) -> Path:
-    """Copy the files into a new folder as a killed process would leave them, and return the journal's path."""
+    """Copy the files into a new folder as a killed process would leave them, and return the path of the copied
+    journal.
+    """
     folder.mkdir()
     for file in path.parent.iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -302,12 +304,12 @@ def image(path: Path, folder: Path) -> Path:
 
 
 def in_memory() -> Journal:
-    """Return a journal that need not survive a crash."""
+    """Return a journal in memory, which need not survive a crash."""
     return Journal.open(PATH, disk=MemoryDisk(), background=OnLoop())
 
 
 def answers(journal: Journal) -> dict[str, Any]:
-    """Return the answers to every query."""
+    """Return the results of all queries."""
     run, journal.run = journal.run, 0
     try:
         return {
@@ -331,7 +333,7 @@ def fill_of(client_id: int, executed: int) -> Fill:
 
 
 def work(random: Random) -> Iterator[Callable[[Journal], None]]:
-    """Yield repeatedly after each kind of write that a bot makes."""
+    """Yield random writes of every kind that a bot makes."""
     for now in range(1, 10_000):
         client_id = random.randrange(1, 30)
         made = order(client_id=client_id, tag=f"at {now}", max_slippage_pct=random.choice([None, 1, 0.5]))
@@ -356,7 +358,7 @@ def work(random: Random) -> Iterator[Callable[[Journal], None]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_reader_and_a_restart_see_every_commit_wherever_sqlite_is(tmp_path: Path, seed: int) -> None:
+def test_a_reader_and_a_restart_see_every_commit_however_far_sqlite_has_been_filled(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     path = tmp_path / "a" / "journal.sqlite"
     path.parent.mkdir()
@@ -391,7 +393,7 @@ def test_a_reader_and_a_restart_see_every_commit_wherever_sqlite_is(tmp_path: Pa
     expected.close()
 
 
-def test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing(
+def test_a_crash_at_any_step_of_filling_sqlite_and_deleting_logs_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_log, "SEGMENT_BYTES", 16_384)
@@ -438,7 +440,7 @@ def test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing(
         restarted, expected = Journal.open(copy), in_memory()
         for write in written[:count]:
             write(expected)
-        # a commit that is being written may already be there
+        # a commit that was being written may already be complete
         if answers(restarted) != answers(expected):
             written[count](expected)
             assert answers(restarted) == answers(expected)
@@ -452,7 +454,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
-    """Return a journal as a killed bot leaves it, of which SQLite has nothing yet."""
+    """Return a journal as a killed bot leaves it. SQLite contains none of its commits yet."""
     path = tmp_path / f"{name} first" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -464,7 +466,7 @@ def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
     return left
 
 
-def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_count(tmp_path: Path) -> None:
+def test_damage_inside_the_log_is_reported_and_earlier_commits_and_the_log_are_kept(tmp_path: Path) -> None:
     path = killed(tmp_path)
     [file] = log_files(path)
     content = bytearray(file.read_bytes())
@@ -476,7 +478,7 @@ def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_
     rows = reader.order_rows()
     reader.close()
     assert 0 < len(rows) < 20
-    for _ in range(2):  # even if a reader opens the journal first, a bot must still report the damage
+    for _ in range(2):  # a bot must report the damage even if a reader has opened the journal first
         journal = Journal.open(path)
         assert (journal.damage or "").startswith(wanted)
         assert journal.order_rows() == rows
@@ -491,7 +493,7 @@ def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_
     journal.close()
 
 
-def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp_path: Path) -> None:
+def test_a_journal_without_its_log_and_a_log_without_its_journal_are_reported(tmp_path: Path) -> None:
     path = killed(tmp_path, "one")
     [file] = log_files(path)
     file.unlink()
@@ -522,7 +524,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp
     journal.close()
 
 
-def test_an_older_file_with_its_later_log_is_complete(tmp_path: Path) -> None:
+def test_an_older_sqlite_file_with_its_later_log_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "running" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -545,7 +547,7 @@ def test_an_older_file_with_its_later_log_is_complete(tmp_path: Path) -> None:
     again.close()
 
 
-def test_while_sqlite_cannot_be_filled_nothing_new_is_committed(tmp_path: Path) -> None:
+def test_no_commits_are_accepted_while_sqlite_cannot_be_filled(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite", background=OnLoop())
     filling = journal.filling
     assert filling is not None
@@ -561,7 +563,9 @@ def test_while_sqlite_cannot_be_filled_nothing_new_is_committed(tmp_path: Path) 
     journal.close()
 
 
-def test_segments_are_deleted_once_sqlite_has_them_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_are_deleted_only_after_sqlite_has_synced_their_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal_log, "SEGMENT_BYTES", 8_192)
     synced: list[bool] = []
     real = journal_filling.synced
@@ -582,7 +586,7 @@ def test_segments_are_deleted_once_sqlite_has_them_on_disk(tmp_path: Path, monke
     journal.close()
 
 
-def test_a_commit_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
+def test_a_commit_with_values_that_sqlite_cannot_store_is_refused(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite")
     for bad in (order(tag="\ud800"), order(tag=object())):
         with pytest.raises(JournalError, match="cannot be written"):
@@ -626,7 +630,7 @@ def full(path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", SEALED)
-def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
+def test_a_changed_database_cell_is_treated_as_damage(tmp_path: Path, table: str) -> None:
     path = tmp_path / "journal.sqlite"
     full(path)
     content, counted = path.read_bytes(), 0
@@ -645,7 +649,8 @@ def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
             if now == was:
                 continue
             counted += 1
-            journal = Journal.open(path, read_only=change != "'x'")  # both by a reader and by a bot that starts
+            # checked both with a reader and with a starting bot
+            journal = Journal.open(path, read_only=change != "'x'")
             journal.run = 9
             said = ""
             try:
@@ -689,7 +694,7 @@ def test_an_older_journal_gets_checksums_when_it_is_upgraded(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "9" * 5_000, "2147483647", "1e3", "\u0661", "7\n8"])
-def test_an_impossible_client_id_count_is_ignored(tmp_path: Path, text: str) -> None:
+def test_an_invalid_stored_client_id_count_is_ignored(tmp_path: Path, text: str) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal.open(path)
     _, until = journal.lease_ids(Random(1))
@@ -704,7 +709,7 @@ def test_an_impossible_client_id_count_is_ignored(tmp_path: Path, text: str) -> 
 # -- other processes --------------------------------------------------------------------------------------------------
 
 
-def test_capital_is_not_moved_in_books_that_lost_commits(tmp_path: Path) -> None:
+def test_capital_cannot_be_moved_in_books_that_lost_commits(tmp_path: Path) -> None:
     path = killed(tmp_path)
     log_files(path)[0].unlink()
     nothing: Any = None
@@ -715,7 +720,7 @@ def test_capital_is_not_moved_in_books_that_lost_commits(tmp_path: Path) -> None
     journal.close()
 
 
-def test_commands_on_a_killed_bot_read_its_log_and_report_what_is_missing(
+def test_commands_on_a_killed_bot_read_its_log_and_report_missing_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))

@@ -1,6 +1,6 @@
-"""A bot starts from a journal in which an older bot left many unfinished orders, and settles every row.
+"""A bot starts from a journal in which an older bot left many unfinished orders, and settles every order.
 
-``frozen_journal.py`` shows what the older bot had done.
+``frozen_journal.py`` shows the older bot's actions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.live.world import until
 
 @pytest.fixture(autouse=True)
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # the emulator's clock starts at the fixture's time, long ago
+    # the emulator's clock starts at the fixture's time, which is long ago
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
 
 
@@ -31,18 +31,18 @@ def by_amount(bot: Bot, name: str) -> dict[str, Order]:
     return {f"{order.amount:g}": order for order in strategy(bot, name).open_orders()}
 
 
-async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path: Path) -> None:
+async def test_every_unfinished_order_and_all_money_of_an_old_journal_are_settled(tmp_path: Path) -> None:
     picture: dict[str, Any] = json.loads((FIXTURE / "venue.json").read_text())
     (tmp_path / "state").mkdir()
     shutil.copy(FIXTURE / "journal.sqlite", tmp_path / "state" / "journal.sqlite")
     async with frozen_world(tmp_path, picture["time"] + 60 * NS_PER_S) as world:
         await venue_as_left(world.emulator, picture)
         ids = {row["new"]["amount_lots"]: row["new"]["client_id"] for row in picture["orders"]}
-        execute(world.emulator, ids[2_000_000], 400_000)  # while the bot was down
+        execute(world.emulator, ids[2_000_000], 400_000)  # a fill while the bot was down
         bot = await started(world)
         p, q = strategy(bot, "p"), strategy(bot, "q")
 
-        # open orders are adopted as they are, with the fills that happened while the bot was down
+        # open orders are adopted unchanged, with the fills that happened while the bot was down
         own, other = by_amount(bot, "p"), by_amount(bot, "q")
         stands = {amount: (order.state.value, order.tag, f"{order.executed:g}") for amount, order in own.items()}
         assert {amount: stands[amount] for amount in ("0.011", "0.013", "0.02", "0.016")} == {
@@ -54,7 +54,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert (other["0.012"].state, other["0.012"].post_only) == (OrderState.OPEN, True)
         assert (other["0.014"].state, other["0.014"].tag) == (OrderState.OPEN, "ladder")
 
-        # orders that were on their way or of unknown outcome are found or proved absent
+        # orders that were in flight or of unknown outcome are found or proved absent
         fates = [own["0.021"], own["0.022"], other["0.023"], other["0.024"]]
         live = (OrderState.OPEN, OrderState.ABSENT)
         await until(lambda: all(order.state in live for order in fates), 30)
@@ -67,7 +67,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         open_at_venue = {row.order_id for row in rows if row.state in RESTING_STATES}
         assert {order.order_id for order in [*p.open_orders(), *q.open_orders()]} == open_at_venue
 
-        # the books equal the account, to the last unit
+        # the books equal the account to the last unit
         bot.comparisons.at_once()
         totals = {currency: total for currency, (total, _) in balances(world.emulator).items() if total}
         await until(lambda: {c: units for c, units in bot.view.money.account.items() if units} == totals)
@@ -76,7 +76,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert p.position("btc_usdt").amount == pytest.approx(0.0299932 + 0.012, rel=0.003)
         assert [fill.lots for fill in bot.journal.fills() if fill.client_id == ids[2_000_000]] == [800_000, 400_000]
 
-        # the state that the strategies kept
+        # the strategies' saved state
         assert p.state == {"grid": {"levels": [1, 2.5, "three"]}, "text": "\u2713"}
         assert q.state["count"] == 7
         assert (p.size, q.size) == (0.025, 0.01)
@@ -84,7 +84,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert "daily" not in p.rung
         assert max(order.client_id for order in by_amount(bot, "p").values()) < bot.view.next_client_id
 
-        # the trailing stop still trails the earlier highest price
+        # the trailing stop still starts from the earlier peak price
         p.protect("btc_usdt", trail_pct=30)
         bot.driver.wake()
         assert not any(order.side.value == "sell" and order.type.value != "stop_limit" for order in p.open_orders())

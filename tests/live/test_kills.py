@@ -1,4 +1,4 @@
-"""kill -9 at every moment of an order's path loses, doubles and orphans nothing.
+"""Bots killed with SIGKILL at every point of an order's path lose, double or orphan no order.
 
 `python -m tests.benchmarks.kill_runs --kills 200` does the same for longer.
 """
@@ -32,7 +32,7 @@ from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL on Windows")
 
-#: in parts, so that several workers can share them
+#: number of parts, so that several workers can share the kills
 PARTS = 4
 KILLS = plan(69, Random(5))
 
@@ -48,7 +48,7 @@ async def test_no_order_is_lost_doubled_or_orphaned_wherever_the_bot_is_killed(t
     assert findings.executed
 
 
-def test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_each_phase_has_its_share() -> None:
+def test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_no_phase_is_neglected() -> None:
     for kills, least in ((230, 10), (len(KILLS), 3)):
         phases = plan(kills, Random(1))
         assert sum(phase in BETWEEN for phase in phases) >= kills / 3
@@ -56,7 +56,7 @@ def test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_each_phase
 
 
 @pytest.mark.virtual_time
-async def test_two_hundred_open_orders_are_reconciled_within_ten_seconds(world: World) -> None:
+async def test_a_restart_reconciles_two_hundred_open_orders_within_ten_seconds(world: World) -> None:
     assert await restart_with_open_orders(world, 200) < 10
     again = world.bots[-1]
     known = {order.order_id for order in puppet(again).open_orders()}
@@ -65,7 +65,7 @@ async def test_two_hundred_open_orders_are_reconciled_within_ten_seconds(world: 
     again.view.money.check()
 
 
-async def test_the_judge_detects_an_order_that_no_journal_knows(
+async def test_the_judge_detects_an_order_that_the_journal_does_not_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
@@ -88,7 +88,7 @@ async def test_the_judge_detects_an_order_that_no_journal_knows(
         assert {text.split(":")[0] for text in world.findings.broken} == {"lost", "orphaned"}
 
 
-async def test_a_killed_bots_guard_cancels_its_orders(tmp_path: Path) -> None:
+async def test_the_guard_of_a_killed_bot_cancels_its_orders(tmp_path: Path) -> None:
     with own_machine(tmp_path):
         async with Forks.open() as forks, kill_world(tmp_path) as world:
             await world.kill(forks, NOT_TAKEN_IN, Random(1), settings=["live.guard_s=5"])
@@ -98,7 +98,7 @@ async def test_a_killed_bots_guard_cancels_its_orders(tmp_path: Path) -> None:
             assert world.findings.broken == []
 
 
-async def test_the_guard_cancels_a_silent_bots_orders(world: World) -> None:
+async def test_the_guard_cancels_the_orders_of_a_silent_bot(world: World) -> None:
     bot = await world.start()
     mine = far_buy(bot)
     await settled(mine)
@@ -108,7 +108,7 @@ async def test_the_guard_cancels_a_silent_bots_orders(world: World) -> None:
     )
     world.config.write_text(text)
     world.config.chmod(0o600)
-    # the guard finds the mode in the folder's path
+    # the guard reads the mode from the folder's path
     folder = StateFolder(world.folder / "world" / "emulator" / "x")
     folder.path.parent.mkdir(parents=True)
     await world.crash(bot)
@@ -137,7 +137,7 @@ async def test_the_guard_recognises_an_order_whose_answer_the_bot_never_read(wor
     journal = Journal.open(bot.parts.folder.journal, read_only=True)
     [row] = journal.order_rows()
     journal.close()
-    own = OwnOrders([{**row, "order_id": ""}])  # the row as a kill leaves it before the stream has shown the order
+    own = OwnOrders([{**row, "order_id": ""}])  # the row as a kill leaves it, before the stream has reported the order
     assert mine in own
     assert msgspec.structs.replace(mine, client_id=mine.client_id + 1) not in own
     assert msgspec.structs.replace(mine, price_ticks=mine.price_ticks + 1) not in own
@@ -153,7 +153,7 @@ async def test_the_guard_recognises_an_order_whose_answer_the_bot_never_read(wor
     assert not world.exchange_orders(open_only=True)
 
 
-async def test_the_guard_leaves_once_its_bot_has_been_restarted(world: World) -> None:
+async def test_the_guard_ends_once_its_bot_has_been_restarted(world: World) -> None:
     bot = await world.start()
     mine = far_buy(bot)
     await settled(mine)
@@ -187,7 +187,7 @@ die()
 
 
 @pytest.mark.parametrize(("moment", "is_set"), [("written", False), ("synced", False), ("replaced", True)])
-def test_a_latch_is_set_completely_or_not_at_all(tmp_path: Path, moment: str, is_set: bool) -> None:
+def test_a_stored_halt_is_written_completely_or_not_at_all(tmp_path: Path, moment: str, is_set: bool) -> None:
     died = subprocess.run([sys.executable, "-c", _HALF_WAY, str(tmp_path), moment], timeout=PATIENCE_S, check=False)
     assert died.returncode == -signal.SIGKILL
     folder = StateFolder(tmp_path)

@@ -1,4 +1,4 @@
-"""The ledger of request slots is a plain value, which decides the same wherever it is stored."""
+"""The ledger of request slots is a plain value and decides identically wherever it is stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START: Nanos = 1_700_000_000 * NS_PER_S
 
 
 def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
-    """Draw pools of windows that fill quickly. The last pool has two windows of different sizes."""
+    """Return pools of windows that fill quickly. The last pool has two windows of different lengths."""
     return (
         SharedPool(
             "create", late, 2, (SharedWindow("ip|create|20/2", 20, 2), SharedWindow(f"{account}|create|20/2", 20, 2))
@@ -36,7 +36,7 @@ def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
 
 
 class Model:
-    """A process that tracks its leases, so that its messages make sense."""
+    """A process that tracks its leases, so that its messages are consistent."""
 
     def __init__(self, name: str, random: Random) -> None:
         self.name, self._random = name, random
@@ -84,7 +84,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_ledger_serialised_between_messages_answers_the_same(seed: int) -> None:
+def test_a_ledger_serialised_between_messages_gives_the_same_answers(seed: int) -> None:
     random = Random(seed)
     kept, stored = SlotLedger("any"), msgspec.msgpack.encode(SlotLedger("any"))
     now = START
@@ -117,7 +117,7 @@ def test_a_ledger_serialised_between_messages_answers_the_same(seed: int) -> Non
             both(AskUsage())
         else:
             reply = both(process.message())
-            if reply.status == "unknown holder":  # the process was silent for too long
+            if reply.status == "unknown holder":  # the process was silent for too long and has been forgotten
                 processes[processes.index(process)] = fresh = Model(f"{process.name}x", random)
                 both(Join(fresh.name, reply.ledger, fresh.pools))
             else:
@@ -133,7 +133,7 @@ def wanted(ledger: SlotLedger, number: int, count: int, now: Nanos) -> LedgerRep
     return ledger.apply(Sync("a", number, (Report(pool=0, wanted_urgently=count),)), now)
 
 
-def test_at_most_half_of_a_large_window_is_unanswered() -> None:
+def test_unanswered_requests_use_at_most_half_of_a_large_window() -> None:
     ledger = SlotLedger("any")
     ledger.apply(Join("a", "", (LARGE,)), START)
     assert wanted(ledger, 1, 1000, START).granted == ((0, 600),)
@@ -143,7 +143,7 @@ def test_at_most_half_of_a_large_window_is_unanswered() -> None:
     assert ledger.apply(Sync("a", 3, (answered,)), START).granted == ((0, 100),)
 
 
-def test_a_lost_ledger_opens_half_of_a_large_window_after_one_window_and_all_once_nothing_can_arrive() -> None:
+def test_a_lost_ledger_reopens_half_of_a_large_window_first_and_the_rest_once_nothing_can_arrive() -> None:
     ledger = SlotLedger("any")
     ledger.lose(START)
     ledger.apply(Join("a", "", (LARGE,)), START)
@@ -159,7 +159,7 @@ def test_a_lost_ledger_opens_half_of_a_large_window_after_one_window_and_all_onc
     assert room(START + wait + 900 * NS_PER_S) == 1200
 
 
-def test_unused_windows_are_forgotten() -> None:
+def test_unused_windows_are_dropped() -> None:
     ledger = SlotLedger("any")
     ledger.apply(Join("a", "", (LARGE,)), START)
     wanted(ledger, 1, 1, START)

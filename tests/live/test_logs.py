@@ -54,7 +54,7 @@ def test_a_record_is_one_line_of_json_with_its_place_and_traceback(tmp_path: Pat
     assert "ValueError: broken" in third["traceback"]
 
 
-def test_no_part_of_a_record_writes_a_secret_to_the_file(tmp_path: Path, logger: logging.Logger) -> None:
+def test_no_part_of_a_log_record_writes_a_secret_to_the_file(tmp_path: Path, logger: logging.Logger) -> None:
     path = tmp_path / "bot.jsonl"
     quoted = 'with "quotes" \\ and ü'
     with opened(path, secrets=[SECRET, quoted, "no"]):
@@ -69,16 +69,16 @@ def test_no_part_of_a_record_writes_a_secret_to_the_file(tmp_path: Path, logger:
     assert SECRET not in text
     assert "quotes" not in text
     assert text.count(HIDDEN) == 4
-    assert '"message": "to"' in text  # text that is too short to be a secret is left alone
+    assert '"message": "to"' in text  # text that is too short to be a secret is not hidden
 
 
-def test_a_secret_inside_another_leaves_nothing_of_the_longer_one() -> None:
+def test_a_secret_that_contains_another_is_hidden_completely() -> None:
     redactor = Redactor(["abcdef", "abcdefgh"])
     assert redactor.clean("x abcdefgh y abcdef") == f"x {HIDDEN} y {HIDDEN}"
     assert "abcdef" not in repr(redactor)
 
 
-def test_files_are_rotated_by_size_and_the_oldest_deleted(tmp_path: Path, logger: logging.Logger) -> None:
+def test_log_files_are_rotated_by_size_and_the_oldest_are_deleted(tmp_path: Path, logger: logging.Logger) -> None:
     path = tmp_path / "bot.jsonl"
     with opened(path, bytes_max=2_000, files_kept=2):
         for i in range(100):
@@ -89,7 +89,7 @@ def test_files_are_rotated_by_size_and_the_oldest_deleted(tmp_path: Path, logger
     assert rows(path)[-1]["message"].startswith("record 99 ")
 
 
-def test_a_failing_disk_costs_only_records(
+def test_a_failing_disk_loses_log_records_but_raises_no_error(
     tmp_path: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = opened(tmp_path / "bot.jsonl")
@@ -111,7 +111,7 @@ def test_a_failing_disk_costs_only_records(
     assert capsys.readouterr().err == ""
 
 
-def test_the_log_level_is_restored_at_the_end(tmp_path: Path, logger: logging.Logger) -> None:
+def test_the_log_level_is_restored_when_the_log_file_closes(tmp_path: Path, logger: logging.Logger) -> None:
     logger.setLevel(logging.ERROR)
     with opened(tmp_path / "bot.jsonl", level="debug"):
         logger.debug("now it is logged")
@@ -120,7 +120,7 @@ def test_the_log_level_is_restored_at_the_end(tmp_path: Path, logger: logging.Lo
     assert len(rows(tmp_path / "bot.jsonl")) == 1
 
 
-def test_an_unwritable_file_is_reported_at_the_start(tmp_path: Path) -> None:
+def test_an_unwritable_log_file_is_reported_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"log: .* cannot be written"):
         LogFile(tmp_path / "file" / "bot.jsonl")

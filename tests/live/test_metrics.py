@@ -1,4 +1,4 @@
-"""Metrics for Prometheus are served only on this machine, are complete, and have the format that Prometheus reads."""
+"""Metrics for Prometheus are served only to this machine, are complete, and have the format that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     }
 
 
-async def test_every_figure_arrives_with_its_labels() -> None:
+async def test_every_metric_is_served_with_its_labels() -> None:
     async with MetricsServer([MetricsSource(look=lambda: PICTURE)], port=0) as server:
         status, text = await fetched(server)
     assert status == 200
@@ -47,7 +47,7 @@ async def test_every_figure_arrives_with_its_labels() -> None:
     assert "# TYPE botkit_open_orders gauge" in text
 
 
-async def test_plugins_add_figures_and_a_broken_one_removes_none() -> None:
+async def test_plugins_add_metrics_and_a_broken_plugin_removes_none() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
         return {"mine_double": 2 * figures['botkit_fills_total{strategy="mm"}'], "no name": 1, "9": 1}
 
@@ -64,9 +64,9 @@ async def test_plugins_add_figures_and_a_broken_one_removes_none() -> None:
             assert read((await fetched(server))[1])["botkit_up", frozenset()] == 1
 
 
-async def test_a_label_tells_several_bots_figures_apart() -> None:
+async def test_a_label_distinguishes_the_metrics_of_several_bots() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
-        return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # as if from a single bot
+        return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # written as for a single bot
 
     sources = [
         MetricsSource(look=lambda: PICTURE, added=added, bot="demo"),
@@ -82,12 +82,12 @@ async def test_a_label_tells_several_bots_figures_apart() -> None:
     assert len(found) == 2 * len(samples_of(PICTURE)) + 3
 
 
-async def test_a_bot_is_not_up_before_it_runs() -> None:
+async def test_a_bot_is_reported_as_down_before_it_runs() -> None:
     async with MetricsServer([MetricsSource(look=lambda: None)], port=0) as server:
         assert read((await fetched(server))[1]) == {("botkit_up", frozenset()): 0}
 
 
-async def test_only_this_machine_gets_an_answer() -> None:
+async def test_only_requests_from_this_machine_are_answered() -> None:
     async with MetricsServer([MetricsSource(look=lambda: PICTURE)], port=0) as server:
         assert (await fetched(server, Host="localhost:1"))[0] == 200
         for headers in (
@@ -103,7 +103,7 @@ async def test_only_this_machine_gets_an_answer() -> None:
         assert [address[0] for address in own.addresses] == ["127.0.0.1"]
 
 
-async def test_an_occupied_port_is_reported() -> None:
+async def test_a_port_already_in_use_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -112,7 +112,7 @@ async def test_an_occupied_port_is_reported() -> None:
             await server.__aenter__()
 
 
-async def test_names_with_quotes_and_newlines_are_escaped_readably() -> None:
+async def test_quotes_and_newlines_in_names_are_escaped() -> None:
     odd = 'mm "two"\n\\'
     rows = tuple(
         type(row)(**{**{f: getattr(row, f) for f in row.__struct_fields__}, "name": odd}) for row in PICTURE.strategies

@@ -1,4 +1,4 @@
-"""Tests the modes of `botkit run`: what each refuses, paper trading, signals, and that no secret is left behind."""
+"""Tests the modes of `botkit run`: refused configurations, paper trading, signals, and that no secret is written."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def opened(path: Path, mode: Any, **options: Any) -> None:
         pass
 
 
-async def test_real_money_is_refused_until_every_limit_is_set(tmp_path: Path) -> None:
+async def test_live_mode_is_refused_until_every_limit_is_set(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         await opened(config(tmp_path), "live")
     for word in ("confirm: true", "max_order_value", "max_position", "max_daily_loss", "price_collar_pct"):
@@ -92,7 +92,7 @@ async def test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_excha
         (["run", "--duration", "soon"], "is not a duration"),
     ],
 )
-def test_impossible_requests_are_refused_in_one_line(
+def test_invalid_command_arguments_are_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     code = main([arguments[0], str(config(tmp_path)), *arguments[1:]])
@@ -102,8 +102,8 @@ def test_impossible_requests_are_refused_in_one_line(
     assert "Traceback" not in output.err
 
 
-async def test_paper_trades_on_another_markets_data_and_leaves_it_alone(world: World) -> None:
-    # market reads would otherwise count at this machine's broker
+async def test_paper_mode_trades_on_market_data_of_an_exchange_without_sending_it_orders(world: World) -> None:
+    # otherwise market reads would be counted at this machine's broker
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
         bot = await start(parts, Notices())
@@ -123,7 +123,7 @@ async def test_paper_trades_on_another_markets_data_and_leaves_it_alone(world: W
     assert not world.exchange_orders()
 
 
-async def test_paper_fills_nothing_against_a_book_that_has_grown_old(world: World) -> None:
+async def test_paper_mode_fills_nothing_against_a_stale_book(world: World) -> None:
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\nmax_book_age_s: 1\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
         bot = await start(parts, Notices())
@@ -142,7 +142,7 @@ async def test_paper_fills_nothing_against_a_book_that_has_grown_old(world: Worl
     await bot.close()
 
 
-async def test_no_secret_is_written_anywhere(world: World, tmp_path: Path) -> None:
+async def test_no_secret_is_written_to_errors_messages_or_files(world: World, tmp_path: Path) -> None:
     from botkit.config.secrets import AccountKeys
 
     account = AccountKeys(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
@@ -162,7 +162,7 @@ async def test_no_secret_is_written_anywhere(world: World, tmp_path: Path) -> No
             assert CANARY.encode() not in path.read_bytes(), path
 
 
-async def test_a_keeper_leaves_a_status_that_others_can_read(world: World) -> None:
+async def test_a_keeper_leaves_a_status_file_for_other_processes(world: World) -> None:
     bot = await world.start()
     keeper = Keeper()
     assert await keeper.run(bot, 0.4) == "duration"
@@ -174,7 +174,7 @@ async def test_a_keeper_leaves_a_status_that_others_can_read(world: World) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-async def test_sigterm_stops_cleanly_and_leaves_the_final_status(
+async def test_sigterm_stops_the_bot_cleanly_and_the_final_status_is_saved(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = config(tmp_path, "emulator:\n  balances: {usdt: 10000, btc: 1}\n")
@@ -202,12 +202,12 @@ async def test_sigterm_stops_cleanly_and_leaves_the_final_status(
     assert "the emulator and its orders ended with the bot" in capsys.readouterr().err
 
     document = json.loads(status.read_bytes())
-    status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a killed bot leaves it
+    status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # the status file as a killed bot leaves it
     assert main(["status", str(path)]) == 3
     assert "did not stop cleanly; last status from 1970-01-01T08:00:00.000+08:00" in capsys.readouterr().out
 
 
-async def test_no_command_shows_one_exchanges_keys_to_another(tmp_path: Path) -> None:
+async def test_no_command_sends_the_keys_of_one_exchange_to_another(tmp_path: Path) -> None:
     keys = "{email: a@example.org, key: k, secret: s}"
     project = Project.load(config(tmp_path, f"account: {keys}\nemulator:\n  account: {keys}\n"))
     for mode, rest, mend in (
@@ -220,7 +220,7 @@ async def test_no_command_shows_one_exchanges_keys_to_another(tmp_path: Path) ->
                 raise AssertionError("a connection was made")
 
 
-def test_account_asks_the_emulator_that_the_bot_ran_against(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_account_queries_the_emulator_on_which_the_bot_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keys = f"{{email: {DEFAULT_ACCOUNT.email}, key: {DEFAULT_ACCOUNT.key}, secret: {DEFAULT_ACCOUNT.secret}}}"
     path = config(tmp_path, f"emulator:\n  account: {keys}\n")
     assert main(["account", str(path), "--mode", "emulator"]) == 2

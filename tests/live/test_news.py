@@ -1,4 +1,4 @@
-"""The user is told enough about streams and orders to act on it, and no more."""
+"""The user is told enough about streams and orders to act, and no more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Heard:
         self.news = StreamNews(lambda level, text: self.texts.append(f"{level}: {text}"))
 
     def after(self, now: int, *events: Connection) -> list[str]:
-        """Return the messages for events that arrived together."""
+        """Return the messages after several events that arrived together."""
         for event in events:
             self.news.changed(event)
         self.news.tell(now)
@@ -44,7 +44,7 @@ def back(stream: str, pair: object = None) -> Connection:
     return Connection(ConnectionState.CONNECTED, stream, pair)  # type: ignore[arg-type]
 
 
-def test_pairs_of_one_connection_are_reported_together() -> None:
+def test_pairs_on_one_connection_are_reported_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
         "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
@@ -58,7 +58,7 @@ def test_pairs_of_one_connection_are_reported_together() -> None:
     assert heard.after(2) == []
 
 
-def test_an_unstable_stream_is_reported_once_in_ten_minutes_per_reason() -> None:
+def test_an_unstable_stream_is_reported_at_most_once_in_ten_minutes_per_reason() -> None:
     heard = Heard()
     told = []
     for minute in range(21):
@@ -87,7 +87,7 @@ def test_the_first_connection_is_not_reported_but_an_unreadable_frame_is() -> No
 
 
 class HandLoop:
-    """The time and the timers of an event loop, which the test advances."""
+    """An event loop's clock and timers, advanced by the test."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -147,8 +147,8 @@ def doubts(monkeypatch: pytest.MonkeyPatch) -> Doubts:
     return Doubts(monkeypatch)
 
 
-def test_outcomes_that_resolve_within_seconds_are_counted_instead_of_reported_singly(doubts: Doubts) -> None:
-    for number in range(1, 201):  # ten minutes of a bad connection
+def test_unknown_outcomes_resolved_within_seconds_are_counted_instead_of_reported_one_by_one(doubts: Doubts) -> None:
+    for number in range(1, 201):  # ten minutes with a bad connection
         order = doubts.order(number)
         doubts.become(order, OrderState.UNKNOWN)
         doubts.loop.move(1.2 if number == 150 else 0.6)
@@ -161,7 +161,7 @@ def test_outcomes_that_resolve_within_seconds_are_counted_instead_of_reported_si
     assert doubts.take() == []
 
 
-def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: Doubts) -> None:
+def test_a_lasting_unknown_outcome_is_reported_when_it_starts_and_when_it_is_resolved(doubts: Doubts) -> None:
     first, second = doubts.order(1), doubts.order(2)
     doubts.become(first, OrderState.UNKNOWN)
     doubts.loop.move(3)
@@ -171,7 +171,7 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: D
     [text] = doubts.take()
     assert text.startswith("warning: ")
     assert "is unknown, and btc_twd takes no new orders meanwhile" in text
-    doubts.become(first, OrderState.UNKNOWN)  # reported again, as a comparison of the books does
+    doubts.become(first, OrderState.UNKNOWN)  # reported again, as during a comparison
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)
     doubts.loop.move(100)
@@ -182,7 +182,7 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: D
     assert text.startswith("info: ")
 
 
-def test_a_rejection_briefly_in_doubt_is_reported_as_a_rejection(doubts: Doubts) -> None:
+def test_an_order_rejected_after_a_brief_doubt_is_reported_as_rejected(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     order.reason = "under maintenance"
@@ -191,7 +191,7 @@ def test_a_rejection_briefly_in_doubt_is_reported_as_a_rejection(doubts: Doubts)
     assert "was rejected by the exchange: under maintenance" in text
 
 
-def test_an_order_assumed_dead_that_is_live_always_raises_an_alarm(doubts: Doubts) -> None:
+def test_a_live_order_that_was_assumed_absent_always_raises_an_alarm(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     doubts.become(order, OrderState.ABSENT)
@@ -201,7 +201,7 @@ def test_an_order_assumed_dead_that_is_live_always_raises_an_alarm(doubts: Doubt
     assert "was assumed absent, but is live at the exchange" in text
 
 
-async def test_order_news_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_order_news_uses_timers_of_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
     told = asyncio.Event()
     news = OrderNews(lambda level, text: told.set())

@@ -1,4 +1,4 @@
-"""Tests what notifiers send, how much of it, and what happens when they fail."""
+"""Tests the content and number of notifications, and the handling of failing notifiers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def outbox(**given: Any) -> NotifierOutbox:
 # -- the outbox -------------------------------------------------------------------------------------------------------
 
 
-def test_fills_are_sent_together_after_a_while_and_errors_at_once() -> None:
+def test_fills_are_collected_into_one_message_and_errors_are_sent_immediately() -> None:
     box = outbox(digest_s=30)
     box.tell("info", "bought 1", NOW)
     assert box.take(NOW) == []
@@ -60,7 +60,7 @@ def test_messages_below_the_minimum_level_are_dropped() -> None:
     assert [m.text for m in box.take(NOW)] == ["breaker", "error"]
 
 
-def test_a_strategys_message_passes_the_minimum_level_but_not_the_daily_cap() -> None:
+def test_a_strategys_message_ignores_the_minimum_level_but_not_the_daily_cap() -> None:
     box = outbox(level="error", digest_s=5, daily_cap=1)
     box.tell("info", "a fill", NOW)
     box.tell("info", "the level is reached", NOW, is_wanted=True)
@@ -71,7 +71,7 @@ def test_a_strategys_message_passes_the_minimum_level_but_not_the_daily_cap() ->
     assert box.take(NOW + 60 * S) == []
 
 
-def test_over_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() -> None:
+def test_above_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() -> None:
     box = outbox(daily_cap=2, digest_s=0)
     sent = []
     for i in range(5):
@@ -86,7 +86,7 @@ def test_over_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() 
     assert box.take(NOW + DAY)[0].text.startswith("another day")
 
 
-def test_a_flood_becomes_one_message_of_bounded_size() -> None:
+def test_a_flood_of_messages_becomes_one_message_of_bounded_size() -> None:
     box = outbox(digest_s=30)
     for i in range(10_000):
         box.tell("info", f"{i} " + "x" * 10_000, NOW)
@@ -95,7 +95,7 @@ def test_a_flood_becomes_one_message_of_bounded_size() -> None:
     assert box.take(NOW + 60 * S) == []
 
 
-def test_waiting_messages_are_sent_at_the_end() -> None:
+def test_pending_messages_are_sent_at_the_end() -> None:
     box = outbox(digest_s=3_600)
     for i in range(LINES_MAX + 5):
         box.tell("info", f"fill {i}", NOW)
@@ -109,7 +109,7 @@ def test_waiting_messages_are_sent_at_the_end() -> None:
     least=st.sampled_from(LEVELS),
     cap=st.integers(1, 5),
 )
-def test_breaker_messages_always_pass_and_others_never_exceed_the_cap(
+def test_breaker_messages_are_always_sent_and_others_never_exceed_the_cap(
     events: list[tuple[Level, int]], least: Level, cap: int
 ) -> None:
     box = outbox(level=least, daily_cap=cap, digest_s=60)
@@ -135,7 +135,9 @@ class Clock:
 
 
 class Collected:
-    """Collects messages. It fails the first ``failures`` times, and hangs until ``gate`` is set if there is one."""
+    """Collects messages. The first ``failures`` messages fail. If there is a ``gate``, messages hang until it is
+    set.
+    """
 
     def __init__(self, failures: int = 0, gate: threading.Event | None = None) -> None:
         self.messages: list[tuple[str, str, str]] = []
@@ -166,14 +168,15 @@ def test_a_hanging_notifier_delays_neither_the_bot_nor_the_others() -> None:
         told.tell("error", f"error {i}")
     wait_for(lambda: free.messages)
     assert not stuck.messages, "all of this happened while the other notifier hung"
-    assert told.figures["dropped"] >= 1  # the stuck notifier's queue is bounded
+    assert told.figures["dropped"] >= 1  # the queue of the stuck notifier is bounded
     gate.set()
     told.close()
     assert stuck.messages
 
 
-def test_a_message_that_must_wait_is_sent_later_and_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, ()))  # a failure would lose the message
+def test_a_message_that_must_wait_is_sent_later_and_is_not_counted_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # without retries, a failure would lose the message
+    monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, ()))
 
     class Busy(Collected):
         waits = 3
@@ -192,7 +195,7 @@ def test_a_message_that_must_wait_is_sent_later_and_is_no_failure(monkeypatch: p
     assert told.figures == {"sent": 1, "failed": 0, "dropped": 0}
 
 
-def test_failures_are_retried_and_the_log_shows_no_address(
+def test_failed_messages_are_retried_and_the_log_contains_no_address(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, (0.0, 0.0)))
@@ -207,7 +210,7 @@ def test_failures_are_retried_and_the_log_shows_no_address(
     assert "token" not in caplog.text
 
 
-def test_the_last_messages_are_sent_before_the_end_without_secrets() -> None:
+def test_the_last_messages_are_sent_before_the_end_with_secrets_hidden() -> None:
     collected = Collected()
     told = telling(collected, redactor=Redactor(["canary-77"]), digest_s=3_600)
     told.tell("info", "the key is canary-77")
@@ -218,7 +221,7 @@ def test_the_last_messages_are_sent_before_the_end_without_secrets() -> None:
     assert text == f"the key is {HIDDEN}\nan unknown level is a warning"
 
 
-def test_a_day_is_summed_up_once_it_has_ended() -> None:
+def test_a_day_is_summarised_once_it_has_ended() -> None:
     class Moved:
         time = NOW
 
@@ -239,7 +242,7 @@ def test_a_day_is_summed_up_once_it_has_ended() -> None:
 # -- options and configuration ----------------------------------------------------------------------------------------
 
 
-def test_policy_options_are_separated_from_the_notifiers_own() -> None:
+def test_policy_options_are_separated_from_the_options_of_the_notifier() -> None:
     policy, rest = policy_of("error", {"digest_s": 5, "daily_cap": "7", "url": "x"})
     assert policy == Policy(level="error", digest_s=5.0, daily_cap=7)
     assert rest == {"url": "x"}
@@ -250,7 +253,7 @@ def test_policy_options_are_separated_from_the_notifiers_own() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised by a module that Apprise imports
-def test_apprise_never_shows_an_address(caplog: pytest.LogCaptureFixture) -> None:
+def test_apprise_addresses_never_appear_in_errors_or_logs(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("apprise")
     for options, message in (
         ({}, "needs an address"),
@@ -293,7 +296,7 @@ def project(tmp_path: Path, notify_section: str) -> Project:
     return Project.load(path)
 
 
-async def test_a_configuration_creates_notifiers_with_secrets_filled_in_and_hidden(tmp_path: Path) -> None:
+async def test_notifiers_are_created_with_secrets_filled_in_and_secrets_are_hidden_in_messages(tmp_path: Path) -> None:
     found = project(tmp_path, "  - {use: sink, level: warning, digest_s: 0, url: 'mem://${TOKEN}'}")
     told = bot_outputs(found, "emulator", environ={"TOKEN": "canary-1234"})
     async with told:
@@ -303,7 +306,7 @@ async def test_a_configuration_creates_notifiers_with_secrets_filled_in_and_hidd
     assert sent == [("error", "mine (emulator): error", f"send to {HIDDEN}")]
 
 
-def test_a_notifier_that_cannot_be_created_is_an_error_with_its_place(tmp_path: Path) -> None:
+def test_a_notifier_that_cannot_be_created_is_an_error_that_names_its_place_in_the_file(tmp_path: Path) -> None:
     for section, message in (
         ("  - {use: telegram}", "telegram"),
         ("  - {use: bell, loud: true}", "bell takes no options, not 'loud'"),

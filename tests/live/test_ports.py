@@ -1,4 +1,4 @@
-"""The real machine behaves as its ports are documented, and a bot's parts run on another machine too."""
+"""The real machine behaves as documented in its ports, and a bot also runs on substitutes for these ports."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class HandClock:
 
 
 class MemoryFiles:
-    """Files that exist only in this test; writes that are not durable are lost in a crash."""
+    """Files in memory. Writes that are not durable are lost in a crash."""
 
     def __init__(self) -> None:
         self.now: dict[Path, bytes] = {}
@@ -102,7 +102,7 @@ class MemoryPulses:
 
 
 class MemoryDurable:
-    """Files whose in-place writes are on the disk at once."""
+    """Files whose in-place writes are on the disk immediately."""
 
     def __init__(self, files: MemoryFiles) -> None:
         self._files = files
@@ -168,7 +168,7 @@ class _MemoryLock:
 # -- a disk of another kind -------------------------------------------------------------------------------------------
 
 
-def test_a_bots_folder_lives_on_the_given_disk(tmp_path: Path) -> None:
+def test_the_state_folder_uses_the_given_disk(tmp_path: Path) -> None:
     disk = MemoryDisk()
     folder = StateFolder(tmp_path / "never", disk)
     folder.lock()
@@ -190,20 +190,20 @@ def test_a_bots_folder_lives_on_the_given_disk(tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
 
 
-def test_the_journal_uses_the_same_disk_and_its_ids_continue_after_a_crash(tmp_path: Path) -> None:
+def test_the_journal_uses_the_given_disk_and_its_ids_continue_after_a_crash(tmp_path: Path) -> None:
     disk = MemoryDisk()
     journal = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk, background=OnLoop())
     _, until = journal.lease_ids(Random(1))
     disk.memory.crash()
     journal.close()
-    # the journal is empty, but the count of client ids is in its own file
+    # the journal is empty, but the client ID count is in a separate file
     restored = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk)
     first, _ = restored.lease_ids(Random(1))
     assert first >= until
     assert not (tmp_path / "never").exists()
 
 
-def test_a_command_waits_for_its_answer_by_the_given_clock(tmp_path: Path) -> None:
+def test_waiting_for_the_answer_to_a_command_uses_the_given_clock(tmp_path: Path) -> None:
     disk, clock = MemoryDisk(), HandClock()
     folder = StateFolder(tmp_path, disk)
     with pytest.raises(commands.CommandFailed, match="is not running"):
@@ -222,7 +222,7 @@ def test_a_command_waits_for_its_answer_by_the_given_clock(tmp_path: Path) -> No
     assert commands.ask(folder, "stop", clock=clock) == "stopping"
 
 
-def test_a_disk_that_does_not_answer_holds_new_orders_back(tmp_path: Path) -> None:
+def test_new_orders_are_held_back_while_the_disk_does_not_respond(tmp_path: Path) -> None:
     disk = MemoryDisk()
 
     def broken(path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_disk_that_does_not_answer_holds_new_orders_back(tmp_path: Path) -> No
     assert folder.is_halted()
 
 
-def test_a_command_that_cannot_be_removed_is_executed_only_once(tmp_path: Path) -> None:
+def test_a_command_file_that_cannot_be_removed_is_not_executed(tmp_path: Path) -> None:
     disk = MemoryDisk()
     folder = StateFolder(tmp_path, disk)
     commands.leave(folder, "stop", clock=HandClock())
@@ -249,7 +249,7 @@ def test_a_command_that_cannot_be_removed_is_executed_only_once(tmp_path: Path) 
 # -- this machine's disk ----------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_either_replaced_completely_or_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, path = RealDisk().files, tmp_path / "a" / "b.json"
     files.write(path, b"old")
 
@@ -264,7 +264,7 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch
     assert files.names(tmp_path / "nowhere") == []
 
 
-def test_appended_data_comes_after_what_was_there(tmp_path: Path) -> None:
+def test_appended_data_follows_the_existing_content(tmp_path: Path) -> None:
     files, path = RealDisk().files, tmp_path / "run" / "log"
     for part in (b"one ", b"two"):
         with_end = files.append(path)
@@ -280,7 +280,7 @@ def test_appended_data_comes_after_what_was_there(tmp_path: Path) -> None:
         files.read(path)
 
 
-def test_a_heartbeat_can_be_read_back_and_replaces_no_file(tmp_path: Path) -> None:
+def test_a_heartbeat_can_be_read_back_and_does_not_replace_the_file(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "lock"
     assert disk.pulses.last(path) is None
     with pytest.raises(FileNotFoundError):
@@ -295,7 +295,7 @@ def test_a_heartbeat_can_be_read_back_and_replaces_no_file(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="this system can lock a file that is open for reading")
-def test_the_holder_of_a_lock_is_found_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_holder_of_a_lock_can_be_read_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk, path = RealDisk(), tmp_path / "lock"
     held, is_open = disk.lock(path, "4711"), Path.open
     assert held is not None
@@ -311,9 +311,7 @@ def test_the_holder_of_a_lock_is_found_on_a_read_only_disk(tmp_path: Path, monke
     assert disk.holder(path) is None
 
 
-def test_an_in_place_write_has_reached_the_disk_when_it_returns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_in_place_write_is_synced_before_it_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk, path = RealDisk(), tmp_path / "log"
     disk.files.write(path, bytes(100))
     file = disk.durable.open(path)
@@ -322,7 +320,7 @@ def test_an_in_place_write_has_reached_the_disk_when_it_returns(
 
     def short(number: int, content: bytes, at: int) -> int:
         done.append("write")
-        return write(number, content[:3], at)  # a system may write only a part of the bytes
+        return write(number, content[:3], at)  # the system may write only some of the bytes
 
     def synced(number: int) -> None:
         done.append("sync")
@@ -338,7 +336,7 @@ def test_an_in_place_write_has_reached_the_disk_when_it_returns(
     file.close()
 
 
-def test_a_lock_belongs_to_one_process_and_ends_with_it(tmp_path: Path) -> None:
+def test_a_lock_is_held_by_one_process_and_released_when_the_process_ends(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "f" / "lock"
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom botkit.live.disk import RealDisk\n"
@@ -362,7 +360,7 @@ def test_a_lock_belongs_to_one_process_and_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_full_disk_under_a_new_folder_gives_a_clear_error(tmp_path: Path) -> None:
+def test_a_full_disk_during_folder_creation_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("/dev/full")
     with pytest.raises(FolderUnusable, match="cannot be written"):
         StateFolder(tmp_path).lock()
@@ -382,7 +380,7 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0)
 
 
-async def test_background_work_is_done_once_and_can_be_waited_for(background: Background) -> None:
+async def test_background_work_runs_once_and_can_be_awaited(background: Background) -> None:
     done: list[int] = []
     job = background.start("once", lambda: done.append(1))
     job.wait()
@@ -391,7 +389,7 @@ async def test_background_work_is_done_once_and_can_be_waited_for(background: Ba
     assert await background.run(lambda: 7) == 7
 
 
-async def test_a_step_is_repeated_can_be_woken_and_runs_once_more_at_the_end(background: Background) -> None:
+async def test_a_repeated_step_can_be_woken_and_runs_once_more_at_the_end(background: Background) -> None:
     steps: list[int] = []
     ending = False
 
@@ -412,13 +410,13 @@ async def test_a_step_is_repeated_can_be_woken_and_runs_once_more_at_the_end(bac
     assert len(steps) == 3, "a job that has ended must not run again"
 
 
-async def test_a_frame_is_visible_only_from_another_thread(background: Background) -> None:
+async def test_a_callers_frame_is_visible_only_from_another_thread(background: Background) -> None:
     look = background.caller_frame()
     frame = await background.run(look)
     assert (frame is None) == isinstance(background, OnLoop)
 
 
-async def test_on_the_loop_no_part_of_a_bot_starts_a_thread(tmp_path: Path) -> None:
+async def test_no_part_of_a_bot_starts_a_thread_if_background_work_runs_on_the_loop(tmp_path: Path) -> None:
     before = threading.active_count()
     clock, on_loop = HandClock(), OnLoop()
     sent: list[str] = []
@@ -447,7 +445,7 @@ async def test_on_the_loop_no_part_of_a_bot_starts_a_thread(tmp_path: Path) -> N
     await asyncio.sleep(0)
     assert sent == []
     clock.counter += 30 * NS_PER_S
-    telling.tell("info", "sold")  # any message wakes the loop
+    telling.tell("info", "sold")  # a new message wakes the loop
     await asyncio.sleep(0)
     assert sent == ["bought\nsold"]
     assert threading.active_count() == before
@@ -455,7 +453,7 @@ async def test_on_the_loop_no_part_of_a_bot_starts_a_thread(tmp_path: Path) -> N
     telling.close()
 
 
-async def test_a_failed_message_is_retried_after_its_pause_by_the_clock() -> None:
+async def test_a_failed_message_is_retried_after_a_pause_measured_by_the_given_clock() -> None:
     clock, sent, tries = HandClock(), [], []
 
     class Flaky:
@@ -477,7 +475,7 @@ async def test_a_failed_message_is_retried_after_its_pause_by_the_clock() -> Non
     for _ in range(20):
         await asyncio.sleep(0)
         clock.counter += NS_PER_S
-        telling.tell("info", "")  # this message wakes the loop
+        telling.tell("info", "")  # a new message wakes the loop
     assert tries == [5.0, 7.0, 17.0]
     assert sent[0] == "broken"
     telling.close()
@@ -486,7 +484,7 @@ async def test_a_failed_message_is_retried_after_its_pause_by_the_clock() -> Non
 # -- clocks -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_bots_clock_follows_the_counter_rather_than_the_wall_clock() -> None:
+def test_the_bots_clock_uses_the_machines_counter_rather_than_the_wall_clock() -> None:
     machine = HandClock()
     clock = SteadyClock.of(machine)
     began = clock.now()
@@ -497,7 +495,7 @@ def test_the_bots_clock_follows_the_counter_rather_than_the_wall_clock() -> None
     assert clock.drift_ns() == NS_PER_HOUR - 7
 
 
-def test_a_journal_is_watched_on_its_own_disk(tmp_path: Path) -> None:
+def test_a_journal_is_watched_through_the_disk_it_is_on(tmp_path: Path) -> None:
     disk = MemoryDisk()
     path = tmp_path / "journal.sqlite"
     disk.files.write(path, b"x")
@@ -513,7 +511,7 @@ def test_a_journal_is_watched_on_its_own_disk(tmp_path: Path) -> None:
 
 
 def _fits(disk: Disk) -> None:
-    """Let mypy check that both are disks."""
+    """Let mypy check that the argument is a `Disk`."""
 
 
 _fits(RealDisk())

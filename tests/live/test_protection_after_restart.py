@@ -1,4 +1,4 @@
-"""A trailing stop remembers the price's peak across a restart."""
+"""A trailing stop keeps the price's peak across a restart."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ async def crashed_with_a_protected_position(world: World) -> Bot:
     bought = puppet(bot).market_buy("btc_usdt", spend=100)
     bot.driver.wake()
     await until(lambda: bought.is_final and "btc_usdt" in bot.view.kept("p")["best"])
-    bot.comparisons.at_once()  # any other commit saves the peak as well
+    bot.comparisons.at_once()  # a comparison causes a commit, which saves the peak
     await until(lambda: json.loads(bot.journal.meta("strategy:p") or "{}").get("best"))
     assert "in the last run" not in told(bot)
     await world.crash(bot)
     return bot
 
 
-async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(world: World) -> None:
+async def test_after_a_restart_a_trailing_stop_still_uses_the_earlier_peak(world: World) -> None:
     bot = await crashed_with_a_protected_position(world)
     journal = Journal.open(bot.parts.folder.journal)
     kept = json.loads(journal.meta("strategy:p") or "")
-    kept["best"]["btc_usdt"] *= 1.5  # the price has been there and has fallen again by a third
+    kept["best"]["btc_usdt"] *= 1.5  # pretend that the price has been at this peak and has since fallen by a third
     journal.put_meta({"strategy:p": json.dumps(kept)})
     journal.close()
 
@@ -43,7 +43,9 @@ async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(wor
     await until(lambda: not again.view.kept("p")["best"])  # the next position starts with a new peak
 
 
-async def test_a_position_that_a_restart_left_unprotected_is_named_and_its_peak_ends_with_it(world: World) -> None:
+async def test_a_position_left_unprotected_by_a_restart_is_reported_and_its_peak_is_dropped_when_it_closes(
+    world: World,
+) -> None:
     await crashed_with_a_protected_position(world)
     again = await world.start()
     assert "p holds btc_usdt, which it protected in the last run" in told(again)
@@ -51,4 +53,4 @@ async def test_a_position_that_a_restart_left_unprotected_is_named_and_its_peak_
     puppet(again).close("btc_usdt")
     again.driver.wake()
     await until(lambda: puppet(again).position("btc_usdt").is_flat)
-    assert not again.view.kept("p")["best"]  # or a trailing stop of the next position would count from this one's peak
+    assert not again.view.kept("p")["best"]  # otherwise a trailing stop of the next position would start from this peak

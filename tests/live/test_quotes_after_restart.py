@@ -1,4 +1,6 @@
-"""Orders that an earlier run placed for a quote belong to it again after a restart, so no resting order is repeated."""
+"""After a restart, orders that an earlier run placed for a quote are part of the quote again, so none is placed
+twice.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ async def quoted(world: World, bids: Any) -> Bot:
     return bot
 
 
-async def test_restating_an_equal_quote_after_a_crash_keeps_the_resting_orders(world: World) -> None:
+async def test_restating_an_identical_quote_after_a_crash_keeps_the_resting_orders(world: World) -> None:
     bids = [(20_000, 0.01), (19_000, 0.02)]
     bot = await quoted(world, bids)
     before = resting(world)
@@ -43,7 +45,7 @@ async def test_restating_an_equal_quote_after_a_crash_keeps_the_resting_orders(w
     state(again, bids)
     await again.driver.wait(20)
     assert resting(world) == before
-    assert len(world.exchange_orders()) == 2  # none was placed and none was cancelled
+    assert len(world.exchange_orders()) == 2  # no order was placed and none was cancelled
 
 
 async def test_a_different_quote_after_a_crash_replaces_the_resting_orders(world: World) -> None:
@@ -58,7 +60,7 @@ async def test_a_different_quote_after_a_crash_replaces_the_resting_orders(world
     assert len(world.exchange_orders()) == 3
 
 
-async def test_a_quote_leaves_alone_an_ordinary_order_with_the_same_tag(world: World) -> None:
+async def test_a_quote_does_not_touch_an_ordinary_order_with_the_same_tag(world: World) -> None:
     bot = await world.start()
     own = puppet(bot).buy("btc_usdt", amount=0.01, price=15_000, post_only=True)
     bot.driver.wake()
@@ -71,7 +73,7 @@ async def test_a_quote_leaves_alone_an_ordinary_order_with_the_same_tag(world: W
     assert own.client_id in [client_id for _, client_id in resting(world)]
 
 
-async def test_a_quote_with_an_unknown_order_places_no_other(world: World) -> None:
+async def test_a_quote_with_an_order_of_unknown_outcome_places_no_second_order(world: World) -> None:
     world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
     bot = await world.start()
     state(bot, [(20_000, 0.01)])

@@ -1,4 +1,4 @@
-"""Reads outside a bot obey the exchange's limits, whatever the network does."""
+"""Reads outside a bot obey the exchange's limits under all network conditions."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Clock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        # sleep a little longer than asked, as a real loop does; never zero, or a waiting loop would not end
+        # sleep slightly longer than requested, like a real loop, and never zero, or a waiting loop would not end
         self.time += max(1, round(seconds * S))
 
 
 class Exchange:
-    """Records when each request arrives; each direction takes a while."""
+    """Records when each request arrives. Each direction takes a random time."""
 
     def __init__(self, clock: Clock, outcomes: list[Ending], seed: int = 0) -> None:
         self.arrivals: list[int] = []
@@ -53,7 +53,7 @@ def make(request_id: int) -> GetCandles:
     return GetCandles(id=request_id, pair="btc_twd", resolution="1m", start=0, end=1)  # type: ignore[arg-type]
 
 
-async def test_a_thousand_reads_never_exceed_a_window() -> None:
+async def test_a_thousand_reads_never_exceed_a_rate_limit_window() -> None:
     clock = Clock()
     limits = load_limit_table(overrides={"public": "60/10s"})
     exchange = Exchange(clock, [])
@@ -63,7 +63,7 @@ async def test_a_thousand_reads_never_exceed_a_window() -> None:
         await reads.ask(make, "trading_history")
     arrivals = exchange.arrivals
     assert all(b - a > 10 * S for a, b in zip(arrivals, arrivals[60:], strict=False))
-    # and it is not much slower than the window and the round trip allow
+    # but not much slower than the window and the round trip allow
     assert clock.now() - began < 1_000 / 60 * 10.7 * S + 300 * S
 
 
@@ -90,7 +90,7 @@ async def test_a_refused_request_is_not_retried() -> None:
     assert len(exchange.arrivals) == 1
 
 
-def test_a_read_waits_for_slots_held_by_other_processes() -> None:
+def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
     arrivals: dict[str, list[int]] = {}
 
     async def main(loop: VirtualLoop) -> None:
@@ -102,7 +102,7 @@ def test_a_read_waits_for_slots_held_by_other_processes() -> None:
         async with patient:
             asking = asyncio.create_task(patient.send(ListOpenOrders(id=1)))
             await asyncio.sleep(3)
-            assert not asking.done()  # until the other process is declared dead
+            assert not asking.done()  # waits until the other process is declared dead
             assert (await asking).outcome is Ending.OK
 
     run_virtually(main)
@@ -114,7 +114,7 @@ LIMITS = table(open_orders=(5, 1), cancel_batch=(2, 1), cancel_all=(1, 1))
 
 
 class Desk:
-    """Answers after 30 ms."""
+    """Answers each request after 30 ms."""
 
     def __init__(self, clock: LoopClock, arrivals: dict[str, list[int]]) -> None:
         self._clock, self._arrivals = clock, arrivals
@@ -152,7 +152,7 @@ async def five_rounds(reads: RateLimitedReads) -> None:
         await reads.send(CancelAll(id=n), urgent=True)
 
 
-def test_an_urgent_request_waits_for_slots_that_a_busy_bot_returns() -> None:
+def test_an_urgent_request_waits_for_slots_that_a_busy_bot_gives_back() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -170,7 +170,7 @@ def test_an_urgent_request_waits_for_slots_that_a_busy_bot_returns() -> None:
         async with reads_of(loop, LossyLink(server, Random(1), 0.0), arrivals, said) as reads:
             began = loop.virtual_s
             await five_rounds(reads)
-            assert loop.virtual_s - began < 8  # five mass cancels a second apart, plus the moments in which others ask
+            assert loop.virtual_s - began < 8  # five mass cancels, one per second, plus short waits for leases
         await asyncio.sleep(2)
 
     run_virtually(main)
@@ -179,7 +179,7 @@ def test_an_urgent_request_waits_for_slots_that_a_busy_bot_returns() -> None:
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_says_so_once() -> None:
+def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_reports_this_once() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -193,7 +193,7 @@ def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_says_so_onc
             assert loop.virtual_s - began < 1
             await five_rounds(reads)
             link.is_cut = False
-        # once the ledger is back, it receives a report of what was sent without it
+        # once the ledger is back, the requests sent without it are reported to it
         known = {key: len(window.held) for key, window in server.ledger.windows.items()}
         assert known["v|ip=shared|cancel_all|1/1s"] == 1
 
@@ -203,7 +203,7 @@ def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_says_so_onc
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_an_urgent_request_proceeds_when_the_windows_stay_full() -> None:
+def test_an_urgent_request_is_sent_anyway_if_the_windows_stay_full() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 

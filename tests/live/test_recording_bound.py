@@ -1,4 +1,4 @@
-"""Recordings stay within their size limit on disk, and one that ends early is reported."""
+"""Recordings stay within their size limit on disk, and a recording that ends early is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bytes_of(run: Path) -> int:
     return sum(path.stat().st_size for path in run.iterdir())
 
 
-async def test_at_its_size_limit_the_recording_ends_and_the_bot_continues(trading: World) -> None:
+async def test_the_recording_ends_at_its_size_limit_and_the_bot_continues(trading: World) -> None:
     parts = msgspec.structs.replace(trading.parts(), recording_bytes_max=60_000)
     bot = await trading.start_from(parts)
     run = run_folder(bot)
@@ -54,7 +54,7 @@ async def test_at_its_size_limit_the_recording_ends_and_the_bot_continues(tradin
     assert "the recording ends before the run did: it reached its limit (log.record_mb)" in shown.output
 
 
-async def test_the_oldest_runs_are_deleted_first(trading: World) -> None:
+async def test_recordings_of_the_oldest_runs_are_deleted_first(trading: World) -> None:
     first = await trading.start()
     await kept(first, 0.5)
     oldest, run = run_folder(first), run_folder(first).with_name("2")
@@ -62,7 +62,8 @@ async def test_the_oldest_runs_are_deleted_first(trading: World) -> None:
     (run / INPUTS).write_bytes(bytes(1 << 20))
     (oldest / INPUTS).write_bytes(bytes(1 << 20))
     trading.config.write_text(trading.config.read_text() + "log: {record_mb: 2}\n")
-    first.journal = type(first.journal).open(first.parts.folder.journal)  # run 2 was the oldest
+    # open and close the journal so that the next run is number 3
+    first.journal = type(first.journal).open(first.parts.folder.journal)
     first.journal.close()
     again = await trading.start()
     await kept(again, 1)

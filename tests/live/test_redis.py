@@ -1,4 +1,4 @@
-"""Tests the ledger on a Redis server: one value that several processes change, and the server's possible faults."""
+"""Tests the ledger on a Redis server: one value shared by several processes, and possible faults of the server."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def link_to(url: str, key: str = "test") -> RedisLink:
 
 
 def as_open(url: str, key: str) -> None:
-    """Return the ledger as open, with nothing earlier in doubt, so that no test has to wait for a window."""
+    """Mark the stored ledger as open with no earlier requests in doubt, so that tests need not wait for a window."""
     change(url, key, lambda kept: [setattr(window, "lost_at", None) for window in kept.ledger.windows.values()])
 
 
@@ -64,7 +64,7 @@ def change(url: str, key: str, how: Callable[[KeptValue], object]) -> None:
 
 
 @needs_server
-async def test_simultaneous_requests_never_get_more_slots_than_exist(url: str) -> None:
+async def test_simultaneous_requests_never_receive_more_slots_than_exist(url: str) -> None:
     links = [link_to(url, "at once") for _ in range(8)]
     for n, link in enumerate(links):
         await link.call(Join(f"p{n}", "", POOLS))
@@ -74,7 +74,7 @@ async def test_simultaneous_requests_never_get_more_slots_than_exist(url: str) -
         wants = (Report(pool=0, wanted_urgently=1),)
         replies = await asyncio.gather(*(link.call(Sync(f"p{n}", number, wants)) for n, link in enumerate(links)))
         granted += sum(count for reply in replies for _, count in reply.granted)
-    assert granted == 20  # the whole window, which is shorter than any patience here
+    assert granted == 20  # all slots of the window
     usage = {row.key: row for row in (await links[0].call(AskUsage())).usage}
     assert usage["ip|create|20/2"].leased == 20
     for link in links:
@@ -94,7 +94,7 @@ async def test_a_message_sent_twice_is_applied_once(url: str) -> None:
 
 
 @needs_server
-async def test_a_clock_set_back_frees_nothing_early(url: str) -> None:
+async def test_no_slot_is_freed_early_when_the_servers_clock_is_set_back(url: str) -> None:
     link = link_to(url, "back")
     await link.call(Join("a", "", POOLS))
     as_open(url, "back")
@@ -102,26 +102,27 @@ async def test_a_clock_set_back_frees_nothing_early(url: str) -> None:
     await link.call(Sync("a", 2, (Report(pool=1, returned=4, arrivals=((0, 0),) * 4),)))
 
     def an_hour_ahead(kept: KeptValue) -> None:
-        ahead = NS_PER_HOUR - 11 * NS_PER_S // 10  # 1.1 s have passed since: the window's length and its delay
+        # 1.1 s have passed since then: the window's length plus the late arrival allowance
+        ahead = NS_PER_HOUR - 11 * NS_PER_S // 10
         kept.ledger.now += ahead
         for window in kept.ledger.windows.values():
             window.held = [until + ahead for until in window.held]
         kept.ledger.holders["a"].heard += ahead
 
-    # the window passes, but not by the server's clock, which lies an hour back now
+    # the window passes, but not by the server's clock, which is now an hour back
     change(url, "back", an_hour_ahead)
     assert (await link.call(Sync("a", 3, (Report(pool=1, wanted_urgently=1),)))).granted == ()
     await link.close()
 
 
 @needs_server
-async def test_a_clock_set_forward_closes_every_window(url: str) -> None:
+async def test_every_window_closes_when_the_servers_clock_is_set_forward(url: str) -> None:
     clock = SteadyClock()
     link = RedisLink(url, clock, Random(1), key="forward")
     await link.call(Join("a", "", POOLS))
     as_open(url, "forward")
     assert (await link.call(Sync("a", 1, (Report(pool=0, wanted=1),)))).granted == ((0, 1),)
-    clock._offset -= 2 * NS_PER_S  # compared with our clock, the server's has run ahead
+    clock._offset -= 2 * NS_PER_S  # the server's clock is now ahead compared with ours
     reply = await link.call(Sync("a", 2, (Report(pool=0, wanted=1),)))
     assert reply.granted == ()
     assert {place for place, _ in reply.closed} == {0, 1, 2}
@@ -129,7 +130,7 @@ async def test_a_clock_set_forward_closes_every_window(url: str) -> None:
 
 
 @needs_server
-async def test_a_restarted_server_opens_no_window_until_it_has_fully_passed(tmp_path: Path) -> None:
+async def test_after_a_server_restart_every_window_stays_closed_for_its_full_length(tmp_path: Path) -> None:
     port = free_port()
     spec = POOLS
     with redis_server(tmp_path, port) as url:
@@ -142,12 +143,12 @@ async def test_a_restarted_server_opens_no_window_until_it_has_fully_passed(tmp_
     with redis_server(tmp_path, port):
         with pytest.raises(LedgerUnreachable):
             await link.call(AskUsage())
-        # the snapshot that it has read may be old, so holders join again, and every window must pass once
+        # the loaded snapshot may be old, so holders must join again, and every window must pass once
         assert (await link.call(Sync("a", 2, (Report(pool=0, wanted=1),)))).status == "unknown holder"
         await link.call(Join("a2", first.ledger, spec))
         reply = await link.call(Sync("a2", 1, (Report(pool=0, wanted=1),)))
         assert reply.granted == ()
-        # the longest window of each, and what may arrive until then, from the moment at which it was lost
+        # from the moment of the loss: each pool's longest window plus the time in which requests may still arrive
         kept = kept_value(url, "test").ledger
         [lost_at] = {window.lost_at for window in kept.windows.values()}
         assert lost_at is not None
@@ -156,7 +157,7 @@ async def test_a_restarted_server_opens_no_window_until_it_has_fully_passed(tmp_
 
 
 @needs_server
-def test_three_processes_share_through_redis(tmp_path: Path) -> None:
+def test_three_processes_share_their_limits_through_redis(tmp_path: Path) -> None:
     with trial(limits_for(4)) as judged, redis_server(tmp_path, free_port()) as url:
         for _ in range(3):
             judged.send("--ledger", url, "--seconds", "600", "--creates", "800", "--refill")
@@ -168,7 +169,7 @@ def test_three_processes_share_through_redis(tmp_path: Path) -> None:
     assert verdict["violations"] == 0, verdict
 
 
-async def test_an_unreachable_server_is_named_without_its_password() -> None:
+async def test_the_name_of_an_unreachable_server_does_not_contain_its_password() -> None:
     link = link_to("redis://user:secret@127.0.0.1:1/0")
     with pytest.raises(LedgerUnreachable):
         await link.call(AskUsage())
@@ -176,6 +177,6 @@ async def test_an_unreachable_server_is_named_without_its_password() -> None:
     await link.close()
 
 
-def test_another_scheme_is_refused() -> None:
+def test_an_address_with_another_scheme_is_refused() -> None:
     with pytest.raises(ConfigError, match="redis://HOST:PORT/0"):
         link_to("memcached://x")

@@ -1,4 +1,4 @@
-"""A recorded run is replayed decision by decision, restarts, faults and commands included."""
+"""A recorded run is replayed decision by decision, including restarts, faults and commands."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run_folder(bot: Bot) -> Path:
 
 
 async def kept(bot: Bot, seconds: float) -> None:
-    """Run the bot with its keeper for this long, then stop it cleanly."""
+    """Run the bot with its keeper for ``seconds``, then stop it cleanly."""
     keeper = Keeper()
     await keeper.run(bot, seconds)
     await keeper.stop(bot)
@@ -97,7 +97,7 @@ async def trading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:  # 
         yield world
 
 
-async def test_every_decision_of_a_run_is_reproduced(trading: World) -> None:
+async def test_every_decision_of_a_run_is_reproduced_by_a_replay(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 3)
     verdict = replay_run(run_folder(bot))
@@ -109,7 +109,7 @@ async def test_every_decision_of_a_run_is_reproduced(trading: World) -> None:
     assert verdict.decisions == len(lines)
 
 
-async def test_a_recorded_run_can_be_played_back(trading: World, tmp_path: Path) -> None:
+async def test_a_recorded_run_can_be_shown_as_a_playback(trading: World, tmp_path: Path) -> None:
     bot = await trading.start()
     await kept(bot, 3)
     run, page = run_folder(bot), tmp_path / "playback.html"
@@ -117,19 +117,19 @@ async def test_a_recorded_run_can_be_played_back(trading: World, tmp_path: Path)
     (text,) = re.findall(r'id="data">([^<]+)<', page.read_text())
     shown: Any = packing.unpacked(text)
     lines = [json.loads(line) for line in (run / "decisions.jsonl").read_text().splitlines()]
-    begin = shown["start"] - 8 * 3_600_000  # the bot's zone is Taipei's
+    begin = shown["start"] - 8 * 3_600_000  # the bot's time zone is Taipei's
     inside = [line for line in lines if line["t"] // 10**6 >= begin]
     kinds = [shown["steps"]["kinds"][number] for number in shown["steps"]["kind"]]
     for kind, name in (("intent", "place"), ("fill", "fill"), ("cancel", "cancel")):
         assert kinds.count(name) == sum(line["k"] == kind for line in inside) > 0
     assert shown["frames"] > 8
-    # a live exchange does not say where in the queue an order is
+    # a live exchange does not report the queue position of an order
     assert set(shown["standing"]["ahead"]) == {-1}
     assert any(any(step) for step in shown["pairs"][0]["bids"]["lots"])
     assert "The exchange does not say where in the queue an order is" in page.read_text()
 
 
-async def test_restarts_faults_halts_and_commands_are_replayed_too(trading: World) -> None:
+async def test_restarts_faults_halts_and_commands_are_replayed(trading: World) -> None:
     bot = await trading.start()
     await asyncio.sleep(1)
     await trading.crash(bot)
@@ -161,7 +161,7 @@ async def test_restarts_faults_halts_and_commands_are_replayed_too(trading: Worl
 
 async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
     """The faults are lost, doubled and overtaking frames, cut sockets, refusals, outside deposits, a frozen book, and
-    halts that are lifted. At the end, everything that is held is sold.
+    halts that are lifted. At the end, all holdings are sold.
     """
     trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
     bot = await trading.start()
@@ -186,7 +186,7 @@ async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
     assert '"tag":"flatten"' in (run_folder(bot) / "decisions.jsonl").read_text()
 
 
-async def test_the_first_differing_decision_is_shown(trading: World) -> None:
+async def test_a_replay_reports_the_first_differing_decision(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 2)
     plugin = trading.folder / "plugins" / "puppet.py"
@@ -197,7 +197,7 @@ async def test_the_first_differing_decision_is_shown(trading: World) -> None:
     assert verdict.decisions == verdict.difference.line - 1
 
 
-async def test_a_killed_run_is_replayed_as_far_as_it_was_written(trading: World) -> None:
+async def test_the_recording_of_a_killed_run_is_replayed_up_to_its_end(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 2)
     path = run_folder(bot) / INPUTS
@@ -219,7 +219,7 @@ async def test_a_killed_run_is_replayed_as_far_as_it_was_written(trading: World)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_equal(seed: int, trading: World) -> None:
+async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_as_equal(seed: int, trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 1)
     run, dice = run_folder(bot), random.Random(seed)
@@ -242,7 +242,7 @@ async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_equal(s
         if bytes(damaged) == files[name]:
             continue
         if how in ("flip", "zeros") and name == INPUTS and unpacked(damaged) == unpacked(files[name]):
-            continue  # the damage hit the bits that fill up a byte before a flush, which carry no data
+            continue  # the damage hit padding bits before a flush, which carry no data
         (run / name).write_bytes(damaged)
         if how == "gone":
             (run / name).unlink()
@@ -271,7 +271,7 @@ def unpacked(packed: bytes | bytearray) -> bytes | None:
         return None
 
 
-async def test_a_changed_configuration_and_a_missing_run_are_named(trading: World) -> None:
+async def test_a_changed_configuration_and_a_missing_run_are_reported(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 0.5)
     trading.config.write_text(trading.config.read_text() + "\n# changed\n")
@@ -294,14 +294,15 @@ async def test_a_recording_of_another_format_is_refused_in_one_sentence(trading:
         replay_run(run_folder(bot))
 
 
-def test_changed_inputs_require_a_new_format() -> None:
+def test_changing_the_fields_of_inputs_requires_a_new_format() -> None:
     shapes = {
         name: thing.__struct_fields__
         for module in (events, inputs, limits, requests)
         for name, thing in vars(module).items()
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct)
     }
-    shapes[OrderBook.__name__] = BOOK_FIELDS  # no struct, because its levels are built when they are read
+    # OrderBook is not a struct, because its levels are built only when they are read
+    shapes[OrderBook.__name__] = BOOK_FIELDS
     described = json.dumps([sorted(shapes.items()), ORDER_FIELDS])
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
     assert (FORMAT, digest) == (6, "b7e3dda3264cd3e3"), "an input has another shape: raise FORMAT in live/recording.py"

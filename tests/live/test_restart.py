@@ -20,7 +20,7 @@ from tests.live.world import World, far_buy, puppet, settled, told, until
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_an_open_order_is_recognised_after_a_crash(world: World) -> None:
+async def test_an_open_order_is_adopted_after_a_crash(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -39,13 +39,13 @@ async def test_an_open_order_is_recognised_after_a_crash(world: World) -> None:
     again.view.money.check()
 
 
-async def test_fills_during_downtime_are_booked_once(world: World) -> None:
+async def test_fills_that_happened_while_the_bot_was_down_are_booked_once(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     rules = strategy.rules("btc_usdt")
     await until(lambda: strategy.book("btc_usdt").best_ask)
-    # just below the best ask, so it is first in the queue and is taken by the synthetic market within minutes of its
-    # time
+    # just below the best ask, so the order is first in the queue and the synthetic market takes it within minutes of
+    # its time
     order = strategy.buy("btc_usdt", amount=0.01, price=strategy.book("btc_usdt").best_ask - 0.5)
     bot.driver.wake()
     await settled(order)
@@ -72,7 +72,7 @@ async def test_fills_during_downtime_are_booked_once(world: World) -> None:
 
 
 class LosingAnswers:
-    """Sits between the bot and its adapter. The create is sent, and the bot dies before the answer."""
+    """Sits between the bot and its adapter. The create is sent, but the bot never receives the answer."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -89,7 +89,7 @@ class LosingAnswers:
         return answer
 
 
-async def test_a_crash_after_a_create_but_before_its_answer_neither_loses_nor_doubles_the_order(world: World) -> None:
+async def test_a_crash_between_a_create_and_its_answer_neither_loses_nor_doubles_the_order(world: World) -> None:
     wrapped: list[LosingAnswers] = []
 
     def wrap(adapter: Any) -> Any:
@@ -121,7 +121,9 @@ class NeverSending(LosingAnswers):
         return answer
 
 
-async def test_an_order_journaled_but_never_sent_is_proved_absent_and_frees_its_money(world: World) -> None:
+async def test_an_order_journaled_but_not_sent_before_a_crash_is_proved_absent_and_frees_its_money(
+    world: World,
+) -> None:
     wrapped: list[NeverSending] = []
 
     def wrap(adapter: Any) -> Any:
@@ -143,7 +145,7 @@ async def test_an_order_journaled_but_never_sent_is_proved_absent_and_frees_its_
     assert not world.exchange_orders()
 
 
-async def test_after_a_lost_answer_the_push_shows_that_the_order_is_live(world: World) -> None:
+async def test_an_order_whose_answer_was_lost_is_found_live_by_a_pushed_report(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
     order = far_buy(bot)
@@ -151,7 +153,7 @@ async def test_after_a_lost_answer_the_push_shows_that_the_order_is_live(world: 
     assert len(world.exchange_orders()) == 1
 
 
-async def test_a_lost_request_is_proved_absent_and_blocks_its_pair_until_then(world: World) -> None:
+async def test_an_order_whose_request_was_lost_blocks_its_pair_until_proved_absent(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "reset", "where": "create_order", "count": 1})
     order = far_buy(bot)
@@ -163,13 +165,13 @@ async def test_a_lost_request_is_proved_absent_and_blocks_its_pair_until_then(wo
     assert not far_buy(bot).is_refused
 
 
-async def test_a_second_instance_is_refused_with_the_holders_process(world: World) -> None:
+async def test_a_second_instance_is_refused_with_the_process_id_of_the_holder(world: World) -> None:
     await world.start()
     with pytest.raises(AlreadyRunning, match=r"as process \d+"):
         await world.start()
 
 
-async def test_a_departed_strategys_orders_block_the_start(world: World) -> None:
+async def test_open_orders_of_a_removed_strategy_block_the_start(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -178,7 +180,7 @@ async def test_a_departed_strategys_orders_block_the_start(world: World) -> None
         await world.start()
 
 
-async def test_the_previous_runs_slots_still_count(world: World) -> None:
+async def test_request_slots_of_the_previous_run_still_count(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -187,12 +189,12 @@ async def test_the_previous_runs_slots_still_count(world: World) -> None:
     assert held["create_order"] >= 1
 
 
-async def test_cancels_that_the_last_run_could_not_journal_still_count(world: World) -> None:
+async def test_cancels_that_the_previous_run_could_not_journal_are_still_counted(world: World) -> None:
     bot = await world.start()
     await world.crash(bot)
     again = await world.start()
     held = {use.pool: use.held for use in again.view.router.usage(again.started_at)}
-    assert held["cancel_batch"] == 2  # a batch of the last run may have left while its journal could not be written
+    assert held["cancel_batch"] == 2  # the last run may have sent a batch while its journal could not be written
     later = {use.pool: use.held for use in again.view.router.usage(again.started_at + 2 * NS_PER_S)}
     assert later["cancel_batch"] == 0
 
@@ -217,7 +219,7 @@ async def test_warm_up_bars_are_available_at_the_start(world: World) -> None:
 
 
 @pytest.mark.parametrize(("choice", "left"), [("cancel", 0), ("adopt", 1)])
-async def test_a_departed_strategys_orders_are_cancelled_or_adopted_once(
+async def test_orders_of_a_removed_strategy_are_cancelled_or_adopted_once(
     world: World, choice: OrphanChoice, left: int
 ) -> None:
     bot = await world.start()

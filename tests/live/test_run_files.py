@@ -1,4 +1,4 @@
-"""A run's two files end together: whenever the bot dies, the recording does not mention decisions that are missing."""
+"""A run's two files end consistently: whenever the bot dies, the recording mentions no decisions that are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.disk import SimulatedDisk
 
 
 def recorded_end(folder: Path) -> tuple[int, str] | None:
-    """Return what a closed recording says about the decisions, or None if it was not closed."""
+    """Return the decision count and checksum in a closed recording, or None if the recording was not closed."""
     path, found = folder / INPUTS, None
     if path.exists():
         entries = Entries(path)
@@ -29,7 +29,7 @@ def recorded_end(folder: Path) -> tuple[int, str] | None:
 
 
 def dying_disk(last: int, *, is_before: bool) -> SimulatedDisk:
-    """A disk whose process dies during write number ``last``, either before or after the data is written."""
+    """Return a disk whose process dies during write number ``last``, either before or after the data is written."""
     writes = 0
 
     def on_write() -> Callable[[], None] | None:
@@ -44,7 +44,7 @@ def dying_disk(last: int, *, is_before: bool) -> SimulatedDisk:
 
 
 @pytest.mark.parametrize("is_before", [True, False])
-def test_a_closed_recording_has_its_decisions_whenever_the_bot_dies(tmp_path: Path, is_before: bool) -> None:
+def test_a_closed_recording_matches_its_decisions_whenever_the_bot_dies(tmp_path: Path, is_before: bool) -> None:
     ends = []
     for last in range(1, 10):
         folder = tmp_path / f"{last}"
@@ -61,7 +61,7 @@ def test_a_closed_recording_has_its_decisions_whenever_the_bot_dies(tmp_path: Pa
     assert ends[-1] is not None
 
 
-def test_without_room_for_the_last_decisions_the_recording_does_not_claim_them(tmp_path: Path) -> None:
+def test_a_recording_is_not_closed_if_its_last_decisions_could_not_be_written(tmp_path: Path) -> None:
     told: list[str] = []
     disk = SimulatedDisk()
     files = RunFiles(tmp_path, {}, 1 << 20, told.append, disk)
@@ -79,7 +79,7 @@ def test_without_room_for_the_last_decisions_the_recording_does_not_claim_them(t
     assert told == ["decisions.jsonl of this run can no longer be written: [Errno 28] No space left on device"]
 
 
-def test_a_recording_that_was_cut_anywhere_ends_there(tmp_path: Path) -> None:
+def test_a_recording_truncated_at_any_byte_is_readable_up_to_that_point(tmp_path: Path) -> None:
     files = RunFiles(tmp_path, {}, 1 << 20, lambda text: None, SimulatedDisk())
     for now in range(1, 4):
         files.recording.write(now, None)

@@ -1,4 +1,4 @@
-"""A running bot: commands, halts, the breaker, the watchdog, and how it stops."""
+"""A running bot: commands, halts, the breaker, the watchdog and stopping."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def asked(world: World, command: str, **arguments: Any) -> str:
     return await asyncio.to_thread(commands.ask, folder, command, timeout_s=5.0, **arguments)
 
 
-async def test_stopping_cancels_open_orders_and_waits_for_their_end(world: World) -> None:
+async def test_stopping_cancels_open_orders_and_waits_until_they_have_ended(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -48,7 +48,7 @@ async def test_stopping_cancels_open_orders_and_waits_for_their_end(world: World
     assert bot.remaining() == []
 
 
-async def test_an_internal_error_ends_the_bot_and_still_cancels_its_orders(
+async def test_an_internal_error_stops_the_bot_but_its_orders_are_still_cancelled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await world.start()
@@ -96,8 +96,8 @@ async def test_on_stop_flatten_returns_to_the_given_holdings(world: World, capit
     assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
 
 
-async def test_orders_placed_while_a_strategy_is_being_stopped_do_not_stay_at_the_exchange(world: World) -> None:
-    """The strategy receives its last orders' fills, and answers each with a new order."""
+async def test_orders_placed_while_a_strategy_is_being_stopped_do_not_stay_open(world: World) -> None:
+    """The strategy receives the fills of its last orders and answers each fill with a new order."""
     plugin = world.folder / "plugins" / "puppet.py"
     plugin.write_text(
         plugin.read_text().replace(
@@ -153,7 +153,7 @@ async def test_a_parameter_set_at_run_time_survives_a_restart(world: World) -> N
     assert puppet(await world.start()).size == 0.5
 
 
-async def test_a_halt_cancels_is_durable_and_ends_only_by_a_resume(world: World) -> None:
+async def test_a_halt_cancels_orders_survives_a_restart_and_ends_only_with_a_resume(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -170,11 +170,11 @@ async def test_a_halt_cancels_is_durable_and_ends_only_by_a_resume(world: World)
     assert not far_buy(again).is_refused
 
 
-async def test_the_latch_is_the_last_check_before_the_socket(world: World) -> None:
+async def test_the_halt_is_checked_again_immediately_before_an_order_is_sent(world: World) -> None:
     bot = await world.start()
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
     assert not order.is_refused
-    # another process sets it between the decision and the sending
+    # as if another process set the halt between decision and sending
     bot.parts.folder.set_halt(KeptHalt(kind="panic", reason="by another process", time=0))
     bot.driver.wake()
     await until(lambda: order.is_final)
@@ -183,7 +183,7 @@ async def test_the_latch_is_the_last_check_before_the_socket(world: World) -> No
     assert not world.exchange_orders()
 
 
-async def test_panic_ends_every_order_and_lists_foreign_ones(world: World) -> None:
+async def test_panic_cancels_all_orders_or_spares_and_lists_foreign_ones(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -208,7 +208,7 @@ async def test_panic_ends_every_order_and_lists_foreign_ones(world: World) -> No
     assert parts.folder.is_halted()
 
 
-async def test_panic_cancels_what_it_cannot_list_and_reports_a_problem_once(world: World) -> None:
+async def test_panic_cancels_orders_even_if_it_cannot_list_them_and_reports_each_problem_once(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     said: list[str] = []
@@ -227,7 +227,7 @@ async def test_panic_cancels_what_it_cannot_list_and_reports_a_problem_once(worl
     assert not world.exchange_orders(open_only=True)
 
 
-async def test_without_a_journal_no_new_orders_are_sent_but_cancels_are(world: World) -> None:
+async def test_while_the_journal_cannot_be_written_only_cancels_are_sent(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -247,7 +247,7 @@ async def test_without_a_journal_no_new_orders_are_sent_but_cancels_are(world: W
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
-async def test_an_order_whose_request_is_cancelled_within_the_bot_is_looked_up(world: World, steps: int) -> None:
+async def test_an_order_whose_request_task_is_cancelled_within_the_bot_is_looked_up(world: World, steps: int) -> None:
     bot = await world.start()
     await until(lambda: not bot.driver._tasks)
     order = far_buy(bot)
@@ -263,7 +263,7 @@ async def test_an_order_whose_request_is_cancelled_within_the_bot_is_looked_up(w
     assert (order.state is OrderState.OPEN) == bool(world.exchange_orders(open_only=True))
 
 
-async def test_the_journal_row_is_on_disk_before_the_request_leaves(world: World) -> None:
+async def test_the_journal_row_is_on_disk_before_the_request_is_sent(world: World) -> None:
     seen: list[list[str]] = []
     path = world.folder / "state" / "journal.sqlite"
 
@@ -287,7 +287,7 @@ async def test_the_journal_row_is_on_disk_before_the_request_leaves(world: World
     assert seen == [["sending"]]
 
 
-async def test_foreign_orders_are_shown_but_never_touched(world: World) -> None:
+async def test_foreign_orders_are_shown_but_never_changed(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -302,7 +302,7 @@ async def test_foreign_orders_are_shown_but_never_touched(world: World) -> None:
     again.view.money.check()
 
 
-async def test_outside_balance_changes_count_as_unassigned(world: World) -> None:
+async def test_balance_changes_outside_the_bot_are_unassigned(world: World) -> None:
     bot = await world.start()
     world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
     world.emulator.advance(world.emulator.venue.now)
@@ -311,7 +311,9 @@ async def test_outside_balance_changes_count_as_unassigned(world: World) -> None
     assert puppet(bot).balance("usdt").total == 100_000
 
 
-async def test_outside_withdrawal_of_a_strategys_coins_halts_new_orders_until_they_are_back(world: World) -> None:
+async def test_withdrawing_a_strategys_coins_outside_the_bot_blocks_new_orders_until_they_are_back(
+    world: World,
+) -> None:
     world.config.write_text(WITH_COINS)
     bot = await world.start()
     emulator = world.emulator
@@ -350,7 +352,7 @@ async def test_a_lost_stream_is_reported_and_followed_by_a_comparison(world: Wor
 # -- parts by themselves ----------------------------------------------------------------------------------------------
 
 
-def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
+def test_the_watchdog_reports_the_plugin_file_and_line(tmp_path: Any) -> None:
     plugin = tmp_path / "sleepy.py"
     plugin.write_text(
         "import time\ndef on_book():\n    while not reports and time.monotonic() < end: time.sleep(0.005)\n"
@@ -370,7 +372,7 @@ def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
 
 
 class Looks(Threads):
-    """Performs the watchdog's checks under the test's control."""
+    """Runs the watchdog's checks when the test says so."""
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
         self.step = step
@@ -412,7 +414,7 @@ async def test_consecutive_rejections_trip_the_breaker(world: World) -> None:
     assert far_buy(bot).is_refused
 
 
-async def test_an_accepted_order_ends_a_streak_of_rejections(world: World) -> None:
+async def test_an_accepted_order_resets_the_count_of_consecutive_rejections(world: World) -> None:
     bot = await world.start()
     for count in (REJECTIONS_MAX - 1, 0, REJECTIONS_MAX - 1):
         if count:
@@ -424,7 +426,7 @@ async def test_an_accepted_order_ends_a_streak_of_rejections(world: World) -> No
     assert bot.view.halted is None
 
 
-async def test_a_clock_far_from_the_exchanges_trips_the_breaker(tmp_path: Path) -> None:
+async def test_a_clock_far_from_the_exchanges_clock_trips_the_breaker(tmp_path: Path) -> None:
     class Ahead:
         clock_skew_ms = 6_000
 
@@ -442,13 +444,13 @@ async def test_a_clock_far_from_the_exchanges_trips_the_breaker(tmp_path: Path) 
         assert bot.parts.folder.is_halted()
 
 
-async def test_a_quiet_book_is_read_and_the_second_differing_read_trips_the_breaker(
+async def test_a_quiet_book_is_read_and_a_second_differing_read_trips_the_breaker(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
-    # from here on no book frames arrive, however often the stream reconnects, although the market keeps moving
+    # from now on no book frames arrive even after reconnects, although the market keeps moving
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
     await until(lambda: "and the stream reconnects" in told(bot), 40)
     assert bot.view.halted is None, "a single difference may be chance"
@@ -456,7 +458,7 @@ async def test_a_quiet_book_is_read_and_the_second_differing_read_trips_the_brea
     assert "changes, but the stream does not show it" in (bot.view.halted or "")
 
 
-async def test_events_at_one_moment_are_processed_in_the_documented_order(
+async def test_events_at_the_same_moment_are_processed_in_the_documented_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await world.start()

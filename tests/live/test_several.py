@@ -1,4 +1,6 @@
-"""Several bots in one process share some things and keep others separate, and none of them takes the others down."""
+"""Several bots in one process share some resources and keep others separate. A failing bot does not affect the
+others.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +80,12 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def config(folder: Path, name: str, text: str = CONFIG, more: str = "") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(text.replace("NAME", name) + more)
-    path.chmod(0o600)  # it contains a secret, even if only a made-up one
+    path.chmod(0o600)  # required for a file that contains a secret, even a made-up one
     return path
 
 
 class _Outputs(BotOutputs):
-    """Keeps the bot that it was given."""
+    """Bot outputs that keep a reference to the bot."""
 
     bot: Bot | None = None
 
@@ -93,7 +95,7 @@ class _Outputs(BotOutputs):
 
 
 class Together:
-    """One process's bots at one emulator, each in its own task, as the command runs them."""
+    """The bots of one process at one emulator, each in its own task, as the run command starts them."""
 
     def __init__(self, emulator: Emulator, runs: list[BotRun], said: list[str]) -> None:
         self.emulator = emulator
@@ -138,7 +140,7 @@ async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[Together]:
-    """Run the bots of one process, which dies at the end of the block."""
+    """Run the bots of one process, and end the process as in a crash at the end of the block."""
     projects = load_projects(paths)
     async with contextlib.AsyncExitStack() as stack:
         said: list[str] = []
@@ -167,14 +169,14 @@ async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[To
             await asyncio.gather(*world.tasks, return_exceptions=True)
 
 
-async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_events(tmp_path: Path) -> None:
+async def test_bots_of_one_account_share_its_connections_but_receive_only_their_own_events(tmp_path: Path) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         first = await world.start(0)
         alone = world.emulator.sockets
-        # the second bot joins long after the streams have connected and shown their books
+        # the second bot joins long after the streams connected and delivered their first books
         second = await world.start(1)
-        assert world.emulator.sockets == alone == 6  # four for the account, plus books and trades
-        # both engines count their requests in the same way, so equal ids are on their way at the same time
+        assert world.emulator.sockets == alone == 6  # four streams for the account, plus books and trades
+        # both engines number their requests in the same way, so requests with equal IDs are in flight at the same time
         orders = [far_buy(bot, amount) for bot, amount in ((first, 0.01), (second, 0.02), (first, 0.03))]
         for order in orders:
             await settled(order)
@@ -183,7 +185,7 @@ async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_e
         await until(lambda: foreign_ids(second) == {orders[0].order_id, orders[2].order_id})
         assert foreign_ids(first) == {orders[1].order_id}
         assert abs(orders[0].client_id - orders[1].client_id) > 1_000_000
-        # one bot's fill must not alarm the other
+        # a fill of one bot must not alarm the other
         bought = puppet(second).market_buy("btc_usdt", spend=1000)
         second.driver.wake()
         await until(lambda: bought.is_final)
@@ -191,10 +193,10 @@ async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_e
         first.comparisons.at_once()
         await until(lambda: first.comparisons.ended > compared)
         assert not any("no new orders" in line for line in world.said)
-        # an interruption of the streams affects both bots, and both continue
+        # an interruption of the streams affects both bots, and both recover
         told, cut = len(world.said), world.emulator.cut_sockets()
         assert cut == 6
-        # so that the message about a lost stream is not counted, which ends with the same words
+        # count only "info" lines, because a message about a lost stream ends with the same words
         await until(lambda: sum("info:" in line and line.endswith("is back") for line in world.said) == 2 * cut, 60)
         assert not [line for line in world.said[:told] if "warning" in line or "error" in line]
         again = far_buy(second)
@@ -209,7 +211,7 @@ async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_e
 
 
 @pytest.mark.parametrize("second", [DEFAULT_ACCOUNT, OTHER], ids=["one account", "two accounts at one address"])
-async def test_greedy_bots_share_a_window_without_exceeding_it_and_can_be_replayed(
+async def test_greedy_bots_share_a_window_without_exceeding_it_and_their_runs_can_be_replayed(
     tmp_path: Path, second: EmulatorAccount
 ) -> None:
     (tmp_path / "plugins" / "greedy.py").write_text(GREEDY)
@@ -224,7 +226,7 @@ async def test_greedy_bots_share_a_window_without_exceeding_it_and_can_be_replay
         def sent_by_each() -> list[int]:
             return [sum(order.sent > 0 for order in bot.view.orders()) for bot in bots]
 
-        alone = sent_by_each()  # the first bot had the windows to itself while the second one started
+        alone = sent_by_each()  # the first bot had the windows to itself while the second was starting
         await until(lambda: sum(sent_by_each()) >= sum(alone) + 2.5 * CREATES, 60)
         sent = [now - before for now, before in zip(sent_by_each(), alone, strict=True)]
         runs = [bot.parts.folder.path / "runs" / str(bot.journal.run) for bot in bots]
@@ -238,7 +240,7 @@ async def test_greedy_bots_share_a_window_without_exceeding_it_and_can_be_replay
         assert verdict.decisions > 2 * CREATES
 
 
-async def test_a_crashing_bot_leaves_the_others_trading_and_its_orders_are_cancelled(
+async def test_a_crashing_bot_does_not_stop_the_others_and_its_orders_are_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
@@ -258,7 +260,7 @@ async def test_a_crashing_bot_leaves_the_others_trading_and_its_orders_are_cance
         states = {row.order_id: row.state for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)}
         assert states[lost.order_id] not in RESTING_STATES
         assert states[kept.order_id] in RESTING_STATES
-        # books still arrive, and orders are still sent
+        # the other bot still receives books and sends orders
         turns = second.driver.turns
         await until(lambda: second.driver.turns > turns + 5)
         again = far_buy(second)
@@ -270,14 +272,14 @@ async def test_a_crashing_bot_leaves_the_others_trading_and_its_orders_are_cance
         assert {kept.state, again.state} == {OrderState.CANCELLED}
 
 
-async def test_a_bot_that_leaves_orders_behind_reports_them_unless_it_should_keep_them(tmp_path: Path) -> None:
+async def test_orders_left_behind_are_reported_unless_the_bot_is_configured_to_keep_them(tmp_path: Path) -> None:
     keeps = config(tmp_path, "keeps", more="live: {on_stop: keep}\n")
     async with together([config(tmp_path, "leaves"), keeps]) as world:
         for bot in (await world.start(0), await world.start(1)):
             await settled(far_buy(bot))
         for run in world.runs:
             run.keeper.request_stop("signal")
-            run.keeper.leave_now()  # this is the second Ctrl-C
+            run.keeper.leave_now()  # a second Ctrl-C
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         leaves, kept = world.runs
         assert (leaves.has_left_orders, leaves.failed, leaves.summary["ended"]) == (True, False, "left")
@@ -286,7 +288,7 @@ async def test_a_bot_that_leaves_orders_behind_reports_them_unless_it_should_kee
 
 
 async def test_a_bot_that_cannot_start_or_is_stopped_does_not_affect_the_others(tmp_path: Path) -> None:
-    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # this is more than the account has
+    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account has
     paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
     async with together(paths) as world:
         await world.start(0)
@@ -306,7 +308,7 @@ async def test_a_bot_that_cannot_start_or_is_stopped_does_not_affect_the_others(
         await world.stop()
 
 
-async def test_after_a_process_crash_each_bot_finds_its_own_orders(tmp_path: Path) -> None:
+async def test_after_a_process_crash_each_bot_adopts_its_own_orders(tmp_path: Path) -> None:
     paths = [config(tmp_path, "a"), config(tmp_path, "b")]
     async with together(paths) as world:
         orders = [far_buy(bot) for bot in (await world.start(0), await world.start(1))]
@@ -326,7 +328,7 @@ async def test_after_a_process_crash_each_bot_finds_its_own_orders(tmp_path: Pat
         assert open_rows == []
 
 
-async def test_any_failure_in_one_bot_ends_only_that_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_failure_of_one_bot_ends_only_that_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         first, second = await world.start(0), await world.start(1)
         order = far_buy(first)
@@ -340,8 +342,8 @@ async def test_any_failure_in_one_bot_ends_only_that_bot(tmp_path: Path, monkeyp
         await world.stop()
 
 
-@pytest.mark.real_time  # the watchdog runs on its own thread
-async def test_each_bot_logs_to_its_own_file_and_the_watchdog_names_the_right_one(
+@pytest.mark.real_time  # the watchdog runs in its own thread
+async def test_each_bot_logs_to_its_own_file_and_the_watchdog_reports_the_blocked_bot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [tmp_path / f"{name}.jsonl" for name in ("a", "b")]
@@ -355,7 +357,7 @@ async def test_each_bot_logs_to_its_own_file_and_the_watchdog_names_the_right_on
             logging.getLogger("botkit.live").info("hello of %s", name)
             if name == "b" and blocking:
                 blocking.clear()
-                # the callback runs until the watchdog has reported it, or for a minute at most
+                # block until the watchdog has reported the callback, or for a minute at most
                 end = time.monotonic() + 60
                 while not any("has blocked" in line for line in world.said) and time.monotonic() < end:
                     time.sleep(0.05)
@@ -374,7 +376,7 @@ async def test_each_bot_logs_to_its_own_file_and_the_watchdog_names_the_right_on
     assert "has blocked" not in a
 
 
-async def test_a_second_signal_leaves_all_bots_and_lists_each_ones_open_orders(tmp_path: Path) -> None:
+async def test_a_second_signal_ends_all_bots_at_once_and_their_open_orders_are_listed(tmp_path: Path) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         orders = [far_buy(bot) for bot in (await world.start(0), await world.start(1))]
         for order in orders:
@@ -391,7 +393,7 @@ async def test_a_second_signal_leaves_all_bots_and_lists_each_ones_open_orders(t
             assert "still open: buy 0.01 btc_usdt" in "\n".join(summary_lines(run.summary))
 
 
-async def test_paper_bots_share_the_market_and_have_their_own_accounts(tmp_path: Path) -> None:
+async def test_paper_bots_share_market_data_and_have_separate_accounts(tmp_path: Path) -> None:
     text = ALONE + "limits: {ledger: none}\nemulator: {balances: {usdt: 5000}}\n"
     projects = load_projects([config(tmp_path, "a", text), config(tmp_path, "b", text)])
     options = EmulatorOptions(speed=1.0, seed=3, history_days=0.02)
@@ -403,7 +405,7 @@ async def test_paper_bots_share_the_market_and_have_their_own_accounts(tmp_path:
         try:
             strategies = [strategy_of(bot, f"s_{bot.parts.name}") for bot in bots]
             await until(lambda: all(strategy.book("btc_usdt").best_ask for strategy in strategies), 60)
-            assert emulator.sockets == 2  # books and trades
+            assert emulator.sockets == 2  # one for books and one for trades
             bought = strategies[0].market_buy("btc_usdt", spend=500)
             bots[0].driver.wake()
             await until(lambda: bought.is_final, 60)
@@ -427,7 +429,7 @@ strategies:
 """
 
 
-def test_every_mistake_in_every_file_is_reported_before_anything_trades(tmp_path: Path) -> None:
+def test_all_mistakes_in_all_files_are_reported_before_any_bot_trades(tmp_path: Path) -> None:
     one = config(tmp_path, "one", ALONE, "speed: 3\n")
     two = config(tmp_path, "two", ALONE.replace("btc_usdt", "nope_usdt"))
     with pytest.raises(ConfigError) as error:
@@ -436,7 +438,7 @@ def test_every_mistake_in_every_file_is_reported_before_anything_trades(tmp_path
     assert "two.yaml:5" in str(error.value)
 
 
-def test_two_bots_with_one_name_or_one_log_are_an_error_that_names_both(tmp_path: Path) -> None:
+def test_two_bots_with_the_same_name_or_log_file_are_an_error_that_names_both_files(tmp_path: Path) -> None:
     one = config(tmp_path, "one", ALONE.replace("name: NAME", "name: same"), "log: {file: x.jsonl}\n")
     two = config(tmp_path, "two", ALONE.replace("name: NAME", "name: Same"), "log: {file: x.jsonl}\n")
     with pytest.raises(ConfigError) as error:
@@ -446,7 +448,7 @@ def test_two_bots_with_one_name_or_one_log_are_an_error_that_names_both(tmp_path
     assert "one.yaml:6 writes to the same file" in str(error.value)
 
 
-def test_set_reaches_the_bots_that_have_the_strategy(tmp_path: Path) -> None:
+def test_set_overrides_apply_to_the_bots_that_have_the_strategy(tmp_path: Path) -> None:
     paths = [config(tmp_path, "one", ALONE), config(tmp_path, "two", ALONE)]
     one, two = load_projects(paths, overrides=["s_one.fixed=7", "strategies.s_two.params.fixed=8", "seed=5"])
     assert one.config.strategies[0].params == {"pair": "btc_usdt", "fixed": 7}
@@ -465,7 +467,7 @@ def test_set_reaches_the_bots_that_have_the_strategy(tmp_path: Path) -> None:
         ("emulator.fills", "{fills: optimistic}", "{fills: queue}"),
     ],
 )
-async def test_contradictions_about_the_embedded_emulator_are_errors(
+async def test_contradictory_settings_of_the_embedded_emulator_are_errors(
     tmp_path: Path, key: str, here: str, there: str
 ) -> None:
     paths = [
@@ -478,7 +480,7 @@ async def test_contradictions_about_the_embedded_emulator_are_errors(
             pass
 
 
-async def test_the_embedded_emulator_has_an_account_with_its_own_balances_for_each_bot(tmp_path: Path) -> None:
+async def test_the_embedded_emulator_has_a_separate_account_and_balances_for_each_bot(tmp_path: Path) -> None:
     paths = [
         config(tmp_path, "one", ALONE, "emulator: {balances: {usdt: 500}, speed: 2, fees: {maker: 0, taker: 0}}\n"),
         config(tmp_path, "two", ALONE, "emulator: {balances: {usdt: 700}}\n"),
@@ -490,7 +492,8 @@ async def test_the_embedded_emulator_has_an_account_with_its_own_balances_for_ea
         bots = await asyncio.gather(start(one, Notices()), start(two, Notices()))
         try:
             assert [bot.view.money.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
-            # the market data came over the first bot's connection, which outlives it
+            # the second bot's market data uses the connection that the first bot opened, which must outlive the first
+            # bot
             await bots[0].driver.close()
             await bots[0].close()
             turns = bots[1].driver.turns
@@ -511,7 +514,9 @@ async def test_the_embedded_emulator_has_an_account_with_its_own_balances_for_ea
         ("", "capital: {usdt: 5}", r"5 usdt of this account are the capital of .*two.yaml; keep them out"),
     ],
 )
-async def test_a_shared_accounts_money_is_counted_once(tmp_path: Path, one: str, two: str, told: str | None) -> None:
+async def test_the_money_of_a_shared_account_is_not_counted_twice(
+    tmp_path: Path, one: str, two: str, told: str | None
+) -> None:
     def file(name: str, capital: str) -> Path:
         return config(tmp_path, name, CONFIG.replace("capital: {usdt: 20000}", capital).replace("}, }", "}}"))
 
@@ -524,7 +529,7 @@ async def test_a_shared_accounts_money_is_counted_once(tmp_path: Path, one: str,
                 assert [list(part.siblings) for part in parts] == [["two"], ["one"]]
 
 
-async def test_contradictory_limits_are_an_error(tmp_path: Path) -> None:
+async def test_contradictory_limits_settings_are_an_error(tmp_path: Path) -> None:
     paths = [config(tmp_path, "one", more="limits: strict\n"), config(tmp_path, "two")]
     options = EmulatorOptions(seed=3, history_days=0.0)
     projects = load_projects(paths)
@@ -534,7 +539,7 @@ async def test_contradictory_limits_are_an_error(tmp_path: Path) -> None:
                 pass
 
 
-def test_client_ids_start_far_apart() -> None:
+def test_client_ids_of_different_bots_start_far_apart() -> None:
     ids, random = ClientIdPlaces(), Random(1)
     firsts = [ids.claim(f"bot{n}", 5_000, random) for n in range(30)]
     assert firsts[0] == 5_000
@@ -545,7 +550,7 @@ def test_client_ids_start_far_apart() -> None:
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_reports_all_bots_in_one_object_and_fails_if_one_failed(
+def test_the_command_reports_all_bots_in_one_object_and_fails_if_one_of_them_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = config(tmp_path, "good", ALONE, "emulator: {balances: {usdt: 500}}\n")

@@ -1,4 +1,4 @@
-"""Processes that share windows never exceed them together, whatever dies or is lost on the way."""
+"""Processes that share windows never exceed them together, whichever processes die and whichever messages are lost."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.live.shared_world import LATEST_ACCEPT_NS, TIMEOUT_NS, LoopClock, Pro
 from tests.router_world import exceeded, table
 
 SMALL = table(create_order=(16, 1), cancel_order=(90, 3), private=(6, 1), open_orders=(2, 1))
-#: windows that open for half of their slots while requests that a lost ledger knew may still arrive
+#: large windows, of which half opens while requests known to a lost ledger may still arrive
 HALVED = table(create_order=(100, 2), cancel_order=(120, 3), private=(6, 1), open_orders=(2, 1))
-#: a ledger is lost, and one of the processes that shared it dies before it has joined the new one
+#: a ledger is lost, and then a process that shared it dies before it has joined the new ledger
 LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), (50, "die")]
 
 
@@ -41,7 +41,7 @@ LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), 
         max_size=8,
     ),
 )
-def test_processes_together_exceed_no_window(
+def test_processes_together_never_exceed_a_window(
     seed: int, limits: LimitTable, lost: float, unknown: float, heard_after_s: float, deeds: list[tuple[int, str]]
 ) -> None:
     arrivals: dict[str, list[int]] = {}
@@ -112,7 +112,7 @@ def used_percent(arrivals: list[int], windows: int, limit: int, length: int) -> 
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_processes_together_use_nearly_the_whole_limit_and_share_it_evenly(count: int) -> None:
+def test_processes_together_use_nearly_the_full_limit_and_share_it_evenly(count: int) -> None:
     limits = table(create_order=(300, 15))
     arrivals: dict[str, list[int]] = {}
     sent: list[int] = []
@@ -132,7 +132,7 @@ def test_processes_together_use_nearly_the_whole_limit_and_share_it_evenly(count
     assert max(sent) < 1.3 * min(sent)
 
 
-def test_a_light_process_does_not_wait_behind_a_greedy_one() -> None:
+def test_a_light_process_is_not_delayed_by_a_greedy_one() -> None:
     limits = table(create_order=(300, 15))
     arrivals: dict[str, list[int]] = {}
     waits: list[float] = []
@@ -152,10 +152,10 @@ def test_a_light_process_does_not_wait_behind_a_greedy_one() -> None:
             waits.append((light.sent[-1][0] - asked) / NS_PER_S)
 
     run_virtually(main)
-    assert sorted(waits)[28] < 0.25  # this is the 95th percentile
+    assert sorted(waits)[28] < 0.25  # 95th percentile
 
 
-def test_a_dead_processs_slots_are_held_as_unknown_and_free_themselves() -> None:
+def test_the_slots_of_a_dead_process_are_held_as_unknown_until_their_hold_expires() -> None:
     limits = table(create_order=(20, 2))
     arrivals: dict[str, list[int]] = {}
 
@@ -172,13 +172,13 @@ def test_a_dead_processs_slots_are_held_as_unknown_and_free_themselves() -> None
         (create,) = [u for u in await second.shared.usage() if "create_order" in u.key and "ip=" in u.key]
         assert create.holders == 1
         late = [at for at, _ in second.sent if at > (loop.virtual_s - 4) * NS_PER_S]
-        assert len(late) >= 36  # both windows of the last four seconds, complete
+        assert len(late) >= 36  # two full windows in the last four seconds
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []
 
 
-def test_a_bot_that_keeps_dying_is_not_delayed_by_its_predecessors() -> None:
+def test_a_bot_that_dies_repeatedly_is_not_delayed_by_the_slots_of_its_predecessors() -> None:
     limits = table(create_order=(300, 15), cancel_order=(90, 60), open_orders=(5, 1), private=(60, 60))
     arrivals: dict[str, list[int]] = {}
 
@@ -204,7 +204,7 @@ def test_a_bot_that_keeps_dying_is_not_delayed_by_its_predecessors() -> None:
     assert len(arrivals["cancel_order"]) == 20
 
 
-def test_a_successor_holds_requests_in_flight_until_they_can_no_longer_arrive() -> None:
+def test_a_successor_holds_the_slots_of_requests_in_flight_until_they_can_no_longer_arrive() -> None:
     limits = table(create_order=(16, 1))
     arrivals: dict[str, list[int]] = {}
 
@@ -228,7 +228,7 @@ def test_a_successor_holds_requests_in_flight_until_they_can_no_longer_arrive() 
     assert exceeded(arrivals, limits) == []
 
 
-def test_a_journal_that_fails_for_a_while_costs_one_set_of_leases() -> None:
+def test_a_temporary_journal_failure_costs_only_one_set_of_leases() -> None:
     limits = table(create_order=(60, 60), cancel_order=(900, 60))
     arrivals: dict[str, list[int]] = {}
 
@@ -239,7 +239,7 @@ def test_a_journal_that_fails_for_a_while_costs_one_set_of_leases() -> None:
         bot.create(2)
         await asyncio.sleep(0.5)
         bot.journal_fails = True
-        for _ in range(200):  # the driver calls this at the end of every pass
+        for _ in range(200):  # the driver calls disown at the end of every pass
             bot.shared.disown()
             await asyncio.sleep(0.01)
         bot.journal_fails = False
@@ -248,15 +248,14 @@ def test_a_journal_that_fails_for_a_while_costs_one_set_of_leases() -> None:
         bot.cancel(100)
         while len(bot.sent) < 122:
             await asyncio.sleep(0.01)
-        # sending is paced, but must not wait for the leases of two hundred holders, as if each call had left some
-        # behind
+        # sending is paced, but must not wait for the leases of two hundred holders, one left behind by each call
         assert loop.virtual_s - asked < 30
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []
 
 
-def test_without_the_ledger_only_cancels_continue_and_the_user_is_told() -> None:
+def test_without_the_ledger_only_cancels_are_sent_and_the_user_is_told() -> None:
     limits = table(create_order=(300, 15), cancel_order=(900, 60))
     arrivals: dict[str, list[int]] = {}
 
@@ -276,7 +275,7 @@ def test_without_the_ledger_only_cancels_continue_and_the_user_is_told() -> None
         bot.cancel(4)
         await asyncio.sleep(0.5)
         assert [endpoint for _, endpoint in bot.sent] == ["cancel_order"] * 4
-        bot.cancel(40)  # this is more than the reserve
+        bot.cancel(40)  # more than the reserve for cancels
         await asyncio.sleep(0.5)
         assert len(bot.sent) == 20
         server.come_back()
@@ -287,7 +286,7 @@ def test_without_the_ledger_only_cancels_continue_and_the_user_is_told() -> None
     run_virtually(main)
 
 
-def test_a_single_cancel_and_a_single_order_leave_at_once() -> None:
+def test_a_single_cancel_and_a_single_order_are_sent_immediately() -> None:
     limits = table()
     arrivals: dict[str, list[int]] = {}
 
@@ -303,7 +302,7 @@ def test_a_single_cancel_and_a_single_order_leave_at_once() -> None:
     run_virtually(main)
 
 
-def test_a_clean_end_returns_every_slot() -> None:
+def test_a_clean_stop_returns_every_slot() -> None:
     limits = table(create_order=(300, 15))
     arrivals: dict[str, list[int]] = {}
 
@@ -319,7 +318,7 @@ def test_a_clean_end_returns_every_slot() -> None:
     run_virtually(main)
 
 
-def test_accounts_share_the_address_windows_but_not_each_others() -> None:
+def test_accounts_share_the_address_windows_but_have_separate_account_windows() -> None:
     limits = table(create_order=(20, 2), cancel_order=(90, 3))
     arrivals: dict[str, list[int]] = {}
 
@@ -341,7 +340,7 @@ def test_accounts_share_the_address_windows_but_not_each_others() -> None:
     assert exceeded(arrivals, limits) == []
 
 
-def test_requests_of_unknown_outcome_are_reported_again_after_a_ledger_is_lost() -> None:
+def test_requests_of_unknown_outcome_are_reported_again_to_a_ledger_that_lost_its_state() -> None:
     limits = table(create_order=(16, 1))
     arrivals: dict[str, list[int]] = {}
 

@@ -1,4 +1,4 @@
-"""A whole bot with shared windows: its orders take leased slots, and it leaves none behind."""
+"""A complete bot with shared windows: its orders use leased slots, and it leaves no lease behind."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
 
 async def creates_held(link: Link) -> int:
     rows: Any = (await link.call(AskUsage())).usage
-    # an order is sent on its own or, if the process has no single-order slot in reserve at that moment, in a batch
+    # an order is sent singly, or in a batch if the process has no single-order slot in stock at that moment
     ways = ("bitopro|ip=shared|create_order|1200/60s", "bitopro|ip=shared|create_batch|90/60s")
     return sum(row.held for row in rows if row.key in ways)
 
 
 @pytest.mark.real_time  # real time, because the broker is a process behind a socket
-async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bots_orders_use_slots_of_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     folder = tmp_path / "b"
     async with make_world(tmp_path, speed=1.0) as world:
@@ -62,18 +62,18 @@ async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, m
             await until(lambda: puppet(bot).last_price("btc_usdt") is not None)
             for _ in range(5):
                 await settled(far_buy(bot))
-            arrived = len(world.exchange_orders())  # on a slow machine, one of them may be too old to be sent
+            arrived = len(world.exchange_orders())  # on a slow machine, an order may become too old to be sent
             assert arrived
             assert await creates_held(watcher) >= arrived
         finally:
             await bot.close()
         held = await creates_held(watcher)
         await watcher.close()
-        assert held == arrived  # the slots cool down, and none is leased any more
+        assert held == arrived  # the slots are cooling down, and none is leased any more
 
 
 class DeadLink:
-    """A ledger that does not exist."""
+    """The link to a ledger that does not exist."""
 
     name = "the ledger at redis://nowhere"
 
@@ -84,7 +84,7 @@ class DeadLink:
         pass
 
 
-async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_names_the_fix(
+async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_the_error_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
@@ -100,7 +100,7 @@ def test_an_unknown_ledger_is_a_configuration_error() -> None:
         ledger_link("memcached://here")
 
 
-def test_a_bot_may_share_with_nobody(tmp_path: Path) -> None:
+def test_ledger_none_disables_shared_limits(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "puppet.py").write_text(_PUPPET)
     path = tmp_path / "alone.yaml"

@@ -1,4 +1,4 @@
-"""Telegram over real sockets: messages, commands, one poller for all bots, and a token that appears nowhere."""
+"""Telegram over real sockets: messages, commands, one poller for all bots, and a token that is never shown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def notifier_at(server: BotApiServer, **more: Any) -> TelegramNotifier:
 
 
 def whole(error: BaseException) -> str:
-    """Return everything that an error could show, with its causes."""
+    """Return all text that an error and its causes could show."""
     texts = [repr(error), str(error), "".join(traceback.format_exception(error))]
     seen: BaseException | None = error
     while seen is not None:
@@ -52,7 +52,7 @@ def whole(error: BaseException) -> str:
 # -- messages ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_message_arrives_as_plain_text_and_information_makes_no_sound() -> None:
+async def test_a_message_arrives_as_plain_text_and_info_messages_are_silent() -> None:
     async with BotApiServer(per_second=None) as server:
         mine = notifier_at(server)
         await asyncio.to_thread(mine.notify, "info", "demo: info", "bought *1* <b>btc</b> https://example.org")
@@ -65,8 +65,9 @@ async def test_a_message_arrives_as_plain_text_and_information_makes_no_sound() 
     }, "no parse_mode, so nothing in the text is read as markup"
 
 
-async def test_a_burst_of_all_levels_arrives_whole_and_is_never_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, ()))  # a refused message would be lost
+async def test_a_burst_of_messages_is_delivered_completely_without_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    # without retries, a refused message would be lost
+    monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, ()))
     async with BotApiServer() as server:
         told = notify.Telling(
             [notify.Channel("telegram", notifier_at(server), notify.Policy(digest_s=0))],
@@ -89,7 +90,7 @@ class _Wall:
         return this_machine().clock.wall_ns()
 
 
-async def test_telegrams_pause_is_honoured_by_all_bots_with_the_token() -> None:
+async def test_a_pause_required_by_telegram_is_observed_by_all_bots_with_the_token() -> None:
     async with BotApiServer(per_second=None) as server:
         one, two = notifier_at(server), notifier_at(server, chat=CHAT + 1)
         server.scripted.append((429, {"retry_after": 17}))
@@ -110,7 +111,9 @@ async def test_telegrams_pause_is_honoured_by_all_bots_with_the_token() -> None:
         ((403, {"description": "Forbidden: bot was blocked by the user"}), "Forbidden: bot was blocked by the user"),
     ],
 )
-async def test_a_refusal_is_explained(answer: tuple[int, dict[str, Any]], sentence: str) -> None:
+async def test_the_error_for_a_refused_message_explains_the_reason(
+    answer: tuple[int, dict[str, Any]], sentence: str
+) -> None:
     async with BotApiServer() as server:
         server.scripted.append(answer)
         with pytest.raises(NotSent, match=sentence):
@@ -132,7 +135,7 @@ ANSWERS: dict[str, Callable[[], web.Response]] = {
 
 
 @pytest.mark.parametrize("place", ANSWERS)
-async def test_no_error_shows_the_token_whatever_the_server_answers(
+async def test_no_error_shows_the_token_regardless_of_the_servers_answer(
     place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -149,13 +152,13 @@ async def test_no_error_shows_the_token_whatever_the_server_answers(
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "https://127.0.0.1:9", "https://no-such-host.invalid"])
-def test_no_error_shows_the_token_if_nobody_answers(address: str) -> None:
+def test_no_error_shows_the_token_if_the_server_does_not_answer(address: str) -> None:
     with pytest.raises(TelegramError, match="cannot be reached") as caught:
         BotApi(TOKEN, address).call("getMe")
     assert SECRET_PART not in whole(caught.value)
 
 
-async def test_a_server_without_a_certificate_gets_no_byte_of_the_token() -> None:
+async def test_no_byte_of_the_token_is_sent_to_a_server_without_a_certificate() -> None:
     async with BotApiServer() as server:
         with pytest.raises(TelegramError) as caught:
             await asyncio.to_thread(BotApi(TOKEN, server.address.replace("http:", "https:")).call, "getMe")
@@ -197,7 +200,7 @@ def botkit_register_strategies(register): register("idle", Idle)
     ],
 )
 @pytest.mark.skipif(os.name != "posix", reason="other systems have no file modes")
-def test_a_wrong_option_is_named_with_its_line_and_without_the_token(
+def test_the_error_for_a_wrong_option_names_its_line_but_not_the_token(
     tmp_path: Path, options: str, line: int, message: str
 ) -> None:
     path = _configured(tmp_path, options.replace("TOKEN_ITSELF", TOKEN))
@@ -232,7 +235,7 @@ def test_a_token_in_a_private_file_is_accepted_and_hidden(tmp_path: Path) -> Non
 # -- which bots -------------------------------------------------------------------------------------------------------
 
 
-def test_only_running_bots_of_this_token_chat_and_user_are_reached(tmp_path: Path) -> None:
+def test_commands_reach_only_running_bots_of_this_token_chat_and_user(tmp_path: Path) -> None:
     disk, mark = this_machine().disk, mark_of(TOKEN)
     folders = {
         name: StateFolder(tmp_path / name / "live" / "account", disk, tmp_path)
@@ -259,7 +262,7 @@ def test_only_running_bots_of_this_token_chat_and_user_are_reached(tmp_path: Pat
             folder.unlock()
 
 
-def test_a_chat_lifts_a_panics_halt_but_not_a_losss(tmp_path: Path) -> None:
+def test_a_chat_can_lift_the_halt_of_a_panic_but_no_other_halt(tmp_path: Path) -> None:
     disk = this_machine().disk
     folder = StateFolder(tmp_path / "mine" / "live" / "account", disk, tmp_path)
     folder.lock()
@@ -279,8 +282,8 @@ def test_a_chat_lifts_a_panics_halt_but_not_a_losss(tmp_path: Path) -> None:
         folder.unlock()
 
 
-async def test_a_panic_from_the_chat_halts_and_cancels_every_order_of_the_account(world: World) -> None:
-    """The bot's process has the key, so the command goes through it; what it does is what `botkit panic` does."""
+async def test_a_panic_from_the_chat_halts_the_bot_and_cancels_all_orders_of_the_account(world: World) -> None:
+    """The command goes through the bot's process, which has the key. It does the same as `botkit panic`."""
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -345,7 +348,7 @@ class Bots:
         return process
 
     async def take_commands(self, *names: str) -> None:
-        """Wait until these bots take commands sent now, which may be after their strategies' first messages."""
+        """Wait until these bots accept new commands, which may be later than the first messages of their strategies."""
         for name in names:
             path = self.folder / f"state/{name}/emulator/inside/telegram.json"
             async with asyncio.timeout(PATIENCE_S):
@@ -363,12 +366,14 @@ class Bots:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the test kills processes with signals")
-async def test_one_process_takes_the_commands_of_all_bots_and_another_takes_over(tmp_path: Path) -> None:
+async def test_one_process_receives_the_commands_for_all_bots_and_another_replaces_it_when_it_ends(
+    tmp_path: Path,
+) -> None:
     async with BotApiServer(per_second=None) as server:
         bots = Bots(tmp_path, server)
         try:
             first = await bots.run("one", "two")
-            await server.answer("tone has begun")  # self.notify passes `level: error`
+            await server.answer("tone has begun")  # self.notify ignores `level: error`
             await server.answer("ttwo has begun")
             await bots.run("three")
             await server.answer("tthree has begun")
@@ -396,7 +401,7 @@ async def test_one_process_takes_the_commands_of_all_bots_and_another_takes_over
             await server.answer("no longer valid")
             assert {row["method"] for row in server.answered} == {"answerCallbackQuery", "editMessageReplyMarkup"}
 
-            first.kill()  # it held the lock, since it began first
+            first.kill()  # this process held the lock, because it started first
             await first.wait()
             count = len(server.sent)
             server.write("/status")

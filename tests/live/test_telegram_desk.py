@@ -1,4 +1,4 @@
-"""What a Telegram bot does with what is written to it, and how it keeps to Telegram's limits. No network, no clock."""
+"""How a Telegram bot handles messages and keeps to Telegram's limits. These tests use no network and no clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START = 1_790_000_000 * S
 
 
 class FakeBot:
-    """A bot that notes what it was told to do."""
+    """A bot that records the commands it receives."""
 
     def __init__(self, name: str, mode: str = "live", since: int = START) -> None:
         self.name, self.mode, self.since = name, mode, since
@@ -37,7 +37,7 @@ class FakeBot:
 
 
 class Desk:
-    """A desk with its bots, its user and a clock that is moved by hand."""
+    """A desk with its bots, its user and a clock that the test advances."""
 
     def __init__(self, *bots: FakeBot) -> None:
         self.bots = list(bots)
@@ -61,7 +61,7 @@ class Desk:
         self.closed.append((press, note))
 
     def write(self, text: str, *, chat: int = CHAT, user: int = USER, age_s: int = 0) -> str:
-        """Write a message, and return all that was answered to it."""
+        """Write a message, and return all answers to it."""
         before = len(self.said)
         date = self.now // S - age_s
         self.desk.take({"message": {"text": text, "date": date, "chat": {"id": chat}, "from": {"id": user}}})
@@ -82,7 +82,7 @@ class Desk:
 
 
 @pytest.mark.parametrize(("chat", "user"), [(CHAT, USER + 1), (CHAT + 1, USER), (USER, CHAT), (GROUP, 1), (0, 0)])
-def test_nobody_else_gets_an_answer_or_an_effect(chat: int, user: int) -> None:
+def test_other_users_get_no_answer_and_cause_no_action(chat: int, user: int) -> None:
     desk = Desk(FakeBot("demo"))
     for command in COMMANDS:
         assert desk.write(f"/{command}", chat=chat, user=user) == ""
@@ -91,7 +91,7 @@ def test_nobody_else_gets_an_answer_or_an_effect(chat: int, user: int) -> None:
     assert desk.desk.foreign == len(COMMANDS) + 1
 
 
-def test_another_bots_command_in_a_group_is_not_ours() -> None:
+def test_a_command_for_another_bot_in_a_group_is_ignored() -> None:
     desk = Desk(FakeBot("demo"))
     assert desk.write("/status@their_bot", chat=GROUP) == ""
     assert desk.write("/status@Our_Bot", chat=GROUP) == "demo: status of demo"
@@ -111,7 +111,7 @@ def test_another_bots_command_in_a_group_is_not_ours() -> None:
         {"edited_message": {"text": "/stop", "date": START // S, "chat": {"id": CHAT}, "from": {"id": USER}}},
     ],
 )
-def test_an_odd_update_does_nothing(update: dict[str, Any]) -> None:
+def test_a_malformed_update_is_ignored(update: dict[str, Any]) -> None:
     desk = Desk(FakeBot("demo"))
     desk.desk.take(update)
     assert (desk.said, desk.done) == ([], [])
@@ -120,22 +120,22 @@ def test_an_odd_update_does_nothing(update: dict[str, Any]) -> None:
 # -- old commands -----------------------------------------------------------------------------------------------------
 
 
-def test_a_command_older_than_a_minute_is_dropped_and_said_so_once() -> None:
+def test_a_command_older_than_a_minute_is_dropped_and_this_is_reported_once() -> None:
     desk = Desk(FakeBot("demo"))
     assert "was not sent in the last 60 s" in desk.write("/pause demo maker", age_s=61)
-    assert desk.write("/pause demo maker", age_s=70) == ""  # after a long pause there may be hundreds
+    assert desk.write("/pause demo maker", age_s=70) == ""  # after a long pause, hundreds of old commands may arrive
     assert desk.done == []
     assert desk.desk.late == 2
     assert "pause of demo" in desk.write("/pause demo maker", age_s=59)
 
 
-def test_a_command_from_the_future_is_dropped_because_the_machines_clock_is_wrong() -> None:
+def test_a_command_dated_in_the_future_is_dropped_because_the_machines_clock_is_wrong() -> None:
     desk = Desk(FakeBot("demo"))
     assert "by the clock of the bot's machine" in desk.write("/pause maker", age_s=-61)
     assert desk.done == []
 
 
-def test_a_command_from_before_the_start_is_dropped_even_if_it_is_fresh() -> None:
+def test_a_command_sent_before_the_start_is_dropped_even_if_it_is_recent() -> None:
     bot = FakeBot("demo", since=START)
     desk = Desk(bot)
     desk.now = START + 5 * S
@@ -144,7 +144,7 @@ def test_a_command_from_before_the_start_is_dropped_even_if_it_is_fresh() -> Non
     assert "pause of demo" in desk.write("/pause maker", age_s=4)
 
 
-def test_of_two_bots_only_the_one_that_ran_then_is_commanded() -> None:
+def test_of_two_bots_only_the_one_running_when_a_command_was_sent_receives_it() -> None:
     old, new = FakeBot("old", since=START), FakeBot("new", since=START + 100 * S)
     desk = Desk(old, new)
     desk.now = START + 110 * S
@@ -154,7 +154,7 @@ def test_of_two_bots_only_the_one_that_ran_then_is_commanded() -> None:
 # -- which bot --------------------------------------------------------------------------------------------------------
 
 
-def test_one_bot_needs_no_name_and_several_do() -> None:
+def test_a_command_must_name_the_bot_only_if_there_are_several() -> None:
     alone, several = Desk(FakeBot("demo")), Desk(FakeBot("one"), FakeBot("two"))
     assert "pause of demo" in alone.write("/pause maker")
     assert "which bot? Write /pause BOT ...; running: one, two" in several.write("/pause maker")
@@ -164,20 +164,20 @@ def test_one_bot_needs_no_name_and_several_do() -> None:
     assert "no bot 'three' is running here; running: one, two" in several.write("/status three")
 
 
-def test_a_bot_that_runs_in_two_modes_is_named_with_its_mode() -> None:
+def test_a_bot_running_in_two_modes_is_listed_with_its_mode() -> None:
     desk = Desk(FakeBot("demo", "paper"), FakeBot("demo", "live"))
     assert "running: demo/paper, demo/live" in desk.write("/pause demo maker")
     assert desk.write("/pause demo/live maker") == "demo/live: pause of demo"
     assert [bot.done for bot in desk.bots] == [[], [("pause", "maker")]]
 
 
-def test_a_strategy_may_have_its_bots_name() -> None:
+def test_a_strategy_may_have_the_same_name_as_its_bot() -> None:
     desk = Desk(FakeBot("maker"))
     desk.write("/pause maker")
     assert desk.done == [("maker", "pause", "maker")]
 
 
-def test_a_missing_or_extra_word_is_explained() -> None:
+def test_the_answer_explains_a_missing_or_extra_word() -> None:
     desk = Desk(FakeBot("demo"))
     assert "which strategy?" in desk.write("/pause")
     assert "'now' is one word too many" in desk.write("/stop demo now")
@@ -186,7 +186,7 @@ def test_a_missing_or_extra_word_is_explained() -> None:
     assert desk.done == []
 
 
-def test_a_failed_command_says_why() -> None:
+def test_the_answer_to_a_failed_command_states_the_reason() -> None:
     bot = FakeBot("demo")
     bot.failure = "there is no strategy 'x'"
     assert Desk(bot).write("/pause x") == "demo: not done: there is no strategy 'x'"
@@ -196,7 +196,7 @@ def test_a_failed_command_says_why() -> None:
 
 
 @pytest.mark.parametrize("command", ["stop", "panic", "resume"])
-def test_a_dangerous_command_waits_for_its_button_which_works_once(command: str) -> None:
+def test_a_dangerous_command_needs_its_confirmation_button_which_works_once(command: str) -> None:
     desk = Desk(FakeBot("demo"))
     assert f"{command} demo (live): " in desk.write(f"/{command}")
     assert desk.done == []
@@ -206,7 +206,7 @@ def test_a_dangerous_command_waits_for_its_button_which_works_once(command: str)
     assert desk.done == [("demo", command, None)]
 
 
-def test_a_button_confirms_its_own_bot_and_command_and_nothing_else() -> None:
+def test_a_button_confirms_only_its_own_bot_and_command() -> None:
     desk = Desk(FakeBot("one"), FakeBot("two"))
     desk.write("/stop one")
     desk.write("/panic two")
@@ -216,7 +216,7 @@ def test_a_button_confirms_its_own_bot_and_command_and_nothing_else() -> None:
     assert desk.done == [("one", "stop", None), ("two", "panic", None)]
 
 
-def test_no_withdraws_the_question() -> None:
+def test_the_no_button_withdraws_the_question() -> None:
     desk = Desk(FakeBot("demo"))
     desk.write("/panic")
     assert desk.press(desk.buttons[0]["no"]) == "nothing was done"
@@ -224,7 +224,7 @@ def test_no_withdraws_the_question() -> None:
     assert desk.done == []
 
 
-def test_a_button_is_valid_for_a_minute() -> None:
+def test_a_button_expires_after_a_minute() -> None:
     desk = Desk(FakeBot("demo"))
     desk.write("/panic")
     desk.now += 61 * S
@@ -232,17 +232,17 @@ def test_a_button_is_valid_for_a_minute() -> None:
     assert desk.done == []
 
 
-def test_nobody_else_can_press_a_button_or_use_it_up() -> None:
+def test_other_users_can_neither_press_a_button_nor_use_it_up() -> None:
     desk = Desk(FakeBot("demo"))
     desk.write("/panic", chat=GROUP)
     [buttons] = desk.buttons
     assert desk.press(buttons["panic"], chat=GROUP, user=USER + 1) == ""
-    assert desk.press(buttons["panic"], chat=CHAT, user=USER) == ""  # right user, other chat
+    assert desk.press(buttons["panic"], chat=CHAT, user=USER) == ""  # right user, wrong chat
     assert desk.done == []
     assert desk.press(buttons["panic"], chat=GROUP) == "demo: panic of demo"
 
 
-def test_a_button_does_not_confirm_for_a_later_run_of_the_bot() -> None:
+def test_a_button_is_not_valid_for_a_later_run_of_the_bot() -> None:
     desk = Desk(FakeBot("demo"))
     desk.write("/stop")
     desk.bots = [FakeBot("demo", since=START + 3_601 * S)]
@@ -250,14 +250,14 @@ def test_a_button_does_not_confirm_for_a_later_run_of_the_bot() -> None:
     assert desk.done == []
 
 
-def test_a_guessed_button_does_nothing() -> None:
+def test_guessed_button_data_is_rejected() -> None:
     desk = Desk(FakeBot("demo"))
     for data in ("yes c0", "yes ", "", "panic demo"):
         assert "no longer valid" in desk.press(data)
     assert desk.done == []
 
 
-def test_questions_are_bounded() -> None:
+def test_the_number_of_open_questions_is_bounded() -> None:
     desk = Desk(FakeBot("demo"))
     for _ in range(200):
         desk.write("/stop")
@@ -272,7 +272,7 @@ def test_questions_are_bounded() -> None:
     st.lists(st.tuples(st.sampled_from([1, 2, 3, -5, -6]), st.integers(0, 2_000)), min_size=1, max_size=150),
     st.booleans(),
 )
-def test_no_window_of_telegrams_limits_ever_holds_too_many_messages(steps: list[tuple[int, int]], waits: bool) -> None:
+def test_messages_never_exceed_any_of_telegrams_limits(steps: list[tuple[int, int]], waits: bool) -> None:
     pace, now, sent = SendPace(), 0, []
     for chat, pause_ms in steps:
         now += pause_ms * 1_000_000
@@ -297,7 +297,7 @@ def test_a_hundred_chats_share_thirty_messages_a_second() -> None:
     assert pace.take(101, 0) == S
 
 
-def test_telegrams_own_pause_holds_for_all_chats() -> None:
+def test_a_pause_required_by_telegram_applies_to_all_chats() -> None:
     pace = SendPace()
     pace.hold(7 * S)
     assert [pace.take(chat, 0) for chat in (1, 2)] == [7 * S, 7 * S]
@@ -305,7 +305,7 @@ def test_telegrams_own_pause_holds_for_all_chats() -> None:
 
 
 @given(st.text(min_size=0, max_size=200), st.integers(0, 60))
-def test_a_long_text_is_cut_to_what_telegram_counts(text: str, times: int) -> None:
+def test_a_long_text_is_cut_to_the_length_that_telegram_counts(text: str, times: int) -> None:
     found = clipped(text * times)
     assert len(found.encode("utf-16-le", "surrogatepass")) <= 2 * TEXT_MAX
     if len((text * times).encode("utf-16-le", "surrogatepass")) <= 2 * TEXT_MAX:

@@ -1,4 +1,4 @@
-"""Every fill is reported to its strategy once, even if the bot dies between booking and reporting it."""
+"""Every fill is reported to its strategy exactly once, even if the bot dies between booking and reporting it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def taken(world: World, bot: Bot) -> Order:
-    """Place a buy that takes. No stream shows its new state, so for a second its fill is not reported to the
-    strategy.
+    """Place a buy that fills immediately. The streams do not show its new state, so its fill is not reported to the
+    strategy for a second.
     """
     for stream in ("active_orders", "order_history"):
         world.emulator.add_fault({"kind": "ws_drop", "where": stream})
@@ -47,7 +47,9 @@ async def taken(world: World, bot: Bot) -> Order:
     return order
 
 
-async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_next_start(world: World) -> None:
+async def test_a_fill_that_was_booked_but_not_reported_before_a_crash_is_reported_at_the_next_start(
+    world: World,
+) -> None:
     bot = await world.start()
     order = await taken(world, bot)
     bot.driver.wake()
@@ -61,7 +63,7 @@ async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_
     assert expected
     assert puppet(again).state["told"] == {str(order.client_id): expected}
 
-    # this order causes a commit, which contains the fills that were reported
+    # this order causes a commit, which includes the record of reported fills
     puppet(again).buy("btc_usdt", amount=0.01, price=1_000)
     again.driver.wake()
     await until(lambda: not again.persistence.is_dirty)
@@ -70,17 +72,17 @@ async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_
     assert puppet(third).state["told"] == {str(order.client_id): expected}
 
 
-async def test_a_fill_found_at_a_start_is_reported_even_if_the_bot_dies_before_it_trades(world: World) -> None:
+async def test_a_fill_found_at_a_start_is_reported_even_if_that_start_is_never_completed(world: World) -> None:
     bot = await world.start()
     order = await taken(world, bot)
-    bot.driver.fault = RuntimeError("crashed by the test")  # crash before its fill is journaled
+    bot.driver.fault = RuntimeError("crashed by the test")  # crash before the fill is journaled
     await bot.driver.close()
     await bot.close()
     world.emulator.remove_faults()
 
     world.emulator.add_fault({"kind": "lost_request", "where": "trading_history"})
     starting = asyncio.ensure_future(world.start())
-    await asyncio.sleep(3)  # by now the bot is reconciled and waits for candles
+    await asyncio.sleep(3)  # by now the bot is reconciled and is waiting for candles
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     journal = Journal.open(world.folder / "state" / "journal.sqlite", read_only=True)

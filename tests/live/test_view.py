@@ -1,4 +1,4 @@
-"""While a bot runs, a terminal shows a screen, and anything else gets plain lines."""
+"""The display of a running bot: a screen in a terminal, and plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> 
         "3,000,001",
         "0.3",
         "running",
-        "391 spread < 40 [bold]bps",  # a strategy's text must not be read as markup
+        "391 spread < 40 [bold]bps",  # text of a strategy must not be interpreted as markup
         "+5,000.50",
         "-12.00",
         "2999000",
@@ -53,7 +53,7 @@ def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> 
     assert "halted" not in text
 
 
-def test_problems_are_shown_at_the_top() -> None:
+def test_problems_are_shown_at_the_top_of_the_screen() -> None:
     lines = drawn(
         picture(halted="a loss", faults=("the disk is full",), lost_streams=("order_book btc_twd",))
     ).splitlines()
@@ -62,7 +62,7 @@ def test_problems_are_shown_at_the_top() -> None:
     assert lines[3].startswith("no connection: order_book btc_twd")
 
 
-def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_is_no_error() -> None:
+def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_causes_no_error() -> None:
     many = PICTURE.orders * 100
     text = drawn(picture(orders=many))
     assert "and 88 more" in text
@@ -70,13 +70,13 @@ def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_is_no_err
     assert drawn(picture(orders=many), width=20)
 
 
-def test_one_line_summarises_the_state() -> None:
+def test_the_state_is_summarised_in_one_line() -> None:
     line = "2025-01-01 10:53:20+08:00  btc_twd 3,000,001  1 open order  3 fills  profit -432.10 twd"
     assert line_of(PICTURE, TAIPEI) == line
     assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")
 
 
-async def test_without_a_terminal_events_and_periodic_status_lines_are_printed() -> None:
+async def test_without_a_terminal_events_and_regular_status_lines_are_printed() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=False, width=80)
     async with TerminalView(lambda: [standing(PICTURE)], console=console, zone=TAIPEI, line_every_s=0.01) as view:
@@ -90,7 +90,7 @@ async def test_without_a_terminal_events_and_periodic_status_lines_are_printed()
     assert "\x1b" not in out.getvalue()
 
 
-async def test_a_failing_picture_ends_the_view_but_not_the_bot() -> None:
+async def test_an_error_in_the_view_does_not_stop_the_bot() -> None:
     def broken() -> Any:
         raise RuntimeError("a bug in the picture")
 
@@ -100,7 +100,7 @@ async def test_a_failing_picture_ends_the_view_but_not_the_bot() -> None:
         view.tell("info", "still told")
 
 
-async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
+async def test_in_a_terminal_the_screen_is_drawn_until_the_view_closes() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, height=40)
     async with TerminalView(lambda: [standing(PICTURE)], console=console, zone=TAIPEI) as view:
@@ -114,7 +114,7 @@ async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is visible again
 
 
-async def test_an_error_is_never_cut_off_however_small_the_terminal() -> None:
+async def test_an_error_message_is_never_cut_off_even_in_a_small_terminal() -> None:
     words = " ".join(f"word{number}" for number in range(200))
     for count in (1, 2):
         out = io.StringIO()
@@ -139,7 +139,7 @@ def drawn_together(standings: list[BotState], events: list[tuple[str, str]], hei
     return console.export_text().splitlines()
 
 
-def test_several_bots_are_shown_as_a_table_with_details_as_far_as_they_fit() -> None:
+def test_several_bots_are_shown_as_a_table_followed_by_as_many_details_as_fit() -> None:
     other = picture(name="other", halted="a loss", orders=PICTURE.orders * 30)
     standings = [standing(PICTURE), standing(other), standing(None, "failed: no key")]
     events = [("info", f"demo: bought {n}") for n in range(8)]
@@ -162,14 +162,14 @@ def test_several_bots_are_shown_as_a_table_with_details_as_far_as_they_fit() -> 
     assert len(drawn_together(many, events, height=25)) == 24
 
 
-def test_room_goes_to_the_sections_that_need_it() -> None:
+def test_screen_lines_are_shared_among_the_sections_that_need_them() -> None:
     assert shared_room([10, 2, 10], 12) == [5, 2, 5]
     assert shared_room([3, 3], 100) == [3, 3]
     assert shared_room([3, 3], -1) == [0, 0]
     assert shared_room([], 10) == []
 
 
-async def test_lines_of_several_bots_begin_with_their_names() -> None:
+async def test_with_several_bots_each_line_starts_with_the_name_of_its_bot() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=False, width=80)
     both = [standing(PICTURE), standing(picture(name="other"))]
@@ -180,7 +180,7 @@ async def test_lines_of_several_bots_begin_with_their_names() -> None:
     assert out.getvalue().startswith("demo: 2025")
 
 
-async def test_a_picture_shows_the_running_bot(world: World) -> None:
+async def test_a_picture_contains_the_state_of_the_running_bot(world: World) -> None:
     bot = await world.start()
     try:
         order = far_buy(bot)
@@ -190,7 +190,7 @@ async def test_a_picture_shows_the_running_bot(world: World) -> None:
         assert [row.name for row in taken.strategies] == ["p"]
         [row] = taken.orders
         assert (row.strategy, row.pair, row.side, row.amount, row.state) == ("p", "btc_usdt", "buy", "0.01", "open")
-        # with all digits, because a price of three million must not become 3e+06
+        # all digits, because a price of three million must not be shown as 3e+06
         assert order_text(order) == f"buy 0.01 btc_usdt at {row.price}, open, executed 0"
         [price] = taken.prices
         assert price.last is not None

@@ -62,12 +62,12 @@ strategies:
 emulator:
   balances: {usdt: 100000, btc: 1}
 """
-#: the same configuration, with a strategy that owns coins
+#: the same configuration, but the strategy has its own capital in coins
 WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000", btc: "1"},')
 
 
 class LimitedDisk(RealDisk):
-    """This machine's disk, which can be made to refuse all writes."""
+    """This machine's disk. A test can make it refuse all writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class LimitedDisk(RealDisk):
 
     @contextlib.contextmanager
     def read_only(self, names: str = "") -> Iterator[None]:
-        """Make files whose names begin with this unwritable."""
+        """Make files whose names start with ``names`` unwritable until the block ends."""
         self._names = names
         self.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
         self._query_only(True)
@@ -100,7 +100,7 @@ class LimitedDisk(RealDisk):
 
     def _query_only(self, is_so: bool) -> None:
         for made in self._connections:
-            with contextlib.suppress(sqlite3.ProgrammingError):  # the file is closed
+            with contextlib.suppress(sqlite3.ProgrammingError):  # the connection is already closed
                 made.execute(f"PRAGMA query_only={int(is_so)}")
 
 
@@ -174,7 +174,7 @@ class World:
         return await self.start_from(self.parts(**options), orphans=orphans)
 
     async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
-        """Start a bot and return it once it is trading. Its start-up messages are in ``told`` even if the start was
+        """Start a bot and return it once it is trading. Its start-up messages are in ``told`` even if the start is
         refused.
         """
         notices, self.told = Notices(), []
@@ -187,7 +187,7 @@ class World:
         return bot
 
     async def crash(self, bot: Bot) -> None:
-        """Let the process die, after which nothing more is said or written."""
+        """Let the bot's process die. It sends and writes nothing more."""
         bot.driver.fault = RuntimeError("crashed by the test")
         await bot.driver.close()
         with self.disk.read_only():
@@ -199,7 +199,7 @@ class World:
 
 
 def puppet(bot: Bot) -> Any:
-    """Return the strategy itself, whose plugins know every instance by name."""
+    """Return the strategy object. The plugin manager knows every instance by name."""
     return strategy_of(bot, "p")
 
 
@@ -212,16 +212,16 @@ def told(bot: Bot) -> str:
 
 
 def far_buy(bot: Bot, amount: float = 0.01) -> Order:
-    """Place a buy that rests halfway below the market."""
+    """Place a buy at half the market price."""
     order: Order = puppet(bot).buy("btc_usdt", amount=amount, price=round(puppet(bot).last_price("btc_usdt") / 2))
     bot.driver.wake()
     return order
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    """Wait for something that happens by itself.
+    """Wait until a condition holds.
 
-    On real time, where ``timeout_s`` would be a statement about the machine, it is at least `PATIENCE_S`.
+    In real time, the timeout is at least `PATIENCE_S`, so that a slow machine does not fail the test.
     """
     is_virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
     async with asyncio.timeout(timeout_s if is_virtual else max(timeout_s, PATIENCE_S)):
@@ -261,8 +261,8 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
-            # the exchange must not have refused any request for its limits, except in a storm of 429s requested by the
-            # test
+            # the exchange must not have refused any request because of its limits, except in a storm of 429s that the
+            # test requested
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:

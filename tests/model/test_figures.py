@@ -31,17 +31,17 @@ def test_zero_has_no_sign_and_thousands_have_separators(value: float, decimals: 
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12))
-def test_separators_change_nothing_but_the_look(number: Decimal) -> None:
+def test_separators_do_not_change_a_figures_value(number: Decimal) -> None:
     text = separated(f"{number:f}")
     assert Decimal(text.replace(",", "")) == number
     assert all(len(group) == 3 for group in text.split(".")[0].split(",")[1:])
 
 
-def test_text_that_is_no_number_stays() -> None:
+def test_text_that_is_not_a_number_is_unchanged() -> None:
     assert [separated(text) for text in ("market", "", "-", "1e5", "-0.5")] == ["market", "", "-", "1e5", "-0.5"]
 
 
-def test_prices_have_all_decimals_of_their_pair_and_amounts_those_they_need() -> None:
+def test_prices_have_all_decimals_of_their_pair_and_amounts_only_as_many_as_needed() -> None:
     assert price_figure(RULES, 10_473_010) == "104,730.10"
     assert price_figure(RULES, 5) == "0.05"
     assert amount_figure(RULES, 120_050_000_000) == "1,200.5"

@@ -1,4 +1,6 @@
-"""Rows of trading pairs that the exchange might send one day: nonsense raises ValueError and never crashes."""
+"""Rows of trading pairs that the exchange might send in the future: invalid rows raise ValueError and never crash the
+program.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ ROW: dict[str, Any] = {
 }
 
 
-def test_a_row_becomes_a_pair() -> None:
+def test_a_row_is_converted_to_a_pair() -> None:
     pair = pairs_from_wire([ROW | {"pair": "BTC_TWD"}])["btc_twd"]
     assert (pair.base, pair.quote, pair.rules.least_lots) == ("btc", "twd", 10_000)
 
@@ -34,6 +36,6 @@ def test_a_name_without_two_currencies_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("field", ["basePrecision", "quotePrecision", "amountPrecision"])
 @pytest.mark.parametrize("value", ["-1", "19", "9" * 400])
-def test_an_absurd_precision_is_refused(field: str, value: str) -> None:
+def test_an_impossible_precision_is_refused(field: str, value: str) -> None:
     with pytest.raises(ValueError, match="decimals"):
         pairs_from_wire([ROW | {field: value}])

@@ -1,4 +1,4 @@
-"""One bot with its page, and one browser, for the tests of a file."""
+"""One bot with its page, and one browser, for all tests of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.report.browser import CHROMIUM
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageBrowser]:
-    """Return an open browser. The test is skipped without chromium."""
+    """Return an open browser. The test is skipped if chromium is missing."""
     if CHROMIUM is None:
         pytest.skip("needs chromium to open the page")
     found = PageBrowser(tmp_path_factory.mktemp("browser"))
@@ -23,13 +23,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageBrowser]:
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the bots' state."""
+    """Return the folder with the bots' state."""
     return tmp_path_factory.mktemp("page") / "state"
 
 
 @pytest.fixture(scope="module")
 def address(state: Path) -> Iterator[str]:
-    """Return the address of the page of a running bot."""
+    """Return the page address of a running bot."""
     config = write_bot(state.parent)
     with run_bot(state, [config]) as started:
         yield started.line("page at ")

@@ -1,4 +1,6 @@
-"""Bots, the page's server and a browser for the tests of the live page, each as its user starts it."""
+"""Bots, the page's server and a browser for the tests of the live page. Each one is started as a user would start
+it.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ emulator:
 
 
 def write_bot(folder: Path, name: str = "shown", more: str = "", strategy: str = STRATEGY) -> Path:
-    """Write a bot's configuration and its strategy, and return the configuration."""
+    """Write a bot's configuration and its strategy, and return the path of the configuration."""
     (folder / "plugins").mkdir(exist_ok=True)
     (folder / "plugins" / "busy.py").write_text(strategy, encoding="utf-8")
     path = folder / f"{name}.yaml"
@@ -68,7 +70,7 @@ def write_bot(folder: Path, name: str = "shown", more: str = "", strategy: str =
 
 
 class Started:
-    """A botkit command in a process of its own, until the block ends. What it prints goes to a file."""
+    """A botkit command in a separate process, which runs until the block ends. Its output is written to a file."""
 
     def __init__(self, state: Path, *arguments: str) -> None:
         state.parent.mkdir(parents=True, exist_ok=True)
@@ -84,11 +86,11 @@ class Started:
 
     @property
     def said(self) -> str:
-        """Everything that was printed."""
+        """The complete output of the process."""
         return self._output.read_text(encoding="utf-8")
 
     def line(self, start: str) -> str:
-        """Wait for a line that begins so, and return the rest of it."""
+        """Wait for a line with this start, and return the rest of the line."""
         wait_for(lambda: self._rest_of(start) is not None or self._process.poll() is not None)
         found = self._rest_of(start)
         assert found is not None, self.said
@@ -105,18 +107,18 @@ class Started:
         self.end()
 
     def end(self) -> int:
-        """Ask it to stop, and return its exit code."""
+        """Ask the process to stop, and return its exit code."""
         self._process.terminate()
         return self._process.wait()
 
     def kill(self) -> None:
-        """End it without asking."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
 
 def run_bot(state: Path, configs: Sequence[Path], *more: str) -> Started:
-    """Start bots with their page. The address follows as the line ``page at``."""
+    """Start bots with their page. The output contains the address in the line ``page at``."""
     return Started(state, "run", *map(str, configs), "--plain", "--page", "--page-port", "0", *more)
 
 
@@ -134,11 +136,11 @@ class PageBrowser(Browser):
             self.until("document.documentElement.dataset.ready === 'true'")
 
     def text(self, selector: str) -> str:
-        """Return the text of the first element that matches."""
+        """Return the text of the first matching element."""
         return str(self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     def wait_for_text(self, selector: str, part: str) -> None:
-        """Wait until an element contains a text."""
+        """Wait until an element contains this text."""
         wait_for(lambda: part in self.text(selector))
 
     def wait_for_change(self, selector: str) -> None:
@@ -147,5 +149,5 @@ class PageBrowser(Browser):
         wait_for(lambda: self.text(selector) != before)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Use the browser's protocol directly."""
+        """Call a method of the browser's protocol directly."""
         return self._call(method, **params)

@@ -1,6 +1,4 @@
-"""Nobody but the page itself gets anything from its server, and nothing that a user, a tape or a file can choose runs
-as a script.
-"""
+"""The page's server answers only the page itself, and no text from a user, a tape or a file runs as a script."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ HOSTILE = (
 
 
 def asked(address: str, path: str = "/", method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-    """Send a request whose headers are exactly these, Host included."""
+    """Send a request with exactly these headers, including Host."""
     port = urlsplit(address).port
     assert port is not None
     connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -53,7 +51,7 @@ def token_of(address: str) -> str:
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:{port}", ""]
 )
 @pytest.mark.parametrize("path", ["/", "/live", "/report/x"])
-def test_a_foreign_host_gets_nothing(address: str, host: str, path: str) -> None:
+def test_a_request_with_a_foreign_host_is_refused(address: str, host: str, path: str) -> None:
     response = asked(address, path, Host=host.format(port=urlsplit(address).port))
     assert response.status == 421
     assert "botkit" not in response.body  # type: ignore[attr-defined]
@@ -75,7 +73,7 @@ def test_a_foreign_host_gets_nothing(address: str, host: str, path: str) -> None
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/live"), ("POST", "/command"), ("POST", "/ticket"), ("GET", "/")]
 )
-def test_another_page_gets_nothing_even_with_the_token(
+def test_a_request_from_another_page_is_refused_even_with_the_token(
     address: str, headers: dict[str, str], method: str, path: str
 ) -> None:
     filled = {name: value.format(port=urlsplit(address).port) for name, value in headers.items()}
@@ -90,7 +88,7 @@ def test_a_request_needs_the_token(address: str, token: str | None, path: str) -
     assert asked(address, path, "POST", **headers).status == 403
 
 
-def test_without_a_token_there_is_only_the_empty_page(address: str) -> None:
+def test_without_a_token_only_the_empty_page_is_served(address: str) -> None:
     response = asked(address)
     assert response.status == 200
     page: str = response.body  # type: ignore[attr-defined]
@@ -100,7 +98,7 @@ def test_without_a_token_there_is_only_the_empty_page(address: str) -> None:
         assert asked(address, path).status in (404, 405)
 
 
-def test_every_answer_is_hardened_and_allows_no_other_origin(address: str) -> None:
+def test_every_answer_has_security_headers_and_allows_no_other_origin(address: str) -> None:
     answers = [asked(address), asked(address, "/report/x"), asked(address, Host="evil"), asked(address, Origin="null")]
     for response in answers:
         headers = response.headers
@@ -115,7 +113,7 @@ def test_every_answer_is_hardened_and_allows_no_other_origin(address: str) -> No
 
 
 @pytest.mark.parametrize("first", [None, "{}", '{"token": ""}', '{"token": "wrong"}', '{"token": 5}', "[" * 9_000, "x"])
-async def test_a_connection_without_the_right_token_hears_nothing(address: str, first: str | None) -> None:
+async def test_a_connection_without_the_right_token_is_closed_without_data(address: str, first: str | None) -> None:
     host = urlsplit(address).netloc
     async with (
         aiohttp.ClientSession() as session,
@@ -130,7 +128,7 @@ async def test_a_connection_without_the_right_token_hears_nothing(address: str, 
         assert message.data == 1008
 
 
-async def test_a_connection_needs_an_origin(address: str) -> None:
+async def test_a_connection_requires_an_origin(address: str) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
             await session.ws_connect(f"http://{urlsplit(address).netloc}/live")
@@ -140,7 +138,7 @@ async def test_a_connection_needs_an_origin(address: str) -> None:
 
 
 class Elsewhere:
-    """Another site on this machine, which notes what it is asked for."""
+    """Another site on this machine, which records the requests that it receives."""
 
     def __init__(self, page: str = "") -> None:
         self.asked: list[str] = []
@@ -206,7 +204,7 @@ addEventListener("load", () => Promise.all([
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_a_page_of_another_port_reaches_nothing(browser: PageBrowser, address: str, name: str) -> None:
+def test_a_page_on_another_port_cannot_access_the_server(browser: PageBrowser, address: str, name: str) -> None:
     page = ATTEMPTS.replace("HOST", urlsplit(address).netloc).replace("TOKEN", token_of(address))
     with Elsewhere(page) as site:
         browser.visit(f"http://{name}:{site.port}/", ready=False)
@@ -217,7 +215,7 @@ def test_a_page_of_another_port_reaches_nothing(browser: PageBrowser, address: s
 
 
 def hostile(value: Any) -> Any:
-    """Put a script into every text of a document, keys included."""
+    """Put a script into every text value of a document."""
     if isinstance(value, str):
         return HOSTILE + value
     if isinstance(value, list):
@@ -229,7 +227,7 @@ def hostile(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def forged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a page whose bot has a script in every text that somebody could choose."""
+    """Return the address of a page whose bot has a script in every text that an attacker could choose."""
     state = tmp_path_factory.mktemp("forged") / "state"
     config = write_bot(state.parent)
     with run_bot(state, [config], "--duration", "6s") as started:
@@ -251,7 +249,7 @@ def forged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     [run] = (folder / "runs").iterdir()
     with (run / "messages.jsonl").open("a") as file:
         file.write(json.dumps({"t": 1, "level": HOSTILE, "text": HOSTILE}) + "\n")
-    # a folder's name may contain anything but a slash
+    # a folder's name may contain any character except a slash
     shutil.copytree(folder, state / HOSTILE.replace("/", "")[:200] / "emulator" / "inside")
     with Started(state, "page", "--page-port", "0") as server:
         yield server.line("page at ")
@@ -305,7 +303,7 @@ Promise.all([
 """
 
 
-def test_a_hostile_report_stays_in_its_box(browser: PageBrowser, tmp_path: Path) -> None:
+def test_a_hostile_report_cannot_leave_its_sandbox(browser: PageBrowser, tmp_path: Path) -> None:
     state, out = tmp_path / "state", tmp_path / "out"
     with Elsewhere("elsewhere") as site, Started(state, "page", "--page-port", "0") as server:
         address = server.line("page at ")
@@ -333,12 +331,12 @@ def test_a_hostile_report_stays_in_its_box(browser: PageBrowser, tmp_path: Path)
         assert found.pop("popup", "refused") == "refused"
         assert set(found.values()) == {"refused"}, found
         assert set(found) == {"parent", "storage", "cookie", "page", "command", "socket", "elsewhere"}
-        # the frame's own navigation is refused by the page's policy
+        # the page's policy blocks the navigation of the frame
         browser.until("document.querySelector('#report iframe') !== null")
         assert site.asked == []
 
 
-def test_a_report_is_served_once_by_its_ticket(address: str, tmp_path: Path) -> None:
+def test_a_ticket_serves_its_report_only_once(address: str, tmp_path: Path) -> None:
     out = tmp_path / "out" / "demo" / "1"
     out.mkdir(parents=True)
     (out / "summary.json").write_text(json.dumps({"journal_sha256": "x", "name": "demo"}))

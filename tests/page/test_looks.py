@@ -1,4 +1,4 @@
-"""The page can be read and used: on a phone, in light and dark, by keyboard and by a screen reader."""
+"""The page can be read and used on a phone, in light and dark themes, by keyboard and with a screen reader."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.page.pages import PageBrowser
 
-#: returns every visible text whose contrast with what is behind it is below WCAG AA
+#: returns every visible text whose contrast with its background is below WCAG AA
 CONTRASTS = """
 (() => {
   const parts = (text) => {
@@ -63,7 +63,7 @@ def width(request: pytest.FixtureRequest, browser: PageBrowser) -> Iterator[int]
     browser.resize(1200, 900)
 
 
-def test_all_text_stands_out_and_nothing_is_wider_than_the_window(
+def test_all_text_has_enough_contrast_and_no_element_is_wider_than_the_window(
     browser: PageBrowser, address: str, theme: str, width: int
 ) -> None:
     browser.visit(address)
@@ -74,7 +74,7 @@ def test_all_text_stands_out_and_nothing_is_wider_than_the_window(
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
-def test_a_faint_text_is_found(browser: PageBrowser, address: str) -> None:
+def test_a_text_with_low_contrast_is_detected(browser: PageBrowser, address: str) -> None:
     browser.visit(address)
     browser.run("document.getElementById('name').style.color = 'rgb(200, 200, 200)'")
     assert any(line.startswith("shown") for line in browser.run(CONTRASTS))

@@ -1,4 +1,4 @@
-"""The live page shows a running bot, in a real browser. Skipped without chromium."""
+"""The live page shows a running bot in a real browser. These tests are skipped if chromium is missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _equity_less_profit(browser: PageBrowser) -> Decimal:
     return Decimal(found[1]) - Decimal(found[2])
 
 
-def test_the_token_does_not_stay_in_the_address(browser: PageBrowser, address: str) -> None:
+def test_the_token_is_removed_from_the_address(browser: PageBrowser, address: str) -> None:
     browser.visit(address)
     assert browser.run("location.hash") == ""
     assert browser.run("sessionStorage.getItem('botkit-token')") == urlsplit(address).fragment.removeprefix("token=")

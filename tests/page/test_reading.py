@@ -1,4 +1,4 @@
-"""What a bot writes for its page is what the page's server reads: whole, once, and from the right run."""
+"""The page's server reads all data that a bot writes for its page, exactly once, and from the right run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows_of(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_minute_has_the_figures_of_its_trades(tmp_path: Path) -> None:
+def test_a_minute_contains_the_figures_of_its_trades(tmp_path: Path) -> None:
     minutes = Minutes(tmp_path, REAL_DISK, lambda text: None)
     for time_s, price, amount in [(60, 10, 1), (80, 12, 2), (119, 9, 1), (121, 11, 4), (110, 15, 1)]:
         minutes.saw(trade(time_s, price, amount))
@@ -77,7 +77,7 @@ def test_messages_are_kept_in_order_with_the_bots_time(tmp_path: Path) -> None:
     assert len(second["text"]) == 4_000
 
 
-def test_candles_are_built_from_minutes_and_the_last_one_grows() -> None:
+def test_candles_are_built_from_minutes_and_the_last_candle_grows() -> None:
     candles = PairCandles()
     for minute in range(10):
         candles.add((minute * 60, 10.0 + minute, 20.0 + minute, 5.0 - minute, 11.0 + minute, 1.0))
@@ -90,7 +90,7 @@ def test_candles_are_built_from_minutes_and_the_last_one_grows() -> None:
     assert candles.candles(60)[-1][0] == 2_999 * 60
 
 
-def test_a_file_is_followed_through_half_lines_damage_and_a_new_run(tmp_path: Path) -> None:
+def test_a_file_is_followed_across_partial_lines_damaged_lines_and_a_new_run(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     followed = FollowedFile(path)
     assert followed.new_rows() == (False, [])
@@ -105,7 +105,7 @@ def test_a_file_is_followed_through_half_lines_damage_and_a_new_run(tmp_path: Pa
     assert tail.new_rows() == (False, [])
 
 
-def test_numbered_rows_say_what_is_new_even_after_old_ones_are_gone() -> None:
+def test_new_rows_are_found_by_number_even_after_old_rows_are_dropped() -> None:
     rows = NumberedRows(3)
     for number in range(5):
         rows.add([number])
@@ -127,7 +127,7 @@ def shown_bot(root: Path) -> Path:
     return folder
 
 
-def test_a_page_gets_everything_once_and_then_only_what_is_new(tmp_path: Path) -> None:
+def test_a_page_receives_all_data_once_and_then_only_new_data(tmp_path: Path) -> None:
     folder = shown_bot(tmp_path)
     bots, viewer = Bots(tmp_path), Viewer()
     [bot] = bots.all()
@@ -151,7 +151,7 @@ def test_a_page_gets_everything_once_and_then_only_what_is_new(tmp_path: Path) -
     assert set(again["sections"]) == {"messages", "candles"}
 
 
-def test_a_page_that_comes_back_gets_only_what_it_has_missed(tmp_path: Path) -> None:
+def test_a_page_that_reconnects_receives_only_the_data_that_it_missed(tmp_path: Path) -> None:
     shown_bot(tmp_path)
     bots = Bots(tmp_path)
     [bot] = bots.all()
@@ -165,7 +165,7 @@ def test_a_page_that_comes_back_gets_only_what_it_has_missed(tmp_path: Path) -> 
     assert found["sections"]["equity"]["rows"] == [[60, 5.0]]
 
 
-def test_another_run_begins_anew(tmp_path: Path) -> None:
+def test_a_new_run_is_sent_from_its_start(tmp_path: Path) -> None:
     folder = shown_bot(tmp_path)
     bots, viewer = Bots(tmp_path), Viewer()
     [bot] = bots.all()
@@ -182,7 +182,7 @@ def test_another_run_begins_anew(tmp_path: Path) -> None:
     assert found["sections"]["messages"] == {"next": 1, "rows": [[9, "info", "another run"]]}
 
 
-def test_a_bot_publishes_only_while_somebody_looks(tmp_path: Path) -> None:
+def test_a_bot_publishes_only_while_a_page_is_open(tmp_path: Path) -> None:
     seconds = 0.0
     clock = SimpleNamespace(monotonic_s=lambda: seconds)
     files = PageFiles(tmp_path, REAL_DISK)
@@ -198,7 +198,7 @@ def test_a_bot_publishes_only_while_somebody_looks(tmp_path: Path) -> None:
     assert feed.is_viewed()
 
 
-def test_the_token_stays_the_same_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_the_token_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     token = kept_token(tmp_path / "state")
     assert len(token) >= 43
     assert kept_token(tmp_path / "state") == token
@@ -209,7 +209,7 @@ def test_the_token_stays_the_same_and_only_its_owner_can_read_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '"x"', "[" * 5_000, '{"picture": 5, "orders": {"a": 1}}'])
-def test_a_damaged_page_file_breaks_nothing(tmp_path: Path, content: str) -> None:
+def test_a_damaged_page_file_causes_no_error(tmp_path: Path, content: str) -> None:
     folder = shown_bot(tmp_path)
     (folder / "page.json").write_text(content)
     (folder / "status.json").write_text(content)

@@ -1,4 +1,4 @@
-"""An open page finds its server again after a restart, and fills up what it has missed."""
+"""An open page reconnects to its server after a restart, and fetches the data that it missed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def counted_fills(browser: PageBrowser) -> int:
     return buys + sells
 
 
-def test_a_page_reconnects_to_a_restarted_server_and_shows_what_happened_meanwhile(
+def test_a_page_reconnects_to_a_restarted_server_and_shows_the_events_it_missed(
     browser: PageBrowser, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
@@ -47,7 +47,7 @@ def test_a_page_reconnects_to_a_restarted_server_and_shows_what_happened_meanwhi
             browser.wait_for_text("#lead", "ended (signal)")
             final = in_the_journal()
             wait_for(lambda: counted_fills(browser) == final)
-            # the refused connections while the server was away are the browser's own messages
+            # the browser itself logs the connections refused while the server was down
             assert all("ERR_CONNECTION" in line for line in browser.console), browser.console
             filled_up = sorted(browser.texts("#events li"))
             browser.visit(address)
@@ -55,7 +55,7 @@ def test_a_page_reconnects_to_a_restarted_server_and_shows_what_happened_meanwhi
             assert sorted(browser.texts("#events li")) == filled_up, "nothing is missing or shown twice"
 
 
-def test_the_page_of_a_bot_shows_its_end(browser: PageBrowser, tmp_path: Path) -> None:
+def test_the_page_shows_the_end_of_its_bot(browser: PageBrowser, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with run_bot(state, [write_bot(tmp_path)]) as bot:
         browser.visit(bot.line("page at "))

@@ -1,10 +1,10 @@
 """``python -m tests.parity``: random strategies that receive trades make the same decisions over sockets as in their
 backtests.
 
-python -m tests.parity                        100 seeds on each of the four tapes
-python -m tests.parity --seeds 3,17,40-49     these alone
-python -m tests.parity --tapes bursts,frames  on these tapes alone
-python -m tests.parity --keep FOLDER          leave tapes and decisions there, to look at
+    python -m tests.parity                        100 seeds on each of the four tapes
+    python -m tests.parity --seeds 3,17,40-49     only these seeds
+    python -m tests.parity --tapes bursts,frames  only on these tapes
+    python -m tests.parity --keep FOLDER          keep tapes and decisions in this folder
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SEEDS = 100
 
 
 def main() -> int:
-    """Run the comparisons. Returns 0 if every strategy made the same decisions on every tape."""
+    """Run the comparisons. Return 0 if every strategy made the same decisions on every tape."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity")
     parser.add_argument("--seeds", default="", help="such as 3,17,40-49; default: 0 to 99")
     parser.add_argument("--tapes", default=",".join(TAPES))

@@ -1,4 +1,4 @@
-"""The number of trades that the strategies of this process have received. Tests reset it to 0 and read it after
+"""The number of trades that the strategies of this process have received. Tests reset the number to 0 and read it after
 a run.
 """
 

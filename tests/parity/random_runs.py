@@ -1,4 +1,6 @@
-"""Random strategies that receive trades, by seed, over one of the parity tapes: in a backtest and over real sockets."""
+"""Random strategies that receive trades, one for each seed, on one of the parity tapes: in a backtest and over real
+sockets.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,12 @@ from tests.parity import heard
 from tests.parity.tapes import ParityTape
 
 _PLUGINS = [str(ROOT / "tests/parity/hearing")]
-#: the events to count in a run, in this order
+#: the events that are counted in a run, in this order
 COUNTED = ("decisions", "orders", "fills", "cancels", "refusals", "trades heard", "bursts in several frames")
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """The two runs of one strategy: counts of events, and the first difference ("" if they are equal)."""
+    """The two runs of one strategy: counts of events, and the first difference ("" if there is none)."""
 
     counts: Counter[str]
     difference: str
@@ -73,7 +75,7 @@ def config(seed: int, tape: ParityTape) -> str:
 
 
 async def compare(seed: int, tape: ParityTape, folder: Path) -> Compared:
-    """Run a seed's bot in a backtest and in lockstep. The decisions of both runs stay in ``folder``."""
+    """Run a seed's bot in a backtest and in lockstep. The decisions of both runs are kept in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "parity.yaml"
     path.write_text(config(seed, tape))

@@ -1,4 +1,4 @@
-"""The tapes on which random strategies trade in lockstep: recorded frames, the bundled tape, and two with many
+"""The tapes on which random strategies trade in lockstep: recorded frames, the bundled tape, and two tapes with many
 bursts.
 """
 
@@ -27,19 +27,21 @@ START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 
 
 class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
-    """A tape, its span of books and trades, and the bots that use it."""
+    """A tape, its span of books and trades, and the pairs and balances of the bots that use it."""
 
     path: Path
     start: Nanos
     end: Nanos
     pairs: tuple[str, ...]
     balances: Mapping[str, str]
-    #: how much of the tape a run uses
+    #: the seconds of the tape that a run uses
     seconds: int = 60
 
 
 def parity_tape(name: str, folder: Path) -> ParityTape | None:
-    """Return the tape of `TAPES` with this name, written below ``folder`` if missing, or None if it is unavailable."""
+    """Return the tape of `TAPES` with this name, or None if it is unavailable. Write the tape below ``folder`` if it is
+    missing.
+    """
     return _MAKERS[name](folder)
 
 
@@ -54,7 +56,7 @@ def recorded_frames(folder: Path) -> ParityTape | None:
 
 
 def bundled(folder: Path) -> ParityTape:
-    """Return the project's bundled tape, read in place."""
+    """Return the project's bundled tape, which is read in place."""
     return ParityTape(
         path=BUNDLED,
         start=parse_time("2025-04-02T20:01"),
@@ -65,7 +67,7 @@ def bundled(folder: Path) -> ParityTape:
 
 
 def burst_tape(folder: Path) -> ParityTape:
-    """Return a tape of two pairs with wild prices: see `write_bursts`."""
+    """Return a tape of two pairs with extreme prices: see `write_bursts`."""
     path = folder / "bursts"
     if not path.exists():
         path.mkdir(parents=True)
@@ -74,7 +76,9 @@ def burst_tape(folder: Path) -> ParityTape:
 
 
 def cascade_tape(folder: Path) -> ParityTape:
-    """Return the synthetic market of two pairs, in which one trade in ten sweeps: see `write_cascades`."""
+    """Return the synthetic market of two pairs, in which one trade in ten sweeps several levels: see
+    `write_cascades`.
+    """
     path = folder / "cascades"
     if not path.exists():
         path.mkdir(parents=True)
@@ -95,8 +99,8 @@ BURST_PAIRS = ("btc_usdt", "eth_usdt")
 
 
 def write_bursts(folder: Path, pairs: Mapping[str, Pair]) -> None:
-    """Write books about a second apart, and trades that come singly, by the dozen, or 130 at one moment, some of them
-    at the moment of a book.
+    """Write books about one second apart, and trades that arrive singly, by the dozen, or 130 at one moment. Some
+    trades arrive at the moment of a book.
     """
     dice = random.Random(3)
     with TapeWriter(folder, source="invented for a test", recorded="by hand") as writer:
@@ -129,7 +133,7 @@ def _bursts(dice: random.Random, pair: Pair, middle: int) -> tuple[BookColumns, 
 
 
 def _trades(pair: Pair, rows: Iterable[tuple[int, int, int, int]]) -> TradeColumns:
-    """Build trades from (received, ticks, lots, side)."""
+    """Build trades from rows of (received, ticks, lots, side)."""
     received, ticks, lots, sides = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
     return TradeColumns(pair, received, received // NS_PER_S * NS_PER_S, ticks, lots, sides.astype(np.int8))
 
@@ -141,10 +145,10 @@ CASCADE_PAIRS = ("btc_usdt", "btc_twd")
 
 
 def write_cascades(folder: Path, pairs: Mapping[str, Pair]) -> None:
-    """Write the synthetic market, in which one trade in ten becomes a sweep of up to 260 trades at one moment.
+    """Write the synthetic market, in which one trade in ten is replaced by a sweep of up to 260 trades at one moment.
 
-    A sweep runs through prices in one direction and repeats rows, as real ones do. One in three comes at the moment of
-    a book of its pair, and one in four hits both pairs at once.
+    The prices of a sweep move in one direction, and some rows repeat, as in real sweeps. One sweep in three arrives at
+    the moment of a book of its pair, and one in four affects both pairs at once.
     """
     dice = random.Random(8)
     market = SyntheticMarket(pairs, seed=21, start=START - 60 * NS_PER_MINUTE)

@@ -1,4 +1,4 @@
-"""A few of the random strategies that receive trades; ``python -m tests.parity`` runs 100 of them on each tape."""
+"""A few of the random strategies that receive trades. ``python -m tests.parity`` runs 100 of them on each tape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.tape.tape import Tape
 from tests.parity.random_runs import compare
 from tests.parity.tapes import FRAMES, TAPES, ParityTape, parity_tape
 
-#: seeds by tape; each of them once differed from the backtest, or covers a different kind of run
+#: seeds by tape; each one differed from its backtest in the past, or covers a different kind of run
 SEEDS = {"frames": (1, 26), "bundled": (4, 17), "bursts": (0, 2, 3), "cascades": (0, 4, 23)}
 
 
@@ -25,7 +25,7 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ParityTape | No
 
 
 @pytest.mark.parametrize(("name", "seed"), [(name, seed) for name, seeds in SEEDS.items() for seed in seeds])
-async def test_a_strategy_that_receives_trades_makes_the_same_decisions_over_the_wire_as_in_its_backtest(
+async def test_a_strategy_that_receives_trades_makes_the_same_decisions_over_the_wire(
     tapes: dict[str, ParityTape | None], tmp_path: Path, name: str, seed: int
 ) -> None:
     tape = tapes[name]

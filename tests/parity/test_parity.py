@@ -21,11 +21,11 @@ SMA = "{name: s, use: sma_cross, params: {pair: btc_usdt, resolution: 1m, fast: 
 MAKER = (
     "{name: m, use: market_maker, params: {pair: btc_usdt, amount: 0.02, spread_bps: 1.5, skew_bps: 3, inventory: 0.3}}"
 )
-#: strategy -> (its configuration, seconds of the tape, further options of the world)
+#: strategy -> (its configuration, seconds of the tape, further options of `project`)
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sma_cross": (SMA, 720, {}),
     "market_maker": (MAKER, 70, {}),
-    # lines a thirtieth of a percent apart, which are profitable for a maker without fees
+    # lines a thirtieth of a percent apart, which make a profit for a maker without fees
     "grid": (
         "{{name: g, use: grid, params: {{pair: btc_usdt, low: {low}, high: {high}, cells: 12, amount: 0.005}}}}",
         180,
@@ -49,15 +49,16 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
         70,
         {},
     ),
-    # the strategy places ten orders a second, but only two single creates a second may leave: four windows of waiting
+    # the strategy places ten orders a second, but the limits allow only two single creates a second: four windows of
+    # waiting
     "greedy": (
         "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}",
         240,
         {"more": "limits: {create_order: 120, batching: false}"},
     ),
-    # nonsense, orders beyond the balance, and cancels of orders that were just filled
+    # invalid calls, orders beyond the balance, and cancels of orders that were just filled
     "anything": ("{name: r, use: random_trader, params: {pairs: [btc_usdt], acts: 0.6}}", 60, {"first_s": 120}),
-    # valued in a currency that is connected only by an untraded pair
+    # valued in a currency that is connected only through a pair that is not traded
     "bounded": (
         "{name: r, use: random_trader, params: {pairs: [btc_usdt]}, risk: {max_daily_loss: {twd: 300}}}",
         120,
@@ -89,7 +90,7 @@ SEEDS = range(int(os.environ.get("BOTKIT_PARITY_SEEDS", "4")))
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """Return the folder of the tape, and the price of btc_usdt before it."""
+    """Return the folder of the tape, and the last price of btc_usdt before the tape."""
     folder = tmp_path_factory.mktemp("parity")
     (folder / "tape").mkdir()
     return folder, write_tape(folder / "tape", project(folder, SMA, 60).pairs)
@@ -115,8 +116,10 @@ async def test_a_backtest_makes_the_same_decisions_as_the_bot_over_the_wire(
         assert found["fill"] >= (20 if case in ("market_maker", "grid") else 1), found
 
 
-def test_the_set_covers_everything_that_can_happen_to_an_order(world: tuple[Path, float]) -> None:
-    """Counted in the backtests, since the test above compares the runs over the wire with them."""
+def test_the_cases_contain_every_event_of_an_order(world: tuple[Path, float]) -> None:
+    """The events are counted in backtests, because the test above compares the runs over the wire with their
+    backtests.
+    """
     total: Counter[str] = Counter()
     for case in CASES:
         total += counted(backtested(case_project(world, case)))
@@ -127,8 +130,8 @@ def test_the_set_covers_everything_that_can_happen_to_an_order(world: tuple[Path
         "request cancel_batch": 3,
         "request create_batch": 20,
         "state post_only_cancelled": 5,
-        "state refused": 10,  # refused by rules and balances, before anything was sent
-        "answer refused": 5,  # refused by the exchange: cancels of orders that were filled in the meantime
+        "state refused": 10,  # refused by rules and balances, before they were sent
+        "answer refused": 5,  # refused by the exchange: cancels of orders filled in the meantime
         "throttled": 400,
         "loss_limit": 1,
     }
@@ -136,9 +139,12 @@ def test_the_set_covers_everything_that_can_happen_to_an_order(world: tuple[Path
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_strategy_that_uses_every_call_gets_the_same_answers(world: tuple[Path, float], seed: int) -> None:
+async def test_a_strategy_that_uses_every_call_makes_the_same_decisions_over_the_wire(
+    world: tuple[Path, float], seed: int
+) -> None:
     folder, _ = world
-    # seed 0 once met its own order, too small for the wire's decimals; seed 2 a batch of cancels over two pairs
+    # seed 0 once matched its own order with an amount too small for the wire's decimals; seed 2 once sent a batch of
+    # cancels for two pairs
     options: dict[str, Any] = {"first_s": 120 + seed // 4 * 60 % 540, "seed": seed}
     if seed % 2:
         options["latency"] = ", model: lognormal, sigma: 0.6"
@@ -149,8 +155,8 @@ async def test_a_strategy_that_uses_every_call_gets_the_same_answers(world: tupl
     assert found["answer refused"] + found["state refused"] >= 2, found
 
 
-def test_the_bot_is_the_only_best_bid(world: tuple[Path, float]) -> None:
-    """Its tags record how it saw its own bid: alone at its price, alone on its side, or outbid by somebody."""
+def test_a_bot_recognizes_its_own_bid_as_the_only_best_bid(world: tuple[Path, float]) -> None:
+    """Each tag records how the bot saw its own bid: alone at its price, alone on its side, or beaten by another bid."""
     rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
     tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
     assert tags["alone at the best bid"] >= 5, tags
@@ -160,7 +166,7 @@ def test_the_bot_is_the_only_best_bid(world: tuple[Path, float]) -> None:
     assert sum(row["k"] == "fill" and row["maker"] for row in rows) >= 5
 
 
-def test_a_throttled_bot_uses_every_window_fully_and_exceeds_none(world: tuple[Path, float]) -> None:
+def test_a_throttled_bot_uses_its_windows_fully_and_exceeds_none(world: tuple[Path, float]) -> None:
     rows = [json.loads(line) for line in backtested(case_project(world, "greedy"))]
     sent = [row["t"] for row in rows if row["k"] == "request" and row["endpoint"] == "create_order"]
     assert sum(row["k"] == "intent" for row in rows) == 700
@@ -170,7 +176,7 @@ def test_a_throttled_bot_uses_every_window_fully_and_exceeds_none(world: tuple[P
     assert {row["status"] for row in rows if row["k"] == "answer"} == {200}
 
 
-def test_a_throttled_backtest_reports_its_waits(world: tuple[Path, float]) -> None:
+def test_a_throttled_backtest_reports_its_waiting_times(world: tuple[Path, float]) -> None:
     result = run_backtest(backtest_parts(case_project(world, "greedy")), readings=False)
     (use,) = [row for row in result.router.endpoints if row.endpoint == "create_order"]
     assert use.delayed > 300
@@ -187,10 +193,10 @@ def test_a_millisecond_of_latency_changes_the_decisions(world: tuple[Path, float
     assert one != other
 
 
-def test_the_commands_write_equal_decisions(
+def test_the_backtest_and_run_commands_write_equal_decisions(
     world: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Runs `botkit backtest` and `botkit run --lockstep` as a user would type them."""
+    """Run `botkit backtest` and `botkit run --lockstep` as a user would type them, and compare their decisions."""
     config = str(project(world[0], MAKER, 40).loaded.path)
     one, other = tmp_path / "backtest", tmp_path / "run"
     botkit.main(["backtest", config, "--out", str(one), "--no-readings", "--json"], standalone_mode=False)

@@ -1,4 +1,6 @@
-"""A short tape of the synthetic market, and a bot that runs on it in a backtest and in lockstep over real sockets."""
+"""A short tape of the synthetic market, and a bot that runs on that tape in a backtest and in lockstep over real
+sockets.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,9 @@ from botkit.tape.writer import TapeWriter
 ROOT = Path(__file__).parents[2]
 START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 MINUTES = 12
-#: during these seconds of the tape there are no bids for btc_usdt
+#: btc_usdt has no bids during these seconds of the tape
 BIDLESS = (70, 100)
-#: during these seconds usdt_twd is one percent above the rate implied by the btc pairs
+#: usdt_twd is one percent above the rate implied by the btc pairs during these seconds
 OUT_OF_LINE = (20, 60)
 
 CONFIG = """
@@ -46,8 +48,8 @@ backtest:
 
 
 def write_tape(folder: Path, pairs: Any) -> float:
-    """Write `MINUTES` of books and trades of the synthetic market, received from START on. Returns the price of
-    btc_usdt before that.
+    """Write `MINUTES` of books and trades of the synthetic market, received from START on. Return the last price of
+    btc_usdt before START.
     """
     market = SyntheticMarket(pairs, seed=11, start=START - 60 * NS_PER_MINUTE)
     close = 0.0
@@ -61,7 +63,7 @@ def write_tape(folder: Path, pairs: Any) -> float:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """Add events to the rows that the synthetic market never produces."""
+    """Add events that the synthetic market never produces to the rows."""
     if not isinstance(columns, BookColumns):
         return columns
     since_s = (columns.received - START) / NS_PER_S
@@ -93,9 +95,9 @@ def project(
     balances: str = '{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}',
     capital: str | None = None,
 ) -> Project:
-    """Create a bot that runs over ``seconds`` of the tape in ``folder``, from ``first_s`` on.
+    """Create a bot that runs over ``seconds`` of the tape in ``folder``, starting at ``first_s``.
 
-    ``capital`` belongs to the last strategy and is by default the whole account.
+    ``capital`` is the capital of the last strategy. Its default is the complete account.
     """
     path = folder / "parity.yaml"
     path.write_text(
@@ -125,8 +127,8 @@ def backtested(found: Project) -> list[str]:
 
 
 async def both(found: Project) -> tuple[list[str], LockstepResult]:
-    """Run a bot in a backtest and over HTTP and WebSocket. Returns its decisions, which must be the same line
-    by line.
+    """Run a bot in a backtest and over HTTP and WebSocket, and check that both runs make the same decisions line by
+    line. Return the decisions.
     """
     folder = found.loaded.path.parent / "lockstep"
     result, difference = await compare_in_lockstep(found, folder)
@@ -138,7 +140,7 @@ async def both(found: Project) -> tuple[list[str], LockstepResult]:
 
 
 def counted(lines: list[str]) -> Counter[str]:
-    """Count what happened in a run, by name: the lines of each kind, and the events that the test requires."""
+    """Count the events in a run, by name: the lines of each kind, and the events that the test requires."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(row["k"] for row in rows)
     asked: dict[int, dict[str, Any]] = {}
@@ -155,7 +157,7 @@ def counted(lines: list[str]) -> Counter[str]:
         elif kind == "answer" and row["outcome"] != "ok":
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
-            # an order that had to wait for its slot was sent later than it was placed
+            # an order that waited for its slot was sent later than it was placed
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         if kind == "request":

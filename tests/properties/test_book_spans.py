@@ -1,8 +1,8 @@
-"""Books taken in among the rows of a span equal those that the exchange publishes one by one.
+"""Books processed within a span equal the books that the exchange publishes one by one.
 
-Random tapes have books and trades of one or two pairs, as recorded from the wire or thinned out. Strategies act seldom,
-so that orders rest for a long time, with all latencies, queue assumptions, timers and loss limits. Each world runs
-once with the driver's spans and once with a turn per row and per book.
+Random tapes have books and trades of one or two pairs, either as recorded from the wire or thinned out. Strategies act
+rarely, so that orders rest for a long time, with all latencies, queue assumptions, timers and loss limits. Each world
+runs once with the driver's spans, and once with a turn for each row and each book.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ROWS = 300
 
 
 class Actor(Listener):
-    """Acts seldom, and keeps what it receives."""
+    """Acts rarely, and records the events that it receives."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__(*plan["pairs"])
@@ -61,7 +61,7 @@ class Actor(Listener):
         book = self.book(self.pairs[-1])
         seen = (book.best_bid, book.mid, book.age_s)
         if name == "book":
-            # a book is read whole, only at its best prices, or not at all
+            # read all levels of a book, only its best prices, or no prices
             how = self.now // S % 3
             seen += ((event.bid_levels, event.ask_levels, event.time), (event.best_ask, event.spread_bps), ())[how]
         self.heard.append((name, (self.now, seen, self.last_price(self.pairs[0]))))
@@ -89,7 +89,7 @@ class Actor(Listener):
 
 
 def recorded(random: Random, pair: Pair) -> list[MarketColumns]:
-    """Generate books with three levels a side and trades between them."""
+    """Generate books with three levels per side, and trades between them."""
     price, spike, has_gaps = 1_000, 0, random.random() < 0.1
     times, rows = [], []
     now = T0 + S
@@ -132,10 +132,10 @@ def recorded(random: Random, pair: Pair) -> list[MarketColumns]:
 
 
 def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
-    """Run a seed's world. Returns all data in which two runs could differ."""
+    """Run a seed's world, and return all data in which two runs could differ."""
     random = Random(f"books {seed}")
     pairs = random.choice([(BTC,), (BTC, ETH)])
-    if random.random() < 0.3:  # amounts are shown in coarser steps than orders have
+    if random.random() < 0.3:  # shown amounts have coarser steps than orders
         pairs = tuple(pair.with_rules(msgspec.structs.replace(pair.rules, display_decimals=2)) for pair in pairs)
     known = {**PAIRS, **{str(pair): pair for pair in pairs}}
     plans = [
@@ -148,7 +148,7 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
         }
         for _ in range(random.choice([1, 1, 2]))
     ]
-    walk = random.randrange(10**6) if random.random() < 0.3 else None  # both pairs may have their books at one moment
+    walk = random.randrange(10**6) if random.random() < 0.3 else None  # both pairs may have books at the same moment
     columns = [column for pair in pairs for column in recorded(Random(walk) if walk else random, pair)]
     columns.sort(key=lambda column: column.kind)
     balances = {"twd": 10**6 * UNIT, **{pair.base: 50 * UNIT for pair in pairs}}
@@ -188,7 +188,7 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
 
 
 def cut(columns: list[MarketColumns], start: int, end: int) -> Slice:
-    """Return the rows of a slice of time."""
+    """Return the rows in a slice of time."""
     pieces = []
     for column in columns:
         first, last = column.received.searchsorted([start, end])
@@ -196,7 +196,7 @@ def cut(columns: list[MarketColumns], start: int, end: int) -> Slice:
     return Slice(start, end, pieces)
 
 
-@replaces_code  # it counts the books in spans
+@replaces_code  # it counts books in spans
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
 def test_books_in_spans_and_books_in_turns_make_the_same_decisions(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     counts: Counter[str] = Counter()
@@ -221,11 +221,11 @@ def test_books_in_spans_and_books_in_turns_make_the_same_decisions(first: int, m
         counts["withheld"] += fast[3].count(b'"k":"quarantine"')
     assert counts["fills"], counts
     assert counts["withheld"], counts
-    assert counts["in spans"] > counts["books"] / 10, counts  # worlds without quiet spans prove nothing
+    assert counts["in spans"] > counts["books"] / 10, counts  # without quiet spans, this proves nothing
 
 
-#: everything that ends a span of books, or keeps books out of one: (the function, its text, what a mutant has instead,
-#: a world in which that makes a difference)
+#: every condition that ends a span of books, or excludes books from a span: (the function, the condition's text, the
+#: replacement in a mutant, the seed of a world in which the mutant behaves differently)
 EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
     (Spans.run_with_books, "books.done < count and changes.count == before", "books.done < count", 2),
     (Spans.run_with_books, "if position < end and changes.count == before:", "if position < end:", 2),
@@ -260,7 +260,7 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
 
 @replaces_code
 @pytest.mark.parametrize(("function", "text", "instead", "seed"), EXITS)
-def test_a_span_of_books_without_one_of_its_exits_is_caught(
+def test_a_mutant_without_one_of_the_exits_of_a_span_of_books_is_caught(
     function: FunctionType, text: str, instead: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = textwrap.dedent(inspect.getsource(function))
@@ -273,5 +273,5 @@ def test_a_span_of_books_without_one_of_its_exits_is_caught(
     try:
         found = play(seed, Driver)
     except (AssertionError, IndexError, TypeError):
-        return  # it fails one of the assertions of the code itself
+        return  # one of the code's own assertions fails
     assert found != plain, "nothing noticed it"

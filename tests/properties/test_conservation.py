@@ -1,9 +1,10 @@
 """Coins and cash are conserved exactly, fees included, over a thousand random order scripts.
 
-A script is a random market (books and trades, trades alone, or candles), two accounts (one pays its fees in BITO), and
-some dozens of orders, batches, stops and cancels at random moments. After each step `Kernel.check` asserts that the sum
-of accounts, recorded market and fees has not changed, and that locks are the sum of the open orders' locks. At the end,
-an independent count from the published executions alone must give the same balances.
+A script is a random market (books and trades, trades alone, or candles) with two accounts, of which one pays its fees
+in BITO. It contains some dozens of orders, batches, stops and cancels at random moments. After each step,
+`Kernel.check` asserts that the sum of accounts, recorded market and fees has not changed, and that locks equal the sum
+of the open orders' locks. At the end, an independent count from the published executions alone must yield the same
+balances.
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ class Script:
 
     def compare(self, account: str, rows: list[TradeReport]) -> None:
         """Compare the balances with those derived from published events alone. Values are rounded down once per
-        execution; fees are as reported.
+        execution; fees are taken as reported.
         """
         balances = dict(self.begun[account])
         for row in rows:
@@ -241,7 +242,7 @@ def test_a_thousand_random_scripts_conserve_every_unit() -> None:
     assert not rare, f"too rare to prove anything: {rare} of {SCRIPTS}; all: {dict(scripts)}"
 
 
-def test_the_check_detects_a_single_unit() -> None:
+def test_the_check_detects_a_difference_of_one_unit() -> None:
     script = Script(1)
     script.run()
     script.kernel._ledger.accounts["plain"].total["btc"] += 1

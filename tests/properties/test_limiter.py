@@ -1,4 +1,6 @@
-"""No window of the exchange is ever exceeded, whatever the network does and however the exchange counts."""
+"""No window of the exchange is ever exceeded, for any behaviour of the network and any way in which the exchange
+counts.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from tests.router_world import (
 
 LATEST_ACCEPT_NS = 3 * NS_PER_S
 READ_LATEST_NS = 2 * NS_PER_S
-#: small windows fill quickly, so that each example reaches its limits many times
+#: small windows fill quickly, so each example reaches its limits many times
 SMALL = table(
     create_order=(4, 1),
     create_batch=(2, 1),
@@ -41,7 +43,7 @@ PACED = table(create_order=(25, 1), create_batch=(20, 2), cancel_order=(20, 1), 
 def fates(draw: st.DrawFn) -> tuple[Ending, int, int]:
     """Generate (outcome, arrival, ms from the grant to the answer or the abort).
 
-    The arrival is in thousandths of the time in which the request may arrive; -1 means never.
+    The arrival is in thousandths of the time within which the request may arrive; -1 means that it never arrives.
     """
     outcome = draw(st.sampled_from([*[Ending.OK] * 4, *[Ending.UNKNOWN] * 3, *list(Ending)]))
     answered_ms = draw(st.one_of(st.integers(0, 120), st.integers(0, 4000)))
@@ -64,7 +66,7 @@ DEEDS = st.sampled_from(
     is_paced=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_no_window_is_exceeded_under_any_way_of_counting(
+def test_no_window_is_exceeded_however_the_exchange_counts(
     steps: list[tuple[str, str, int]],
     ends: list[tuple[Ending, int, int]],
     resolve_ms: int,
@@ -98,7 +100,8 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
                 if outcome is Ending.UNKNOWN:
                     for client_id in ids:
                         made += 1
-                        # it can be found only once it has arrived, and proved absent only once it can no longer arrive
+                        # an order can be found only after it has arrived, and proved absent only after it can no longer
+                        # arrive
                         proof = arrival if arrival >= 0 else now + LATEST_ACCEPT_NS
                         events.append((max(now, proof) + resolve_ms * NS_PER_MS, made, "resolve", client_id))
             elif what == "resolve":
@@ -126,7 +129,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
         for request in router.due(now).requests:
             outcome, share, answered_ms = ends[sent % len(ends)]
             sent += 1
-            # an answered request arrived before its answer; an aborted one may arrive until the declared limit
+            # an answered request arrived before its answer; an aborted request may arrive until the declared limit
             span = answered_ms * NS_PER_MS
             if outcome is Ending.UNKNOWN:
                 is_read = limits[request.endpoint].method == "GET"
@@ -149,7 +152,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
     down_ms=st.integers(0, 3000),
     late_ms=st.lists(st.integers(0, LATEST_ACCEPT_NS // NS_PER_MS), min_size=1, max_size=8),
 )
-def test_windows_in_use_at_a_crash_are_not_exceeded(
+def test_windows_in_use_at_a_crash_are_not_exceeded_after_a_restart(
     before: list[tuple[int, int | None]], down_ms: int, late_ms: list[int]
 ) -> None:
     limits = table(create_order=(4, 1))
@@ -165,7 +168,7 @@ def test_windows_in_use_at_a_crash_are_not_exceeded(
             arrivals.append(sent + answered_ms * NS_PER_MS)
             answered = sent + answered_ms * NS_PER_MS
             sends.append(SentBefore(endpoint="create_order", sent=sent, answered=answered))
-    # only a run that obeyed the limit itself can be continued, because the property covers the time after it
+    # skip runs that exceeded the limit before the crash, because the property covers only the time after the crash
     if most_in_sliding_window(arrivals, NS_PER_S) > 4:
         return
     router = Router(limits, latest_accept_ns=LATEST_ACCEPT_NS, batching=False)
@@ -182,7 +185,7 @@ def test_windows_in_use_at_a_crash_are_not_exceeded(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 5000), max_size=40), st.integers(1, 5), st.integers(0, 999))
-def test_the_other_ways_of_counting_allow_everything_that_a_sliding_window_allows(
+def test_all_requests_that_a_sliding_window_allows_are_allowed_by_the_other_counts(
     times_ms: list[int], limit: int, phase: int
 ) -> None:
     kept: list[int] = []

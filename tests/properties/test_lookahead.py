@@ -1,4 +1,4 @@
-"""No strategy sees the future: not one that tries to, and no bundled one by accident."""
+"""No strategy sees the future: neither a strategy that tries to, nor a bundled strategy by accident."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BOOKS = parse_time("2025-04-02T22:12")
 
 
 def write_tape(folder: Path, name: str, end: Nanos) -> None:
-    """Write the bundled rows received from a day before the window up to ``end``, and none later."""
+    """Write the bundled rows received from one day before the window until ``end``, and no later rows."""
     _, pairs, is_market = CASES[name]
     start = BOOKS if is_market else CANDLES - NS_PER_DAY
     source = TapeSource(ROOT / "backtest_data", packaged_pairs(), only=pairs)
@@ -56,7 +56,7 @@ def write_tape(folder: Path, name: str, end: Nanos) -> None:
 
 
 def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
-    """Run a sample on the bundled rows up to ``end``. Candles from before the window serve as its warm-up."""
+    """Run a sample on the bundled rows up to ``end``. Candles from before the window are used for its warm-up."""
     tape = folder / f"tape-{end}"
     if not tape.exists():
         write_tape(tape, name, end)
@@ -66,8 +66,8 @@ def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
 
 
 def decided(out: Outcome, until: Nanos) -> list[dict[str, Any]]:
-    """Return all decisions up to the cut tape's last row, and at that moment the strategy's requests: answers and fills
-    then may already come from the next row.
+    """Return all decisions before the time of the cut tape's last row, and the strategy's requests at that time.
+    Answers and fills at that time are left out, because the next row may already cause them.
     """
     lines = out.decisions
     return [line for line in lines if line["t"] < until or (line["t"] == until and line["k"] in ("intent", "cancel"))]
@@ -95,13 +95,13 @@ def test_a_bundled_strategy_makes_the_same_decisions_when_the_tape_ends_earlier(
     folder, full = whole(name)
     span = full.result.end - full.result.start
     cut = run_sample(folder, name, full.result.start + int(span * share))
-    last = cut.result.end - 1  # the time when the last row of the cut tape was received
+    last = cut.result.end - 1  # receive time of the cut tape's last row
     assert last < full.result.end
     assert decided(cut, last) == decided(full, last)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_samples_of_this_test_decide_often(whole: Callable[[str], tuple[Path, Outcome]], name: str) -> None:
+def test_the_samples_make_enough_decisions(whole: Callable[[str], tuple[Path, Outcome]], name: str) -> None:
     _, full = whole(name)
     assert len(full.fills) >= 4
     assert len(full.decisions) >= 40
@@ -114,8 +114,8 @@ def test_every_bundled_strategy_is_covered() -> None:
 # -- a strategy that tries to look ahead
 # -----------------------------------------------------------------------------------------
 
-#: figures reveal their time, because row i of the tape has prices of 50,000 + i. All data that a strategy can reach is
-#: searched for a later figure.
+#: Every figure reveals its time, because the prices in row i of the tape are 50,000 + i. The peeker searches all data
+#: that a strategy can reach for a later figure.
 PEEKER = """
     import numpy as np
     from botkit import Pair, Strategy, hookimpl
@@ -207,7 +207,7 @@ PEEKER = """
 
 
 def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None = None, late_s: int = 0) -> None:
-    """Run the peeker. With ``late_s`` its clock is late by that much, so that it mistakes the present for the
+    """Run the peeker. With ``late_s``, its clock is this many seconds late, so it mistakes the present for the
     future.
     """
     plugin = world.folder / "plugins" / "peeker.py"
@@ -222,7 +222,7 @@ def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None 
 
 def test_later_candles_cannot_be_found_with_warm_up_and_several_resolutions(world: World) -> None:
     world.candles("btc_usdt", [50_000.0 + i for i in range(240)], volume=10)
-    peek(world, "candles", step_s=60, least=150, start="2025-03-03T11:00")  # three hours in, in Taipei
+    peek(world, "candles", step_s=60, least=150, start="2025-03-03T11:00")  # three hours later, in Taipei
 
 
 def test_later_trades_and_books_cannot_be_found(world: World) -> None:
@@ -239,7 +239,7 @@ def made_of_trades(world: World, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["candles", "trades"])
-def test_the_search_detects_a_single_row_from_the_future(world: World, mode: str) -> None:
+def test_the_peeker_detects_a_single_row_from_the_future(world: World, mode: str) -> None:
     if mode == "candles":
         world.candles("btc_usdt", [50_000.0 + i for i in range(70)], volume=10)
     else:

@@ -1,7 +1,7 @@
 """The order protocol with an exchange that loses, delays, repeats and reorders messages.
 
-At every moment, no order that is live at the exchange is final in the bot, and no client id has two orders at the
-exchange. Once the network has recovered, the bot knows every order, and its books equal the exchange's to the unit.
+At every moment, no order that is live at the exchange is final in the bot, and no client ID has two orders at the
+exchange. After the network has recovered, the bot knows every order, and its books equal the exchange's to the unit.
 Mutants of the protocol are caught.
 """
 
@@ -122,7 +122,7 @@ def settled(b: Bot, exchange: ModelExchange) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
-def test_no_order_is_lost_repeated_or_declared_dead_while_live(first: int) -> None:
+def test_no_order_is_lost_or_repeated_or_final_in_the_bot_while_live_at_the_exchange(first: int) -> None:
     injected: dict[str, int] = {}
     executed = {Side.BUY: 0, Side.SELL: 0}
     for seed in range(first, first + 20):
@@ -131,13 +131,13 @@ def test_no_order_is_lost_repeated_or_declared_dead_while_live(first: int) -> No
             injected[name] = injected.get(name, 0) + count
         for row in exchange.rows.values():
             executed[row.new.side] += row.executed_lots
-    # runs with hardly any faults prove nothing about them
+    # runs with only a few faults would prove nothing
     assert len(injected) == 9, injected
     assert min(injected.values()) >= 10, injected
     assert all(executed.values())
 
 
-def test_without_faults_every_order_takes_the_simple_path() -> None:
+def test_without_faults_every_order_is_sent_without_recovery() -> None:
     exchange = play(1, faults=0.0)
     assert not exchange.injected
     assert len(exchange.rows) > 20
@@ -147,7 +147,7 @@ def test_without_faults_every_order_takes_the_simple_path() -> None:
 
 
 def caught(seeds: int = 20, **options: Any) -> bool:
-    """Return True if a mutant's run violates an invariant, its own assertions included."""
+    """Return True if a mutant's run violates an invariant, including its own assertions."""
     for seed in range(seeds):
         try:
             play(seed, **options)
@@ -156,12 +156,14 @@ def caught(seeds: int = 20, **options: Any) -> bool:
     return False
 
 
-def test_resending_unanswered_orders_is_caught() -> None:
+def test_a_mutant_that_resends_unanswered_orders_is_caught() -> None:
     assert caught(resends=True)
 
 
 @replaces_code
-def test_declaring_an_order_absent_after_three_not_found_answers_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_that_declares_orders_absent_after_three_not_found_answers_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def impatient(self: Resolution, case: Case, now: int) -> None:
         case.busy = False
         case.poll += 1
@@ -174,13 +176,13 @@ def test_declaring_an_order_absent_after_three_not_found_answers_is_caught(monke
 
 
 @replaces_code
-def test_declaring_an_order_absent_before_the_time_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_that_declares_orders_absent_before_the_time_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Resolution, "_bound", lambda self, case: case.abort)
     assert caught()
 
 
 @replaces_code
-def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_that_trusts_the_answer_to_a_cancel_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = OrderDesk.on_answer
 
     def credulous(self: OrderDesk, answer: Answer, now: int) -> None:
@@ -195,7 +197,7 @@ def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @replaces_code
-def test_distinguishing_executions_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_that_identifies_executions_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def naive(self: Executions, report: Any, *, listed: bool) -> bool:
         key = (listed, report.trade_id)
         return self.known.setdefault(key, len(self.known)) == len(self.known) - 1

@@ -1,5 +1,5 @@
-"""Whatever orders, fills, releases and outside changes occur, no unit appears or vanishes, and a restart changes
-nothing.
+"""No unit appears or vanishes for any sequence of orders, fills, releases and outside changes, and a restart changes no
+figure.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Script:
             -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
-        if target in ("pool_one", "pool_two"):  # the pool's coins may belong to the other strategy
+        if target in ("pool_one", "pool_two"):  # the other strategy may own the pool's coins
             own = {c: [p for p in portfolio.positions(target) if p.pair.base == c] for c in units}
             possible = possible and all(
                 change > 0 or not own[c] or -change <= sum(max(0, p.amount_units - p.locked_units) for p in own[c])
@@ -183,7 +183,7 @@ class Script:
             flow[1] += paid
 
     def profits(self) -> dict[tuple[str | None, str], int | None]:
-        """Return every level's profit of the day."""
+        """Return the day's profit of every strategy and of the account."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
         return {key: self.portfolio.days.pnl_units(*key) for key in keys}
 
@@ -193,7 +193,7 @@ class Script:
         return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return each position's amount and net cash flow (realised profit less cost)."""
+        """Return each position's amount and net cash flow (realised profit minus cost)."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies
@@ -284,7 +284,7 @@ class Script:
                 assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
 
     def check_ownership(self) -> None:
-        """Check that owned + unassigned + reserve = account, and that no fill moves unassigned money."""
+        """Check that owned + unassigned + reserve = account, and that no fill changes the unassigned money."""
         portfolio = self.portfolio
         shown = portfolio.ownership.shown({})
         owned: Counter[str] = Counter()
@@ -308,8 +308,8 @@ class Script:
             assert float(position.exact.given) == position.given
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
-        """Check that each amount is the opening amount plus receipts, and that realised profit less cost is the net
-        cash flow less the opening cost.
+        """Check that each amount is the opening amount plus receipts, and that realised profit minus cost is the net
+        cash flow minus the opening cost.
         """
         for strategy in self.portfolio.strategies:
             for position in self.portfolio.positions(strategy):
@@ -344,7 +344,7 @@ def test_parts_and_unassigned_always_sum_to_the_account(seed: int) -> None:
     assert not script.portfolio.ledger.locks
 
 
-def test_the_scripts_cover_the_intended_cases() -> None:
+def test_the_random_scripts_reach_the_intended_cases() -> None:
     reached: Counter[str] = Counter()
     for seed in range(60):
         script = Script(seed)
@@ -358,7 +358,7 @@ def test_the_scripts_cover_the_intended_cases() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: int) -> None:
+def test_a_limit_is_breached_at_the_same_row_in_a_span_and_row_by_row(seed: int) -> None:
     chance = random.Random(seed)
     script = Script(seed)
     opened_and_priced(script)
@@ -377,7 +377,7 @@ def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: i
     price, prices = portfolio.last_price(pair) or 1.0, []
     for _ in range(200):
         price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
-        # most rows are on a tick; the exact value rounds the others to one
+        # most rows are on a tick; the others are rounded to a tick in the exact value
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
     found = desk.first_breach(pair, rows, 0)
@@ -391,7 +391,7 @@ def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: i
 
 
 def test_a_price_that_hits_a_limit_exactly_is_not_missed() -> None:
-    # so that btc is valued in twd in two steps, each rounded
+    # with these pairs, btc is valued in twd in two steps, each of them rounded
     pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}
     portfolio = Portfolio(
         pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"

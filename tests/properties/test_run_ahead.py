@@ -1,7 +1,8 @@
-"""A bot that runs ahead while nothing new can reach it makes the same decisions as one that waits for every event.
+"""A bot that runs ahead while no new event can reach it makes the same decisions as a bot that waits for every event.
 
-The random bots and tapes of tests/frozen, with books and trades that our own orders show in: once with the driver, and
-once with a turn per row and every arrival and match at the exchange at its exact time.
+The tests use the random bots and tapes of tests/frozen, with books and trades that show our own orders. Each bot runs
+once with the driver, and once with a turn for each row and with every arrival and match at the exchange at its exact
+time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tests.frozen.freezing import prepare, run
 from tests.plain_form import replaces_code
 from tests.row_by_row import RowByRow
 
-#: bots whose answers take time, including some with takers and stops
+#: bots with a delay before answers, including some with taker orders and stops
 SEEDS = (1, 6, 10, 11, 23, 34)
 TAPES = ("books", "two_pairs")
 
@@ -38,7 +39,9 @@ def test_running_ahead_changes_no_decision(seed: int, tape: str, folder: Path, m
 
 @replaces_code
 def test_running_ahead_too_far_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trade of our own, or a book with our orders, would then become known at a time that has already passed."""
+    """Without the limit, a trade of our own, or a book with our orders, becomes known at a time that has already
+    passed.
+    """
     monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)
     with pytest.raises(AssertionError, match="time went back"):
         run(11, "books", folder)

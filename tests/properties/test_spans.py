@@ -1,8 +1,8 @@
 """Quiet spans equal row-by-row turns: byte-identical decisions and the same callbacks.
 
 Random tapes have trades or candles, and books, for one or two pairs. Strategies act at random, with loss limits,
-protected positions, several listeners and resolutions, timers, and subscriptions in the middle of the run. Each world
-runs once with the driver's spans and once with a turn per row.
+protected positions, several listeners and resolutions, timers, and subscriptions during the run. Each world runs once
+with the driver's spans, and once with a turn for each row.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROWS = 400
 
 
 class Actor(Listener):
-    """Acts at random in some of its callbacks, and keeps a digest of everything it receives."""
+    """Acts at random in some of its callbacks, and records the events that it receives."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__(*plan["pairs"])
@@ -65,7 +65,7 @@ class Actor(Listener):
     def _hear(self, name: str, event: Any) -> None:
         figure = getattr(event, "price", None) or getattr(event, "close", None) or getattr(event, "bid_levels", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
-        if name in ("bar", "timer") and self.now // S % 3 == 0:  # it is read at some bars and not at others
+        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some events and not at others
             values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
             self.heard.append(("indicators", values))
         if name in ("trade", "book", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
@@ -102,7 +102,7 @@ class Actor(Listener):
 
 
 class SpanBySpan(Driver):
-    """A backtest's driver, but without books at the exchange; here books are rows like all others."""
+    """A backtest's driver without books at the exchange; here, books are treated like all other rows."""
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
@@ -112,11 +112,11 @@ class SpanBySpan(Driver):
 
 
 class EveryRow(RowByRow, SpanBySpan):
-    """The plain driver: one turn per row."""
+    """The plain driver: one turn for each row."""
 
 
 def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
-    """Generate a random walk with runs of equal times, pauses, and an occasional jump."""
+    """Generate a random walk with series of equal times, pauses, and an occasional jump."""
     rows = random.randint(1, ROWS)
     price, prices, lots = 1_000, [], []
     for _ in range(rows):
@@ -140,8 +140,8 @@ def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
 
 
 def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
-    """Generate books with two levels a side around the prices of a tape, at its times or close to them; some are
-    crossed.
+    """Generate books with two levels per side around the prices of a tape, at its times or close to them. Some books
+    are crossed.
     """
     ticks = like.ticks if isinstance(like, TradeColumns) else like.close  # type: ignore[union-attr]
     rows = sorted(random.randrange(len(ticks)) for _ in range(random.randint(1, len(ticks))))
@@ -156,8 +156,8 @@ def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
 
 
 def spiked(prices: list[int]) -> list[int]:
-    """Add to one world in three a few implausible rows, or a new price level from some row on."""
-    random = Random(sum(prices))  # it uses its own random numbers, so that the walk stays the same as without it
+    """In one world of three, add a few implausible rows, or a new price level from some row on."""
+    random = Random(sum(prices))  # separate random numbers, so that the walk does not depend on them
     if random.randrange(3):
         return prices
     for _ in range(random.randint(1, 5)):
@@ -172,12 +172,12 @@ def spiked(prices: list[int]) -> list[int]:
 def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, ...]:
     """Run a seed's world.
 
-    Returns all data in which two runs could differ. With ``merges``, half of the worlds have books, and half of the
-    simple ones have two pairs.
+    Return all data in which two runs could differ. With ``merges``, half of the worlds have books, and half of the
+    simple worlds have two pairs.
     """
     random, extra = Random(seed), Random(f"merged {seed}")
     kind = random.choice(["trades", "candles"])
-    simple = random.random() < 0.6  # simple worlds use the tight loops; other callbacks fall back to plain turns
+    simple = random.random() < 0.6  # simple worlds use the tight loops; other callbacks use plain turns
     pairs = (BTC,) if simple else random.choice([(BTC,), (BTC, ETH)])
     has_books = merges and extra.random() < 0.5
     if merges and simple and extra.random() < 0.5:
@@ -202,7 +202,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
     columns = [tape(random, pair, kind) for pair in pairs]
     if has_books:
         columns += [books(extra, pair, rows) for pair, rows in zip(pairs, list(columns), strict=True)]
-    # a coin without a price would make the day's loss unknown
+    # without a price for a coin, the day's loss would be unknown
     balances = {"twd": 10**5 * UNIT, **{pair.base: 5 * UNIT for pair in pairs}}
     b = Bot(
         *(Actor(plan) for plan in plans),
@@ -248,10 +248,10 @@ def test_spans_and_turns_make_the_same_decisions(first: int) -> None:
         for line in fast[5].splitlines():
             kinds[line.split(b'"k":"')[1].split(b'"')[0]] += 1
     for kind in (b"intent", b"fill", b"cancel", b"loss_limit", b"quarantine", b"book"):
-        assert kinds[kind], kinds  # worlds in which nothing happens prove nothing
+        assert kinds[kind], kinds  # worlds without events prove nothing
 
 
-def test_a_bar_whose_first_trade_is_in_a_span_ends_by_its_timer() -> None:
+def test_a_bar_whose_first_trade_is_in_a_span_is_ended_by_its_timer() -> None:
     assert play(619, SpanBySpan, merges=False) == play(619, EveryRow, merges=False)
 
 
@@ -269,7 +269,7 @@ def caught() -> bool:
 
 
 @replaces_code
-def test_a_span_that_overlooks_a_loss_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_whose_spans_ignore_a_loss_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = RiskDesk.first_breach
 
     def late(self: RiskDesk, pair: Pair, prices: Any, now: int) -> int | None:
@@ -281,17 +281,17 @@ def test_a_span_that_overlooks_a_loss_limit_is_caught(monkeypatch: pytest.Monkey
 
 
 @replaces_code
-def test_a_span_that_overlooks_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_whose_spans_ignore_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "jumps", lambda *columns: [])
     assert caught()
 
 
 @replaces_code
-def test_a_span_that_overlooks_an_action_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_whose_spans_ignore_an_action_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Spans.__init__
 
     def deaf(self: Spans, **parts: Any) -> None:
-        plain(self, **{**parts, "changes": Changes()})  # changes are not counted there
+        plain(self, **{**parts, "changes": Changes()})  # this object counts no changes
 
     monkeypatch.setattr(Spans, "__init__", deaf)
     assert caught()

@@ -1,6 +1,6 @@
-"""A real browser for tests of pages: chromium, driven over its debugging pipe, so that no port is opened.
+"""A real browser for tests of pages: chromium, controlled over its debugging pipe, so that no port is opened.
 
-Clicks and keys go through the browser's own input, and the page keeps its content security policy.
+Clicks and keys use the browser's own input, and the page keeps its content security policy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHROMIUM = next(
 
 
 class Browser:
-    """One page in chromium. Messages are JSON, ended by a zero byte."""
+    """One page in chromium. Messages are JSON, each terminated by a zero byte."""
 
     def __init__(self, profile: Path, *, width: int = 1200, height: int = 900) -> None:
         assert CHROMIUM is not None
@@ -47,9 +47,9 @@ class Browser:
         os.close(from_browser)
         self._write, self._read = os.fdopen(from_us, "wb", 0), os.fdopen(to_us, "rb", 0)
         self._number, self._rest, self._session = 0, b"", ""
-        #: what the page wrote to its console, uncaught errors and refusals of its policy included
+        #: the messages in the page's console, including uncaught errors and violations of its policy
         self.console: list[str] = []
-        #: the addresses of everything that the page asked for
+        #: the addresses that the page requested
         self.requests: list[str] = []
         targets = self._call("Target.getTargets")["targetInfos"]
         page = next(target["targetId"] for target in targets if target["type"] == "page")
@@ -59,7 +59,7 @@ class Browser:
         self._call("Performance.enable", timeDomain="threadTicks")
 
     def close(self) -> None:
-        """End the browser."""
+        """Close the browser."""
         self._process.kill()
         self._process.wait()
         self._write.close()
@@ -83,11 +83,11 @@ class Browser:
         wait_for(lambda: self.run(condition))
 
     def settle(self) -> None:
-        """Wait until the page has painted twice."""
+        """Wait until the page has been painted twice."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
     def texts(self, selector: str) -> list[str]:
-        """Return the text of all elements that match."""
+        """Return the texts of all matching elements."""
         return list(
             self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent.trim())")
         )
@@ -136,14 +136,12 @@ class Browser:
         self.settle()
 
     def cpu_s(self) -> float:
-        """Return the processor time that the page's own thread has used, which does not count what else runs on the
-        machine.
-        """
+        """Return the processor time that the page's own thread has used. Other work on the machine is not included."""
         figures = {figure["name"]: figure["value"] for figure in self._call("Performance.getMetrics")["metrics"]}
         return float(figures["TaskDuration"])
 
     def screenshot(self, to: Path) -> None:
-        """Write what the window shows as PNG."""
+        """Write the visible part of the page as PNG."""
         to.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:

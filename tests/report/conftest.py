@@ -1,4 +1,4 @@
-"""One browser for the tests of a file."""
+"""One browser for all tests of a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.report.browser import CHROMIUM, Browser
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Return an open browser. The test is skipped without chromium."""
+    """Return an open browser. The test is skipped if chromium is missing."""
     if CHROMIUM is None:
         pytest.skip("needs chromium to open the page")
     found = Browser(tmp_path_factory.mktemp("browser"))

@@ -1,4 +1,6 @@
-"""In a real browser, the report draws its charts and nothing is blocked. Skipped without chromium."""
+"""In a real browser, the report draws its charts, and none of its content is blocked. These tests are skipped if
+chromium is missing.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from tests.report.sample_result import bare_result, sample_result
 
 
 def open_report(browser: Browser, result: BacktestResult, folder: Path) -> None:
-    """Open a result's report. It asks for nothing but itself, and the console stays empty."""
+    """Open a result's report. Check that it requests only its own file, and that the console stays empty."""
     page = folder / "report.html"
     page.write_text(render(result), encoding="utf-8")
     browser.open(page)
@@ -27,14 +29,16 @@ def canvases(browser: Browser) -> int:
 
 def test_every_chart_is_drawn_and_the_console_stays_empty(browser: Browser, tmp_path: Path) -> None:
     open_report(browser, sample_result(days=5, orders=100), tmp_path)
-    # one chart each for equity and strategies, and two for pairs
+    # one chart each for equity and strategies, and two charts for pairs
     assert browser.run("document.documentElement.dataset.charts") == "4"
     assert canvases(browser) >= 4 * 4
     assert any("buys" in text for text in browser.texts(".legend"))
     assert browser.run("!!document.querySelector('a[href=\"https://www.tradingview.com/\"]')")
 
 
-def test_indicators_and_volume_are_on_the_price_chart_in_their_own_panes(browser: Browser, tmp_path: Path) -> None:
+def test_volume_and_indicators_are_on_the_price_chart_and_some_in_separate_panes(
+    browser: Browser, tmp_path: Path
+) -> None:
     result = sample_result(days=5, orders=100)
     open_report(browser, result, tmp_path)
     titles = " ".join(browser.texts(".legend"))
@@ -48,7 +52,7 @@ def test_indicators_and_volume_are_on_the_price_chart_in_their_own_panes(browser
     assert with_lines > canvases(browser) + 3
 
 
-def test_hostile_text_does_not_run(browser: Browser, tmp_path: Path) -> None:
+def test_hostile_text_does_not_run_as_a_script(browser: Browser, tmp_path: Path) -> None:
     hostile = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     result = sample_result(days=1, orders=5, name=hostile)
     for found in result.indicators:
@@ -63,13 +67,13 @@ def test_hostile_text_does_not_run(browser: Browser, tmp_path: Path) -> None:
     assert browser.console == []
 
 
-def test_a_run_without_prices_draws_nothing_and_says_so(browser: Browser, tmp_path: Path) -> None:
+def test_a_run_without_prices_has_no_charts_and_the_page_gives_the_reason(browser: Browser, tmp_path: Path) -> None:
     open_report(browser, bare_result(), tmp_path)
     assert browser.texts("#equity") == ["There were no prices to value the holdings."]
     assert browser.run("document.documentElement.dataset.charts") == "0"
 
 
-def test_the_theme_can_be_changed_and_the_charts_follow(browser: Browser, tmp_path: Path) -> None:
+def test_the_theme_can_be_changed_without_errors(browser: Browser, tmp_path: Path) -> None:
     open_report(browser, sample_result(days=1, orders=20), tmp_path)
     paper = "getComputedStyle(document.body).backgroundColor"
     before = browser.run(paper)

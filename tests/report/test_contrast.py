@@ -1,4 +1,4 @@
-"""The page's colours can be read: WCAG AA in light and in dark."""
+"""The page's colours have enough contrast: WCAG AA in the light and the dark theme."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_text_stands_out_from_what_is_behind_it(theme: str) -> None:
+def test_text_has_enough_contrast_with_its_background(theme: str) -> None:
     colours = THEMES[theme]
     paper = colours["paper"]
     for name in ("ink", "dim", "accent", "gain", "loss", "buy", "sell"):
@@ -58,5 +58,5 @@ def test_text_stands_out_from_what_is_behind_it(theme: str) -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_a_controls_border_can_be_seen(theme: str) -> None:
+def test_the_border_of_a_control_has_enough_contrast(theme: str) -> None:
     assert contrast(THEMES[theme]["edge"], THEMES[theme]["paper"]) >= CONTROL

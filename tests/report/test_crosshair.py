@@ -1,4 +1,4 @@
-"""Every figure under the crosshair equals what follows from the fills and the tape. Skipped without chromium."""
+"""Every figure under the crosshair matches the fills and the tape. These tests are skipped if chromium is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.research.test_backtest_call import ARGUMENTS, Cross, candles
 from tests.research_world import write_crossing
 
 NS_PER_MINUTE = 60 * 10**9
-ANSWER_NS = 100 * 10**6  # the strategy's equity changes when it hears of a fill, 100 ms after it
+ANSWER_NS = 100 * 10**6  # the strategy's equity changes 100 ms after a fill, when the answer arrives
 TAIPEI = timezone(timedelta(hours=8))
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d(?:\.\d{3})?)?"
 
@@ -34,7 +34,7 @@ def tape() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> BacktestResult:
-    """The same run as the command line makes it, with every candle of the tape."""
+    """Return the same run as the command line creates it, with every candle of the tape."""
     folder = tmp_path_factory.mktemp("crossing")
     result, _, _ = backtest_into(write_crossing(folder), out=folder / "run")
     return result
@@ -46,7 +46,7 @@ def result(tape: pd.DataFrame) -> BacktestResult:
 
 
 def read_across(browser: Browser, chart: str, step: int = 9, least: int = 41) -> list[tuple[str, dict[str, str]]]:
-    """Move the mouse across a chart. Returns, for each place, the legend's moment and its texts by title."""
+    """Move the mouse across a chart. Return the legend's moment and its texts by title for each place."""
     x, y, width = browser.run(
         f"(() => {{ const e = document.querySelector('{chart}'); e.scrollIntoView({{ block: 'center' }});"
         " const b = e.getBoundingClientRect(); return [b.x, b.y, b.width]; })()"
@@ -67,7 +67,7 @@ def read_across(browser: Browser, chart: str, step: int = 9, least: int = 41) ->
 
 
 def nanos(text: str) -> int:
-    """Return a moment that the page shows in the run's time zone, as nanoseconds since the epoch."""
+    """Convert a moment shown on the page, in the run's time zone, to nanoseconds since the epoch."""
     for form in ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"):
         try:
             at = datetime.strptime(text, form).replace(tzinfo=TAIPEI)
@@ -97,7 +97,7 @@ def held(result: BacktestResult, time: int) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["sampled", "every candle"])
-def test_equity_benchmark_drawdown_and_holdings_belong_to_the_moment_under_the_pointer(
+def test_equity_benchmark_drawdown_and_holdings_match_the_moment_under_the_pointer(
     browser: Browser, tmp_path: Path, result: BacktestResult, written: BacktestResult, tape: pd.DataFrame, whole: bool
 ) -> None:
     result = written if whole else result
@@ -138,7 +138,7 @@ def test_equity_benchmark_drawdown_and_holdings_belong_to_the_moment_under_the_p
 
 
 def between(fills: Sequence[FillRow], begin: int, end: int, side: str) -> tuple[int, float, float]:
-    """Return (number, amount, average price) of the fills of one side within a candle."""
+    """Return (number, amount, average price) of the fills of one side in a candle's time."""
     own = [fill for fill in fills if begin <= fill.time < end and fill.side == side]
     amounts = [fill.pair.rules.amount(fill.lots) for fill in own]
     values = [a * fill.pair.rules.price(fill.price_ticks) for a, fill in zip(amounts, own, strict=True)]
@@ -146,7 +146,7 @@ def between(fills: Sequence[FillRow], begin: int, end: int, side: str) -> tuple[
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["sampled", "every candle"])
-def test_a_candles_figures_and_fills_are_those_of_its_time(
+def test_the_figures_and_fills_of_a_candle_match_its_time(
     browser: Browser, tmp_path: Path, result: BacktestResult, written: BacktestResult, tape: pd.DataFrame, whole: bool
 ) -> None:
     result = written if whole else result
@@ -154,7 +154,7 @@ def test_a_candles_figures_and_fills_are_those_of_its_time(
     open_report(browser, result, tmp_path)
     times = tape.index.as_unit("ns").asi8
     bought = 0
-    for _ in range(4 if whole else 0):  # far enough that a pixel is less than a candle
+    for _ in range(4 if whole else 0):  # zoom in until a pixel is less than a candle
         browser.click("document.querySelector('#prices [aria-label=\"Zoom in\"]')")
     for moment, said in read_across(browser, "#prices .chart", step=5):
         begin, end = (nanos(text) for text in re.findall(MOMENT, moment))
@@ -176,7 +176,9 @@ def test_a_candles_figures_and_fills_are_those_of_its_time(
     assert bought >= (1 if whole else 4)
 
 
-def test_figures_between_two_points_of_a_strategy_are_marked_as_approximate(browser: Browser, tmp_path: Path) -> None:
+def test_figures_between_two_points_of_a_strategys_curve_are_marked_as_approximate(
+    browser: Browser, tmp_path: Path
+) -> None:
     base = sample_result(days=5, orders=40)
     moved = {
         name: msgspec.structs.replace(curve, times=[time + 7 * 10**9 * i for time in curve.times])

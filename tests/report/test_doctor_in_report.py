@@ -1,4 +1,4 @@
-"""A report shows what the doctor found about its decisions, whichever of the two was made first."""
+"""A report shows the doctor's findings about its decisions, whether the report or the findings were made first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def findings(sha256: str) -> Findings:
     return Findings("cannot tell", SENTENCE, steps, sha256)
 
 
-def test_the_ladder_is_shown_for_the_same_decisions_only() -> None:
+def test_the_ladder_is_shown_only_for_the_same_decisions() -> None:
     result = sample_result(days=1, orders=5)
     own = render(result, findings=findings(str(result.summary["journal_sha256"])))
     assert own.count("Cannot tell; 31 days are &lt;too&gt; few.") == 2
@@ -40,7 +40,7 @@ def test_the_ladder_is_shown_for_the_same_decisions_only() -> None:
     assert "The doctor says" not in other
 
 
-def test_a_finished_report_takes_the_findings_in_and_replaces_them() -> None:
+def test_findings_can_be_added_to_a_finished_report_and_replaced() -> None:
     result = sample_result(days=1, orders=5)
     sha256 = str(result.summary["journal_sha256"])
     plain = render(result)
@@ -50,13 +50,13 @@ def test_a_finished_report_takes_the_findings_in_and_replaces_them() -> None:
     assert placed(placed(once, later), findings(sha256)) == once
 
 
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_findings_file_is_ignored(tmp_path: Path) -> None:
     assert read_findings(tmp_path) is None
     (tmp_path / FILE).write_text('{"verdict": 3}')
     assert read_findings(tmp_path) is None
 
 
-def test_the_doctor_adds_its_ladder_to_the_reports_of_a_bot_and_later_reports_have_it(
+def test_the_doctor_adds_its_ladder_to_existing_and_later_reports_of_a_bot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -75,7 +75,7 @@ def test_the_doctor_adds_its_ladder_to_the_reports_of_a_bot_and_later_reports_ha
     assert f"<code>{shlex.join(['botkit', 'backtest', str(config), '--no-readings'])}</code>" in first
 
 
-def test_a_report_names_the_command_that_repeats_it_without_secrets() -> None:
+def test_a_report_contains_the_command_that_repeats_it_without_secrets() -> None:
     shown = repeating_command(
         Path("my bot.yaml"), ["sma.fast=12", "account.secret=hush"], None, "2025-01-31", None, Path("x"), 0, False, None
     )

@@ -1,4 +1,4 @@
-"""The report's file is complete, inert and small, and loads nothing."""
+"""The report's file is complete, inert and small, and loads no other files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=al
 
 
 class Page(HTMLParser):
-    """Collects elements with their attributes, and the text of each script."""
+    """Collects the elements with their attributes, and the text of each script."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def test_only_the_pages_own_scripts_are_allowed_to_run(html: str) -> None:
     assert policy_of(page)["script-src"] == [f"'sha256-{digest}'" for digest in digests]
 
 
-def test_a_hostile_name_is_inert_wherever_it_appears() -> None:
+def test_a_hostile_name_is_inert_in_every_place() -> None:
     html = render(hostile_result())
     page = Page(html)
     assert [a.get("type") for t, a in page.elements if t == "script"] == ["text/plain", None, None]
@@ -162,7 +162,7 @@ def test_a_hostile_name_is_inert_wherever_it_appears() -> None:
     assert html.count(HOSTILE) == 0
 
 
-def test_embedded_data_cannot_end_its_element_and_stays_unchanged() -> None:
+def test_embedded_data_cannot_close_its_element_and_stays_unchanged() -> None:
     data = {"name": "</script><!-- & \u2028", "values": [1, -2.5, None]}
     text = packed(data)
     assert not set(text) & set("<>&'\"\\ ")
@@ -172,7 +172,7 @@ def test_embedded_data_cannot_end_its_element_and_stays_unchanged() -> None:
             packed(hidden)
 
 
-def test_a_busy_run_stays_under_the_size_limit() -> None:
+def test_the_report_of_a_busy_run_stays_below_the_size_limit() -> None:
     busy = sample_result(days=60, orders=3_000)
     busy = msgspec.structs.replace(
         busy,
@@ -188,37 +188,37 @@ def test_the_synthetic_banner_appears_only_for_synthetic_data(html: str) -> None
     assert not Page(render(sample_result(days=1, orders=1, synthetic=False))).has("div", **{"class": "synthetic"})
 
 
-def test_the_banner_says_once_that_the_data_is_synthetic(result: BacktestResult) -> None:
+def test_the_banner_replaces_the_warning_about_synthetic_data(result: BacktestResult) -> None:
     cautious = msgspec.structs.replace(result, warnings=[Caution(SYNTHETIC), *result.warnings])
     assert SYNTHETIC not in render(cautious)
     recorded = msgspec.structs.replace(cautious, data=msgspec.structs.replace(cautious.data, synthetic=False))
     assert SYNTHETIC in render(recorded)
 
 
-def test_grave_warnings_come_first_in_red(result: BacktestResult) -> None:
+def test_grave_warnings_are_first_and_red(result: BacktestResult) -> None:
     turned = msgspec.structs.replace(result, warnings=result.warnings[::-1])
     classes = [a["class"] for t, a in Page(render(turned)).elements if t == "p" and "warning" in (a.get("class") or "")]
-    assert classes == ["warning grave", "warning", "warning"]  # the last is for browsers that are too old
+    assert classes == ["warning grave", "warning", "warning"]  # the last one is for browsers that are too old
 
 
-def test_a_run_in_which_nothing_happened_still_has_a_report() -> None:
+def test_a_run_without_events_has_a_report() -> None:
     html = render(bare_result())
     for sentence in ("No order was filled.", "No order was placed.", "Nothing was skipped", "No order had to wait"):
         assert sentence in html
 
 
-def test_sections_of_plugins_follow_unchanged(result: BacktestResult) -> None:
+def test_sections_from_plugins_are_added_unchanged(result: BacktestResult) -> None:
     html = render(result, [ReportSection("Heat <map>", "<table id='heat'></table>")])
     assert "<h2>Heat &lt;map&gt;</h2>" in html
     assert "<table id='heat'></table>" in html
 
 
-def test_the_page_contains_the_notice_that_the_chart_librarys_licence_requires(html: str) -> None:
+def test_the_page_contains_the_notice_required_by_the_chart_librarys_licence(html: str) -> None:
     assert Page(html).has("a", href="https://www.tradingview.com/")
     assert "TradingView Lightweight Charts" in html
 
 
-def test_marks_merge_the_fills_within_a_candle(result: BacktestResult) -> None:
+def test_fills_of_one_candle_are_merged_into_one_mark(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart in data["prices"]:
         own = [f for f in result.fills if f.pair == chart["pair"]]
@@ -231,7 +231,7 @@ def test_marks_merge_the_fills_within_a_candle(result: BacktestResult) -> None:
             row += step
             average = (closes[row] + above) / 10 ** chart["decimals"]
             assert 0 <= row < len(chart["o"])
-            # the made-up fills happen at the prices of their minute
+            # the made-up fills have the prices of their minute
             assert lows[row] * 0.99 <= average <= highs[row] * 1.01
 
 
@@ -259,7 +259,7 @@ def test_every_fill_is_in_a_candle_of_its_own_time() -> None:
     rows = np.cumsum(marks(found, fills)["row"]).tolist()
     assert sorted(set(rows)) == [0, 1, 2, 3, 4]
     assert with_quiet_fills(candles, fills[1:2], second) is candles
-    # a candle of a minute that is kept in a bucket of a second covers its minute
+    # a one-minute candle stored in a one-second bucket covers its minute
     assert with_quiet_fills(candles, fills[1:3], 60 * second) is candles
 
 
@@ -267,25 +267,25 @@ def test_candles_are_packed_without_loss(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart, candles in zip(data["prices"], result.prices, strict=True):
         highs, lows = prices_of(chart)
-        assert len(highs) == len(candles.times)  # its fills are all at minutes with a candle
+        assert len(highs) == len(candles.times)  # every fill is in a minute with a candle
         tick = 10.0 ** -chart["decimals"]
         assert highs == pytest.approx(candles.high, abs=tick / 2)
         assert lows == pytest.approx(candles.low, abs=tick / 2)
 
 
-def test_a_line_has_its_last_value_within_each_candle() -> None:
+def test_a_line_has_its_last_value_of_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
-    # there is no candle at 779, so its value is the latest one known in the previous candle
+    # no candle starts at 779, so its value is the latest known one in the previous candle
     assert line_values(candles, found) == [3, 5, 6]
     assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
     assert line_values(candles, late) == [None, None, 1.5]
 
 
-def test_buy_and_hold_does_not_know_a_candle_before_its_end() -> None:
+def test_buy_and_hold_uses_a_candle_only_after_its_end() -> None:
     start, second = 1_735_660_800 * 10**9, 10**9
-    # candles of a minute, kept in buckets of a second
+    # one-minute candles, stored in one-second buckets
     candles = PriceCandles(pair(), second, [start, start + 60 * second], *[[100.0, 110.0]] * 3, [110.0, 121.0])
     plain = sample_result(days=1, orders=1)
     run = msgspec.structs.replace(
@@ -305,7 +305,7 @@ def test_buy_and_hold_does_not_know_a_candle_before_its_end() -> None:
     assert hold_at(plain, times)[0] is None
 
 
-def test_an_equity_that_never_changed_is_drawn_to_the_end_beside_buy_and_hold() -> None:
+def test_a_constant_equity_is_drawn_to_the_end_like_buy_and_hold() -> None:
     start, minute = 1_735_660_800 * 10**9, 60 * 10**9
     times = [start + minute * n for n in range(5)]
     candles = PriceCandles(pair(), minute, times, *[[100.0, 110.0, 120.0, 130.0, 140.0]] * 4)
@@ -357,7 +357,7 @@ def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
     assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
 
 
-def test_the_last_of_several_points_at_one_time_is_kept() -> None:
+def test_of_several_points_at_one_time_the_last_is_kept() -> None:
     rows = ascending([1, 1, 2, 5, 4, 5, 6])
     assert rows == [1, 2, 5, 6]
     assert deltas([1, 2, 5, 6]) == [1, 1, 3, 1]
@@ -371,7 +371,7 @@ def test_thinning_keeps_the_ends_and_the_extremes(result: BacktestResult) -> Non
     assert (min(few.values), max(few.values)) == (min(curve.values), max(curve.values))
 
 
-def test_fees_add_up_by_pair_and_liquidity(result: BacktestResult) -> None:
+def test_fees_are_summed_by_pair_and_liquidity(result: BacktestResult) -> None:
     lines = fee_lines(result.fills)
     assert [(line.pair, line.liquidity) for line in lines] == [("btc_twd", "taker"), ("eth_twd", "maker")]
     assert sum(line.fee for line in lines) == pytest.approx(result.summary["fees"])
@@ -388,7 +388,7 @@ def test_reasons_are_sorted_by_frequency_and_refusals_are_not_counted_twice(resu
     assert sum(r.times for r in reasons(uncounted, result.orders) if r.kind == "refused") == refused
 
 
-def test_figures_are_formatted_for_people() -> None:
+def test_figures_are_formatted_for_readers() -> None:
     assert money(-1234567.891) == "−1,234,567.89"
     assert money(0.00001234) == "0.00001234"
     assert money(5.5, True) == "+5.5000"

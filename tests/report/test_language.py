@@ -1,4 +1,6 @@
-"""Reports, pages and summaries in traditional Chinese: every text is translated, and nothing else is touched."""
+"""Reports, pages and summaries in traditional Chinese: every text of botkit is translated, and other texts are
+unchanged.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from tests.report.test_browser import open_report
 BOTKIT = ROOT / "botkit"
 PAGE = BOTKIT / "report" / "page"
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
-#: packages whose sentences end up in a report
+#: packages whose sentences appear in a report
 TELLING = ("report", "sim", "backtesting", "model", "engine/router", "engine/orders")
 
 
@@ -34,7 +36,7 @@ def places(text: str) -> list[str]:
 
 
 def marked_in_pages() -> set[str]:
-    """The texts that the page's template and scripts ask to have translated."""
+    """Return the texts that the page's template and scripts mark for translation."""
     found: set[str] = set()
     for path in (*PAGE.glob("report.html.j2"), *PAGE.glob("*.js")):
         text = path.read_text(encoding="utf-8")
@@ -55,7 +57,7 @@ def marked_in_python() -> set[str]:
 
 
 def written_in_python() -> set[str]:
-    """All texts of the packages that tell something, with ``{}`` for what is filled in."""
+    """Return all texts in the packages with messages for users, with ``{}`` in place of inserted values."""
     found = set()
     for package in TELLING:
         for path in (BOTKIT / package).rglob("*.py"):
@@ -79,7 +81,9 @@ def written_in_python() -> set[str]:
         ({"LANG": "zh_TW.UTF-8", "BOTKIT_LANG": "en"}, "en"),
     ],
 )
-def test_the_language_is_the_users(variables: dict[str, str], wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_language_is_taken_from_the_users_environment(
+    variables: dict[str, str], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("LC_ALL", "LC_MESSAGES", "LANG", "BOTKIT_LANG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(language, "_system", lambda: None)
@@ -99,7 +103,7 @@ def test_an_unknown_language_is_refused(monkeypatch: pytest.MonkeyPatch, capsys:
         language.rises_in_red()
 
 
-def test_places_are_filled_in_and_may_change_their_order() -> None:
+def test_placeholders_are_filled_in_and_may_change_their_order() -> None:
     assert say("Earned {} ({}) in {}", "5 TWD", "+1 %", "3 days") == "Earned 5 TWD (+1 %) in 3 days"
     with using(CHINESE):
         assert say("Earned {} ({}) in {}", "5 TWD", "+1 %", "3 天") == "3 天內獲利 5 TWD（+1 %）"
@@ -107,7 +111,7 @@ def test_places_are_filled_in_and_may_change_their_order() -> None:
     assert wording.span(3 * 86_400 * 10**9) == "3 days"
 
 
-def test_finished_sentences_are_recognised_and_others_left_alone() -> None:
+def test_finished_sentences_are_translated_and_unknown_ones_left_unchanged() -> None:
     sentence = "btc_twd books: 2 holes of 300 s or more, the longest of 812 s from 2025-01-31; no order fills in them"
     wanted = "btc_twd 委託簿：2 處空缺達 300 秒以上，最長 812 秒，始於 2025-01-31；空缺期間沒有委託成交"
     braces = (
@@ -118,12 +122,12 @@ def test_finished_sentences_are_recognised_and_others_left_alone() -> None:
     with using(CHINESE):
         assert told(sentence) == wanted
         assert told("my own reason to wait") == "my own reason to wait"
-        # a short phrase such as "{} to {}" must not match a sentence that merely contains it
+        # a short phrase such as "{} to {}" must not match a sentence that only contains it
         assert told("waiting to start") == "waiting to start"
         assert told(braces).startswith("fees: {bito: true} 沒有作用：帳戶沒有 BITO")
 
 
-def test_every_translation_has_the_places_of_its_text() -> None:
+def test_every_translation_has_the_placeholders_of_its_text() -> None:
     for text, translation in phrases(CHINESE).items():
         count = text.count("{}")
         named = places(translation)
@@ -146,16 +150,16 @@ def test_every_assumption_of_the_simulation_is_translated() -> None:
         assert [sentence for sentence in sentences if told(sentence) == sentence] == []
 
 
-def test_no_translation_is_left_of_a_text_that_is_gone() -> None:
+def test_every_translation_belongs_to_an_existing_text() -> None:
     known = marked_in_pages() | marked_in_python() | written_in_python()
     parts = [text for text in known if len(text) > 12]
     gone = [
         text
         for text in phrases(CHINESE)
         if text not in known
-        # a sentence made of several parts
+        # a sentence with several parts
         and not any(part.strip() in text or text in part for part in parts)
-        # words that come with the data: kinds of streams, windows of limits, states, months
+        # words in the data: kinds of streams, windows of limits, states, months
         and not re.fullmatch(r"candles \w+|books, trades|\{\} in \{\} s per [\w ]+|[A-Z][a-z]{2}|[a-z\d ]+", text)
     ]
     assert gone == []
@@ -178,7 +182,7 @@ def test_a_chinese_report_has_red_gains_and_a_working_list_of_trades(tmp_path: P
     assert browser.console == []
 
 
-def test_the_summary_follows_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_language_of_the_summary_is_set_by_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     candles = write_candles(tmp_path / "candles.csv", [30_000.0 + 2 * abs(i % 60 - 30) for i in range(300)])
     config = write_config(
         tmp_path,
@@ -192,7 +196,7 @@ def test_the_summary_follows_the_option(tmp_path: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "最大回撤" in out
     assert "Max drawdown" not in out
-    # the same run as a page: no English sentence is left, whatever comes with the data
+    # on the page of the same run, no English sentence remains, including texts from the data
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     visible = re.sub(r"<(script|style|pre|code)\b.*?</\1>|<!--.*?-->", "", page, flags=re.DOTALL)
     texts = [text.strip() for text in re.findall(r">([^<>]+)<", visible)]

@@ -1,4 +1,4 @@
-"""Packed data comes back as it was, in Python and in the browser."""
+"""Packed data is unchanged after unpacking, in Python and in the browser."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(VALUES)
-def test_packed_data_comes_back_as_it_was(data: Any) -> None:
+def test_packed_data_is_unchanged_after_unpacking(data: Any) -> None:
     assert unpacked(packed(data)) == data
 
 
 @given(st.lists(st.integers(-(2**60), 2**60), max_size=50))
-def test_differences_add_up_to_the_numbers(values: list[int]) -> None:
+def test_the_sum_of_differences_is_the_original_number(values: list[int]) -> None:
     total, found = 0, []
     for step in deltas(values):
         total += step
@@ -37,13 +37,13 @@ def test_differences_add_up_to_the_numbers(values: list[int]) -> None:
     assert found == values
 
 
-def test_figures_without_a_value_are_refused() -> None:
+def test_figures_that_are_not_finite_are_refused() -> None:
     for data in ([float("nan")], {"a": [1, {"b": [float("inf")]}]}):
         with pytest.raises(ValueError, match="JSON compliant"):
             packed(data)
 
 
-def test_the_page_unpacks_what_was_packed(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_unpacks_packed_data(browser: Browser, tmp_path: Path) -> None:
     data = {
         "ends": [0, -1, 1, EXACT - 1, 1 - EXACT, *range(-100, 100)],
         "short": [1, 2, 3],

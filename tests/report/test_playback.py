@@ -1,4 +1,4 @@
-"""The playback page shows what happened in the run, moment by moment. Skipped without chromium."""
+"""The playback page shows the events of the run, moment by moment. These tests are skipped if chromium is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEGIN, END = "2025-04-03T07:00", "2025-04-03T07:10"
 SPAN = {"start": BEGIN, "end": END, "readings": False}
 
 
-#: joins the queue at the best prices, and goes to its end again after a while
+#: quotes at the second-best prices, and from time to time cancels and joins the end of the queue again
 JOINING = """
 from botkit import Pair, Strategy, hookimpl
 
@@ -77,7 +77,7 @@ class Played:
         return int(books.bid_ticks[row, 0]), int(books.ask_ticks[row, 0])
 
     def last(self, before: int) -> int:
-        """Return the last traded price in ticks before a time, our own executions included."""
+        """Return the last trade price in ticks before a time, our own executions included."""
         (trades,) = self.trades
         row = int(trades.received.searchsorted(before, side="left")) - 1
         return int(trades.ticks[row])
@@ -109,13 +109,13 @@ def page(browser: Browser, played: Played) -> Browser:
 
 
 def enter(browser: Browser, name: str, value: str, event: str) -> None:
-    """Give a control a value, as a user would."""
+    """Set a control to a value, as a user would."""
     control = f"document.getElementById('{name}')"
     browser.run(f"{control}.value = '{value}'; {control}.dispatchEvent(new Event('{event}'))")
 
 
 def seek(browser: Browser, frame: int) -> int:
-    """Scrub to a frame. Returns the page's time there."""
+    """Move the slider to a frame. Return the time that the page shows there."""
     enter(browser, "time", str(frame), "input")
     browser.settle()
     return nanos(browser.texts("#clock")[0])
@@ -141,12 +141,12 @@ def held(result: BacktestResult, before: int) -> tuple[float, float]:
 FRAMES = (0, 137, 411, 852, 1_400, 1_955, 2_399)
 
 
-def test_the_page_asks_for_nothing_and_its_console_stays_empty(page: Browser, played: Played) -> None:
+def test_the_page_requests_only_its_own_file_and_its_console_stays_empty(page: Browser, played: Played) -> None:
     assert [address for address in page.requests if not address.startswith("data:")] == [played.page.as_uri()]
     assert played.page.stat().st_size < 1_500_000
 
 
-def test_book_and_last_price_are_those_of_the_tape(page: Browser, played: Played) -> None:
+def test_book_and_last_price_match_the_tape(page: Browser, played: Played) -> None:
     for frame in FRAMES[1:]:
         now = seek(page, frame)
         said = dict(re.findall(r"(bid|ask|last) ([\d,.]+)", " ".join(page.texts("#readout span"))))
@@ -158,7 +158,7 @@ def test_book_and_last_price_are_those_of_the_tape(page: Browser, played: Played
         assert {bid / 100, ask / 100} <= {number(text) for text in page.texts("#ladder tbody th")}
 
 
-def test_figures_follow_from_the_fills_and_the_tape(page: Browser, played: Played) -> None:
+def test_figures_match_the_fills_and_the_tape(page: Browser, played: Played) -> None:
     traded = set()
     for frame in FRAMES:
         now = seek(page, frame)
@@ -177,7 +177,9 @@ def test_figures_follow_from_the_fills_and_the_tape(page: Browser, played: Playe
 
 
 def resting(rows: list[OrderRow], now: int) -> dict[int, OrderRow]:
-    """Return the orders that were surely in the book at a time: sent a latency before, and not known to have ended."""
+    """Return the orders that were certainly in the book at a time: they had reached the exchange, and were not known to
+    have ended.
+    """
     way = 100 * 10**6
     return {
         row.spec.client_id: row
@@ -187,7 +189,7 @@ def resting(rows: list[OrderRow], now: int) -> dict[int, OrderRow]:
 
 
 def shown_at(books: BookColumns, index: int, ticks: int, is_buy: bool) -> int | None:
-    """Return the lots of a recorded book at a price, 0 between its levels, None beyond them."""
+    """Return the lots of a recorded book at a price: 0 between its levels, None beyond its depth."""
     side = (books.bid_ticks, books.bid_lots) if is_buy else (books.ask_ticks, books.ask_lots)
     levels = {int(price): int(lots) for price, lots in zip(side[0][index], side[1][index], strict=True) if lots}
     beyond = not levels or (ticks < min(levels) if is_buy else ticks > max(levels))
@@ -195,7 +197,7 @@ def shown_at(books: BookColumns, index: int, ticks: int, is_buy: bool) -> int | 
 
 
 def ahead_of(played: Played, row: OrderRow, now: int) -> int | None:
-    """Return the lots ahead of an order by the documented assumption, one recorded row after the other."""
+    """Return the lots ahead of an order by the documented assumption, processing the recorded rows one by one."""
     (books,), (trades,) = played.books, played.trades
     spec, arrived = row.spec, row.sent + 100 * 10**6
     is_buy = spec.side.value == "buy"
@@ -218,7 +220,7 @@ def ahead_of(played: Played, row: OrderRow, now: int) -> int | None:
 
 
 @pytest.mark.parametrize("run", ["played", "joined"])
-def test_own_orders_stand_where_the_simulator_has_them(
+def test_the_queue_positions_of_own_orders_match_the_simulator(
     browser: Browser, run: str, request: pytest.FixtureRequest
 ) -> None:
     played: Played = request.getfixturevalue(run)
@@ -242,7 +244,7 @@ def test_own_orders_stand_where_the_simulator_has_them(
     assert run == "played" or behind > 12
 
 
-def test_limits_in_use_are_the_requests_of_the_last_window(page: Browser, played: Played) -> None:
+def test_limits_in_use_match_the_requests_of_the_last_window(page: Browser, played: Played) -> None:
     log = [json.loads(line) for line in (played.page.parent / "decisions.jsonl").read_text().splitlines()]
     answered = {line["id"]: line["t"] for line in log if line["k"] == "answer"}
     for frame in (100, 1_300, 2_399):
@@ -250,13 +252,13 @@ def test_limits_in_use_are_the_requests_of_the_last_window(page: Browser, played
         held_now = 0
         for line in log:
             if line["k"] == "request" and line["endpoint"] == "create_order" and line["t"] < now:
-                # a slot is held until a window after its answer
+                # a slot is held for one window after the answer
                 held_now += answered[line["id"]] + 60 * 10**9 * 1.0001 + 2 * 10**6 >= now
         names = page.texts("#gauges .gauge b")
         assert page.texts("#gauges .gauge span")[names.index("create order")] == f"{held_now} of 1,200"
 
 
-def test_a_click_on_a_decision_shows_what_the_strategy_saw(page: Browser, played: Played) -> None:
+def test_a_click_on_a_decision_shows_the_data_that_the_strategy_saw(page: Browser, played: Played) -> None:
     seek(page, 200)
     enter(page, "filter", "orders", "change")
     page.settle()
@@ -277,7 +279,7 @@ def test_a_click_on_a_decision_shows_what_the_strategy_saw(page: Browser, played
     inventory = next(line for line in played.result.indicators if line.name == "inventory")
     point = bisect_right(inventory.times, at) - 1
     assert number(facts["inventory"]) == pytest.approx(inventory.values[point], abs=1e-7)
-    # the book that the strategy saw holds the tape's levels
+    # all levels of the book that the strategy saw are from the tape or are its own orders
     (books,) = played.books
     index = int(books.received.searchsorted(at, side="right")) - 1
     tape = {int(ticks) / 100 for ticks in (*books.bid_ticks[index], *books.ask_ticks[index])}
@@ -291,7 +293,7 @@ def _text(row: OrderRow) -> str:
     return f"{row.spec.side.value} {row.spec.amount_lots / 1e8:.8f}".rstrip("0")
 
 
-def test_the_keyboard_plays_and_moves(page: Browser, played: Played) -> None:
+def test_keys_start_and_stop_the_playback_and_move_through_it(page: Browser, played: Played) -> None:
     start = seek(page, 100)
     second = 10**9
 
@@ -325,7 +327,7 @@ def test_the_keyboard_plays_and_moves(page: Browser, played: Played) -> None:
     assert page.console == []
 
 
-def test_a_click_on_the_map_goes_there(page: Browser, played: Played) -> None:
+def test_a_click_on_the_map_moves_the_playback_to_that_time(page: Browser, played: Played) -> None:
     before = seek(page, 300)
     x, y, width = page.run(
         "(() => { const b = document.getElementById('map').getBoundingClientRect(); return [b.x, b.y, b.width]; })()"
@@ -345,7 +347,7 @@ def test_on_a_phone_the_page_does_not_scroll_sideways(page: Browser) -> None:
     page.resize(1200, 900)
 
 
-def test_watching_changes_no_decision(played: Played, tmp_path: Path) -> None:
+def test_recording_a_playback_changes_no_decision(played: Played, tmp_path: Path) -> None:
     plain, _, _ = backtest_into(CONFIG, out=tmp_path / "plain", **SPAN)  # type: ignore[arg-type]
     sha256 = plain.summary["journal_sha256"]
     assert played.result.summary["journal_sha256"] == sha256
@@ -359,17 +361,17 @@ def test_watching_changes_no_decision(played: Played, tmp_path: Path) -> None:
     ("asked", "says"),
     [(PlayedPart("yesterday"), "--playback-from"), (PlayedPart("2025-04-03T09:00"), "leave nothing")],
 )
-def test_a_part_that_is_not_in_the_run_is_refused(asked: PlayedPart, says: str, tmp_path: Path) -> None:
+def test_a_playback_part_outside_the_run_is_refused(asked: PlayedPart, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         backtest_into(CONFIG, out=tmp_path / "run", playback=asked, **SPAN)  # type: ignore[arg-type]
 
 
-def test_a_run_on_candles_has_nothing_to_play_back(tmp_path: Path) -> None:
+def test_a_playback_of_a_run_on_candles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs order books or trades"):
         backtest_into(write_crossing(tmp_path), out=tmp_path / "run", playback=PlayedPart())
 
 
-def test_names_in_the_run_stay_text(browser: Browser, tmp_path: Path) -> None:
+def test_names_in_the_run_are_shown_as_plain_text(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "hostile.html"
     hostile, text = hostile_playback()
     page.write_text(render_playback(hostile), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tests the summary in the terminal."""
+"""The summary that is printed in the terminal."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def test_the_summary_shows_the_key_figures_and_cautions() -> None:
         assert piece in text, piece
 
 
-def test_the_summary_fits_an_ordinary_terminal() -> None:
+def test_the_summary_fits_an_80_column_terminal() -> None:
     assert max(len(line) for line in printed(sample_result(days=3, orders=60), 80).splitlines()) <= 80
 
 
-def test_without_fills_the_summary_gives_the_reasons() -> None:
+def test_without_fills_the_summary_lists_the_reasons() -> None:
     result = sample_result(days=1, orders=40)
     result = msgspec.structs.replace(result, summary=result.summary | {"fills": 0})
     text = printed(result)
@@ -45,7 +45,7 @@ def test_without_fills_the_summary_gives_the_reasons() -> None:
     assert "312  maker_eth skipped: spread of 2.1 bps" in text
 
 
-def test_names_are_not_read_as_markup() -> None:
+def test_names_are_not_interpreted_as_markup() -> None:
     result = msgspec.structs.replace(sample_result(days=1, orders=4), name="[red]x[/red] [/")
     assert "[red]x[/red] [/" in printed(result)
 

@@ -1,4 +1,6 @@
-"""The list of trades: its figures are the run's, and a reader can sort, filter, page, and see a trade on its chart."""
+"""The list of trades: its figures match the run, and a reader can sort and filter it, page through it, and show a trade
+on its chart.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ HOUR = 3600 * 10**9
 
 
 def made_trades(base: BacktestResult, number: int) -> list[ClosedTrade]:
-    """Return trades in three markets, one of them a loop through three pairs, in order of their exits."""
+    """Return trades in three markets, ordered by exit. One of them is a loop through three pairs."""
     chance = random.Random(3)
     bitcoin, ether = (candles.pair for candles in base.prices)
     tether = pair("usdt_twd", 3)
@@ -74,7 +76,7 @@ def page(browser: Browser, result: BacktestResult, tmp_path: Path) -> Browser:
 
 
 def column(browser: Browser, title: str) -> list[str]:
-    """Return a column's texts on the current page."""
+    """Return the texts of a column on the current page."""
     return list(
         browser.run(
             f"(() => {{ const t = document.querySelector('#trade-list table'); const at = [...t.tHead.rows[0].cells]"
@@ -107,7 +109,7 @@ def status(browser: Browser) -> str:
     return browser.texts("#trade-list [role=status]")[0]
 
 
-def test_every_trade_is_in_the_list_and_pages_lead_through_them(page: Browser, result: BacktestResult) -> None:
+def test_every_trade_is_in_the_list_and_can_be_reached_by_paging(page: Browser, result: BacktestResult) -> None:
     seen: list[str] = []
     while True:
         seen += column(page, "P&L")
@@ -123,7 +125,9 @@ def test_every_trade_is_in_the_list_and_pages_lead_through_them(page: Browser, r
     assert status(page) == f"120 trades, {won * 100:.1f} % won, {total:+,.2f} TWD".replace("-", "−")
 
 
-def test_a_click_on_a_columns_header_sorts_by_it_and_shows_that(page: Browser, result: BacktestResult) -> None:
+def test_a_click_on_a_column_header_sorts_the_list_and_shows_the_direction(
+    page: Browser, result: BacktestResult
+) -> None:
     page.click(header("P&L"))
     best = sorted((t.pnl for t in result.trades), reverse=True)
     assert [number(text) for text in column(page, "P&L")] == pytest.approx(best[:25], abs=0.0051)
@@ -138,7 +142,7 @@ def test_a_click_on_a_columns_header_sorts_by_it_and_shows_that(page: Browser, r
     )
 
 
-def test_trades_without_a_value_are_sorted_last_in_either_direction(page: Browser) -> None:
+def test_trades_without_a_value_are_sorted_last_in_both_directions(page: Browser) -> None:
     for _ in range(2):
         page.click(header("Worst"))
         assert "–" not in column(page, "Worst")
@@ -146,7 +150,7 @@ def test_trades_without_a_value_are_sorted_last_in_either_direction(page: Browse
     assert set(column(page, "Worst")) == {"–"}
 
 
-def test_filters_together_leave_the_trades_that_match_all_of_them(page: Browser, result: BacktestResult) -> None:
+def test_combined_filters_leave_only_trades_that_match_all_of_them(page: Browser, result: BacktestResult) -> None:
     choose(page, "Exit by", "stop loss")
     choose(page, "Pair", "ETH/TWD")
     choose(page, "Result", "won")
@@ -157,7 +161,7 @@ def test_filters_together_leave_the_trades_that_match_all_of_them(page: Browser,
     assert sum(number(text) for text in column(page, "P&L")) == pytest.approx(sum(t.pnl for t in kept), abs=0.2)
 
 
-def test_text_finds_tags_pairs_and_reasons(page: Browser, result: BacktestResult) -> None:
+def test_a_text_search_finds_trades_by_tag(page: Browser, result: BacktestResult) -> None:
     page.click("document.querySelector('#trade-list input')")
     page.type("BREAK")
     assert status(page).startswith(f"{sum(t.entry_tag == 'breakout' for t in result.trades)} trades")
@@ -167,7 +171,7 @@ def test_text_finds_tags_pairs_and_reasons(page: Browser, result: BacktestResult
     assert status(page) == "0 trades"
 
 
-def test_a_click_brings_entry_and_exit_into_view_on_the_chart(page: Browser, result: BacktestResult) -> None:
+def test_a_click_on_a_trade_shows_its_entry_and_exit_on_the_chart(page: Browser, result: BacktestResult) -> None:
     choose(page, "Pair", "ETH/TWD")
     page.click("document.querySelectorAll('#trade-list tbody tr')[2].cells[2]")
     page.settle()
@@ -179,7 +183,7 @@ def test_a_click_brings_entry_and_exit_into_view_on_the_chart(page: Browser, res
     panels = "[...document.querySelectorAll('#prices .panel')]"
     at = page.run(f"{panels}.findIndex((p) => p.querySelector('.chosen-trade:not([hidden])'))")
     assert at == [str(c.pair) for c in result.prices].index("eth_twd")
-    # the chart is in the window, and its time axis spans the trade
+    # the chart is visible, and its time axis spans the trade
     top, bottom = page.run(
         f"(() => {{ const b = {panels}[{at}].querySelector('.chart').getBoundingClientRect();"
         " return [b.top, b.bottom]; })()"
@@ -189,7 +193,7 @@ def test_a_click_brings_entry_and_exit_into_view_on_the_chart(page: Browser, res
     first, last = crosshair_ends(page, f"{panels}[{at}].querySelector('.chart')")
     assert first <= moment(local.ms(shown.opened)) <= last
     assert first <= moment(local.ms(shown.closed)) <= last
-    page.press("Enter")  # the focus is on the way back
+    page.press("Enter")  # the back button has the focus
     assert page.texts(".chosen-trade:not([hidden])") == []
     assert page.run("document.activeElement.closest('tr').dataset.trade") == str(result.trades.index(shown))
 
@@ -199,7 +203,7 @@ def moment(local_ms: int) -> str:
 
 
 def crosshair_ends(page: Browser, chart: str) -> tuple[str, str]:
-    """Return the moments under the pointer at a chart's left and right end."""
+    """Return the times that the crosshair shows at the left and right end of a chart."""
     x, y, width = page.run(f"(() => {{ const b = {chart}.getBoundingClientRect(); return [b.x, b.y, b.width]; }})()")
     found = []
     for at in (3, width - 120):
@@ -209,7 +213,7 @@ def crosshair_ends(page: Browser, chart: str) -> tuple[str, str]:
     return found[0][:16], found[1][-16:]
 
 
-def test_a_loop_names_all_its_pairs_and_shows_what_it_spent_and_got(page: Browser, result: BacktestResult) -> None:
+def test_a_loop_shows_all_its_pairs_and_the_amounts_spent_and_received(page: Browser, result: BacktestResult) -> None:
     choose(page, "Side", "loop")
     loop = [t for t in result.trades if t.kind == "loop"][-1]
     assert column(page, "Pair")[0] == "BTC/TWD › ETH/TWD › USDT/TWD"
@@ -224,7 +228,7 @@ def test_a_loop_names_all_its_pairs_and_shows_what_it_spent_and_got(page: Browse
     assert page.console == []
 
 
-def test_the_keyboard_sorts_moves_through_the_list_and_opens_a_trade(page: Browser, result: BacktestResult) -> None:
+def test_keys_sort_the_list_move_through_it_and_open_a_trade(page: Browser, result: BacktestResult) -> None:
     page.run(f"{header('Return')}.focus()")
     page.press("Enter")
     assert page.run(f"{header('Return')}.closest('th').getAttribute('aria-sort')") == "descending"
@@ -242,7 +246,7 @@ def test_the_keyboard_sorts_moves_through_the_list_and_opens_a_trade(page: Brows
     assert len(page.texts(".chosen-trade:not([hidden])")) == 1
 
 
-def test_the_columns_keep_every_figure(result: BacktestResult) -> None:
+def test_packed_columns_contain_every_figure(result: BacktestResult) -> None:
     data: dict[str, Any] = trade_columns(result, LocalTimes(zone_of(result.timezone)).ms)
     entry = closed = 0
     for i, trade in enumerate(result.trades):
@@ -259,7 +263,7 @@ def test_the_columns_keep_every_figure(result: BacktestResult) -> None:
         assert data["return"][i] == round(cast("float", trade.return_) * 1e4)
 
 
-def test_a_hundred_thousand_trades_are_quick_to_sort_because_only_a_page_is_in_the_document(
+def test_a_hundred_thousand_trades_can_be_sorted_with_only_one_page_in_the_document(
     browser: Browser, tmp_path: Path
 ) -> None:
     base = sample_result(days=20, orders=10)
@@ -276,7 +280,7 @@ def test_a_run_without_trades_has_no_list() -> None:
     assert 'id="trade-list"' not in render(msgspec.structs.replace(sample_result(days=1, orders=4), trades=[]))
 
 
-def test_sales_of_coins_that_were_handed_over_are_listed_but_not_counted(
+def test_sales_of_coins_handed_over_are_listed_but_not_counted(
     browser: Browser, tmp_path: Path, result: BacktestResult
 ) -> None:
     given = [msgspec.structs.replace(t, is_given=i < 20) for i, t in enumerate(result.trades)]

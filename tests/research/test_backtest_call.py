@@ -1,4 +1,6 @@
-"""`botkit.backtest` accepts every kind of strategy and data, equals the command line, and explains mistakes."""
+"""`botkit.backtest` accepts every kind of strategy and data, makes the same decisions as the command line, and explains
+mistakes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ START_MS = 1_704_067_200_000
 
 
 class Cross(Strategy):
-    """Crosses two averages, as the strategy of the `crossing` configuration does."""
+    """Trades crossing averages, like the strategy of the `crossing` configuration."""
 
     pair: Pair
     fast: int = param(5, ge=1, le=100)
@@ -45,7 +47,7 @@ class Cross(Strategy):
 
 
 class Talker(Cross):
-    """Warns at its first bar."""
+    """Logs a warning at its first bar."""
 
     def on_bar(self, bar: Bar) -> None:
         if bar.time == START_MS * 10**6:
@@ -93,7 +95,7 @@ def without_names(run: Any) -> list[tuple[object, ...]]:
     return [(fill.time, fill.side, fill.price_ticks, fill.lots, fill.fee_units) for fill in run.fills]
 
 
-def test_a_class_on_a_frame_trades_as_the_command_line_does_on_the_file(crossing: Path) -> None:
+def test_a_class_on_a_frame_trades_like_the_command_line_on_the_file(crossing: Path) -> None:
     alone = run(crossing)
     called = botkit.backtest(Cross, data=candles(), **ARGUMENTS)
     assert len(alone.fills) > 50
@@ -101,7 +103,7 @@ def test_a_class_on_a_frame_trades_as_the_command_line_does_on_the_file(crossing
     assert called.figures["return"] == pytest.approx(alone.summary["return"], rel=1e-12)
 
 
-def test_a_path_gives_the_same_decisions_as_the_command_line(crossing: Path) -> None:
+def test_a_path_leads_to_the_same_decisions_as_the_command_line(crossing: Path) -> None:
     assert sha(botkit.backtest(crossing)) == run(crossing).summary["journal_sha256"]
     assert (
         sha(botkit.backtest(str(crossing), params={"fast": 4, "slow": 9}))
@@ -109,7 +111,7 @@ def test_a_path_gives_the_same_decisions_as_the_command_line(crossing: Path) -> 
     )
 
 
-def test_a_name_is_looked_up_in_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strategy_name_is_looked_up_in_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     result = botkit.backtest(
         "sma_cross", data="backtest_data", params={"pair": "btc_usdt", "fast": 12}, balances={"usdt": 1000},
@@ -119,7 +121,7 @@ def test_a_name_is_looked_up_in_the_plugins(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.figures["strategy"] == "sma_cross"
 
 
-def test_a_dict_may_hold_classes_and_several_strategies() -> None:
+def test_a_dict_can_contain_classes_and_several_strategies() -> None:
     config = {
         "name": "pair-of-them",
         "strategies": [
@@ -138,7 +140,7 @@ def test_a_dict_may_hold_classes_and_several_strategies() -> None:
     assert "slow: 40" in text
 
 
-def test_data_may_be_a_path_a_tape_or_pieces_of_frames(crossing: Path) -> None:
+def test_data_can_be_a_path_a_tape_or_several_frames(crossing: Path) -> None:
     file = crossing.parent / "candles.csv"
     whole = candles()
     expected = sha(botkit.backtest(Cross, data=whole, **ARGUMENTS))
@@ -155,7 +157,7 @@ def test_data_may_be_a_path_a_tape_or_pieces_of_frames(crossing: Path) -> None:
         assert sha(botkit.backtest(Cross, data=data, **ARGUMENTS)) == expected
 
 
-def test_a_span_is_a_date_a_time_or_a_text(crossing: Path) -> None:
+def test_a_span_can_be_given_as_date_time_or_text(crossing: Path) -> None:
     asked = [
         {"start": "2024-01-01T12:00", "end": "2024-01-02"},
         {"start": datetime(2024, 1, 1, 4, tzinfo=UTC), "end": date(2024, 1, 2)},
@@ -170,7 +172,7 @@ def test_a_span_is_a_date_a_time_or_a_text(crossing: Path) -> None:
     assert found[0].run.end == START_MS * 10**6 + 40 * 3_600 * 10**9
 
 
-def test_it_runs_where_an_event_loop_is_running(crossing: Path) -> None:
+def test_a_backtest_can_run_inside_a_running_event_loop(crossing: Path) -> None:
     async def in_a_cell() -> object:
         await asyncio.sleep(0)
         return sha(botkit.backtest(crossing))
@@ -178,14 +180,14 @@ def test_it_runs_where_an_event_loop_is_running(crossing: Path) -> None:
     assert asyncio.run(in_a_cell()) == sha(botkit.backtest(crossing))
 
 
-def test_a_result_keeps_the_strategies_warnings() -> None:
+def test_a_result_contains_the_strategies_warnings() -> None:
     (message,) = botkit.backtest(Talker, data=candles(10), **ARGUMENTS).messages
     assert message.endswith("warning: Talker: hello")
     assert message.startswith("2024-01-01T08:01:00")
 
 
-def test_a_class_may_be_changed_and_run_again() -> None:
-    """As in a notebook, where a cell is edited and executed once more."""
+def test_a_class_can_be_changed_and_run_again() -> None:
+    """This corresponds to a notebook in which a cell is edited and executed again."""
     one = type("Mine", (Cross,), {})
     other = type("Mine", (Cross,), {"slow": 50})
     first, second = (botkit.backtest(cls, data=candles(), **ARGUMENTS) for cls in (one, other))
@@ -193,7 +195,7 @@ def test_a_class_may_be_changed_and_run_again() -> None:
     assert sha(botkit.backtest(one, data=candles(), **ARGUMENTS)) == sha(first)
 
 
-def test_importing_botkit_stays_light() -> None:
+def test_importing_botkit_loads_no_heavy_libraries() -> None:
     code = (
         "import sys, botkit\n"
         "heavy = {'pandas', 'pyarrow', 'aiohttp', 'jinja2', 'click', 'rich', 'botkit.research.result'}\n"
@@ -270,7 +272,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": [FRAME, FRAME]}, "both have btc_usdt candles 1m"),
     ],
 )  # fmt: skip
-def test_a_mistake_gives_one_sentence(arguments: dict[str, Any], said: str) -> None:
+def test_a_mistake_is_reported_in_one_sentence(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(BotkitError) as caught:
         botkit.backtest(Cross, **{"data": FRAME, **ARGUMENTS, **arguments})
     assert said in str(caught.value)
@@ -314,7 +316,7 @@ _ARGUMENTS = (
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(_ARGUMENTS), _JUNK)
-def test_whatever_an_argument_is_only_botkits_errors_come_out(name: str, value: Any) -> None:
+def test_an_argument_of_any_type_raises_only_botkit_errors(name: str, value: Any) -> None:
     with contextlib.suppress(BotkitError):
         botkit.backtest(Cross, **{"data": FRAME, **ARGUMENTS, name: value})
 
@@ -339,7 +341,7 @@ _CELLS = st.one_of(
     ]),
     _CELLS,
 )  # fmt: skip
-def test_whatever_a_frame_holds_only_botkits_errors_come_out(edits: Any, change: Any, cell: Any) -> None:
+def test_a_frame_with_any_content_raises_only_botkit_errors(edits: Any, change: Any, cell: Any) -> None:
     frame = FRAME.iloc[:12].astype(object)
     for row, column, value in edits:
         frame.iloc[row, frame.columns.get_loc(column)] = value
@@ -372,7 +374,7 @@ def test_objects_that_are_not_strategies_are_refused(strategy: object, said: str
     assert "\n" not in str(caught.value)
 
 
-def test_a_strategy_that_fails_names_its_line() -> None:
+def test_the_error_of_a_strategy_that_fails_names_its_line() -> None:
     with pytest.raises(
         BotkitError, match=r"strategy 'Broken' raised in on_bar at .*test_backtest_call.py:\d+: "
     ) as caught:
@@ -380,7 +382,7 @@ def test_a_strategy_that_fails_names_its_line() -> None:
     assert "it was zero" in str(caught.value).splitlines()[0]
 
 
-def test_a_parameter_of_several_strategies_needs_its_strategys_name() -> None:
+def test_with_several_strategies_a_parameter_needs_its_strategys_name() -> None:
     config = {"strategies": [{"name": name, "use": Cross, "params": {"pair": "btc_usdt"}} for name in "ab"]}
     with pytest.raises(ConfigError, match=r"`fast` may belong to any of a, b; name the strategy too, such as 'a.fast'"):
         botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, params={"fast": 3})

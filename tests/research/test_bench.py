@@ -1,4 +1,4 @@
-"""Many runs on the same data: each equals a backtest from the command line, and leaves nothing in memory."""
+"""Many runs on the same data: each run equals a backtest from the command line, and leaves no objects in memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.research_world import waves
 
 
 @pytest.mark.parametrize(("fast", "slow"), [(5, 20), (3, 50), (10, 11)])
-def test_a_run_on_the_bench_equals_a_backtest_with_these_parameters(crossing: Path, fast: int, slow: int) -> None:
+def test_a_run_on_the_bench_equals_a_backtest_with_the_same_parameters(crossing: Path, fast: int, slow: int) -> None:
     bench = Bench(Project.load(crossing))
-    bench.run({"s": {"fast": 2, "slow": 5}})  # whatever ran before
+    bench.run({"s": {"fast": 2, "slow": 5}})  # an earlier run
     found = bench.run({"s": {"fast": fast, "slow": slow}})
     alone = run(crossing, overrides=[f"s.fast={fast}", f"s.slow={slow}"])
     assert alone.summary["fills"]
@@ -55,12 +55,12 @@ def test_a_window_of_the_tape_equals_a_backtest_from_and_to(crossing: Path) -> N
     assert found.journal_sha256 == alone.summary["journal_sha256"]
 
 
-def test_parameters_that_are_not_named_stay_as_they_are(crossing: Path) -> None:
+def test_parameters_that_are_not_given_are_unchanged(crossing: Path) -> None:
     bench = Bench(Project.load(crossing, overrides=["s.slow=40"]))
     assert bench.run({"s": {"fast": 5}}) == bench.run() == bench.run({})
 
 
-def test_the_seed_belongs_to_the_bench(crossing: Path) -> None:
+def test_runs_on_a_bench_use_the_seed_of_the_bench(crossing: Path) -> None:
     project = Project.load(crossing)
     assert Bench(project, seed=1).run().journal_sha256 != Bench(project, seed=2).run().journal_sha256
     assert Bench(project, seed=1).run() == Bench(project, seed=1).run()
@@ -76,20 +76,20 @@ def test_the_seed_belongs_to_the_bench(crossing: Path) -> None:
         ({"s": {"spend": float("nan")}}, "s.spend=nan: spend: "),
     ],
 )
-def test_parameters_that_cannot_be_are_refused_in_one_line(crossing: Path, parameters, said: str) -> None:
+def test_invalid_parameters_are_refused_in_one_line(crossing: Path, parameters, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Bench(Project.load(crossing)).run(parameters)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_of_numpy_are_numbers(crossing: Path) -> None:
+def test_numpy_numbers_are_accepted_as_parameters(crossing: Path) -> None:
     bench = Bench(Project.load(crossing))
     given = {"fast": np.int64(4), "slow": np.int32(30), "spend": np.float64(500.5)}
     assert bench.run({"s": given}) == bench.run({"s": {"fast": 4, "slow": 30, "spend": 500.5}})
 
 
-def test_the_rows_are_read_once_and_cannot_be_written_to(crossing: Path) -> None:
+def test_the_rows_are_read_only_once_and_are_read_only_in_memory(crossing: Path) -> None:
     project = Project.load(crossing)
     feed = backtest_feed(project, None)
     asked = []
@@ -108,7 +108,7 @@ def test_the_rows_are_read_once_and_cannot_be_written_to(crossing: Path) -> None
         columns.close[0] = 1
 
 
-def test_memory_is_flat_over_many_runs(tmp_path: Path) -> None:
+def test_memory_does_not_grow_over_many_runs(tmp_path: Path) -> None:
     data = write_candles(tmp_path / "candles.csv", waves(300, period=30))
     body = """
 pair: Pair
@@ -144,7 +144,7 @@ def on_bar(self, bar):
     assert grown == {}, "each run leaves something behind"
 
 
-def test_strategies_are_silent_on_the_bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_strategies_do_not_log_on_the_bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     body = """
 pair: Pair
 

@@ -38,26 +38,28 @@ def ledger(tmp_path: Path) -> LookLedger:
     return LookLedger(tmp_path / "state")
 
 
-def test_a_look_is_read_back_as_it_was_noted(ledger: LookLedger) -> None:
+def test_a_look_is_read_as_it_was_recorded(ledger: LookLedger) -> None:
     assert ledger.note(SMA, [look()]) == 1
     (found,) = ledger.looks(SMA, 0, DAY)
     assert repr(found) == repr(look())
 
 
-def test_the_same_look_counts_once(ledger: LookLedger) -> None:
+def test_the_same_look_is_counted_once(ledger: LookLedger) -> None:
     ledger.note(SMA, [look()])
     assert ledger.note(SMA, [look(noted=2, command="backtest")]) == 0
     assert len(ledger.looks(SMA, 0, DAY)) == 1
 
 
 @pytest.mark.parametrize("change", [{"code": "c2"}, {"config": "f2"}, {"params": {"sma.fast": 6}}])
-def test_other_code_configuration_or_parameters_are_another_look(ledger: LookLedger, change: dict[str, Any]) -> None:
+def test_a_look_with_other_code_configuration_or_parameters_is_a_new_look(
+    ledger: LookLedger, change: dict[str, Any]
+) -> None:
     ledger.note(SMA, [look()])
     assert ledger.note(SMA, [look(**change)]) == 1
     assert len(distinct(ledger.looks(SMA, 0, DAY))) == 2
 
 
-def test_a_longer_tape_does_not_count_as_a_new_look(ledger: LookLedger) -> None:
+def test_a_longer_tape_is_not_counted_as_a_new_look(ledger: LookLedger) -> None:
     ledger.note(SMA, [look(), look(end=20 * DAY)])
     (kept,) = distinct(ledger.looks(SMA, 0, DAY))
     assert kept.end == 20 * DAY
@@ -77,7 +79,7 @@ def test_a_verdict_counts_the_looks_that_overlap_its_span(ledger: LookLedger) ->
         Market.of(["sma_cross"], ["btc_twd", "eth_twd"], is_synthetic=True),
     ],
 )
-def test_markets_are_kept_apart(ledger: LookLedger, other: Market) -> None:
+def test_looks_on_different_markets_are_separate(ledger: LookLedger, other: Market) -> None:
     ledger.note(SMA, [look()])
     assert ledger.looks(other, 0, DAY) == []
 
@@ -86,30 +88,30 @@ def test_the_order_of_pairs_does_not_matter() -> None:
     assert Market.of(["sma_cross"], ["eth_twd", "btc_twd"], is_synthetic=False) == SMA
 
 
-def test_returns_are_laid_side_by_side_by_day() -> None:
+def test_returns_of_several_looks_are_aligned_by_day() -> None:
     looks = [look(), look(first_day=2, returns=(0.5, 0.6, 0.7))]
     assert returns_matrix(looks, 1, 3).tolist() == [[0.0, 0.0], [-0.02, 0.5], [0.0, 0.6]]
 
 
-def test_nothing_is_created_by_reading(ledger: LookLedger) -> None:
+def test_reading_creates_no_files(ledger: LookLedger) -> None:
     assert ledger.looks(SMA, 0, DAY) == []
     assert ledger.markets() == []
     assert not ledger.path.parent.exists()
 
 
-def test_all_that_was_tried_is_listed(ledger: LookLedger) -> None:
+def test_the_ledger_lists_the_looks_of_each_market(ledger: LookLedger) -> None:
     ledger.note(SMA, [look(), look(code="c2", end=12 * DAY)])
     assert ledger.markets() == [(SMA, 2, 0, 12 * DAY)]
 
 
-def test_a_damaged_ledger_is_named(ledger: LookLedger) -> None:
+def test_an_error_names_a_damaged_ledger(ledger: LookLedger) -> None:
     ledger.path.parent.mkdir()
     ledger.path.write_bytes(b"no database" * 100)
     with pytest.raises(LooksError, match=r"looks\.sqlite: the ledger of looks cannot be used"):
         ledger.note(SMA, [look()])
 
 
-def test_a_newer_ledger_is_left_alone(ledger: LookLedger) -> None:
+def test_a_ledger_from_a_newer_version_is_not_used(ledger: LookLedger) -> None:
     ledger.note(SMA, [look()])
     with sqlite3.connect(ledger.path) as db:
         db.execute("PRAGMA user_version = 99")
@@ -123,7 +125,7 @@ def test_equal_contents_have_equal_hashes() -> None:
     assert content_hash({"a": 1}) != content_hash({"a": 2})
 
 
-def test_the_command_lists_what_was_tried(
+def test_the_trials_command_lists_the_recorded_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))

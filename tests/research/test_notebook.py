@@ -1,4 +1,4 @@
-"""A notebook, executed by a real kernel, and what its cells show."""
+"""A notebook that a real kernel executes, and the output of its cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTEBOOK = Path(__file__).with_name("two_averages.ipynb")
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Return the outputs of each code cell."""
+    """Execute the notebook and return the outputs of each code cell."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     folder = tmp_path_factory.mktemp("notebook")
@@ -35,7 +35,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def shown(outputs: list[dict[str, Any]], kind: str) -> str:
-    """Return one of the forms in which a cell shows its last expression."""
+    """Return the last expression of a cell in one of its display formats."""
     (output,) = [output for output in outputs if output["output_type"] == "execute_result"]
     return "".join(output["data"][kind])
 
@@ -50,13 +50,13 @@ def test_no_cell_fails_or_warns(executed: list[list[dict[str, Any]]]) -> None:
         assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
 
 
-def test_the_backtest_ran_beside_the_notebooks_loop(executed: list[list[dict[str, Any]]]) -> None:
+def test_a_backtest_runs_inside_the_notebooks_event_loop(executed: list[list[dict[str, Any]]]) -> None:
     assert shown(executed[0], "text/plain") == "True"
     text = shown(executed[3], "text/plain")
     assert re.fullmatch(r"<backtest Cross: return \S+ %, drawdown \S+ %, Sharpe \S+, \d+ trades>", text)
 
 
-def test_the_result_is_figures_and_curves_without_scripts(executed: list[list[dict[str, Any]]]) -> None:
+def test_a_result_is_shown_as_figures_and_curves_without_scripts(executed: list[list[dict[str, Any]]]) -> None:
     page = shown(executed[3], "text/html")
     assert "<script" not in page
     assert len(page.encode()) < 200_000
@@ -69,7 +69,7 @@ def test_the_result_is_figures_and_curves_without_scripts(executed: list[list[di
     assert plot in page
 
 
-def test_tables_are_shown_as_pandas_shows_them(executed: list[list[dict[str, Any]]]) -> None:
+def test_tables_are_shown_in_the_format_of_pandas(executed: list[list[dict[str, Any]]]) -> None:
     candles = shown(executed[2], "text/html")
     assert all(f"<th>{name}</th>" in candles for name in ("open", "high", "low", "close", "volume"))
     assert "2025-04-02 23:59:00+00:00" in candles
@@ -84,7 +84,9 @@ def test_tables_are_shown_as_pandas_shows_them(executed: list[list[dict[str, Any
     ]
 
 
-def test_a_changed_class_runs_again_and_a_mistake_is_one_sentence(executed: list[list[dict[str, Any]]]) -> None:
+def test_a_changed_class_runs_again_and_a_mistake_is_reported_in_one_sentence(
+    executed: list[list[dict[str, Any]]],
+) -> None:
     line, same = printed(executed[7])
     assert line.startswith("<backtest Cross: return")
     assert same == "False"

@@ -64,14 +64,14 @@ def result() -> Result:
 
 @pytest.fixture(scope="module")
 def made() -> Result:
-    """Return the result of ten minutes of the bundled market maker on order books."""
+    """Return the result of the bundled market maker over ten minutes, on order books."""
     return botkit.backtest(
         ROOT / "configs" / "market_maker.yaml", start="2025-04-03T07:00", end="2025-04-03T07:10", readings=False
     )
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_tables_have_the_documented_columns_whatever_they_hold(result: Result, made: Result, name: str) -> None:
+def test_tables_have_the_documented_columns_for_any_content(result: Result, made: Result, name: str) -> None:
     empty = botkit.backtest(Cross, data=candles(15), **ARGUMENTS)
     for held in (result, made, empty):
         frame = getattr(held, name)
@@ -90,7 +90,7 @@ def test_the_guide_documents_every_column(result: Result) -> None:
     assert {key for key in result.figures if f"`{key}`" not in text} == set()
 
 
-def test_tables_agree_with_the_exact_rows(result: Result, made: Result) -> None:
+def test_tables_match_the_exact_rows(result: Result, made: Result) -> None:
     for held in (result, made):
         run, fills, orders, trades = held.run, held.fills, held.orders, held.trades
         assert (len(fills), len(orders), len(trades)) == (len(run.fills), len(run.orders), len(run.trades))
@@ -121,14 +121,14 @@ def test_the_summary_is_one_row_of_typed_figures(result: Result) -> None:
     assert frame.index.tolist() == ["Cross"]
     assert list(frame.columns) == list(result.figures)
     assert frame["return"].item() == result.figures["return"]
-    assert np.isnan(frame["sharpe"].item())  # two days are too few
+    assert np.isnan(frame["sharpe"].item())  # two days are not enough
     assert frame["ratios_missing"].item() == "1 daily return; a ratio needs at least 30"
     both = pd.concat([frame, botkit.backtest(Cross, data=candles(), **ARGUMENTS).summary])
     assert both.dtypes.tolist() == frame.dtypes.tolist()
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_trades_are_grouped(result: Result, made: Result, group: str) -> None:
+def test_trades_can_be_grouped(result: Result, made: Result, group: str) -> None:
     for held in (result, made):
         frame, own = held.by(group), held.trades[~held.trades["given"]]
         assert frame["trades"].sum() == len(own) == held.figures["round_trips"]
@@ -146,7 +146,7 @@ def test_an_unknown_group_is_refused(result: Result) -> None:
         result.by("colour")
 
 
-def test_markouts_of_a_maker_are_in_its_fills_and_its_row(made: Result) -> None:
+def test_a_makers_markouts_are_in_its_fills_and_its_row(made: Result) -> None:
     fills, (_, row) = made.fills, next(made.makers.iterrows())
     own = fills[fills["liquidity"] == "maker"]
     assert row["fills"] == len(own) > 5
@@ -163,7 +163,7 @@ def test_markouts_of_a_maker_are_in_its_fills_and_its_row(made: Result) -> None:
     assert row["inventory_least"] == pytest.approx(min(0, held.min()))
 
 
-def test_months_compound_the_daily_returns() -> None:
+def test_monthly_returns_compound_the_daily_returns() -> None:
     result = botkit.backtest(
         Cross, data="backtest_data" if Path("backtest_data").exists() else ROOT / "backtest_data",
         **{**ARGUMENTS, "params": {"pair": "btc_usdt", "fast": 50, "slow": 100}},
@@ -174,7 +174,7 @@ def test_months_compound_the_daily_returns() -> None:
     assert result.figures["sharpe"] == pytest.approx(daily.mean() / daily.std(ddof=1) * np.sqrt(365))
 
 
-def test_a_result_survives_pickling(result: Result) -> None:
+def test_a_result_is_unchanged_after_pickling(result: Result) -> None:
     copy = pickle.loads(pickle.dumps(result))
     assert copy.figures == result.figures
     assert copy.trades.equals(result.trades)
@@ -182,14 +182,14 @@ def test_a_result_survives_pickling(result: Result) -> None:
     assert copy.messages == result.messages
 
 
-def test_a_result_with_a_plugins_lock_is_refused_clearly(result: Result) -> None:
+def test_pickling_a_result_with_a_plugins_unpicklable_object_is_refused_clearly(result: Result) -> None:
     run = pickle.loads(pickle.dumps(result.run))
     run.extra["theirs"] = (value for value in range(3))
     with pytest.raises(BotkitError, match="this result cannot be pickled: a plugin put something into it"):
         pickle.dumps(Result(run))
 
 
-def test_the_report_is_the_command_lines_page(result: Result, tmp_path: Path) -> None:
+def test_a_results_report_is_the_same_page_as_on_the_command_line(result: Result, tmp_path: Path) -> None:
     path = result.report(tmp_path / "report.html")
     text = path.read_text(encoding="utf-8")
     assert "<title>Cross · backtest</title>" in text
@@ -223,7 +223,7 @@ def hostile() -> BacktestResult:
 
 
 @pytest.mark.parametrize("make", [sample_result, hostile])
-def test_a_notebook_shows_it_without_scripts_and_escaped(make: Any) -> None:
+def test_a_notebook_shows_a_result_escaped_and_without_scripts(make: Any) -> None:
     html = Result(make())._repr_html_()
     assert len(html.encode()) < 200_000
     page = Elements(html)
@@ -246,13 +246,13 @@ def test_a_notebook_shows_it_without_scripts_and_escaped(make: Any) -> None:
     assert not any("://" in (value or "") for name, value in page.attributes if name != "xmlns")
 
 
-def test_a_long_run_stays_small() -> None:
+def test_the_display_of_a_long_run_stays_small() -> None:
     run = sample_result()
     times = [run.start + n * 10**9 for n in range(200_000)]
     run.equity = Curve(times, [1_000_000 + (n * 7919) % 1_000 for n in range(200_000)])
     html = Result(run)._repr_html_()
     assert len(html.encode()) < 200_000
-    # the curve's own extremes are drawn, and the axis has round figures between them
+    # the curve's extremes are drawn, and the axis labels between them are round figures
     points = [
         float(y) for line in re.findall(r'<polyline points="([^"]+)"', html)[:1] for y in re.findall(r",([\d.]+)", line)
     ]
@@ -260,7 +260,7 @@ def test_a_long_run_stays_small() -> None:
     assert {"1,000,000", "1,000,500"} <= set(re.findall(r">([\d,]+)</text>", html))
 
 
-def test_no_secret_of_the_configuration_is_in_a_result(tmp_path: Path) -> None:
+def test_a_result_contains_no_secret_of_the_configuration(tmp_path: Path) -> None:
     secret = "s3cr3t-w0rd"
     config = {
         "strategies": [{"use": Cross, "params": {"pair": "btc_usdt"}}],
@@ -285,7 +285,7 @@ def test_a_plot_is_an_svg_file(result: Result, tmp_path: Path) -> None:
     assert plot.svg.count("<polyline") == 2  # the equity, and its falls
 
 
-def test_the_benchmark_is_a_line_beside_the_equity() -> None:
+def test_the_benchmark_is_drawn_as_a_line_next_to_the_equity() -> None:
     frames = {"btc_usdt": candles(), "eth_usdt": candles() / [20, 20, 20, 20, 1]}
     both = {
         "strategies": [
@@ -302,24 +302,24 @@ def test_the_benchmark_is_a_line_beside_the_equity() -> None:
     assert held.return_ == pytest.approx(growth.iloc[-1] - 1, rel=1e-4)
     assert held.return_ == pytest.approx(result.figures["buy_and_hold_return"], rel=1e-4)
     assert held.max_drawdown == pytest.approx((1 - growth / growth.cummax()).max(), rel=1e-4)
-    # rounding a price to the pair's ticks moves it by less than a basis point
+    # rounding a price to ticks changes it by less than a basis point
     at = result.equity["benchmark"].dropna()
     expected = growth.set_axis(growth.index + pd.Timedelta(minutes=1)).reindex(at.index, method="ffill") * 10_000
-    # the sampled line steps from one kept point to the next
+    # the sampled line has steps between the kept points
     assert at.to_numpy() == pytest.approx(expected.to_numpy(), rel=3e-3)
     assert result.plot().svg.count("<polyline") == 4
     assert "buy-and-hold" in result._repr_html_()
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 6))
-def test_an_axis_has_a_few_round_figures(low: float, span: float, most: int) -> None:
+def test_an_axis_has_only_a_few_round_figures(low: float, span: float, most: int) -> None:
     found = ticks(low, low + span, most)
     assert len(found) <= most + 1
     assert all(low - span * 1e-6 <= tick <= low + span * (1 + 1e-6) for tick in found)
     assert len(found) >= most / 2.5 - 1
 
 
-def test_no_curves_give_an_empty_picture() -> None:
+def test_a_plot_without_curves_is_empty() -> None:
     from datetime import UTC
 
     assert "<polyline" not in curves_svg({}, zone=UTC)

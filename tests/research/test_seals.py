@@ -1,4 +1,4 @@
-"""A sealed part of the data is seen by nobody until it is opened, whichever copy of the tape it comes from."""
+"""A sealed part of the data is not read before it is opened, whichever copy of the tape is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.cli.main import main
 from botkit.model.clock import parse_time
 from tests.research.doctor.planted import FOLLOW, closes, planted
 
-#: the planted days begin on 2021-01-01
+#: the generated days start on 2021-01-01
 SEALED = "2021-11-01"
 DAYS = 400
 
@@ -32,7 +32,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return err if code == 2 else json.loads(out) if "--json" in arguments else out
 
 
-def test_what_is_sealed_is_not_seen_until_it_is_opened_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sealed_part_is_not_read_until_it_is_opened_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = botkit.backtest(config, readings=False)
     assert "a reminder, not a lock" in said(capsys, "trials", str(config), "--sealed", SEALED)
     before = botkit.backtest(config, readings=False)
@@ -47,7 +47,7 @@ def test_what_is_sealed_is_not_seen_until_it_is_opened_once(config: Path, capsys
     assert "and was opened" in said(capsys, "trials", str(config), "--sealed", SEALED, code=2)
 
 
-def test_a_copy_of_the_tape_is_sealed_as_well(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_copy_of_the_tape_is_also_sealed(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys, "trials", str(config), "--sealed", SEALED)
     shutil.copy(tmp_path / "bot" / "candles.csv", tmp_path / "copy.csv")
     source = f"[{{path: {tmp_path / 'copy.csv'}, pair: btc_twd, kind: candles, resolution: 1d}}]"
@@ -58,7 +58,7 @@ def test_a_copy_of_the_tape_is_sealed_as_well(config: Path, tmp_path: Path, caps
     assert "everything from 2021-11-01" in error
 
 
-def test_a_search_stops_before_the_sealed_part(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_ends_before_the_sealed_part(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     strategy = config.parent / "plugins" / "scripted.py"
     strategy.write_text(strategy.read_text().replace("pair: Pair", "pair: Pair\n    share: float = 0.9"))
     said(capsys, "trials", str(config), "--sealed", SEALED)
@@ -70,7 +70,7 @@ def test_a_search_stops_before_the_sealed_part(config: Path, capsys: pytest.Capt
     assert {row["end_ns"] for row in rows} == {parse_time(SEALED)}
 
 
-def test_the_doctor_judges_by_the_sealed_part_once_it_is_open(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_uses_the_sealed_part_after_it_is_opened(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def rung() -> dict[str, Any]:
         main(["doctor", str(config), "--json"])
         found = json.loads(capsys.readouterr().out)
@@ -95,7 +95,7 @@ def test_the_doctor_judges_by_the_sealed_part_once_it_is_open(config: Path, caps
         (["CONFIG", "--sealed", SEALED, "--open"], "exclude each other"),
     ],
 )
-def test_a_mistake_gives_one_sentence(
+def test_a_mistake_is_reported_in_one_sentence(
     config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     error = said(capsys, "trials", *[str(config) if word == "CONFIG" else word for word in arguments], code=2)
@@ -103,7 +103,7 @@ def test_a_mistake_gives_one_sentence(
     assert error.count("\n") == 1
 
 
-def test_damaged_seals_stop_a_run_instead_of_showing_what_was_sealed(
+def test_damaged_seals_stop_a_run_instead_of_showing_the_sealed_part(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "state").mkdir()

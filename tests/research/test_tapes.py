@@ -1,4 +1,4 @@
-"""`botkit.load`: recorded data as DataFrames, which a backtest accepts as data again."""
+"""`botkit.load`: recorded data as DataFrames, which a backtest also accepts as data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UTC = "datetime64[ns, UTC]"
 
 
 class Follower(Strategy):
-    """Buys when a taker buys, sells when one sells."""
+    """Buys when a taker buys, and sells when a taker sells."""
 
     pair: Pair
 
@@ -68,7 +68,7 @@ def test_streams_lists_the_streams_in_the_data(tape) -> None:
     assert "btc_usdt candles 1m" in repr(tape)
 
 
-def test_frames_hold_the_tapes_rows(tape) -> None:
+def test_frames_contain_the_rows_of_the_tape(tape) -> None:
     candles, columns = tape.candles("btc_usdt", "1m"), tape.source.stream(("btc_usdt", "candles", "1m"))
     assert isinstance(columns, CandleColumns)
     assert candles.dtypes.astype(str).to_dict() == dict.fromkeys(["open", "high", "low", "close", "volume"], "float64")
@@ -98,7 +98,7 @@ def test_frames_hold_the_tapes_rows(tape) -> None:
     assert np.nanmin(books["ask_price_1"] - books["bid_price_1"]) > 0
 
 
-def test_a_frame_of_trades_is_traded_as_a_file_of_them(tape, tmp_path: Path) -> None:
+def test_a_frame_of_trades_is_traded_like_a_file_of_trades(tape, tmp_path: Path) -> None:
     trades = tape.trades("btc_usdt").iloc[:3_000]
     file = tmp_path / "trades.csv"
     trades.reset_index().assign(
@@ -108,12 +108,12 @@ def test_a_frame_of_trades_is_traded_as_a_file_of_them(tape, tmp_path: Path) -> 
     held = botkit.backtest(Follower, data=trades, **ARGUMENTS)
     assert len(read.fills) > 50
     assert held.figures["journal_sha256"] == read.figures["journal_sha256"]
-    # without the exchange's own times and sides it is data all the same
+    # the data is also accepted without the exchange's own times and sides
     bare = trades[["price", "amount"]]
     assert botkit.backtest(Follower, data=bare, **ARGUMENTS).figures["orders"] == 0
 
 
-def test_a_tape_is_read_once_for_many_backtests(tape, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tape_is_read_only_once_for_many_backtests(tape, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = botkit.load(TAPE)
     asked: list[object] = []
     inner = fresh.source._source
@@ -129,7 +129,7 @@ def test_a_tape_is_read_once_for_many_backtests(tape, monkeypatch: pytest.Monkey
     assert sorted(map(str, asked)) == sorted(set(map(str, asked)))
 
 
-def test_files_can_be_loaded_too(tmp_path: Path) -> None:
+def test_files_can_also_be_loaded(tmp_path: Path) -> None:
     closes = waves(30)
     file = write_candles(tmp_path / "btc.csv", closes)
     loaded = botkit.load(file, pair="btc_usdt")
@@ -137,7 +137,7 @@ def test_files_can_be_loaded_too(tmp_path: Path) -> None:
     assert loaded.streams["resolution"].tolist() == ["1m"]
 
 
-def test_of_several_resolutions_a_backtest_takes_the_finest(tape) -> None:
+def test_a_backtest_uses_the_finest_of_several_resolutions(tape) -> None:
     frame = tape.candles("btc_usdt").iloc[:120]
     hours = frame.resample("1h").agg({"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"})
     result = botkit.backtest(Hourly, data={"btc_usdt": [frame, hours]}, **ARGUMENTS)
@@ -172,7 +172,7 @@ def test_a_file_without_its_pair_is_refused(tmp_path: Path) -> None:
         botkit.load(file)
 
 
-def test_times_may_be_numbers_or_texts(tape) -> None:
+def test_times_can_be_numbers_or_texts(tape) -> None:
     frame = tape.candles("btc_usdt").iloc[:300]
     for times in (
         frame.index.astype("int64"),

@@ -72,7 +72,7 @@ def venue() -> Venue:
         ),
     ],
 )
-def test_refusals_use_the_exchanges_words(venue: Venue, order: dict[str, object], text: str) -> None:
+def test_refusals_use_the_exchanges_texts(venue: Venue, order: dict[str, object], text: str) -> None:
     before = venue.kernel.account("ann").balances().balances
     venue.order(**order)  # type: ignore[arg-type]
     venue.to(2)
@@ -82,7 +82,7 @@ def test_refusals_use_the_exchanges_words(venue: Venue, order: dict[str, object]
     assert venue.kernel.account("ann").balances().balances == before
 
 
-def test_the_coarser_amount_step_is_enforced_when_configured() -> None:
+def test_the_coarser_amount_step_is_enforced_if_configured() -> None:
     venue = Venue(BOOK, pairs={"btc_usdt": BTC.with_rules(msgspec.structs.replace(RULES, amount_step=10**4))})
     venue.to(1)
     venue.order("buy", L + 1, 90_00)
@@ -98,7 +98,7 @@ def test_maintenance_refuses_orders() -> None:
     assert "maintenance" in venue.answers()[0].text
 
 
-def test_open_orders_are_capped_including_untriggered_stops(venue: Venue) -> None:
+def test_open_orders_are_limited_and_untriggered_stops_are_included(venue: Venue) -> None:
     for _ in range(3):
         venue.order("buy", L, 90_00)
     for _ in range(2):
@@ -111,7 +111,7 @@ def test_open_orders_are_capped_including_untriggered_stops(venue: Venue) -> Non
     assert venue.report(market).state is OrderState.FILLED
 
 
-def test_locks_round_up_and_price_improvement_is_released(venue: Venue) -> None:
+def test_locks_are_rounded_up_and_price_improvement_is_released(venue: Venue) -> None:
     cid = venue.order("buy", 12 * L + 1, 105_01)
     venue.to(2)
     # 0.1 filled at 101; 0.02000001 rest at 105.01, worth 2.1002010501
@@ -132,7 +132,7 @@ def test_fees_are_taken_from_the_proceeds_and_rounded_half_up(venue: Venue) -> N
     assert (sold.fee_currency, sold.fee_units) == ("usdt", 250)
 
 
-def test_bito_pays_fees_at_a_discount_until_it_runs_out() -> None:
+def test_fees_are_paid_in_bito_at_a_discount_until_it_runs_out() -> None:
     prices = [trades([(0, price, L, 1)], pair) for pair, price in ((BITO, 4_00), (USDT, 32_00))]
     venue = Venue(
         BOOK,
@@ -152,7 +152,7 @@ def test_bito_pays_fees_at_a_discount_until_it_runs_out() -> None:
     assert [set(b) for b in balances] == [{"btc", "usdt", "bito"}, {"btc", "usdt"}]
 
 
-def test_locked_bito_pays_no_fees() -> None:
+def test_locked_bito_is_not_used_for_fees() -> None:
     prices = [trades([(0, price, L, 1)], pair) for pair, price in ((BITO, 4_00), (USDT, 32_00))]
     fees = {"maker": "0.001", "taker": "0.002", "bito": True}
     venue = Venue(BOOK, *prices, accounts={"ann": {"btc": 10**10, "bito": 1 * UNIT}}, fees=fees)
@@ -173,7 +173,7 @@ def test_a_batch_is_all_or_nothing() -> None:
         assert venue.answers()[0].outcome is (Ending.REFUSED if not taken else Ending.OK)
 
 
-def test_a_batch_counts_its_own_locks_and_answers_in_order(venue: Venue) -> None:
+def test_a_batch_includes_its_own_locks_and_is_answered_in_order(venue: Venue) -> None:
     half = 60 * 100 * L
     venue.batch(make("sell", half, 200_00, 1), make("sell", half, 200_00, 2))
     venue.batch(make("sell", half, 200_00, 3), make("buy", 2 * L, 101_00, 4))
@@ -193,7 +193,7 @@ def test_batches_have_one_to_ten_orders_and_no_stops(venue: Venue) -> None:
     assert [a.text for a in venue.answers()] == ["Invalid body", "Invalid body", "Unsupported order type"]
 
 
-def test_batch_cancels_and_cancel_all_list_the_orders_that_were_really_cancelled(venue: Venue) -> None:
+def test_batch_cancels_and_cancel_all_list_only_orders_that_were_cancelled(venue: Venue) -> None:
     ids = [venue.order("buy", L, 90_00) for _ in range(3)]
     venue.to(2)
     names = [venue.report(cid).order_id for cid in ids]
@@ -281,19 +281,19 @@ def test_candles_for_reads_are_built_from_past_trades() -> None:
 FACTS = ExchangeFacts(name="bitopro", pairs=PAIRS, limits=LimitTable({}), fee_ranks=FEE_RANKS)
 
 
-def test_a_fixed_rank_charges_its_rates() -> None:
+def test_a_fixed_rank_has_its_own_rates() -> None:
     rates = RankFees({"rank": 3}, FACTS).rates(0)
     assert (rates.maker, rates.taker, rates.discounted_maker_e8, rates.source) == (0.0006, 0.0012, 48_000, "rank 3")
 
 
-def test_the_automatic_rank_follows_thirty_day_volume_from_four_in_the_morning() -> None:
+def test_the_automatic_rank_uses_the_thirty_day_volume_and_changes_at_four_in_the_morning() -> None:
     fees = RankFees({"rank": "auto"}, FACTS)
     midnight = 20_000 * NS_PER_DAY - 8 * NS_PER_HOUR  # 00:00 UTC+8
     fees.record(midnight - 1, 12_000_000 * UNIT)
     fees.record(midnight + 1, 600_000_000 * UNIT)
     assert fees.rates(midnight + 3 * NS_PER_HOUR).source == "rank 0"
     assert fees.rates(midnight + 4 * NS_PER_HOUR).source == "rank 2"
-    # ranks that also require BITO are not granted
+    # a rank that also requires BITO is never used
     assert fees.rates(midnight + 29 * NS_PER_HOUR).source == "rank 4"
     assert fees.rates(midnight + 40 * NS_PER_DAY).source == "rank 0"
 

@@ -17,7 +17,7 @@ QUIET = books([(0, BIDS, ASKS)])
 
 
 def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: str = "buy", **options: object) -> int:
-    """Return how many lots of an order sent at second 1 are filled by trades."""
+    """Return the lots of an order sent at second 1 that trades fill."""
     venue = Venue(QUIET, trades(rows), **options)
     venue.to(1)
     cid = venue.order(side, lots, price)
@@ -31,14 +31,14 @@ def test_a_trade_at_the_price_first_uses_up_the_amount_ahead() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 9 * L, -1), (3, 100_00, 3 * L, 0)]) == 2 * L
 
 
-def test_a_trade_by_a_taker_on_the_same_side_does_not_reach_the_queue() -> None:
+def test_a_trade_by_a_taker_on_the_same_side_does_not_use_up_the_queue() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 50 * L, 1)]) == 0
     assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, -1)], side="sell") == 0
     assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, 1)], side="sell") == 5 * L
 
 
 @pytest.mark.parametrize(("side", "better", "at", "taker"), [("buy", 100_60, 100_50, 1), ("sell", 100_40, 100_50, -1)])
-def test_a_trade_beyond_one_order_leaves_another_at_its_price_to_the_right_taker(
+def test_a_trade_beyond_one_order_fills_another_at_its_price_only_if_the_taker_side_fits(
     side: str, better: int, at: int, taker: int
 ) -> None:
     venue = Venue(QUIET, trades([(2, at, 9 * L, taker), (3, at, 1 * L, -taker)]))
@@ -50,7 +50,7 @@ def test_a_trade_beyond_one_order_leaves_another_at_its_price_to_the_right_taker
     assert venue.filled(second) == 1 * L
 
 
-def test_a_trade_beyond_the_price_clears_the_queue_and_fills_its_amount_at_the_orders_price() -> None:
+def test_a_trade_beyond_the_price_clears_the_queue_and_fills_its_amount_at_the_order_price() -> None:
     venue = Venue(QUIET, trades([(2, 99_00, 2 * L, -1), (3, 100_00, 1 * L, -1)]))
     venue.to(1)
     cid = venue.order("buy", 5 * L, 100_00)
@@ -59,7 +59,7 @@ def test_a_trade_beyond_the_price_clears_the_queue_and_fills_its_amount_at_the_o
     assert venue.report(cid).state is OrderState.PARTLY_FILLED
 
 
-def test_a_better_price_or_one_between_levels_has_nothing_ahead() -> None:
+def test_an_order_at_a_better_price_or_between_levels_has_nothing_ahead() -> None:
     assert resting(100_50, 5 * L, [(2, 100_50, 3 * L, -1)]) == 3 * L
     assert resting(98_00, 5 * L, [(2, 98_00, 3 * L, -1)]) == 3 * L
 
@@ -75,7 +75,7 @@ def test_beyond_the_recorded_depth_an_order_is_behind_the_level_as_first_seen() 
         assert venue.filled(cid) == expected * L
 
 
-def test_a_smaller_snapshot_caps_the_amount_ahead_and_a_larger_one_changes_nothing() -> None:
+def test_a_smaller_snapshot_reduces_the_amount_ahead_but_a_larger_one_changes_nothing() -> None:
     less = [(100_00, 1 * L), *BIDS[1:]]
     more = [(100_00, 30 * L), *BIDS[1:]]
     for between, expected in ((less, 4), (more, 0)):
@@ -86,7 +86,7 @@ def test_a_smaller_snapshot_caps_the_amount_ahead_and_a_larger_one_changes_nothi
         assert venue.filled(cid) == expected * L
 
 
-def test_an_opposite_best_at_the_price_fills_the_amount_shown_once() -> None:
+def test_an_opposite_best_price_that_reaches_the_order_fills_the_shown_amount_only_once() -> None:
     crossed = [(99_50, 1 * L), (100_00, 2 * L), (101_00, 9 * L)]
     low = [(99_00, 10 * L), (97_00, 10 * L)]
     venue = Venue(books([(0, BIDS, ASKS), (2, low, crossed), (3, low, crossed)]))
@@ -96,7 +96,7 @@ def test_an_opposite_best_at_the_price_fills_the_amount_shown_once() -> None:
     assert venue.fills(cid) == [(100_00, 3 * L, True)]
 
 
-def test_lots_that_were_taken_stay_taken_until_the_level_changes() -> None:
+def test_lots_taken_from_a_level_stay_taken_until_the_level_changes() -> None:
     changed = [(101_00, 4 * L), *ASKS[1:]]
     venue = Venue(books([(0, BIDS, ASKS), (2, BIDS, ASKS), (6, BIDS, changed)]))
     venue.to(1)
@@ -107,11 +107,11 @@ def test_lots_that_were_taken_stay_taken_until_the_level_changes() -> None:
     assert venue.fills(first) == [(101_00, 8 * L, False)]
     assert venue.fills(second) == [(101_00, 2 * L, False)]
     venue.to(7)
-    # the level has changed, and the rest of the second order now stands opposite it
+    # the level has changed, and the rest of the second order now rests at its price
     assert venue.fills(second)[1:] == [(101_00, 4 * L, True)]
 
 
-def test_a_level_that_changed_and_changed_back_is_full_again() -> None:
+def test_a_level_that_changes_and_changes_back_is_full_again() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (2, BIDS, [(101_00, 3 * L), *ASKS[1:]]), (3, BIDS, ASKS)]))
     venue.to(1)
     venue.order("buy", 10 * L, 101_00)
@@ -143,13 +143,13 @@ def test_sells_are_also_ordered_by_price_then_time() -> None:
     assert [venue.filled(cid) for cid in orders] == [0, 2 * L, 1 * L]
 
 
-def test_the_optimistic_assumption_puts_nothing_ahead_and_fills_completely() -> None:
+def test_under_the_optimistic_assumption_nothing_is_ahead_and_orders_fill_completely() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 1, -1)], queue=Optimistic()) == 5 * L
     assert resting(96_00, 5 * L, [(2, 96_00, 1, -1)], queue=Optimistic()) == 5 * L
     assert resting(100_00, 5 * L, [(2, 99_00, 1, -1)], queue=Optimistic()) == 5 * L
 
 
-def test_the_pessimistic_assumption_fills_only_by_trades_beyond_the_price() -> None:
+def test_under_the_pessimistic_assumption_only_trades_beyond_the_price_fill_an_order() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 100 * L, -1)], queue=Pessimistic()) == 0
     assert resting(100_00, 5 * L, [(2, 99_99, 2 * L, -1)], queue=Pessimistic()) == 2 * L
     venue = Venue(books([(0, BIDS, ASKS), (2, BIDS[1:], [(100_00, 9 * L)])]), queue=Pessimistic())
@@ -159,7 +159,7 @@ def test_the_pessimistic_assumption_fills_only_by_trades_beyond_the_price() -> N
     assert venue.filled(cid) == 0
 
 
-def test_a_market_order_takes_level_after_level_and_its_rest_is_cancelled() -> None:
+def test_a_market_order_takes_level_after_level_and_its_remainder_is_cancelled() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     cid = venue.order("sell", 35 * L)
@@ -171,7 +171,7 @@ def test_a_market_order_takes_level_after_level_and_its_rest_is_cancelled() -> N
     assert venue.report(empty).state is OrderState.CANCELLED
 
 
-def test_a_market_buy_spends_level_by_level_and_returns_the_rest() -> None:
+def test_a_market_buy_spends_money_level_by_level_and_returns_the_rest() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     before = venue.total("usdt")
@@ -183,11 +183,11 @@ def test_a_market_buy_spends_level_by_level_and_returns_the_rest() -> None:
     assert venue.available("usdt") == venue.total("usdt")
     report = venue.report(cid)
     assert (report.state, report.original_lots) == (OrderState.FILLED, 14_803_921)
-    # the fee is taken out of the base received
+    # the fee is deducted from the received base coins
     assert venue.total("btc") == 100 * 10**8 + 14_803_921 - 20_000 - 9_608
 
 
-def test_a_limit_order_takes_up_to_its_price_and_rests_with_the_remainder() -> None:
+def test_a_limit_order_takes_levels_up_to_its_price_and_its_remainder_rests() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     cid = venue.order("buy", 25 * L, 102_00)
@@ -222,13 +222,13 @@ def test_accounts_trade_with_each_other_at_and_better_than_the_recorded_price() 
     venue.to(3)
     assert venue.fills(better) == [(100_50, 2 * L, True)]
     assert venue.fills(level) == [(101_00, 4 * L, True)]
-    # the recorded ten were there before the second order
+    # the recorded ten were in the book before the second order
     assert venue.fills(taker, "bob") == [(100_50, 2 * L, False), (101_00, 10 * L, False), (101_00, 4 * L, False)]
     ids = [t.trade_id for t in venue.kernel.trades("ann")]
     assert ids == [t.trade_id for t in venue.kernel.trades("bob") if t.lots != 10 * L]
 
 
-def test_an_amount_that_joins_a_level_after_an_order_is_behind_it() -> None:
+def test_an_amount_added_to_a_level_after_an_order_is_behind_it() -> None:
     grown = [(101_00, 20 * L), *ASKS[1:]]
     venue = Venue(
         books([(0, BIDS, ASKS), (3, BIDS, grown)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}}
@@ -242,7 +242,7 @@ def test_an_amount_that_joins_a_level_after_an_order_is_behind_it() -> None:
     assert [lots for _, lots, _ in venue.fills(taker, "bob")] == [10 * L, 4 * L, 1 * L]
 
 
-def test_an_order_does_not_queue_behind_lots_that_were_taken() -> None:
+def test_an_order_does_not_queue_behind_lots_that_we_have_taken() -> None:
     venue = Venue(QUIET, trades([(5, 100_00, 9 * L, -1)]))
     venue.to(1)
     venue.order("sell", 7 * L)
@@ -251,7 +251,7 @@ def test_an_order_does_not_queue_behind_lots_that_were_taken() -> None:
     assert venue.filled(cid) == 6 * L
 
 
-def test_our_takes_reduce_the_queue_ahead_of_a_resting_order() -> None:
+def test_our_taker_orders_reduce_the_queue_ahead_of_a_resting_order() -> None:
     venue = Venue(QUIET, trades([(5, 101_00, 5 * L, 1)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     cid = venue.order("sell", 4 * L, 101_00)
@@ -273,7 +273,7 @@ def test_our_taker_executions_are_public_trades_and_set_the_last_price() -> None
     assert venue.kernel.last_price(BTC) == 100_20
 
 
-def test_an_order_meets_only_rows_after_the_one_it_reacts_to() -> None:
+def test_an_order_matches_only_rows_after_the_row_it_reacts_to() -> None:
     venue = Venue(QUIET, trades([(2, 99_00, 5 * L, -1), (2, 99_00, 5 * L, -1), (3, 99_00, 1 * L, -1)]))
     venue.to(2)
     cid = venue.order("buy", 8 * L, 100_00)
@@ -281,7 +281,7 @@ def test_an_order_meets_only_rows_after_the_one_it_reacts_to() -> None:
     assert venue.filled(cid) == 1 * L
 
 
-def test_a_stop_triggers_on_the_last_trade_and_becomes_a_limit_order() -> None:
+def test_a_stop_is_triggered_by_the_last_trade_and_becomes_a_limit_order() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1), (5, 102_00, L, 1), (6, 103_00, L, 1)]))
     venue.to(1)
     locked = venue.available("usdt")
@@ -289,9 +289,9 @@ def test_a_stop_triggers_on_the_last_trade_and_becomes_a_limit_order() -> None:
     venue.to(5.5)
     report = venue.report(cid)
     assert (report.state, report.order_id[:3]) == (OrderState.UNTRIGGERED, "SL-")
-    assert locked - venue.available("usdt") == 9_36000000  # untriggered stops lock their funds
+    assert locked - venue.available("usdt") == 9_36000000  # funds of untriggered stops are locked
     venue.to(7)
-    # the trade at 103 that triggers it proves the asks at 101 and 102 gone
+    # the trade at 103 triggers the stop, and proves that the asks at 101 and 102 are gone
     assert venue.fills(cid) == [(104_00, 9 * L, False)]
     assert venue.report(cid).state is OrderState.FILLED
 
@@ -325,7 +325,7 @@ def test_cancelling_after_a_partial_fill_releases_the_rest() -> None:
     assert venue.available("usdt") == venue.total("usdt")
 
 
-def test_one_event_publishes_answer_trades_one_report_per_order_and_one_balance_report() -> None:
+def test_one_event_publishes_an_answer_trades_a_report_for_each_order_and_one_balance_report() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     venue.order("buy", 25 * L, 102_00)
@@ -365,7 +365,7 @@ def test_fills_do_not_depend_on_chunk_sizes_or_steps_in_time(chunk: int) -> None
     assert run(chunk) == run(60)
 
 
-def test_an_order_placed_before_the_first_trade_is_known_is_filled_by_it() -> None:
+def test_an_order_placed_before_the_first_known_trade_is_filled_by_that_trade() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     cid = venue.order("buy", 2 * L, 100_50)
@@ -379,7 +379,7 @@ def test_an_order_placed_before_the_first_trade_is_known_is_filled_by_it() -> No
 
 
 def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, bool]]:
-    """Return the fills of an order sent at second 5, after some trades on a book of second 0."""
+    """Return the fills of an order sent at second 5, after these trades on a book from second 0."""
     venue = Venue(QUIET, trades(rows))
     venue.to(5)
     cid = venue.order(side, lots, price)
@@ -387,7 +387,7 @@ def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]
     return venue.fills(cid)
 
 
-def test_a_trade_beyond_a_level_proves_it_gone_for_takers() -> None:
+def test_after_a_trade_beyond_a_level_takers_no_longer_find_the_level() -> None:
     bought = [(2, 102_00, 1 * L, 1)]
     assert taker("buy", 12 * L, 104_00, bought) == [(102_00, 9 * L, False), (104_00, 3 * L, False)]
     assert taker("buy", 12 * L, 101_00, bought) == []
@@ -400,7 +400,7 @@ def test_trades_at_a_level_reduce_its_amount() -> None:
     assert taker("buy", 5 * L, 102_00, [*rows, (3, 101_00, 9 * L, 1)]) == [(102_00, 5 * L, False)]
 
 
-def test_a_trade_on_the_other_side_leaves_the_level_alone_and_one_of_unknown_side_reduces_both() -> None:
+def test_a_trade_reduces_only_its_own_side_and_a_trade_of_unknown_side_reduces_both() -> None:
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, -1)]) == [(101_00, 5 * L, False)]
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, 0)]) == [(101_00, 2 * L, False), (102_00, 3 * L, False)]
     assert taker("sell", 5 * L, 99_00, [(1, 100_00, 8 * L, 0)]) == [(100_00, 2 * L, False), (99_00, 3 * L, False)]
@@ -411,11 +411,11 @@ def test_a_later_snapshot_restores_the_amounts_that_it_shows() -> None:
     venue.to(5)
     cid = venue.order("buy", 12 * L, 102_00)
     venue.to(6)
-    # at one moment the book comes first, so the trade at that moment counts and the earlier one does not
+    # at one moment the book is processed first, so the trade at that moment counts and the earlier trade does not
     assert venue.fills(cid) == [(101_00, 9 * L, False), (102_00, 3 * L, False)]
 
 
-def test_our_takes_and_trades_add_up_and_an_unchanged_level_still_lacks_the_lots_we_took() -> None:
+def test_trades_and_our_takes_both_reduce_a_level_and_our_takes_outlast_a_snapshot() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (5, BIDS, ASKS)]), trades([(1, 101_00, 2 * L, 1), (3, 101_00, 4 * L, 1)]))
     venue.to(2)
     first = venue.order("buy", 3 * L, 101_00)
@@ -425,22 +425,22 @@ def test_our_takes_and_trades_add_up_and_an_unchanged_level_still_lacks_the_lots
     assert venue.fills(first) == [(101_00, 3 * L, False)]
     assert venue.fills(second) == [(101_00, 1 * L, False)]
     venue.to(6)
-    # the snapshot shows 10 again: all but the four that were ours
+    # the snapshot shows 10 again, of which we took four
     assert venue.filled(second) == 1 * L + 6 * L
 
 
-def test_a_stop_meets_the_levels_that_its_triggering_trade_left() -> None:
+def test_a_triggered_stop_finds_the_levels_as_its_triggering_trade_left_them() -> None:
     rows = [(2, 97_00, 4 * L, -1), (2, 96_00, 1 * L, -1)]
     venue = Venue(QUIET, trades(rows))
     venue.to(1)
     stop = venue.stop("sell", 3 * L, 90_00, 99_00, "<=")
     venue.to(1.5)
     venue.to(3)
-    # the first trade triggers the stop: 100 and 99 are gone, and 6 are left at 97; the second trade comes later
+    # the first trade triggers the stop: 100 and 99 are gone, and 6 are left at 97; the second trade is processed later
     assert venue.fills(stop) == [(97_00, 3 * L, False)]
 
 
-def test_a_post_only_order_is_refused_only_if_it_would_meet_a_remaining_level() -> None:
+def test_a_post_only_order_is_cancelled_only_if_it_would_match_a_remaining_level() -> None:
     venue = Venue(QUIET, trades([(2, 102_00, 1 * L, 1)]))
     venue.to(5)
     passed, met = (venue.order("buy", 1 * L, price, post_only=True) for price in (101_00, 102_00))
@@ -448,7 +448,7 @@ def test_a_post_only_order_is_refused_only_if_it_would_meet_a_remaining_level() 
     assert [venue.report(passed).state, venue.report(met).state] == [OrderState.OPEN, OrderState.POST_ONLY_CANCELLED]
 
 
-def test_trades_count_even_after_the_next_chunk_dropped_their_rows() -> None:
+def test_trades_still_reduce_levels_after_the_next_chunk_has_dropped_their_rows() -> None:
     venue = Venue(QUIET, trades([(1, 102_00, 4 * L, 1), (2, 102_00, 2 * L, 1)]))
     venue.to(3)
     venue.kernel.load(trades([(4, 100_00, 1 * L, -1), (5, 100_00, 1 * L, -1)]))
@@ -475,7 +475,7 @@ def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(s
     down = ([(98_00, L), (97_00, L)], [(99_00, L), (100_00, L)])
     up = ([(103_00, L), (102_00, L)], [(104_00, L), (105_00, L)])
     bids, asks = down if side == "buy" else up
-    # the pessimistic assumption leaves the order unfilled until a trade goes beyond it
+    # under the pessimistic assumption the order is not filled until a trade is beyond its price
     venue = Venue(books([(0, BIDS, ASKS), (3, bids, asks), (6, BIDS, ASKS)]), queue=Pessimistic())
     venue.kernel.publish_books(BTC, 2)
     venue.to(1)
@@ -487,7 +487,7 @@ def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(s
     assert venue.kernel.book(BTC, 2).best_bid < venue.kernel.book(BTC, 2).best_ask
     venue.to(9)
     own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
-    assert own[0] == (price, 15 * L)  # the order is in the book again
+    assert own[0] == (price, 15 * L)  # the order is back in the book
 
 
 def test_no_order_takes_from_a_stale_book() -> None:
@@ -501,5 +501,5 @@ def test_no_order_takes_from_a_stale_book() -> None:
     assert [venue.report(cid).state for cid in (old, resting)] == [OrderState.CANCELLED, OrderState.OPEN]
     assert "more than 300 s ago" in " ".join(venue.kernel.assumptions())
     venue.to(901)
-    # the next book shows that somebody would pay more
+    # the next book shows a bid above the order's price
     assert venue.fills(resting) == [(99_00, L, True)]

@@ -30,7 +30,7 @@ def test_a_market_order_sent_at_a_bars_end_fills_at_the_next_open() -> None:
     assert [(price, maker) for price, _, maker in venue.fills(cid)] == [(100_60, False)]
 
 
-def test_a_market_order_sent_by_the_open_fills_at_that_open_if_it_arrives_in_the_bar() -> None:
+def test_a_market_order_sent_at_or_before_the_open_fills_at_the_open_if_it_arrives_in_the_bar() -> None:
     venue = Venue(BARS, latency={"order_ms": 100, "answer_ms": 50})
     venue.to(60)
     cid = venue.order("sell", 2 * L)
@@ -58,7 +58,7 @@ def test_slippage_is_applied_and_rounded_against_the_taker() -> None:
     assert venue.fills(sell)[0][0] == 100_57  # 100.5798
 
 
-def test_a_limit_order_that_the_open_meets_never_takes_beyond_its_limit() -> None:
+def test_a_limit_order_that_fills_at_the_open_never_takes_beyond_its_limit() -> None:
     venue = Venue(BARS, slippage_e8=100_000)  # 0.1 %: 100.60 -> 100.7006
     venue.to(60)
     loose, tight = venue.order("buy", 2 * L, 101_00), venue.order("buy", 2 * L, 100_65)
@@ -69,9 +69,9 @@ def test_a_limit_order_that_the_open_meets_never_takes_beyond_its_limit() -> Non
     assert venue.report(post_only).state is OrderState.POST_ONLY_CANCELLED
 
 
-def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival() -> None:
+def test_a_resting_order_fills_only_if_a_later_bar_trades_beyond_its_price() -> None:
     venue = Venue(BARS)
-    venue.to(10)  # it arrives within minute 0, whose low of 99 does not count
+    venue.to(10)  # arrives in minute 0, whose low of 99 does not count
     touched, through, later = [venue.order("buy", 2 * L, price) for price in (98_00, 98_01, 97_00)]
     venue.to(119)
     assert venue.filled(through) == 0  # the fill is known only at the bar's end
@@ -87,12 +87,12 @@ def test_a_resting_order_is_not_filled_by_the_bar_in_which_it_arrives() -> None:
     venue.to(60)
     buy, sell = venue.order("buy", 2 * L, 99_00), venue.order("sell", 2 * L, 101_50)
     venue.to(239)
-    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # although minute 1 went from 98 to 102
+    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # although minute 1 ranged from 98 to 102
     venue.to(240)
     assert [venue.filled(buy), venue.filled(sell)] == [2 * L, 2 * L]
 
 
-def test_orders_share_at_most_the_bars_volume_by_time() -> None:
+def test_orders_together_fill_at_most_the_bars_volume_in_order_of_time() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("buy", 3 * L, 97_50), venue.order("sell", 3 * L, 103_50)
@@ -110,7 +110,7 @@ def test_within_a_bar_orders_fill_by_time_and_not_by_side() -> None:
     assert [venue.filled(first), venue.filled(second)] == [3 * L, 1 * L]
 
 
-def test_nothing_fills_in_an_empty_bar() -> None:
+def test_no_order_fills_in_an_empty_bar() -> None:
     empty = candles([(0, 100_00, 100_00, 100_00, 100_00, 5 * L), (1, 100_00, 120_00, 80_00, 100_00, 0)])
     venue = Venue(empty)
     venue.to(60)
@@ -119,7 +119,7 @@ def test_nothing_fills_in_an_empty_bar() -> None:
     assert (venue.filled(resting), venue.report(market).state) == (0, OrderState.OPEN)
 
 
-def test_a_stop_is_triggered_by_a_bars_extreme_and_executed_from_its_end() -> None:
+def test_a_stop_is_triggered_by_a_bars_extreme_and_executed_after_the_bar() -> None:
     venue = Venue(BARS)
     venue.to(60)
     cid = venue.stop("sell", 2 * L, 90_00, 98_00, "<=")
@@ -141,13 +141,13 @@ def test_a_stop_is_not_triggered_by_the_bar_in_which_it_arrives() -> None:
     assert venue.fills(cid) == [(103_50, 2 * L, False)]
 
 
-def test_fills_that_are_large_for_a_bars_volume_are_counted() -> None:
+def test_fills_that_are_large_relative_to_a_bars_volume_are_counted() -> None:
     venue = Venue(BARS)
     venue.to(60)
     venue.order("sell", 5 * L)
     venue.to(61)
     assert venue.kernel.matcher.large_fills == 0
-    venue.order("sell", 1 * L)  # filled in minute 3's bar, which has a volume of four
+    venue.order("sell", 1 * L)  # fills in minute 3's bar, which has a volume of four
     venue.to(400)
     assert venue.kernel.matcher.large_fills == 1
 
@@ -162,7 +162,7 @@ def test_a_waiting_order_can_be_cancelled() -> None:
     assert venue.report(cid).state is OrderState.CANCELLED
 
 
-def test_on_candles_our_executions_are_not_public_trades() -> None:
+def test_our_executions_on_candles_are_not_public_trades() -> None:
     venue = Venue(BARS)
     venue.to(60)
     venue.order("sell", 2 * L)
@@ -171,7 +171,7 @@ def test_on_candles_our_executions_are_not_public_trades() -> None:
     assert venue.of(OrderBook) == []
 
 
-def test_candles_mixed_with_books_are_refused() -> None:
+def test_a_mixture_of_candles_and_books_is_refused() -> None:
     venue = Venue(BARS)
     with pytest.raises(ValueError, match="already has candles"):
         venue.kernel.load(books([(0, [(1, 1)], [(2, 1)])]))
@@ -188,7 +188,7 @@ def test_rows_out_of_order_are_refused() -> None:
 ONLY = [(0, 100_00, 9 * L, 1), (5, 101_00, 2 * L, -1), (6, 100_00, 3 * L, -1), (7, 99_00, 2 * L, -1)]
 
 
-def test_with_trades_only_a_market_order_fills_completely_at_the_next_trade_plus_slippage() -> None:
+def test_with_only_trades_a_market_order_fills_completely_at_the_next_trade_plus_slippage() -> None:
     venue = Venue(trades(ONLY), slippage_e8=1_000_000)
     venue.to(1)
     buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 9 * L)
@@ -199,7 +199,7 @@ def test_with_trades_only_a_market_order_fills_completely_at_the_next_trade_plus
     assert venue.fills(sell) == [(99_99, 9 * L, False)]
 
 
-def test_with_trades_only_a_limit_better_than_the_last_price_takes_at_its_limit_or_better() -> None:
+def test_with_only_trades_a_limit_order_better_than_the_last_price_fills_within_its_limit() -> None:
     venue = Venue(trades(ONLY))
     venue.to(1)
     equal, better = venue.order("buy", 4 * L, 100_00), venue.order("buy", 4 * L, 100_50)
@@ -210,7 +210,7 @@ def test_with_trades_only_a_limit_better_than_the_last_price_takes_at_its_limit_
     assert venue.report(refused).state is OrderState.POST_ONLY_CANCELLED
 
 
-def test_with_trades_only_nothing_but_the_optimistic_assumption_fills_at_the_price() -> None:
+def test_with_only_trades_an_order_fills_at_its_price_only_under_the_optimistic_assumption() -> None:
     for options, expected in (({}, 0), ({"queue": Optimistic()}, 9 * L)):
         venue = Venue(trades(ONLY), **options)
         venue.to(1)

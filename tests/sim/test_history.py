@@ -1,4 +1,4 @@
-"""Candles for reads, built from preloaded minutes and past trades, with the unfinished one on request."""
+"""Candles for reads are built from preloaded minutes and past trades. The unfinished candle is included on request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_preloaded_minutes_and_past_trades_form_one_history() -> None:
     stream = trades([(181, 180, 20, 1), (182, 181, 22, 2), (250, 239, 8, 4), (251, 250, 21, 3)])
     history.absorb(stream, 4)
     minutes = history.rows("1m", T0, T0 + NS_PER_HOUR)
-    # a minute without trades has no candle; the late third trade belongs to the minute before the fourth's
+    # a minute without trades has no candle; the late third trade is in the minute before the fourth trade's
     assert [((start - T0) // NS_PER_MINUTE, row) for start, row in minutes] == [
         (0, [10, 14, 9, 12, 5]),
         (2, [12, 13, 11, 11, 7]),
@@ -46,7 +46,7 @@ def test_preloaded_minutes_and_past_trades_form_one_history() -> None:
     assert history.rows("1h", T0, T0 + NS_PER_HOUR) == [(T0, [10, 22, 8, 21, 22])]
 
 
-def test_a_late_minute_is_put_in_its_place() -> None:
+def test_a_minute_that_is_added_late_is_sorted_into_its_place() -> None:
     history = CandleHistory(PAIR)
     history.absorb(trades([(200, 190, 5, 1)]), 1)
     history.preload(candles([(1, 7, 7, 7, 7, 1)]))

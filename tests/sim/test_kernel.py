@@ -1,4 +1,4 @@
-"""Time at the simulated exchange: latency, the order in which events become known, books, rate limits."""
+"""Time at the simulated exchange: latency, the order in which events become known, books, and rate limits."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def test_an_order_arrives_after_order_and_feed_latency_and_is_known_after_answer
     assert venue.kernel.next_at() == T0 + S + 130_000_000
     seen = venue.to(2)
     assert {p.at - T0 - S for p in seen if p.account} == {200_000_000}
-    assert {p.at - T0 - S for p in seen if not p.account} == {130_000_000}  # everybody sees the public trade at once
+    assert {p.at - T0 - S for p in seen if not p.account} == {130_000_000}  # the public trade is visible to all at once
 
 
-def test_a_cancel_that_loses_the_race_is_refused() -> None:
+def test_a_cancel_that_arrives_after_the_fill_is_refused() -> None:
     venue = Venue(QUIET, trades([(5, 99_00, 99 * L, -1)]), latency={"order_ms": 900})
     venue.to(1)
     cid = venue.order("buy", L, 100_00)
@@ -39,7 +39,7 @@ def test_a_cancel_that_loses_the_race_is_refused() -> None:
     assert venue.filled(cid) == L
 
 
-def test_events_of_an_account_never_overtake_older_ones() -> None:
+def test_events_of_an_account_never_overtake_older_events() -> None:
     venue = Venue(QUIET, seed=3, latency=Lognormal({"order_ms": 1, "answer_ms": 200, "sigma": 1.5}, 5))
     venue.to(1)
     for _ in range(30):
@@ -52,7 +52,7 @@ def test_events_of_an_account_never_overtake_older_ones() -> None:
     assert [p.at for p in venue.seen] == sorted(p.at for p in venue.seen)
 
 
-def test_latency_draws_depend_on_the_key_alone() -> None:
+def test_latency_draws_depend_only_on_the_key() -> None:
     one, other = Lognormal({"order_ms": 100}, 7), Lognormal({"order_ms": 100}, 7)
     forwards = [one.order_ns(key) for key in range(200)]
     assert forwards == [other.order_ns(key) for key in reversed(range(200))][::-1]
@@ -70,7 +70,7 @@ def test_invalid_latency_options_are_configuration_errors(options: dict[str, obj
 # -- books ------------------------------------------------------------------------------------------------------------
 
 
-def test_books_are_published_on_change_first_exactly_and_later_rounded() -> None:
+def test_changed_books_are_published_exactly_the_first_time_and_rounded_afterwards() -> None:
     odd = [(100_00, 123_456_789)]
     half = [(100_00, 97_067)]
     venue = Venue(books([(0, odd, ASKS), (2, half, ASKS), (3, half, ASKS)]))
@@ -94,7 +94,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     venue.kernel.publish_books(BTC, 5, is_wire=True)
     venue.to(3.2)
     assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(i * S, 100.0 - i / 100) for i in range(4)]
-    # our own changes in between wait for their turn, as on the stream
+    # a change by our own order in between is published at the next regular time, as on the stream
     venue.order("buy", 2 * L, 100_50)
     venue.to(9)
     book = venue.of(OrderBook)[-1]
@@ -102,8 +102,8 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     assert venue.seen[-1].at == T0 + 3 * S + 2_500_000_000
 
 
-def test_a_book_that_differs_only_by_rounding_is_unchanged() -> None:
-    odd = [(100_00, 10 * L + 3)]  # the first frame shows it exactly, later ones round it to four decimals
+def test_a_book_that_differs_only_by_rounding_is_not_published_again() -> None:
+    odd = [(100_00, 10 * L + 3)]  # exact in the first frame; later frames round it to four decimals
     venue = Venue(books([(0, odd, ASKS), (3, odd, ASKS), (6, [(99_00, 10 * L + 3)], ASKS)]))
     venue.kernel.publish_books(BTC, 5)
     venue.to(9)
@@ -119,13 +119,13 @@ def test_the_published_book_reflects_our_resting_orders_and_taker_fills() -> Non
     venue.to(5)
     first, second = venue.of(OrderBook)
     assert first.bid_levels == ((100_00, 10 * L),)
-    # the market sell met our own bid first, then the recorded one
+    # the market sell matched our own bid first, then the recorded bid
     assert second.bid_levels == ((100_00, 9 * L),)
     assert second.time == T0 + 3 * S + 10_000_000
 
 
 def matches(venue: Venue, seconds: float) -> list[list[str]]:
-    """Return the publications to the account so far, each as a list of event names."""
+    """Return the publications to the account up to this second, each as a list of event names."""
     told = venue.kernel.advance(T0 + round(seconds * S))
     return [[type(event).__name__ for event in p.events] for p in told if p.account is not None]
 
@@ -136,13 +136,13 @@ def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     venue = Venue(books([(0, deep, ASKS)]), trades(burst), latency={"answer_ms": 10})
     venue.to(1)
     venue.order("sell", 3 * L)
-    # a taker order walks three levels
+    # a taker order fills at three levels
     assert matches(venue, 2) == [["Answer"], ["TradeReport"] * 3 + ["OrderReport", "BalanceReport"]]
     venue.now = T0 + 2 * S
     first, second = venue.order("buy", 3 * L, 100_50), venue.order("buy", 3 * L, 100_50)
     venue.to(4)
     venue.seen.clear()
-    # an order that takes from the recorded market meets both orders in parts and ends the first
+    # an order that takes from the recorded market fills both orders in parts and completes the first one
     (parts,) = [p for p in venue.kernel.advance(T0 + 5 * S + S // 2) if p.account is not None]
     names = [type(event).__name__ for event in parts.events]
     assert names == ["TradeReport"] * 3 + ["OrderReport"] * 2 + ["BalanceReport"]
@@ -155,7 +155,7 @@ def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     }
 
 
-def test_depth_is_limited_and_can_grow() -> None:
+def test_published_depth_is_limited_and_can_grow() -> None:
     deep = [(100_00 - i, 10 * L) for i in range(3)]
     venue = Venue(books([(0, deep, ASKS)]))
     venue.kernel.publish_books(BTC, 1)
@@ -193,7 +193,7 @@ def table(requests: int, *scopes: Scope) -> LimitTable:
     return LimitTable({"balance": entry})
 
 
-def test_a_full_window_answers_429_and_refused_requests_count_too() -> None:
+def test_a_request_over_the_limit_is_answered_429_and_refused_requests_are_counted() -> None:
     venue = Venue(limits=table(2, Scope.ACCOUNT))
     for tenths in range(0, 15, 3):  # 0, 0.3, 0.6 (full), 0.9 (full), 1.2 (0.3 and 0.6 still count)
         venue.to(tenths / 10)
@@ -211,7 +211,7 @@ def test_a_full_window_answers_429_and_refused_requests_count_too() -> None:
     assert (count.arrivals, count.refusals, count.busiest) == (7, 4, 4)
 
 
-def test_accounts_share_windows_per_address_but_not_per_account() -> None:
+def test_accounts_share_the_windows_of_an_address_but_not_those_of_an_account() -> None:
     for scope, refused in ((Scope.IP, 1), (Scope.ACCOUNT, 0)):
         venue = Venue(limits=table(1, scope), accounts={"ann": RICH, "bob": RICH})
         venue.send(GetBalances(id=1), "ann")
@@ -240,14 +240,14 @@ def test_a_distant_order_is_found_across_windows_and_checkpoints() -> None:
     assert asked < 20
 
 
-def test_assumptions_are_full_sentences() -> None:
+def test_assumptions_are_complete_sentences() -> None:
     venue = Venue(QUIET)
     sentences = venue.kernel.assumptions()
     assert len(sentences) == len(set(sentences)) > 5
     assert all(text.endswith(".") for text in sentences)
 
 
-def test_answers_carry_the_id_of_their_request() -> None:
+def test_answers_contain_the_id_of_their_request() -> None:
     venue = Venue(QUIET)
     venue.send(GetBalances(id=77))
     venue.to(1)

@@ -1,4 +1,4 @@
-"""Draws from the measured latencies of a run: `latency: {from: RUN}`."""
+"""Latency draws from the measured latencies of a run: `latency: {from: RUN}`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def quantiles(least_ms: float, most_ms: float) -> list[int]:
 
 
 def measured(folder: Path, **changed: Any) -> Path:
-    """Write a run's folder and return it: a create takes 20 to 60 ms to arrive and 10 to 30 back, a cancel less; books
-    are 1 to 5 ms late.
+    """Write a run's folder and return its path. A create takes 20 to 60 ms to arrive, and its answer 10 to 30 ms; a
+    cancel takes less; books are 1 to 5 ms late.
     """
     document = {
         "format": FORMAT,
@@ -54,8 +54,8 @@ def test_draws_follow_the_distributions(tmp_path: Path) -> None:
     found = model(measured(tmp_path))
     ways = [found.request_ns("create_order", key) + found.feed_ns(key) for key in KEYS]
     back = [found.news_ns("create_batch", key) for key in KEYS]
-    # an order meets the market that is received 1 to 5 ms later, and its answer is known 3 ms earlier relative to that
-    # market
+    # an order is matched with the market data received 1 to 5 ms later; relative to that data, its answer is known 3 ms
+    # earlier
     assert 21 * NS_PER_MS <= min(ways) < 25 * NS_PER_MS
     assert 61 * NS_PER_MS < max(ways) <= 65 * NS_PER_MS
     assert min(back) == pytest.approx(7 * NS_PER_MS, abs=NS_PER_MS // 5)
@@ -77,7 +77,7 @@ def test_creates_cancels_and_fills_have_separate_latencies(tmp_path: Path) -> No
     assert means == pytest.approx([17, 5, 57], rel=0.02)
 
 
-def test_an_unmeasured_kind_uses_the_latency_of_a_measured_one(tmp_path: Path) -> None:
+def test_a_kind_without_measurements_uses_the_latency_of_a_measured_kind(tmp_path: Path) -> None:
     answer = {"create": [], "cancel": [], "fill": quantiles(50, 70)}
     found = model(measured(tmp_path, order_us={"create": quantiles(20, 60)}, answer_us=answer))
     assert mean_ms([found.request_ns("cancel_order", key) for key in KEYS]) == pytest.approx(43, rel=0.02)
@@ -85,7 +85,9 @@ def test_an_unmeasured_kind_uses_the_latency_of_a_measured_one(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("feed", [quantiles(0, 0), quantiles(2, 4), quantiles(15, 25), quantiles(30, 90), []])
-def test_requests_and_answers_take_as_long_as_measured_however_late_books_are(tmp_path: Path, feed: list[int]) -> None:
+def test_requests_and_answers_take_as_long_as_measured_whatever_the_delay_of_books(
+    tmp_path: Path, feed: list[int]
+) -> None:
     one = {"create": quantiles(10, 30)}
     counts = {"order": {"create": 900}, "answer": {"create": 900}}
     found = model(measured(tmp_path, feed_us=feed, answer_us=one, counts=counts))
@@ -107,7 +109,7 @@ def test_the_measured_latencies_are_listed_as_assumptions(tmp_path: Path) -> Non
     assert "split in half" in sentence
 
 
-def test_a_run_can_be_given_by_its_file_its_folder_or_its_bots_state_folder(tmp_path: Path) -> None:
+def test_a_run_can_be_given_by_its_file_its_folder_or_the_bots_state_folder(tmp_path: Path) -> None:
     measured(tmp_path / "runs" / "2", bot="second")
     measured(tmp_path / "runs" / "10", bot="tenth")
     (tmp_path / "runs" / "11").mkdir()  # a run without measurements

@@ -1,4 +1,4 @@
-"""Our orders in the published books, compared with merging and sorting the levels."""
+"""Our orders in the published books, compared with a reference that merges and sorts the levels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.sim.order import Account, VenueOrder
 from tests.sim.venue import BTC, LOT, T0, S, books, trades
 
 LEVELS = st.dictionaries(st.integers(90, 110), st.integers(1, 4).map(lambda n: n * LOT), max_size=6)
-#: price and lots: some are no whole units of the published amounts
+#: price and lots; some amounts are not multiples of the published unit
 OWN = st.lists(st.tuples(st.integers(90, 110), st.sampled_from([LOT, 2 * LOT, LOT + 1])), max_size=4)
 DEPTH = 3
 
@@ -52,7 +52,7 @@ def test_our_orders_appear_at_their_prices_unless_the_other_side_has_reached_the
     best_bid, best_ask = max(bids, default=-1), min(asks, default=1 << 62)
     standing_bids = [order for order in market.buys if order.price_ticks < best_ask]
     standing_asks = [order for order in market.sells if order.price_ticks > best_bid]
-    # of the recorded levels only the best can be shown
+    # only the best of the recorded levels can be shown
     shown_bids, shown_asks = dict(sorted(bids.items(), reverse=True)[:DEPTH]), dict(sorted(asks.items())[:DEPTH])
     expected = _merged(shown_bids, standing_bids, bids=True), _merged(shown_asks, standing_asks, bids=False)
     assert compose(market, row, DEPTH) == expected
@@ -85,10 +85,10 @@ def test_amounts_are_rounded_to_the_units_of_the_wire(
     prints=st.lists(st.tuples(st.integers(90, 110), st.integers(1, 3), st.sampled_from([-1, 0, 1])), max_size=4),
     taken=st.integers(0, 3),
 )  # fmt: skip
-def test_the_remaining_levels_never_begin_at_a_better_price(
+def test_remaining_levels_never_start_at_a_better_price_than_the_recorded_best(
     bids: dict[int, int], asks: dict[int, int], prints: list[tuple[int, int, int]], taken: int
 ) -> None:
-    """An order that does not reach the recorded best therefore need not check what trades and our orders have left."""
+    """Therefore an order that does not reach the best recorded price can skip the check of the remaining levels."""
     market = _market(bids, asks, [])
     if prints:
         market.load(trades([(1, ticks, lots * LOT, side) for ticks, lots, side in prints]))

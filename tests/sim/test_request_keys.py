@@ -1,4 +1,4 @@
-"""A request's latency depends neither on its id, which the wire does not carry, nor on other requests."""
+"""A request's latency depends neither on its ID, which is not sent over the wire, nor on other requests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.sim.venue import BTC, LOT, T0, S, Venue, books
 
 
 def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
-    """Return when each request of a fixed script is answered, with these request ``ids`` and with ``more_reads`` in
-    between.
+    """Return the time at which each request of a fixed script is answered, with these request ``ids`` and with
+    ``more_reads`` in between.
     """
     latency = Lognormal({"order_ms": 100, "answer_ms": 100, "sigma": 1.0}, 5)
     venue = Venue(books([(0, [(1000, 50 * LOT)], [(1100, 50 * LOT)])]), latency=latency)
@@ -55,5 +55,5 @@ def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
 def test_latency_does_not_depend_on_ids_or_other_requests() -> None:
     plain = answered_at(iter(range(100, 200)), 0)
     assert answered_at(iter(range(5_000, 9_000, 7)), 3) == plain
-    # requests about the same order, or of the same account, draw different latencies
+    # requests about the same order or for the same account have different latencies
     assert len(set(plain.values())) == len(plain)

@@ -1,4 +1,4 @@
-"""Every fill of a scripted quoter on recorded frames, derived again from the frames and `json` alone.
+"""Every fill of a scripted quoter on recorded frames, derived a second time from the frames and `json` alone.
 
 The second derivation below shares no code with botkit: it uses Decimals, plain lists, and one pass over the file.
 """
@@ -35,7 +35,7 @@ Fill = tuple[int, str, Decimal, Decimal]  # (ms, side, price, amount)
 
 
 def frames() -> list[tuple[int, str, Any]]:
-    """Return (received ms, kind, frame) in matching order: by time, books before trades."""
+    """Return (received ms, kind, frame) in the order of matching: by time, and books before trades."""
     rows = []
     with gzip.open(FRAMES, "rt", encoding="utf-8") as file:
         for line in file:
@@ -45,8 +45,8 @@ def frames() -> list[tuple[int, str, Any]]:
 
 
 def quote(number: int, bids: Side_, asks: Side_) -> tuple[Decimal, Decimal]:
-    """Return the scripted quote: at the touch, inside the spread or on the second level, on the third, or beyond the
-    depth.
+    """Return the scripted quote: at the best prices, inside the spread or at the second level, at the third level, or
+    beyond the depth.
     """
     tick = Decimal("0.01")
     match number % 4:
@@ -99,7 +99,7 @@ class Standing:
         return part
 
     def traded(self, price: Decimal, amount: Decimal, taker_buys: bool) -> Decimal:
-        """Process a public trade. Returns the amount that it fills."""
+        """Process a public trade, and return the amount that it fills."""
         beyond = self.sign * (self.price - price)
         if beyond > 0:
             self.ahead = Decimal(0)
@@ -188,7 +188,7 @@ def simulated(reading: str) -> list[Fill]:
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_the_same_fills_follow_from_the_frames_alone(reading: str) -> None:
+def test_the_same_fills_can_be_derived_from_the_frames_alone(reading: str) -> None:
     mine, theirs = derived(reading), simulated(reading)
     assert len(mine) > 20
     assert theirs == mine

@@ -1,4 +1,4 @@
-"""A small exchange for tests: pairs with round steps, columns built from rows, and a kernel driven by hand."""
+"""A small exchange for tests: pairs with round steps, columns built from rows, and a kernel that the test advances."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BTC_TWD = Pair("btc_twd", RULES)
 BITO = Pair("bito_twd", RULES)
 USDT = Pair("usdt_twd", RULES)
 PAIRS = {str(p): p for p in (BTC, BTC_TWD, BITO, USDT)}
-LOT = 10**6  # 0.01 btc: amounts in tests are multiples of this, so that fees and rounding are visible below it
+LOT = 10**6  # 0.01 btc; amounts in tests are multiples of it, so that fees and rounding show in smaller digits
 RICH = {"usdt": 10**6 * UNIT, "btc": 100 * UNIT, "twd": 10**8 * UNIT}
 
 Level = tuple[int, int]
@@ -81,7 +81,7 @@ def singly(publications: Iterable[Publication]) -> list[Publication]:
 
 
 class Venue:
-    """A kernel, id counters, and everything published so far."""
+    """A kernel, counters for IDs, and all events published so far."""
 
     def __init__(self, *columns: Any, accounts: dict[str, dict[str, int]] | None = None, **options: Any) -> None:
         fees = options.pop("fees", {"maker": "0.001", "taker": "0.002"})
@@ -100,7 +100,7 @@ class Venue:
         self.now = T0
 
     def to(self, seconds: float) -> list[Publication]:
-        """Advance to this many seconds after T0, stopping at every moment at which the kernel has something to do."""
+        """Advance to this many seconds after T0. Stop at every moment at which the kernel has an event to process."""
         target = T0 + round(seconds * S)
         fresh: list[Publication] = []
         while (at := self.kernel.next_at()) is not None and at <= target:
@@ -115,7 +115,7 @@ class Venue:
         self.kernel.submit(account, request, self.now)
 
     def order(self, side: str, lots: int = 0, price: int = 0, *, account: str = "ann", **more: Any) -> int:
-        """Send a create and return its client id. Without a price it is a market order."""
+        """Send a create and return its client ID. Without a price, the order is a market order."""
         self.ids += 1
         kind = more.pop("type", OrderType.LIMIT if price else OrderType.MARKET)
         pair = more.pop("pair", BTC)

@@ -1,4 +1,4 @@
-"""python -m tests.simulation: seeds of the whole bot, checked for what must never happen."""
+"""python -m tests.simulation: runs seeds of the complete bot and checks invariants."""
 
 from tests.simulation.runner import main
 

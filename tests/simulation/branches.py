@@ -1,8 +1,7 @@
-"""Rare branches of the product, by name and by the place where each begins.
+"""Named rare branches of the product, each identified by a piece of source text.
 
-Nothing is written into the product for this: a branch is a piece of source text, and while a simulation watches, the
-function that holds it runs with a call before that line. Where the text has changed too much, `Branch.place` raises
-`Stale`, and a test says so.
+The product itself is not changed for this. While a simulation watches, the function that contains the text runs with a
+call inserted before that line. If the text has changed too much, `Branch.place` raises `Stale`, and a test reports it.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ _CALL: Final = "_a_branch_is_reached_"
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """``text`` occurs once in the module; the branch begins with the statement on its last line."""
+    """``text`` occurs once in the module. The branch starts with the statement on the last line of ``text``."""
 
     name: str
     module: str
     text: str
-    #: counted, and not demanded of a long run
+    #: counted, but a long run need not reach it
     is_rarest: bool = False
 
     def place(self, source: str) -> int:
-        """Where the line begins. Raises Stale."""
+        """Return the position of the branch's line. Raises Stale."""
         if source.count(self.text) != 1:
             raise Stale(f"{self.name}: {self.module} has its text {source.count(self.text)} times")
         return source.rindex("\n", 0, source.index(self.text) + self.text.rstrip().rfind("\n") + 1) + 1
@@ -44,7 +43,7 @@ _JOURNAL, _FILLING, _DRIVER = (f"{_LIVE}.{name}" for name in ("journal", "journa
 _LEASES, _COMPARING, _GUARD = f"{_LIVE}.limits.leases", f"{_LIVE}.comparing", f"{_LIVE}.guard"
 
 BRANCHES: Final = (
-    # the protocol of an order
+    # order protocol
     Branch("a report identified an order before its answer did", _DESK, "if order.order_id:\n            return"),
     Branch("a push settled an order before its answer came", _DESK, "self._router.resolved(order.client_id, now)"),
     Branch("an execution came before its order was known", _DESK, "self._parked_trades.setdefault("),
@@ -87,7 +86,7 @@ BRANCHES: Final = (
     Branch("an exit passed while its pair was blocked", _RESOLUTION, "unknown_sells <= held:\n                return"),
     Branch("an order was refused, for its pair was blocked", _RESOLUTION, 'return f"an order of {order.pair} has'),
     Branch("a refused create was confirmed", _RESOLUTION, "self._close(case, OrderState.REJECTED, now"),
-    # comparisons with the exchange
+    # comparison with the exchange
     Branch("the open orders could not be read", _RECONCILE, "self._reads.later(now + RETRY_NS, self._list_orders)"),
     Branch("the balances could not be read", _RECONCILE, "self._reads.later(now + RETRY_NS, self._list_balances)"),
     Branch("orders since the last run could not be read", _RECONCILE, "RETRY_NS, self._list_unwritten)"),
@@ -109,11 +108,11 @@ BRANCHES: Final = (
     Branch("the journal failed", _DRIVER, "self.journal_fault = str(error)"),
     Branch("the journal could be written again", _DRIVER, "self.sink(JournalFailed(None))"),
     Branch("a request was cancelled within the bot", _DRIVER, 'why = "its request was cancelled'),
-    # gates and latches
+    # gates and halts
     Branch("an order was held back at the last gate", _DRIVER, 'return f"not sent: {closed}"'),
     Branch("the latch held an order back", _DRIVER, 'return f"not sent: the bot is halted:'),
     Branch("the bot stood still", f"{_LIVE}.standstill", "self._on_wake(self._slept_s)"),
-    # the router and the shared limits
+    # router and shared limits
     Branch("a cancel was asked for twice", _ROUTER, "return Withdrawal.DUPLICATE"),
     Branch("an order expired in the router", _ROUTER, "due.expired.append(item.order)"),
     Branch("a 429 closed a counter", _ROUTER, "        self.alarms.append("),
@@ -132,13 +131,13 @@ BRANCHES: Final = (
 
 
 def prepare() -> None:
-    """Read the sources, before anything changes a function."""
+    """Read the sources before any function is changed."""
     _prepared()
 
 
 @functools.cache
 def _prepared() -> tuple[tuple[types.FunctionType, types.CodeType, types.CodeType], ...]:
-    """(function, its code, the code that reports its branches)."""
+    """Return (function, its code, the code that reports its branches) for each function with a branch."""
     found = []
     for module_name in dict.fromkeys(branch.module for branch in BRANCHES):
         module = importlib.import_module(module_name)
@@ -160,7 +159,7 @@ def _prepared() -> tuple[tuple[types.FunctionType, types.CodeType, types.CodeTyp
 
 
 def missing() -> list[str]:
-    """Branches that no function holds any more. Raises Stale for a text that is gone."""
+    """Return the branches that are no longer in any function. Raises Stale if a branch's text is gone."""
     text = "".join(str(_constants(fresh)) for _, _, fresh in _prepared())
     return [branch.name for branch in BRANCHES if branch.name not in text]
 
@@ -171,9 +170,9 @@ def _constants(code: types.CodeType) -> list[object]:
 
 @contextlib.contextmanager
 def reported(to: Callable[[str], None]) -> Iterator[None]:
-    """Until the end of the block, ``to`` is called with the name of every branch that is reached.
+    """Call ``to`` with the name of every branch that is reached, until the end of the block.
 
-    A function that has been patched by a planted fault stays as it is.
+    A function that a planted fault has patched is not changed.
     """
     swapped = []
     for function, was, fresh in _prepared():

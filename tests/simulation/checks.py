@@ -1,12 +1,12 @@
-"""Checks for what must never happen. They read the exchange's books and the journal's file with code that is
-independent of the engine.
+"""Checks of invariants. They read the exchange's books and the journal's file with code that is independent of the
+engine.
 
 The invariants are numbered:
 
-    I1 at most one order a client id        I2 every own order has a row        I3 no row is final while its order lives
+    I1 at most one order per client ID      I2 every own order has a row        I3 no row is final while its order lives
     I4 executed never falls; executed + remaining = original                    I5 money is conserved, to the unit
     I6 exposure stays within its limit      I7 no window of the rate limits is exceeded
-    I8 no secret in any output              I9 tasks and queues are bounded      I10 every fill is told once
+    I8 no secret in any output              I9 tasks and queues are bounded      I10 every fill is reported once
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
-#: states of a journal row which mean that the exchange has no such order
+#: states of a journal row which mean that the exchange does not have the order
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
-#: tasks of one bot: streams, requests in flight, keeper
+#: maximum number of tasks of one bot: streams, requests in flight, keeper
 TASKS_MAX = 250
-#: events that wait for a turn
+#: maximum number of events waiting for a turn
 EVENTS_MAX = 2_000
 
 
 class Broken(AssertionError):
-    """An invariant was violated. The message begins with its name."""
+    """An invariant was violated. The message starts with its name."""
 
 
 class Books:
-    """Follows one account at the exchange, order by order."""
+    """Tracks one account at the exchange, order by order."""
 
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
         """``most_base_units`` is the bot's ``max_position``, by currency."""
@@ -57,12 +57,12 @@ class Books:
         self._trades = 0
         self._executed: dict[str, int] = {}
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
-        #: sums of trades by order
+        #: filled lots by order, from trades
         self.filled: dict[str, int] = {}
-        #: client ids whose rows were lost in a commit whose loss cannot be detected, because the exchange had no such
+        #: client IDs whose rows were in a lost commit. The loss cannot be detected, because the exchange had no such
         #: order
         self.excused: set[int] = set()
-        #: True once a journal was restored from a copy, which has lost the requests that the windows still count
+        #: True once a journal was restored from a copy, which does not contain requests that the windows still count
         self.excuses_rates = False
 
     def _touching(self, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -74,19 +74,19 @@ class Books:
 
     @property
     def orders(self) -> Mapping[str, Any]:
-        """Every order that the exchange has accepted, by its id."""
+        """All orders that the exchange has accepted, by order ID."""
         found: Mapping[str, Any] = self._account.orders
         return found
 
     def moved(self, currency: str, units: int) -> None:
-        """Note that money was added or removed from outside."""
+        """Note that money was deposited or withdrawn outside the bot."""
         self._moved[currency] = self._moved.get(currency, 0) + units
 
     # -- after every step -----------------------------------------------------------------------------------------
 
     def look(self, row_of: Callable[[int], str | None]) -> None:
-        """Check everything new since the last call. ``row_of`` returns the state in a client id's row, or None without
-        one.
+        """Check all changes since the last call. ``row_of`` returns the state in a client ID's row, or None if there is
+        no row.
 
         Raises Broken.
         """
@@ -125,7 +125,7 @@ class Books:
                 raise Broken(f"I6: {exposed} units of {base} are held or may be, of at most {self._most[base]}")
 
     def _exposed(self, base: str) -> int:
-        """Return the coins held, including those assigned at the start, plus what open buys may still buy."""
+        """Return the coins held, including those assigned at the start, plus the coins that open buys may still buy."""
         rules = {pair: pair.rules for pair in self._venue.pairs.values()}
         total: int = self._account.total[base] - self._moved.get(base, 0)
         for order in self._account.open.values():
@@ -144,7 +144,7 @@ class Books:
         self.filled[trade.order_id] = self.filled.get(trade.order_id, 0) + trade.lots
 
     def ended(self, client_id: int, state: str) -> None:
-        """Check an order that the bot has decided is final. Raises Broken if it is live."""
+        """Check an order that is final according to the bot. Raises Broken if the order is live."""
         order_id = self._by_client_id.get(client_id)
         if order_id is None and state in _NEVER_THERE:
             order_id = next((o.order_id for o in self._account.orders.values() if o.new.client_id == client_id), None)
@@ -157,7 +157,7 @@ class Books:
     # -- from time to time, and at the end ----------------------------------------------------------------------------
 
     def check(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
-        """Check everything against the journal's rows. Raises Broken."""
+        """Check all orders and balances against the journal's rows. Raises Broken."""
         for order in self._account.orders.values():
             row = rows.get(order.new.client_id)
             if row is None and order.new.client_id in self.excused:
@@ -188,9 +188,9 @@ class Books:
             raise Broken(f"I4: {order!r} has executed {order.executed_lots}")
 
     def settled(self, rows: Mapping[int, Mapping[str, Any]], told: Mapping[str, int]) -> list[str]:
-        """Return what still differs between the books: empty once everything is settled.
+        """Return the remaining differences between the books. The list is empty once all orders are settled.
 
-        ``told`` is the number of lots that were reported to the strategy as filled, by client id.
+        ``told`` is the number of filled lots reported to the strategy, by client ID.
         """
         found = []
         for order in self._account.orders.values():
@@ -211,8 +211,8 @@ class Books:
         return found
 
     def check_explained(self, resting: Iterable[int], before: int) -> None:
-        """Check a bot that begins to trade: none of the orders that are ``resting`` by its books, by client id, had
-        ended ``before`` its start (nanoseconds, the exchange's time). Raises Broken.
+        """Check a bot that starts trading. None of the ``resting`` orders in its books (client IDs) may have ended
+        ``before`` its start (nanoseconds, exchange time). Raises Broken.
         """
         for client_id in resting:
             order_id = self._by_client_id.get(client_id)
@@ -221,7 +221,7 @@ class Books:
                 raise Broken(f"restart: the bot trades, and does not know that {client_id} had ended before: {order!r}")
 
     def check_told(self, told: Mapping[str, int]) -> None:
-        """Check I10: no fill was reported twice, and none that did not happen. Raises Broken."""
+        """Check I10: every reported fill has happened and was reported only once. Raises Broken."""
         for client_id, lots in told.items():
             order_id = self._by_client_id.get(int(client_id))
             there = 0 if order_id is None else self._account.orders[order_id].executed_lots
@@ -231,11 +231,11 @@ class Books:
     def check_recovered(
         self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any], *, starts_over: bool = False
     ) -> None:
-        """Check that a bot that trades on a damaged journal has lost nothing that matters. ``before`` are the rows
-        before the damage. Raises Broken.
+        """Check that a bot which trades on a damaged journal has lost nothing that matters. ``before`` contains the
+        rows from before the damage. Raises Broken.
 
-        A bot without any journal ``starts_over`` if it says so: its earlier orders are foreign then, as after the user
-        has moved the journal away.
+        A bot without any journal ``starts_over`` if it reports so. Its earlier orders are then foreign, as after the
+        user moved the journal away.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")
@@ -248,7 +248,9 @@ class Books:
         self.excused.update(lost)
 
     def owned(self, began: Mapping[str, int], is_own: Callable[[int], bool]) -> dict[str, int]:
-        """What a bot owns that ``began`` with so much, by the trades of its orders, in units by currency."""
+        """Return a bot's holdings in units by currency, computed from its holdings when it ``began`` and its orders'
+        trades.
+        """
         owned = dict(began)
         for trade in self._account.trades:
             if not is_own(self._account.orders[trade.order_id].new.client_id):
@@ -261,12 +263,12 @@ class Books:
         return owned
 
     def locked(self, currency: str) -> int:
-        """What the account's open orders lock, in units."""
+        """Return the units that the account's open orders lock."""
         units: int = self._account.locked[currency]
         return units
 
     def still_open(self) -> set[str]:
-        """The ids of the orders that the exchange has open."""
+        """Return the IDs of the orders that are open at the exchange."""
         return {order.order_id for order in self._account.open.values()}
 
     def money(self) -> dict[str, int]:
@@ -275,7 +277,7 @@ class Books:
 
 
 class Journaled:
-    """The journal's contents at one moment: SQLite, and over it the log."""
+    """The journal's contents at one moment: SQLite plus the newer commits in the log."""
 
     def __init__(self, path: Path) -> None:
         """Raises JournalError."""
@@ -300,17 +302,17 @@ def _told(kept: Any) -> dict[str, int]:
 
 #: the name of the document that holds the strategy's saved state
 _STRATEGY = "strategy:t"
-#: a log record's header: length of the body, CRC-32 of number and body, number
+#: prefix of a log record: length of the body, CRC-32 of number and body, number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER_BYTES = 8
 
 
 class Followed:
-    """A journal's contents, followed in its log as it grows. Each commit is read once, whereas `Journaled` reads
-    everything.
+    """A journal's contents, tracked in its log as the log grows. Each commit is read once, whereas `Journaled` reads
+    the entire journal.
 
-    The records are parsed here independently: each is a prefix and a body at a multiple of 8 bytes, and a segment's
-    first record is its heading.
+    The records are parsed independently of the product: each has a prefix and a body and starts at a multiple of 8
+    bytes. The first record of a segment is its heading.
     """
 
     def __init__(self, path: Path) -> None:
@@ -321,7 +323,7 @@ class Followed:
 
     @property
     def told(self) -> dict[str, int]:
-        """The filled lots that were reported to the strategy, by client id."""
+        """The filled lots that were reported to the strategy, by client ID."""
         return self._told if self._kept is None else _told(msgspec.json.decode(self._kept))
 
     def look(self) -> Self:
@@ -329,7 +331,7 @@ class Followed:
         self._read()
         while self._open(self._segment + 1):
             self._read()
-        if not self._name(self._segment).exists():  # the bot has ended, or another one has begun
+        if not self._name(self._segment).exists():  # the bot has ended, or a new bot has started
             self._begin()
         return self
 
@@ -353,7 +355,7 @@ class Followed:
         return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
 
     def _open(self, segment: int) -> bool:
-        """Continue in the next segment, if it exists."""
+        """Open the given segment and return True, if it exists and is complete enough."""
         try:
             file = os.open(self._name(segment), os.O_RDONLY)
         except FileNotFoundError:
@@ -361,7 +363,7 @@ class Followed:
         content = os.pread(file, 4096, 0)
         length, crc, number = _PREFIX.unpack_from(content)
         if not length or zlib.crc32(content[_PREFIX.size - _NUMBER_BYTES : _PREFIX.size + length]) != crc:
-            os.close(file)  # the file is empty, or a failing disk wrote only part of its header
+            os.close(file)  # the file is empty, or a failing disk wrote only part of its heading
             return False
         self.close()
         heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
@@ -395,27 +397,27 @@ def _aligned(count: int) -> int:
 
 
 def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
-    """Check what must hold for the journal alone. Raises Broken."""
+    """Check the invariants of the journal's rows that need no other data. Raises Broken."""
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
 
 
 def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]) -> None:
-    """Check I5 in the journal alone: an order's executed lots are the sum of its fills. Raises Broken."""
+    """Check I5 within the journal: the executed lots of an order are the sum of its fills. Raises Broken."""
     for client_id, row in rows.items():
         lots = filled.get(client_id, 0)
         if int(row["executed_lots"]) != lots:
             raise Broken(f"I5: {row['executed_lots']} lots of {client_id} are executed, and its fills are {lots}")
 
 
-#: a process that was suspended for this long must read from the exchange before it sends an order
+#: a process suspended for at least this long must read from the exchange before it sends an order
 STANDSTILL_S = 16.0
 _LOOKS = frozenset({"open_orders", "balance"})
 
 
 class Standstills:
-    """Checks what a bot sends after it was suspended."""
+    """Checks the requests that a bot sends after it was suspended."""
 
     def __init__(self) -> None:
         self._slept_s = 0.0
@@ -423,12 +425,12 @@ class Standstills:
         self._unread: set[str] = set()
 
     def woke(self, slept_s: float) -> None:
-        """Note that the bot continues after ``slept_s`` seconds."""
+        """Note that the bot resumes after a suspension of ``slept_s`` seconds."""
         if slept_s >= STANDSTILL_S:
             self._slept_s, self._unread = slept_s, set(_LOOKS)
 
     def sends(self, endpoint: str) -> None:
-        """Note that a request is sent. Raises Broken if the bot should have read from the exchange first."""
+        """Note that a request is sent. Raises Broken if the bot had to read from the exchange first."""
         if self._unread and endpoint.startswith("create"):
             raise Broken(
                 f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
@@ -439,12 +441,12 @@ class Standstills:
         self._unread.discard(endpoint)
 
 
-#: the longest text about a journal that a user is shown
+#: maximum length of a message to the user about a journal
 _SENTENCE_MAX = 700
 
 
 def check_told_of_damage(text: str, words: str, is_damaged: bool) -> None:
-    """Check the message of a bot that does not trade because of its journal. Raises Broken."""
+    """Check the message of a bot that refuses to trade because of its journal. Raises Broken."""
     if not is_damaged:
         raise Broken(f"journal: nothing was damaged, and the bot says: {text}")
     if "journal" not in text or "\n" in text or len(text) > _SENTENCE_MAX or "Traceback" in text:

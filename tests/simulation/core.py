@@ -1,8 +1,8 @@
-"""The layer core is an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
+"""The layer core: an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
 
 The bot, its journal, its engine and the exchange are the same as in the layer whole, but requests and events pass
-between them in a few calls. Faults are those of a real connection: requests and answers are lost, late or refused;
-streams drop, repeat and reorder messages, end and come back. The adapter's contract (`botkit.model.adapter`) is kept:
+between them in a few calls. The faults are those of a real connection: requests and answers are lost, late or refused;
+streams drop, repeat and reorder messages, end and reconnect. The adapter's contract (`botkit.model.adapter`) is kept:
 each execution is reported once, and a missing answer is not a refusal.
 """
 
@@ -35,10 +35,10 @@ from tests.simulation.plan import Fault as PlannedFault
 
 _TIMEOUT_S = 5.0
 _RECONNECT_S = 0.5
-#: how long it takes until a silent stream is noticed
+#: time until a silent stream is reported as lost
 _STALE_S = 3.0
 _ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
-#: faults with an answer that does not say what happened to the request
+#: faults whose answer does not reveal whether the request was carried out
 _UNCLEAR = {
     "reset_after": (0, "ServerDisconnectedError: Server disconnected"),
     "error_after": (502, "Bad Gateway"),
@@ -48,7 +48,7 @@ _UNCLEAR = {
 
 
 class CoreExchange:
-    """The venue, its faults and its streams. Replaces the emulator in a run."""
+    """The venue with its faults and streams. It replaces the emulator in a run."""
 
     rest = ws = ""
     port = 0
@@ -63,7 +63,7 @@ class CoreExchange:
         self.facts = facts
         self.faults = Faults(options.seed)
         self.adapters: list[CoreAdapter] = []
-        #: nothing is delivered before this time of the loop's clock
+        #: nothing is delivered before this loop time
         self.stalled_until = 0.0
         self.slow_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -85,16 +85,16 @@ class CoreExchange:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:
-        """Schedule something that happens even if the process that caused it dies."""
+        """Schedule a call that takes place even if the process that caused it dies."""
         return self._loop.call_later(seconds, call, *arguments, context=contextvars.Context())
 
     def latency_s(self) -> float:
-        """Return how long the next message is in flight."""
+        """Return the transit time of the next message."""
         held_s = max(0.0, self.stalled_until - self._loop.time())
         return held_s + self._chance.uniform(0.0001, 0.003) + self._chance.random() ** 4 * self.slow_s
 
     def advance(self) -> None:
-        """Advance the venue to now, pass on what became known, and schedule the next call."""
+        """Advance the venue to the current time, deliver its answers and events, and schedule the next call."""
         for delivery in self.venue.advance(self.now()):
             if isinstance(delivery.item, Answer):
                 self.venue.answer(delivery)
@@ -110,7 +110,7 @@ class CoreExchange:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, reply: Callable[[Answer], None]) -> None:
-        """Send a request. ``reply`` is called when its answer arrives, if one does."""
+        """Send a request. ``reply`` is called if and when its answer arrives."""
         self.later(self.latency_s(), self._arrive, request, reply)
 
     def _arrive(self, request: Request, reply: Callable[[Answer], None]) -> None:
@@ -181,7 +181,7 @@ class CoreExchange:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def add_fault(self, spec: Mapping[str, object]) -> Fault:
-        """Do what the emulator's does."""
+        """Add a fault, as the emulator does."""
         fault = self.faults.add(spec, self.venue.now)
         if fault.kind == "ws_refuse":  # an open stream cannot be refused, so it has to end first
             for adapter in self.adapters:
@@ -190,11 +190,11 @@ class CoreExchange:
         return fault
 
     def remove_faults(self, fault_id: int | None = None) -> int:
-        """Do what the emulator's does."""
+        """Remove faults, as the emulator does."""
         return len(self.faults.remove(fault_id))
 
     def strike_network(self, fault: PlannedFault) -> int:
-        """Apply a network fault; returns how much it affected."""
+        """Apply a network fault. Return the number of affected connections or streams."""
         until = self._loop.time() + fault.for_ms / 1000
         if fault.kind in ("net_stall", "net_cut"):
             self.stalled_until = max(self.stalled_until, until)
@@ -214,7 +214,7 @@ class CoreExchange:
         return struck
 
     def lose_streams(self, share: float, chance: Random) -> None:
-        """Disconnect some streams, as happens while their client is suspended."""
+        """Disconnect some streams, as happens while the client is suspended."""
         for adapter in self.adapters:
             adapter.end_streams(lambda stream: chance.random() < share)
 
@@ -226,20 +226,21 @@ class CoreExchange:
 
 
 class _Stream:
-    """One stream of one adapter. Its messages arrive in order unless a fault prevents it."""
+    """One stream of one adapter. Its messages arrive in order unless a fault changes the order."""
 
     def __init__(self, name: str, pairs: tuple[Pair | None, ...]) -> None:
         self.name = name
         self.pairs = pairs
         self.is_up = False
         self.is_silent = False
-        self.round = 0  # number of the current connection, because data in transit is lost when a connection ends
+        # number of the current connection; messages still in transit from an earlier connection are dropped
+        self.round = 0
         self.last_at = 0.0
         self.lag_s = 0.0
 
 
 class CoreAdapter:
-    """`botkit.model.adapter.Adapter` over a venue in this process."""
+    """`botkit.model.adapter.Adapter` for a venue in this process."""
 
     account_streams = _ACCOUNT_STREAMS
     capabilities = CAPABILITIES
@@ -259,12 +260,12 @@ class CoreAdapter:
 
     @property
     def limits(self) -> Any:
-        """The exchange's."""
+        """The exchange's limits."""
         return self._exchange.facts.limits
 
     @property
     def is_alive(self) -> bool:
-        """True if anybody is listening."""
+        """True if the adapter is open and its process is alive."""
         return self._is_open and (self._process is None or not self._process.is_dead)
 
     async def __aenter__(self) -> Self:
@@ -289,7 +290,7 @@ class CoreAdapter:
             future.cancel()
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Return the pairs."""
+        """Return the pairs by name."""
         return self._pairs
 
     # -- requests -------------------------------------------------------------------------------------------------
@@ -317,7 +318,7 @@ class CoreAdapter:
             self._waiting.pop(number, None)
 
     def reset_requests(self, share: float, chance: Random) -> int:
-        """Reset the connections of some requests in flight."""
+        """Make some requests in flight fail as if their connections were reset."""
         struck = [found for found in self._waiting.values() if not found[1].done() and chance.random() < share]
         for request_id, future in struck:
             future.set_result(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text="ConnectionResetError"))
@@ -334,7 +335,7 @@ class CoreAdapter:
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Open streams."""
+        """Open the requested streams."""
         self._sink = sink
         fresh = []
         if books:
@@ -363,13 +364,13 @@ class CoreAdapter:
         return len(struck)
 
     def slow_down(self, share: float, lag_s: float, chance: Random) -> None:
-        """Make some streams lag behind the others, in order."""
+        """Make some streams lag behind the others while their messages stay in order."""
         for stream in self._streams:
             if chance.random() < share:
                 stream.lag_s = lag_s
 
     def fall_silent(self, share: float, seconds: float, chance: Random) -> int:
-        """Make streams half-open: they fall silent, which is noticed after a while."""
+        """Make some streams half-open: they send nothing, and are reported as lost after a while."""
         struck = [stream for stream in self._streams if stream.is_up and chance.random() < share]
         for stream in struck:
             stream.is_silent = True
@@ -412,7 +413,7 @@ class CoreAdapter:
                 self._sink(Connection(ConnectionState.CONNECTED, stream.name, pair, ""))
 
     def deliver(self, delivery: Delivery) -> None:
-        """Pass a delivery on to every subscriber that it concerns."""
+        """Pass a delivery on to the streams that carry its kind."""
         if not self.is_alive:
             return
         item = delivery.item
@@ -464,7 +465,7 @@ class CoreAdapter:
         if isinstance(event, TradeReport):
             key = (event.order_id, event.trade_id)
             if key in self._executions:
-                return  # an adapter passes each execution on once
+                return  # the adapter passes each execution on only once
             self._executions.add(key)
         self._sink(event)
 

@@ -1,7 +1,6 @@
-"""Damages a journal while no bot runs: corrupt bytes, a log that is truncated or missing, or an older copy that is
-restored.
+"""Damages a journal while no bot runs: corrupt bytes, a truncated or missing log, or a restored older copy.
 
-This code knows nothing of how a bot detects damage. `strike` changes the files and says what may be lost;
+This code is independent of the way a bot detects damage. `strike` changes the files and states what may be lost;
 `tests.simulation.world` compares this with the result of the next start.
 """
 
@@ -19,7 +18,7 @@ from botkit.live.journal_log import Place, read_tail, segment_path, segments_of
 from botkit.live.journal_rows import JournalError
 from tests.simulation.disk import replace
 
-#: each kind of damage, as a fault class
+#: the kinds of damage, which are also fault classes
 KINDS: Final = (
     *("log_corrupt", "log_cut", "log_gone", "sqlite_corrupt", "sqlite_gone", "journal_restored", "folder_restored"),
 )
@@ -28,14 +27,14 @@ _COUNTER = "client_ids"
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """A copy of a bot's folder at one moment, without its runs."""
+    """A copy of a bot's folder at one moment, without its recorded runs."""
 
     files: dict[str, bytes]
     runs: frozenset[str]
 
 
 def copy_of(state: Path) -> Copy:
-    """Copy a folder."""
+    """Copy a bot's folder."""
     files = {
         path.name: path.read_bytes()
         for path in sorted(state.iterdir())
@@ -45,7 +44,7 @@ def copy_of(state: Path) -> Copy:
 
 
 def put_back(state: Path, copy: Copy, *, keeps: tuple[str, ...] = ()) -> None:
-    """Restore a folder from a copy, except the files that it ``keeps``."""
+    """Restore a folder from a copy, except the files in ``keeps``."""
     for path in sorted(state.iterdir()):
         if path.is_file() and path.name != "lock" and path.name not in (*copy.files, *keeps):
             path.unlink()
@@ -55,19 +54,19 @@ def put_back(state: Path, copy: Copy, *, keeps: tuple[str, ...] = ()) -> None:
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """The damage done to a journal. With ``demands``, no bot may trade on it; otherwise it may be intact, or look
-    intact.
+    """The damage done to a journal. If ``demands`` is True, no bot may trade on the journal. Otherwise the journal may
+    be intact, or look intact.
     """
 
     words: str
     demands: bool
-    #: True if nothing is left of the journal, as after a user moved it away
+    #: True if nothing is left of the journal, as after the user moved it away
     starts_over: bool = False
 
 
 def strike(state: Path, kind: str, x: float, y: float, older: Copy | None) -> Struck | None:
-    """Damage the files, or return None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, determine where and
-    how.
+    """Damage the files. Return None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, determine the place
+    and extent of the damage.
     """
     journal = state / _JOURNAL
     if not journal.exists():
@@ -101,7 +100,7 @@ def _corrupt_sqlite(journal: Path, x: float, y: float) -> Struck | None:
         content[place] ^= 0xA5
     replace(path, bytes(content))
     if path == log:
-        # SQLite keeps the transactions before the damage, and the journal's own log shows that there were more
+        # SQLite keeps the transactions before the damage, and the journal's own log shows that there were later ones
         journal.with_name(f"{_JOURNAL}-shm").unlink(missing_ok=True)
     return Struck(f"{length} bytes of {path.name} at {at} are corrupt", demands=False)
 

@@ -1,12 +1,13 @@
-"""A disk behind `botkit.live.ports.Disk` that dies with its process: it refuses dead processes and may lose writes.
+"""A disk behind `botkit.live.ports.Disk` that dies with its process: it refuses calls of dead processes and may lose
+writes.
 
-The files are real ones in memory (``/dev/shm``), so that everything that reads them works; syncing costs nothing there.
+The files are real files in memory (``/dev/shm``), so that all code that reads them works; syncing costs nothing there.
 A `SimulatedDisk` is one process's view of them:
 
-* after `die` it takes nothing: not from a ``finally`` that garbage collection runs, not from a half-done step;
-* `die` drops what the process had not passed to the system, and with ``power_cut`` also what had not reached the disk:
-  of what was appended and never synced some part, of a write in place any of its sectors, of SQLite its transactions
-  since the last synced one, and of a file that was replaced without syncing either version, or an empty file.
+* after `die` it accepts no calls, not even from a ``finally`` that garbage collection runs or from a half-done step;
+* `die` drops data that the process had not passed to the system. With ``power_cut``, it also drops data that had not
+  reached the disk: part of the data appended but not synced, any sectors of an in-place write, SQLite transactions
+  since the last sync, and replaced files that were not synced (which become old, new or empty).
 
 A `Medium` is the disk that the processes share. It may be full, read-only or failing for a while (`Medium.trouble`).
 """
@@ -27,11 +28,11 @@ from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles, RealPulses
 from botkit.live.ports import Appending, DurableFile, Lock
 from botkit.model.clock import Nanos
 
-#: the unit of an in-place write: a power cut may leave only some of a write's sectors
+#: unit of an in-place write: a power cut may leave only some of a write's sectors
 _SECTOR = 512
-#: how many of the most recently replaced files a power cut may leave old, new or empty
+#: number of recently replaced files that a power cut may leave old, new or empty
 _UNSYNCED_MAX = 6
-#: SQLite's codes for a disk's errors
+#: SQLite's codes for disk errors
 _SQLITE_CODES = {
     errno.ENOSPC: (sqlite3.SQLITE_FULL, "database or disk is full"),
     errno.EROFS: (sqlite3.SQLITE_READONLY, "attempt to write a readonly database"),
@@ -40,31 +41,33 @@ _SQLITE_CODES = {
 
 
 class Refused(OSError):
-    """A dead process touched its disk."""
+    """A dead process tried to use its disk."""
 
 
 class Medium:
-    """The disk behind all processes of a machine.
+    """The disk that all processes of a machine share.
 
-    ``trouble`` is what is wrong with it at the moment: "disk_full" (files with room of their own are written in place,
-    and heartbeats go on), "disk_tight" (files of up to ``room`` bytes fit), "disk_read_only", "disk_failing" (some
-    writes fail, and may leave parts of themselves).
+    ``trouble`` is its current fault: "disk_full" (writes within existing files and heartbeats still work), "disk_tight"
+    (only files of up to ``room`` bytes fit), "disk_read_only", or "disk_failing" (some writes fail, possibly after a
+    part was written).
     """
 
     def __init__(self, seed: object = 0) -> None:
         self.trouble = ""
         self.room = 0
-        #: how many writes each disk fault refused, and how many losses each power cut caused, by fault class
+        #: by fault class: the number of writes that each disk fault refused and of losses that power cuts caused
         self.struck: Counter[str] = Counter()
         self.chance = Random(f"medium {seed}")
-        #: for each SQLite file, the sizes of its write-ahead log after each transaction that a power cut could still
+        #: for each SQLite file, the size of its write-ahead log after each transaction that a power cut could still
         #: lose, oldest first
         self.transactions: dict[Path, list[int]] = {}
         #: files that were replaced without a sync, newest last, with their previous contents
         self.unsynced: dict[Path, bytes | None] = {}
 
     def refusal(self, kind: str, size: int = 0) -> OSError | None:
-        """Return why a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat") fails, or None."""
+        """Return the error with which a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat")
+        fails, or None.
+        """
         trouble, number = self.trouble, 0
         if not trouble:
             return None
@@ -84,7 +87,7 @@ class Medium:
     # -- a power cut ----------------------------------------------------------------------------------------------
 
     def tear(self, number: int, at: int, content: bytes) -> None:
-        """Keep an arbitrary selection of the sectors of an in-place write."""
+        """Write only a random selection of the sectors of an in-place write."""
         written, count = 0, 0
         place = 0
         while place < len(content):
@@ -94,7 +97,7 @@ class Medium:
                 os.pwrite(number, content[place:end], at + place)
                 written += 1
             place = end
-        if count == 1 and not written:  # within a sector: none of it, or its beginning
+        if count == 1 and not written:  # within one sector: nothing, or only its first bytes
             part = self.chance.randrange(len(content))
             os.pwrite(number, content[:part], at)
             written, count = int(part > 0), 2
@@ -131,14 +134,14 @@ class Medium:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Give a file new content and a new identity; whoever has the old file open keeps it."""
+    """Give a file new content and a new identity. A process that has the old file open keeps the old file."""
     fresh = path.with_name(f"{path.name}.replacing")
     fresh.write_bytes(content)
     fresh.replace(path)
 
 
 class SimulatedDisk(RealDisk):
-    """One process's view of its files."""
+    """The view of one process on the shared files."""
 
     def __init__(
         self, on_write: Callable[[], Callable[[], None] | None] = lambda: None, medium: Medium | None = None
@@ -151,7 +154,7 @@ class SimulatedDisk(RealDisk):
         self.pulses = _Pulses(self)
         self.files: SimulatedFiles = SimulatedFiles(self)
         self.durable = _DurableFiles(self)
-        #: True if the process died in a power cut, which may have left a write half done
+        #: True if the process died in a power cut, which may leave a write half done
         self.tears = False
         self._on_write = on_write
         self._locks: list[Lock] = []
@@ -162,7 +165,7 @@ class SimulatedDisk(RealDisk):
     # -- what the simulation calls --------------------------------------------------------------------------------
 
     def die(self, *, power_cut: bool = False) -> None:
-        """Let the process access nothing on the disk from now on, and release its locks as the system does."""
+        """End the process's access to the disk and release its locks, as the system does."""
         if self.is_dead:
             return
         self.is_dead = True
@@ -176,7 +179,7 @@ class SimulatedDisk(RealDisk):
             self.medium.lose_unsynced()
 
     def close(self) -> None:
-        """Release files and connections once the run is over."""
+        """Release files and connections after the run."""
         self.die()
         for file in self._in_place:
             file.close()
@@ -186,7 +189,7 @@ class SimulatedDisk(RealDisk):
     # -- botkit.live.ports.Disk -----------------------------------------------------------------------------------
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Like the real one."""
+        """Lock as the real disk does."""
         self.writing("lock")
         found = super().lock(path, note)
         if found is not None:
@@ -194,7 +197,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """Do what the real one does. The connection also refuses a dead process."""
+        """Connect as the real disk does. The connection also refuses calls of a dead process."""
         self.check()
         disk = self
 
@@ -207,9 +210,9 @@ class SimulatedDisk(RealDisk):
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         found = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
-        # nothing is lost in memory, and a crash of the simulation never falls between two of SQLite's writes
+        # files in memory need no sync, and a simulated crash never happens between two of SQLite's writes
         sqlite3.Connection.execute(found, "PRAGMA synchronous=OFF")
-        # so that the log of transactions only grows, and its end can be cut off
+        # without checkpoints, the write-ahead log only grows, and its end can be cut off
         sqlite3.Connection.execute(found, "PRAGMA wal_autocheckpoint=0")
         found.log = path.with_name(f"{path.name}-wal")
         self.medium.transactions.setdefault(path, [found.logged()])
@@ -217,23 +220,25 @@ class SimulatedDisk(RealDisk):
         return found
 
     def remove_folder(self, folder: Path) -> None:
-        """Do what the real one does."""
+        """Remove a folder as the real disk does."""
         if not self.is_dead:
             super().remove_folder(folder)
 
     # -- for its parts --------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise OSError for a dead process."""
+        """Raise OSError if the process is dead."""
         if self.is_dead:
             self.refused += 1
             raise Refused(errno.EIO, "the process is dead")
 
     def writing(self, kind: str, size: int = 0) -> Callable[[], None] | None:
-        """Return a function to call after a write. Raises OSError if the write is impossible."""
+        """Check that a write is possible, and return a function to call after the write. Raises OSError if it is
+        impossible.
+        """
         self.check()
         after = self._on_write()
-        self.check()  # the process may have died during that call
+        self.check()  # the process may have died during on_write
         error = self.medium.refusal(kind, size)
         if error is not None:
             raise error
@@ -248,12 +253,12 @@ class SimulatedFiles(RealFiles):
         self._disk = disk
 
     def read(self, path: Path) -> bytes:
-        """Do what the real one does."""
+        """Read as the real files do."""
         self._disk.check()
         return super().read(path)
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Like the real one, without syncing."""
+        """Write as the real files do, but without syncing."""
         after = self._disk.writing("file", len(content))
         path.parent.mkdir(parents=True, exist_ok=True)
         if not durable:
@@ -273,18 +278,18 @@ class SimulatedFiles(RealFiles):
             del unsynced[next(iter(unsynced))]
 
     def append(self, path: Path) -> Appending:
-        """Do what the real one does, but lose the buffer with the process."""
+        """Append as the real files do, but lose the buffer when the process dies."""
         self._disk.check()
         path.parent.mkdir(parents=True, exist_ok=True)
         return _Appending(self._disk, path)
 
     def names(self, folder: Path) -> list[str]:
-        """Do what the real one does."""
+        """List names as the real files do."""
         self._disk.check()
         return super().names(folder)
 
     def remove(self, path: Path) -> None:
-        """Like the real one."""
+        """Remove a file as the real files do."""
         after = self._disk.writing("remove")
         self._disk.medium.unsynced.pop(path, None)
         super().remove(path)
@@ -293,7 +298,7 @@ class SimulatedFiles(RealFiles):
 
 
 class _Appending:
-    """An append-only file with its own buffer, which nothing can flush after the process's death."""
+    """An append-only file with its own buffer, which cannot be flushed after the process's death."""
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -336,7 +341,7 @@ class _Appending:
     def die(self, *, power_cut: bool) -> None:
         self._buffer.clear()
         if self._number is not None and power_cut:
-            # some of what the system held had reached the disk
+            # part of the data that the system held had already reached the disk
             end = os.fstat(self._number).st_size
             os.ftruncate(self._number, self._synced + self._disk.medium.chance.randint(0, end - self._synced))
         self._release()
@@ -352,8 +357,8 @@ class _DurableFiles(RealDurableFiles):
 
 
 class _InPlace:
-    """A file that is written in place. A write that has returned is complete; a power cut during a write leaves any
-    part of it.
+    """A file for in-place writes. A write is complete once it has returned. A power cut during a write leaves any part
+    of the write.
     """
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
@@ -385,16 +390,16 @@ class _InPlace:
 
 
 class _Connection(sqlite3.Connection):
-    """An SQLite connection of a process that may be dead. Each of botkit's commits lies within one call."""
+    """An SQLite connection of a process that may be dead. Each commit of botkit is made in a single call."""
 
     owner: SimulatedDisk
-    #: its file of transactions; None for a reader
+    #: its write-ahead log; None for a reader
     log: Path | None = None
     _after: Callable[[], None] | None = None
     _is_synced = True
 
     def logged(self) -> int:
-        """The size of the write-ahead log."""
+        """Return the size of the write-ahead log."""
         assert self.log is not None
         try:
             return self.log.stat().st_size
@@ -453,7 +458,7 @@ class _Connection(sqlite3.Connection):
         if self.owner.is_dead:
             return
         super().close()
-        # when the last connection closes, SQLite moves the whole log into the file itself
+        # when the last connection closes, SQLite moves the entire log into the database file
         if self.log is not None and not self.log.exists():
             self.owner.medium.transactions[self.log.with_name(self.log.name[: -len("-wal")])] = [0]
 

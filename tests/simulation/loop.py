@@ -1,16 +1,16 @@
-"""An event loop without sockets, threads or wall time, in which time passes only when everything waits.
+"""An event loop without sockets, threads or wall time. Time advances only when all tasks wait.
 
     loop = VirtualLoop(seed=7)
     loop.run_until_complete(main())
 
 It is asyncio's own `BaseEventLoop` with a different clock and selector: tasks, timers, timeouts, asynchronous
 generators and the order of execution are asyncio's. Where asyncio would sleep until the next timer, the clock jumps
-there, so idle hours cost nothing. Connections go through `VirtualLoop.network`. The threads of `run_in_executor` take
-turns with the loop, so that they do not change the order of execution.
+there, so idle hours cost nothing. Connections use `VirtualLoop.network`. The threads of `run_in_executor` take turns
+with the loop, so that they do not change the order of execution.
 
-Without a seed, callbacks run in asyncio's order. With a seed, the order that asyncio does not guarantee varies, in the
-same way for the same seed: ready tasks run in any order, a task's step may be postponed, and timers fire late, as on a
-busy machine. Plain callbacks keep their order, as asyncio promises.
+Without a seed, callbacks run in asyncio's order. With a seed, the order varies as far as asyncio does not guarantee it,
+but always in the same way for the same seed: ready tasks run in any order, a task's step may be postponed, and timers
+fire late, as on a busy machine. Plain callbacks keep their order, as asyncio guarantees.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ from tests.simulation.network import Network
 
 T = TypeVar("T")
 
-#: virtual seconds that one round of the loop takes, so that a task that spins with ``sleep(0)`` meets its timeout
+#: virtual seconds per round of the loop, so that a task that spins with ``sleep(0)`` reaches its timeout
 ROUND_S = 10e-6
-#: consecutive rounds in which work was always ready; with more of them, the loop counts as one that never waits
+#: after this many consecutive rounds in which work was always ready, the loop is treated as one that never waits
 ROUNDS_MAX = 2_000_000
-#: how many virtual seconds tasks have to clean up once the loop is found to be stuck
+#: virtual seconds that tasks have for cleanup once the loop is found to be stuck
 _GRACE_S = 60.0
-#: how long work in another thread takes
+#: duration of work in another thread
 _THREAD_S = 0.0002
-#: the share of ready task steps that wait for a later round
+#: share of ready task steps that are postponed to a later round
 _POSTPONED = 0.15
-#: how often the machine wakes up late, and by at most how many seconds
+#: how often the machine wakes up late, and the maximum delay in seconds
 _LATE, _LATE_MAX_S = 0.1, 0.003
-#: with this many timers or more, cancelled ones are dropped once they are the majority
+#: from this number of timers on, cancelled timers are dropped once they are the majority
 _TIMERS_MAX = 256
 
 
 class Stuck(RuntimeError):
-    """Nothing can happen any more, so the loop would wait forever. The message shows what each task is waiting for."""
+    """No further event is possible, so the loop would wait forever. The message shows where each task is waiting."""
 
 
 class Process:
-    """A simulated process: the code that runs in a context that names it, and the connections that it has opened."""
+    """A simulated process: all code that runs in its context, and the connections that this code has opened."""
 
     def __init__(self, name: str, pid: int = 1) -> None:
         self.name = name
@@ -72,13 +72,13 @@ class Process:
         return f"<process {self.name}{' (dead)' if self.is_dead else ''}>"
 
 
-#: the process in which a callback or a task runs; None is the test itself, which never dies
+#: the process in which a callback or task runs; None stands for the test itself, which never dies
 PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
 
 
 class NumberedTask(asyncio.Task[Any]):
-    """A task whose place in a set does not depend on its address, so that code which cancels a set of tasks always uses
-    the same order.
+    """A task whose hash does not depend on its address, so that code that cancels a set of tasks always does so in the
+    same order.
     """
 
     def __init__(self, coro: Any, *, loop: VirtualLoop, **options: Any) -> None:
@@ -91,8 +91,8 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop that this module describes. ``limit_s`` limits virtual time, because even the test of a bot that never
-    stops must end.
+    """The loop that this module describes. ``limit_s`` limits the virtual time, because a test of a bot that never
+    stops must end too.
     """
 
     def __init__(self, *, seed: int | None = None, limit_s: float = 3600.0) -> None:
@@ -109,8 +109,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._stuck: Stuck | None = None
         self._grace = False
         self._any_dead = self._any_held = False
-        #: the coroutines of dead processes, which are kept so that garbage collection does not run their ``finally``
-        #: blocks
+        #: coroutines of dead processes, kept so that garbage collection does not run their ``finally`` blocks
         self._graveyard: list[Any] = []
         self._digest = 0
         self._on_step: list[Callable[[], None]] = []
@@ -121,16 +120,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- time -----------------------------------------------------------------------------------------------------
 
     def time(self) -> float:
-        """Return the virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was created."""
         return self._now
 
     @property
     def digest(self) -> int:
-        """A checksum of everything that has happened, which does not depend on memory addresses or PYTHONHASHSEED."""
+        """The checksum of all noted events. It does not depend on memory addresses or PYTHONHASHSEED."""
         return self._digest
 
     def note(self, what: str) -> None:
-        """Count something that happened now into `digest`."""
+        """Include an event at the current time in `digest`."""
         self._digest = zlib.crc32(f"{self._now:.9f} {what}".encode(), self._digest)
 
     def on_step(self, check: Callable[[], None]) -> None:
@@ -187,7 +186,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._give_up(f"the limit of {self._limit_s:g} virtual seconds is reached")
 
     def _shuffled(self, handles: list[asyncio.Handle], chance: Random) -> list[asyncio.Handle]:
-        """Return the task steps shuffled among their places, with some of them postponed to a later round."""
+        """Return the handles with the task steps shuffled among their positions and some steps postponed to a later
+        round.
+        """
         places = [i for i, handle in enumerate(handles) if _task_of(handle) is not None]
         steps = [handles[i] for i in places]
         chance.shuffle(steps)
@@ -219,10 +220,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- stuck ----------------------------------------------------------------------------------------------------
 
     def _give_up(self, why: str) -> None:
-        """Let the main task clean up, and raise from it. If even that is impossible, raise from the loop."""
+        """Let the main task clean up and raise the error from it. If even that is impossible, raise the error from the
+        loop.
+        """
         error = Stuck(f"{why} (at {self._now:.3f} s).\n{self.describe_tasks()}")
         if self._stuck is not None or self._main is None or self._main.done():
-            self._deadline = self._now + _GRACE_S  # leave some time for the code that cleans up
+            self._deadline = self._now + _GRACE_S  # leave some time for cleanup code
             self._stuck = None
             raise error
         self._stuck = error
@@ -230,7 +233,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._main.cancel("the loop is stuck")
 
     def run_until_complete(self, future: Any) -> Any:
-        """Run the loop until a future is done. Raises Stuck if it can never complete, or not within the limit."""
+        """Run the loop until a future is done. Raises Stuck if the future can never complete, or not within the
+        limit.
+        """
         main = asyncio.ensure_future(future, loop=self)
         if main is not future:
             main._log_destroy_pending = False
@@ -259,7 +264,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return error
 
     def describe_tasks(self) -> str:
-        """Return what each task that is not done waits for, innermost last."""
+        """Return a description of where each unfinished task waits, innermost frame last."""
         waiting = sorted(
             (task for task in asyncio.all_tasks(self) if not task.done()), key=lambda t: _number(t.get_name())
         )
@@ -274,7 +279,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self, process: Process, *, silently: bool = False) -> None:
         """End a process as kill -9 does: none of its code runs any more, not even a ``finally``.
 
-        Its connections are closed by the system, or, ``silently`` as when the machine is unplugged, say nothing more.
+        The system closes its connections. With ``silently``, its connections send nothing more, as when the machine is
+        unplugged.
         """
         process.is_dead = True
         self._any_dead = True
@@ -285,13 +291,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.note(f"kill {process.name}")
 
     def hold(self, process: Process) -> None:
-        """Suspend a process: none of its code runs until `release`, while everything else goes on."""
+        """Suspend a process: none of its code runs until `release`, while all other code runs."""
         process.is_held = self._any_held = True
         self.note(f"hold {process.name}")
 
     def release(self, process: Process, *, frozen_s: float = 0.0) -> None:
-        """Let a process continue. What became due meanwhile is due now, unless its machine's clock was stopped for
-        ``frozen_s`` seconds: then its timers are due that much later.
+        """Resume a process. Timers that became due during the suspension are due now. If the machine's clock was
+        stopped for ``frozen_s`` seconds, the timers are due that much later instead.
         """
         held, process.held, process.is_held = process.held, [], False
         self.note(f"release {process.name}")
@@ -329,7 +335,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return True
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """Create a task. It belongs to the process in whose context it runs."""
+        """Create a task that is part of the process in whose context it runs."""
         task = super().create_task(coro, **options)
         context = options.get("context")
         process = PROCESS.get() if context is None else context.get(PROCESS)
@@ -345,8 +351,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def close(self) -> None:
         """Close the loop and release dead processes.
 
-        Only now do their ``finally`` blocks run, which Python does not allow to be prevented. There is no loop left for
-        them to act on, and whatever outlives the loop (such as a disk) must refuse them itself.
+        Their ``finally`` blocks run only now, because Python does not allow preventing this. They can no longer act on
+        the loop, and objects that outlive the loop (such as a disk) must refuse their calls.
         """
         super().close()
         for turns in list(self._threads.values()):
@@ -361,18 +367,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if graveyard:
             del thing
             graveyard.clear()
-            if gc.isenabled():  # a caller that has disabled collection collects by itself
+            if gc.isenabled():  # a caller that has disabled garbage collection calls collect() later
                 collect()
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """Do the work a moment later, in a thread that takes turns with the loop: only one of them ever runs.
+        """Do the work a moment later, in a thread that takes turns with the loop, so that only one of the two runs at a
+        time.
 
         The work may block with `sleep_in_thread` while the loop continues.
         """
         return self._work(_Turns(self, func, *args).go_on)
 
     def run_soon(self, func: Callable[[], T]) -> asyncio.Future[T]:
-        """Do the work a moment later, on the loop itself, which saves a thread for work that never sleeps."""
+        """Do the work a moment later on the loop itself. This saves a thread for work that never sleeps."""
 
         def whole(future: asyncio.Future[T]) -> None:
             _settle(future, func)
@@ -386,7 +393,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def sleep_in_thread(self, seconds: float) -> None:
-        """Block work of `run_in_executor` for virtual seconds. Raises RuntimeError on the loop's own thread."""
+        """Block work of `run_in_executor` for a number of virtual seconds. Raises RuntimeError on the loop's own
+        thread.
+        """
         turns = self._threads.get(threading.get_ident())
         if turns is None:
             raise RuntimeError(
@@ -396,32 +405,32 @@ class VirtualLoop(asyncio.BaseEventLoop):
         turns.sleep(seconds)
 
     def thread_s(self) -> float:
-        """Return how long the next piece of work in another thread takes."""
+        """Return the duration of the next piece of work in another thread."""
         return _THREAD_S if self._chance is None else _THREAD_S * (1.0 + 9.0 * self._chance.random() ** 4)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Resolve numeric addresses and the names that `Network.names` has."""
+        """Resolve numeric addresses and the names in `Network.names`."""
         return self.network.getaddrinfo(host, port)
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """Return a connection over the network of the simulation."""
+        """Return a connection over the simulated network."""
         return await self.network.create_connection(protocol_factory, host, port, **options)
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """Return a server on the network of the simulation."""
+        """Return a server on the simulated network."""
         return await self.network.create_server(protocol_factory, host, port, **options)
 
     async def create_unix_connection(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """Return a connection to a server with a path for its address."""
+        """Return a connection to a server whose address is a path."""
         return await self.network.create_connection(protocol_factory, f"unix:{path}", 0, **options)
 
     async def create_unix_server(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """Return a server with a path for its address."""
+        """Return a server whose address is a path."""
         return await self.network.create_server(protocol_factory, f"unix:{path}", 0, **options)
 
 
 class _Turns:
-    """Runs work in its own thread, which runs while the loop is stopped and sleeps while the loop runs."""
+    """Runs work in its own thread. The thread runs while the loop is stopped and sleeps while the loop runs."""
 
     def __init__(self, loop: VirtualLoop, func: Callable[..., Any], *args: Any) -> None:
         self._loop = loop
@@ -431,7 +440,7 @@ class _Turns:
         self._thread_may, self._loop_may = threading.Semaphore(0), threading.Semaphore(0)
 
     def go_on(self, future: asyncio.Future[Any] | None = None) -> None:
-        """Let the thread run until it sleeps or has ended; ``future`` is for its result, at its start."""
+        """Let the thread run until it sleeps or ends. The first call passes the ``future`` for the result."""
         if self._is_over:
             return
         if future is None:
@@ -461,14 +470,14 @@ class _Turns:
             raise _Ended
 
     def end(self) -> None:
-        """Make the thread's sleep raise, because the loop is closed."""
+        """Make the thread's sleep raise an exception, because the loop is closed."""
         self._is_over = True
         self._thread_may.release()
         self._loop_may.acquire()
 
 
 class _Ended(BaseException):
-    """The loop on which a thread slept was closed."""
+    """The loop was closed while a thread was sleeping on it."""
 
 
 def _settle(future: asyncio.Future[Any], func: Callable[[], Any]) -> None:
@@ -489,7 +498,7 @@ def _process_of(handle: Any) -> Process | None:
 
 
 def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
-    """Return the task whose step a handle is, or None for a plain callback."""
+    """Return the task whose step a handle runs, or None for a plain callback."""
     owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
     return owner if isinstance(owner, asyncio.Task) else None
 
@@ -517,7 +526,9 @@ def _places(coroutine: Any) -> Iterator[str]:
 
 
 def collect() -> None:
-    """Collect what dead processes left open, so that the expected warnings appear here and not in a later test."""
+    """Collect the garbage of dead processes now, so that the expected warnings are suppressed here and do not appear in
+    a later test.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
@@ -532,7 +543,7 @@ def running() -> VirtualLoop:
 
 
 def in_process(process: Process) -> Context:
-    """Return a copy of the current context in which code belongs to a process."""
+    """Return a copy of the current context in which code runs as part of ``process``."""
     context = contextvars.copy_context()
     context.run(PROCESS.set, process)
     return context

@@ -1,9 +1,8 @@
-"""A virtual loop's machine, for the ports of the bot and the emulator, and for libraries that use the real one.
+"""The virtual loop's replacement for the machine, for the ports of bot and emulator and for libraries without ports.
 
-`ports` provides the ports of `botkit.live.ports`. `on_virtual_time` replaces the machine where botkit and aiohttp read
-it directly without ports, so that tests written for the real loop run unchanged. tests/test_architecture.py ensures
-that there are few such places: live/clock.py, live/background.py, live/machine.py, exchange/machine.py,
-emulator/clock.py.
+`ports` returns the ports of `botkit.live.ports`. `on_virtual_time` replaces the machine where botkit and aiohttp use it
+directly without ports, so that tests written for the real loop run unchanged. tests/test_architecture.py ensures that
+there are few such places: live/clock.py, live/background.py, live/machine.py, exchange/machine.py, emulator/clock.py.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ from tests.simulation.loop import VirtualLoop
 
 T = TypeVar("T")
 
-#: the time of day at which every virtual loop begins: 2026-03-02 09:00:00 UTC, a Monday
+#: the time of day at which every virtual loop starts: 2026-03-02 09:00:00 UTC, a Monday
 BEGAN_NS: Nanos = 1_772_442_000 * NS_PER_S
-#: how long the machine had been running by then
+#: time since the machine's boot at that moment
 _UP_NS: Nanos = 5_000 * NS_PER_S
 
 
 class VirtualClock:
     """A machine's clock (`botkit.live.ports.MachineClock`), and the emulator's (`botkit.emulator.clock.MachineTime`).
 
-    ``skew_ns`` moves the time of day alone. ``slept_ns`` is how long the machine was suspended, on top of the loop's
-    time; ``frozen_ns`` how much of the loop's time it was.
+    ``skew_ns`` changes only the time of day. ``slept_ns`` is the time for which the machine was suspended, in addition
+    to the loop's time. ``frozen_ns`` is the suspended time that is part of the loop's time.
     """
 
     def __init__(self, loop: VirtualLoop) -> None:
@@ -56,30 +55,30 @@ class VirtualClock:
         self.frozen_ns: Nanos = 0
 
     def wall_ns(self) -> Nanos:
-        """Nanoseconds since the epoch."""
+        """Return nanoseconds since the epoch."""
         return BEGAN_NS + self.skew_ns + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def monotonic_ns(self) -> Nanos:
-        """Nanoseconds of the loop's time."""
+        """Return nanoseconds of the loop's time, without suspensions."""
         return round(self._loop.time() * NS_PER_S) - self.frozen_ns
 
     def monotonic_s(self) -> float:
-        """Seconds of the loop's time."""
+        """Return seconds of the loop's time, without suspensions."""
         return self._loop.time() - self.frozen_ns / NS_PER_S
 
     def counter_ns(self) -> Nanos:
-        """Nanoseconds since boot, sleep included."""
+        """Return nanoseconds since boot, including suspensions."""
         return _UP_NS + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
-        """Block a thread of ``asyncio.to_thread``. Refused on the loop itself, because nothing else could run
-        meanwhile.
+        """Block a thread of ``asyncio.to_thread``. Raises RuntimeError on the loop itself, because no other code could
+        run in the meantime.
         """
         self._loop.sleep_in_thread(seconds)
 
 
 class VirtualThreads:
-    """Background work (`botkit.live.ports.Background`) on the loop, a moment later."""
+    """Background work (`botkit.live.ports.Background`) that runs on the loop, a moment later."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -89,10 +88,10 @@ class VirtualThreads:
         return _Once(self._loop, work)
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
-        """Call ``step`` in steps of the loop until it returns None.
+        """Call ``step`` on the loop repeatedly until it returns None.
 
-        This does not work for the watchdog's steps, because it looks for long turns, and there is no turn between steps
-        of the loop.
+        The watchdog's steps are not run: they detect long turns, but no turn is in progress between two steps of the
+        loop.
         """
         return _NoSteps() if name == "watchdog" else _Steps(self._loop, step)
 
@@ -102,11 +101,11 @@ class VirtualThreads:
         return await self._loop.run_soon(lambda: context.run(work))
 
     def mutex(self) -> contextlib.AbstractContextManager[object]:
-        """Return a lock that does nothing, since there are no other threads."""
+        """Return a lock that does nothing, because there are no other threads."""
         return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Return None, because there is no other thread to look from."""
+        """Return a function that returns None, because there is no other thread that could inspect a frame."""
         return lambda: None
 
 
@@ -164,7 +163,7 @@ class _NoSteps:
 def ports(
     loop: VirtualLoop, *, seed: object = None, disk: Disk = REAL_DISK, clock: VirtualClock | None = None
 ) -> Machine:
-    """Return a machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
+    """Return a machine with the loop's time. Its random numbers depend on ``seed`` (default: the loop's seed)."""
     background: Background = VirtualThreads(loop)
     return Machine(
         clock=clock or VirtualClock(loop),
@@ -180,7 +179,7 @@ def ports(
 
 @contextlib.contextmanager
 def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
-    """Make botkit and aiohttp use the loop's time, threads, randomness and connections until the block ends."""
+    """Make botkit and aiohttp use the loop's time, threads, random numbers and connections until the block ends."""
     clock, threads = VirtualClock(loop), VirtualThreads(loop)
     drawn = random.Random(f"drawn {loop.seed}")
     begun = random.getstate()
@@ -205,10 +204,10 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         (botkit.project.connect, "Random", made),
         (botkit.exchange.machine.SystemClock, "now", staticmethod(clock.wall_ns)),
         (botkit.exchange.machine, "Random", made),
-        # reset the nonces, which never go back within a process, because every loop begins at the same time of day
+        # reset the nonces, which never decrease within a process, because every loop starts at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
-        # aiohttp adds a date to answers that have none
+        # aiohttp adds a Date header to answers without one
         (aiohttp.web_response, "rfc822_formatted_time", lambda: formatdate(clock.wall_ns() // NS_PER_S, usegmt=True)),
         # aiohttp connects through raw sockets, which do not exist here
         (aiohappyeyeballs, "start_connection", start_connection),

@@ -1,4 +1,4 @@
-"""The synthetic market, generated once for many seeds, because a short run would spend most of its time on it."""
+"""The synthetic market. It is generated once for many seeds, because generating it would take most of a short run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from botkit.model.columns import CandleColumns, MarketColumns
 from botkit.model.extension import ExchangeFacts
 from tests.simulation.plan import PAIRS
 
-#: how many different markets there are, of which a seed gets one
+#: number of different markets; a seed selects one of them
 MARKETS = 16
 _PIECE: Nanos = 8 * NS_PER_S
-#: how long before the exchange the market begins, so that every book is there at once
+#: how long before the exchange the market starts, so that every book exists immediately
 _EARLIER: Nanos = 5 * NS_PER_S
 
 
 class Rows:
-    """One market's rows, generated as far as they were needed."""
+    """One market's rows, generated as far as needed."""
 
     def __init__(self, facts: ExchangeFacts, number: int, start: Nanos) -> None:
         self._source = SyntheticSource(facts.pairs, seed=number, start=start - _EARLIER, history_days=0.01)
@@ -29,7 +29,7 @@ class Rows:
         self._pieces: list[tuple[Nanos, list[MarketColumns]]] = []
 
     def piece(self, index: int) -> tuple[Nanos, list[MarketColumns]]:
-        """Return the next rows, and the time until which they are known."""
+        """Return piece number ``index`` of the rows, and the time up to which the market is known with this piece."""
         while len(self._pieces) <= index:
             rows = [part for part in self._source.chunk(self._source.known_until) if part.pair in PAIRS]
             self._pieces.append((self._source.known_until, rows))
@@ -76,7 +76,7 @@ _FACTS: ExchangeFacts | None = None
 
 
 def market_source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[Market, Nanos]:
-    """Return one of a few markets, and the time at which it starts. Replaces the emulator's own market."""
+    """Return one of a few markets, and its start time. Replaces the emulator's own market."""
     global _FACTS
     _FACTS = _FACTS or facts
     return Market(_rows(options.seed % MARKETS, machine_now)), machine_now

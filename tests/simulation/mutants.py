@@ -1,7 +1,7 @@
 """Planted faults that a useful simulation must find. Each is a small patch of one function.
 
-A mutant is applied within the process, by giving the function the code compiled from its changed source, so worker
-processes and files stay as they are. `applied` raises `Stale` if the source has changed too much.
+A mutant is applied within the process: the function gets the code compiled from its changed source. Worker processes
+and files are not changed. `applied` raises `Stale` if the source has changed too much.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.simulation.sources import Stale, codes_of, differs, functions_of
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``before`` occurs exactly once in the module and becomes ``after``. ``layer`` is the one that shows it
-    soonest.
+    """``before`` occurs exactly once in the module and becomes ``after``. ``layer`` is the layer that finds the mutant
+    sooner.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Mutant:
     before: str
     after: str
     layer: str = "core"
-    #: only plans with one of these features (`tests.simulation.plan.features`) can show it; empty: any plan
+    #: only plans with one of these features (`tests.simulation.plan.features`) can find it; empty: any plan
     needs: tuple[str, ...] = ()
 
 
@@ -304,10 +304,10 @@ def applied(mutant: Mutant) -> Iterator[None]:
 
 
 def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str]) -> int:
-    """Look for each mutant, or those of one part, with up to this many seeds; prints how many each took. 1 if one
-    survived.
+    """Search for each mutant, or for those of one part, with up to ``seeds`` seeds, and print how many seeds each
+    search took. Return 1 if a mutant survived.
 
-    Seeds whose plans lack what a mutant needs are skipped and not counted.
+    Seeds whose plans lack a feature that the mutant needs are skipped and not counted.
     """
     lived = 0
     for mutant in MUTANTS:

@@ -1,9 +1,9 @@
-"""The network of a `VirtualLoop`: connections between tasks of one process, and everything that can happen to them.
+"""The network of a `VirtualLoop`: connections between tasks of one process, and the faults of such connections.
 
-A connection is two streams of bytes, each in order. Every piece that is written arrives after a latency. A link may be
-slow, its pieces may be cut and joined at random, and a connection may be reset, stall for a while, or fall silent for
-good while both sides believe it to be open. The transports behave like asyncio's: a writer is paused when its peer does
-not read, `close` sends what was written, and data for a closed connection is answered with a reset.
+A connection is two ordered streams of bytes. Every piece that is written arrives after a latency. A link may be slow,
+its pieces may be cut and joined at random, and a connection may be reset, stall for a while, or fall silent for good
+while both sides believe it to be open. The transports behave like asyncio's: a writer is paused when its peer does not
+read, `close` sends the data already written, and data for a closed connection is answered with a reset.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.simulation.loop import Process, VirtualLoop
 
-#: how many bytes the system accepts from a writer whose peer does not read
+#: bytes that the system accepts from a writer whose peer does not read
 _SYSTEM_BUFFER = 256 * 1024
-#: as in asyncio, a writer is paused above the first limit and continues below the second
+#: as in asyncio, a writer is paused above the first limit and resumes below the second
 _HIGH_WATER, _LOW_WATER = 64 * 1024, 16 * 1024
 _FIRST_PORT = 40_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """The properties of a link that carries a connection's bytes. Latencies are drawn uniformly between their bounds,
-    in seconds.
+    """The properties of a link that carries a connection's bytes. Latencies are drawn uniformly between two bounds in
+    seconds.
     """
 
     latency_s: tuple[float, float] = (0.0001, 0.0001)
-    #: the share of pieces that arrive cut in two, the second one later
+    #: share of pieces that arrive in two parts, the second one later
     cut: float = 0.0
-    #: the share of pieces that are late, and the longest delay in seconds
+    #: share of pieces that are late, and the maximum delay in seconds
     late: float = 0.0
     late_s: float = 0.0
 
 
 class Network:
-    """The listeners by address, and every open connection."""
+    """All listeners by address, and all open connections."""
 
     def __init__(self, loop: VirtualLoop, seed: int | None) -> None:
         self.loop = loop
         self.chance = Random(f"network {seed}")
-        #: the link for new connections, and for ports that have another one
+        #: the link of new connections, and exceptions by port
         self.link = Link() if seed is None else Link(latency_s=(0.00005, 0.002), cut=0.05, late=0.02, late_s=0.05)
         self.links: dict[int, Link] = {}
         self.names = {"localhost": "127.0.0.1"}
-        #: unreachable ports: new connections to them wait, and open ones go silent
+        #: unreachable ports: new connections to them wait, and open ones fall silent
         self.unreachable: set[int] = set()
         #: called with every new connection, before its first byte
         self.on_connect: list[Callable[[Connection], None]] = []
@@ -65,7 +65,7 @@ class Network:
     # -- names and ports ------------------------------------------------------------------------------------------
 
     def getaddrinfo(self, host: Any, port: Any) -> list[Any]:
-        """Do what the loop's own does. Raises socket.gaierror for a name that `names` does not have."""
+        """Resolve a host as the loop's own method does. Raises socket.gaierror for a name that is not in `names`."""
         name = host.decode() if isinstance(host, bytes) else (host or "0.0.0.0")
         numeric = self.names.get(name, name)
         try:
@@ -97,7 +97,9 @@ class Network:
         start_serving: bool = True,
         **options: Any,
     ) -> Server:
-        """Do what the loop's own does. Raises OSError if the address is taken, NotImplementedError for TLS."""
+        """Create a server as the loop's own method does. Raises OSError if the address is taken, NotImplementedError
+        for TLS.
+        """
         if options.get("ssl"):
             raise NotImplementedError("the network of the simulation knows no TLS")
         name, number = self._address(host, port)
@@ -113,7 +115,9 @@ class Network:
     # -- connections ----------------------------------------------------------------------------------------------
 
     async def dial(self, host: Any, port: Any) -> Dialled:
-        """Connect to the server at an address. Raises OSError. Waits forever if the port is unreachable."""
+        """Connect to the server at an address. Raises OSError if there is none. Waits forever if the port is
+        unreachable.
+        """
         from tests.simulation.loop import PROCESS
 
         address = self._address(host, port)
@@ -142,7 +146,7 @@ class Network:
         sock: Any = None,
         **options: Any,
     ) -> tuple[Transport, asyncio.BaseProtocol]:
-        """Do what the loop's own does. ``sock`` is what `dial` returned."""
+        """Connect as the loop's own method does. ``sock`` is a return value of `dial`."""
         if options.get("ssl"):
             raise NotImplementedError("the network of the simulation knows no TLS")
         dialled = await self.dial(host, port) if sock is None else sock
@@ -153,7 +157,7 @@ class Network:
         return side, side.protocol
 
     def latency_s(self, link: Link) -> float:
-        """Return the next latency of a link."""
+        """Return the next random latency of a link."""
         low, high = link.latency_s
         latency = low if low == high else self.chance.uniform(low, high)
         if link.late and self.chance.random() < link.late:
@@ -170,7 +174,7 @@ class Network:
                     side.die(silently=silently)
 
     def read_on(self, process: Process) -> None:
-        """Read the data that arrived for a process while it was suspended."""
+        """Read the data that arrived for a process during its suspension."""
         for connection in self.connections.values():
             for side in connection.sides:
                 if side.process is process and side.unread:
@@ -184,7 +188,7 @@ class Network:
                 connection.stall()
 
     def mend(self, port: int) -> None:
-        """Restore all traffic. Data that was held back arrives now."""
+        """Restore all traffic to and from a port. Data that was held back arrives now."""
         self.unreachable.discard(port)
         for connection in self.connections.values():
             if connection.port == port:
@@ -192,18 +196,18 @@ class Network:
 
 
 class Dialled:
-    """A connection before its client has a transport. It takes the place of a connected socket."""
+    """A connection whose client has no transport yet. It replaces a connected socket."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.connection.client.abort()
 
 
 class Connection:
-    """A connection's two sides and the way between them."""
+    """The two sides of a connection and its link."""
 
     def __init__(self, network: Network, server: Server, process: Process | None) -> None:
         network.made += 1
@@ -221,26 +225,26 @@ class Connection:
         network.connections[self.number] = self
 
     def slow(self, **changes: Any) -> None:
-        """Change how this connection carries data that is written from now on (fields of `Link`)."""
+        """Change link properties (fields of `Link`) for data that this connection carries from now on."""
         self.link = replace(self.link, **changes)
 
     def stall(self, side: str | None = None) -> None:
-        """Hold back everything that ``side`` ("client", "server", None for both) sends, including close, until `go_on`.
+        """Hold back all that ``side`` ("client", "server", None for both) sends, including close, until `go_on`.
 
-        Both sides believe the connection to be open, so without `go_on` it is half-open.
+        Both sides believe the connection to be open, so the connection is half-open unless `go_on` is called.
         """
         for transport in self.sides:
             if side is None or transport.name == side:
                 transport.is_held = True
 
     def go_on(self) -> None:
-        """End `stall`, so that data that was held back arrives."""
+        """End `stall`. Data that was held back arrives."""
         for transport in self.sides:
             transport.is_held = False
             transport.carry()
 
     def reset(self) -> None:
-        """Tell both sides that the connection is gone. Data on its way is lost."""
+        """Notify both sides that the connection is gone. Data in transit is lost."""
         self.network.loop.note(f"reset {self.number}")
         for transport in self.sides:
             transport.in_flight.clear()
@@ -268,32 +272,32 @@ class Transport(asyncio.Transport):
         self.peer: Transport = self
         self.owner: Server | None = None
         self.protocol: asyncio.BaseProtocol | None = None
-        #: data that this side has written and the other one has not received, with its time of arrival
+        #: data that this side has written and the peer has not received, with the arrival time
         self.in_flight: deque[tuple[float, Any]] = deque()
-        #: data that has arrived here but was not read, because the protocol pauses or there is none yet
+        #: data that has arrived but was not read, because the protocol has paused reading or there is no protocol yet
         self.unread: deque[Any] = deque()
         self.is_held = False
-        #: True once this side's machine has vanished: data already sent still arrives, but nothing answers any more
+        #: True once this side's machine is gone: data already sent still arrives, but there are no more answers
         self.is_cut_off = False
         self._names = {"sockname": own, "peername": other}
         self._loop = connection.network.loop
         self._context: contextvars.Context | None = None
         self._carrying: asyncio.TimerHandle | None = None
         self._last_at = 0.0
-        self._unread_bytes = 0  # bytes that were written on this side and not read on the other
+        self._unread_bytes = 0  # bytes written on this side and not yet read by the peer
         self._high, self._low = _HIGH_WATER, _LOW_WATER
-        self._is_paused = False  # True while this side has paused reading
+        self._is_paused = False  # True while the protocol has paused reading
         self._writer_is_paused = False
         self._will_read = False
         self._is_closing = False
-        self._has_ended = False  # True once this side has ended writing
+        self._has_ended = False  # True once this side has stopped writing
         self._is_lost = False
 
     def __repr__(self) -> str:
         return f"<{self.name} of connection {self.connection.number} to port {self.connection.port}>"
 
     def connect(self, factory: Callable[[], asyncio.BaseProtocol], context: contextvars.Context) -> None:
-        """Give this side its protocol, in the next step of the loop."""
+        """Attach a protocol to this side. The protocol is notified in the next step of the loop."""
         if self._is_lost:
             return
         self._context = context
@@ -324,11 +328,11 @@ class Transport(asyncio.Transport):
         return self.protocol
 
     def is_closing(self) -> bool:
-        """Return whether it is closed or about to be."""
+        """Return whether this side is closed or closing."""
         return self._is_closing
 
     def close(self) -> None:
-        """Send what was written, then signal the end."""
+        """Send the data already written, then signal the end."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -336,8 +340,8 @@ class Transport(asyncio.Transport):
         self._soon(self._lost, None)
 
     def abort(self) -> None:
-        """Close at once. The system still sends what it has, but unread bytes turn the close into a reset, as in
-        TCP.
+        """Close immediately. The system still sends the data it has, but unread incoming bytes turn the close into a
+        reset, as in TCP.
         """
         if self._is_lost:
             return
@@ -352,22 +356,22 @@ class Transport(asyncio.Transport):
     # -- reading --------------------------------------------------------------------------------------------------
 
     def is_reading(self) -> bool:
-        """Return whether incoming data is passed on."""
+        """Return whether incoming data is passed to the protocol."""
         return not self._is_paused and not self._is_closing
 
     def pause_reading(self) -> None:
-        """Leave incoming data with the system."""
+        """Stop passing incoming data to the protocol."""
         self._is_paused = True
 
     def resume_reading(self) -> None:
-        """Pass incoming data on again."""
+        """Pass incoming data to the protocol again."""
         if self._is_paused:
             self._is_paused = False
             self._soon_read()
 
     def _read(self) -> None:
-        """Pass on one piece, as a loop reads a socket once a round, so that waiting tasks may act before the next
-        piece.
+        """Pass on one piece. A real loop also reads a socket once per round, so that waiting tasks may act before the
+        next piece.
         """
         if self._is_paused or self._is_lost or self.protocol is None or not self.unread:
             return
@@ -401,11 +405,11 @@ class Transport(asyncio.Transport):
         self._read()
 
     def _arrive(self, what: Any) -> None:
-        """Take something that the system has received for this side."""
+        """Receive a piece, an end or a reset for this side."""
         if not self._is_lost:
             self.unread.append(what)
         elif isinstance(what, bytes) and not self.peer._is_lost:
-            self._send(_RESET)  # these bytes are for a socket that is closed
+            self._send(_RESET)  # the bytes are for a closed socket
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -432,7 +436,7 @@ class Transport(asyncio.Transport):
                 self.protocol.pause_writing()
 
     def write_eof(self) -> None:
-        """Signal that nothing more will be written."""
+        """Signal that no more data will be written."""
         self._end()
 
     def can_write_eof(self) -> bool:
@@ -440,11 +444,11 @@ class Transport(asyncio.Transport):
         return True
 
     def get_write_buffer_size(self) -> int:
-        """Return how many bytes neither the other side nor the system has taken."""
+        """Return the number of written bytes that neither the peer nor the system has accepted."""
         return 0 if self._is_lost else max(0, self._unread_bytes - _SYSTEM_BUFFER)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set above how many bytes the protocol is paused, and below how many it continues."""
+        """Set the number of buffered bytes above which the protocol is paused and below which it resumes."""
         self._high = (_HIGH_WATER if low is None else 4 * low) if high is None else high
         self._low = self._high // 4 if low is None else low
 
@@ -473,9 +477,9 @@ class Transport(asyncio.Transport):
         self.carry()
 
     def carry(self) -> None:
-        """Make sure that data in flight arrives when it should."""
+        """Schedule the arrival of data in flight."""
         if self.in_flight and self._carrying is None and not self.is_held:
-            # the bytes are on the wire now, so they arrive whatever happens to the process that wrote them
+            # the bytes are on the wire now, so they arrive regardless of the process that wrote them
             self._carrying = self._loop.call_at(self.in_flight[0][0], self._carry, context=contextvars.Context())
 
     def _carry(self) -> None:
@@ -501,7 +505,7 @@ class Transport(asyncio.Transport):
     # -- the end --------------------------------------------------------------------------------------------------
 
     def lose(self, error: Exception) -> None:
-        """Tell the protocol, in the next step of the loop, that the connection is gone."""
+        """Notify the protocol, in the next step of the loop, that the connection is gone."""
         if not self._is_lost:
             self._is_closing = True
             self._soon(self._lost, error)
@@ -522,8 +526,8 @@ class Transport(asyncio.Transport):
             self.connection.network.connections.pop(self.connection.number, None)
 
     def die(self, *, silently: bool) -> None:
-        """End this side with its process. Its code is not notified, and the other side learns only what the system
-        sends.
+        """End this side together with its process. Its code is not notified, and the peer notices only data that the
+        system sends.
         """
         if self._is_lost:
             return
@@ -538,7 +542,7 @@ class Transport(asyncio.Transport):
 
 
 class Server(asyncio.AbstractServer):
-    """A listening address."""
+    """A server: a listening address and its connections."""
 
     def __init__(
         self,
@@ -562,7 +566,7 @@ class Server(asyncio.AbstractServer):
 
     @property
     def sockets(self) -> tuple[Listening, ...]:
-        """Stand-ins for sockets, from which the address can be read."""
+        """Stand-ins for the listening sockets, for code that reads the address from them."""
         return () if self._is_closed else (Listening(self.address),)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -570,11 +574,11 @@ class Server(asyncio.AbstractServer):
         return self.network.loop
 
     def is_serving(self) -> bool:
-        """Return whether it accepts connections."""
+        """Return whether the server accepts connections."""
         return self._is_serving and not self._is_closed
 
     async def start_serving(self) -> None:
-        """Accept connections."""
+        """Start accepting connections."""
         self._is_serving = True
 
     async def serve_forever(self) -> None:
@@ -586,7 +590,7 @@ class Server(asyncio.AbstractServer):
             self.close()
 
     def close(self) -> None:
-        """Accept no more connections. Open ones continue."""
+        """Stop accepting connections. Open connections continue."""
         if not self._is_closed:
             self._is_closed = True
             self.network._servers.pop(self.address, None)
@@ -599,7 +603,7 @@ class Server(asyncio.AbstractServer):
             transport.close()
 
     def abort_clients(self) -> None:
-        """Cut all connections."""
+        """Abort all connections."""
         for transport in list(self.transports.values()):
             transport.abort()
 
@@ -608,13 +612,13 @@ class Server(asyncio.AbstractServer):
         await asyncio.shield(self._closed)
 
     def forget(self, number: int) -> None:
-        """Forget a connection that is gone."""
+        """Remove a connection that is gone."""
         self.transports.pop(number, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Stands in for a listening socket and has the attributes that callers use."""
+    """Stands in for a listening socket. It has only the attributes that callers use."""
 
     address: tuple[str, int]
     family: int = socket.AF_INET

@@ -1,7 +1,7 @@
 """Other users of the account or the machine: a second bot, the bot's guard, `botkit panic`, and the limits broker.
 
-All of them are the real programs. The broker serves on the simulated network; each of the others reaches it and the
-exchange like a separate process. Guard and panic read the bot's journal and never write to it.
+All of them are the real programs. The broker serves on the simulated network. Each of the others connects to the broker
+and the exchange like a separate process. Guard and panic read the bot's journal and never write to it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: how long a bot must have run undisturbed, in addition to the guard's patience, before its guard has no reason to
-#: cancel
+#: how long a bot must have run undisturbed, in addition to the guard's patience, before a strike of its guard is an
+#: error
 _WELL_S = 3.0
 
 
 class BrokerBeside:
-    """The broker of the machine, which may be killed and started again."""
+    """The machine's broker, which may be killed and restarted."""
 
     def __init__(self, run: Run, folder: Path) -> None:
         self._run = run
@@ -49,24 +49,24 @@ class BrokerBeside:
         self.start()
 
     def start(self) -> None:
-        """Start a broker, which takes over its predecessor's ledger."""
+        """Start a broker, which continues its predecessor's ledger."""
         self._count += 1
         self._process = Process(f"broker {self._count}")
         self._serving = self._run.loop.create_task(self._serve(), context=in_process(self._process))
 
     async def _serve(self) -> None:
-        # a broker that no bot needs ends by itself, and the next bot that needs one starts it
+        # a broker exits when no bot uses it, and the next bot that needs a broker starts one
         folder, clock = BrokerFolder(self.folder, by_port=False), VirtualClock(self._run.loop)
         while True:
             await Broker(folder, REAL_DISK.files, clock.counter_ns, Random(f"broker {self._count}")).serve()
 
     def kill(self) -> None:
-        """End the broker as kill -9 does."""
+        """Kill the broker as kill -9 does."""
         self._run.loop.kill(self._process)
 
 
 class SecondBot:
-    """A second bot on the account, which trades beside the plan's main bot, dies and restarts."""
+    """A second bot on the account, which trades at the same time as the plan's main bot, dies and restarts."""
 
     def __init__(self, run: Run, config: Path, state: Path, deaths_ms: tuple[int, ...]) -> None:
         self._run = run
@@ -84,7 +84,7 @@ class SecondBot:
         return self.state / "journal.sqlite"
 
     def journaled(self) -> Journaled | None:
-        """Return its journal, or None if there is none yet."""
+        """Return the bot's journal, or None if there is none yet."""
         return Journaled(self._journal) if self._journal.exists() else None
 
     def follow(self) -> Followed | None:
@@ -96,13 +96,13 @@ class SecondBot:
         return self._followed.look()
 
     def follow_no_more(self) -> None:
-        """Start reading its files from the beginning."""
+        """Stop following the journal, so that its files are read from the beginning next time."""
         if self._followed is not None:
             self._followed.close()
             self._followed = None
 
     async def live(self) -> None:
-        """Run until `stop` is called."""
+        """Run incarnations of the bot until `stop` is called."""
         from tests.simulation.world import Life
 
         run = self._run
@@ -158,13 +158,13 @@ class SecondBot:
         life.ended = "stopped"
 
     def stop(self) -> None:
-        """Stop it cleanly."""
+        """Stop the bot cleanly."""
         self._stops = True
         if self.life is not None:
             self.life.keeper.request_stop("the run is over")
 
     def check(self) -> None:
-        """Check the conditions that concern its journal alone. Raises Broken."""
+        """Check the invariants that concern only the bot's own journal. Raises Broken."""
         journaled = self.journaled()
         if journaled is not None:
             check_rows(journaled.rows)
@@ -206,14 +206,14 @@ class GuardBeside:
 
 
 async def cancel_all(run: Run, own: OwnOrders, *, own_only: bool, say: Callable[[str], None]) -> PanicResult:
-    """Cancel an account's orders from a second process, over its own connections."""
+    """Cancel an account's orders as a second process does, over separate connections."""
     adapter, sharing = run.second_way()
     async with adapter, sharing.outside_router(adapter, hurries=True, say=say) as access:
         return await panic(access, own, own_only=own_only, can=adapter.capabilities, say=say)
 
 
 async def panic_beside(run: Run, state: Path, *, own_only: bool, is_latched: Callable[[], None]) -> None:
-    """Run `botkit panic` as from another terminal. ``is_latched`` is called once new orders are blocked."""
+    """Run `botkit panic` as if from another terminal. ``is_latched`` is called once new orders are blocked."""
 
     def say(text: str) -> None:
         run.tell(f"panic: {text}")
@@ -236,7 +236,7 @@ async def panic_beside(run: Run, state: Path, *, own_only: bool, is_latched: Cal
 
 
 def _blocking(run: Run, clock: VirtualClock, process: Process, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine on the loop for a thread that takes turns with it."""
+    """Run a coroutine on the loop, for a thread that takes turns with the loop, and return its result."""
     task = run.loop.create_task(make(), context=in_process(process))
     while not task.done():
         clock.sleep(0.05)

@@ -1,9 +1,9 @@
-"""Splits a long run into pieces (ranges of seeds), runs each in its own process, and keeps the results in a file.
+"""Splits a long run into pieces (ranges of seeds), runs each in its own process, and saves the results in a file.
 
     {"commit": "1f0c...", "layer": "core", "first": 200, "seeds": 100, "cpu_s": 9.1, "counted": 84, ...}
 
-Each line of the file is a finished piece. A run that resumes skips the pieces of the same commit and layer; those of
-other commits stay in the file but do not count.
+Each line of the file is a finished piece. A resumed run skips the finished pieces of the same commit and layer. Pieces
+of other commits stay in the file but are not counted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Piece(msgspec.Struct, kw_only=True):
     first: int
     seeds: int
     cpu_s: float = 0.0
-    #: the number of seeds whose runs covered enough to count
+    #: number of seeds whose runs covered enough to be counted
     counted: int = 0
     orders: int = 0
     crashes: int = 0
@@ -42,7 +42,7 @@ class Piece(msgspec.Struct, kw_only=True):
     virtual_s: float = 0.0
     faults: dict[str, int] = {}
     reached: dict[str, int] = {}
-    #: (seed, what broke)
+    #: (seed, description of the violation)
     broken: list[tuple[int, str]] = []
 
     def take(self, result: Result) -> None:
@@ -81,7 +81,9 @@ def merged(pieces: list[Piece]) -> Piece:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, with ``+`` if files differ from it, or "unknown" outside a checkout."""
+    """Return the commit of this checkout, followed by ``+`` if files differ from the commit, or "unknown" outside a
+    checkout.
+    """
     folder = Path(__file__).parent
 
     def asked(*words: str) -> str:
@@ -97,7 +99,7 @@ class Kept:
     """The file of finished pieces."""
 
     def __init__(self, path: Path | None) -> None:
-        """If ``path`` is None, nothing is kept."""
+        """If ``path`` is None, no pieces are saved."""
         self._path = path
 
     def read(self, commit: str, layer: Layer) -> list[Piece]:
@@ -124,8 +126,8 @@ class Kept:
 
 
 def left(first: int, seeds: int, size: int, done: list[Piece]) -> Iterator[tuple[int, int]]:
-    """Return (first seed, number of seeds) of each unfinished piece in a range. Pieces begin at multiples of ``size``,
-    whatever the range.
+    """Return (first seed, number of seeds) of each unfinished piece in a range. Pieces start at multiples of ``size``,
+    or where finished ones end.
     """
     spans = sorted((piece.first, piece.first + piece.seeds) for piece in done)
     at, end = first, first + seeds
@@ -142,9 +144,9 @@ def left(first: int, seeds: int, size: int, done: list[Piece]) -> Iterator[tuple
 def carried_out(
     pieces: Iterator[Piece], run: Callable[[int, Layer], Result], jobs: int, until: float | None
 ) -> Iterator[Piece]:
-    """Yield each piece with its results as it finishes, running ``jobs`` at a time in separate processes.
+    """Yield each piece with its results as it finishes, running ``jobs`` pieces at a time in separate processes.
 
-    No piece begins after ``until`` (a time of `time.monotonic`); its seeds are then the ones that were run.
+    No piece starts after ``until`` (a time of `time.monotonic`), and a running piece ends early then, with fewer seeds.
     """
     at_work: dict[Connection, tuple[BaseProcess, Piece]] = {}
     has_more = True

@@ -1,7 +1,7 @@
-"""Plans a run from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
+"""Plans a run from its seed before it starts: the strategy's actions, the faults, and the bot's crashes.
 
-A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts of it, and kept as a
-regression test. A run draws nothing that is not in its plan or keyed by its seed.
+A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts, and saved as a
+regression test. All random choices of a run are in its plan or derived from its seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Layer = Literal["core", "whole"]
 
 PAIRS: Final = ("btc_usdt", "eth_usdt")
 
-#: the strategy's possible actions, and how often it performs each
+#: the possible actions of the strategy, with their relative frequencies
 ACTS: Final = {
     "buy_far": 14,
     "sell_far": 12,
@@ -42,7 +42,7 @@ ACTS: Final = {
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """One action of the strategy, ``at_ms`` after its first start. ``x`` and ``y`` are from 0 to 1."""
+    """One action of the strategy, ``at_ms`` after its first start. ``x`` and ``y`` are between 0 and 1."""
 
     at_ms: int
     kind: str
@@ -52,7 +52,9 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault. The emulator's kinds are those of `botkit.emulator.faults`; others are the network's."""
+    """A fault. Its kind is one of the emulator's (`botkit.emulator.faults`) or a fault of network, clock, disk or
+    processes.
+    """
 
     at_ms: int
     for_ms: int
@@ -65,7 +67,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
-    """Damage to the journal before the next start (`tests.simulation.damage`)."""
+    """Damage to the journal between two lives of the bot (`tests.simulation.damage`)."""
 
     kind: str
     x: float
@@ -73,13 +75,13 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot's process ends as by kill -9, ``rounds`` of the loop after its moment. ``is_cancel``: its task is
-    cancelled there instead, and cleans up.
+    """The bot's process ends as by kill -9, ``rounds`` rounds of the loop after its moment. With ``is_cancel``, its
+    task is cancelled there instead and cleans up.
 
-    The moment is ``at_ms`` of the run, or the ``nth`` time from there that the bot does what ``on`` says: "send" (a
-    request goes to the adapter), "create", "cancel", "answer", "write" (its disk is written; then it dies within the
-    write, ``rounds`` odd: before it, even: after it). ``silently`` as when the machine is unplugged, with what was not
-    synced lost.
+    The moment is ``at_ms`` of the run, or the ``nth`` occurrence from then on of the action ``on``: "send" (a request
+    is passed to the adapter), "create", "cancel", "answer", or "write" (the disk is written; the bot then dies before
+    the write if ``rounds`` is odd, and after it if even). With ``silently``, the machine is unplugged and unsynced data
+    is lost.
     """
 
     at_ms: int
@@ -93,9 +95,10 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
-    """Cancels the task of one request ``rounds`` of the loop after it began to send, wherever it is waiting then.
+    """Cancels the task of one request ``rounds`` rounds of the loop after the request was sent, wherever the task is
+    waiting.
 
-    It is the ``nth`` request from ``at_ms`` on of the kind that ``on`` names: "create", "cancel", or "read".
+    The request is the ``nth`` from ``at_ms`` on of the kind ``on``: "create", "cancel" or "read".
     """
 
     at_ms: int
@@ -105,14 +108,14 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The actions of a second bot on the account, and when it dies."""
+    """The actions of a second bot on the account, and the times at which it dies."""
 
     acts: tuple[Act, ...]
     deaths_ms: tuple[int, ...]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The plan of a whole run."""
+    """The plan of an entire run."""
 
     seed: int
     layer: Layer
@@ -120,23 +123,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     crashes: tuple[Crash, ...]
     switches: dict[str, str]
-    #: True if the bot shares its limits through a ledger in its process
+    #: True if the bot shares its limits through an in-process ledger
     shares_limits: bool = False
-    #: when faults and actions end, in milliseconds
+    #: the time at which faults and actions end, in milliseconds
     active_ms: int = 20_000
     second: SecondPlan | None = None
     cancels: tuple[Cancel, ...] = ()
-    #: True if windows of the rate limits are kept full for a while
+    #: True if rate-limit windows are kept full for a while
     fills_windows: bool = False
-    #: the patience of the bot's guard in seconds; 0 for no guard
+    #: patience of the bot's guard in seconds; 0 for no guard
     guard_s: float = 0.0
     #: True if limits are shared through the machine's broker
     has_broker: bool = False
 
 
 def features(plan: Plan) -> frozenset[str]:
-    """Return the fault classes that occur in a plan, with "power_cut" for a crash with a power cut, and
-    "full_windows_" for what happens while windows are full.
+    """Return the fault classes in a plan, plus "power_cut" for a crash with a power cut, and names that start with
+    "full_windows_" for faults while windows are full.
     """
     found = {fault.kind for fault in plan.faults}
     found |= {crash.damage.kind for crash in plan.crashes if crash.damage is not None}
@@ -189,7 +192,7 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
-#: the bot's process is stopped and later continued, or its machine sleeps, which stops the monotonic clock
+#: the bot's process is stopped and continued later, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
 #: temporary faults of the disk
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
@@ -197,7 +200,7 @@ _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failin
 _POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
 #: events that other processes cause
 _OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_strikes")
-#: every fault class, in the order in which a long run reports their counts
+#: all fault classes, in the order in which a long run reports their counts
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
     *(*_SUSPENSIONS, *_OTHERS, "request_cancelled"),
@@ -220,18 +223,18 @@ _SWITCHES: Final = {
 
 
 def draw(seed: int, layer: Layer) -> Plan:
-    """Return a seed's plan."""
+    """Return the plan of a seed."""
     chance = Random(f"plan {layer} {seed}")
     active_ms = chance.randrange(15_000, 30_000)
     acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]
-    if chance.random() < 0.3:  # bursts reach the limits and form batches
+    if chance.random() < 0.3:  # bursts reach the limits and lead to batches
         at_ms = chance.randrange(1_000, active_ms)
         acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in range(chance.randrange(10, 30))]
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
-    # Each read whose connection is lost holds its slot for a minute, and this one has five: after five losses a bot
-    # reads it again when that minute is over, which is longer than the calm.
+    # Each read whose connection is lost holds a slot for a minute, and the window of this read has five slots. After
+    # five losses, the bot repeats the read only when that minute is over, which is longer than the calm.
     faults = [
         msgspec.structs.replace(fault, count=min(fault.count or 3, 3))
         if fault.where == "open_orders" and fault.kind in ("reset", "reset_after", "late_arrival")
@@ -239,7 +242,7 @@ def draw(seed: int, layer: Layer) -> Plan:
         for fault in faults
     ]
     chance = Random(f"bursts {layer} {seed}")
-    if chance.random() < 0.15:  # many orders that are all cancelled, repeatedly: more than a window allows
+    if chance.random() < 0.15:  # many orders that are all cancelled, more than once: more cancels than a window allows
         begin = chance.randrange(500, active_ms - 12_000)
         for at_ms in range(begin, begin + 8_000, 4_000):
             acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
@@ -249,7 +252,7 @@ def draw(seed: int, layer: Layer) -> Plan:
     if begin is not None:
         acts += _full_windows(begin)
         _add_to_full_windows(windows, begin, faults, crashes)
-    # drawn from separate generators, so that the rest of a seed's plan stays the same
+    # drawn from separate generators, so that the rest of a seed's plan does not change
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
@@ -259,7 +262,7 @@ def draw(seed: int, layer: Layer) -> Plan:
         second = SecondPlan(acts=tuple(sorted(both, key=lambda act: act.at_ms)), deaths_ms=deaths)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
     chance = Random(f"slow {layer} {seed}")
-    if chance.random() < 0.25:  # some streams are seconds behind the others, and behind what is read meanwhile
+    if chance.random() < 0.25:  # some streams are seconds behind the other streams and behind the listings
         faults.append(
             Fault(
                 at_ms=chance.randrange(0, active_ms),
@@ -288,16 +291,16 @@ def draw(seed: int, layer: Layer) -> Plan:
 
 
 def _full_windows(begin: int) -> list[Act]:
-    """Return acts that cancel more batches than their window of a second allows, for some seconds."""
+    """Return actions that cancel more batches than the one-second window of batch cancels allows, for some seconds."""
     acts = []
-    for at_ms in range(begin, begin + _FULL_MS, 250):  # each time that the strategy looks at its list
+    for at_ms in range(begin, begin + _FULL_MS, 250):  # whenever the strategy checks its list
         acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
         acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[0], x=0.3, y=0.0))
     return acts
 
 
 def _add_to_full_windows(chance: Random, begin: int, faults: list[Fault], crashes: list[Crash]) -> None:
-    """Let batches that are cancelled be late or lose their answers, or the bot die among them."""
+    """Add faults while windows are full: late or lost batch cancels, or the death of the bot."""
     if chance.random() < 0.6:
         kind = chance.choice(("late_arrival", "reset_after", "delay_request"))
         value = None if kind == "reset_after" else chance.randrange(200, 900)
@@ -306,7 +309,7 @@ def _add_to_full_windows(chance: Random, begin: int, faults: list[Fault], crashe
     if chance.random() < 0.6:
         crashes.append(
             Crash(
-                at_ms=begin + chance.choice((200, 260, chance.randrange(_FULL_MS))),  # at the second batch, or later
+                at_ms=begin + chance.choice((200, 260, chance.randrange(_FULL_MS))),  # at the second batch or later
                 on="cancel",
                 nth=chance.choice((1, 1, 2)),
                 rounds=chance.choice((1, 2, 3, chance.randrange(4, 20))),
@@ -330,7 +333,7 @@ def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list
         at = chance.randrange(len(crashes))
         found = Damage(kind=chance.choice(damage.KINDS), x=round(chance.random(), 6), y=round(chance.random(), 6))
         crashes[at] = msgspec.structs.replace(crashes[at], damage=found, is_cancel=False)
-    if chance.random() < 0.4:  # a power cut within a write
+    if chance.random() < 0.4:  # a power cut during a write
         crashes.append(
             Crash(
                 at_ms=chance.randrange(500, active_ms),
@@ -370,7 +373,7 @@ def _add_others(
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
         faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
-        # a panic's halt would hide the halt for a damaged journal, so plan no damage
+        # the halt of a panic would hide the halt for a damaged journal, so plan no damage
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
         faults.append(
@@ -427,12 +430,12 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
             share=1.0 if kind in ("ws_silence", "ws_refuse") else chance.choice((1.0, 0.3, 0.1)),
             count=chance.choice((1, 2, None)) if kind not in ("ws_close", "ws_abort") else chance.choice((1, 2)),
         )
-    if draw < 0.84:  # the time of day of the bot's machine, in milliseconds, until it is set right
+    if draw < 0.84:  # changes the clock of the bot's machine by milliseconds, until the clock is corrected
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # data that a connection delays must arrive within two seconds, because this exchange acts on a request no later
-    # than that
+    # data that a connection delays must arrive within two seconds, because the exchange acts on a request within two
+    # seconds at most
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(
         at_ms=at_ms,

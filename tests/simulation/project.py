@@ -1,9 +1,9 @@
-"""Loads projects once for all seeds of a process, because loading a configuration and its plugins takes longer than a
-bot's life.
+"""Loads each project once for all seeds of a process, because loading a configuration and its plugins takes longer than
+a bot's life.
 
-Lives and replays share what none of them changes: the schema's values, the plugins and the exchange's facts. Each has
-a `Project` of its own, which creates new strategies. The first of its kind is loaded by `Project.load`, as
-every project is where nothing is simulated.
+Lives and replays share the data that none of them changes: the schema's values, the plugins and the exchange's facts.
+Each life or replay has its own `Project`, which creates new strategies. The first project with a given configuration is
+loaded by `Project.load`, as outside a simulation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from botkit.config.load import LoadedConfig
 from botkit.project.project import Project
 
-#: loaded projects, by the configuration's text with its folder left out
+#: loaded projects by configuration text, with the folder's path replaced
 _READ: dict[str, Project] = {}
 _load = Project.load
 
@@ -51,6 +51,6 @@ def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
 
 @contextlib.contextmanager
 def projects_shared() -> Iterator[None]:
-    """Return shared projects to everything that loads a project inside the block."""
+    """Make `Project.load` return shared projects until the end of the block."""
     with mock.patch.object(Project, "load", load_shared):
         yield

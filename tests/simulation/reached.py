@@ -1,5 +1,5 @@
-"""Counts how often runs reach rare branches, which have names. A long run that never reaches a branch proves nothing
-about it.
+"""Counts how often runs reach rare named branches. A long run that never reaches a branch proves nothing about that
+branch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botkit.live.bot import Bot
 from botkit.model.orders import FINAL_STATES
 from tests.simulation.branches import BRANCHES, reported
 
-#: branches that a long run must have reached at least once: an order's transition ("unknown > open"), or a name
+#: branches that a long run must reach at least once: an order transition ("unknown > open") or a branch name
 NAMED: Final = {
     "unknown > open": "create timed out, found by client id",
     "unknown > absent": "create timed out, proved absent",
@@ -43,26 +43,26 @@ _HEARD: Final = {
 
 
 class Reached:
-    """Counts how often each branch was reached."""
+    """Counts how often each named branch was reached."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._states: dict[int, str] = {}
-        #: called with the client id and the state of an order that a bot considers ended
+        #: called with the client ID and the state of each order that a bot considers final
         self.on_final: Callable[[int, str], None] = lambda client_id, state: None
 
     def __call__(self, name: str) -> None:
-        """Count a branch that a run sometimes reaches."""
+        """Count one more occurrence of a branch."""
         self.counts[name] += 1
 
     def heard(self, text: str) -> None:
-        """Note what a notice tells the user."""
+        """Count the branches that a message to the user indicates."""
         for part, name in _HEARD.items():
             if part in text:
                 self.counts[name] += 1
 
     def came_out(self, out: Any) -> None:
-        """Note that a bot's turn had results."""
+        """Count the branches that the results of a bot's turn indicate."""
         for order, state in out.states:
             before = self._states.get(order.client_id) or ("sending" if order.sent else "queued")
             if before != state.value:
@@ -77,7 +77,7 @@ class Reached:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Observe every bot's turns until the block ends."""
+        """Count the results of every bot's turns until the block ends."""
         came_out = Bot.came_out
 
         def watched(bot: Bot, out: Any, now: int) -> None:

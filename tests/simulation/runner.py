@@ -1,12 +1,11 @@
-"""Runs seeds, one after another or in several processes, and reports their results.
+"""Runs seeds sequentially or in several processes, and reports their results.
 
-python -m tests.simulation --seeds 50                    seeds 0 to 49 of layer whole
-python -m tests.simulation --layer core --from 1000 --seeds 200 --jobs 2
-python -m tests.simulation --minutes 30                  as many seeds as fit
-python -m tests.simulation --seeds 200000 --jobs 2 --resume core.jsonl     in pieces; again, it goes on
-python -m tests.simulation --seed 17 --story             one seed, with all that happened
-python -m tests.simulation --replay FILE                 a plan that was kept, such as a regression test
-python -m tests.simulation --shrink 17                   make a broken seed's story short, and keep its plan
+python -m tests.simulation --seeds 50                    seeds 0 to 49 of layer whole python -m tests.simulation --layer
+core --from 1000 --seeds 200 --jobs 2 python -m tests.simulation --minutes 30                  as many seeds as fit
+python -m tests.simulation --seeds 200000 --jobs 2 --resume core.jsonl     in pieces; run again to continue python -m
+tests.simulation --seed 17 --story             one seed, with all events python -m tests.simulation --replay FILE
+a saved plan, such as a regression test python -m tests.simulation --shrink 17                   shorten the plan of a
+broken seed, and save it
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from tests.simulation.plan import FAULT_CLASSES, Layer, Plan, draw
 from tests.simulation.reached import NAMED
 from tests.simulation.world import Result, carry_out
 
-#: number of seeds in one piece of work
+#: number of seeds in a piece
 _PIECE: dict[Layer, int] = {"core": 200, "whole": 50}
 _SAID_EVERY_S = 60.0
-#: with this many seeds or more, a fault class or named branch that was never reached is a failure
+#: in a run of at least this many seeds, a fault class or named branch that was never reached is a failure
 _LONG_RUN = 500
 _MEMORY = Path("/dev/shm")
 
@@ -42,8 +41,8 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collect garbage only between seeds, because a seed must not depend on when that happens; objects that exist by now
-    # are exempt
+    # collect garbage only between seeds, because a seed's result must not depend on the time of collection; objects
+    # that already exist are exempt
     gc.freeze()
     gc.disable()
     try:
@@ -55,12 +54,12 @@ def run_plan(plan: Plan) -> Result:
 
 
 def _short(seed: int, layer: Layer) -> Result:
-    """Return a seed's result without its history."""
+    """Run a seed and return its result without the history."""
     return msgspec.structs.replace(run_plan(draw(seed, layer)), story=[])
 
 
 def lines(total: Piece) -> Iterator[str]:
-    """Return the report on merged pieces, line by line."""
+    """Yield the report on merged pieces line by line."""
     yield (
         f"layer {total.layer}, commit {total.commit[:12]}: {total.seeds} seeds, {total.counted} of them count, "
         f"{len(total.broken)} broken; {total.orders} orders, {total.crashes} crashes, {total.starts} starts, "
@@ -77,7 +76,7 @@ def lines(total: Piece) -> Iterator[str]:
 
 
 def missing(total: Piece) -> list[str]:
-    """Return what a long run should have reached but did not."""
+    """Return the fault classes and branches that a long run should have reached but did not."""
     if total.seeds < _LONG_RUN:
         return []
     kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not total.faults.get(kind)]
@@ -85,7 +84,7 @@ def missing(total: Piece) -> list[str]:
 
 
 def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
-    """Describe a broken run."""
+    """Yield a description of a broken run, with commands to repeat and to shorten it."""
     yield f"BROKEN  layer {layer}, seed {seed}: {broken}"
     yield f"  again:   python -m tests.simulation --layer {layer} --seed {seed} --story"
     yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {seed}"
@@ -160,7 +159,7 @@ def _long(first: int, seeds: int, layer: Layer, jobs: int, minutes: float | None
 
 
 def warm(layer: Layer) -> None:
-    """Make what all seeds share, so that processes forked from this one have it."""
+    """Create the data that all seeds share, so that processes forked from this one inherit it."""
     for seed in range(MARKETS):
         run_plan(msgspec.structs.replace(draw(seed, layer), acts=(), faults=(), crashes=(), active_ms=45_000))
 

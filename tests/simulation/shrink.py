@@ -1,4 +1,4 @@
-"""Shortens a broken run's plan by dropping parts as long as it breaks in the same way."""
+"""Shortens a broken run's plan by dropping parts as long as the run still breaks in the same way."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ _LISTS = ("acts", "faults", "crashes", "cancels")
 
 
 def kind_of(broken: str) -> str:
-    """Return what kind of thing a run broke: an invariant, liveness, a replay, or the name of an error."""
+    """Return the kind of a violation: an invariant, liveness, a replay, or the name of an error."""
     return broken.partition(":")[0]
 
 
 def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Plan:
-    """Return the plan with as much left out as possible. ``breaks`` runs a plan and returns what broke, if anything."""
+    """Return the plan with as many parts dropped as possible. ``breaks`` runs a plan and returns the violation, or
+    "".
+    """
     wanted = kind_of(breaks(plan))
     assert wanted, "the plan does not break"
     left = [tries]
@@ -41,7 +43,7 @@ def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Pl
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Yield plans that lack a part of this one, halves first and single parts last."""
+    """Yield plans without a part of this one: first without large parts, last without single elements."""
     for name in _LISTS:
         parts: tuple[Any, ...] = getattr(plan, name)
         size = len(parts)
@@ -65,7 +67,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
 
 
 def story(plan: Plan, result: Result) -> Iterator[str]:
-    """Yield a description of a short plan and its result in plain words."""
+    """Yield a description in plain words of a short plan and its result."""
     kinds = ", ".join(f"{act.kind} {act.pair} at {act.at_ms / 1000:g} s" for act in plan.acts) or "nothing"
     yield f"The strategy: {kinds}."
     if plan.switches:
@@ -74,7 +76,7 @@ def story(plan: Plan, result: Result) -> Iterator[str]:
 
 
 def shrink_seed(seed: int, layer: Layer, keep: Path | None) -> int:
-    """Run the command: shrink a seed's plan, describe it, and save it."""
+    """Carry out the --shrink command: shorten a seed's plan, describe the result, and save the plan."""
     from tests.simulation.runner import run_plan
 
     plan = draw(seed, layer)

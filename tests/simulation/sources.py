@@ -1,6 +1,6 @@
-"""The code objects of a module's functions, so that a changed source can take the place of a function's code.
+"""The code objects of a module's functions, so that a function's code can be replaced by code from a changed source.
 
-Files, modules and worker processes stay as they are: a function is given the code that its changed source compiles to.
+Files, modules and worker processes are not changed. A function only receives the code compiled from its changed source.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 
 class Stale(LookupError):
-    """A piece of source text is no longer where it was."""
+    """A piece of source text no longer occurs where it is expected."""
 
 
 def functions_of(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
-    """Every function of a module and its classes, under its path; decorated ones as they were written."""
+    """Yield all functions of a module and its classes, each with its path. Decorated functions are unwrapped."""
     for name, thing in list(vars(owner).items()):
         plain = thing.__func__ if isinstance(thing, (staticmethod, classmethod)) else thing
         if isinstance(plain, property):
@@ -31,7 +31,7 @@ def functions_of(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], typ
 
 
 def codes_of(code: types.CodeType) -> dict[str, types.CodeType]:
-    """The code objects of functions and classes within a module's code, by their paths."""
+    """Return the code objects of functions and classes within a module's code, by path."""
     found = {}
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -43,7 +43,7 @@ def codes_of(code: types.CodeType) -> dict[str, types.CodeType]:
 
 
 def differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Whether two functions behave differently, regardless of their position in the file."""
+    """Return whether two functions behave differently, regardless of their position in the file."""
     if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
         return True
     for a, b in zip(one.co_consts, other.co_consts, strict=True):

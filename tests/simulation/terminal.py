@@ -1,12 +1,13 @@
-"""A terminal on virtual time: commands run one after another on one virtual loop, on which servers stay up.
+"""A terminal on virtual time: commands run sequentially on one virtual loop, while servers keep running on the same
+loop.
 
     def test_...(terminal: Terminal) -> None:
         emulator = terminal.serve(make_emulator(emulator_options()))
         assert main(["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--duration", "1s"]) == 0
 
 While a terminal is open, ``asyncio.run`` and ``asyncio.Runner`` use its loop. Each command is a separate process, whose
-tasks end with it; servers of the test keep running. Time does not pass between two commands; while a command blocks to
-wait for a bot (``commands.ask``), the loop continues. The limits broker is served on the loop, too.
+tasks end with the command. Servers of the test keep running. Time does not pass between two commands, but the loop
+continues while a command blocks to wait for a bot (``commands.ask``). The limits broker also runs on the loop.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Served = TypeVar("Served")
 
 
 class Terminal:
-    """Open while the block lasts. ``broker`` is the folder of the limits broker."""
+    """A terminal, used as a context manager. ``broker`` is the folder of the limits broker."""
 
     def __init__(self, broker: Path, *, limit_s: float = 36_000.0) -> None:
         self._broker = BrokerFolder(broker)
@@ -71,7 +72,7 @@ class Terminal:
         return self.loop.run_until_complete(self._servers.enter_async_context(server))
 
     def begin(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        """Start a task that runs beside the commands until the terminal is closed."""
+        """Start a task that runs until the terminal is closed, in parallel with the commands."""
         return self.loop.create_task(work)
 
     def signal(self, number: int) -> None:
@@ -79,7 +80,7 @@ class Terminal:
         self.loop.signals[number]()
 
     def command(self, main: Coroutine[Any, Any, T], **_: Any) -> T:
-        """Do the same as ``asyncio.run``, in a separate simulated process."""
+        """Run a coroutine as ``asyncio.run`` does, in a separate simulated process."""
         process = Process("command")
         try:
             return self.loop.run_until_complete(self.loop.create_task(main, context=in_process(process)))
@@ -98,12 +99,12 @@ class Terminal:
         self.loop.run_until_complete(end())
 
     async def _serve_broker(self) -> None:
-        while True:  # a broker that nobody uses ends, and the next command starts another
+        while True:  # a broker exits when it is unused, and the next command starts another one
             await Broker(self._broker, REAL_DISK.files, self.loop.machine_clock.counter_ns, Random(1)).serve()
 
 
 class TerminalLoop(MachineLoop):
-    """A virtual loop that is used by command after command."""
+    """A virtual loop that several commands use in turn."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -111,15 +112,15 @@ class TerminalLoop(MachineLoop):
         self.signals: dict[int, Callable[[], object]] = {}
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
-        """Keep the handler here instead of installing it in the test process."""
+        """Store the handler instead of installing it in the test process."""
         self.signals[sig] = lambda: callback(*args)
 
     def remove_signal_handler(self, sig: int) -> bool:
-        """Forget a handler."""
+        """Remove a stored handler. Return whether there was one."""
         return self.signals.pop(sig, None) is not None
 
     def sleep_in_thread(self, seconds: float) -> None:
-        """Do the same as a virtual loop. While a command without its own loop blocks, this loop continues."""
+        """Sleep as a virtual loop does. If a command without its own loop blocks, this loop continues."""
         if self.is_running() or threading.current_thread() is not threading.main_thread():
             super().sleep_in_thread(seconds)
         else:
@@ -127,7 +128,7 @@ class TerminalLoop(MachineLoop):
 
 
 class _Opener:
-    """A blocking reader of addresses, as ``urllib.request`` makes one."""
+    """A blocking opener of addresses, as created by ``urllib.request``."""
 
     def __init__(self, terminal: Terminal, *handlers: object) -> None:
         self._terminal = terminal

@@ -1,5 +1,5 @@
-"""In virtual time, waiting costs nothing, asyncio's order is kept, a seed varies it, and a loop that is stuck says
-so.
+"""On the virtual loop, waiting costs nothing, asyncio's order is kept unless a seed varies it, and a stuck loop is
+reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]], **options: Any) -> tuple[A
         assert loop.is_closed()
 
 
-def test_an_idle_year_costs_nothing() -> None:
+def test_waiting_for_a_virtual_year_costs_nothing() -> None:
     async def main() -> float:
         await asyncio.sleep(365 * 86_400)
         return asyncio.get_running_loop().time()
@@ -49,7 +49,7 @@ def test_timeouts_and_timers_run_in_time_order() -> None:
     assert run(main)[0] == ["1", "2", "timeout", "3"]
 
 
-def test_a_spinning_task_meets_its_timeout() -> None:
+def test_a_spinning_task_reaches_its_timeout() -> None:
     async def main() -> None:
         async with asyncio.timeout(0.5):
             while True:
@@ -71,7 +71,7 @@ async def _order_of_tasks() -> list[int]:
     return done
 
 
-def test_without_a_seed_tasks_run_in_asyncios_order() -> None:
+def test_without_a_seed_tasks_run_in_the_order_of_asyncio() -> None:
     assert run(_order_of_tasks)[0] == asyncio.run(_order_of_tasks()) == list(range(6))
 
 
@@ -82,7 +82,7 @@ def test_equal_seeds_give_the_same_task_order() -> None:
     assert all(run(_order_of_tasks, seed=seed)[0] == order for seed, order in orders.items())
 
 
-def test_a_seed_leaves_plain_callbacks_in_order() -> None:
+def test_a_seed_does_not_change_the_order_of_plain_callbacks() -> None:
     async def main() -> list[int]:
         said: list[int] = []
         for i in range(50):
@@ -94,7 +94,7 @@ def test_a_seed_leaves_plain_callbacks_in_order() -> None:
         assert run(main, seed=seed)[0] == list(range(50))
 
 
-def test_a_stuck_loop_reports_at_once_which_task_waits_where() -> None:
+def test_a_stuck_loop_reports_immediately_where_each_task_waits() -> None:
     cleaned: list[str] = []
 
     async def waits_for_a_lock(lock: asyncio.Lock) -> None:
@@ -116,7 +116,7 @@ def test_a_stuck_loop_reports_at_once_which_task_waits_where() -> None:
     assert "nothing is scheduled, so nothing will ever happen again" in text
     assert "the waiting one" in text
     assert "test_loop.py:" in text
-    assert "in test_a_stuck_loop_reports_at_once_which_task_waits_where.<locals>.waits_for_a_lock" in text
+    assert "in test_a_stuck_loop_reports_immediately_where_each_task_waits.<locals>.waits_for_a_lock" in text
     assert cleaned == ["yes"]
 
 
@@ -129,7 +129,7 @@ def test_a_loop_that_only_waits_is_stopped_at_its_limit() -> None:
         run(main, limit_s=90)
 
 
-def test_a_loop_that_never_waits_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_never_waits_is_also_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.simulation.loop.ROUNDS_MAX", 1000)
 
     async def main() -> None:
@@ -140,7 +140,7 @@ def test_a_loop_that_never_waits_is_stopped_too(monkeypatch: pytest.MonkeyPatch)
         run(main)
 
 
-def test_a_stuck_test_that_swallows_its_cancellation_still_fails() -> None:
+def test_a_stuck_test_fails_even_if_it_swallows_the_cancellation() -> None:
     async def main() -> str:
         try:
             await asyncio.Event().wait()
@@ -152,7 +152,7 @@ def test_a_stuck_test_that_swallows_its_cancellation_still_fails() -> None:
         run(main)
 
 
-def test_work_for_a_thread_is_done_on_the_loop_a_moment_later() -> None:
+def test_work_for_a_thread_is_done_a_moment_later() -> None:
     async def main() -> tuple[str, float, bool]:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -168,7 +168,7 @@ def test_work_for_a_thread_is_done_on_the_loop_a_moment_later() -> None:
     assert not was_done
 
 
-def test_a_killed_process_runs_nothing_more_not_even_its_cleanup() -> None:
+def test_a_killed_process_runs_no_more_code_not_even_cleanup() -> None:
     said: list[str] = []
 
     async def victim() -> None:
@@ -197,7 +197,7 @@ def test_a_killed_process_runs_nothing_more_not_even_its_cleanup() -> None:
     run(main)
 
 
-def test_a_process_killed_just_before_it_would_continue_does_not() -> None:
+def test_a_process_killed_just_before_it_would_resume_does_not_resume() -> None:
     async def main() -> list[str]:
         loop = running()
         process, said, event = Process("bot"), [], asyncio.Event()
@@ -246,7 +246,7 @@ def test_a_process_can_be_killed_while_its_tasks_wait_for_each_other() -> None:
     assert run(main)[0] == 0
 
 
-def test_a_thread_sleeps_in_virtual_time_while_the_loop_goes_on() -> None:
+def test_a_thread_sleeps_in_virtual_time_while_the_loop_continues() -> None:
     order: list[tuple[float, str]] = []
 
     async def main(loop: VirtualLoop) -> str:

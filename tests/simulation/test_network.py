@@ -1,4 +1,4 @@
-"""The simulated network carries aiohttp's server, client and WebSocket, and does to them what networks do."""
+"""The simulated network carries aiohttp's server, client and WebSocket traffic with the faults of a real network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def echo(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(body=await request.read() or b"nothing")
 
 
-async def test_aiohttps_requests_and_streams_run_over_it() -> None:
+async def test_requests_and_streams_of_aiohttp_work_over_the_network() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         for size in (1, 1_000, 900_000):
             async with session.post(base, data=b"x" * size) as answer:
@@ -58,7 +58,7 @@ async def test_aiohttps_requests_and_streams_run_over_it() -> None:
     assert not running().network.connections
 
 
-async def test_idle_connections_are_kept_and_then_closed_as_in_real_time() -> None:
+async def test_idle_connections_are_kept_and_later_closed_as_in_real_time() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         network = running().network
         for seconds, connections in ((0, 1), (5, 1), (60, 2)):
@@ -68,7 +68,7 @@ async def test_idle_connections_are_kept_and_then_closed_as_in_real_time() -> No
             assert network.made == connections
 
 
-async def test_an_unused_port_refuses_and_a_taken_one_cannot_be_opened() -> None:
+async def test_connections_to_an_unused_port_are_refused_and_a_port_in_use_cannot_be_opened() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorError, match="Connect call failed"):
             await session.get("http://127.0.0.1:9")
@@ -79,16 +79,16 @@ async def test_an_unused_port_refuses_and_a_taken_one_cannot_be_opened() -> None
             await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", taken)
 
 
-async def test_a_reset_reaches_both_sides() -> None:
+async def test_a_connection_reset_reaches_both_sides() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         asyncio.get_running_loop().call_later(1, lambda: next(iter(running().network.connections.values())).reset())
         with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
-            await session.post(f"{base}/slow", params={"s": "10"})  # aiohttp would send a GET a second time
+            await session.post(f"{base}/slow", params={"s": "10"})  # aiohttp would repeat a GET
         async with session.get(base) as answer:
             assert answer.status == 200
 
 
-async def test_a_half_open_connection_stays_silent_and_a_stalled_one_continues() -> None:
+async def test_a_half_open_connection_stays_silent_and_a_stalled_one_resumes() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         socket = await session.ws_connect(f"{base}/ws")
         connection = next(iter(running().network.connections.values()))
@@ -108,14 +108,14 @@ async def test_a_half_open_connection_stays_silent_and_a_stalled_one_continues()
 
 
 async def _deadlocks(socket: Any) -> None:
-    """Check that a loop with nothing else to do would be stuck."""
+    """Check that the loop would be stuck if no other event were scheduled."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(socket.receive(), 3)
         raise AssertionError("it is not half-open")
     raise Stuck("nothing came")
 
 
-async def test_nothing_reaches_a_cut_off_port_until_it_is_restored() -> None:
+async def test_no_data_reaches_a_cut_off_port_until_it_is_restored() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         network, port = running().network, int(base.rpartition(":")[2])
         socket = await session.ws_connect(f"{base}/ws")
@@ -131,7 +131,7 @@ async def test_nothing_reaches_a_cut_off_port_until_it_is_restored() -> None:
         await socket.close()
 
 
-async def test_a_slow_link_is_slow_and_pieces_stay_in_order() -> None:
+async def test_data_on_a_slow_link_is_delayed_but_stays_in_order() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         loop, network = running(), running().network
         network.link = Link(latency_s=(0.1, 0.9), cut=0.7, late=0.2, late_s=5.0)
@@ -145,7 +145,7 @@ async def test_a_slow_link_is_slow_and_pieces_stay_in_order() -> None:
         await socket.close()
 
 
-async def test_a_writer_waits_for_a_reader_that_does_not_read() -> None:
+async def test_a_writer_is_paused_while_its_peer_does_not_read() -> None:
     got = bytearray()
     may_read, has_ended = asyncio.Event(), asyncio.Event()
 
@@ -173,7 +173,7 @@ async def test_a_writer_waits_for_a_reader_that_does_not_read() -> None:
     may_read.set()
     await writer.drain()
     writer.close()
-    await asyncio.wait_for(has_ended.wait(), 10)  # what was written before the close still arrives
+    await asyncio.wait_for(has_ended.wait(), 10)  # data written before the close still arrives
     assert len(got) == written
     server.close()
 
@@ -219,7 +219,7 @@ async def test_peers_notice_a_killed_process_as_on_a_real_network(silently: bool
     writer.close()
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
+def test_equal_seeds_give_equal_runs_and_different_seeds_different_runs() -> None:
     def digest(seed: int) -> int:
         async def main() -> None:
             async with served(echo) as base, aiohttp.ClientSession() as session:

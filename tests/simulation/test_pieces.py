@@ -1,4 +1,6 @@
-"""Long runs are split into pieces: none is lost or counted twice, and a piece whose process dies counts as broken."""
+"""Long runs are split into pieces: no seed is lost or counted twice, and a piece whose process dies is reported as
+broken.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ def piece(first: int, seeds: int, commit: str = "c0ffee") -> Piece:
 
 
 def run(seed: int, layer: Layer) -> Result:
-    """Return a made-up result whose coverage depends only on the seed."""
+    """Return a made-up result that depends only on the seed."""
     if seed == 13:
         os._exit(3)
     return Result(
@@ -40,7 +42,7 @@ def run(seed: int, layer: Layer) -> Result:
     size=st.integers(1, 20),
     done=st.lists(st.tuples(st.integers(0, 100), st.integers(1, 30)), max_size=4),
 )
-def test_the_remaining_pieces_of_a_range_are_exactly_the_unfinished_ones(
+def test_the_remaining_pieces_of_a_range_contain_exactly_the_unfinished_seeds(
     first: int, seeds: int, size: int, done: list[tuple[int, int]]
 ) -> None:
     had = {seed for begin, count in done for seed in range(begin, begin + count)}
@@ -50,7 +52,7 @@ def test_the_remaining_pieces_of_a_range_are_exactly_the_unfinished_ones(
     assert all(0 < count <= size for _, count in found)
 
 
-def test_pieces_add_up_to_the_result_of_one_run() -> None:
+def test_merged_pieces_equal_the_result_of_a_single_run() -> None:
     whole = piece(0, 12)
     for seed in range(12):
         whole.take(run(seed, "core"))
@@ -59,17 +61,17 @@ def test_pieces_add_up_to_the_result_of_one_run() -> None:
     assert found.broken == [(7, "I1: twice")]
 
 
-def test_a_piece_whose_process_dies_is_broken_and_the_others_go_on() -> None:
+def test_a_piece_whose_process_dies_is_reported_as_broken_and_the_others_continue() -> None:
     found = {one.first: one for one in carried_out(iter([piece(12, 4), piece(20, 4)]), run, 2, None)}
     assert [text for _, text in found[12].broken] == ["process: it ended with 3 within this piece"]
     assert found[20].starts == 4
 
 
-def test_after_the_time_is_over_no_piece_begins() -> None:
+def test_no_piece_starts_after_the_time_limit() -> None:
     assert list(carried_out(iter([piece(0, 4)]), run, 2, time.monotonic() - 1)) == []
 
 
-def test_finished_pieces_are_kept_by_commit_and_layer_even_if_the_last_line_is_torn(tmp_path: Path) -> None:
+def test_finished_pieces_are_found_by_commit_and_layer_even_if_the_last_line_is_torn(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "run.jsonl")
     assert kept.read("c0ffee", "core") == []
     kept.add(piece(0, 5))

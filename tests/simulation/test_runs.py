@@ -1,4 +1,4 @@
-"""A few seeds of both layers, the plans that once failed, and the simulation's own guarantees."""
+"""A few seeds of both layers, plans that once failed, and properties of the simulation itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.runner import read_plan, run_plan
 from tests.simulation.shrink import REGRESSIONS, shrink
 from tests.simulation.world import Run
 
-#: dead processes close nothing, so garbage collection's warnings about their sockets and coroutines are expected
+#: dead processes close nothing, so warnings about their sockets and coroutines during garbage collection are expected
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -33,24 +33,24 @@ def test_a_seed_breaks_no_invariant_and_covers_enough(layer: str, seed: int) -> 
 
 
 @pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
-def test_seeds_that_once_failed_pass(path: Path) -> None:
+def test_plans_that_once_failed_pass(path: Path) -> None:
     result = run_plan(read_plan(path))
     assert not result.broken, "\n".join(result.story)
 
 
 @pytest.mark.parametrize("layer", ["core", "whole"])
-def test_a_plan_always_gives_the_same_run(layer: str) -> None:
+def test_a_plan_always_leads_to_the_same_run(layer: str) -> None:
     plan = msgspec.json.decode(msgspec.json.encode(draw(4, layer)), type=Plan)  # type: ignore[arg-type]
     assert run_plan(plan).digest == run_plan(draw(4, layer)).digest  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_planted_fault_still_applies(mutant: object) -> None:
+def test_a_planted_fault_still_applies_to_the_source(mutant: object) -> None:
     with applied(mutant):  # type: ignore[arg-type]
         pass
 
 
-def test_following_the_log_gives_the_same_contents_as_reading_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_the_log_yields_the_same_contents_as_reading_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
     def row_of(run: Run, client_id: int) -> str | None:
@@ -71,7 +71,7 @@ def test_following_the_log_gives_the_same_contents_as_reading_the_journal(monkey
     assert compared > 20
 
 
-def test_every_named_branch_is_where_it_was() -> None:
+def test_every_named_branch_is_still_in_the_source() -> None:
     assert branches.missing() == []
 
 
@@ -85,7 +85,7 @@ def test_branches_are_reported_while_they_are_watched() -> None:
     assert seen == ["the bot stood still"]
 
 
-def test_a_plan_shrinks_to_what_breaks_it() -> None:
+def test_a_plan_is_reduced_to_the_parts_that_break_it() -> None:
     plan = draw(7, "core")
     wanted = plan.acts[3], plan.faults[1]
 
@@ -96,7 +96,7 @@ def test_a_plan_shrinks_to_what_breaks_it() -> None:
     assert (short.acts, short.faults, short.crashes, short.switches) == ((wanted[0],), (wanted[1],), (), {})
 
 
-def test_the_checks_import_nothing_from_the_engine() -> None:
+def test_the_checks_do_not_import_the_engine() -> None:
     source = Path(__file__).with_name("checks.py").read_text()
     assert "botkit.engine" not in source
     assert Books is not None

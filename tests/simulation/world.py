@@ -67,23 +67,23 @@ from tests.simulation.reached import Reached
 UNIT = 10**8
 ACCOUNT = EmulatorAccount(email="sim@botkit.local", key="simulated-key", secret="canary-3f9c1e77-secret")
 BALANCES = {"usdt": 200_000 * UNIT, "btc": UNIT // 2, "eth": 5 * UNIT}
-#: the bot's ``max_position``, in units. It is slightly above the opening balance, so that the limit is soon reached
+#: the bot's ``max_position``, in units: slightly above the opening balance, so that the limit is soon reached
 MOST = {"btc": UNIT // 2 + UNIT // 50, "eth": 6 * UNIT}
-#: tolerance for market buys, which are counted at the last price and receive a little more if they fill at a better one
+#: tolerance for market buys, which are counted at the last price but buy slightly more if they fill at a better price
 _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
-#: the total delay until the exchange has acted on a request and lists its order, including bytes held back by a
-#: connection
+#: the total time until the exchange has acted on a request and lists its order, including bytes that a connection holds
+#: back
 LATEST_ACCEPT_S = 5
-#: virtual seconds in which everything must be settled once faults have stopped
+#: virtual seconds within which all books must be settled once the faults have ended
 CALM_S = 60.0
-#: refusals of a probe order which do not mean that its pair is blocked
+#: reasons for refusing a probe order that do not mean that its pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
-#: how many of five lives are replayed: a replay costs as much as a life
+#: number of lives out of five that are replayed: a replay costs as much as a life
 _REPLAYED_OF_5 = 2
-#: faults that refuse orders, ten of which in a row halt a bot
+#: faults that refuse orders; ten refusals in a row halt a bot
 _REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
-#: how long to watch a bot that has halted because of its journal
+#: how long a bot that halted because of its journal is watched
 _WATCHED_S = 2.0
 _HERE = Path(__file__).parent
 
@@ -112,7 +112,7 @@ def config_text(name: str, acts: Path, share: int) -> str:
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """A run's result. ``broken`` is empty if no invariant was violated."""
+    """The result of a run. ``broken`` is empty if no invariant was violated."""
 
     seed: int
     broken: str = ""
@@ -152,20 +152,20 @@ class Life:
         self.keeper = Keeper()
         self.ended: str | None = None
         self.standstills = Standstills()
-        #: when the bot last continued after a suspension, and how often that happened
+        #: the time at which the bot last resumed after a suspension, and the number of suspensions
         self.woke_at = -1e9
         self.woke = 0
 
 
 class _Damaged:
-    """A journal that was damaged while no bot ran and that no start has judged yet."""
+    """A journal that was damaged while no bot ran. The run checks how the next start reacts."""
 
     def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
         self.before = before
-        #: the whole folder, as contained in the user's backup
+        #: the complete folder, as in a user's backup
         self.copy = copy
         self.struck = struck
-        #: client ids that the exchange has and the journal did not have before the damage
+        #: client IDs that arrived at the exchange although the journal did not contain them before the damage
         self.sent: list[int] = []
 
 
@@ -201,7 +201,7 @@ class Run:
         self._older: Copy | None = None
         self._replayed: set[str] = set()
         self._last_crash: Crash | None = None
-        #: folders of bots whose halts the user has lifted
+        #: state folders of bots whose halts the user has lifted
         self._resumed: set[Path] = set()
         self._followed: Followed | None = None
         self._probes, self._probed_at = 0, 0.0
@@ -219,18 +219,18 @@ class Run:
             state = self._root / "second" / "emulator" / "account"
             self._second = SecondBot(self, config, state, plan.second.deaths_ms)
         self._guards: list[GuardBeside] = []
-        #: when the disk last had a fault, and since when new orders have been blocked
+        #: the times of the last disk fault and of the panic that blocked new orders
         self._troubled_at = -1e9
         self._latched_at: float | None = None
 
     # -- the story ------------------------------------------------------------------------------------------------
 
     def tell(self, text: str) -> None:
-        """Add a line to the run's history."""
+        """Add a line to the history of the run."""
         self.result.story.append(f"{self.loop.time():9.3f}  {text}")
 
     async def go(self) -> None:
-        """Run the plan. Raises Broken."""
+        """Run the plan to its end. Raises Broken."""
         plan = self.plan
         facts = Project.load(self._config).facts
         options = EmulatorOptions(
@@ -371,7 +371,7 @@ class Run:
             raise Broken(f"panic: {orders[0]} leaves, though new orders are held back since {self._latched_at:.3f} s")
 
     def is_well(self, life: Life, seconds: float) -> bool:
-        """Return whether a bot has been alive and awake, on a working disk, for this long."""
+        """Return whether a bot has been alive and awake on a working disk for ``seconds``."""
         since = self.loop.time() - seconds
         return (
             life.ended is None
@@ -382,9 +382,11 @@ class Run:
         )
 
     def check_none_left(self, who: str, state: Path | None, before: set[str]) -> None:
-        """Whoever says that no order is left has cancelled those that were ``before``; of one bot, or of all."""
+        """Check a process that reports no remaining orders: it must have cancelled the orders that were open
+        ``before``. ``state`` limits the check to the orders of one bot.
+        """
         if any(fault.kind in ("lagging", "unfiltered", "shuffled") for fault in self.plan.faults):
-            return  # what a listing leaves out cannot be cancelled
+            return  # orders missing from a listing cannot be cancelled
         rows = None if state is None else Journaled(state / "journal.sqlite").rows
         left = [
             order_id
@@ -395,12 +397,12 @@ class Run:
             self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
     def note_hurry(self, text: str) -> None:
-        """Note that a process in a hurry cancelled without a slot, which it must report."""
+        """Note a report that a guard or panic cancelled without a slot. Exceeding a rate limit is then excused."""
         if "rate limit" in text or "slot" in text:
             self.books.excuses_rates = True
 
     def second_way(self) -> tuple[Any, LimitSharing]:
-        """Return the means by which a process beside the bot reaches the account."""
+        """Return an adapter and limit sharing with which a process other than the bot accesses the account."""
         project = Project.load(self._config)
         steady = SteadyClock.of(VirtualClock(self.loop))
         address = (self.emulator.rest, self.emulator.ws)
@@ -506,7 +508,7 @@ class Run:
     # -- the bot --------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Run bots one after another until the bot of the final phase is stopped."""
+        """Run bots one after another until the bot of the final phase has stopped."""
         while True:
             self._lives += 1
             if self._damaged is None and self._state.exists():
@@ -601,7 +603,7 @@ class Run:
         self.books.excuses_rates = True
 
     async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
-        """Return whether a start has halted because of a damaged journal, which ends this life. Raises Broken."""
+        """Return whether a start halted because of a damaged journal, which ends the life. Raises Broken."""
         halt = bot.parts.folder.halt()
         if halt is None or halt.kind != "journal":
             rows = self._journaled().rows
@@ -621,7 +623,7 @@ class Run:
         return True
 
     def _judge_halt(self, damaged: _Damaged, text: str) -> None:
-        """Judge a bot that refuses to trade on its journal, and restore the whole folder as a user would. Raises
+        """Judge a bot that refuses to trade because of its journal, and restore its folder as a user would. Raises
         Broken.
         """
         check_told_of_damage(text, damaged.struck.words, is_damaged=True)
@@ -663,14 +665,14 @@ class Run:
         )
 
     def heard(self, life: Life, level: str, text: str) -> None:
-        """Record a message from a bot to its user."""
+        """Record a message of a bot to its user."""
         self.told.append(text)
         if level not in ("info",):
             self.tell(f"{life.process.name} {level}: {text}")
         self.reached.heard(text)
 
     def _replay(self, life: Life) -> None:
-        """Replay the finished run from its recording."""
+        """Replay finished runs from their recordings."""
         has_lost = life.ended == "killed" and self._last_crash is not None and self._last_crash.silently
         for folder in sorted((self._state / "runs").glob("*")):
             if folder.name in self._replayed:
@@ -683,8 +685,8 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                # a process that was killed may not have come to write a line of it, and a disk may have taken none, or
-                # not have kept what it took
+                # a killed process may not have written a single line, and a faulty disk may have refused or lost all
+                # writes
                 if life.had_trouble or has_lost or (life.ended == "killed" and "damaged" not in str(error)):
                     self.reached("nothing was recorded of a run that was killed")
                     continue
@@ -697,11 +699,11 @@ class Run:
     # -- crashes --------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        """Prepare the plan's next crash, if it is due or falls into this life."""
+        """Prepare the plan's next crash."""
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """Note an action of the bot at which a crash may be due."""
+        """Note an action of the bot. A planned crash may be due at this action."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
@@ -711,7 +713,7 @@ class Run:
             self._armed = None
 
     def begins(self, kind: str, task: asyncio.Task[Any] | None) -> None:
-        """Note that a request leaves within a task, which a plan may cancel."""
+        """Note that a request is sent from a task. The plan may cancel this task."""
         now_ms = self.loop.time() * 1000
         for armed in self._cancels:
             if armed.task is None and armed.cancel.on == kind and now_ms >= armed.cancel.at_ms and not self.is_calm:
@@ -731,7 +733,7 @@ class Run:
                     armed.task.cancel()
 
     def _writing(self) -> Callable[[], None] | None:
-        """Note that the bot's disk is about to be written. Returns what to call after the write."""
+        """Note that the bot's disk is about to be written. Return a function to call after the write, or None."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
@@ -805,7 +807,7 @@ class Run:
             self.break_off(error)
 
     def break_off(self, error: Broken) -> None:
-        """End the run because something is broken."""
+        """End the run because an invariant was violated."""
         self.tell(f"BROKEN {error}")
         if self.broken is None:
             self.broken = error
@@ -848,13 +850,13 @@ class Run:
         events = len(bot.driver._events)
         life = self._life
         if life is not None and (life.process.is_held or self.loop.time() < life.woke_at + 5.0):
-            return  # everything that arrived in the meantime is processed at once
+            return  # all events that arrived during the suspension are processed at once
         if tasks > TASKS_MAX or events > EVENTS_MAX:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
         row = self._row_in(client_id)
-        if row is None and self._damaged is None:  # the reader may have seen a commit that failed
+        if row is None and self._damaged is None:  # the reader may have read a commit that failed
             self._follow_no_more()
             row = self._row_in(client_id)
         return None if row is None else str(row["state"])
@@ -880,7 +882,9 @@ class Run:
         return self._followed.look()
 
     def _follow_no_more(self) -> None:
-        """Start reading the journal's files from the beginning, because an incarnation has ended."""
+        """Stop following the journals, because an incarnation has ended, so that their files are read from the
+        beginning next time.
+        """
         if self._followed is not None:
             self._followed.close()
             self._followed = None
@@ -891,7 +895,7 @@ class Run:
         return Journaled(self.journal)
 
     def _all_journaled(self) -> Journaled:
-        """Return the journals of all bots as one."""
+        """Return the combined journals of all bots."""
         found = self._journaled()
         others = None if self._second is None else self._second.journaled()
         if others is not None:
@@ -903,7 +907,7 @@ class Run:
     # -- the calm -------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
-        """End all faults and check that everything is settled within a minute and the bot continues to trade. Raises
+        """End all faults, and check that the books are settled within a minute and the bot continues to trade. Raises
         Broken.
         """
         if not self.result.crashes and self._life is not None and self._life.ended is None:
@@ -940,11 +944,11 @@ class Run:
         if left:
             raise Broken(f"liveness: {len(left)} orders are open after an orderly stop: {left[:3]}")
         check_no_secret((ACCOUNT.secret,), self._root, self.told)
-        # the exchange cuts its sockets next, in any order
+        # the exchange closes its sockets next, in an order that may vary
         self.result.digest = self.loop.digest
 
     async def _lift(self, until: float, living: asyncio.Task[None]) -> None:
-        """Wait until the bot has cancelled its orders after a panic, then lift the halt as a user would."""
+        """Wait until the bot has cancelled its orders after a panic, and then lift the halt as a user would."""
 
         def standing() -> list[str]:
             life = self._life
@@ -961,7 +965,7 @@ class Run:
         self.tell("the user lifts the halt")
 
     async def _wait(self, why: Callable[[], list[str]], until: float, living: asyncio.Task[None]) -> None:
-        """Wait until ``why`` finds nothing more. Raises Broken with its latest finding at the timeout."""
+        """Wait until ``why`` returns no more findings. Raises Broken with the latest findings at the timeout."""
         while True:
             if living.done():
                 living.result()
@@ -974,7 +978,7 @@ class Run:
             await asyncio.sleep(0.25)
 
     def _unsettled(self) -> list[str]:
-        """Return what is not settled between bot and exchange."""
+        """Return the differences between bots and exchange that are not settled yet."""
         if self._damaged is not None:
             return ["the journal is damaged"]
         found = self._unsettled_life(self._life)
@@ -986,7 +990,7 @@ class Run:
             followed = self.follow()
             found = self.books.settled(followed.rows, followed.told)
             if found and any(fault.kind == "disk_failing" for fault in self.plan.faults):
-                self._follow_no_more()  # the reader may have seen a commit that failed
+                self._follow_no_more()  # the reader may have read a commit that failed
             return found
         journaled = self._all_journaled()
         return self.books.settled(journaled.rows, journaled.told)
@@ -1019,7 +1023,7 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            # what another bot does becomes known at the next comparison, which may be a minute away
+            # actions of another bot become known at the next comparison, which may be a minute away
             if account.get(currency, 0) != units and self._second is None
         ]
         if found:
@@ -1028,7 +1032,9 @@ class Run:
         return self._wrongly_owned(life, bot)
 
     def _wrongly_owned(self, life: Life, bot: Bot) -> list[str]:
-        """I5, of the bot's own books: what its strategies own is what they began with, and the trades of its orders."""
+        """Check I5 in the bot's own books: its holdings are the initial ones changed by its orders' trades. Return
+        violations.
+        """
         if self.books.excused:
             return []
         share = 1 if self._second is None else 2
@@ -1040,7 +1046,7 @@ class Run:
             for currency in BALANCES:
                 locked = sum(part[currency][1] for part in parts if currency in part)
                 there = self.books.locked(currency)
-                if abs(locked - there) > len(self.books.still_open()):  # each lock may be rounded
+                if abs(locked - there) > len(self.books.still_open()):  # each lock may be rounded by a unit
                     return [f"{locked} units of {currency} are locked by its books, and {there} at the exchange"]
         return [
             f"{life.process.name} owns {found.get(currency, 0)} of {currency} by its books, and {units} by its trades"
@@ -1049,7 +1055,7 @@ class Run:
         ]
 
     def _resume(self, bot: Bot) -> None:
-        """Lift a halt that the faults made necessary (an exchange that refuses every order), as a user would."""
+        """Lift a halt that the faults caused (an exchange that refuses every order), as a user would."""
         reason = bot.view.halted or ""
         folder = bot.parts.folder.path
         is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
@@ -1060,7 +1066,7 @@ class Run:
             self.reached("a halt for refused orders, lifted by the user")
 
     def _probe(self, life: Life) -> None:
-        """Have the strategy place an order for each pair."""
+        """Make the strategy place an order for each pair."""
         assert life.bot is not None
         self._probes += 1
         self._probed_at = self.loop.time()
@@ -1074,8 +1080,8 @@ class Run:
             any(order.state.value in ("not_sent", "cancelled") for order in probes[-2:])
             or {order.pair for order in probes} != set(PAIRS)
         ):
-            # The probe came just before new orders were allowed again, or the strategy cancelled it itself, or placed
-            # none because the exchange's book had one side: its own market order had bought the other.
+            # The probe was too early for new orders to be allowed again, or the strategy cancelled its order. Or the
+            # strategy placed no order because one side of the book was empty: its own market order had taken that side.
             self._probe(life)
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [
@@ -1085,7 +1091,7 @@ class Run:
         ]
 
     def _check_journal(self, *, is_settled: bool = False) -> None:
-        """Check the whole journal as a reader sees it. ``is_settled`` means that a bot has ended cleanly. Raises
+        """Check the complete journal as a reader sees it. ``is_settled`` means that a bot has ended cleanly. Raises
         Broken.
         """
         if not self.books.orders or self._damaged is not None:
@@ -1103,7 +1109,7 @@ class Run:
 
 
 class _Watched:
-    """An adapter that reports a bot's actions, so that crashes can be timed by them."""
+    """An adapter that reports a bot's actions, so that crashes can be timed by these actions."""
 
     def __init__(self, adapter: Any, run: Run, life: Life) -> None:
         self._adapter = adapter
@@ -1114,7 +1120,7 @@ class _Watched:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """Do the same as the wrapped adapter."""
+        """Send as the wrapped adapter does, and report the action."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
@@ -1201,15 +1207,15 @@ def _pid() -> int:
 
 
 def _is_aiohttps_own(error: BaseException) -> bool:
-    """Return whether this is aiohttp's own error: after a late task step, its server starts a handler whose connection
-    is already gone.
+    """Return whether an error is aiohttp's own: after a late task step, its server starts a handler whose connection is
+    already gone.
     """
     *_, frame = traceback.walk_tb(error.__traceback__)
     return frame[0].f_code.co_filename.endswith("aiohttp/web_protocol.py")
 
 
 class _Records(logging.Handler):
-    """Keeps a run's log records, to find secrets and unexpected exceptions in them."""
+    """Collects errors from a run's log: secrets and unexpected exceptions."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

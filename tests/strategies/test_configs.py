@@ -21,14 +21,14 @@ def test_every_strategy_has_a_sample_configuration() -> None:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
-def test_every_sample_is_accepted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_sample_configuration_is_accepted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", str(path)]) == 0
     assert "OK; " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
 def test_every_sample_trades_on_the_bundled_data(path: Path, tmp_path: Path) -> None:
-    # Two weeks are enough, since books and trades last only four hours anyway.
+    # Two weeks are enough; the books and trades cover only four hours anyway.
     start = None if path.stem in ("market_maker", "triangular") else "2025-03-20"
     result = run_config(path, tmp_path, start=start).result
     assert len(result.fills) > 0
@@ -40,14 +40,14 @@ def test_every_sample_trades_on_the_bundled_data(path: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
-def test_samples_name_accounts_only_by_environment_variables(path: Path) -> None:
+def test_samples_refer_to_accounts_only_through_environment_variables(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     values = dict(re.findall(r"^  (email|key|secret): (.*)$", text, re.MULTILINE))
     assert values == {"email": "${BITOPRO_EMAIL}", "key": "${BITOPRO_KEY}", "secret": "${BITOPRO_SECRET}"}
 
 
 @pytest.mark.parametrize("path", [path for path in SAMPLES if path.stem != "minimal"], ids=lambda path: path.stem)
-def test_the_live_section_of_a_sample_works_when_uncommented(path: Path, tmp_path: Path) -> None:
+def test_the_live_section_of_a_sample_is_valid_after_uncommenting(path: Path, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     head, found, tail = text.partition("# live:")
     assert found, "a sample contains its live section as a comment"

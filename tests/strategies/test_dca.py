@@ -19,7 +19,7 @@ def days(world: World) -> World:
     return world
 
 
-def test_buys_for_the_fixed_sum_every_morning_at_nine(days: World) -> None:
+def test_buys_for_the_fixed_amount_every_morning_at_nine(days: World) -> None:
     out = days.run("dca", {**PARAMS, "cron": "0 9 * * *"}, balances={"twd": 100_000})
     assert [order.spec.spend_units for order in out.orders] == [1_000 * 10**8] * 5
     assert [deal.at for deal in out.fills] == [60 + day * DAY_MINUTES for day in range(5)]
@@ -34,13 +34,13 @@ def test_the_schedule_uses_the_configurations_time_zone(days: World) -> None:
     assert [deal.at // DAY_MINUTES for deal in weekly.fills] == [2]
 
 
-def test_stops_at_the_budget_after_spending_the_rest_of_it(days: World) -> None:
+def test_stops_at_the_budget_after_spending_the_remainder(days: World) -> None:
     out = days.run("dca", {**PARAMS, "budget": 2_500}, balances={"twd": 100_000})
     assert [order.spec.spend_units // 10**8 for order in out.orders] == [1_000, 1_000, 500]
     assert out.skips == {"the budget is spent": 2}
 
 
-def test_reports_when_the_money_is_gone(days: World) -> None:
+def test_reports_that_the_money_is_used_up(days: World) -> None:
     out = days.run("dca", PARAMS, balances={"twd": 2_100})
     assert len(out.orders) == 2
     assert out.skips == {"not enough twd": 3}

@@ -15,7 +15,7 @@ MONEY = {"usdt": 100_000}
 
 
 def path(*points: float, step: float = 60.0) -> list[float]:
-    """Return closes that move from point to point in small steps, staying three minutes at each."""
+    """Return closes that move from point to point in small steps and stay at each point for three minutes."""
     closes = [points[0]] * 3
     for goal in points[1:]:
         while abs(goal - closes[-1]) > step:
@@ -28,7 +28,7 @@ def resting_prices(fills: Sequence[tuple[int, str, float, float]]) -> list[tuple
     return [(side, price) for _, side, price, _ in fills]
 
 
-def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_line_and_starts_over(world: World) -> None:
+def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_line_and_repeats(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 49_420, 50_080, 49_420, 50_080))
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
     assert resting_prices(out.fills) == [
@@ -39,18 +39,18 @@ def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_line_and_starts_over(w
         ("sell", 50_000),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    # the fee took 0.1 % of the purchase, and exactly the rest is sold
+    # the fee took 0.1 % of the purchase, and exactly the remaining coins are sold
     assert out.fills[0].amount == 0.1
     assert out.fills[1].amount == pytest.approx(0.0999)
 
 
-def test_a_round_trip_earns_its_step_less_the_fees(world: World) -> None:
+def test_a_round_trip_earns_its_step_minus_the_fees(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 49_420, 50_080))
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
     assert out.result.summary["pnl"] == pytest.approx(0.0999 * 50_000 * 0.999 - 0.1 * 49_500, abs=1e-6)
 
 
-def test_buys_the_coins_for_the_cells_above_the_price_first(world: World) -> None:
+def test_first_buys_the_coins_for_the_cells_above_the_price(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 51_080))
     out = world.run("grid", PARAMS, balances=MONEY)
     first, *others = out.fills
@@ -60,7 +60,7 @@ def test_buys_the_coins_for_the_cells_above_the_price_first(world: World) -> Non
     assert "the price is above the grid" in out.skips
 
 
-def test_sells_the_coins_it_was_given_before_it_buys_any(world: World) -> None:
+def test_sells_the_coins_it_was_given_before_buying_more(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 51_080))
     out = world.run("grid", PARAMS, balances={"usdt": 100_000, "btc": 0.2})
     assert resting_prices(out.fills) == [("sell", 50_500), ("sell", 51_000)]
@@ -95,7 +95,7 @@ def test_a_partly_filled_bid_sells_its_coins_and_continues_buying(world: World) 
 
 
 @pytest.mark.parametrize(("spacing", "most"), [("arithmetic", 19), ("geometric", 19)])
-def test_refuses_a_step_smaller_than_the_fees_and_names_the_break_even(world: World, spacing: str, most: int) -> None:
+def test_a_step_smaller_than_the_fees_is_refused_with_the_break_even(world: World, spacing: str, most: int) -> None:
     world.candles("btc_usdt", path(49_900, 49_420))
     with pytest.raises(ConfigError) as caught:
         world.run("grid", {**PARAMS, "cells": 40, "spacing": spacing}, balances=MONEY)
@@ -121,27 +121,29 @@ def test_a_range_too_narrow_for_any_step_is_refused(world: World) -> None:
         ({"stop_below": 49_500}, "must be below the lowest line"),
     ],
 )
-def test_refuses_parameters_that_do_not_form_a_grid(world: World, change: dict[str, float | str], words: str) -> None:
+def test_parameters_that_do_not_form_a_grid_are_refused(
+    world: World, change: dict[str, float | str], words: str
+) -> None:
     world.candles("btc_usdt", path(49_900, 49_420))
     with pytest.raises(ConfigError, match=words):
         world.run("grid", {**PARAMS, **change}, balances=MONEY)
 
 
-def test_with_more_lines_than_the_cap_allows_the_nearest_rest_and_move_with_the_price(world: World) -> None:
+def test_with_too_many_lines_only_the_nearest_orders_rest_and_follow_the_price(world: World) -> None:
     # 16 cells of 250 between 48,000 and 52,000
     params = {**PARAMS, "low": 48_000, "high": 52_000, "cells": 16, "max_orders": 4}
     world.candles("btc_usdt", path(50_100, 48_900, 50_100))
     out = world.run("grid", params, balances=MONEY)
     placed = [order for order in out.orders if order.spec.type.value == "limit"]
     first = sorted(order.spec.price_ticks // 100 for order in placed if order.spec.created == placed[0].spec.created)
-    assert first == [49_500, 49_750, 50_000, 50_500]  # the cell containing the price buys, so there is no ask at 50,250
-    # nevertheless, every line on the way was traded
+    assert first == [49_500, 49_750, 50_000, 50_500]  # the cell around the price buys, so there is no ask at 50,250
+    # nevertheless, every line that the price crossed was traded
     assert [p for s, p in resting_prices(out.fills[1:]) if s == "buy"] == [50_000, 49_750, 49_500, 49_250, 49_000]
     assert out.skips["more lines than orders allowed: only the nearest are placed"] > 0
     assert not out.refusals
 
 
-def test_stays_under_the_exchanges_own_cap(world: World) -> None:
+def test_stays_below_the_exchanges_own_limit_for_open_orders(world: World) -> None:
     params = {**PARAMS, "low": 25_000, "high": 75_000, "cells": 240, "spacing": "geometric", "amount": 0.001}
     world.candles("btc_usdt", path(49_900, 48_000, 49_900))
     out = world.run("grid", params, balances=MONEY)
@@ -150,7 +152,7 @@ def test_stays_under_the_exchanges_own_cap(world: World) -> None:
     assert out.skips["more lines than orders allowed: only the nearest are placed"] > 0
 
 
-def test_with_little_money_the_nearest_bids_are_placed_and_nothing_is_refused(world: World) -> None:
+def test_with_little_money_only_the_nearest_bids_are_placed_and_none_is_refused(world: World) -> None:
     world.candles("btc_usdt", path(51_100, 50_900, 50_700))
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances={"usdt": 11_000})
     assert sorted(order.spec.price_ticks // 100 for order in out.orders) == [50_000, 50_500]
@@ -158,13 +160,13 @@ def test_with_little_money_the_nearest_bids_are_placed_and_nothing_is_refused(wo
     assert not out.refusals
 
 
-def test_gives_up_below_the_stop_cancels_all_and_sells(world: World) -> None:
+def test_below_the_stop_all_orders_are_cancelled_and_the_coins_sold(world: World) -> None:
     world.candles("btc_usdt", path(50_100, 48_800, 48_300, 50_600))
     out = world.run("grid", {**PARAMS, "stop_below": 48_500}, balances=MONEY)
     assert out.position("btc_usdt") == 0
     last = out.fills[-1]
     assert last.side == "sell"
     assert last.price <= 48_500
-    # and it does not return when the price does
+    # it stays out when the price recovers
     assert [order for order in out.orders if order.spec.created > out.result.fills[-1].time] == []
     assert "stopped: the price fell below stop_below" in out.skips

@@ -1,4 +1,4 @@
-"""rebalance brings drifted shares back to their weights, selling before buying."""
+"""rebalance restores the weights of assets that have drifted, and sells before it buys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shares(out: Outcome, btc: float, eth: float, whole: float) -> tuple[float, f
     return out.position("btc_twd") * btc / whole, out.position("eth_twd") * eth / whole
 
 
-def test_buys_to_the_weights_at_the_first_timer(world: World) -> None:
+def test_buys_according_to_the_weights_at_the_first_timer(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
     assert [(order.spec.pair, order.spec.side.value, order.spec.spend_units // 10**8) for order in out.orders] == [
@@ -36,7 +36,7 @@ def test_buys_to_the_weights_at_the_first_timer(world: World) -> None:
     assert out.skips == {"every share is near its weight": 3}
 
 
-def test_sells_coins_that_rose_then_buys_coins_that_fell(world: World) -> None:
+def test_sells_coins_that_rose_and_then_buys_coins_that_fell(world: World) -> None:
     market(world, step(2_000_000, 3_000_000, 30), [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
     sale, purchase = out.orders[2:]
@@ -51,13 +51,13 @@ def test_sells_coins_that_rose_then_buys_coins_that_fell(world: World) -> None:
     assert shares(out, 3_000_000, 100_000, whole) == pytest.approx((0.4, 0.4), abs=0.005)
 
 
-def test_a_small_drift_is_left_alone(world: World) -> None:
+def test_a_small_drift_is_ignored(world: World) -> None:
     market(world, step(2_000_000, 2_200_000, 30), [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
     assert len(out.orders) == 2
 
 
-def test_counts_and_sells_the_coins_it_was_given(world: World) -> None:
+def test_uses_and_sells_the_coins_it_was_given(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 100_000, "btc": 0.45})
     assert [(order.spec.pair, order.spec.side.value) for order in out.orders] == [
@@ -67,7 +67,7 @@ def test_counts_and_sells_the_coins_it_was_given(world: World) -> None:
     assert out.fills[0].amount == pytest.approx(0.25)
 
 
-def test_continues_buying_when_a_sale_is_not_filled(world: World) -> None:
+def test_continues_buying_if_a_sale_is_not_filled(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run(
         "rebalance", PARAMS, balances={"twd": 100_000, "btc": 0.45}, risk={"max_order_value": {"twd": 400_000}}

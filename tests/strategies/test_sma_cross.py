@@ -1,4 +1,4 @@
-"""sma_cross trades the crossings of two averages, and nothing else."""
+"""sma_cross trades only the crossings of two averages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PARAMS = {"pair": "btc_usdt", "fast": 2, "slow": 4}
 
 
 def wave(*legs: tuple[int, float]) -> list[float]:
-    """Return closes from 50000 in straight legs of (bars, change per bar)."""
+    """Return closes from 50000 on, in straight segments of (bars, change per bar)."""
     closes = [50_000.0]
     for bars, change in legs:
         for _ in range(bars):
@@ -35,14 +35,14 @@ def test_buys_on_an_upward_crossing_and_sells_on_a_downward_one_at_the_next_open
 
 
 def test_does_not_trade_on_the_first_bar_with_both_averages(world: World) -> None:
-    # the fast average is above from the first valid bar on, so there is no crossing
+    # the fast average is above the slow one from the first valid bar on, so there is no crossing
     world.candles("btc_usdt", wave((30, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
     assert not out.orders
 
 
-def test_a_flat_stretch_is_not_a_crossing(world: World) -> None:
-    # upwards, flat (both averages equal), upwards again: bought once
+def test_a_flat_period_is_not_a_crossing(world: World) -> None:
+    # up, flat (both averages equal), up again: only one purchase
     world.candles("btc_usdt", wave((10, -100), (8, 100), (8, 0), (8, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
     assert [deal.side for deal in out.fills] == ["buy"]
@@ -55,7 +55,7 @@ def test_spends_the_share_it_was_given(world: World) -> None:
     assert [order.spec.spend_units for order in out.orders] == [2_500 * 10**8]
 
 
-def test_says_why_when_it_has_no_money_or_nothing_to_sell(world: World) -> None:
+def test_reports_when_it_has_no_money_or_nothing_to_sell(world: World) -> None:
     world.candles("btc_usdt", wave((10, 100), (10, -100), (10, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 5})
     assert out.skips == {"crossed down with nothing to sell": 1, "too little money left to buy": 1}
@@ -70,14 +70,14 @@ def test_averages_in_the_wrong_order_are_refused(world: World) -> None:
         world.run("sma_cross", {**PARAMS, "fast": 9}, balances={"usdt": 10_000})
 
 
-def test_a_run_that_never_trades_ends_with_its_opening_balance(world: World) -> None:
+def test_a_run_without_trades_ends_with_its_opening_balance(world: World) -> None:
     world.candles("btc_usdt", wave((30, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
     assert out.result.summary["final_equity"] == 10_000
     assert out.result.summary["pnl"] == 0
 
 
-def test_bars_from_before_the_start_fill_the_averages(world: World) -> None:
+def test_bars_from_before_the_start_warm_up_the_averages(world: World) -> None:
     world.candles("btc_usdt", wave((20, -100), (20, 100)))
     cold = world.run("sma_cross", {**PARAMS, "slow": 8}, balances={"usdt": 10_000})
     warm = world.run("sma_cross", {**PARAMS, "slow": 8}, balances={"usdt": 10_000}, start="2025-03-03T08:21")

@@ -1,4 +1,4 @@
-"""triangular trades profitable loops in either direction, and reports any coins that a leg leaves behind."""
+"""triangular trades profitable loops in both directions, and reports any coins that a leg leaves over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Books = dict[str, list[tuple[float, Levels, Levels]]]
 
 
 def books(seconds: int = 60) -> Books:
-    """Return consistent books, one a second, 2 bp wide."""
+    """Return consistent books, one per second, with a spread of 2 bp."""
     return {
         pair: [
             (float(t), [(price * 0.9999, SIZE[pair])], [(price * 1.0001, SIZE[pair])]) for t in range(seconds)
@@ -26,7 +26,7 @@ def books(seconds: int = 60) -> Books:
 
 
 def move(market: Books, pair: str, since: int, until: int, factor: float, size: float | None = None) -> Books:
-    """Return the same books with one pair's prices moved for some seconds."""
+    """Return the same books with one pair's prices shifted for some seconds."""
     price, amount = FAIR[pair] * factor, SIZE[pair] if size is None else size
     market[pair][since:until] = [
         (float(t), [(price * 0.9999, amount)], [(price * 1.0001, amount)]) for t in range(since, until)
@@ -46,13 +46,13 @@ def legs(out: Outcome) -> list[tuple[str, str, str]]:
     return [(str(o.spec.pair), o.spec.side.value, o.spec.tag) for o in out.orders]
 
 
-def test_consistent_books_are_left_alone(world: World) -> None:
+def test_consistent_books_cause_no_orders(world: World) -> None:
     out = run(world, books())
     assert not out.orders
     assert out.skips["no loop is profitable"] > 0
 
 
-def test_a_gap_smaller_than_three_fees_is_left_alone(world: World) -> None:
+def test_a_gap_smaller_than_three_fees_causes_no_orders(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 20, 1.005))
     assert not out.orders
 
@@ -80,7 +80,7 @@ def test_expensive_bitcoin_in_twd_is_sold_after_buying_it_through_usdt(world: Wo
     assert out.result.summary["pnl"] > 0
 
 
-def test_loops_may_start_in_another_currency(world: World) -> None:
+def test_loops_can_start_in_another_currency(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 12, 0.98), {"usdt": 10_000}, home="usdt", spend=3_000)
     assert legs(out) == [
         ("usdt_twd", "sell", "leg 1"),
@@ -90,8 +90,8 @@ def test_loops_may_start_in_another_currency(world: World) -> None:
     assert out.result.summary["pnl"] > 0
 
 
-def test_a_thin_book_gets_a_smaller_loop(world: World) -> None:
-    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # this is worth some 37,000 TWD
+def test_a_thin_book_leads_to_a_smaller_loop(world: World) -> None:
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth some 37,000 TWD
     first = out.orders[0]
     assert first.spec.amount_lots * first.spec.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
     assert out.result.summary["pnl"] > 0
@@ -114,13 +114,15 @@ def test_a_partly_filled_first_leg_continues_with_its_proceeds(world: World) -> 
     out = run(world, market)
     first, second, third = out.orders
     assert (first.state, first.executed_lots) == ("cancelled", 1_000_000)
-    assert second.executed_lots == 998_000  # it got 0.01 BTC less the fee
+    assert second.executed_lots == 998_000  # 0.01 BTC minus the fee
     assert third.state == "filled"
     assert out.position("btc_twd") + out.position("btc_usdt") == pytest.approx(0, abs=1e-8)
 
 
-def test_a_second_leg_that_does_not_fill_is_undone_and_reported(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    # While the first leg is in flight, the btc_usdt bids all but vanish for ten seconds.
+def test_after_an_unfilled_second_leg_the_first_leg_is_reversed_and_reported(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    # While the first leg is in flight, almost all btc_usdt bids vanish for ten seconds.
     market = move(books(), "btc_twd", 10, 12, 0.98)
     market["btc_usdt"][11:21] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 21)]
     out = run(world, market)
@@ -138,10 +140,10 @@ def test_a_second_leg_that_does_not_fill_is_undone_and_reported(world: World, ca
     assert out.position("btc_twd") == pytest.approx(0, abs=1e-8)
 
 
-def test_retries_recovery_until_it_succeeds_and_starts_no_loop_in_the_meantime(world: World) -> None:
+def test_recovery_is_retried_until_it_succeeds_and_no_loop_starts_before(world: World) -> None:
     market = move(books(), "btc_twd", 10, 40, 0.98)
     market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
-    # nor can it be sold directly for TWD before second 30
+    # until second 30, the coins cannot be sold directly for TWD either
     thin: list[tuple[float, Levels, Levels]] = [
         (t - 0.8, [(2_449_755.0, 0.0001)], [(2_450_245.0, 1.0)]) for t in range(11, 30)
     ]

@@ -65,13 +65,13 @@ def test_crossed_and_empty_books_are_found(make_books: Callable[..., BookColumns
     assert report.crossed == 1
 
 
-def test_a_hole_in_the_books_is_found(make_books: Callable[..., BookColumns]) -> None:
+def test_a_gap_in_the_books_is_found(make_books: Callable[..., BookColumns]) -> None:
     books = make_books([1, 2, 302, 603, 604])
     for parts in ((books,), (books.rows(0, 3), books.rows(3, 5))):
         assert found(look(*parts)) == {"more than 300 s since the previous book": (1, 3)}
 
 
-def test_trades_that_stop_for_hours_are_noted_unless_they_are_always_that_rare(
+def test_hours_without_trades_are_noted_unless_trades_are_always_that_rare(
     make_trades: Callable[..., TradeColumns],
 ) -> None:
     busy = [*range(0, 5_000, 10), *range(20_000, 25_000, 10)]
@@ -84,7 +84,7 @@ def test_trades_that_stop_for_hours_are_noted_unless_they_are_always_that_rare(
     assert look(make_trades([*range(0, 5_000, 10), 5_000 + 3_000])).notes() == []  # less than an hour
 
 
-def test_neighbours_are_compared_across_chunks(make_candles: Callable[..., CandleColumns]) -> None:
+def test_adjacent_rows_are_compared_across_chunks(make_candles: Callable[..., CandleColumns]) -> None:
     candles = make_candles([1, 2, 5, 5, 6])
     twin = msgspec.structs.replace(
         candles,
@@ -97,7 +97,7 @@ def test_neighbours_are_compared_across_chunks(make_candles: Callable[..., Candl
         assert (report.gaps, report.missing_candles) == (1, 2)
 
 
-def test_doubled_rows_are_counted(
+def test_duplicate_rows_are_counted(
     make_trades: Callable[..., TradeColumns], make_books: Callable[..., BookColumns]
 ) -> None:
     books = make_books([1, 2, 3])
@@ -111,7 +111,7 @@ def test_doubled_rows_are_counted(
     twice = TradeColumns(
         trades.pair, *(np.repeat(getattr(trades, n), 2) for n in trades.__struct_fields__ if n != "pair")
     )
-    # equal trades occur when one taker meets several makers: counted, but not an error
+    # equal trades occur when one taker matches several makers: they are counted, but are not an error
     assert look(twice).doubled == 2
     assert found(look(twice)) == {}
 
@@ -149,7 +149,7 @@ def test_changed_rows_on_a_tape_are_detected(
     assert "is missing" in sentence
 
 
-def test_spread_depth_and_cost_of_a_handmade_book_are_measured(pairs: Mapping[str, Pair]) -> None:
+def test_spread_depth_and_cost_of_a_made_up_book_are_measured(pairs: Mapping[str, Pair]) -> None:
     times = np.arange(1, 4, dtype=np.int64) * S
     row = np.ones((3, 1), dtype=np.int64)
     coin = 10**8

@@ -1,6 +1,4 @@
-"""CSV files read into columns: exact figures, every way of writing a time, and a clear error for every kind of
-mistake.
-"""
+"""CSV files read into columns: exact figures, every format of a time, and a clear error for every kind of mistake."""
 
 from __future__ import annotations
 
@@ -67,7 +65,9 @@ def test_candles_are_exact_integers_received_at_their_end(tmp_path: Path, pairs:
         ["2025-01-01T08:00+08:00", "2025-01-01T08:01+08:00", "2025-01-01T08:02+08:00"],
     ],
 )
-def test_times_are_recognised_by_size_or_as_iso(tmp_path: Path, pairs: Mapping[str, Pair], stamps: list[str]) -> None:
+def test_time_formats_are_recognised_by_size_or_as_iso(
+    tmp_path: Path, pairs: Mapping[str, Pair], stamps: list[str]
+) -> None:
     text = "date,open,high,low,close,volume\n" + "".join(f"{stamp},1,1,1,1,1\n" for stamp in stamps)
     found = candles(tmp_path, text, pairs)
     assert found.time.tolist() == [(1_735_689_600 + 60 * i) * 10**9 for i in range(3)]
@@ -95,7 +95,7 @@ def test_more_decimals_than_the_pair_has_are_rounded_and_counted(tmp_path: Path,
     assert source.notes == ["3 prices had more decimals than btc_usdt allows (2) and were rounded to the nearest"]
 
 
-def test_headers_may_have_any_order_case_and_delimiter_gzip_and_a_byte_order_mark(
+def test_headers_may_have_any_order_case_and_delimiter_and_files_may_have_gzip_or_a_bom(
     tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     path = tmp_path / "candles.csv.gz"
@@ -106,7 +106,7 @@ def test_headers_may_have_any_order_case_and_delimiter_gzip_and_a_byte_order_mar
     assert [int(c[0]) for c in (found.open, found.high, found.low, found.close)] == [450, 600, 400, 500]
 
 
-def test_the_resolution_is_guessed_if_none_is_set(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_the_resolution_is_inferred_if_none_is_set(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + "".join(f"{1735689600 + 900 * i},1,1,1,1,1\n" for i in (0, 1, 3))
     assert candles(tmp_path, text, pairs, resolution=None).resolution == "15m"
 
@@ -161,14 +161,14 @@ def test_bad_candles_are_refused_with_file_and_line(tmp_path: Path, pairs: Mappi
     assert "candles.csv" in str(error.value)
 
 
-def test_an_unknown_pair_suggests_the_nearest(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_the_error_for_an_unknown_pair_suggests_the_nearest_one(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     with pytest.raises(DataError, match="no pair 'btc_usd'; did you mean btc_usdt"):
         candles(tmp_path, HEADER + FIRST, pairs, pair="btc_usd")
     with pytest.raises(DataError, match="does not name its pair"):
         candles(tmp_path, HEADER + FIRST, pairs, pair=None)
 
 
-def test_an_unknown_resolution_lists_the_valid_ones(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_an_unknown_resolution_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     with pytest.raises(DataError, match="'2m' is not a resolution that the exchange offers"):
         candles(tmp_path, HEADER + FIRST, pairs, resolution="2m")
 
@@ -182,10 +182,10 @@ def test_exact_copies_of_candles_are_skipped_and_counted_on_request(tmp_path: Pa
 
 
 @pytest.mark.parametrize("cut", [40, 64, 100, 333])
-def test_mistakes_are_found_across_blocks(
+def test_mistakes_are_found_across_block_boundaries(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    """Neighbours in different blocks are compared too, and line numbers continue across blocks."""
+    """Adjacent rows in different blocks are compared too, and line numbers continue across blocks."""
     from botkit.tape import csv_columns
 
     real = csv_columns.CsvFile.__init__

@@ -1,4 +1,6 @@
-"""Figures in a CSV file that would crash the process, or are meaningless, are refused before any library casts them."""
+"""Figures in a CSV file that would crash the process, or that make no sense, are refused before any library casts
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import pytest
 
 FIGURES = ("1e-9999999", "1e9999999", "1e-999", "1e99999999999999999999", "0x10", "١")
 COLUMNS = ("time", "price", "amount")
-#: imports each file with the command, and prints [file, exit code, messages] for each, one per line, until a file
-#: crashes it
+#: imports each file with the command, and prints [file, exit code, messages] for each file, one per line, until a file
+#: crashes the process
 READER = """
 import contextlib, io, json, sys
 from botkit.cli.main import main
@@ -27,7 +29,7 @@ for file in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[int, str]]:
-    """Return the exit code and the error by column and figure, for all files that a separate process imported before it
+    """Return the exit code and the error by column and figure, for all files that a separate process imported until it
     ended.
     """
     files = {}
@@ -50,7 +52,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tupl
 
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("column", COLUMNS)
-def test_a_figure_that_cannot_be_a_price_gives_one_line_and_no_crash(
+def test_a_figure_that_cannot_be_a_price_is_reported_in_one_line_without_a_crash(
     said: dict[tuple[str, str], tuple[int, str]], figure: str, column: str
 ) -> None:
     assert (column, figure) in said, "the process crashed by this figure or an earlier one"

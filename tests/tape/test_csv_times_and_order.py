@@ -1,4 +1,4 @@
-"""CSV files as they occur in practice: newest rows first, and times without a zone."""
+"""CSV files as found in practice: with the newest rows first, and with times without a zone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def candles(folder: Path, text: str, pairs: Mapping[str, Pair], **options: Any) 
 
 
 @pytest.mark.parametrize("resolution", [None, "1m"])
-def test_a_file_from_newest_to_oldest_is_recognised(
+def test_a_file_with_the_newest_rows_first_is_recognised(
     tmp_path: Path, pairs: Mapping[str, Pair], resolution: str | None
 ) -> None:
     with pytest.raises(DataError, match=r"csv:2: the rows run from newest to oldest; .*--sort"):
@@ -52,7 +52,7 @@ def test_errors_in_a_sorted_file_name_the_original_line(tmp_path: Path, pairs: M
         candles(tmp_path, text, pairs, sort=True)
 
 
-def test_trades_are_sorted_too_and_equal_times_are_reversed(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_trades_can_also_be_sorted_and_equal_times_are_reversed(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     path = tmp_path / "trades.csv"
     path.write_text("time,price,amount,side\n1735689601,3,1,buy\n1735689600,2,1,sell\n1735689600,1,1,buy\n")
     with pytest.raises(DataError, match="from newest to oldest"):
@@ -64,7 +64,7 @@ def test_trades_are_sorted_too_and_equal_times_are_reversed(tmp_path: Path, pair
 
 
 @pytest.mark.parametrize("stamp", ["2025-01-01 08:0{}:00", "2025-01-01T08:0{}"])
-def test_times_without_an_offset_need_a_zone(tmp_path: Path, pairs: Mapping[str, Pair], stamp: str) -> None:
+def test_times_without_an_offset_require_a_zone(tmp_path: Path, pairs: Mapping[str, Pair], stamp: str) -> None:
     text = HEADER + "".join(f"{stamp.format(i)},1,1,1,1,1\n" for i in range(3))
     with pytest.raises(DataError, match=r"csv:2: time '2025-01-01.08:00.*' has no time zone; .*--timezone UTC"):
         candles(tmp_path, text, pairs)
@@ -72,7 +72,7 @@ def test_times_without_an_offset_need_a_zone(tmp_path: Path, pairs: Mapping[str,
     assert candles(tmp_path, text, pairs, timezone="UTC").time[0] == (START + 8 * 3600) * 10**9
 
 
-def test_dates_alone_need_a_zone_too(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_dates_without_a_time_also_require_a_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + "2025-01-01,1,1,1,1,1\n2025-01-02,1,1,1,1,1\n"
     with pytest.raises(DataError, match="has no time zone"):
         candles(tmp_path, text, pairs)
@@ -86,7 +86,7 @@ def test_times_with_and_without_offset_cannot_be_mixed(tmp_path: Path, pairs: Ma
 
 
 @pytest.mark.parametrize("stamp", ["2024-03-10 02:30:00", "2024-11-03 01:30:00"])
-def test_a_time_that_daylight_saving_skips_or_repeats_is_named(
+def test_a_time_that_daylight_saving_skips_or_repeats_is_reported(
     tmp_path: Path, pairs: Mapping[str, Pair], stamp: str
 ) -> None:
     text = HEADER + f"2024-01-01 00:00:00,1,1,1,1,1\n{stamp},1,1,1,1,1\n"
@@ -95,13 +95,13 @@ def test_a_time_that_daylight_saving_skips_or_repeats_is_named(
         candles(tmp_path, text, pairs, timezone="America/New_York")
 
 
-def test_rows_that_all_have_one_time_are_named_so(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_an_error_reports_that_all_rows_have_the_same_time(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + f"{START},1,1,1,1,1\n" * 2
     with pytest.raises(DataError, match=r"all rows have the time 2025-01-01T00:00:00\.000Z; candles need one each"):
         candles(tmp_path, text, pairs, resolution=None)
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_duplicate_column_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER.strip() + ",Close\n" + f"{START},1,1,1,1,1,1\n"
     with pytest.raises(DataError, match="csv:1: the header has the column 'close' twice; remove one"):
         candles(tmp_path, text, pairs)
@@ -112,7 +112,7 @@ def test_an_unknown_time_zone_is_refused(tmp_path: Path, pairs: Mapping[str, Pai
         candles(tmp_path, rows([0, 1]), pairs, timezone="Taipei")
 
 
-def test_numbers_need_no_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_numeric_times_need_no_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     path = tmp_path / "candles.csv"
     path.write_text(rows([0, 1]))
     assert FileSource(path, CandleCsv(), pairs, {"pair": "btc_usdt"}).streams[0].rows == 2

@@ -1,4 +1,4 @@
-"""Damaged data, wherever it is cut or flipped, gives one sentence that names the file, and never wrong rows."""
+"""For data damaged at any place, the error is one sentence that names the file, and no wrong rows are returned."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Printed = pytest.CaptureFixture[str]
 
 
 def damaged(content: bytes, dice: random.Random) -> bytes:
-    """Damage the content."""
+    """Damage the content in one of several ways."""
     at = dice.randrange(len(content))
     size = dice.choice((1, 40, 4_000))
     match dice.choice(("flip", "cut", "zeros", "noise", "hole", "empty", "foreign")):
@@ -52,7 +52,7 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
 
 
 def opened(root: Path, pairs: Mapping[str, Pair]) -> tuple[Tape | None, str]:
-    """Open the tape. Returns it, or the reason why it cannot be opened."""
+    """Open the tape. Return the tape, or the reason why it cannot be opened."""
     try:
         return Tape.open(root, pairs), ""
     except DataError as error:
@@ -89,13 +89,13 @@ def test_rows_lost_in_a_damaged_journal_are_reported_and_become_a_gap(
         recorder.take(trade(pair, NOW // S * S + i * S, i), NOW + 1 + 2 * i * S)
         recorder.take(book(pair, NOW + i, i), NOW + 2 + 2 * i * S)
     recorder.sync()
-    recorder.abandon()  # as if it had been killed
+    recorder.abandon()  # as if killed
     before = rows_of(Tape.open(tmp_path, pairs))
     [file] = journal_files(tmp_path)
     content = file.read_bytes()
     broken = damaged(content, dice)
     file.write_bytes(broken)
-    is_cut = content.startswith(broken)  # as after a crash
+    is_cut = content.startswith(broken)  # as in a crash
 
     tape, said_of_it = opened(tmp_path, pairs)
     if tape is None:
@@ -160,7 +160,7 @@ def tape(
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_damaged_tape_is_reported_and_gives_no_wrong_rows(seed: int, tape: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_damaged_tape_is_reported_and_returns_no_wrong_rows(seed: int, tape: Path, pairs: Mapping[str, Pair]) -> None:
     dice = random.Random(seed)
     whole = _all_rows(tape, pairs)
     file = dice.choice([path for path in sorted(tape.rglob("*")) if path.is_file()])
@@ -210,7 +210,7 @@ TRADES = "time,price,amount,side\n" + "".join(f"{1_750_000_000 + i},{86_000 + i}
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_damaged_csv_file_gives_one_sentence_or_is_read_as_written(
+def test_a_damaged_csv_file_is_reported_in_one_sentence_or_read_as_written(
     seed: int, tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     dice = random.Random(seed)
@@ -232,7 +232,9 @@ def test_a_damaged_csv_file_gives_one_sentence_or_is_read_as_written(
 
 
 @pytest.mark.parametrize("stamp", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "2500-01-01", "1500-06-06 00:00"])
-def test_a_time_outside_the_range_of_a_tape_gives_one_line(stamp: str, tmp_path: Path, capsys: Printed) -> None:
+def test_a_time_outside_the_range_of_a_tape_is_reported_in_one_line(
+    stamp: str, tmp_path: Path, capsys: Printed
+) -> None:
     file = tmp_path / "t.csv"
     for rows in ([stamp], ["2025-01-01T00:00:00Z", stamp]):
         file.write_text("time,price,amount\n" + "".join(f"{row},86000,0.01\n" for row in rows))
@@ -255,7 +257,7 @@ def test_a_figure_that_is_too_large_is_reported_with_its_line(tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("moment", [10**18, 253_402_300_799 * NS_PER_S, 2**62, -1, -(2**62)])
-def test_a_manifest_with_an_impossible_time_gives_one_line(moment: int, tape: Path, capsys: Printed) -> None:
+def test_a_manifest_with_an_impossible_time_is_reported_in_one_line(moment: int, tape: Path, capsys: Printed) -> None:
     path = tape / MANIFEST_NAME
     document = json.loads(path.read_text())
     for part in ("streams", "files"):

@@ -1,4 +1,4 @@
-"""Slices are contiguous, complete and bounded in memory, whatever the sources."""
+"""Slices are contiguous, complete and bounded in memory, for any sources."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = packaged_pairs()["btc_twd"]
 
 
 class Rows:
-    """A format that returns the columns it was given."""
+    """A format that returns the columns passed to it."""
 
     endings: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ def test_slices_contain_every_row_once_and_at_its_time(
     assert gathered(slices, "btc_twd") == [t for t in b if start <= t < end]
 
 
-def test_slices_are_bounded_by_rows() -> None:
+def test_the_size_of_slices_is_limited_in_rows() -> None:
     feed = Feed([source(trades_of(PAIR, list(range(10_000))), trades_of(OTHER, list(range(0, 10_000, 10))))])
     wanted = [("btc_usdt", "trades", None), ("btc_twd", "trades", None)]
     sizes = [sum(len(c) for c in s.columns) for s in feed.slices(wanted, rows_max=500)]  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def test_feed_ms_delays_only_rows_without_receive_times(
     (piece,) = feed.slices([("btc_usdt", "candles", "1m")])
     assert piece.columns[0].received.tolist() == [60 * S + 250_000_000, 120 * S + 250_000_000]
     assert piece.columns[0].time.tolist() == [0, 60 * S]
-    # a range covers receive times, including the delay
+    # a range is based on receive times, which include the delay
     (late,) = feed.slices([("btc_usdt", "candles", "1m")], start=60 * S + 250_000_001)
     assert len(late.columns[0]) == 1
 
@@ -121,13 +121,13 @@ def test_overlapping_sources_are_an_error() -> None:
         Feed([source(trades_of(PAIR, [1, 5]), name="a"), source(trades_of(PAIR, [5, 6]), name="b")])
 
 
-def test_a_missing_stream_is_named_along_with_the_available_ones() -> None:
+def test_the_error_for_a_missing_stream_names_the_available_streams() -> None:
     feed = Feed([source(trades_of(PAIR, [1, 5]))])
     with pytest.raises(DataError, match="no btc_usdt candles 1m; it has btc_usdt trades"):
         list(feed.slices([("btc_usdt", "candles", "1m")]))
 
 
-def test_a_tape_limited_to_a_pair_hides_the_others(
+def test_a_tape_limited_to_one_pair_hides_the_other_pairs(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     with TapeWriter(tmp_path, source="test", recorded="by hand", synthetic=True) as writer:

@@ -34,9 +34,9 @@ def tape(tmp_path: Path) -> Path:
     return market_data.write_tape(tmp_path / "tape", market_data.candles(300), *market_data.books_and_trades(100, 2))
 
 
-def test_mapped_rows_are_those_of_the_tape(tape: Path, tmp_path: Path) -> None:
+def test_mapped_rows_equal_the_rows_of_the_tape(tape: Path, tmp_path: Path) -> None:
     plain = HeldSource(TapeSource(tape, PAIRS))
-    for source in (held(tape, tmp_path / "shared"), held(tape, tmp_path / "shared")):  # the second finds the files
+    for source in (held(tape, tmp_path / "shared"), held(tape, tmp_path / "shared")):  # the second one finds the files
         for info in plain.streams:
             expected, found = plain.stream(info.key), source.stream(info.key)
             assert expected is not None
@@ -47,7 +47,7 @@ def test_mapped_rows_are_those_of_the_tape(tape: Path, tmp_path: Path) -> None:
                 assert not getattr(found, name).flags.writeable
 
 
-def test_the_tape_is_read_once_however_many_need_it(
+def test_the_tape_is_read_once_for_any_number_of_sources(
     tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[object] = []
@@ -59,12 +59,12 @@ def test_the_tape_is_read_once_however_many_need_it(
     assert len(reads) == 1
 
 
-def test_two_that_read_at_once_leave_one_copy(tape: Path, tmp_path: Path) -> None:
+def test_two_simultaneous_reads_leave_only_one_copy(tape: Path, tmp_path: Path) -> None:
     shared, key = tmp_path / "shared", ("btc_usdt", "candles", "1m")
     first, second = held(tape, shared), HeldSource(TapeSource(tape, PAIRS))
 
     def read() -> MarketColumns | None:
-        first.stream(key)  # the other is done before this one writes
+        first.stream(key)  # the first one is done before this one writes
         return second.stream(key)
 
     found = MappedRows(shared, PAIRS).stream(key, read)
@@ -72,7 +72,7 @@ def test_two_that_read_at_once_leave_one_copy(tape: Path, tmp_path: Path) -> Non
     assert len(list(shared.iterdir())) == 1
 
 
-def test_without_room_for_a_copy_each_keeps_its_own(
+def test_without_disk_space_for_a_copy_the_rows_are_kept_in_memory(
     tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*given: object, **more: object) -> None:
@@ -87,7 +87,7 @@ def _rows(tape: Path, shared: Path) -> int:
     return len(held(tape, shared).stream(("btc_usdt", "trades", None)) or ())
 
 
-def test_other_processes_find_the_rows(tape: Path, tmp_path: Path) -> None:
+def test_other_processes_use_the_mapped_rows(tape: Path, tmp_path: Path) -> None:
     assert _rows(tape, tmp_path / "shared") == 200
     for file in tape.rglob("*.parquet"):
         file.unlink()

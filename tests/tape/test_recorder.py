@@ -1,4 +1,4 @@
-"""Every recorded row is on the tape once and in order, wherever the recorder was killed."""
+"""Every recorded row is on the tape once and in order, no matter when the recorder was killed."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ def gaps(root: Path, pairs: Mapping[str, Pair], kind: str) -> list[tuple[float, 
     return [((a - NOW) / S, (b - NOW) / S) for a, b in stream.gaps]
 
 
-def test_rows_are_read_back_exactly_from_the_journal_and_from_parquet(
-    tmp_path: Path, pairs: Mapping[str, Pair]
-) -> None:
+def test_rows_from_the_journal_and_from_parquet_are_read_exactly(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -100,7 +98,7 @@ def test_rows_are_read_back_exactly_from_the_journal_and_from_parquet(
 
 @settings(max_examples=25, deadline=None)
 @given(cut=st.integers(0, 3_000), noise=st.binary(max_size=40))
-def test_a_crash_never_damages_rows_before_the_last_bytes(
+def test_a_crash_damages_no_rows_before_the_last_bytes(
     tmp_path_factory: pytest.TempPathFactory, pairs: Mapping[str, Pair], cut: int, noise: bytes
 ) -> None:
     root = tmp_path_factory.mktemp("tape")
@@ -114,7 +112,7 @@ def test_a_crash_never_damages_rows_before_the_last_bytes(
     content = file.read_bytes()
     recorder.abandon()
     kept = content[: max(content.index(b"\n") + 1, len(content) - cut)]
-    # noise that happens to equal the bytes that were cut off changes nothing
+    # noise that equals the bytes that were cut off would change nothing
     file.write_bytes(kept + (noise if not content[len(kept) :].startswith(noise) else b""))
     again = make(root, pairs)
     again.open(NOW + DAY)
@@ -123,11 +121,11 @@ def test_a_crash_never_damages_rows_before_the_last_bytes(
     found = ticks(root, pairs)
     assert found[-1] == 1_000
     assert found[:-1] == list(range(len(found) - 1))
-    # a record takes some 40 bytes
+    # a record takes about 40 bytes
     assert len(found) - 1 >= 60 - cut // 30 - 1
 
 
-def test_a_damaged_record_ends_the_readable_journal(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_reading_a_journal_ends_at_a_damaged_record(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -137,7 +135,7 @@ def test_a_damaged_record_ends_the_readable_journal(tmp_path: Path, pairs: Mappi
     recorder.abandon()
     [file] = journal_files(tmp_path)
     content = bytearray(file.read_bytes())
-    # change a digit of the last amount: the record still parses, and only its checksum reveals the damage
+    # change a digit of the last amount: the record can still be parsed, and only its checksum shows the damage
     place = content.rindex((1_000 + 19).to_bytes(2, "big"))
     content[place + 1] ^= 1
     file.write_bytes(content)
@@ -180,7 +178,9 @@ def test_a_kill_while_parquet_is_written_duplicates_no_row(
     assert check_contents(Tape.open(tmp_path, pairs)) == []
 
 
-def test_a_finished_day_gets_its_file_while_the_next_is_recorded(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_the_file_of_a_finished_day_is_written_while_the_next_day_is_recorded(
+    tmp_path: Path, pairs: Mapping[str, Pair]
+) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -193,7 +193,7 @@ def test_a_finished_day_gets_its_file_while_the_next_is_recorded(tmp_path: Path,
     [sentence] = recorder.write_finished_days()
     assert "1 row recorded since 2024-10-04T01:00:00Z was added to the tape" in sentence
     assert len(Tape.open(tmp_path, pairs).manifest.files) == 1
-    assert ticks(tmp_path, pairs) == [0, 1]  # one row from Parquet and one from a journal
+    assert ticks(tmp_path, pairs) == [0, 1]  # one row from Parquet, one from a journal
     recorder.close()
     assert len(Tape.open(tmp_path, pairs).manifest.files) == 2
     assert ticks(tmp_path, pairs) == [0, 1]
@@ -238,10 +238,10 @@ def test_a_gap_between_two_runs_starts_at_the_last_row(tmp_path: Path, pairs: Ma
     recorder.take(trade(pair, NOW, 1), NOW + 60 * S)
     recorder.close()
     assert gaps(tmp_path, pairs, "books") == [(1.0, 52.0)]
-    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # from that time on the lists were complete
+    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # the lists were complete from that time on
 
 
-def test_rows_for_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_rows_of_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     recorder = make(tmp_path, pairs, "btc_usdt", "eth_twd")
     recorder.open(NOW)
     recorder.take(trade(pairs["eth_twd"], NOW, 7), NOW)
@@ -254,7 +254,7 @@ def test_rows_for_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pai
     assert ticks(tmp_path, pairs, "eth_twd") == [7]
 
 
-def test_rows_stay_in_order_when_the_clock_goes_back(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_rows_stay_in_order_when_the_clock_is_set_back(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -265,7 +265,7 @@ def test_rows_stay_in_order_when_the_clock_goes_back(tmp_path: Path, pairs: Mapp
     assert received.tolist() == [NOW + 10 * S, NOW + 10 * S, NOW + 11 * S]
 
 
-def test_a_tape_that_cannot_be_continued_is_refused_before_anything_is_written(
+def test_a_tape_that_cannot_be_continued_is_refused_before_any_row_is_written(
     tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     pair = pairs["btc_usdt"]
@@ -286,7 +286,7 @@ def test_a_tape_that_cannot_be_continued_is_refused_before_anything_is_written(
     again.close()
 
 
-def test_a_full_disk_gives_a_clear_error_and_keeps_earlier_rows(
+def test_a_full_disk_is_reported_clearly_and_earlier_rows_are_kept(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = pairs["btc_usdt"]
@@ -334,7 +334,7 @@ def test_raw_frames_from_a_killed_recorder_are_repaired_at_the_next_start(
     assert books.bid_ticks[:9, 0].tolist() == [8_600_000 + i for i in range(9)]
 
 
-def test_the_lock_is_released_when_the_start_fails(
+def test_the_lock_is_released_if_the_start_fails(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> list[str]:

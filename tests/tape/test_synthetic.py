@@ -48,7 +48,7 @@ def hour(pairs: Mapping[str, Pair]) -> dict[tuple[str, str], MarketColumns]:
     return streams(market.advance(START + NS_PER_HOUR))
 
 
-def test_a_seed_gives_the_same_market_on_every_machine(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_seed_yields_the_same_market_on_every_machine(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     manifest = write_synthetic(tmp_path / "a", pairs, seed=11, days=1, hours=1)
     # computed on Linux with CPython 3.11; a different value elsewhere means that the market depends on the machine
     assert manifest.content_sha256 == "deb6f51561b86c847a42c791068a1b56d3d41b6cdc81d5d08718bb20edaf9401"
@@ -56,7 +56,7 @@ def test_a_seed_gives_the_same_market_on_every_machine(tmp_path: Path, pairs: Ma
     assert check_contents(Tape.open(tmp_path / "a", pairs)) == []
 
 
-def test_a_different_seed_gives_a_different_market() -> None:
+def test_different_seeds_yield_different_markets() -> None:
     one, other = Fundamentals(1, START), Fundamentals(2, START)
     for prices in (one, other):
         prices.step()
@@ -74,7 +74,7 @@ def test_the_market_does_not_depend_on_the_step_size(pairs: Mapping[str, Pair]) 
         assert equal(columns, once[key]), key
 
 
-def test_books_are_ordered_uncrossed_and_at_most_one_a_second(
+def test_books_are_sorted_and_uncrossed_with_at_most_one_a_second(
     hour: dict[tuple[str, str], MarketColumns],
 ) -> None:
     for pair in PAIRS:
@@ -87,11 +87,11 @@ def test_books_are_ordered_uncrossed_and_at_most_one_a_second(
             both = (lots[:, 1:] > 0) & (lots[:, :-1] > 0)
             assert np.all(sign * np.diff(ticks, axis=1)[both] > 0)
         assert len(np.unique(books.time // NS_PER_S)) == len(books)
-        # amounts have no more than the wire's four decimals
+        # amounts have at most the four decimals of the wire
         assert not np.any(books.bid_lots % 10_000)
 
 
-def test_rows_are_in_order_and_received_after_they_happened(hour: dict[tuple[str, str], MarketColumns]) -> None:
+def test_rows_are_in_order_and_received_after_their_time(hour: dict[tuple[str, str], MarketColumns]) -> None:
     for columns in hour.values():
         assert np.all(np.diff(columns.received) >= 0)
         lag = columns.received - columns.time
@@ -99,8 +99,8 @@ def test_rows_are_in_order_and_received_after_they_happened(hour: dict[tuple[str
         assert len(np.unique(lag)) > 5
 
 
-def test_trades_happen_at_prices_in_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
-    """A taker buys at the best ask or above, apart from makers' changes within the second."""
+def test_trades_have_prices_from_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
+    """A taker buys at the best ask or above, except after makers' changes within the same second."""
     for pair in PAIRS:
         books, trades = hour[pair, "books"], hour[pair, "trades"]
         assert isinstance(books, BookColumns)
@@ -125,7 +125,7 @@ def test_spreads_are_tight_on_btc_usdt_and_wide_on_eth_twd(hour: dict[tuple[str,
     assert 25 < spread["eth_twd"] < 90
 
 
-def test_trades_come_in_clusters(pairs: Mapping[str, Pair]) -> None:
+def test_trades_occur_in_clusters(pairs: Mapping[str, Pair]) -> None:
     market = SyntheticMarket(pairs, seed=3, start=START)
     trades = streams(market.advance(START + NS_PER_HOUR))["btc_usdt", "trades"]
     a_second = np.bincount((trades.time - START) // NS_PER_S, minlength=3600)
@@ -143,12 +143,12 @@ def test_pairs_move_together_and_triangles_are_sometimes_profitable(pairs: Mappi
     assert np.corrcoef(hours["btc_usdt"], hours["btc_twd"])[0, 1] > 0.8
     assert np.corrcoef(hours["btc_twd"], hours["eth_twd"])[0, 1] > 0.5
     basis = np.array(close["btc_twd"]) / (btc_usdt * usdt_twd) - 1
-    # three taker fees at rank 0 are 60 bps, so a triangle should pay only now and then
+    # three taker fees at rank 0 are 60 bps, so a triangle should be profitable only occasionally
     assert 0.002 < (np.abs(basis) > 0.0075).mean() < 0.1
     assert 0.5 < btc_usdt.min() / btc_usdt.max() < 0.97
 
 
-def test_candles_lead_into_trades_without_a_jump(pairs: Mapping[str, Pair]) -> None:
+def test_candles_continue_into_trades_without_a_jump(pairs: Mapping[str, Pair]) -> None:
     market = SyntheticMarket(pairs, seed=4, start=START)
     last = [candles for chunk in market.history(90) for candles in chunk][-len(PAIRS) :]
     assert market.time == START + 90 * NS_PER_MINUTE
@@ -159,7 +159,7 @@ def test_candles_lead_into_trades_without_a_jump(pairs: Mapping[str, Pair]) -> N
         assert abs(int(trades.ticks[0]) / int(candles.close[-1]) - 1) < 0.01
 
 
-def test_candles_from_trades_count_every_trade_and_fill_empty_minutes(
+def test_candles_from_trades_include_every_trade_and_fill_empty_minutes(
     hour: dict[tuple[str, str], MarketColumns],
 ) -> None:
     trades = hour["eth_twd", "trades"]
@@ -175,7 +175,7 @@ def test_candles_from_trades_count_every_trade_and_fill_empty_minutes(
         assert candles.high[row] == trades.ticks[inside].max()
 
 
-def test_dice_have_the_stated_standard_deviation() -> None:
+def test_random_numbers_have_the_documented_standard_deviation() -> None:
     dice = Dice(1, "test")
     normals = np.array([dice.normal() for _ in range(20_000)])
     assert abs(normals.mean()) < 0.03 * NORMAL_SD
@@ -239,7 +239,7 @@ def test_the_bundled_tape_is_complete_and_clean(bundled: TapeSource) -> None:
 
 
 def test_the_bundled_tape_matches_the_generator(bundled: TapeSource, pairs: Mapping[str, Pair]) -> None:
-    """Checks the first two days; the whole tape takes half a minute (`botkit data synthetic`) and gives the same
+    """Check the first two days. The complete tape takes half a minute (`botkit data synthetic`) and has the same
     hash.
     """
     market = SyntheticMarket(pairs, seed=DEFAULT_SEED, start=DEFAULT_START)

@@ -1,4 +1,4 @@
-"""Tapes are written completely or not at all, and read back exactly."""
+"""Tapes are written completely or not at all, and reading returns exactly the written rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def equal(a: MarketColumns, b: MarketColumns) -> bool:
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in COLUMNS[kind_of(a)])
 
 
-def test_rows_are_read_back_exactly_from_one_file_a_day(
+def test_rows_with_one_file_a_day_are_read_exactly(
     tmp_path: Path,
     pairs: Mapping[str, Pair],
     make_trades: Callable[..., TradeColumns],
@@ -59,7 +59,7 @@ def test_rows_are_read_back_exactly_from_one_file_a_day(
     assert info.has_receive_times
 
 
-def test_candles_have_one_file_a_month_which_does_not_collide_with_one_minute_candles(
+def test_monthly_candles_have_one_file_a_month_separate_from_one_minute_candles(
     tmp_path: Path, pairs: Mapping[str, Pair], make_candles: Callable[..., CandleColumns]
 ) -> None:
     minutes = make_candles(list(range(1440 * 31 - 2, 1440 * 31 + 2)))
@@ -73,7 +73,7 @@ def test_candles_have_one_file_a_month_which_does_not_collide_with_one_minute_ca
     assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "candles", "1m"))), minutes)
 
 
-def test_a_range_is_half_open_and_cuts_inside_a_file(
+def test_a_range_is_half_open_and_can_start_and_end_inside_a_file(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades([1, 2, 2, 3, 4], lag_ms=0)
@@ -83,7 +83,7 @@ def test_a_range_is_half_open_and_cuts_inside_a_file(
     assert equal(found, trades.rows(1, 4))
 
 
-def test_rows_can_be_appended_to_a_day(
+def test_rows_can_be_added_to_a_day(
     tmp_path: Path, pairs: Mapping[str, Pair], make_books: Callable[..., BookColumns]
 ) -> None:
     first, second = make_books([1, 2, 3], depth=2), make_books([4, 5], depth=5)
@@ -97,7 +97,7 @@ def test_rows_can_be_appended_to_a_day(
     assert len(opened.manifest.files) == 1
 
 
-def test_the_content_hash_does_not_depend_on_how_rows_are_chunked(
+def test_the_content_hash_does_not_depend_on_the_chunks_of_rows(
     tmp_path: Path, make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades(list(range(200)))
@@ -114,9 +114,7 @@ def test_the_content_hash_does_not_depend_on_how_rows_are_chunked(
     assert tape.close().content_sha256 not in hashes
 
 
-def test_a_new_tape_leaves_nothing_behind_after_an_error(
-    tmp_path: Path, make_trades: Callable[..., TradeColumns]
-) -> None:
+def test_after_an_error_a_new_tape_leaves_no_files(tmp_path: Path, make_trades: Callable[..., TradeColumns]) -> None:
     root = tmp_path / "new"
     with pytest.raises(DataError, match="older than the row before"):
         write_all(root, make_trades([DAY_S - 1, DAY_S + 1]), make_trades([2 * DAY_S, DAY_S + 5]))
@@ -143,7 +141,7 @@ def test_synthetic_and_recorded_rows_are_never_mixed(tmp_path: Path, make_trades
         writer(tmp_path)
 
 
-def test_amounts_may_be_stored_with_fewer_decimals_than_the_pair_has(
+def test_amounts_can_be_stored_with_fewer_decimals_than_the_pair_has(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades([1, 2, 3])
@@ -171,7 +169,7 @@ def test_a_pair_with_fewer_decimals_than_the_tape_is_an_error(
         (lambda p: p.write_bytes(p.read_bytes()[:-20]), "not a readable Parquet file"),
     ],
 )
-def test_a_damaged_file_is_named(
+def test_an_error_names_the_damaged_file(
     tmp_path: Path,
     pairs: Mapping[str, Pair],
     make_trades: Callable[..., TradeColumns],
@@ -185,7 +183,7 @@ def test_a_damaged_file_is_named(
         list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))
 
 
-def test_a_missing_stream_is_reported_along_with_the_available_ones(
+def test_the_error_for_a_missing_stream_names_the_available_streams(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     with writer(tmp_path) as tape:

@@ -1,4 +1,6 @@
-"""The cases for strategies pass for a sound one, and each fails for a strategy with the fault that it looks for."""
+"""The cases for strategies pass for a sound strategy, and each case fails for a strategy with the fault that it
+checks.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from botkit.model.columns import TradeColumns
 from botkit.testing.strategy_cases import StrategyCases, StrategyTrial, strategy_cases
 from botkit.testing.trial_market import lively_prices
 
-#: an hour and a half of swings, in which every strategy here trades often
+#: an hour and a half of price swings, in which all strategies of this file trade often
 PRICES = [60_000 + 900 * math.sin(minute / 4) + 7 * minute for minute in range(90)]
 
 
@@ -57,7 +59,7 @@ class GoesThroughASet(Sound):
 
 class SeesTheTape(Sound):
     def buy_now(self, bar: Bar) -> None:
-        """Buy unless a tape in memory falls in the minutes to come."""
+        """Buy unless a tape in memory shows a fall in the following minutes."""
         alive = [thing for thing in gc.get_objects() if isinstance(thing, TradeColumns)]
         row = int(alive[0].received.searchsorted(bar.time)) + 12
         falls = [rows.ticks[row] < bar.close * 100 for rows in alive if row < len(rows)]
@@ -153,7 +155,7 @@ class KnowsWhereItRuns(Sound):
             tasks = len(asyncio.all_tasks())
         except RuntimeError:
             tasks = 0
-        # only over the wire do streams run beside the bot
+        # streams run next to the bot only over the wire
         self.market_buy(self.pair, spend=1_000 if tasks < 2 else 2_000)
 
 
@@ -168,7 +170,7 @@ TestSound = strategy_cases(Sound, {"pair": "btc_usdt"}, prices=PRICES)
 
 
 def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
-    """Run one case, and return what it says of the strategy."""
+    """Run one case that must fail, and return its message."""
     cases = strategy_cases(strategy, {"pair": "btc_usdt"}, prices=PRICES, **arguments)()
     name, _, every = case.partition(" ")
     with pytest.raises(pytest.fail.Exception) as caught:
@@ -195,28 +197,28 @@ def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
         (KnowsWhereItRuns, "test_the_wire_gives_equal_decisions", "over the wire it decides differently"),
     ],
 )  # fmt: skip
-def test_a_fault_fails_its_case(strategy: type, case: str, says: str, tmp_path: Path) -> None:
+def test_each_fault_fails_the_case_that_checks_for_it(strategy: type, case: str, says: str, tmp_path: Path) -> None:
     assert says in failed(strategy, case, tmp_path)
 
 
 @pytest.mark.parametrize("case", sorted(name for name in vars(StrategyCases) if name.startswith("test_")))
-def test_a_case_without_orders_proves_nothing(case: str, tmp_path: Path) -> None:
+def test_a_case_without_orders_fails_because_it_proves_nothing(case: str, tmp_path: Path) -> None:
     said = failed(DoesNothing, f"{case} 1" if "refused" in case else case, tmp_path)
     assert said.startswith("proved nothing: the strategy placed no order")
 
 
-def test_a_strategy_may_be_meant_to_decide_otherwise_after_a_restart(tmp_path: Path) -> None:
+def test_a_strategy_may_intentionally_decide_differently_after_a_restart(tmp_path: Path) -> None:
     cases = strategy_cases(ForgetsAtARestart, {"pair": "btc_usdt"}, prices=PRICES, same_after_restart=False)()
     cases.test_a_restart_changes_no_decision(StrategyTrial(cases.asked, tmp_path))
 
 
-def test_the_log_file_would_have_lost_that_message_without_a_word(tmp_path: Path) -> None:
-    # the same strategy passes every other case, so it is the log call alone that fails it
+def test_a_wrong_log_call_passes_the_case_for_equal_decisions(tmp_path: Path) -> None:
+    # the strategy passes every other case, so only the log call makes it fail
     cases = strategy_cases(LogsWrongly, {"pair": "btc_usdt"}, prices=PRICES)()
     cases.test_equal_inputs_give_equal_decisions(StrategyTrial(cases.asked, tmp_path))
 
 
-def test_the_default_market_moves_enough_and_is_the_same_everywhere(tmp_path: Path) -> None:
+def test_the_default_market_moves_enough_for_trades(tmp_path: Path) -> None:
     cases = strategy_cases(Sound, {"pair": "btc_twd"})()
     trial = StrategyTrial(cases.asked, tmp_path)
     assert len(trial.decided().fills) >= 20
@@ -224,7 +226,7 @@ def test_the_default_market_moves_enough_and_is_the_same_everywhere(tmp_path: Pa
     assert max(prices) / min(prices) > 1.05
 
 
-def test_prices_that_are_missing_give_one_sentence(tmp_path: Path) -> None:
+def test_missing_prices_are_reported_in_one_sentence(tmp_path: Path) -> None:
     cases = strategy_cases(Sound, {"pair": "btc_usdt"}, prices={"eth_usdt": PRICES})()
     with pytest.raises(ConfigError, match="prices: there are none for btc_usdt"):
         StrategyTrial(cases.asked, tmp_path)

@@ -1,4 +1,4 @@
-"""An adapter that turns any function from arrays to arrays into an indicator."""
+"""An adapter that turns any function that maps arrays to arrays into an indicator."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, che
 
 
 class ArrayIndicator(Indicator[Any]):
-    """Turns any function from arrays to arrays, such as those of TA-Lib or pandas, into an indicator.
+    """Turns any function that maps arrays to arrays, such as those of TA-Lib or pandas, into an indicator.
 
         rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
         atr = ArrayIndicator(talib.ATR, 100, inputs=("high", "low", "close"), timeperiod=14)
         macd = ArrayIndicator(talib.MACD, 200, fields=("line", "signal", "histogram"))
         median = ArrayIndicator(lambda close: pd.Series(close).rolling(15).median(), 15, pane="price")
 
-    ``function`` gets a float array of the last ``window`` values of each input, oldest first, and ``options``; the last
-    element of what it returns is the value (a single number also works). A function that returns several arrays needs
-    ``fields`` to name them; ``value`` is then a named tuple. It is called at every bar, so it should be fast. A
-    function with unlimited memory, such as an exponential average, sees only those ``window`` values, so choose a long
-    enough window. ``history``: ``window`` bars.
+    ``function`` receives ``options`` and, for each input, a float array of the last ``window`` values, oldest first.
+    The last element of its result is the indicator's value (a single number also works). A function that returns
+    several arrays needs ``fields`` to name them; ``value`` is then a named tuple. The function is called at every bar,
+    so it should be fast. A function with unlimited memory, such as an exponential average, sees only those ``window``
+    values, so choose a long enough window. ``history``: ``window`` bars.
 
-    ``pane`` is the pane in which charts draw it: "price" or another name, by default the function's name.
+    ``pane`` is the pane in which charts draw the indicator: "price" or another name, by default the function's name.
     """
 
     __slots__ = ("_buffers", "_count", "_tuple", "fields", "function", "inputs", "options", "pane", "window")
@@ -70,12 +70,12 @@ class ArrayIndicator(Indicator[Any]):
     def reset(self) -> None:
         """Reset to the state before the first value."""
         self.value = None
-        # twice the window, so that the last values are always contiguous and rarely have to be moved
+        # twice the window, so that the last values are always contiguous and must rarely be moved
         self._buffers = np.zeros((len(self.inputs), 2 * self.window))
         self._count = 0
 
     def step(self, *values: float) -> Any:
-        """Add the next value of each input. Returns the function's last result, or None while that is NaN."""
+        """Add the next value of each input. Returns the function's last result, or None if that is NaN."""
         buffers, window = self._buffers, self.window
         if self._count == 2 * window:
             buffers[:, : window - 1] = buffers[:, window + 1 :]

@@ -1,13 +1,13 @@
-"""Moving windows whose sums are computed in blocks, with the same order of operations for single values and columns.
+"""Moving windows whose sums are computed in blocks. Single values and columns use the same order of operations.
 
-The values are cut into blocks of the window's length. A window is the end of one block and the beginning of the next,
-so its sum is a suffix sum (computed once per block, from the back) plus a prefix sum (one addition per value). The
-terms are distances from a reference, the last value of the previous block, which also lies inside the window: prices
-that differ little then add up almost without rounding, and equal ones add up to zero. At the end of a block the window
-is the block itself, with its own last value as the reference.
+The values are cut into blocks of the window's length. A window consists of the end of one block and the start of the
+next, so its sum is a suffix sum (computed once per block, from the back) plus a prefix sum (one addition per value).
+The terms are distances from a reference: the last value of the previous block, which also lies inside the window.
+Prices that differ little then add up almost without rounding, and equal prices add up to zero. At the end of a block
+the window is the block itself, with its own last value as the reference.
 
-Adding the new value and subtracting the old one would drift, and one huge value would leave its rounding error behind
-forever. Here a window of equal prices gives exactly that price, so two averages of a flat market never "cross".
+Adding the new value and subtracting the old one would drift, and the rounding error of one huge value would remain
+forever. Here a window of equal prices yields exactly that price, so two averages of a flat market never "cross".
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from botkit.engine.indicators.indicator import Array, Indicator
 
 V = TypeVar("V")
 
-#: with at least this many whole blocks, and this many values in them, numpy is faster despite its fixed cost
+#: with at least this many complete blocks, and this many values in them, numpy is faster despite its fixed cost
 _BLOCKS_MIN, _VALUES_MIN = 2, 64
 
 
 class WindowIndicator(Indicator[V]):
-    """An indicator over blocks of ``length`` values that can process whole blocks at once.
+    """An indicator over blocks of ``length`` values that can process complete blocks at once.
 
     A subclass provides its position in the block (`_place`), the columns of the previous block (`_block_before`), the
-    results for arrays that start a block (`_over_blocks`), and a way to set its state from a block (`_resume`).
+    results for arrays that start a block (`_over_blocks`), and a method that sets its state from a block (`_resume`).
     """
 
     __slots__ = ("length",)
     length: int
 
     def fork(self) -> Self:
-        """Return a copy that goes on from the same state. All state is in numbers and lists."""
+        """Return a copy that continues from the same state. All state consists of numbers and lists."""
         other = copy(self)
         for kind in type(self).__mro__:
             for name in getattr(kind, "__slots__", ()):
@@ -47,7 +47,7 @@ class WindowIndicator(Indicator[V]):
         return other
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
-        """Add many values, as `Indicator.extend` does, using numpy for whole blocks."""
+        """Add many values, as `Indicator.extend` does, using numpy for complete blocks."""
         arrays = self._columns(columns)
         length, count = self.length, len(arrays[0])
         head = min(count, -self._place() % length)
@@ -66,7 +66,7 @@ class WindowIndicator(Indicator[V]):
         before = self._block_before()
         if before is None:
             results = self._over_blocks(arrays)
-        else:  # the previous block is included again, because the first windows reach back into it
+        else:  # the previous block is included again, because the first windows overlap it
             joined = [np.concatenate((old, new)) for old, new in zip(before, arrays, strict=True)]
             results = self._over_blocks(joined)
             cut = self.length
@@ -79,20 +79,20 @@ class WindowIndicator(Indicator[V]):
         raise NotImplementedError
 
     def _block_before(self) -> list[Array] | None:
-        """Return the columns of the last whole block, oldest first, or None before the first block is complete."""
+        """Return the columns of the last complete block, oldest first, or None before the first block is complete."""
         raise NotImplementedError
 
     def _over_blocks(self, arrays: list[Array]) -> Any:
-        """Compute the results over arrays of whole blocks, NaN until ready."""
+        """Compute the results for arrays of complete blocks, NaN until ready."""
         raise NotImplementedError
 
     def _resume(self, block: list[list[float]]) -> None:
-        """Set the state to the end of this block, as if its values had been added one by one."""
+        """Set the state to that after this block, as if its values had been added one by one."""
         raise NotImplementedError
 
 
 class Blocks:
-    """An array cut into blocks: distances from the reference for prefix and suffix sums, and the references."""
+    """An array cut into blocks: the references, and the distances from them for prefix and suffix sums."""
 
     __slots__ = ("count", "length", "prefix", "references", "suffix")
 
@@ -113,7 +113,7 @@ class Blocks:
         self.references: Array = references.reshape(-1)[: len(values)]
 
     def join(self, prefix: Array, suffix: Array) -> Array:
-        """Combine the prefix and suffix sums of blocks into sums of windows; NaN until the first full window."""
+        """Combine the prefix and suffix sums of blocks into window sums; NaN until the first full window."""
         joined = prefix.copy()
         joined[1:, :-1] += suffix[:-1, 1:]
         joined[:, -1] = suffix[:, 0]

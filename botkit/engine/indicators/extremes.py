@@ -27,8 +27,8 @@ class _RollingExtreme(Indicator[float]):
     def reset(self) -> None:
         """Reset to the state before the first value."""
         self.value = None
-        # (place, value), including values that are not the best yet: one may become the best once the better ones have
-        # left the window
+        # (place, value), including values that are not the extreme yet: a value may become the extreme once better ones
+        # have left the window
         self._candidates: deque[tuple[int, float]] = deque()
         self._count = 0
 
@@ -47,18 +47,18 @@ class _RollingExtreme(Indicator[float]):
         """Add many values, as `Indicator.extend` does, using numpy."""
         (values,) = self._columns(columns)
         length, count = self.length, len(values)
-        if count < length + 64:  # too few values to be worth numpy's fixed cost
+        if count < length + 64:  # too few values to justify numpy's fixed cost
             return self._gather(self._steps([values]))
         before = min(self._count, length - 1)
         results = rolling_extreme(self._ufunc, np.concatenate((self._as_values(before), values)), length)[before:]
-        # of the earlier values, only the last window matters from here on
+        # of the earlier values, only the last window is needed from now on
         self._candidates = deque()
         self._count += count - length
         self._steps([values[count - length :]])
         return results
 
     def _as_values(self, count: int) -> Array:
-        """Return ``count`` values that have the same extremes as the last ``count`` real values."""
+        """Return ``count`` values that have the same extremes as the last ``count`` actual values."""
         values = np.empty(count)
         first = self._count - count
         start = 0
@@ -71,7 +71,7 @@ class _RollingExtreme(Indicator[float]):
 
 
 class RollingHigh(_RollingExtreme):
-    """The highest of the last ``length`` values (of closes, unless attached with ``of="high"``).
+    """The highest of the last ``length`` values (closing prices, unless attached with ``of="high"``).
 
     ``history``: ``length`` bars.
     """
@@ -88,7 +88,7 @@ class RollingHigh(_RollingExtreme):
 
 
 class RollingLow(_RollingExtreme):
-    """The lowest of the last ``length`` values (of closes, unless attached with ``of="low"``).
+    """The lowest of the last ``length`` values (closing prices, unless attached with ``of="low"``).
 
     ``history``: ``length`` bars.
     """
@@ -105,8 +105,8 @@ class RollingLow(_RollingExtreme):
 
 
 def rolling_extreme(extreme: np.ufunc, values: Array, length: int) -> Array:
-    """Return the extreme of each window, from the end of one block and the beginning of the next; NaN until the first
-    full window.
+    """Return the extreme of each window, computed from the end of one block and the start of the next; NaN until the
+    first full window.
     """
     rows = -(-len(values) // length)
     padded = np.zeros(rows * length)

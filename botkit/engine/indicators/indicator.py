@@ -1,4 +1,4 @@
-"""The base of all indicators: one state, fed value by value, bar by bar, or by whole columns, with equal results.
+"""The base of all indicators. The state can be fed by value, by bar or by column, with equal results.
 
     fast = SMA(10)
     fast.update(bar.close)            # or fast.update(bar); None until there are 10 values
@@ -6,9 +6,9 @@
     line = fast.extend(closes)        # continues after update: an array of the same length, NaN until ready
     line = SMA(10).over(closes)       # from scratch, without using or changing the indicator's state
 
-Only ``+ - * /`` and ``sqrt`` are used, in one fixed order, so results are equal to the last bit on any machine, however
-a tape is cut. (This also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must not fuse
-multiplications and additions: ``-ffp-contract=off``.)
+Only ``+ - * /`` and ``sqrt`` are used, in one fixed order. Results are therefore equal to the last bit on any machine,
+however a tape is cut. (This also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must
+not fuse multiplications and additions: ``-ffp-contract=off``.)
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from botkit.model.events import Bar
 Array: TypeAlias = npt.NDArray[np.float64]
 V = TypeVar("V")
 
-#: A recursive average never forgets old values entirely. It is warmed up until earlier values weigh less than this,
-#: which leaves a margin of three digits below the promised 1e-9.
+#: A recursive average never forgets old values entirely. It is warmed up until the weight of earlier values falls below
+#: this limit, which leaves a margin of three digits below the promised 1e-9.
 FORGOTTEN = 1e-12
 
 
@@ -48,7 +48,7 @@ BAR_INPUTS: dict[str, Callable[[Bar], float]] = {
 
 
 class Indicator(Generic[V]):
-    """Base of all indicators. Your own needs ``history``, ``step``, ``reset`` and a repr:
+    """Base of all indicators. A custom indicator needs ``history``, ``step``, ``reset`` and a repr:
 
     class Momentum(Indicator[float]):
         pane = "Momentum"
@@ -73,18 +73,19 @@ class Indicator(Generic[V]):
 
     __slots__ = ("history", "owner", "value")
 
-    #: the bar values it reads: open, high, low, close, volume or typical; `attach` can override a single input
+    #: the bar values that the indicator reads: open, high, low, close, volume or typical; `attach` can override a
+    #: single input
     inputs: tuple[str, ...] = ("close",)
-    #: the pane in which a chart draws it: "price", or the name of another pane
+    #: the pane in which a chart draws the indicator: "price", or the name of another pane
     pane: str = "price"
-    #: the names of its values if it has several; they are the fields of ``value``
+    #: the names of the indicator's values if it has several; they are the fields of ``value``
     fields: tuple[str, ...] = ()
 
     #: the latest result; None until ready
     value: V | None
-    #: how many finished bars it needs to warm up; constant for each instance
+    #: how many finished bars the indicator needs to warm up; constant for each instance
     history: int
-    #: the series that feeds it; unset until it is attached
+    #: the series that feeds the indicator; unset until it is attached
     owner: object
 
     @property
@@ -93,7 +94,7 @@ class Indicator(Generic[V]):
         return self.value is not None
 
     def step(self, *values: float) -> V | None:
-        """Add one value for each of ``inputs`` and return the new ``value``. A subclass must define it."""
+        """Add one value for each of ``inputs`` and return the new ``value``. A subclass must define this method."""
         raise NotImplementedError(f"{type(self).__name__} has no step method")
 
     def update(self, *values: float | Bar) -> V | None:
@@ -113,12 +114,12 @@ class Indicator(Generic[V]):
         """Add many values at once, one array for each of ``inputs``, oldest first.
 
         Returns the result after each value: a float array, NaN until ready, or for several ``fields`` a named tuple of
-        such arrays. The result equals that of calling `update` for each value, to the last bit.
+        such arrays. The results equal those of calling `update` for each value, to the last bit.
         """
         return self._gather(self._steps(self._columns(columns)))
 
     def over(self, *columns: npt.ArrayLike) -> Any:
-        """Return the results for whole arrays, from the first value on. The indicator itself does not change."""
+        """Return the results for complete arrays, from the first value on. The indicator itself does not change."""
         fresh = copy(self)
         fresh.reset()
         return fresh.extend(*columns)
@@ -171,7 +172,7 @@ def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
 
 
 def values_to_forget(kept: float) -> int:
-    """Return how many values an average needs to forget its start if it keeps the fraction ``kept`` of itself
-    at each.
+    """Return how many values an average needs to forget its start, if each new value keeps the fraction ``kept`` of the
+    previous average.
     """
     return math.ceil(math.log(FORGOTTEN) / math.log(kept)) if kept > 0 else 1

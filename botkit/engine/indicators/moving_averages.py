@@ -25,7 +25,7 @@ class SMA(WindowIndicator[float]):
     def reset(self) -> None:
         """Reset to the state before the first value."""
         self.value = None
-        # filled from the back, so that it is ordered from the newest value to the oldest
+        # filled from the back, so the order is from the newest value to the oldest
         self._block = [0.0] * self.length
         self._left = self.length  # how many places of the block are still empty
         self._sums: list[float] | None = None  # sums of the last 0, 1, ... values of the previous block; None at first
@@ -48,7 +48,7 @@ class SMA(WindowIndicator[float]):
         return mean
 
     def _turn(self, value: float) -> float:
-        """Make the full block the previous one."""
+        """Turn the full block into the previous block."""
         length = self._left = self.length
         sums = self._sums = list(accumulate([v - value for v in self._block], initial=0.0))
         self._front = 0.0
@@ -90,7 +90,8 @@ class WMA(WindowIndicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._block = [0.0] * self.length
-        self._suffix: list[float] | None = None  # weighted: 1 for the first value of the suffix, 2 for the next, ...
+        # weighted sum: weight 1 for the first value of the suffix, 2 for the next, ...
+        self._suffix: list[float] | None = None
         self._filled = 0
         self._front = 0.0  # sum of the current block
         self._weighted = 0.0  # the same sum with weight 1 for the first value, 2 for the next, ...
@@ -112,14 +113,14 @@ class WMA(WindowIndicator[float]):
         suffix = self._suffix
         if suffix is None:
             return None
-        # the values of this block come after length - place older ones, which have lower weights
+        # length - place older values precede those of this block, with lower weights
         total = (length - place) * front + weighted + suffix[place]
         mean = self.value = reference + total / (length * (length + 1) // 2)
         return mean
 
     def _turn(self, value: float) -> float:
         plain = accumulate([v - value for v in reversed(self._block)], initial=0.0)
-        # each value added in front raises the weight of all later ones by one, so these are sums of sums
+        # each value prepended raises the weight of all later ones by one, so the suffixes are sums of sums
         suffix = list(accumulate(plain))
         suffix.reverse()
         self._suffix = suffix
@@ -151,8 +152,8 @@ class WMA(WindowIndicator[float]):
 class EMA(Indicator[float]):
     """Exponential average with weight 2 / (length + 1), starting from the mean of the first ``length`` values.
 
-    ``history``: the first mean, and as many bars as it takes until that mean weighs less than 1e-12: 148 for EMA(10).
-    Starting later then changes the value by less than 1e-9 of the price.
+    ``history``: the bars of the first mean, plus as many bars as it takes until that mean weighs less than 1e-12: 148
+    bars for EMA(10). A later start then changes the value by less than 1e-9 of the price.
     """
 
     __slots__ = ("_count", "_reference", "_sum", "_weight", "length")
@@ -170,7 +171,7 @@ class EMA(Indicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._count = 0
-        # sum of the first values, as distances from the very first, so that equal prices give exactly that price
+        # sum of the first values, as distances from the very first: equal prices then yield exactly that price
         self._sum = self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]

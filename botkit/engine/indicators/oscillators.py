@@ -1,4 +1,4 @@
-"""Oscillators: how fast prices move, and which way."""
+"""Oscillators: the speed and direction of price moves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 class RSI(Indicator[float]):
     """Wilder's relative strength index, 0 to 100; 50 if no price has moved.
 
-    Ready after ``length`` changes, that is length + 1 values; the first averages are plain means. ``history``: those,
-    and as many bars as it takes until the first averages weigh less than 1e-12: 388 for RSI(14). Starting later then
-    changes the index by less than 1e-9, unless the market's moves shrink a hundredfold meanwhile.
+    Ready after ``length`` changes, which take length + 1 values; the first averages are plain means. ``history``: those
+    values, plus as many bars as it takes until the first averages weigh less than 1e-12: 388 bars for RSI(14). A later
+    start then changes the index by less than 1e-9, unless the market's moves shrink a hundredfold in the meantime.
     """
 
     __slots__ = ("_count", "_gain", "_last", "_loss", "length")
@@ -65,7 +65,8 @@ class RSI(Indicator[float]):
 class Macd(NamedTuple, Generic[T]):
     """The value of `MACD`, in quote currency.
 
-    ``line`` is the fast average less the slow one, ``signal`` the line's own average, ``histogram`` line less signal.
+    ``line`` is the fast average minus the slow average, ``signal`` the average of the line, and ``histogram`` the line
+    minus the signal.
     """
 
     line: T
@@ -76,8 +77,8 @@ class Macd(NamedTuple, Generic[T]):
 class MACD(Indicator[Macd[float]]):
     """Moving average convergence/divergence of exponential averages, as `Macd`: line, signal and histogram.
 
-    Each average starts from the plain mean of its own first values; ready after slow + signal - 1 values. ``history``:
-    that of the slow average plus that of the signal.
+    Each average starts from the plain mean of its own first values. Ready after slow + signal - 1 values. ``history``:
+    the bars that the slow average needs plus those that the signal needs.
     """
 
     __slots__ = ("_fast", "_signal", "_slow", "fast", "signal", "slow")

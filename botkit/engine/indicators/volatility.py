@@ -1,4 +1,4 @@
-"""Volatility indicators: how widely prices swing."""
+"""Volatility indicators: the size of price swings."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Bands(NamedTuple, Generic[T]):
     """The value of `Bollinger`, in quote currency.
 
-    ``middle`` is the mean of the window, ``lower`` and ``upper`` lie the same number of standard deviations below and
-    above it.
+    ``middle`` is the mean of the window. ``lower`` and ``upper`` are the same number of standard deviations below and
+    above the mean.
     """
 
     lower: T
@@ -27,7 +27,8 @@ class Bands(NamedTuple, Generic[T]):
 
 
 class Bollinger(WindowIndicator[Bands[float]]):
-    """Bollinger bands, as `Bands`: the mean of the last ``length`` values, ``width`` standard deviations around it.
+    """Bollinger bands, as `Bands`: the mean of the last ``length`` values, and bands ``width`` standard deviations
+    above and below it.
 
     The standard deviation is that of the window itself (divided by length, not length - 1), as on most charts.
     ``history``: ``length`` bars.
@@ -85,8 +86,8 @@ class Bollinger(WindowIndicator[Bands[float]]):
     def _bands(self, total: float, squares: float) -> Bands[float]:
         length = self.length
         middle = self._reference + total / length
-        # numerical cancellation is harmless here: the reference lies in the window, so the sum of squares is at most
-        # length + 1 times the sum of squared deviations
+        # numerical cancellation is harmless here, because the reference lies in the window: the sum of squares is at
+        # most length + 1 times the sum of squared deviations
         variance = (squares - total * total / length) / length
         reach = self.width * math.sqrt(variance) if variance > 0.0 else 0.0
         bands = self.value = Bands(middle - reach, middle, middle + reach)
@@ -117,10 +118,11 @@ class Bollinger(WindowIndicator[Bands[float]]):
 
 
 class ATR(Indicator[float]):
-    """Wilder's average true range, in quote currency. The first bar has no previous close: high less low.
+    """Wilder's average true range, in quote currency. The first bar has no previous close, so its range is high less
+    low.
 
-    Reads high, low and close. Ready after ``length`` bars; the first average is a plain mean. ``history``: those, and
-    as many bars as it takes until the first average weighs less than 1e-12: 387 for ATR(14).
+    Reads high, low and close. Ready after ``length`` bars; the first average is a plain mean. ``history``: those bars,
+    plus as many as it takes until the first average weighs less than 1e-12: 387 bars for ATR(14).
     """
 
     __slots__ = ("_count", "_last", "_mean", "length")

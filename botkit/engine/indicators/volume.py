@@ -13,11 +13,11 @@ from botkit.engine.indicators.indicator import Array, check_length
 
 
 class VWAP(WindowIndicator[float]):
-    """Average price weighted by volume: of the last ``length`` rows, or, without a length, of all since `reset`.
+    """Volume-weighted average price of the last ``length`` rows or, without a length, of all rows since `reset`.
 
-    Takes a price and a volume; from a bar, its typical price (high + low + close) / 3 and its volume. If nothing traded
-    it is the latest price. ``history``: ``length`` bars; none without a length, since the strategy decides where it
-    starts.
+    Takes a price and a volume; from a bar, it takes the typical price (high + low + close) / 3 and the volume. If
+    nothing traded, the value is the latest price. ``history``: ``length`` bars; none without a length, since the
+    strategy decides where the average starts.
     """
 
     __slots__ = ("_block", "_filled", "_reference", "_suffix", "_value", "_volume", "is_cumulative")

@@ -1,11 +1,11 @@
 """Checks bars built from streamed trades against the exchange's own candles.
 
 BitoPro has no stream of candles, so a running bot builds its bars from trades, and a missed trade silently makes a bar
-wrong. Every few minutes the candles of newly finished bars are read, one read per pair and resolution, with lower
-priority than all other requests.
+wrong. Every few minutes the check reads the candles of newly finished bars, with one read per pair and resolution, at a
+lower priority than all other requests.
 
-A bar that differs is reported and counted, but not corrected: the strategy and its indicators have already used it, so
-a corrected bar would no longer explain what they did, or match `botkit replay`.
+A bar that differs is reported and counted, but not corrected. The strategy and its indicators have already used it, so
+a corrected bar would neither explain their actions nor match `botkit replay`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ CHECK_EVERY_S = 180.0
 SETTLE_S = 60.0
 #: the longest time before a dead connection is noticed, in machine time
 _UNNOTICED_S = 60.0
-#: how long after connecting a stream's initial list has surely arrived, even if nothing has traded
+#: a stream's initial list has surely arrived this long after connecting, even if nothing has traded
 _LISTED_S = 30.0
-#: a trade that arrives later than this was delayed by more than a busy machine or connection
+#: a busy machine or connection alone cannot delay a trade by more than this
 _LATE_S = 10.0
-#: this many consecutive matching bars end a stretch of differing ones
+#: this many consecutive matching bars end a stretch of differing bars
 _AGREE_TO_END = 5
 #: how many bars to request in one read; the rest is left for the next read
 _BARS_A_READ = 1_000
@@ -54,20 +54,20 @@ class _TradesSeen:
     def __init__(self) -> None:
         self.connected_at: Nanos | None = None
         self.last_at: Nanos = 0
-        #: from this time on every trade has arrived, except during outages
+        #: every trade since this time has arrived, except during outages
         self.whole_since: Nanos | None = None
-        #: (from, to) of outages, during which trades may be missing or late; the end of the last may not be known yet
+        #: (from, to) of outages, during which trades may be missing or late; the end of the last outage may be unknown
         self.outages: list[tuple[Nanos, Nanos | None]] = []
-        #: (from, to) of gaps between two lists of trades that did not overlap
+        #: (from, to) of gaps between two trade lists that did not overlap
         self.gaps: list[tuple[Nanos, Nanos]] = []
         #: trades per minute, to bound the total rounding error of their amounts
         self.counts: dict[Nanos, int] = {}
-        #: the delay of the latest trade of a minute, for minutes with a noticeably late trade
+        #: by minute, the delay of its latest trade; only for minutes with a noticeably late trade
         self.latest: dict[Nanos, Nanos] = {}
 
 
 class _Series:
-    """Tracks how far the bars of one pair and resolution have been checked."""
+    """Records how far the bars of one pair and resolution have been checked."""
 
     __slots__ = (
         "agreeing",
@@ -88,10 +88,10 @@ class _Series:
         self.asking = False
         #: bars that differed at the last read and have not been reported yet
         self.suspects: set[Nanos] = set()
-        #: how many bars have been compared with candles since the start, and how many of them differed
+        #: number of bars compared with candles since the start, and number of those that differed
         self.checked_in_all = 0
         self.different_in_all = 0
-        #: the causes reported in this stretch; empty while bars agree
+        #: the causes reported in this stretch of differing bars; empty while bars agree
         self.told: set[str] = set()
         self.different = 0
         self.agreeing = 0
@@ -125,7 +125,7 @@ class BarCheck:
     # -- the streams ----------------------------------------------------------------------------------------------
 
     def observe(self, event: object, now: Nanos) -> None:
-        """Take note of an event from a stream."""
+        """Record an event from a stream."""
         if type(event) is Trade:
             found = self._trades.get(event.pair)
             if found is None:
@@ -155,7 +155,7 @@ class BarCheck:
             found.connected_at = None
             if found.outages and found.outages[-1][1] is None:
                 return
-            # nothing has arrived since the connection died, and we cannot know when that was
+            # nothing has arrived since the connection died, and the time of its death is unknown
             since = max(found.last_at, now - int(_UNNOTICED_S * self._scale))
             found.outages = [*found.outages[-_OUTAGES_KEPT:], (since, None)]
 
@@ -296,7 +296,7 @@ class BarCheck:
 
     @property
     def figures(self) -> dict[str, dict[str, int]]:
-        """The numbers of bars that were checked and that differed, by pair and resolution, such as ``btc_twd 1m``."""
+        """The number of bars checked, and the number that differed, by pair and resolution, such as ``btc_twd 1m``."""
         return {
             f"{pair} {resolution}": {"checked": series.checked_in_all, "different": series.different_in_all}
             for (pair, resolution), series in self._series.items()
@@ -307,8 +307,9 @@ _LATE = "trades arrived after the bar had closed; a longer `bar_grace_ms` waits 
 
 
 def agrees(bar: Bar, candle: Candle | None, trades: int) -> bool:
-    """Return True if a bar matches the exchange's candle. ``trades`` is the number of trades in the bar: the stream may
-    have rounded the amount of each to amountPrecision. An interval without trades has no candle, or a flat one.
+    """Return True if a bar matches the exchange's candle. ``trades`` is the number of trades in the bar, because the
+    stream may have rounded the amount of each trade to amountPrecision. An interval without trades has no candle, or a
+    flat one.
     """
     if candle is None or bar.empty:
         return bar.empty and (candle is None or candle.volume == 0)

@@ -1,8 +1,8 @@
 """Builds bars from trades or from finer candles.
 
-A bar closes at the first trade of a later interval, or by timer at its end plus a grace period. An interval without
-trades gives a flat bar of volume 0 with ``empty=True``, both live and in a backtest, once a first trade has set a price
-to carry forward. The builder reads no clock: the time is always an argument.
+A bar closes at the first trade of a later interval, or by timer at its end plus a grace period. Once a first trade has
+set a price to carry forward, an interval without trades yields a flat bar of volume 0 with ``empty=True``, both live
+and in a backtest. The builder reads no clock: the time is always an argument.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _LATE_BARS_MAX = 100
 
 
 def can_build(resolution: str, source: str) -> bool:
-    """Return True if bars of ``resolution`` can be built from ``source`` candles, each of which must lie within one
+    """Return True if bars of ``resolution`` can be built from ``source`` candles. Each candle must lie within one
     bar.
     """
     length, part = fixed_length(resolution), fixed_length(source)
     if part is None:
         return length is None
     if length is None:
-        return NS_PER_DAY % part == 0  # weeks straddle months
+        return NS_PER_DAY % part == 0  # a week can span two months
     return length % part == 0
 
 
@@ -37,12 +37,12 @@ def can_build(resolution: str, source: str) -> bool:
 class BarBuilder:
     """Builds the bars of one resolution of one pair from trades, or from candles of the same or a finer resolution.
 
-    Methods that may finish bars return them, oldest first and without gaps; usually an empty tuple.
-    ``late`` counts trades (or candles) of bars that had already closed: they are dropped, since the strategy has acted
-    on the bar.
+    Methods that may finish bars return them, oldest first and without gaps; usually an empty tuple. ``late`` counts
+    trades (or candles) that arrived after their bar had closed. They are dropped, because the strategy has already
+    acted on the bar.
 
     If several events share one ``now``, add candles before calling `close_due`, and call `close_due` before adding
-    trades: a candle *is* the end of its bar, whereas a trade at that moment is too late for it.
+    trades: a candle marks the end of its bar, whereas a trade at that moment is too late for the bar.
     """
 
     __slots__ = (
@@ -57,15 +57,15 @@ class BarBuilder:
         self.resolution = check_resolution(resolution)
         self.grace_ns = grace_ns
         self.late = 0
-        #: late trades by the start of their bar, for the last bars affected
+        #: number of late trades by the start of their bar, for the most recent bars affected
         self.late_bars: dict[Nanos, int] = {}
         self._length_ns = fixed_length(resolution)
         self._lots_per_coin = 10**pair.rules.amount_decimals
         self._accepted = {resolution: self._length_ns}  # candle resolutions that are known to nest in ours
         # the bucket under construction; _start == _end == 0 until the very first trade
         self._start = self._end = 0
-        # equals _end if the bucket contains anything, else _start, so that its first trade takes the slow path and all
-        # others need only one comparison
+        # equals _end if the bucket contains anything, otherwise _start: the first trade then takes the slow path, and
+        # all others need only one comparison
         self._limit = 0
         self._open = self._close = self._volume = 0.0
         self._high, self._low = -_INFINITY, _INFINITY
@@ -74,7 +74,7 @@ class BarBuilder:
     # -- inputs -----------------------------------------------------------------------------------------------------
 
     def on_trade(self, time: Nanos, price: float, amount: float) -> Sequence[Bar]:
-        """Add a trade with the exchange's own time, in order of receipt. If it ends a bar, it opens the next."""
+        """Add a trade with the exchange's own time, in order of receipt. A trade that ends a bar opens the next bar."""
         if time < self._limit:
             if time < self._start:
                 self._came_late(time)
@@ -108,7 +108,7 @@ class BarBuilder:
     ) -> Sequence[Bar]:
         """Add a finished candle that starts at ``time``. The last candle of a bar finishes the bar.
 
-        A flat candle without volume counts as an interval without trades. Raises ValueError if candles of
+        A flat candle without volume is treated as an interval without trades. Raises ValueError if candles of
         ``resolution`` do not nest in these bars.
         """
         if resolution not in self._accepted:
@@ -138,15 +138,16 @@ class BarBuilder:
             self._close = close
             self._volume += volume
         length_ns = self._accepted[resolution]
-        if length_ns is None or time + length_ns == self._end:  # only monthly candles make monthly bars
+        if length_ns is None or time + length_ns == self._end:  # monthly bars are built only from monthly candles
             bars.append(self._finish())
         return bars
 
     def warm_start(self, candles: Iterable[Bar]) -> list[Bar]:
         """Add finished bars from before the start (of this or a finer resolution, oldest first).
 
-        Returns the finished bars without gaps, for the series; they trigger no ``on_bar``. The exchange omits intervals
-        without trades, also at the end of the history: call ``close_due(start)`` afterwards to get those.
+        Returns the finished bars without gaps, for the series; these bars do not trigger ``on_bar``. The exchange omits
+        intervals without trades, even at the end of the history: call ``close_due(start)`` afterwards to get their
+        bars.
         """
         bars: list[Bar] = []
         for candle in candles:
@@ -156,7 +157,7 @@ class BarBuilder:
         return bars
 
     def running(self) -> Bar | None:
-        """Return the bar under construction so far, or None if it is empty."""
+        """Return the running bar so far, or None if it is empty."""
         if self._limit == self._start:
             return None
         volume = self._rounded(self._volume)
@@ -165,9 +166,9 @@ class BarBuilder:
         )
 
     def complete(self, running: Bar) -> None:
-        """Add the part of the running bar from before the stream began. That part may overlap trades already streamed,
-        so the larger of the two volumes is used, and the last price comes from the trades. A bar that has ended in the
-        meantime stays unchanged.
+        """Add the part of the running bar from before the stream started. That part may overlap trades already
+        streamed, so the larger of the two volumes is used, and the last price comes from the trades. A bar that has
+        ended in the meantime stays unchanged.
         """
         if self._end and running.time < self._start:
             return
@@ -184,11 +185,13 @@ class BarBuilder:
         self._limit = self._end
 
     def follows(self, bar: Bar) -> bool:
-        """Return True if a finished bar of our own resolution is the next one and no bar is under construction."""
+        """Return True if a finished bar of our own resolution directly follows the last one and no bar is under
+        construction.
+        """
         return bar.time == self._start and self._limit == self._start
 
     def follow(self, bar: Bar) -> None:
-        """Continue after this bar, because all bars up to and including it were built elsewhere, without gaps."""
+        """Continue after this bar. All bars up to and including it were built elsewhere, without gaps."""
         self._close = bar.close
         length_ns = self._length_ns
         if length_ns is None:
@@ -208,8 +211,8 @@ class BarBuilder:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:
-        """Return when `close_due` will next return a bar if nothing else arrives first, or None before the
-        first trade.
+        """Return when `close_due` will next return a bar if nothing else arrives before, or None before the first
+        trade.
         """
         return self._end + self.grace_ns if self._end else None
 
@@ -261,9 +264,9 @@ class BarBuilder:
         return bar
 
     def _rounded(self, volume: float) -> float:
-        # amounts are whole lots, but their float sum may not be: round to the nearest lot, which gives the same float
-        # as every other source of that volume
+        # amounts are integer numbers of lots, but their float sum may not be: rounding to the nearest lot yields the
+        # same float as every other source of that volume
         lots_per_coin = self._lots_per_coin
         return float(
             round(volume * lots_per_coin) / lots_per_coin
-        )  # PairRules.amount, without computing the power of ten
+        )  # like PairRules.amount, but without computing the power of ten

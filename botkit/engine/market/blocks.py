@@ -1,7 +1,7 @@
 """Converts rows of recorded data to objects, one block at a time.
 
-A strategy that acts often must not cause the same rows to be converted repeatedly, and a long quiet tape must not stay
-in memory as objects.
+If a strategy acts often, the same rows must not be converted repeatedly. A long quiet tape must not stay in memory as
+objects.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
 
 
 class Block:
-    """A range of rows, as objects once somebody needs them.
+    """A range of rows, converted to objects on demand.
 
-    ``start`` is the number of the first row; all indices count from there.
+    ``start`` is the number of the first row; all indices are relative to it.
 
-    ``done`` is how many of them a loop over `rows` has taken. The loop itself updates ``done``, so that code called
-    from within it (such as a read of a series) knows how far the run has come, and so that the next loop continues
+    ``done`` is how many rows a loop over `rows` has taken. The loop itself updates ``done``. Code called from within
+    the loop (such as a read of a series) therefore knows how far the run has come, and the next loop continues from
     there.
     """
 
@@ -80,18 +80,18 @@ class Block:
         self.events: list[Any] = []
         self.price_list = price_list
         self.done = 0
-        #: each price is plausible after the previous one, from the row of the last `calm_until` call up to this row
+        #: every price from the row of the last `calm_until` call up to this row is plausible given the previous price
         self.calm_end = 0
-        #: the rows after ``done`` as (index + 1, receive time, price, event), None until `make_rows` is called. One
-        #: iterator serves successive loops: slicing new lists for every order cost more than the orders
+        #: the rows after ``done`` as (index + 1, receive time, price, event), or None until `make_rows` is called. One
+        #: iterator serves successive loops, because slicing new lists for every order cost more than the orders
         self.rows: Iterator[tuple[int, int, float, Any]] | None = None
 
     def make_events(self) -> list[Any]:
-        """Make the rows' events, once somebody needs them."""
+        """Create the events of the rows, on demand."""
         raise NotImplementedError
 
     def make_rows(self) -> Iterator[tuple[int, int, float, Any]]:
-        """Make `rows`."""
+        """Create `rows`."""
         events, begin = self.events or self.make_events(), self.done
         rows = self.rows = zip(
             range(begin + 1, self.count + 1),
@@ -103,9 +103,9 @@ class Block:
         return rows
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
-        """Return the first row from ``begin`` on with an implausible price, or ``end``."""
+        """Return the first row from ``begin`` on with an implausible price, or ``end`` if there is none."""
         low, high = self.range
-        # item returns plain floats, since numpy scalars take half as long again to create and compare
+        # item returns plain floats, because numpy scalars take 50 % longer to create and compare
         if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):
             return begin
         if self._jumps is None:
@@ -115,7 +115,7 @@ class Block:
         return min(end, self.calm_end)
 
     def skip_to(self, end: int) -> None:
-        """Continue at ``end``, without a loop over the rows before it."""
+        """Continue at ``end``, without a loop over the skipped rows."""
         self.done = end
         self.rows = None
 
@@ -141,7 +141,7 @@ class TradeBlock(Block):
         )
 
     def make_events(self) -> list[Any]:
-        """Make the trades."""
+        """Create the trades."""
         time, _, amounts, side = self.columns
         self.events = list(
             map(Trade, repeat(self._pair), time.tolist(), self.price_list, amounts.tolist(), _SIDES[side + 1].tolist())
@@ -174,16 +174,16 @@ class CandleBlock(Block):
         super().__init__(start, columns.received[start:stop], close, close.tolist(), range_, CANDLE_MOST, series)
 
     def make_events(self) -> list[Any]:
-        """Make the bars."""
+        """Create the bars."""
         *figures, empty = [column.tolist() for column in self.columns]
         self.events = list(map(Bar, repeat(self._pair), *figures, repeat(self._resolution), empty))
         return self.events
 
 
 class SeriesSource:
-    """Brings a series up to the row that the loop over a block has reached, but only when the series is read.
+    """Updates a series to the row that the loop over a block has reached, but only when the series is read.
 
-    A bar or trade that no strategy reads then costs nothing, because whole blocks are added as columns.
+    A bar or trade that no strategy reads then costs nothing, because entire blocks are added as columns.
     """
 
     __slots__ = ("block", "given", "series")
@@ -195,7 +195,7 @@ class SeriesSource:
         series.pull_from(self.pull, self.prepare)
 
     def pull(self) -> None:
-        """Add the rows since the last call to the series."""
+        """Add to the series the rows since the last call."""
         given, done = self.given, self.block.done
         if given == done:
             return
@@ -206,7 +206,7 @@ class SeriesSource:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 
     def prepare(self) -> None:
-        """Let the series compute its window indicators over the rest of the block, if that is worth it."""
+        """Let the series compute its window indicators over the rest of the block, if enough rows are left."""
         done = self.block.done
         if self.block.count - done >= _PREPARED_LEAST:
             self.series.prepare(self.block, done, self.block.columns)

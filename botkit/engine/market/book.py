@@ -11,7 +11,7 @@ from botkit.model.pairs import Pair
 
 
 class BookView:
-    """An order book as a strategy reads it: levels as floats, best first, and the age of the book."""
+    """An order book as a strategy sees it: levels as floats, best first, and the age of the book."""
 
     __slots__ = ("_book", "_now", "_seen")
 
@@ -32,22 +32,22 @@ class BookView:
 
     @property
     def best_bid(self) -> float | None:
-        """Highest bid, None on an empty side."""
+        """The highest bid; None while there are no bids."""
         return self._book.best_bid
 
     @property
     def best_ask(self) -> float | None:
-        """Lowest ask, None on an empty side."""
+        """The lowest ask; None while there are no asks."""
         return self._book.best_ask
 
     @property
     def mid(self) -> float | None:
-        """Halfway between the best prices, None while a side is empty."""
+        """The midpoint between the best prices; None while a side is empty."""
         return self._book.mid
 
     @property
     def spread_bps(self) -> float | None:
-        """Spread in basis points of the mid, None while a side is empty."""
+        """The spread in basis points of the mid; None while a side is empty."""
         return self._book.spread_bps
 
     @property
@@ -62,8 +62,8 @@ class BookView:
 
 
 def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
-    """Return the book less our own resting orders. A level that was rounded on the wire may leave a remainder, but
-    never a negative one.
+    """Return the book without our own resting orders. Rounding on the wire may leave a remainder in a level, but never
+    a negative one.
     """
     if not orders:
         return book
@@ -72,7 +72,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
         key = (order.side, order.price_ticks)
         own[key] = own.get(key, 0) + order.remaining_lots
     # Book frames after the first show amounts rounded to amountPrecision, so a level that consists only of our orders
-    # can differ from them by half a step; a remainder below one step is treated as ours.
+    # can differ from their total by half a step. A remainder below one step is treated as ours.
     rules = book.pair.rules
     step = int(10 ** max(0, rules.amount_decimals - rules.display_decimals))
 
@@ -89,7 +89,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
 
 
 def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, buying: bool) -> tuple[int, int]:
-    """Walk the levels for up to ``lots``, none beyond ``limit_ticks``. Returns (lots found, last price)."""
+    """Walk the levels up to ``limit_ticks`` until ``lots`` are found. Returns (lots found, last price)."""
     found, last = 0, 0
     for ticks, available in levels:
         if (ticks > limit_ticks) if buying else (ticks < limit_ticks):

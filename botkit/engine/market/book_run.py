@@ -10,18 +10,18 @@ from botkit.model.published_books import PublishedBooks
 
 
 class BookRun:
-    """What a span needs to know of each book."""
+    """The data about each book that a span needs."""
 
     __slots__ = ("books", "is_ordinary", "markets", "places", "rows")
 
     def __init__(self, rows: MergedRows, books: PublishedBooks, markets: Markets) -> None:
         self.rows = rows
         self.books = books
-        #: the position of the first row that comes after each book
+        #: for each book, the position of the first row after it
         self.places: list[int] = rows.received.searchsorted(books.times, side="left").tolist()
         self.markets: list[PairMarket] = [markets.of(books.pairs[0])] * len(books.times)
-        #: True if a book is plausible after the one before it, which is then the pair's book. If it was withheld
-        #: instead, the pair has a doubt
+        #: True if a book is plausible given the previous one, assuming that the previous one is now the pair's book. If
+        #: it was withheld instead, the pair has a doubt
         self.is_ordinary: list[bool]
         if books.pairs.count(books.pairs[0]) == len(books.pairs):
             self.is_ordinary = are_ordinary(books.best_bids, books.best_asks)

@@ -1,4 +1,4 @@
-"""Growing columns that can be read as numpy arrays. The reader can neither write to them nor use them to look ahead."""
+"""Growing columns that can be read as numpy arrays. Readers can neither write to them nor look ahead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Exporter:
     """Exposes a buffer's memory to numpy as read-only and hides the buffer itself.
 
     A plain read-only view is no protection: its ``.base`` is the writable buffer, and a view of an owned buffer can be
-    made writable again. numpy refuses both if the memory comes from a foreign object marked read-only.
+    made writable again. numpy refuses both kinds of access if the memory comes from a foreign object marked read-only.
     """
 
     __slots__ = ("__array_interface__", "__weakref__")
@@ -29,7 +29,7 @@ class _Exporter:
 
 
 def _let_go(buffer: npt.NDArray[Any]) -> None:
-    """Do nothing. The finalizer exists only because it holds a reference to the buffer."""
+    """Do nothing. The finalizer exists only to hold a reference to the buffer."""
 
 
 class Column:
@@ -56,7 +56,7 @@ class Column:
         rows = stop - start
         if keep is not None:
             rows = max(0, min(rows, keep - count))
-        # rows never move within the old memory, so that views still held by a strategy do not change
+        # rows are never moved within the old memory, so views that a strategy still holds do not change
         grown: npt.NDArray[Any] = np.zeros(max(_FIRST_CAPACITY, 2 * (rows + count)), self._buffer.dtype)
         grown[:rows] = self._buffer[stop - rows : stop]
         self._adopt(grown)

@@ -8,7 +8,9 @@ from botkit.model.clock import Nanos
 
 
 class Doubt(msgspec.Struct):
-    """A price range that is not trusted yet: ``low`` to ``high`` (NaN: not a price), last seen at ``at``."""
+    """A price range that is not trusted yet: ``low`` to ``high`` (NaN if the value is not a price), last seen at
+    ``at``.
+    """
 
     low: float
     high: float

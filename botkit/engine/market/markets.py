@@ -46,7 +46,7 @@ class Markets:
         self._resting = resting
         #: those of the pairs in use; `of` adds one
         self.by_pair: dict[str, PairMarket] = {}
-        #: pairs whose bars come from candles without gaps, so that no timer has to close them
+        #: pairs whose bars come from candles without gaps, so no timer needs to close them
         self.candle_pairs: frozenset[str] = frozenset()
         self._slot = agenda.slot("bars", self._next_close, self.close_bars)
 
@@ -66,7 +66,9 @@ class Markets:
         return market
 
     def check_priced(self, pair: Pair) -> None:
-        """Raise ValueError for a pair without prices in this run, since it can be neither read nor traded."""
+        """Raise ValueError for a pair without prices in this run, because such a pair can be neither read nor
+        traded.
+        """
         if pair not in self._prices:
             raise ValueError(
                 f"this run has no prices for {pair}: name it as a parameter of the strategy (`other: Pair`), so "
@@ -139,15 +141,15 @@ class Markets:
             self._take_book(market, book, now)
 
     def on_read_book(self, book: OrderBook, now: Nanos) -> None:
-        """Process a book read over REST because the stream was quiet. It counts as a second source that can confirm a
-        doubted price.
+        """Process a book read over REST because the stream was quiet. Such a book is a second source, which can confirm
+        a doubted price.
         """
         market = self.of(book.pair)
         if self._quarantine.admits_book(market, self._recorded(book), now, is_read=True):
             self._take_book(market, book, now)
 
     def _recorded(self, book: OrderBook) -> OrderBook:
-        """Return the book without our own orders, because our prices need no checking."""
+        """Return the book without our own orders, because our prices need no check."""
         return without_orders(book, self._resting(book.pair))
 
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
@@ -181,8 +183,8 @@ class Markets:
         return feed
 
     def warm_builder(self, feed: BarFeed, bars: Sequence[Bar], running: Bar | None) -> None:
-        """Give a new builder the last finished bar, so that the next one follows without a gap, and the running bar so
-        far.
+        """Prepare a new builder with the last finished bar, so that the next one follows without a gap, and with the
+        running bar so far.
         """
         if feed.builder.next_close() is None:
             feed.builder.warm_start(bars)
@@ -194,7 +196,7 @@ class Markets:
     def _deliver(self, feed: BarFeed, bar: Bar) -> None:
         """Add a finished bar to every series, then call the subscribed strategies.
 
-        A series that is still waiting for its history gets the bar without a callback, because the bar may have begun
+        A series that is still waiting for its history gets the bar without a callback, because the bar may have started
         before the stream.
         """
         feed.settle()

@@ -30,7 +30,7 @@ class BarFeed:
         self.listeners: list[tuple[StrategyRecord, BarSeries, Callable[..., Any] | None]] = []
 
     def settle(self) -> None:
-        """Finish a quiet span: from here on, bars are appended to the series one by one."""
+        """Finish a quiet span: from now on, bars are appended to the series one by one."""
         if self.source is not None:
             self.source.end()
             self.source = None
@@ -57,7 +57,7 @@ class PairMarket:
 
     def __init__(self, pair: Pair, last: LastPrice) -> None:
         self.pair = pair
-        #: the price cell is shared with valuations, so that a trade sets only one attribute
+        #: the price cell is shared with valuations, so a trade sets only one attribute
         self.last = last
         self.book: OrderBook = OrderBook(pair, 0, (), ())
         self.book_seen: Nanos = 0
@@ -81,20 +81,20 @@ class PairMarket:
             series.append(trade)
 
     def settle_trades(self) -> None:
-        """Finish a quiet span: from here on, trades are appended to the series one by one."""
+        """Finish a quiet span: from now on, trades are appended to the series one by one."""
         if self.trade_sources:
             sources, self.trade_sources = self.trade_sources, []
             for source in sources:
                 source.end()
 
     def settle(self) -> None:
-        """Finish a quiet span: every series has the rows so far, and so have its indicators."""
+        """Finish a quiet span: add the rows so far to every series and its indicators."""
         self.settle_trades()
         for feed in self.bar_feeds.values():
             feed.settle()
 
     def take_trades_from(self, block: Block, begin: int) -> None:
-        """Let the trade series pull rows from a block when they are read, from row ``begin`` on."""
+        """Let the trade series pull rows from a block, starting at row ``begin``, when the series are read."""
         self.settle_trades()
         self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 

@@ -11,7 +11,8 @@ from botkit.model.events import OrderBook
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-#: a trade or book is withheld if its price is at least this multiple of the last price, or at most the inverse
+#: a trade or book is withheld if its price is at least this multiple of the last price, or at most the inverse of this
+#: multiple
 MOST = 2.0
 LEAST = 1 / MOST
 CANDLE_MOST = 10.0
@@ -19,16 +20,16 @@ CANDLE_LEAST = 1 / CANDLE_MOST
 
 
 def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
-    """Check quickly whether a book is plausible, which nearly every book is. False only means that a full check is
-    needed.
+    """Return True if a quick check finds the book plausible, as for nearly every book. False only means that a full
+    check is needed.
     """
     (bid, ask), (old_bid, old_ask) = book.touch(), before.touch()
     return 0 < bid < ask and 0 < old_bid < ask * 2 and bid < old_ask * 2 and book.has_prices()
 
 
 def are_ordinary(bids: list[int], asks: list[int]) -> list[bool]:
-    """Return the same for each of several recorded books after the one before it, from their best prices in ticks. The
-    first is never ordinary.
+    """Apply the check of `is_ordinary` to several recorded books, each against the previous one, using their best
+    prices in ticks. The first book is never ordinary.
     """
     return [
         False,
@@ -40,7 +41,7 @@ def are_ordinary(bids: list[int], asks: list[int]) -> list[bool]:
 
 
 def jumps(prices: FloatArray, lows: FloatArray, highs: FloatArray, most: float) -> list[int]:
-    """Return the rows, except the first, whose ``lows`` or ``highs`` are implausible given the last price of the
+    """Return the row numbers, except the first, whose ``lows`` or ``highs`` are implausible given the last price of the
     previous row. Uses the same arithmetic as a turn.
     """
     last = prices[:-1]

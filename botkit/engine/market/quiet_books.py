@@ -1,9 +1,9 @@
 """Checks for frozen books by reading them over REST when the stream has been quiet for a long time.
 
-Staleness is per pair and counts only book frames, since pings would hide a frozen book on a live socket. A book without
-frames for a long time is read over REST: if it is unchanged, it is fresh; if it differs, frames were missed. Then the
-new book is adopted and the stream reconnects. After two differing reads without a frame, or if the book cannot be read,
-the bot halts. Frames that the quarantine withheld do not count as frames here.
+Staleness is measured per pair and by book frames only, because pings would hide a frozen book on a live socket. A book
+without frames for a long time is read over REST. If the book is unchanged, it is fresh. If it differs, frames were
+missed: the new book is adopted and the stream reconnects. After two differing reads without a frame, or if the book
+cannot be read, the bot halts. Frames that the quarantine withheld are not counted as frames here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DIFFERENT_READINGS_MAX = 2
 
 
 class QuietBooks:
-    """Watches the books of a running bot. ``trip(reason)`` halts it, ``resynchronise(pair)`` repairs a stream."""
+    """Watches the books of a running bot. ``trip(reason)`` halts the bot, ``resynchronise(pair)`` repairs a stream."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class QuietBooks:
         self._reads = reads
         self._trip = trip
         self._resynchronise = resynchronise
-        # on a fast emulator one real second of silence can be a minute, so at least this much machine time must pass as
-        # well
+        # on a fast emulator one real second of silence can be a minute, so at least this much machine time must pass
+        # too
         self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
         self._seen: dict[Pair, Nanos] = {}
         self._books: dict[Pair, OrderBook] = {}
@@ -48,7 +48,7 @@ class QuietBooks:
         self._read_at: dict[Pair, Nanos] = {}
 
     def observe(self, book: OrderBook, now: Nanos) -> None:
-        """Note that a book arrived."""
+        """Record that a book arrived."""
         self._seen[book.pair] = now
         self._books[book.pair] = book
 
@@ -56,7 +56,7 @@ class QuietBooks:
         return "book" in self._markets.of(pair).doubts
 
     def look(self, pairs: dict[Pair, int], now: Nanos) -> None:
-        """Request the books that have been quiet too long. ``pairs`` maps the followed pairs to their depths."""
+        """Request the books that have been quiet for too long. ``pairs`` maps the followed pairs to their depths."""
         for pair, depth in pairs.items():
             since = self._seen.setdefault(pair, now)
             if self._is_doubted(pair):
@@ -73,7 +73,7 @@ class QuietBooks:
             if self._seen[pair] > now and not is_doubted:
                 return  # a frame arrived in the meantime
             if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
-                self._different.pop(pair, None)  # a frame has arrived and been accepted since the last read
+                self._different.pop(pair, None)  # a frame has arrived since the last read and was accepted
             self._read_at[pair] = at
             if answer.outcome is not Ending.OK or not isinstance(answer.body, OrderBook):
                 quiet_s = self._quiet_ns // NS_PER_S

@@ -24,7 +24,7 @@ _LOOK_EVERY_S = 1.0
 
 
 class Watch:
-    """Checks once a second, from `begin` on. ``trip(reason)`` halts the bot."""
+    """Runs the checks once a second, starting with `begin`. ``trip(reason)`` halts the bot."""
 
     def __init__(
         self,
@@ -48,23 +48,23 @@ class Watch:
         self._books = QuietBooks(markets, reads, trip=trip, resynchronise=self._resynchronise, speed=speed)
 
     def begin(self, now: Nanos) -> None:
-        """Start checking, because the bot now trades."""
+        """Start checking. Called when the bot starts trading."""
         self._due = now
         self._slot.changed()
 
     def on_book(self, book: OrderBook, now: Nanos) -> None:
-        """Pass a book on to the check of quiet books."""
+        """Pass a book to the check for quiet books."""
         self._books.observe(book, now)
 
     def on_trade_or_connection(self, event: Trade | Connection, now: Nanos) -> None:
-        """Pass a trade, or a stream's new state, on to the check of bars."""
+        """Pass a trade, or a stream's new state, to the check of bars."""
         self.bars.observe(event, now)
 
     def followed(self) -> dict[Pair, int]:
         """Return the books that the bot follows, with their depths: those of every traded or watched pair.
 
-        Every traded pair has one, even without a subscription, because market orders are checked against the visible
-        book.
+        Every traded pair has a followed book, even without a subscription, because market orders are checked against
+        the visible book.
         """
         wanted = {pair: BOOK_DEPTH for share in self._portfolio.shares for pair in share.pairs}
         return wanted | {market.pair: market.book_depth or BOOK_DEPTH for market in self._markets.all()}

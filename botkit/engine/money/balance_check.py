@@ -1,7 +1,7 @@
 """Compares the exchange's balances with our books.
 
-Balances do not change the books. A difference that our orders cannot explain (a deposit, a manual trade) goes to
-``unassigned``. If that drops below zero, somebody has taken money that belongs to a strategy: a `Shortage`.
+Balances do not change the books. A difference that our orders cannot explain (a deposit, a manual trade) is booked to
+``unassigned``. If ``unassigned`` drops below zero, somebody has taken money that a strategy owns: a `Shortage`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from botkit.engine.money.ledger import AccountLedger
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport
 
-#: how long a difference that live orders cannot explain must stay unchanged before it counts as an outside change;
-#: balances and fills arrive on different streams, and either may be ahead
+#: how long a difference that live orders cannot explain must stay unchanged before it is an outside change; balances
+#: and fills arrive on different streams, and either may be ahead
 SETTLE_NS = 2 * NS_PER_S
 
 
@@ -24,7 +24,7 @@ class BalanceCheck:
     def __init__(self, ledger: AccountLedger) -> None:
         self._ledger = ledger
         self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
-        #: what the account held by the latest report that was compared, by currency
+        #: the account's balances by currency, from the latest report that was compared
         self.reported: dict[str, int] = {}
         #: one unit of 1e-8 per fill is tolerated: the exchange does not document how it rounds fees and values
         self.rounding_units = 0
@@ -32,9 +32,9 @@ class BalanceCheck:
     def compare(self, report: BalanceReport, now: Nanos, *, quiet: bool) -> list[Discrepancy]:
         """Adopt outside changes, and return every reported currency that differs.
 
-        If ``quiet``, no fill can be on its way (nothing is resting, sent or unknown), so every difference comes from
-        outside and goes to unassigned at once. Otherwise a difference that the locks of live orders can explain is left
-        alone, and the rest is adopted once it has been unchanged for SETTLE_NS.
+        If ``quiet``, no fill can be on its way (no order is resting, sent or unknown). Every difference then comes from
+        outside and is booked to unassigned at once. Otherwise, a difference that the locks of live orders can explain
+        is left alone, and any other difference is adopted once it has been unchanged for SETTLE_NS.
         """
         ledger = self._ledger
         found = []
@@ -61,7 +61,7 @@ class BalanceCheck:
         if difference < 0:
             unexplained = min(0, difference + self._ledger.locked_units(currency))
         else:
-            # our books set no upper bound on the proceeds of an order, so any live order may explain extra coins
+            # our books set no upper bound on an order's proceeds, so any live order may explain extra coins
             unexplained = 0 if self._ledger.locks else difference
         if not unexplained:
             self._suspects.pop(currency, None)
@@ -81,8 +81,8 @@ class BalanceCheck:
         return Shortage(currency, missing) if missing > self.rounding_units else None
 
     def is_as_expected(self, report: BalanceReport) -> bool:
-        """Return True if `compare` would find and change nothing and `shortages` would be empty, as is nearly always
-        the case.
+        """Return True if `compare` would neither find nor change anything and `shortages` would be empty. This is
+        nearly always the case.
         """
         if report.snapshot or self._suspects:
             return False
@@ -93,6 +93,6 @@ class BalanceCheck:
         return not unassigned or min(unassigned.values()) >= 0
 
     def shortages(self) -> list[Shortage]:
-        """Return a shortage for every currency in which the account has less than its parts own together."""
+        """Return a shortage for every currency in which the account has less than its parts own in total."""
         found = (self.shortage(currency) for currency in self._ledger.unassigned)
         return [shortage for shortage in found if shortage is not None]

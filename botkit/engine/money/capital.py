@@ -1,8 +1,9 @@
-"""The capital of every strategy: its opening capital, and what has been added and taken since.
+"""The capital of every strategy: its opening capital, and the capital added and taken since.
 
-At a later start the configuration may show any of three figures: the one that opened the sub-account, the one from
-the last start (nothing has to be edited after `botkit capital add`), or the total given so far, because a user may
-update the file to the current state. Any other figure is a mistake and is refused. None of them includes profit.
+At a later start the configuration may show any of three figures: the capital at the opening of the sub-account, the
+figure from the last start (so that nothing has to be edited after `botkit capital add`), or the total given so far
+(because a user may update the file to the current state). Any other figure is refused as a mistake. None of the three
+includes profit.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ _NOT_THERE: Any = object()
 
 
 class CapitalRecord:
-    """The opening capital of each strategy as written by `CapitalShare.spec`, and the totals in units."""
+    """The opening capital of each strategy, in the format of `CapitalShare.spec`, and the totals in units."""
 
     __slots__ = ("given", "opened", "written")
 
     def __init__(self) -> None:
         self.opened: dict[str, Spec] = {}
-        #: each strategy's configured capital at the last start, if it was given as a total
+        #: each strategy's configured capital at the last start, if that figure was the total
         self.written: dict[str, Spec] = {}
         #: the total given to a strategy with a sub-account; negative if more was taken out, as profit, than was given
         self.given: dict[str, dict[str, int]] = {}
 
     def open(self, share: CapitalShare, units_by_currency: Mapping[str, int] | None) -> None:
-        """Record the first start of a strategy, and its money if it has a sub-account."""
+        """Record the first start of a strategy, and its money if the strategy has a sub-account."""
         self.opened[share.strategy] = share.spec()
         if units_by_currency is not None:
             self.given[share.strategy] = dict(units_by_currency)
 
     def moved(self, strategy: str, currency: str, units: int) -> None:
-        """Record that units were added, or taken if negative."""
+        """Record units that were added, or taken if negative."""
         total = self.given.setdefault(strategy, {})
         total[currency] = total.get(currency, 0) + units
 
@@ -86,7 +87,7 @@ class CapitalRecord:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore the result of `state`. Journals written before `capital add` existed hold no totals."""
+        """Restore the result of `state`. Journals written before `capital add` existed contain no totals."""
         self.opened = dict(state["capital"])
         given = state.get("given")
         if given is None:
@@ -96,8 +97,8 @@ class CapitalRecord:
 
 
 def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | None:
-    """Return the reason why a strategy cannot be given this much, if ``has`` is unassigned and part of that is
-    reserved.
+    """Return the reason why a strategy cannot be given this much. ``has`` is the unassigned amount, of which
+    ``reserved`` stays in the reserve.
     """
     free = max(0, has - reserved)
     if units <= free:

@@ -10,9 +10,9 @@ from botkit.model.pairs import Pair
 class CapitalShare(msgspec.Struct, frozen=True):
     """The money that a strategy may spend: units per currency, a percentage of its quote currencies, or None.
 
-    None means that it shares the quote currency of its first pair, less the reserve and the sub-accounts, with the
-    other strategies without capital. A percentage is of the unreserved balance. ``pairs`` are in the order of the
-    strategy's parameters: opening coins belong to the first pair with that base.
+    With None, the strategy shares the quote currency of its first pair, less the reserve and the sub-accounts, with the
+    other strategies without capital. A percentage applies to the unreserved balance. ``pairs`` are in the order of the
+    strategy's parameters: opening coins are assigned to the first pair with that base.
     """
 
     strategy: str
@@ -26,8 +26,8 @@ class CapitalShare(msgspec.Struct, frozen=True):
         return None if self.capital is None else f"{self.capital}%"
 
     def quotes(self, default: str) -> tuple[str, ...]:
-        """Return the currencies that it has a share of: in the pool, its first pair's quote currency; for a percentage,
-        the quote currencies of all its pairs.
+        """Return the currencies in which the strategy has a share: in the pool, its first pair's quote currency; for a
+        percentage, the quote currencies of all its pairs.
 
         A strategy that names no pair trades in ``default``.
         """

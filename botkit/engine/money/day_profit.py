@@ -1,4 +1,4 @@
-"""The baseline of a trading day's profit: equity at its start, adjusted for money put in or taken out since.
+"""The baseline of a trading day's profit: equity at its start, adjusted for money added or taken since.
 
 A level is a strategy's name, or None for all strategies together. Capital added or taken out moves the baseline by its
 value, so that a deposit does not count as a profit, nor a withdrawal as a loss, which could trip a loss limit.
@@ -19,7 +19,7 @@ Holdings = Callable[[str | None], Mapping[str, int]]
 
 
 class DayProfit:
-    """Baselines in units by (level, currency); None if the day began before there was a price for the valuation."""
+    """Baselines in units by (level, currency); None if the day started before there was a price for the valuation."""
 
     __slots__ = ("_equity", "_holdings", "_ledger", "_unsettled", "_valuation", "baselines", "day")
 
@@ -35,21 +35,19 @@ class DayProfit:
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Track the daily profit of a strategy, or of all with None, in ``currency``, from now on and again from each
+        """Track the daily profit of a strategy (None: of all together) in ``currency``, from now on and again from each
         `start`.
         """
         # there is no equity before the books are opened or restored
         self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
 
     def start(self, now: Nanos) -> None:
-        """Start the trading day that begins at ``now``: daily profits count from here."""
+        """Start a trading day at ``now``: daily profits are counted from this time."""
         self.day = now
         self.begin(self.baselines)
 
     def restart(self, level: str | None) -> None:
-        """Count the daily profit of one strategy (None: of all together) from here, because it was resumed after a
-        loss.
-        """
+        """Restart the daily profit of one strategy (None: of all together), because it was resumed after a loss."""
         self.begin([key for key in self.baselines if key[0] == level])
 
     def baseline_units(self, level: str | None, currency: str) -> int | None:
@@ -57,21 +55,21 @@ class DayProfit:
         return self.baselines.get((level, currency))
 
     def pnl_units(self, level: str | None, currency: str) -> int | None:
-        """Return the change in equity since the trading day began, unrealised profit included, or None while a price is
-        missing.
+        """Return the change in equity since the trading day started, unrealised profit included, or None while a price
+        is missing.
         """
         before = self.baselines.get((level, currency))
         after = None if before is None else self._equity(level, currency)
         return None if before is None or after is None else after - before
 
     def begin(self, keys: Iterable[Key]) -> None:
-        """Start counting these profits from here."""
+        """Restart the profits with these keys at the current equity."""
         for key in keys:
             self.baselines[key] = self._equity(*key)
             self._unsettled.pop(key, None)
 
     def first_price(self) -> None:
-        """Compute the values that were waiting for this pair's first price."""
+        """Compute the values that wait for this pair's first price."""
         self.begin([key for key, units in self.baselines.items() if units is None])
         for key in list(self._unsettled):
             self._shift(key, self._unsettled.pop(key))
@@ -86,9 +84,9 @@ class DayProfit:
         for key in keys:
             baseline, before, after = self.baselines[key], worth[key], self._equity(*key)
             if baseline is None:
-                continue  # the day starts with the first price, and the money is included by then
+                continue  # the day's baseline is set at the first price, and includes the money by then
             if before is not None and after is not None:
-                # exact, because the value of the move itself is not rounded
+                # exact, because the value of the moved money itself is not rounded
                 self.baselines[key] = baseline + after - before
                 continue
             has, had = self._holdings(key[0]), held[key[0]]
@@ -97,7 +95,7 @@ class DayProfit:
     def _shift(self, key: Key, units_by_currency: Mapping[str, int]) -> None:
         for currency, units in units_by_currency.items():
             if not units or (currency != key[1] and self._valuation.find_path(currency, key[1]) is None):
-                continue  # coins that no pair can value do not count in equity either
+                continue  # coins that no pair can value are not part of the equity either
             worth = self._valuation.convert(abs(units), currency, key[1])
             if worth is None:
                 waiting = self._unsettled.setdefault(key, {})
@@ -118,7 +116,7 @@ class DayProfit:
     def restore(self, state: Mapping[str, Any], strategies: Collection[str]) -> None:
         """Restore the result of `state`, for all strategies together and for those that still exist.
 
-        The profit of a level that was not tracked before counts from the first price on.
+        The profit of a level that was not tracked before is counted from the first price on.
         """
         levels = {None, *strategies}
         self.day = state["day"]

@@ -8,7 +8,9 @@ from botkit.model.money import format_units
 
 
 class Shortage(msgspec.Struct, frozen=True):
-    """The account has less of a currency than its strategies own together. New orders halt until it is back."""
+    """The account has less of a currency than its strategies own in total. New orders are halted until the missing
+    money is back.
+    """
 
     currency: str
     missing_units: int
@@ -21,8 +23,8 @@ class Shortage(msgspec.Struct, frozen=True):
 
 
 class Discrepancy(msgspec.Struct, frozen=True):
-    """A balance reported by the exchange that differs from our books. ``adopted_units`` of the difference went to
-    unassigned.
+    """A balance reported by the exchange that differs from our books. ``adopted_units`` of the difference were booked
+    to unassigned.
     """
 
     currency: str

@@ -1,8 +1,8 @@
-"""The books of one account: the available and locked funds of each part, and the lock of each order. They are exact,
-and a change takes O(1).
+"""The books of one account: the available and locked funds of each part, and the lock of each order. The amounts are
+exact, and each change takes O(1).
 
-Every unit is in one part or in ``unassigned``; their sum is ``account``, which the exchange should report. `check`
-asserts this for the whole ledger.
+Every unit is in one part or in ``unassigned``. Their sum is ``account``, the balance that the exchange should report.
+`check` asserts this for the entire ledger.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class AccountLedger:
         self.locks: dict[int, int] = {}
 
     def part(self, name: str) -> SubAccount:
-        """Return the part of that name, creating it if needed."""
+        """Return the part with that name, creating it if needed."""
         found = self.parts.get(name)
         if found is None:
             found = self.parts[name] = SubAccount(name)
@@ -35,7 +35,7 @@ class AccountLedger:
     # -- locks ----------------------------------------------------------------------------------------------------
 
     def lock(self, part: SubAccount, client_id: int, currency: str, units: int) -> str | None:
-        """Move units from available to locked. If that is impossible, return the reason, with figures."""
+        """Move units from available to locked. If that is impossible, return the reason, including the amounts."""
         fund = part.funds[currency]
         assert units > 0, (client_id, units)
         assert client_id not in self.locks, client_id
@@ -48,7 +48,7 @@ class AccountLedger:
         return None
 
     def lock_more(self, part: SubAccount, client_id: int, currency: str, units: int) -> int:
-        """Add up to ``units`` to a lock, creating it if needed. Returns how many were available."""
+        """Add up to ``units`` to a lock, creating the lock if needed. Returns how many units were available."""
         fund = part.funds[currency]
         units = min(units, fund.available)
         if units <= 0:
@@ -61,7 +61,7 @@ class AccountLedger:
         return units
 
     def unlock(self, part: SubAccount, client_id: int, currency: str) -> int:
-        """Release the rest of an order's lock. Returns how much that was; 0 the second time."""
+        """Release the rest of an order's lock and return its units; 0 if already released."""
         units = self.locks.pop(client_id, 0)
         if units:
             fund = part.funds[currency]
@@ -73,7 +73,7 @@ class AccountLedger:
         return units
 
     def shortfall(self, part: SubAccount, currency: str, need: int) -> str:
-        """Return the reason why this much cannot be locked."""
+        """Return the reason why this many units cannot be locked."""
         fund = part.funds[currency]
         held = ""
         if fund.locked:
@@ -101,17 +101,17 @@ class AccountLedger:
     def swap(
         self, part: SubAccount, client_id: int, currency: str, units: int, needed: int, got: str, got_units: int
     ) -> int:
-        """Exchange ``units`` of a currency, the cost of a fill, for ``got_units`` of another. Returns by how much the
-        order's lock shrank.
+        """Book the cost of a fill, ``units`` of one currency, and its proceeds, ``got_units`` of another. Returns by
+        how much the order's lock shrank.
 
-        The cost comes from that lock first. ``needed`` is what the rest of the order must keep locked; what it does not
-        need becomes available.
+        The cost is taken from that lock first. ``needed`` is the amount that the rest of the order must keep locked.
+        Any excess in the lock becomes available.
         """
         self.account[currency] = self.account.get(currency, 0) - units
         fund = part.funds[currency]
         held = self.locks.get(client_id, 0)
         # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A lock that is too
-        # small (see lock_more) pays for the fill first and keeps what is left.
+        # small (see lock_more) pays for the fill first and keeps the rest.
         keep = min(needed, max(0, held - units))
         freed = held - keep
         fund.locked -= freed
@@ -143,7 +143,7 @@ class AccountLedger:
             self._borrow(part, currency, units)
 
     def _borrow(self, part: SubAccount, currency: str, units: int) -> None:
-        """Take units from ``part`` as far as it has them, and the rest from other parts, as a claim on ``part``."""
+        """Take units from ``part`` as far as available, and the rest from other parts, as their claim on ``part``."""
         fund = part.funds[currency]
         units -= fund.available
         fund.available = 0
@@ -164,7 +164,7 @@ class AccountLedger:
             lender.claims += taken
             fund.claims -= taken
             units -= taken
-        # the exchange took money that no part has according to our books: the next balance report will show a shortage
+        # according to our books, the exchange took money that no part has: the next balance report will show a shortage
         if units:
             self.unassigned[currency] = self.unassigned.get(currency, 0) - units
             fund.claims -= units
@@ -190,7 +190,7 @@ class AccountLedger:
     # -- the whole ------------------------------------------------------------------------------------------------
 
     def sums(self) -> dict[str, int]:
-        """Sum up the parts and unassigned, per currency."""
+        """Return the sum of the parts and unassigned, per currency."""
         sums = dict(self.unassigned)
         for part in self.parts.values():
             for currency, fund in part.funds.items():
@@ -206,11 +206,11 @@ class AccountLedger:
         return total
 
     def locked_units(self, currency: str) -> int:
-        """Return the total that orders lock of a currency."""
+        """Return how many units of a currency are locked by orders in total."""
         return sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)
 
     def check(self) -> None:
-        """Assert I5: parts + unassigned = account, nothing below zero, and locks add up."""
+        """Assert I5: parts + unassigned = account, no amount is negative, and the locks add up."""
         sums = self.sums()
         for currency in {**self.account, **sums}:
             assert sums.get(currency, 0) == self.account.get(currency, 0), (currency, sums, self.account)

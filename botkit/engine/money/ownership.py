@@ -1,4 +1,4 @@
-"""Who owns an account's money according to the books: the strategies, the reserve, or nobody."""
+"""Who owns an account's money according to the books: the strategies, the reserve, or none of them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class AccountOwnership:
         self._reserve = reserve
 
     def free_units(self, currency: str) -> int:
-        """Return the units that neither a strategy owns nor the reserve keeps, so that they can be handed over."""
+        """Return the units that can be handed over, because no strategy owns them and the reserve does not keep
+        them.
+        """
         return max(0, self._ledger.unassigned.get(currency, 0) - self._reserve.get(currency, 0))
 
     def shown(self, elsewhere: Mapping[str, int]) -> Ownership:
-        """Return the ownership of the whole account, for a report. ``elsewhere`` is what other bots own."""
+        """Return the ownership of the entire account, for a report. ``elsewhere`` lists the funds of other bots."""
         left: dict[str, int] = {}
         reserved: dict[str, int] = {}
         others: dict[str, int] = {}
@@ -39,7 +41,7 @@ class AccountOwnership:
         for name, stake in self._stakes.everybody().items():
             names.setdefault(stake.part.name, []).append(name)
         owners = tuple(
-            Owner(tuple(names.get(name, [name.strip("()")])), part.holdings())  # the pool may no longer have strategies
+            Owner(tuple(names.get(name, [name.strip("()")])), part.holdings())  # the pool may have no strategies left
             for name, part in self._ledger.parts.items()
             if name in names or any(part.holdings().values())
         )
@@ -63,7 +65,7 @@ class AccountOwnership:
     def surplus(self, strategy: str) -> list[tuple[Position, int]]:
         """Compute by how many units each position differs from the given holdings; negative if coins are missing.
 
-        A coin bought in one pair and sold in another is no surplus, because pairs with the same base are netted.
+        A coin bought in one pair and sold in another is not a surplus, because pairs with the same base are netted.
         """
         positions = list(self._stakes.present[strategy].positions.values())
         away = [position.amount_units - max(0, position.given_units) for position in positions]

@@ -1,4 +1,6 @@
-"""Reports the funds of each strategy in an account, the unassigned funds, and how to hand those over."""
+"""Reports the funds of each strategy in an account and the unassigned funds, with instructions for handing these
+over.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from botkit.model.money import format_units
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The funds of one part of the account, in units by currency. Several ``strategies`` may share it."""
+    """The funds of one part of the account, in units by currency. Several ``strategies`` may share one part."""
 
     strategies: tuple[str, ...]
     units: dict[str, int]
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """Unowned coins that a strategy trades but was not given. ``money`` is the strategy's own money, to be listed with
-    the coins; an amount is None if strategies share it.
+    """Unowned coins that a strategy trades but was not given. ``money`` is the strategy's own money, which the
+    configuration must list along with the coins; an amount is None if strategies share it.
     """
 
     strategy: str
@@ -32,7 +34,9 @@ class Offer(msgspec.Struct, frozen=True):
         return "capital: {" + ", ".join(f'{currency}: "{amount}"' for currency, amount in amounts.items()) + "}"
 
     def capital_add(self, config: str) -> str:
-        """Return the commands that hand the coins over in a bot's books; `--cost` takes one coin at a time."""
+        """Return the commands that hand the coins over in a bot's books: one per coin, because `--cost` applies to one
+        coin.
+        """
         return " and ".join(
             f"`botkit capital add {config} {self.strategy} {currency}={format_units(units)} --cost PRICE`"
             for currency, units in self.coins.items()
@@ -42,7 +46,7 @@ class Offer(msgspec.Struct, frozen=True):
 class Ownership(msgspec.Struct, frozen=True):
     """The ownership of an account's money. ``left`` belongs to no strategy of this bot and is not ``reserved``.
 
-    ``elsewhere`` belongs to other bots.
+    ``elsewhere`` is owned by other bots.
     """
 
     owners: tuple[Owner, ...]
@@ -52,7 +56,7 @@ class Ownership(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
     def sentence(self) -> str:
-        """Return one line that says what each strategy owns and what is left alone."""
+        """Return one line that lists the funds of each strategy and the funds that are left alone."""
         text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
         left = [
             f"{_amounts(units)} ({why})"

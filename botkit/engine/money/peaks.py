@@ -11,7 +11,7 @@ class Peaks(DayProfit):
     __slots__ = ()
 
     def raise_to(self, level: str | None, currency: str, equity: int) -> None:
-        """Raise a tracked level's peak to this equity, if higher."""
+        """Raise a tracked level's peak to this equity, if the equity is higher."""
         peak = self.baselines.get((level, currency))
         if peak is None or equity > peak:
             self.baselines[level, currency] = equity

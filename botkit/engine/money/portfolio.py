@@ -2,14 +2,14 @@
 
 Every unit of every currency is in one part (a sub-account or the pool, `botkit.engine.money.subaccounts`) or
 unassigned, and their sum is the account's balance; `Portfolio.check` asserts it. An order locks the money it may spend
-before it is sent; a fill exchanges locked money for what was bought; the final state releases the rest.
+before it is sent. A fill exchanges locked money for the proceeds. The final state releases the rest of the lock.
 
-The exchange's balances do not change these books but are compared with them: a difference that our orders cannot
-explain (a deposit, a manual trade) goes to ``unassigned``. If that drops below zero, somebody has taken money that
-belongs to a strategy: a `Shortage`.
+The exchange's balances do not change these books but are compared with them. A difference that our orders cannot
+explain (a deposit, a manual trade) is booked to ``unassigned``. If ``unassigned`` drops below zero, somebody has taken
+money that a strategy owns: a `Shortage`.
 
-Coins that an account holds belong to nobody until they are handed over. This is decided only here, for every mode:
-`open` divides an account that has no journal yet, and from then on the journaled books decide.
+No strategy owns the coins in an account until they are handed over. Their ownership is decided only here, for every
+mode: `open` divides an account that has no journal yet, and from then on the journaled books decide.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def required_units(order: Order) -> int:
 class Portfolio:
     """The account as shared by the strategies. One per bot and account; only the engine writes to it.
 
-    ``pairs`` are those that will have prices; ``currency`` values everything. Raises ValueError if the configuration
-    cannot work.
+    ``pairs`` are the pairs that will have prices; ``currency`` is the valuation currency. Raises ValueError if the
+    configuration cannot work.
     """
 
     def __init__(
@@ -70,12 +70,13 @@ class Portfolio:
         #: the part of the account that strategies without capital share
         self.pooled = pool_currencies(self.shares, currency)
         self.valuation = Valuation(pairs)
-        #: the last prices by pair; after the first, a driver that skips rows may set ``prices[pair].price`` itself
+        #: the last prices by pair; after a pair's first price, a driver that skips rows may set ``prices[pair].price``
+        #: itself
         self.prices = self.valuation.prices
         for known in self.valuation.currencies:
             self.valuation.check_path(known, currency)
         self.ledger = AccountLedger()
-        #: compares the exchange's balances with these books
+        #: compares the exchange's balances with our books
         self.balances = BalanceCheck(self.ledger)
         self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
@@ -104,7 +105,7 @@ class Portfolio:
     # -- the first start, and later ones --------------------------------------------------------------------------
 
     def open(self, balances: Mapping[str, int]) -> None:
-        """Divide the account at the first start. Raises ValueError if the shares ask for more than it has."""
+        """Divide the account at the first start. Raises ValueError if the shares exceed the account's money."""
         ledger = self.ledger
         assert not ledger.account, "open() is for the first start only; a later start calls restore()"
         split, ledger.unassigned = opening_split(
@@ -126,7 +127,7 @@ class Portfolio:
         self.check()
 
     def state(self) -> dict[str, Any]:
-        """Return everything that must survive a restart, as plain data (text keys, integers as integers)."""
+        """Return all data that must survive a restart, as plain data (text keys, integers as integers)."""
         stakes = self._stakes.everybody()
         return {
             **self.capital.state(),
@@ -146,7 +147,7 @@ class Portfolio:
     def restore(self, state: Mapping[str, Any], *, starting: bool = True) -> None:
         """Restore the result of `state` from an earlier run. Raises ConfigError if the configured capital changed.
 
-        ``starting=False`` is for changing the books of a stopped bot: the configured capital is not checked, and new
+        Use ``starting=False`` to change the books of a stopped bot: the configured capital is then not checked, and new
         strategies wait for the next start.
         """
         assert not self.ledger.account, "restore() must come before any other call"
@@ -181,8 +182,8 @@ class Portfolio:
     def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
         """Compute the given coins of a position whose books were written before given coins were recorded.
 
-        A pool then owned all coins of its pairs, without recording how many it began with, so none of them is sold as
-        surplus.
+        In such books a pool owned all coins of its pairs, without recording how many it started with, so none of them
+        is sold as surplus.
         """
         given = self.capital.given.get(strategy)
         if given is None:
@@ -192,7 +193,7 @@ class Portfolio:
         return given.get(pair.base, 0) if is_first else 0
 
     def _open_later(self, share: CapitalShare) -> None:
-        # a strategy that joins an existing bot is funded from unassigned money, never from other strategies
+        # a strategy that joins an existing bot is funded with unassigned money, never with money of other strategies
         if share.capital is None:
             self.capital.open(share, None)
             return
@@ -206,7 +207,7 @@ class Portfolio:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def lock(self, order: Order) -> str | None:
-        """Lock the money that a new order may spend. Returns the reason, with figures, if its strategy has too
+        """Lock the money that a new order may spend. Returns the reason, including the amounts, if its strategy has too
         little.
         """
         assert not order.executed_lots, order
@@ -223,9 +224,10 @@ class Portfolio:
         return refusal
 
     def relock(self, order: Order) -> str | None:
-        """Lock money again for an order that was thought dead but turned out to be live. Locks as much as is available.
+        """Lock money again for an order that was considered dead but turned out to be live. Locks as much as is
+        available.
 
-        Returns the missing amount, if any; the order's fills are booked anyway.
+        Returns the missing amount, if any; the order's fills are booked in any case.
         """
         stake = self._stakes.present[order.strategy]
         is_sell = order.side is SELL
@@ -252,7 +254,7 @@ class Portfolio:
     def fill(self, order: Order, report: TradeReport, now: Nanos) -> Fill:
         """Book one execution of an order: money, coins, fee, position, and the order's own executed figures.
 
-        The caller has made sure that the report was not booked before. If the order's lock and its strategy's funds do
+        The caller must ensure that the report was not booked before. If the order's lock and its strategy's funds do
         not cover the fill (a late fill of an order that was given up), it is still booked, as a claim of the other
         parts on the strategy.
         """
@@ -321,7 +323,7 @@ class Portfolio:
 
     @property
     def unassigned(self) -> Mapping[str, int]:
-        """The funds that belong to no strategy, in units per currency; negative means a shortage."""
+        """The funds that no strategy owns, in units per currency; negative means a shortage."""
         return self.ledger.unassigned
 
     @property
@@ -337,25 +339,25 @@ class Portfolio:
         return Balance(currency, 0, 0) if fund is None else Balance(currency, fund.available, fund.locked)
 
     def position(self, strategy: str, pair: Pair) -> Position:
-        """Return a strategy's position in a pair; always the same object, and always current."""
+        """Return a strategy's position in a pair. The object is always the same, and always current."""
         stake = self._stakes.present[strategy]
         return stake.positions.get(pair) or self._stakes.position(stake, pair)
 
     def position_lots(self, strategy: str | None, pair: Pair) -> int:
-        """Count the whole lots that a strategy (None: all of them) holds in a pair."""
+        """Count the whole lots that a strategy (None: all strategies) holds in a pair."""
         if strategy is None:
             return sum(self.position_lots(name, pair) for name in self._stakes.present)
         position = self._stakes.present[strategy].positions.get(pair)
         return 0 if position is None else position.lots
 
     def positions(self, strategy: str) -> list[Position]:
-        """Return all positions of a strategy, its listed pairs first."""
+        """Return all positions of a strategy, starting with its listed pairs."""
         return list(self._stakes.present[strategy].positions.values())
 
     # -- prices and values -----------------------------------------------------------------------------------------
 
     def mark(self, pair: Pair, price: float) -> None:
-        """Record that the pair traded at ``price``. The very first price becomes the cost of the opening coins."""
+        """Record that the pair traded at ``price``. The pair's first price becomes the cost of the opening coins."""
         cell = self.prices[pair]
         if cell.price is None:
             self._first_price(cell, price)
@@ -365,7 +367,7 @@ class Portfolio:
     def _first_price(self, cell: LastPrice, price: float) -> None:
         cell.price = price
         ticks = cell.ticks
-        if ticks is None:  # below one tick, so not usable for valuation
+        if ticks is None:  # below one tick, so it cannot be used for valuation
             cell.price = None
             return
         for stake in self._stakes.present.values():
@@ -388,8 +390,9 @@ class Portfolio:
         """Return the equity of a strategy (None: of all, without unassigned) at last prices; None while a price is
         missing.
 
-        A strategy that shares the pool owns its opening coins and the proceeds of its fills less their cost, so the
-        figure may be negative; a change in it is the strategy's profit. Coins that no pair can value do not count.
+        The equity of a strategy that shares the pool is its opening coins plus the proceeds of its fills less their
+        cost. It may therefore be negative, and a change in it is the strategy's profit. Coins that no pair can value
+        are not included.
         """
         total = 0
         valuation = self.valuation
@@ -409,12 +412,12 @@ class Portfolio:
         return total
 
     def check(self) -> None:
-        """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
+        """Assert that the parts and unassigned add up to the account, no amount is negative, and the locks add up."""
         self.ledger.check()
 
 
 def _first_with_each_base(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the first pair with each base currency: coins that are handed over belong to it."""
+    """Return the first pair with each base currency, to which coins that are handed over are assigned."""
     found: dict[str, Pair] = {}
     for pair in pairs:
         found.setdefault(pair.base, pair)

@@ -1,12 +1,12 @@
 """A strategy's position in one pair: holdings, cost and profit, as exact integers at average cost.
 
 A position is two signed numbers: ``amount_units`` of the base currency, and their cost, ``cost_units`` of the quote
-currency. A fill in the direction of the position adds to both; one against it removes the same share of both, and the
-proceeds less the removed cost are realised. So realised profit plus (value - cost) is the exact cash flow, however the
-shares were rounded.
+currency. A fill in the direction of the position adds to both numbers. A fill against it removes the same share of
+both, and the proceeds less the removed cost become realised profit. Realised profit plus (value - cost) is therefore
+the exact cash flow, however the shares were rounded.
 
-An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long
-in one pair and short in the other.
+An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long in
+one pair and short in the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from botkit.model.pairs import Pair
 class Position:
     """A strategy's own net amount in a pair since it first started, net of fees taken in base.
 
-    It is always current, so to compare with it later, keep the numbers, not the object. Figures are floats in base
+    The object is always current: for a later comparison, keep its numbers, not the object. Figures are floats in base
     currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
     """
 
@@ -40,7 +40,7 @@ class Position:
         self.amount_units = 0
         self.cost_units = 0
         self.realised_units = 0
-        #: base units locked in the strategy's own sell orders of this pair
+        #: base units locked by the strategy's own sell orders in this pair
         self.locked_units = 0
         #: base units of opening capital still without a cost, until the pair's first price; part of ``amount_units``
         self.unpriced = 0
@@ -57,14 +57,14 @@ class Position:
 
     @property
     def given(self) -> float:
-        """The amount of base currency that was handed over by `capital:`, plus `botkit capital add`, less `botkit
-        capital take`; never below 0. Trades do not change it, and restarts keep it.
+        """The amount of base currency handed over by `capital:` and `botkit capital add`, less `botkit capital take`;
+        never below 0. Trades do not change it, and restarts keep it.
         """
         return max(0, self.given_units) / UNIT
 
     @property
     def lots(self) -> int:
-        """Whole lots held, locked ones included; below zero for a short position."""
+        """Whole lots held, including locked ones; negative for a short position."""
         units_per_lot = int(10 ** (UNIT_DECIMALS - self.pair.rules.amount_decimals))
         return self.amount_units // units_per_lot if self.amount_units >= 0 else -(-self.amount_units // units_per_lot)
 
@@ -85,13 +85,13 @@ class Position:
 
     @property
     def is_flat(self) -> bool:
-        """True if the whole amount, locked coins included, is below the minimum order, so that only dust is left."""
+        """True if the total amount, including locked coins, is below the minimum order, so that only dust is left."""
         rules = self.pair.rules
         return rules.lots_of_units(abs(self.amount_units)) < rules.least_lots
 
     @property
     def average_entry(self) -> float:
-        """Average price paid, fees included; 0.0 without an amount, and before opening coins have a first price."""
+        """Average price paid, fees included; 0.0 if the amount is zero or the opening coins have no first price yet."""
         if not self.amount_units or self.unpriced:
             return 0.0
         return self.cost_units / self.amount_units
@@ -106,7 +106,7 @@ class Position:
 
     @property
     def unrealised(self) -> float:
-        """Profit from selling it all at the last price, before fees, in quote currency."""
+        """Profit from selling the full amount at the last price, before fees, in quote currency."""
         return self.unrealised_units / UNIT
 
     @property
@@ -139,17 +139,17 @@ class Position:
         self.unpriced += units
 
     def room_for(self, units: int) -> int:
-        """Return how many of the coins being given (or taken, if negative) this position accounts for.
+        """Return how many of the given coins (or taken coins, if negative) are booked in this position.
 
-        Coins taken beyond those of all positions were never bought by a strategy, so they do not make a position short.
+        Coins taken in excess of all positions were never bought by a strategy, so they do not make a position short.
         """
         return units if units >= 0 else max(units, min(0, self.locked_units - self.amount_units))
 
     def move_coins(self, units: int, cost_e8: int | None = None) -> None:
         """Give coins at the last price, or take them if negative, without profit or loss.
 
-        ``cost_e8`` is the cost of a given coin, in units of quote. Without a price (the bot is stopped), coins given
-        without a cost wait for the first price like opening coins, and taken coins leave at cost.
+        ``cost_e8`` is the cost of one given coin, in quote units. Without a price (the bot is stopped), coins given
+        without a cost wait for the first price, like opening coins, and taken coins are removed at cost.
         """
         ticks = self._price.ticks
         if ticks is None and cost_e8 is None and units >= 0:
@@ -176,7 +176,7 @@ class Position:
     def apply(self, base_units: int, quote_units: int) -> None:
         """Apply a fill of ``base_units`` and ``quote_units``, fees included: (+, -) for a buy, (-, +) for a sell."""
         held = self.amount_units
-        if not base_units:  # the whole amount of the fill went into its fee
+        if not base_units:  # the fee consumed the entire amount of the fill
             self.realised_units += quote_units
         elif held == 0 or (held > 0) == (base_units > 0):
             self.amount_units = held + base_units
@@ -187,7 +187,7 @@ class Position:
             self.cost_units -= cost
             self.realised_units += quote_units - cost
             assert self.amount_units or not self.cost_units, self
-        else:  # the fill crosses zero: close the position, then open one with the rest
+        else:  # the fill crosses zero: close the position, then open a new one with the rest
             closing = quote_units * held // -base_units
             self.realised_units += closing - self.cost_units
             self.amount_units = held + base_units

@@ -13,7 +13,7 @@ class Stake:
     """The stake of one strategy.
 
     ``flows`` are the coins from its opening and its fills. They are recorded only if the strategy shares the pool,
-    because the pool's funds do not show its own profit.
+    because the pool's funds do not show the strategy's own profit.
     """
 
     __slots__ = ("flows", "name", "part", "positions")
@@ -46,17 +46,17 @@ class Stakes:
         self._ledger = ledger
         self._valuation = valuation
         self.present: dict[str, Stake] = {}
-        #: strategies with a sub-account that left the configuration; they keep their money until it is taken
+        #: strategies with a sub-account that have left the configuration; they keep their money until it is taken back
         self.departed: dict[str, Stake] = {}
 
     def add(self, name: str, part: str, *, shared: bool) -> Stake:
-        """Add a configured strategy with the part of the ledger that it spends from."""
+        """Add a configured strategy, with the part of the ledger from which it spends."""
         assert name not in self.present, name
         stake = self.present[name] = Stake(name, self._ledger.part(part), shared)
         return stake
 
     def depart(self, name: str) -> None:
-        """Mark a strategy with a sub-account as no longer configured."""
+        """Mark a strategy that has a sub-account as no longer configured."""
         self.departed[name] = Stake(name, self._ledger.part(name), shared=False)
 
     def find(self, name: str) -> Stake | None:
@@ -68,7 +68,7 @@ class Stakes:
         return {**self.departed, **self.present}
 
     def position(self, stake: Stake, pair: Pair) -> Position:
-        """Return the stake's position in a pair; the same object every time."""
+        """Return the stake's position in a pair; always the same object."""
         found = stake.positions.get(pair)
         if found is None:
             found = stake.positions[pair] = Position(pair, stake.part.funds[pair.base], self._valuation.add(pair))

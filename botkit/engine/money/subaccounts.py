@@ -1,8 +1,8 @@
 """Divides an account into sub-accounts with their own capital, a pool for the other strategies, and unassigned funds.
 
-Coins in the account belong to nobody until they are handed over by name: ``capital: {btc: "0.05"}``. The pool and
+No strategy owns coins in the account until they are handed over by name: ``capital: {btc: "0.05"}``. The pool and
 percentages take quote currencies only. ``unassigned`` holds the rest: coins that were not handed over, the reserve,
-deposits, and manual trades. For each currency the parts and unassigned sum to the account.
+deposits, and manual trades. For each currency the parts and unassigned add up to the account.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ POOL = "(pool)"
 
 
 class Fund:
-    """One currency of one part. Units of 1e-8; neither figure is ever negative.
+    """The funds of one part in one currency, in units of 1e-8. ``available`` and ``locked`` are never negative.
 
-    ``claims`` is the debt of other parts to this one, or, if negative, its debt to them: a fee in the exchange's own
-    coin is paid by any part that has that coin, but charged to the order's strategy. All claims in a currency sum to
-    zero.
+    ``claims`` is the debt of other parts to this one or, if negative, its debt to them. For example, a fee in the
+    exchange's own coin is paid by any part that has the coin, but charged to the order's strategy. All claims in a
+    currency sum to zero.
     """
 
     __slots__ = ("available", "claims", "locked", "orders")
@@ -47,7 +47,7 @@ class SubAccount:
         self.funds: defaultdict[str, Fund] = defaultdict(Fund)
 
     def holdings(self) -> dict[str, int]:
-        """Return all its funds, claims included, in units per currency."""
+        """Return all funds, including claims, in units per currency."""
         return {currency: f.available + f.locked + f.claims for currency, f in self.funds.items()}
 
     def __repr__(self) -> str:
@@ -62,10 +62,10 @@ def opening_split(
     known: Sequence[str],
     currency: str,
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Divide an account. Returns the units per currency of each part, by name, and those that stay unassigned.
+    """Divide an account. Returns the units per currency of each part, by name, and the units that stay unassigned.
 
-    ``known`` are the currencies that the bot's pairs can trade, ``currency`` is the quote currency of strategies that
-    name no pair. Raises ValueError, with figures, if the shares ask for more than the account has.
+    ``known`` are the currencies that the bot's pairs can trade. ``currency`` is the quote currency of strategies that
+    name no pair. Raises ValueError, including the amounts, if the shares exceed the account's money.
     """
     parts: dict[str, dict[str, int]] = {}
     free = {currency: max(0, units - reserve.get(currency, 0)) for currency, units in balances.items()}
@@ -99,7 +99,9 @@ def opening_split(
 
 
 def pool_currencies(shares: Sequence[CapitalShare], currency: str) -> tuple[str, ...]:
-    """Return the currencies that the strategies without capital share; ``currency`` for those that name no pair."""
+    """Return the currencies that the strategies without capital share; for a strategy that names no pair, this is
+    ``currency``.
+    """
     return tuple(dict.fromkeys(c for share in shares if share.capital is None for c in share.quotes(currency)))
 
 

@@ -1,4 +1,4 @@
-"""Moves capital to and from strategies after the first start; neither direction is a profit or a loss."""
+"""Moves capital to and from strategies after the first start, without profit or loss."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CapitalTransfers:
         self._reserve = reserve
 
     def refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Return the reason why `move` is not possible, as a sentence with figures and the fix, or None if it is
+        """Return the reason why `move` is not possible, as a sentence with the amounts and the fix, or None if it is
         possible.
         """
         part = self._part_of(target)
@@ -76,9 +76,10 @@ class CapitalTransfers:
     def move(self, target: str, units_by_currency: Mapping[str, int], cost_e8: int | None = None) -> None:
         """Give a strategy money from unassigned, or take it back if negative.
 
-        ``pool`` is shared by the strategies without capital; coins given to one of them by name go to its position, and
-        money goes to the pool. This is neither a profit nor a loss: the day's profit does not change, and coins move at
-        the last price, or with an average cost of ``cost_e8`` (see `wrong_cost`). Call `refusal` first.
+        The ``pool`` is shared by the strategies without capital. Coins given to one of them by name are added to its
+        position, and money is added to the pool. A move is neither a profit nor a loss: the day's profit does not
+        change, and coins move at the last price, or with an average cost of ``cost_e8`` (see `wrong_cost`). Call
+        `refusal` first.
         """
         assert self.refusal(target, units_by_currency) is None, (target, units_by_currency)
         part = self._part_of(target)
@@ -103,7 +104,7 @@ class CapitalTransfers:
         return f"a cost applies to one coin, and {' and '.join(coins)} were given; add them one at a time"
 
     def give_first(self, strategy: str, units_by_currency: Mapping[str, int]) -> None:
-        """Fund the sub-account of a strategy that joins an existing bot from unassigned money."""
+        """Move unassigned money to the sub-account of a strategy that joins an existing bot."""
         self._moving([None, strategy], lambda: self._give(strategy, [strategy], units_by_currency, None))
 
     def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
@@ -139,7 +140,7 @@ class CapitalTransfers:
         return stake is not None and stake.part.name == POOL and target in self._capital.opened
 
     def _not_its_own(self, target: str, currency: str, units: int) -> str | None:
-        """Return the reason why a strategy cannot give these coins back from the pool."""
+        """Return the reason why a strategy in the pool cannot give back these coins, or None."""
         positions = [p for p in self._stakes.present[target].positions.values() if p.pair.base == currency]
         has = sum(max(0, position.amount_units - position.locked_units) for position in positions)
         if not positions or units <= has:

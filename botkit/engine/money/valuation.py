@@ -1,8 +1,8 @@
 """Values one currency in another, at the last prices of the bot's pairs.
 
-``btc`` into ``twd`` goes through ``btc_twd`` if the bot has that pair, else through ``btc_usdt`` and ``usdt_twd``:
-always the fewest steps, and among equally short paths the one through the pairs listed first, so that a value never
-depends on hash order. Every step rounds down at 1e-8.
+A valuation always takes the path with the fewest steps: from ``btc`` to ``twd`` through ``btc_twd`` if the bot has that
+pair, otherwise through ``btc_usdt`` and ``usdt_twd``. Among equally short paths it takes the one through the pairs
+listed first, so a value never depends on hash order. Every step rounds down at 1e-8.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 
 
 class LastPrice:
-    """A pair's last price. The engine sets it at every trade, so it is a plain attribute.
+    """A pair's last price. The engine sets ``price`` at every trade, so it is a plain attribute.
 
     ``price`` is None before the first trade.
     """
@@ -34,7 +34,7 @@ class LastPrice:
 
 
 class ValuationPath:
-    """The path from one currency into another. ``steps`` are (price, True for base into quote)."""
+    """The path from one currency to another. ``steps`` are (price, True if the step converts base into quote)."""
 
     __slots__ = ("currency", "into", "steps")
 
@@ -44,9 +44,9 @@ class ValuationPath:
         self.steps = steps
 
     def convert(self, units: int) -> int | None:
-        """Convert ``units`` of one currency into the other.
+        """Convert ``units`` of the first currency into the second.
 
-        Returns None while a price on the path is missing. Zero units are worth zero even without prices.
+        Returns None while a price on the path is missing. Zero units convert to zero even without prices.
         """
         if not units:
             return 0
@@ -62,8 +62,8 @@ class ValuationPath:
         return units
 
     def rate(self, without: Pair | None = None) -> float | None:
-        """Return the product of the prices on the path as a float, ``without`` the step through one pair, or None while
-        a price is missing.
+        """Return the product of the prices on the path as a float, ``without`` the step through one pair. Returns None
+        while a price is missing.
         """
         rate = 1.0
         for cell, forward in self.steps:
@@ -76,8 +76,8 @@ class ValuationPath:
         return rate
 
     def direction(self, pair: Pair) -> int:
-        """Return +1 if the value rises with the price of ``pair``, -1 if it falls, and 0 if the pair is not on the
-        path.
+        """Return +1 if a higher price of ``pair`` raises the value, -1 if it lowers the value, and 0 if the pair is not
+        on the path.
         """
         for cell, forward in self.steps:
             if cell.pair == pair:
@@ -110,7 +110,7 @@ class Valuation:
 
     @property
     def currencies(self) -> list[str]:
-        """Every currency of the pairs, in the order of the pairs."""
+        """All currencies of the pairs, in the order of the pairs."""
         return list(dict.fromkeys(c for cell in self.prices.values() for c in (cell.pair.base, cell.pair.quote)))
 
     def find_path(self, currency: str, into: str) -> ValuationPath | None:
@@ -156,7 +156,9 @@ class Valuation:
 
 
 def pairs_on_the_way(known: Mapping[str, Pair], named: Sequence[Pair], into: str) -> tuple[Pair, ...]:
-    """Return the ``known`` pairs needed besides the ``named`` ones to value their currencies in ``into``."""
+    """Return the ``known`` pairs that are needed, in addition to the ``named`` ones, to value the currencies of the
+    ``named`` pairs in ``into``.
+    """
     at_hand = Valuation({str(pair): pair for pair in named})
     everything = Valuation(known)
     found: dict[str, Pair] = {}

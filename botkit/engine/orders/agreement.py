@@ -2,7 +2,7 @@
 
 An execution, the order's new state and the balances arrive separately: in several frames on the wire, and one match may
 have many parts. Money is booked at once. Notifications wait until the order's state and its executions agree, so that a
-strategy never acts on half of a match, but they are delivered after a second in any case.
+strategy never acts on half of a match. After a second they are delivered in any case.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Agreement:
             self._slot.set(due)
 
     def _next(self) -> Nanos | None:
-        # all are held for the same time, so the first one held is the first to be released
+        # all notifications are held for the same time, so the first one held is released first
         return next(iter(self.held.values()))[1] if self.held else None
 
     def _give_up(self, now: Nanos) -> None:

@@ -1,9 +1,9 @@
 """Reads many orders of one pair in one listing, if a probe shows that the exchange's listing can filter by order ids.
 
-The filter is documented only in an unmerged draft, so the exchange may ignore it. It is probed once in a run, the first
-time it would save requests: a listing filtered by the id of an existing order must show that order, and one filtered by
-an impossible id must not. Until the probe succeeds, and for the rest of the run if it fails, each order is read
-separately.
+The filter is documented only in an unmerged draft, so the exchange may ignore it. The filter is probed once in a run,
+when it would first save requests: a listing filtered by the id of an existing order must show that order, and one
+filtered by an impossible id must not. Until the probe succeeds, and for the rest of the run if it fails, each order is
+read separately.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, ListOrders
 
 _OWNER = "(orders by id)"
-#: with fewer orders in a pair than this, a listing does not save enough requests to be worth the probe
+#: with fewer orders in a pair than this, a listing saves too few requests to justify the probe
 LEAST = 5
 #: ids in one request: the draft allows 1000, but many servers refuse URLs of over 8 KB
 IDS_MAX = 200
 #: an id that no order has: real ids have nine digits or more (API documentation, order model)
 _NO_ORDER = "1"
 
-#: a function that gets the rows by order id, or None if the orders must be read one by one
+#: a function that receives the rows by order id, or None if the orders must be read one by one
 OnRows = Callable[[Mapping[str, OrderReport] | None, Nanos], None]
 
 
@@ -76,7 +76,7 @@ class OrdersByIds:
         def on_answer(answer: Answer, at: Nanos) -> None:
             rows = _rows(answer)
             if rows is not None and not {row.order_id for row in rows} <= set(part):
-                self.proven, rows = False, None  # the exchange has stopped filtering
+                self.proven, rows = False, None  # the exchange no longer filters
             found.update({row.order_id: row for row in rows or ()})
             if rows is not None and rest:
                 self._list(pair, rest, found, on_rows, at)

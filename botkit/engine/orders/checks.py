@@ -5,11 +5,11 @@ run. `tests/engine/test_gate.py` compares the fast path with the full one.
 
 The checks run at three moments, because conditions may change before the exchange's limits let the order leave: when it
 is *asked* for, when it is *admitted* to the queue (for a replacement, once the old order is final), and when its slot
-is *granted*. After admission the money is locked and the router takes the order, and either may still refuse
-(`botkit.engine.orders.desk`); after the grant the driver checks once more before the socket: the journal must hold the
-order, and no other process may have set the latch.
+is *granted*. After admission the money is locked and the router takes the order; either step may still refuse the order
+(`botkit.engine.orders.desk`). After the grant the driver checks once more before it writes to the socket: the journal
+must contain the order, and no other process may have set the latch.
 
-Both the simulated and the real exchange check the pair's rules themselves; an order refused here costs no request.
+The simulated and the real exchange also check the pair's rules, but an order refused here costs no request.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Check = Callable[[Order], str | None]
 
 
 class Gate:
-    """Refuses orders; no other class does. Orders that reduce a position (``order.reduces``) may pass while new
-    exposure may not.
+    """Refuses orders; no other class does. Orders that reduce a position (``order.reduces``) may pass while orders that
+    add exposure are refused.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Gate:
         self._max_book_age_ns = max_book_age_ns
         self._markets = markets
         self._risk = risk
-        #: a message about a shortage, set while the account has less than its strategies own together
+        #: a message about a shortage, set while the account has less than its strategies own in total
         self.shortage: str | None = None
         #: True while the bot is being stopped
         self.is_stopping = False
@@ -73,13 +73,13 @@ class Gate:
 
     @property
     def is_closed(self) -> bool:
-        """True while every order that adds exposure is refused, or every one of a pair, whatever a strategy asks
-        for.
+        """True while every order that adds exposure is refused, or every such order of a pair, whatever a strategy
+        requests.
         """
         return bool(self.is_stopping or self.shortage is not None or self._halts or self._unknown)
 
     def when_placed(self, order: Order) -> str | None:
-        """Return the reason to refuse an order that would enter the queue at once, or None."""
+        """Return the reason to refuse an order that would be queued at once, or None."""
         if (
             self.is_starting
             or self.is_stopping
@@ -111,8 +111,8 @@ class Gate:
         return self._risk_rules(order) if self._risk.has_rules else None
 
     def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
-        """Return the reason to refuse an order at its request, or None. ``replaced`` is the order that makes room for
-        it.
+        """Return the reason to refuse an order when it is requested, or None. ``replaced`` is the order that it
+        replaces.
         """
         self._replaced = replaced
         for check in self._asked:
@@ -233,7 +233,7 @@ def stop_refusal(order: Order, last_ticks: int | None) -> str | None:
 
 
 def is_met(order: Order, last_ticks: int) -> bool:
-    """Return True if a stop order's condition already holds at the last price."""
+    """Return True if a stop order's condition is already met at the last price."""
     if order.condition is Condition.AT_LEAST:
         return last_ticks >= order.stop_ticks
     return last_ticks <= order.stop_ticks
@@ -269,7 +269,7 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
             f"than {max_age_ns / NS_PER_S:g} s (max_book_age_s)"
         )
     if order.max_slippage_pct is None or not market.book_seen:
-        return None  # a run on candles has no book, so there is nothing to check against
+        return None  # a run on candles has no book to check against
     rules = order.pair.rules
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
@@ -296,7 +296,7 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
 def expected_price(order: Order, market: PairMarket) -> float | None:
     """Return the average price that a market order would get from the visible book, or None without a book.
 
-    If the book cannot fill the whole order, this is the price of the part that it can fill.
+    If the book cannot fill the entire order, the result is the price of the part that it can fill.
     """
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
@@ -319,8 +319,8 @@ def expected_price(order: Order, market: PairMarket) -> float | None:
 
 
 def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
-    """Return the spend, in units, that buys about ``lots`` at the visible asks, or else at the last price; or a
-    refusal.
+    """Return the spend, in units, that buys about ``lots`` at the visible asks, or at the last price if there is no
+    book. If neither is possible, return a refusal.
     """
     rules = pair.rules
     if market.book_seen:

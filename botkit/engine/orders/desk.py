@@ -1,7 +1,7 @@
 """The order desk manages each order from a strategy's intent to its end.
 
-It owns every `Order`, moves it through the table of states, locks and releases its money, and turns the exchange's
-messages (answers, order reports, trade reports, listings) into fills and states, in whatever order they arrive. Its
+It owns every `Order`, moves it through the table of states, and locks and releases its money. It turns the exchange's
+messages (answers, order reports, trade reports, listings), in whatever order they arrive, into fills and states. Its
 look-ups go through the router like all other requests.
 """
 
@@ -50,14 +50,14 @@ from botkit.model.requests import (
 
 #: how long to wait for the pushed result of a cancel or a fill before reading the order (order protocol)
 READ_AFTER: Nanos = 1 * NS_PER_S
-#: the delay before the n-th read is n times that long, up to this factor
+#: the delay before the n-th read is n times `READ_AFTER`, up to this factor
 _READ_LATEST = 30
 _PAST_DEADLINE = "waited in the queue past its deadline"
 
-#: states of an order that has left this machine but whose exchange id is not known yet
+#: states of an order that was sent but whose exchange id is not known yet
 _MAY_APPEAR = frozenset({OrderState.SENDING, OrderState.UNKNOWN, OrderState.REJECTED, OrderState.ABSENT})
 
-# globals, since reading a member from its class costs much more (`botkit.model.orders`)
+# globals, because reading an enum member from its class costs much more (`botkit.model.orders`)
 _QUEUED: Final = OrderState.QUEUED
 _SENDING: Final = OrderState.SENDING
 _UNKNOWN: Final = OrderState.UNKNOWN
@@ -70,7 +70,7 @@ class OrderDesk:
     """The protocol of every order. It reads no clock: the time is an argument, and the router decides which requests
     may leave.
 
-    ``on_order`` and ``on_fill`` are called with each state and each execution, ``on_foreign`` with rows of orders that
+    ``on_order`` is called with each state, ``on_fill`` with each execution, and ``on_foreign`` with rows of orders that
     are not ours. ``gate`` runs the checks, including those for orders of unknown outcome.
     """
 
@@ -106,21 +106,21 @@ class OrderDesk:
         #: create and cancel requests in flight
         self._creates: dict[int, tuple[Order, ...]] = {}
         self._cancels: dict[int, tuple[Order, ...]] = {}
-        #: a replacement waits until the order it replaces is final: old client id -> (new order, executed at the call)
+        #: replacements that wait until the order they replace is final: old client id -> (new order, lots executed at
+        #: the call)
         self._replacements: dict[int, tuple[Order, int]] = {}
-        #: reports that arrived ahead of the answer that identifies their order
+        #: reports that arrived before the answer that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: final reports whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
-        #: lots executed according to a report, by client id; more than the order's own figure until its executions
-        #: arrive
+        #: lots executed according to a report, by client id; exceeds the order's own figure until its executions arrive
         self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
         #: orders that must be read, until a read succeeds
         self._unread: set[int] = set()
         self._by_ids = OrdersByIds(reads)
-        #: how many reads of an order gave no result, by client id
+        #: number of reads of an order that yielded no result, by client id
         self._reads_in_vain: dict[int, int] = {}
         self._sequence = 0
         #: number of executions booked since the start
@@ -145,7 +145,7 @@ class OrderDesk:
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
         """Accept an intent: check it, lock its money, and queue it. A refused order ends at once, in state REFUSED.
 
-        ``refusal`` is a reason that was found before there was an order to check.
+        ``refusal`` is a reason to refuse the order that was found before the order was created.
         """
         self._table.by_client_id[order.client_id] = order
         self._decide((INTENT, now, order.spec))
@@ -176,12 +176,12 @@ class OrderDesk:
 
     def _follow_expiry(self, order: Order, now: Nanos) -> None:
         if order.expires is not None and order.type is not MARKET:
-            # a replacement may expire while the old order is ending
+            # a replacement may expire while the old order is still ending
             self._follow(order, max(now, order.expires))
 
     def cancel(self, order: Order, now: Nanos) -> None:
-        """Cancel an order, once. A queued order ends here; an order on its way is cancelled once its exchange id is
-        known.
+        """Cancel an order, but only once. A queued order ends here; an order on its way to the exchange is cancelled
+        once its exchange id is known.
         """
         if self._replacements and order.client_id in self._waiting_replacements:
             self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
@@ -198,7 +198,8 @@ class OrderDesk:
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
-        # without an exchange id, the order is on its way or unknown: `_adopt` sends the cancel as soon as it has one
+        # an order without an exchange id is on its way or unknown: `_adopt` sends the cancel as soon as the order has
+        # an id
 
     @property
     def _waiting_replacements(self) -> dict[int, int]:
@@ -241,7 +242,7 @@ class OrderDesk:
         return new
 
     def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
-        # ``old`` may itself be a waiting replacement, or have one: the newest order replaces both
+        # ``old`` may itself be a waiting replacement, or may have one: the newest order replaces both
         rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
         waiting = self._replacements.pop(rested.client_id, None)
         if waiting is not None:
@@ -282,7 +283,7 @@ class OrderDesk:
     # ---------------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
-        """Collect the requests whose slots are granted. From here on their orders are on their way."""
+        """Collect the requests whose slots are granted, and mark their orders as being sent."""
         router = self._router
         requests = router.send_express(now) if router.express else []
         if router.queued or router.dropped or not requests:
@@ -307,7 +308,7 @@ class OrderDesk:
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
-                # a cancel of an orphan is not in `_cancels`; its answer goes to whoever requested it
+                # a cancel of an orphan is not in `_cancels`; its requester receives the answer
                 if own is not None:
                     self._cancels[request.id] = (own,)
             else:
@@ -322,7 +323,7 @@ class OrderDesk:
         return leaving
 
     def _checked_batch(self, request: Request, now: Nanos) -> Request | None:
-        """Check a batch for the last time before it is sent. Returns the part of it that may be sent, or None."""
+        """Check a batch again just before it is sent. Returns the part of the batch that may be sent, or None."""
         if type(request) is CreateBatch:
             orders = [self._table.by_client_id[spec.client_id] for spec in request.orders]
             leaving: list[Order] = []
@@ -388,13 +389,13 @@ class OrderDesk:
                     assert isinstance(ack, OrderAck)
                     self._acknowledge(order, ack.order_id, now)
                 return
-            # a different client id, or fewer rows than orders: nothing in the answer can be trusted
+            # a different client id, or fewer rows than orders: no part of the answer can be trusted
             answer = Answer(
                 request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not match the request"
             )
         for order in orders:
             if order.state is not _SENDING:
-                # a pushed report was faster and has settled it
+                # a pushed report arrived first and settled the order
                 self._router.resolved(order.client_id, now)
                 continue
             if answer.outcome is Ending.NOT_SENT:
@@ -422,8 +423,8 @@ class OrderDesk:
             self._adopted(order, now)
 
     def _adopted(self, order: Order, now: Nanos) -> None:
-        """Handle an order that now has its exchange id: apply reports that came too early, and send a cancel that had
-        to wait.
+        """Handle an order that now has its exchange id: apply reports that arrived before the id, and send a cancel
+        that had to wait for it.
         """
         for report in self._parked_trades.pop(order.order_id, ()):
             self.on_trade_report(report, now)
@@ -431,7 +432,7 @@ class OrderDesk:
             self._router.cancel(order, now)
 
     def on_order_report(self, report: OrderReport, now: Nanos) -> None:
-        """Process the exchange's row of an order, whether it was pushed or read."""
+        """Process a pushed or read row of an order."""
         assert report.state in REPORTED_STATES, f"{report.state.value} is not a state that an exchange reports"
         order = self._table.by_order_id.get(report.order_id)
         if order is None:
@@ -440,18 +441,19 @@ class OrderDesk:
                 self._on_foreign(report)
                 return
             self.adopt(order, report, now)
-        elif report.state is not order.state or report.executed_lots > order.executed_lots:  # otherwise no news
+        # otherwise the report is not new
+        elif report.state is not order.state or report.executed_lots > order.executed_lots:
             self._apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
-        """Return our order on its way that matches the report's client id and all its other figures."""
+        """Return the order of ours that is on its way and matches the report's client id and all its other figures."""
         if report.client_id is None:
             return None
         order = self._table.by_client_id.get(report.client_id)
         if order is None or order.order_id or order.state not in _MAY_APPEAR:
             return None
         if not is_same_order(order, report) or is_too_old(order, report):
-            return None  # somebody else's order, or an earlier run's, with the same client id
+            return None  # the order of somebody else, or of an earlier run, with the same client id
         return order
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
@@ -461,12 +463,12 @@ class OrderDesk:
         order.order_id = report.order_id
         self.resolution.settled(order, now)
         if revived:
-            # The order was assumed refused or absent, and its money was released. From here on it counts again.
+            # The order was assumed refused or absent, and its money was released. From now on the order is live again.
             self._open[order.strategy][order.client_id] = order
             self._risk.order_opened(order)
             self._portfolio.relock(order)
             self._decisions.note("late_order", now, f"{order.client_id} was assumed {order.state.value}, but is live")
-            # its strategy believes that the order is dead and may have placed another one
+            # its strategy considers the order dead and may have placed another one
             order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)
@@ -478,14 +480,15 @@ class OrderDesk:
             return
         behind = report.executed_lots > order.executed_lots
         if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
-            # The order's executions arrive separately, and are read if they are still missing after a second.
+            # The order's executions arrive separately. Those still missing after a second are read.
             self.shown_lots[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.state in FINAL_STATES:
             if behind:
                 self._final_reports[order.client_id] = report
             else:
-                if report.executed_lots < order.executed_lots:  # a final order stays final, but the counts disagree
+                # a final order stays final, although the counts disagree
+                if report.executed_lots < order.executed_lots:
                     self._decisions.note("mismatch", now, f"{order.client_id} final with {report.executed_lots}")
                 self.finish(order, report.state, now)
             return
@@ -500,7 +503,7 @@ class OrderDesk:
             if self._creates or self.resolution.is_busy:
                 self._parked_trades.setdefault(report.order_id, []).append(report)
             else:
-                self._parked_trades.clear()  # no create is in flight, so the kept reports cannot belong to our orders
+                self._parked_trades.clear()  # no create is in flight, so the kept reports are not about our orders
             return
         if not self._executions[order.client_id].is_new(report, listed=False):
             return
@@ -511,7 +514,7 @@ class OrderDesk:
 
     def _book(self, order: Order, report: TradeReport, now: Nanos) -> None:
         if order.state in FINAL_STATES:
-            # The exchange reported the order as final, yet this is one more execution, so its money must still be
+            # The exchange reported the order as final before this execution arrived, and the money must still be
             # booked.
             self._decisions.note("late_fill", now, f"{order.client_id} {report.lots}")
         self.booked += 1
@@ -538,7 +541,7 @@ class OrderDesk:
         return self._follow_ups[0][0] if self._follow_ups else None
 
     def _drop_follow_ups(self) -> None:
-        """Drop ended orders from the head of the orders to follow up."""
+        """Drop ended orders from the head of the follow-up queue."""
         follow_ups, orders = self._follow_ups, self._table.by_client_id
         while follow_ups:
             order = orders.get(follow_ups[0][2])
@@ -550,7 +553,7 @@ class OrderDesk:
             self._slot.set_in_turn(due)
 
     def _check(self, now: Nanos) -> None:
-        """Read orders whose push is overdue, and cancel those that have outlived their ``expire_s``."""
+        """Read orders whose pushed report is overdue, and cancel orders that have outlived their ``expire_s``."""
         while self._follow_ups and self._follow_ups[0][0] <= now:
             _, _, client_id = heapq.heappop(self._follow_ups)
             order = self._table.by_client_id.get(client_id)
@@ -570,8 +573,8 @@ class OrderDesk:
                 self._read_order(order, now)
 
     def is_unread(self, order: Order) -> bool:
-        """Return True while it is open what happened to an order: it is being read, no read of it has succeeded yet, or
-        executions that a report shows are missing.
+        """Return True while the state of an order is uncertain: the order is being read, no read of it has succeeded
+        yet, or executions that a report shows are missing.
         """
         client_id = order.client_id
         return (
@@ -588,8 +591,8 @@ class OrderDesk:
     def restore(self, order: Order, executed: Iterable[tuple[int, int]], now: Nanos) -> None:
         """Restore an order of an earlier run with the (ticks, lots) of its booked executions.
 
-        If its create was on its way, its outcome is now unknown: it is looked up and never sent again. Live orders lock
-        their money again; final ones are kept so that late reports are recognised.
+        If the create was on its way, the order's outcome is now unknown: the order is looked up and never sent again.
+        Live orders lock their money again. Final orders are kept so that late reports are recognised.
         """
         self._table.by_client_id[order.client_id] = order
         self._executions[order.client_id].restore(executed)
@@ -610,7 +613,7 @@ class OrderDesk:
             self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
     def look_at(self, orders: Iterable[Order], now: Nanos) -> None:
-        """Read orders, and also any executions that they show but that are not booked yet.
+        """Read orders, and any executions that the reads show but that are not booked yet.
 
         Many orders of one pair are read in one listing if the exchange can filter by ids.
         """
@@ -626,7 +629,7 @@ class OrderDesk:
                     self._read_order(order, now)
 
     def look_soon(self, orders: Iterable[Order], now: Nanos) -> None:
-        """Read those of the orders whose final report has not arrived within a second."""
+        """Read each of the orders whose final report does not arrive within a second."""
         for order in orders:
             if order.state not in FINAL_STATES:
                 self._unread.add(order.client_id)
@@ -687,18 +690,20 @@ class OrderDesk:
         )
 
     def _on_report(self, order: Order, report: OrderReport, now: Nanos) -> None:
-        """Process the result of a read, and read again if it leaves a question open."""
+        """Process the result of a read. If executions are missing, read them; if the order is live despite its cancel,
+        cancel it again.
+        """
         self._apply(order, report, now)
         if order.state in FINAL_STATES:
             return
         if report.executed_lots > order.executed_lots:
             self._read_trades(order, now)
         elif order.cancel_requested and report.state not in FINAL_STATES:
-            self._router.cancel(order, now)  # it is still live despite its cancel, so cancel it again
+            self._router.cancel(order, now)  # the order is still live despite its cancel
 
     def _read_again(self, order: Order, now: Nanos) -> None:
-        """Read again, after a second and then at growing intervals, so that executions missing from a listing cost few
-        requests.
+        """Read again, after a second and then at growing intervals, because executions missing from a listing should
+        not cost many requests.
         """
         count = self._reads_in_vain[order.client_id] = self._reads_in_vain.get(order.client_id, 0) + 1
         self._follow(order, now + READ_AFTER * min(count, _READ_LATEST))

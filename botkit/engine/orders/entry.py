@@ -18,9 +18,9 @@ from botkit.model.money import Number, steps_of
 from botkit.model.orders import BUY, LIMIT, MARKET, SELL, STOP_LIMIT, Condition, Order, OrderSpec, OrderState, Side
 from botkit.model.pairs import Pair
 
-#: a market order is not worth sending after waiting longer than this
+#: a market order that has waited longer than this is not worth sending
 MARKET_DEADLINE_S = 5
-_EXPIRE_MAX_S = 10**9  # about thirty years, because times must stay below 2^63 ns
+_EXPIRE_MAX_S = 10**9  # about thirty years: times must stay below 2^63 ns
 #: the maximum number of orders that a strategy may place at one moment (up to 200 may rest in each pair)
 ORDERS_A_MOMENT_MAX = 5_000
 #: after a strategy was stopped, this many further orders abort its callback
@@ -73,7 +73,7 @@ class OrderEntry:
         self._prices = portfolio.prices
         self._table = table
         self._desk = desk
-        #: number of orders placed at the current moment, which is identified by its time and the number of events so
+        #: number of orders placed at the current moment; a moment is identified by its time and the number of events so
         #: far
         self._asked = 0
         self._asked_at: Nanos = 0
@@ -141,7 +141,7 @@ class OrderEntry:
         return self._desk.place(order, refusal, now)
 
     def _is_met(self, order: Order) -> bool:
-        """Return True if the only problem with a stop order is that its condition already holds."""
+        """Return True if the only problem with a stop order is that its condition is already met."""
         last_ticks = self._markets.of(order.pair).last.ticks
         if order.post_only or order.stop_ticks <= 0 or last_ticks is None or limit_refusal(order) is not None:
             return False
@@ -240,7 +240,9 @@ class OrderEntry:
         reduces: bool = False,
         is_quote: bool = False,
     ) -> Order:
-        """Place a limit order for a quote, or for a protective exit that reduces the position and expires by itself."""
+        """Place a limit order for a quote, or for a protective exit, which reduces the position and expires
+        automatically.
+        """
         now = self._clock.now
         order = Order(
             OrderSpec(
@@ -288,7 +290,7 @@ class OrderEntry:
             refusal = _below_zero(amount=(amount, lots), price=(price, ticks))
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        # a triggered stop order is a limit order from then on
+        # once triggered, a stop order is a limit order
         triggered = old.type is STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
         new = Order(
             OrderSpec(
@@ -313,7 +315,9 @@ class OrderEntry:
         return self._desk.replace(old, new, refusal, now)
 
     def check_closes(self, closes: Order, side: Side, pair: Pair) -> None:
-        """Check that an order of this side and pair can close what another one opened. Raises ValueError."""
+        """Check that an order of this side and pair can close the position that another order opened. Raises
+        ValueError.
+        """
         self._own(closes)
         if closes.pair != pair or closes.side is side:
             raise ValueError(
@@ -340,14 +344,14 @@ class OrderEntry:
             return client_id
         self._asked += 1
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
-            # a loop that ignores refusals and stops would never end, and each of its orders takes memory
+            # a loop that ignores refusals and stops would never end, and each of its orders uses memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
             raise Runaway(f"it placed {self._asked:,} orders at one moment{why}")
         return client_id
 
 
 def _below_zero(**figures: tuple[Number | None, int]) -> str | None:
-    """Refuse negative figures. The arguments are (value as given, value in steps) by name."""
+    """Refuse negative figures. The arguments are named, and each is a pair: (value as given, value in steps)."""
     for name, (given, steps) in figures.items():
         if steps < 0:
             return f"{name} is {given}; it must be above 0"

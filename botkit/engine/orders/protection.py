@@ -1,13 +1,14 @@
 """Exits managed by the engine: stop loss, take profit and trailing stop of a position.
 
-Two resting exits would lock the same coins twice, and the exchange has no OCO orders. So no exit rests in the book: the
-engine watches the last price, and when an exit is due it cancels the orders that lock the coins, waits for their end,
-and sells at the market. It sees only traded prices, so if the price gaps through the stop, it sells at the price beyond
-the gap.
+Two resting exits would lock the same coins twice, and the exchange has no OCO orders. So no exit rests in the book.
+Instead the engine watches the last price. When an exit is due, it cancels the orders that lock the coins, waits for
+their end, and sells at the market. The engine sees only traded prices, so if the price gaps through the stop, it sells
+at the price beyond the gap.
 
-Exits belong to the engine, not the strategy, and stay active when the strategy is paused, halted or stopped, by a loss
-or by its own error. That is when nothing else manages the position, and selling cannot increase the exposure. They end
-with the run (`on_stop` decides about positions then), and once a stopped strategy has nothing left to sell.
+The engine manages exits, not the strategy. Exits therefore stay active when the strategy is paused, halted or stopped,
+whether by a loss or by its own error. In these cases nothing else manages the position, and selling cannot increase the
+exposure. Exits end with the run (`on_stop` then decides about positions), and when a stopped strategy has nothing left
+to sell.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from botkit.model.orders import Order, OrderState, Side
 from botkit.model.pairs import Pair
 from botkit.model.percent import check_pct
 
-#: the maximum slippage of an exit through the book
+#: the maximum slippage of an exit in the book
 EXIT_SLIPPAGE_PCT = 1.0
-#: a limit exit that has not sold everything after this time is cancelled, and the next one follows the market
+#: a limit exit that is not fully filled after this time is cancelled, and the next one follows the market
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
 #: delay before the next attempt after a refusal
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
@@ -54,17 +55,17 @@ class _Watch:
         self.stop_loss = stop_loss
         self.take_profit = take_profit
         self.trail = trail
-        #: the exit that triggered, while it is closing the position
+        #: the triggered exit, while it closes the position
         self.due = ""
         self.order: Order | None = None
-        #: no attempt before this time
+        #: no attempt is made before this time
         self.retry_at: Nanos = 0
-        #: the time at which an exit was last not sent
+        #: the last time at which an exit was not sent
         self.held_at: Nanos | None = None
 
     @property
     def best(self) -> float | None:
-        """Highest price since the position was opened. Like the position, it survives restarts."""
+        """The highest price since the position was opened. Like the position, it survives restarts."""
         return self.record.best_prices.get(self.pair)
 
     def rise_to(self, price: float) -> None:
@@ -85,7 +86,7 @@ class Protector:
         self._markets = markets
         self._portfolio = portfolio
         self._table = table
-        #: positions that are protected, or will be once they are opened; if empty, no price matters
+        #: positions that are protected now or once they are opened; if empty, prices need no check
         self.watches: dict[tuple[str, str], _Watch] = {}
         #: watches to check again, because an order that locked their coins has ended
         self.again: dict[int, _Watch] = {}
@@ -110,14 +111,14 @@ class Protector:
             record.best_prices.pop(pair, None)
             return
         watch = _Watch(record, entry, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
-        # the distances are new but the position is the same, so its best price so far still counts
+        # the distances are new but the position is the same, so its best price so far still applies
         if before is not None:
             watch.due, watch.order = before.due, before.order
         self.watches[key] = watch
         self._markets.of(pair)
 
     def order_changed(self, order: Order) -> None:
-        """Handle an order's new state: once the order is final, it no longer locks coins."""
+        """Handle an order's new state: a final order no longer locks coins."""
         if self.watches and order.is_final and order.side is Side.SELL:
             watch = self.watches.get((order.strategy, str(order.pair)))
             if watch is not None and watch.order is order and self._is_held_back(watch, order):
@@ -126,10 +127,10 @@ class Protector:
                 self.again[id(watch)] = watch
 
     def _is_held_back(self, watch: _Watch, order: Order) -> bool:
-        """Return True for the second exit at one moment that was not sent.
+        """Return True if this exit was not sent and neither was an earlier one at the same moment.
 
-        The first may be followed at once, by a limit order where no market order may go. What holds back both, such as
-        a journal that cannot be written, would hold back any number of them.
+        After the first, another exit may follow at once: a limit order where no market order is allowed. A problem that
+        stops both, such as a journal that cannot be written, would stop any number of them.
         """
         if order.state is not OrderState.NOT_SENT:
             return False
@@ -145,7 +146,7 @@ class Protector:
                 self._look(watch, price)
 
     def strategy_stopped(self, record: StrategyRecord) -> list[Pair]:
-        """Keep protecting a stopped strategy's holdings, including anything that its orders may still buy before their
+        """Keep protecting a stopped strategy's holdings, including coins that its orders may still buy before their
         cancels take effect.
 
         Returns the protected pairs.
@@ -162,23 +163,23 @@ class Protector:
             self.watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
-        """Start no more exits, because the run is ending."""
+        """Stop starting exits, because the run is ending."""
         self.watches.clear()
         self.again.clear()
 
     def unprotected(self, record: StrategyRecord) -> list[Pair]:
-        """Return the pairs whose positions were protected, before a restart, and are not any more."""
+        """Return the pairs whose positions were protected before a restart but no longer are."""
         if not record.best_prices:
             return []
         held = [position.pair for position in self._portfolio.positions(record.name) if not position.is_flat]
         return [pair for pair in held if pair in record.best_prices and (record.name, str(pair)) not in self.watches]
 
     def filled(self, fill: Fill, record: StrategyRecord) -> None:
-        """If this fill opened the position, start tracking the best price from it; if it closed the position, forget
-        the best price.
+        """Start tracking the best price from this fill if it opened the position; forget the best price if it closed
+        the position.
         """
         if fill.side is Side.SELL and self._portfolio.position(record.name, fill.pair).is_flat:
-            # even if the position was not protected, because the next position must start without a best price
+            # needed even if the position was not protected, because the next position must start without a best price
             record.best_prices.pop(fill.pair, None)
         watch = self.watches.get((fill.order.strategy, str(fill.pair)))
         if watch is not None and fill.side is Side.BUY:
@@ -221,8 +222,8 @@ class Protector:
             return
         order = entry.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
         if order.is_refused:
-            # While an order of the pair is unknown, or the book is too thin for the whole amount, no market order may
-            # be sent. Instead, a limit order at the worst price allowed for the exit sells as much as it can.
+            # While an order of the pair is unknown, or the book is too thin for the full amount, no market order may be
+            # sent. A limit order at the worst price allowed for the exit then sells as much as possible.
             order = self._limit_exit(watch, lots)
         if order.is_refused:
             watch.retry_at = self._clock.now + _RETRY_AFTER

@@ -1,17 +1,18 @@
 """Quotes: a strategy states which orders should rest, and the engine computes and sends the difference.
 
-A quote belongs to (strategy, pair, tag). Whenever a quote is stated, or one of its orders ends, its orders are compared
-with it, level by level from the touch outwards:
+A quote is identified by (strategy, pair, tag). Whenever a quote is stated, or one of its orders ends, its orders are
+compared with it, level by level from the touch outwards:
 
 * orders within the tolerance of a level's price are kept, oldest first, until they make up its amount;
 * other orders are cancelled, and a side places nothing until its cancels are done, because until then the old orders
   may still fill and lock their money;
 * the missing amount of a level is placed, if it meets the pair's minimum;
-* while an order of the pair is unknown, nothing is placed: it counts as resting;
-* an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote: the same
-  order would meet the same book;
-* resting orders of an earlier run rejoin the quote once it is stated: otherwise a restart would place everything twice;
-* the pair's cap on open orders goes to the levels nearest to the touch; levels blocked by the cap or by an unknown
+* while an order of the pair is unknown, nothing is placed, because that order is assumed to be resting;
+* an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote, because
+  the same order would meet the same book;
+* resting orders of an earlier run rejoin the quote once it is stated, because otherwise a restart would place all
+  orders twice;
+* the pair's cap on open orders is used for the levels nearest to the touch; levels blocked by the cap or by an unknown
   order are tried again when an order of the pair changes state.
 """
 
@@ -60,12 +61,12 @@ class _Quote:
         self.post_only = True
         self.tolerance_bps = 0.0
         self.wanted: dict[Side, list[_Level]] = {BUY: [], SELL: []}
-        #: True if no order can count for two levels, so that a second comparison gives the same result
+        #: True if no order can fit two levels, so that a second comparison yields the same result
         self.is_clear_cut = True
-        #: True if it must be compared with its orders at the end of the turn
+        #: True if the quote must be compared with its orders at the end of the turn
         self.is_due = False
         self.orders: dict[int, Order] = {}
-        #: (side, ticks) refused since the quote was last stated
+        #: (side, ticks) of orders refused since the quote was last stated
         self.given_up: set[tuple[Side, int]] = set()
 
 
@@ -79,14 +80,14 @@ class Quoter:
         #: number of open orders by pair, and the pairs with an order of unknown outcome
         self._open = risk.open_by_pair
         self._unknown = desk.resolution.blocked
-        #: every quote, by strategy, pair and tag; without quotes, the end of an order does not matter here
+        #: every quote, by strategy, pair and tag; if there are no quotes, the end of an order does not matter here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
         #: orders of an earlier run whose quote has not been stated again yet
         self._left: dict[tuple[str, str, str], list[Order]] = {}
-        #: the quotes of this turn, in order; those that are due are compared with their orders at the end of the turn
+        #: the quotes to process at the end of this turn, in order; those that are due are compared with their orders
         self.dirty: dict[int, _Quote] = {}
-        #: True if one of these is due
+        #: True if one of the quotes in ``dirty`` is due
         self.has_due = False
         #: quotes with orders missing because of the cap or an unknown order
         self._short: dict[int, _Quote] = {}
@@ -108,7 +109,7 @@ class Quoter:
         tag: str,
     ) -> None:
         """State the orders that should rest. Levels too small for the pair are skipped and counted; a quote with a bid
-        at or above an ask is ignored and counted, since the two would trade with each other.
+        at or above an ask is ignored and counted, because the bid and the ask would trade with each other.
         """
         wanted: dict[Side, list[_Level]] = {BUY: [], SELL: []}
         if not isinstance(bids, tuple) or bids:
@@ -135,8 +136,8 @@ class Quoter:
             and not is_new
             and self._stands(quote)
         ):
-            # the quote's orders were compared with these levels when they last changed, but it keeps its turn among the
-            # others in case one of its orders ends now
+            # the quote's orders were compared with these levels when they last changed, but the quote keeps its place
+            # in the order of processing in case one of its orders ends now
             self.dirty[id(quote)] = quote
             self._changes.count += 1
             return
@@ -158,8 +159,8 @@ class Quoter:
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """Handle an order's new state. For a quote that is still in force, only the order's end matters; fills are
-        handled by `filled`.
+        """Handle an order's new state. For a quote in force, only the end of its order matters; `filled` handles
+        fills.
         """
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
@@ -170,26 +171,26 @@ class Quoter:
         if order.state in FINAL_STATES:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            # an order that was held back by another one of unknown outcome is retried once that outcome is known
+            # an order that was held back by another order of unknown outcome is retried once the outcome is known
             if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
         elif self._stands(quote):
-            self.dirty[id(quote)] = quote  # the quote keeps its turn in case another of its orders ends now
+            self.dirty[id(quote)] = quote  # the quote keeps its place in case another of its orders ends now
             return
         quote.is_due = self.has_due = True
         self.dirty[id(quote)] = quote
         self._changes.count += 1
 
     def _stands(self, quote: _Quote) -> bool:
-        """Return True if another comparison would give the same result: no order counts for two levels, and all levels
-        fit the cap.
+        """Return True if another comparison would yield the same result, because no order fits two levels and all
+        levels fit the cap.
         """
         room = quote.pair.rules.open_orders_max - self._open.get(quote.pair, 0)
         return quote.is_clear_cut and len(quote.wanted[BUY]) + len(quote.wanted[SELL]) <= room + len(quote.orders)
 
     def filled(self, order: Order) -> None:
-        """Mark a quote as due, because one of its orders was at least partly filled, so that less rests than the quote
-        states.
+        """Mark a quote as due, because one of its orders was at least partly filled and the resting amount is now below
+        the quote.
         """
         quote = self._owner.get(order.client_id)
         if quote is not None:
@@ -242,11 +243,11 @@ class Quoter:
         keep, places = _difference(quote, levels, resting)
         is_waiting = False
         for order in resting:
-            # a fully filled order ends by itself; the exchange would refuse its cancel, and the request would still
-            # count
+            # a fully filled order ends without a cancel; the exchange would refuse a cancel, and the request would
+            # still count
             if order.client_id not in keep and not order.cancel_requested and order.executed_lots < order.amount_lots:
                 desk.cancel(order, self._clock.now)
-            # a queued order ends at once and leaves the quote
+            # the cancel of a queued order takes effect at once and removes it from the quote
             if order.cancel_requested and order.client_id in quote.orders:
                 is_waiting = True
         return [] if is_waiting else places
@@ -298,7 +299,7 @@ def _levels(
 
 
 def _are_apart(levels: list[_Level], tolerance_bps: float) -> bool:
-    """Return True if no level of a side lies within another's tolerance."""
+    """Return True if no level of a side is within another level's tolerance."""
     prices = sorted(ticks for ticks, _ in levels)
     return all(above - below > above * tolerance_bps / 10_000 for below, above in pairwise(prices))
 
@@ -314,7 +315,7 @@ def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
 
 
 def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tuple[set[int], list[_Level]]:
-    """Return (client ids that may stay, levels to place) for one side."""
+    """Return (client ids of orders that may stay, levels to place) for one side."""
     keep: set[int] = set()
     places: list[_Level] = []
     least = quote.pair.rules.least_lots

@@ -1,7 +1,7 @@
 """The engine's own reads, and work scheduled for later.
 
-They go through the router like all requests, so that no limit is ever exceeded, and their answers arrive like any
-other.
+The reads go through the router like all requests, so that no limit is ever exceeded. Their answers arrive like any
+other answer.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Reads:
         priority: Priority = Priority.PRIVATE_READ,
         urgent: bool = True,
     ) -> None:
-        """Queue a read. ``on_answer`` always gets an answer: NOT_SENT if the queue was full.
+        """Queue a read. ``on_answer`` always receives an answer: NOT_SENT if the queue was full.
 
-        Reads of the order protocol are urgent, since they decide whether money is free and whether an order is live;
-        other reads are not.
+        Reads of the order protocol are urgent, because they decide whether money is free and whether an order is live.
+        Other reads are not urgent.
         """
         ticket = self._router.read(make, endpoint=endpoint, owner=owner, priority=priority, now=now, urgent=urgent)
         self._pending[ticket] = on_answer
 
     def answered(self, answer: Answer, now: Nanos) -> None:
-        """Handle an answer, which may or may not belong to one of our reads."""
+        """Handle an answer, if it is the answer to one of our reads."""
         handler = self._pending.pop(answer.request_id, None)
         if handler is not None:
             handler(answer, now)

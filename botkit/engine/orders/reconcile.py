@@ -1,8 +1,8 @@
 """Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
-One listing of the open orders does most of the work. An order of ours missing from it is read by its id, and its
-executions from its trades; an order in it that is not ours is foreign: it is shown, but never touched. Balances are
-compared last, once all executions are booked.
+One listing of the open orders does most of the work. An order of ours that is missing from the listing is read by its
+id, and its executions are read from its trades. A listed order that is not ours is foreign: it is shown, but never
+touched. Balances are compared last, once all executions are booked.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: how long to wait for orders that cannot be read before the balances are left to the next comparison. A start is
-#: given up earlier.
+#: the longest wait for orders that cannot be read; after that, the balances are left to the next comparison. A start
+#: fails earlier.
 _PATIENCE_NS: Nanos = 90 * NS_PER_S
 #: after this many reads were overtaken by new fills, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5
-#: one row is enough for a listing of the orders created since the journal's last row
+#: one row is enough when listing the orders created since the journal's last row
 LISTED_MAX = 1000
 
 
 class Reconciliation:
-    """One comparison; its result goes to the outbox."""
+    """One comparison, whose result is added to the outbox."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Reconciliation:
         self._list_unwritten(now)
 
     def _unexplained(self) -> bool:
-        """Return True while some executions may be missing, so that the balances would seem to have changed from
+        """Return True while some executions may be missing, because the balances would then seem to have changed from
         outside.
         """
         return any(self._desk.is_unread(order) for order in self._unsure)
@@ -139,7 +139,7 @@ class Reconciliation:
                 self._foreign += 1
         self._read = stale
         self._desk.look_at((order for order, _, _ in stale), now)
-        # what changed an order after the request may be only part of the news, and the rest of it lost
+        # a report that changed an order after the request may be only part of the news, and the rest may be lost
         self._desk.look_soon((order for order in behind if order.updated >= self.began), now)
         self._unsure = behind
         self._list_balances(now)
@@ -159,7 +159,7 @@ class Reconciliation:
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
-            # the answer may predate an execution that was booked in the meantime, and would seem to contradict it
+            # the answer may predate an execution booked in the meantime, and would then seem to contradict the books
             self._overtaken += 1
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
@@ -190,12 +190,14 @@ class Reconciliation:
         )
 
     def _open(self, report: BalanceReport, now: Nanos) -> str | None:
-        """Open the books with the account's current balances. Returns the reason if they do not cover the capital."""
+        """Open the books with the account's current balances. Returns the reason if the balances do not cover the
+        capital.
+        """
         try:
             self._portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
         except ValueError as error:
             return str(error)
-        # money locked in foreign orders belongs to no strategy
+        # no strategy owns money that foreign orders lock
         self._portfolio.balances.compare(report, now, quiet=True)
         return None
 

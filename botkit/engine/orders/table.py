@@ -17,7 +17,7 @@ class OrderTable:
     def __init__(self) -> None:
         self.by_client_id: dict[int, Order] = {}
         self.by_order_id: dict[str, Order] = {}
-        #: by strategy and client id, the orders that are not final; a replacement is one before it is sent
+        #: non-final orders, by strategy and client id; a replacement is included before it is sent
         self.open: defaultdict[str, dict[int, Order]] = defaultdict(dict)
         #: the executions seen for each order, by client id, so that repeats are dropped
         self.executions: defaultdict[int, Executions] = defaultdict(Executions)
@@ -52,14 +52,14 @@ class OrderTable:
         return False
 
     def is_known(self, order_id: str) -> bool:
-        """Return True if the exchange's order id belongs to an order of ours."""
+        """Return True if the exchange's order id is that of one of our orders."""
         return order_id in self.by_order_id
 
     def forget_before(self, time: Nanos) -> list[Order]:
         """Drop orders that were final before ``time``, so that a bot can run for months.
 
-        Returns them, oldest first. Orders that ended before they were sent are dropped at once: no report about them
-        can arrive, and a strategy that keeps placing orders while the bot is halted produces thousands.
+        Returns the dropped orders, oldest first. Orders that ended before they were sent are dropped at once: no report
+        about them can arrive, and a strategy that keeps placing orders while the bot is halted produces thousands.
         """
         old = [
             order

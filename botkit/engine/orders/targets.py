@@ -1,8 +1,8 @@
 """Target positions: a strategy states positions instead of orders, and the engine trades the difference at the market.
 
-The proceeds of a sale are available only once its fill is known. So sales go first, and a purchase that needs their
-proceeds waits until they are final, then spends the available money. A target ends with its order, so the strategy must
-handle any amount that could not be traded (because of a thin book or a refusal).
+The proceeds of a sale are available only once its fill is known. Sales therefore go first. A purchase that needs their
+proceeds waits until the sales are final, and then spends the available money. A target ends with its order, so the
+strategy must handle any amount that could not be traded (because of a thin book or a refusal).
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Targets:
         max_slippage_pct: float,
         tag: str,
     ) -> Order | None:
-        """Set a target. Returns the order if one is sent at once, or None if there is nothing to do or it must wait."""
+        """Set a target. Returns the order if it is sent at once, or None if there is nothing to trade or the order must
+        wait.
+        """
         self._markets.check_priced(pair)
         lots = pair.rules.lots(amount)
         if lots < 0:
@@ -78,7 +80,7 @@ class Targets:
         max_slippage_pct: float,
         tag: str,
     ) -> None:
-        """Set targets as shares of the positions' value plus free quote currency; sales go first."""
+        """Set targets as shares of the sum of the positions' value and the free quote currency. Sales go first."""
         shares = _checked(weights, tolerance)
         if not shares:
             return
@@ -124,12 +126,12 @@ class Targets:
         name, pair = target.record.name, target.pair
         flying = [order for order in self.orders.values() if order.spec.strategy == name]
         if any(order.pair == pair for order in flying):
-            return None  # how much is left to trade is known only once that order ends
+            return None  # the amount left to trade is known only once that order ends
         position = self._portfolio.position(name, pair)
         missing = target.lots - position.lots
         order: Order | None = None
         if missing < 0 and -missing >= pair.rules.least_lots:
-            # coins locked in other orders cannot be sold, and the refusal then says so
+            # coins locked in other orders cannot be sold; if no coins are sellable, the refusal states this
             lots = min(-missing, position.sellable_lots) or -missing
             amount = pair.rules.exact_amount(lots)
             order = target.entry.market_sell(pair, amount, target.max_slippage_pct, target.tag)
@@ -140,7 +142,7 @@ class Targets:
                 amount = pair.rules.exact_amount(missing)
                 order = target.entry.market_buy(pair, None, amount, target.max_slippage_pct, target.tag)
             elif cost > available and any(o.side is SELL and o.pair.quote == pair.quote for o in flying):
-                return None  # the proceeds are on their way
+                return None  # the proceeds of a sale have not arrived yet
             else:
                 spend = from_units(min(cost, available))
                 order = target.entry.market_buy(pair, spend, None, target.max_slippage_pct, target.tag)

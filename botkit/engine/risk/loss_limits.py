@@ -9,7 +9,7 @@ from botkit.model.money import UNIT
 
 
 class LossLimit(msgspec.Struct, frozen=True):
-    """The most that a strategy, or with level None the bot, may lose in a trading day."""
+    """The maximum loss of a strategy (level None: of the bot) in a trading day."""
 
     level: str | None
     currency: str
@@ -17,7 +17,7 @@ class LossLimit(msgspec.Struct, frozen=True):
 
 
 class LossBreach(msgspec.Struct, frozen=True):
-    """The breach of a loss limit: the level halts and its orders are cancelled."""
+    """The breach of a loss limit: the level is halted and its orders are cancelled."""
 
     level: str | None
     currency: str
@@ -30,7 +30,7 @@ class LossBreach(msgspec.Struct, frozen=True):
 
 
 class DrawdownLimit(msgspec.Struct, frozen=True):
-    """The maximum drawdown of a strategy, or with level None of the bot, as a fraction of peak equity in 1e-8."""
+    """The maximum drawdown of a strategy (level None: of the bot), as a fraction of peak equity in 1e-8."""
 
     level: str | None
     currency: str
@@ -42,7 +42,7 @@ class DrawdownLimit(msgspec.Struct, frozen=True):
 
 
 class DrawdownBreach(msgspec.Struct, frozen=True):
-    """The breach of a drawdown limit: the level halts and its orders are cancelled."""
+    """The breach of a drawdown limit: the level is halted and its orders are cancelled."""
 
     level: str | None
     currency: str

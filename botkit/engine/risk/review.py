@@ -1,7 +1,7 @@
 """Risk review at two levels: every order must pass the rules of its strategy and of the bot, so the stricter wins.
 
-The desk keeps the figures that rules read (open orders, pending lots, orders in the last second) up to date, so that a
-review takes as long with one open order as with a hundred. Loss limits are also checked on every price move: by
+The desk keeps the figures that rules read (open orders, pending lots, orders in the last second) up to date, so a
+review takes no longer with a hundred open orders than with one. Loss limits are also checked on every price move: by
 `RiskDesk.breached` after one row, and by `RiskDesk.first_breach` over many rows at once, with equal results.
 """
 
@@ -28,7 +28,7 @@ _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
 
 class _Counts:
-    """Open orders at one level, and those placed in the second before ``now``, the time of the last review."""
+    """The open orders at one level, and the orders placed in the second before ``now``, the time of the last review."""
 
     __slots__ = ("buys", "by_pair", "now", "seen", "sells", "times", "total")
 
@@ -38,12 +38,14 @@ class _Counts:
         self.by_pair: dict[str, int] = {}
         self.buys: dict[str, int] = {}  # lots still to be filled, by pair
         self.sells: dict[str, int] = {}
-        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of orders in about the last second
+        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of the orders in about the last second
         # the client ids in ``times``, so that an order that is opened again counts only once
         self.seen: set[int] = set()
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Sum up the unfilled lots of live and queued orders on one side. Unknown orders count as live."""
+        """Return the total of unfilled lots of live and queued orders on one side. Unknown orders are treated as
+        live.
+        """
         return (self.buys if side is BUY else self.sells).get(pair, 0)
 
     def open_orders(self, pair: Pair | None = None) -> int:
@@ -71,7 +73,7 @@ class _Counts:
 
 
 class _View:
-    """The rules' view of one level: a strategy, or with level None the whole bot."""
+    """The rules' view of one level: a strategy, or with level None the entire bot."""
 
     __slots__ = ("_desk", "_level", "_portfolio", "now", "orders")
 
@@ -86,7 +88,7 @@ class _View:
         return self._portfolio.strategies if self._level is None else [self._level]
 
     def pairs(self) -> list[Pair]:
-        """Return the pairs it trades, in the order of the configuration."""
+        """Return the pairs that the level trades, in the order of the configuration."""
         portfolio = self._portfolio
         return list(dict.fromkeys(p.pair for name in self._strategies() for p in portfolio.positions(name)))
 
@@ -99,15 +101,15 @@ class _View:
         return self._desk.expected_price(order)
 
     def position_lots(self, pair: Pair) -> int:
-        """Return the net amount held in the pair, in lots."""
+        """Return the net amount held in the pair, in lots, at this level."""
         return self._portfolio.position_lots(self._level, pair)
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices, or None while a price is missing."""
+        """Convert units of one currency into another at last prices. Returns None while a price is missing."""
         return self._portfolio.valuation.convert(units, currency, into)
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Return the change in the strategies' own equity since the trading day began, unrealised profit included."""
+        """Return the change in the strategies' own equity since the trading day started, unrealised profit included."""
         return self._portfolio.days.pnl_units(self._level, currency)
 
 
@@ -173,7 +175,7 @@ class RiskDesk:
     def review(self, order: Order, now: Nanos | None = None) -> str | None:
         """Return the reason to refuse an order, or None. ``now`` defaults to the order's own time.
 
-        A rule that raises refuses the order, because an order that cannot be checked must not pass.
+        If a rule raises, the order is refused, because an order that cannot be checked must not pass.
         """
         name = order.strategy
         if self.halts and not order.reduces:
@@ -203,10 +205,10 @@ class RiskDesk:
         return None
 
     def order_opened(self, order: Order) -> None:
-        """Count an order that was accepted for sending, or that was thought dead but turned out to be live."""
+        """Count an order that was accepted for sending, or that was considered dead but turned out to be live."""
         assert order.client_id not in self._pending, order
         if order.spend_units and self.has_rules:
-            # a market buy's lots are known only after its fill; the last price gives a fair estimate, and rules that
+            # a market buy's lots are known only after its fill. The last price yields a fair estimate, and rules that
             # need an estimate refuse the order while there is no price
             estimate = order_lots(order, self._bot)
             if estimate is None:
@@ -221,7 +223,7 @@ class RiskDesk:
             counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
             side = counts.buys if order.side is BUY else counts.sells
             side[pair] = side.get(pair, 0) + lots
-            if self.has_rules:  # only rules need the orders of the last second
+            if self.has_rules:  # only rules need the number of orders in the last second
                 counts.place(created, client_id)
 
     def _counts_positions(self, name: str) -> bool:
@@ -229,8 +231,8 @@ class RiskDesk:
         return any(type(rule) not in IGNORE_OPEN_LOTS for rule in (*self._rules_of[name], *self._bot_rules))
 
     def _estimate(self, pair: Pair) -> Order | None:
-        """Count the market buys that had no price when they were opened. Returns one of the pair's base currency that
-        still has none.
+        """Count the market buys that had no price when they were opened. Returns an order in the pair's base currency
+        that still has no price, or None.
         """
         unpriced = None
         for order in list(self._unpriced.values()):
@@ -276,29 +278,29 @@ class RiskDesk:
     # -- days and losses ------------------------------------------------------------------------------------------
 
     def start(self, strategy: str, now: Nanos) -> None:
-        """Begin the trading day of ``now`` if needed, because a strategy starts."""
+        """Start the trading day of ``now`` if needed. Called when a strategy starts."""
         assert strategy in self._views, strategy
         self.turn_of_day(now)
 
     def turn_of_day(self, now: Nanos) -> bool:
-        """Begin the trading day of ``now`` if it has not begun. Returns True if it did so."""
+        """Start the trading day of ``now`` if it has not started yet. Returns True if this call started it."""
         if self._next_day is not None and now < self._next_day:
             return False
         start = self._day_start(now)
         self._next_day = self._day_start(start + _INTO_NEXT_DAY)
         assert start <= now < self._next_day, (start, now, self._next_day)
         if self.portfolio.days.day == start:
-            return False  # this is a restart within the day, whose baseline was restored
+            return False  # the bot was restarted within the day, and the baseline was restored
         self.portfolio.days.start(start)
         return True
 
     def next_day(self) -> Nanos | None:
-        """Return when the next trading day begins, or None before the first."""
+        """Return when the next trading day starts, or None before the first."""
         return self._next_day
 
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
-        """Return the first loss or drawdown limit reached at the last prices, which halts its level, or None if none
-        is.
+        """Return the first loss or drawdown limit reached at the last prices, or None. The breach halts the limit's
+        level.
 
         A level already halted is skipped, so each breach is reported once.
         """
@@ -326,8 +328,8 @@ class RiskDesk:
     def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
         """Find the first of ``prices`` of one pair at which a loss limit is reached. Returns its index, or None.
 
-        Holdings and all other prices stay fixed. The result is exactly that of marking each price and calling
-        `breached`. The pair must have been marked before, since its first price sets the day's baseline.
+        Holdings and all other prices stay fixed. The result is exactly the same as if each price were marked and
+        `breached` called. The pair must have been marked before, since its first price sets the day's baseline.
         """
         if not self.has_loss_limits or not len(prices):
             return None
@@ -344,7 +346,7 @@ class RiskDesk:
         return first
 
     def passed(self, pair: Pair, prices: np.ndarray[Any, Any]) -> None:
-        """Take in prices of one pair that are skipped because `first_breach` found nothing: they may contain a new
+        """Process prices of one pair that are skipped because `first_breach` found no breach: they may contain a new
         equity peak.
         """
         for fall in self._drawdowns:
@@ -363,7 +365,7 @@ class RiskDesk:
         if worth.unknown:
             return None
         if float(prices.min()) <= 0:
-            return 0  # a row without a price is processed by itself
+            return 0  # a row without a price is processed separately
         values, slack = worth.values(prices)
         highest = np.maximum.accumulate(np.maximum(values, float(peak)))
         least = (highest + slack) * (1 - fall.share_e8 / UNIT)
@@ -387,7 +389,7 @@ class RiskDesk:
         return max(found, default=None)
 
     def _equity_at(self, limit: LossLimit | DrawdownLimit, pair: Pair, price: float) -> int | None:
-        """Return a level's equity if one pair had a different price."""
+        """Return a level's equity at a different price of one pair."""
         cell = self.portfolio.prices[pair]
         kept, cell.price = cell.price, price
         try:
@@ -418,7 +420,9 @@ class RiskDesk:
         self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
-        """Lift a halt. The level's daily profit counts from here, otherwise the same loss would halt it again."""
+        """Lift a halt. The level's daily profit is counted from now on, because otherwise the same loss would halt it
+        again.
+        """
         if self.halts.pop(level, None) is not None:
             self.portfolio.days.restart(level)
             self.portfolio.peaks.restart(level)
@@ -429,7 +433,7 @@ class RiskDesk:
 
 
 class _WorthOverPrice:
-    """A level's equity as a function of one price, in floats: ``constant + rising x price + falling / price``."""
+    """A level's equity as a float function of one price: ``constant + rising x price + falling / price``."""
 
     __slots__ = ("_falling", "_pair", "_rising", "_scale", "constant", "paths", "unknown")
 
@@ -461,8 +465,8 @@ class _WorthOverPrice:
                 self._falling += units * rate
 
     def values(self, prices: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
-        """Return (equity at each price as floats, their largest error against the exact integers). All prices are above
-        0.
+        """Return (equity at each price as floats, their largest error against the exact integers). All prices must be
+        above 0.
         """
         rounded = np.rint(prices * self._scale) / self._scale
         low, high = float(rounded.min()), float(rounded.max())
@@ -479,7 +483,7 @@ class _WorthOverPrice:
             return range(1) if self.constant <= threshold else ()
         scale = self._scale
         low, high = round(float(prices.min()) * scale) / scale, round(float(prices.max()) * scale) / scale
-        if low <= 0:  # such rows have no price, and the exact check filters them out
+        if low <= 0:  # rows without a price are filtered out by the exact check
             return range(len(prices))
         rising, falling = self._rising, self._falling
         gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
@@ -498,9 +502,10 @@ class _WorthOverPrice:
 
 
 def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) -> float:
-    """Return how many units a path may lose by rounding down at each step, with ``pair`` between ``low`` and ``high``.
+    """Return how many units a path may lose by rounding down at each step, with the price of ``pair`` between ``low``
+    and ``high``.
 
-    The loss of one step is multiplied by all later ones: one satoshi is 0.03 TWD.
+    The loss of one step is multiplied by all later steps: one satoshi is 0.03 TWD.
     """
     lost = 0.0
     for cell, forward in path.steps:

@@ -1,4 +1,4 @@
-"""The built-in risk rules. Each may veto an order before it reaches the router. Plugins add more rules in the same way.
+"""The built-in risk rules. Each may veto an order before it reaches the router. Plugins can add more rules.
 
 Figures are exact and may be bare or quoted; every money limit names its currency. An order that reduces exposure always
 passes the rules on position and daily loss, because blocking an exit protects nobody.
@@ -58,8 +58,8 @@ def _last_ticks(pair: Pair, view: RiskView) -> int | None:
 
 
 def order_lots(order: Order, view: RiskView) -> int | None:
-    """Return an order's lots, which for a market buy are those that the rest of its spend buys at the last price. None
-    before the first price.
+    """Return an order's lots. For a market buy, these are the lots that the rest of its spend buys at the last price,
+    or None before the first price.
     """
     if order.amount_lots:
         return order.amount_lots
@@ -68,7 +68,9 @@ def order_lots(order: Order, view: RiskView) -> int | None:
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:
-    """Return an order's value in quote units, at its own price or else at the last price, or None before the first."""
+    """Return an order's value in quote units, at its own price or, if it has none, at the last price. Returns None
+    before the first price.
+    """
     if order.spend_units:
         return order.spend_units
     rules = order.pair.rules
@@ -81,7 +83,8 @@ def order_value_units(order: Order, view: RiskView) -> int | None:
 class MaxOrderValue:
     """``max_order_value: {twd: 10000}``: the maximum value of one order.
 
-    With several currencies, only the pair's quote currency counts, or all of them if it is not listed.
+    If several currencies are listed, only the pair's quote currency applies, or all of them if the quote currency is
+    not listed.
     """
 
     name = "max_order_value"
@@ -91,7 +94,7 @@ class MaxOrderValue:
         self.currencies = tuple(self.limits)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuse an order above the limit, or one whose value is not known yet."""
+        """Refuse an order whose value is above the limit or not known yet."""
         quote = order.pair.quote
         worth = order_value_units(order, view)
         limits = {quote: self.limits[quote]} if quote in self.limits else self.limits
@@ -107,9 +110,9 @@ class MaxOrderValue:
 class MaxPosition:
     """``max_position: {btc: "0.5"}``: the maximum holding, counting live, queued and unknown buy orders as filled.
 
-    The key selects what is limited: a pair (``btc_twd``) limits the coins bought in that pair, the base currency of a
-    traded pair (``btc``) the coins bought in all its pairs, and any other currency (``twd``) the total value of all
-    positions in that currency.
+    The key selects the limited amount. A pair (``btc_twd``) limits the coins bought in that pair. The base currency of
+    a traded pair (``btc``) limits the coins bought in all its pairs. Any other currency (``twd``) limits the total
+    value of all positions, in that currency.
     """
 
     name = "max_position"
@@ -118,7 +121,7 @@ class MaxPosition:
         self.limits = _amounts(self.name, value, '{btc: "0.5"} or {twd: 100000}')
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuse a buy that would take the position past a limit."""
+        """Refuse a buy that would raise the position above a limit."""
         if order.reduces or order.side is SELL:
             return None
         pair = order.pair
@@ -153,7 +156,8 @@ class MaxPosition:
     def _worth(order: Order, added: int, pairs: Any, view: RiskView, into: str) -> int | None:
         coins: dict[str, int] = {order.pair.base: added}
         for pair in pairs:
-            # a coin bought in one pair and sold in another is not exposure, so coins are netted before valuation
+            # a coin bought in one pair and sold in another is not exposure, so amounts are netted per coin before
+            # valuation
             coins[pair.base] = coins.get(pair.base, 0) + _exposure_units(pair, view)
         total = 0
         for base, units in coins.items():
@@ -169,7 +173,7 @@ def _exposure_units(pair: Pair, view: RiskView) -> int:
 
 
 class MaxOpenOrders:
-    """``max_open_orders: 50``: the maximum number of orders that are live or queued at a time."""
+    """``max_open_orders: 50``: the maximum number of orders that are live or queued at the same time."""
 
     name = "max_open_orders"
 
@@ -177,7 +181,7 @@ class MaxOpenOrders:
         self.limit = _count(self.name, value)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuse an order once the maximum number is open."""
+        """Refuse an order while the maximum number of orders is open."""
         count = view.orders.open_orders()
         if count < self.limit:
             return None
@@ -195,7 +199,7 @@ class MaxOrdersPerSecond:
         self.limit = _count(self.name, value)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuse an order that comes too soon after the others."""
+        """Refuse an order if the maximum number was already reached in the last second."""
         count = view.orders.orders_in_last_second()
         if count < self.limit:
             return None
@@ -205,7 +209,8 @@ class MaxOrdersPerSecond:
 class MaxDailyLoss:
     """``max_daily_loss: {twd: 3000}``: the maximum loss in a trading day, unrealised losses included.
 
-    When it is reached the strategy (or, at bot level, the bot) stops: `botkit.engine.risk.review.RiskDesk.breached`.
+    When the limit is reached, the strategy (or, at bot level, the bot) stops: see
+    `botkit.engine.risk.review.RiskDesk.breached`.
     """
 
     name = "max_daily_loss"
@@ -220,7 +225,7 @@ class MaxDailyLoss:
             return None
         for currency, limit in self.limits.items():
             pnl = view.day_pnl_units(currency)
-            # profit is unknown only without prices, and then nothing has been traded, so nothing can be lost
+            # profit is unknown only without prices, in which case nothing has been traded or lost
             if pnl is not None and -pnl >= limit:
                 return (
                     f"the day's loss {money_text(-pnl, currency)} has reached {self.name} {money_text(limit, currency)}"
@@ -231,8 +236,8 @@ class MaxDailyLoss:
 class MaxDrawdown:
     """``max_drawdown: 0.2``: the maximum drawdown from peak equity, as a fraction: 0.2 is 20 %.
 
-    Capital added or taken shifts the peak. When the limit is reached the strategy (or, at bot level, the bot) halts
-    until resumed, and the peak restarts from there: `botkit.engine.risk.review.RiskDesk.breached`.
+    Capital added or taken shifts the peak. When the limit is reached, the strategy (or, at bot level, the bot) halts
+    until resumed. The peak then restarts from the current equity: see `botkit.engine.risk.review.RiskDesk.breached`.
     """
 
     name = "max_drawdown"
@@ -247,16 +252,16 @@ class MaxDrawdown:
         self.share_e8 = int(share * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Return None: a level at its limit is halted, and the halt refuses its orders."""
+        """Return None, because a level at its limit is halted, and the halt refuses its orders."""
         return None
 
 
 class PriceCollar:
     """``price_collar_pct: 5``: how far past the last price an order may trade, in percent.
 
-    Only harmful prices count: those of a buy above the last price, or of a sell below it. A grid's bids far below the
-    market are harmless. A stop order's price is compared with its stop price, where the market will be by then; for a
-    market order the expected price from the visible book counts.
+    Only harmful prices are checked: those of a buy above the last price, or of a sell below it. A grid's bids far below
+    the market are harmless. A stop order's price is compared with its stop price, because the market will be there when
+    the order triggers. A market order is checked at the expected price from the visible book.
     """
 
     name = "price_collar_pct"
@@ -298,12 +303,12 @@ class PriceCollar:
         )
 
 
-#: the built-in rules by the key that configurations use
+#: the built-in rules, by the key used in configurations
 BUILT_IN: dict[str, Callable[[Any], RiskRule]] = {
     rule.name: rule
     for rule in (MaxOrderValue, MaxPosition, MaxOpenOrders, MaxOrdersPerSecond, MaxDailyLoss, MaxDrawdown, PriceCollar)
 }
 
 
-#: rules that never ask for the lots of open orders; a plugin's rule may
+#: rules that never query the lots of open orders; a plugin's rule may query them
 IGNORE_OPEN_LOTS = frozenset({MaxOrderValue, MaxOpenOrders, MaxOrdersPerSecond, MaxDailyLoss, MaxDrawdown, PriceCollar})

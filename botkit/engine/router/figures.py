@@ -16,7 +16,7 @@ _CREATES = ("create_order", "create_batch")
 
 
 class WaitClasses:
-    """A histogram of waits, so that a bot that runs for months needs no more memory than one that runs for an hour."""
+    """A histogram of waits. A bot that runs for months thus needs no more memory than one that runs for an hour."""
 
     __slots__ = ("_classes", "count", "longest_ns")
 
@@ -26,7 +26,7 @@ class WaitClasses:
         self.longest_ns: Nanos = 0
 
     def add(self, wait_ns: Nanos) -> None:
-        """Count one wait, above zero."""
+        """Count one wait, which must be above zero."""
         shift = max(0, wait_ns.bit_length() - _DIGITS)
         upper = (((wait_ns >> shift) + 1) << shift) - 1
         self._classes[upper] = self._classes.get(upper, 0) + 1
@@ -35,8 +35,8 @@ class WaitClasses:
             self.longest_ns = wait_ns
 
     def quantile_ms(self, share: float) -> float | None:
-        """Return the wait in milliseconds that the fraction ``share`` of all waits did not exceed, or None
-        without any.
+        """Return the wait in milliseconds that the fraction ``share`` of all waits did not exceed, or None if there
+        were no waits.
         """
         rank = share * self.count
         seen = 0

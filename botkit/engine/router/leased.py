@@ -1,7 +1,7 @@
 """Counters shared with other processes, as the router sees them: slots leased from a ledger.
 
 The number of free slots follows from the last `SlotsChanged` and from the slots that the router took; nothing here
-reads a clock. What becomes of a slot is reported through one function; in a running bot `botkit.live.limits.leases`
+reads a clock. The outcome of each slot is reported through one function; in a running bot `botkit.live.limits.leases`
 receives the reports.
 """
 
@@ -16,7 +16,7 @@ from botkit.model.limits import LimitTable, SlotsChanged
 
 
 class SlotNews(enum.Enum):
-    """News about a slot, or about a pool."""
+    """The kinds of news about a slot or a pool."""
 
     TAKEN = "taken"
     UNSENT = "unsent"  # no byte of the request was sent
@@ -60,15 +60,17 @@ class LeasedPool:
         self._report(self.name, SlotNews.WANTED_URGENTLY if is_urgent else SlotNews.WANTED, 0, 0)
 
     def tell(self, what: SlotNews, key: int = 0, arrives_by: Nanos = 0) -> None:
-        """Report what became of a taken slot, which ends its lease."""
+        """Report the outcome of a taken slot, which ends its lease."""
         self._report(self.name, what, key, arrives_by)
 
 
 class LeasedPools:
-    """The shared counters of a router: ``Router(leased=...)``; its `slots_changed` passes each change on."""
+    """The shared counters of a router, passed as ``Router(leased=...)``. `Router.slots_changed` passes each change on
+    to them.
+    """
 
     def __init__(self, table: LimitTable, report: ReportSlot, *, endpoints: Collection[str] | None = None) -> None:
-        """Only the counters of ``endpoints`` are shared. All others belong to this process alone."""
+        """Share only the counters of ``endpoints``. This process alone uses all other counters."""
         self.pools: dict[str, LeasedPool] = {}
         #: the latest change of leases that was applied
         self.change = SlotsChanged(number=0, leased={}, until=0, cancels_until=0)

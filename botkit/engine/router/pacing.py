@@ -1,7 +1,7 @@
 """Delays requests even when slots are free, for pacing and for the pause after a 429.
 
-A window used at full speed is exhausted within seconds, after which every strategy waits for its end (the 95th
-percentile of the waits of a strategy with few orders was 57.6 s). Spread over the window, with a small burst for
+A window used at full speed is exhausted within seconds. Every strategy then waits for the end of the window: for a
+strategy with few orders, the 95th percentile of the wait was 57.6 s. Spread over the window, with a small burst for
 occasional requests, the same number of requests is sent, and the same strategy waits 0.22 s.
 """
 
@@ -24,16 +24,16 @@ PAUSED_SHARE = 10
 
 
 class Pace:
-    """Spreads requests over a window: at limit/window, or slower if the remaining slots must last longer."""
+    """Spreads requests over a window: at limit/window, or more slowly if the remaining slots must last longer."""
 
     __slots__ = ("_tolerance", "_virtual", "earliest", "interval")
 
     def __init__(self, requests: int, length: Nanos, burst: int) -> None:
         self.interval = length // requests
-        # nearly burst * interval, not (burst - 1) * interval: the steps are a little longer during a burst, which must
-        # not end early
+        # nearly burst * interval, not (burst - 1) * interval: during a burst the steps are a little longer, but this
+        # must not end the burst early
         self._tolerance = burst * self.interval - 1
-        # time when the next request would leave if all had left at an even pace (GCRA's arrival time)
+        # the time at which the next request would be sent at an even pace (GCRA's arrival time)
         self._virtual: Nanos = 0
         #: the earliest time of the next request
         self.earliest: Nanos = 0
@@ -46,7 +46,7 @@ class Pace:
     def sent(self, now: Nanos, free: int, next_release: Nanos) -> None:
         """Record a request sent at ``now``; ``free`` slots remain, and the next becomes free at ``next_release``.
 
-        If few slots must last until then, they are spread over that time, so that a burst delays everybody a little
+        If few slots must last until then, they are spread over that time. A burst then delays all requests a little
         instead of causing one long stop at the end of the window.
         """
         step = (next_release - now) // (free + 1)
@@ -74,16 +74,16 @@ class PauseAfter429:
     def refused(self, granted: Nanos, now: Nanos) -> bool:
         """Record a 429 at ``now`` for a request granted at ``granted``.
 
-        Returns False if it belongs to a known event. Several requests may be in flight when the first 429 is read;
-        their 429s belong to the same event, because counting each one would close the endpoint for minutes.
+        Returns False if the 429 is part of a known event. Several requests may be in flight when the first 429 is read.
+        Their 429s are part of the same event, because counting each of them would close the endpoint for minutes.
         """
         if granted <= self.since:
             return False
         calm = now > self.until + self._window
         self._level = 1 if calm else self._level + 1
         pause = min(LONGEST_PAUSE_NS, FIRST_PAUSE_NS << min(self._level - 1, 10))
-        # lengthen the pause at random, never shorten it: several bots at one address must not resume together, and none
-        # within a second
+        # random jitter may lengthen the pause but never shorten it: several bots at one address must not resume
+        # together, and none within a second
         pause += int(self._random.random() * pause) // 2
         self.since = now
         self.until = now + pause
@@ -95,5 +95,5 @@ class PauseAfter429:
         return min(self._urgent_at, self.until) if urgent else self.until
 
     def sent_urgent(self, now: Nanos) -> None:
-        """Record an urgent request that is sent at ``now`` in spite of the pause."""
+        """Record an urgent request that is sent at ``now`` despite the pause."""
         self._urgent_at = now + self._interval

@@ -1,7 +1,8 @@
 """Items waiting for a slot: fair queues and deadlines.
 
-Every queue takes turns between owners (strategies), so that one strategy's thousand orders do not delay the first of
-another. Within an owner it is first come, first served. All operations are O(1), except O(log n) for deadlines.
+Every queue takes turns between owners (strategies), so that one strategy's thousand orders do not delay the first order
+of another. Each owner's items are served first come, first served. All operations are O(1), except O(log n) for
+deadlines.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from botkit.model.requests import Request
 
 
 class Waiting:
-    """A waiting item. ``key`` is unique in the router, and ``batchable`` says whether the item may be part of a
+    """A waiting item. ``key`` is unique in the router, and ``batchable`` states whether the item may be part of a
     batch.
     """
 
@@ -73,8 +74,8 @@ W = TypeVar("W", bound=Waiting)
 
 
 class _Line(Generic[W]):
-    """The waiting items of one owner. OrderedDict, because popping the first item of a plain dict repeatedly is
-    O(n).
+    """The waiting items of one owner. The parts are OrderedDicts, because repeatedly popping the first item of a plain
+    dict is O(n).
     """
 
     __slots__ = ("batchable", "single")
@@ -84,7 +85,7 @@ class _Line(Generic[W]):
         self.single: OrderedDict[int, W] = OrderedDict()
 
     def first(self) -> OrderedDict[int, W]:
-        """Return the part with the oldest item (keys count up)."""
+        """Return the part that contains the oldest item (keys count up)."""
         if not self.single:
             return self.batchable
         if not self.batchable:
@@ -93,7 +94,7 @@ class _Line(Generic[W]):
 
 
 class FairQueue(Generic[W]):
-    """A queue that takes turns between owners, starting with the one served longest ago."""
+    """A queue in which owners take turns, starting with the owner served longest ago."""
 
     __slots__ = ("_lines", "count", "rank")
 
@@ -138,7 +139,9 @@ class FairQueue(Generic[W]):
         return item
 
     def longest_batch(self, most: int) -> tuple[str, int]:
-        """Return the owner with the largest possible batch, up to ``most``; among equals, the one whose turn it is."""
+        """Return the owner with the largest possible batch, up to ``most`` items; among equals, the owner whose turn it
+        is.
+        """
         best, size = "", 0
         for owner, line in self._lines.items():
             waiting = len(line.batchable)
@@ -164,8 +167,8 @@ class FairQueue(Generic[W]):
 
 
 class Deadlines:
-    """The deadlines of waiting items, soonest first. Items that were sent in time are skipped, and purged when they
-    accumulate.
+    """The deadlines of waiting items, soonest first. Entries of items that were sent in time are skipped, and purged
+    when they accumulate.
     """
 
     __slots__ = ("_gone", "_heap", "_live")

@@ -11,7 +11,9 @@ from botkit.model.requests import Request
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """One window at one moment. ``limit`` is the documented limit, ``in_force`` the reduced one after a 429."""
+    """One window at one moment. ``limit`` is the documented limit, and ``in_force`` the current limit, which is lower
+    after a 429.
+    """
 
     pool: str
     scope: Scope
@@ -24,8 +26,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """A 429 from the exchange. The slot rule keeps this bot within the limits, so somebody else must be using the
-    window too.
+    """A 429 from the exchange. The slot rule keeps this bot within the limits, so somebody else must also be using the
+    window.
     """
 
     pool: str

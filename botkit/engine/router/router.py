@@ -1,8 +1,8 @@
 """The router: requests wait here until the exchange's documented limits allow them to be sent.
 
-It holds a slot from the grant of a request until one window after its answer was read (`botkit.engine.router.windows`
-explains why that can never exceed a limit), lets cancels and exits go first, takes turns between strategies, and
-batches a backlog. It has no clock: a driver asks `Router.next_due` when to call again.
+The router holds a slot from the grant of a request until one window after its answer was read;
+`botkit.engine.router.windows` explains why this can never exceed a limit. It sends cancels and exits first, takes turns
+between strategies, and batches a backlog. It has no clock: a driver asks `Router.next_due` when to call again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
-    """The order in which reads leave when slots are scarce. Creates wait in separate queues, by strategy."""
+    """The order in which reads are sent when slots are scarce. Creates wait in separate queues, by strategy."""
 
     CANCEL = 0
     PRIVATE_READ = 1
@@ -60,7 +60,7 @@ class Withdrawal(enum.Enum):
 
     WITHDRAWN = "withdrawn"  # the create was still queued, so both are dropped and nothing is sent
     QUEUED = "queued"  # the cancel is sent as soon as it has a slot
-    DUPLICATE = "duplicate"  # a cancel is already queued or on its way
+    DUPLICATE = "duplicate"  # a cancel is already queued or in flight
 
 
 class _Kind(enum.Enum):
@@ -69,7 +69,7 @@ class _Kind(enum.Enum):
     READ = 2
 
 
-# globals, since reading a member from its class costs much more (`botkit.model.orders`)
+# globals, because reading an enum member from its class costs much more (`botkit.model.orders`)
 _CREATE: Final = _Kind.CREATE
 _CANCEL: Final = _Kind.CANCEL
 _READ: Final = _Kind.READ
@@ -94,8 +94,8 @@ def _nobody_listens() -> None:
 class Router:
     """The queue and the windows of one bot: one account at one address.
 
-    Times are nanoseconds of a monotonic clock: a clock set forward would free slots early. The router reads orders but
-    never changes them: only the engine does. Equal calls give equal requests.
+    Times are nanoseconds of a monotonic clock, because a clock set forward would free slots early. The router reads
+    orders but never changes them; only the engine does. Equal calls yield equal requests.
     """
 
     def __init__(
@@ -136,8 +136,8 @@ class Router:
         self._next_id = first_request_id
         self._next_key = 0  # keys of waiting items count up, so they give the order of arrival
         self._old_key = 0  # keys of an earlier run's slots count down, to differ from request ids
-        #: the orders placed or cancelled by one strategy while nothing was waiting: (rank, order, since when).
-        #: Nearly all leave in the same turn, and this way they skip the queues
+        #: the orders placed or cancelled by one strategy while nothing was waiting: (rank, order, since when). Nearly
+        #: all of them are sent in the same turn and thus skip the queues
         self.express: list[_Express] = []
         #: number of waiting items other than express orders
         self.queued = 0
@@ -163,7 +163,7 @@ class Router:
 
     def take_listener(self, on_change: Callable[[], None], changes: Changes) -> None:
         """Call ``on_change`` whenever `next_due` may have changed. For express orders, only ``changes`` is incremented,
-        because the engine calls `due` at the end of the same turn anyway.
+        because the engine calls `due` at the end of the turn anyway.
         """
         self._on_change = on_change
         self._changes = changes
@@ -204,8 +204,8 @@ class Router:
         return None
 
     def cancel(self, order: Order, now: Nanos) -> Withdrawal:
-        """Cancel ``order``, which is still queued or has an order id. Never refused, because the number of orders
-        limits the number of cancels.
+        """Cancel ``order``, which is still queued or has an order id. A cancel is never refused, because the number of
+        orders limits the number of cancels.
         """
         self._now = now
         client_id = order.client_id
@@ -236,8 +236,8 @@ class Router:
     def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
         """Replace ``old`` with ``new`` in the queue. Returns False if ``old`` is no longer queued.
 
-        ``new`` takes the place of ``old`` if both have the same strategy and class. Otherwise it goes to the end of its
-        strategy's queue.
+        ``new`` takes the place of ``old`` if both have the same strategy and class. Otherwise ``new`` is added at the
+        end of its strategy's queue.
         """
         self._now = now
         for place, (rank, waiting, _) in enumerate(self.express):
@@ -277,9 +277,9 @@ class Router:
     ) -> int:
         """Queue a read, or any single request, until it gets a slot. Returns its ticket, which is also its request id.
 
-        ``make(request_id)`` builds it when it may leave. ``urgent`` requests (look-ups of orders with unknown outcome)
-        go first, without pacing, and may use the reserve. After ``deadline``, or if the queue is full, it is dropped
-        and reported in `Due`.
+        ``make(request_id)`` builds the request when it may be sent. ``urgent`` requests (look-ups of orders with
+        unknown outcome) go first, without pacing, and may use the reserve. After ``deadline``, or if the queue is full,
+        the request is dropped and reported in `Due`.
         """
         self._now = now
         ticket = self._next_id
@@ -300,7 +300,7 @@ class Router:
         return ticket
 
     def forget_read(self, ticket: int) -> bool:
-        """Remove a queued read. Returns False if it has left or was dropped."""
+        """Remove a queued read. Returns False if it was already sent or dropped."""
         item = self._waiting_reads.pop(ticket, None)
         if item is None:
             return False
@@ -340,8 +340,8 @@ class Router:
         return due
 
     def send_express(self, now: Nanos) -> list[Request]:
-        """Return the requests of ``express`` that may leave at ``now``, in the order in which the queues would send
-        them. All others are queued, for `due`.
+        """Return the requests of ``express`` that may be sent at ``now``, in the order in which the queues would send
+        them. All other express orders are queued, for `due`.
         """
         self._now = now
         requests: list[Request] = []
@@ -374,7 +374,8 @@ class Router:
     def next_due(self) -> Nanos | None:
         """Return when `due` would next return something, or None if nothing waits or only an answer can free a slot.
 
-        Valid until the next call of any other method. Requests added since the last `due` may be tried at once.
+        The result is valid until the next call of any other method. Requests added since the last `due` may be tried at
+        once.
         """
         if self.express or self.dropped:
             return self._now
@@ -394,10 +395,10 @@ class Router:
     # -- outcomes ----------------------------------------------------------------------------------------------------
 
     def answered(self, request_id: int, now: Nanos, outcome: Ending, *, responded: bool = False) -> None:
-        """Record that the wait for a request ended at ``now``, because its answer was read or the bot gave up.
+        """Record that the wait for a request ended at ``now``, because its answer was read or the bot stopped waiting.
 
-        ``responded`` is True if there was any response, even one that does not say what became of the request. In that
-        case a read has arrived already, or never will.
+        ``responded`` is True if there was any response, even one that leaves the request's outcome open. A read with a
+        response has either arrived already or never will.
 
         Raises KeyError for a request that is not in flight, since freeing a slot twice would break the limit.
         """
@@ -410,8 +411,8 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # if anything is waiting (usually nothing is), this slot becomes free one window from now, so whatever is
-            # due earlier is unaffected
+            # if anything is waiting (usually nothing is), this slot becomes free one window from now, so requests due
+            # earlier are not affected
             if self.queued and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return
@@ -458,7 +459,7 @@ class Router:
         for sent in sends:
             route = self._routes[sent.endpoint]
             is_read = self._table[sent.endpoint].method == "GET"
-            # no answer was journaled, so a timeout or a crash ended the wait at some time up to now
+            # no answer was journaled, so a timeout or a crash ended the wait, now at the latest
             late = self._read_latest_ns if is_read else self._latest_accept_ns
             given_up = min(now, sent.sent + LONGEST_WAIT_NS)
             arrives_by = sent.answered if sent.answered is not None else given_up + late
@@ -477,8 +478,8 @@ class Router:
     # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
-        """Return when the pause after a 429 at ``endpoint`` ends, or None without a pause, as of the last
-        call's time.
+        """Return when the pause after a 429 at ``endpoint`` ends, or None if there is no pause. The answer is as of the
+        time of the last call.
         """
         pause = self._routes[endpoint].pause
         return pause.until if pause.until > self._now else None
@@ -500,8 +501,8 @@ class Router:
     # -- queues -----------------------------------------------------------------------------------------------------
 
     def _queue_express(self) -> None:
-        """Move the express orders into the queues, because something else is waiting too or they must wait
-        themselves.
+        """Move the express orders into the queues, because other requests are waiting or because the express orders
+        themselves must wait.
         """
         if self.express:
             express, self.express = self.express, []
@@ -584,7 +585,8 @@ class Router:
     def _send_cancels(self, requests: list[Request], now: Nanos) -> None:
         cancels, single, batch = self._cancels, self._cancel_route, self._cancel_batch_route
         while cancels.count:
-            if cancels.peek().order.is_final:  # it was filled or cancelled in the meantime, so waste no slot on it
+            # the order was filled or cancelled in the meantime, so waste no slot on it
+            if cancels.peek().order.is_final:
                 self.queued -= 1
                 self._cancelling.discard(cancels.pop().order.client_id)
                 continue
@@ -627,7 +629,7 @@ class Router:
             requests.append(self._create_request(item.order, item.since, now))
 
     def _send_batches(self, requests: list[Request], now: Nanos) -> None:
-        """Send batches for the creates that could not leave one by one at ``now``."""
+        """Send batches for the creates that could not be sent one by one at ``now``."""
         creates, single, batch = self._creates, self._create_route, self._create_batch_route
         while creates.count and batch.is_open(now, False):
             owner, size = creates.longest_batch(BATCH_MAX)

@@ -19,9 +19,9 @@ CANCEL_BATCH_MAX = 50
 #: from this many cancels of one strategy on, one PUT replaces single cancels even if slots are free, because one answer
 #: then saves fifty slots
 CANCELS_FOR_A_BATCH = 3
-#: a batch is worth its slot if single creates would take longer than this for the same orders ...
+#: a batch justifies its slot if single creates would take longer than this for the same orders ...
 BATCH_GAIN_NS = 200 * NS_PER_MS
-#: ... and even for one order if no single create can leave within a second
+#: ... and even for one order if no single create can be sent within a second
 LONE_BATCH_GAIN_NS = NS_PER_S
 #: slots reserved for urgent requests: a part of the create window that leaves 99.5 % of the limit to others ...
 CREATE_RESERVE_DIVISOR = 600
@@ -34,8 +34,8 @@ _BATCH_TYPES = (OrderType.LIMIT, OrderType.MARKET)
 class Route:
     """One counter of the exchange (a pool) with its windows; a request takes a slot in all of them or in none.
 
-    If other processes share it, a request also takes a slot ``leased`` from their ledger. The windows remain: they show
-    the usage, and even if the ledger fails this process alone cannot exceed a limit.
+    If other processes share it, a request also takes a slot ``leased`` from their ledger. The windows stay in use: they
+    show the usage, and even if the ledger fails, this process alone cannot exceed a limit.
     """
 
     __slots__ = ("interval", "leased", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
@@ -64,7 +64,7 @@ class Route:
             burst = min(Pace.burst_of(w.window.requests) for w in windows)
             self.pace = Pace(tightest.requests, tightest.length, burst)
         self.pause = PauseAfter429(self.interval, max(w.window.length for w in windows), random)
-        self.paused = False  # True from the beginning of a pause until its end has been noticed
+        self.paused = False  # True from the start of a pause until its end has been noticed
         self.refused = 0
 
     def is_open(self, now: Nanos, urgent: bool) -> bool:
@@ -79,7 +79,7 @@ class Route:
         return all(window.free(now) > kept for window in self.windows)
 
     def take(self, now: Nanos, urgent: bool) -> bool:
-        """Take a slot in every window if the request may leave at ``now``. Returns False if it must wait."""
+        """Take a slot in every window if the request may be sent at ``now``. Returns False if the request must wait."""
         pace = self.pace
         if self.paused and not self._passes_pause(now, urgent):
             return False
@@ -134,7 +134,7 @@ class Route:
 
     def rate_limited(self, granted: Nanos, now: Nanos) -> bool:
         """Pause and lower the limit, because a request granted at ``granted`` got a 429 at ``now``. Returns True if
-        this was not known yet.
+        this 429 was not known yet.
         """
         self.refused += 1
         if not self.pause.refused(granted, now):
@@ -187,8 +187,8 @@ def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Sco
 
 
 def reserve_of(method: str, endpoint: str, least: int) -> int:
-    """Compute how many slots to reserve for urgent requests in the pool of this first endpoint, whose smallest window
-    has ``least``.
+    """Compute how many slots to reserve for urgent requests in a pool. ``endpoint`` is the pool's first endpoint, and
+    ``least`` is the number of slots in its smallest window.
 
     Cancels need no reserve, because nothing else shares their windows.
     """
@@ -202,13 +202,13 @@ def reserve_of(method: str, endpoint: str, least: int) -> int:
 def is_batchable(order: Order) -> bool:
     """Return True for an order that may be part of a batch: LIMIT or MARKET, and not risk-reducing.
 
-    One bad item may cause all ten to be refused, and an exit must not fail because of another order.
+    One bad item may cause the refusal of all ten items, and an exit must not fail because of another order.
     """
     return not order.reduces and order.type in _BATCH_TYPES
 
 
 def batch_is_worth_it(size: int, waiting: int, single_at: Nanos | None, interval: Nanos, at: Nanos) -> bool:
-    """Return True if a batch of ``size`` sent at ``at`` would clear the backlog enough sooner to be worth its slot.
+    """Return True if a batch of ``size`` sent at ``at`` would clear the backlog enough earlier to justify its slot.
 
     ``waiting`` is the number of queued creates; the next single one may leave at ``single_at`` (None: unknown), then
     one every ``interval``.

@@ -1,13 +1,13 @@
 """Tracks the slots of one rate-limit window: which are taken, and when the next becomes free.
 
 The rule: **a slot is held from the moment a request is granted until its answer has been read plus one window.**
-Consider any window of that length at the server, and the latest request that arrived in it. Every other arrival in it
-came less than one window earlier, so its answer, which follows the arrival, was read less than one window before; its
-slot was therefore still held when the latest one was granted. Held slots never exceed the limit, so neither do the
-arrivals in any server window: sliding, fixed (any phase) or bucket counting, whatever the network does.
+Consider any window of that length at the server, and the latest request that arrived in it. Every other request in the
+window arrived less than one window before the latest one. Its answer was read after its arrival, if at all, so its slot
+was still held when the latest request was granted. Held slots never exceed the limit, so neither do the arrivals in any
+server window: sliding, fixed (any phase) or bucket counting, whatever the network does.
 
-Rejected: a log of send times, a leaky or token bucket, GCRA. With each of these, requests can bunch up in transit, so
-that up to twice the limit arrives in one window at the server. Also rejected: a margin for the usual latency, which
+Rejected: a log of send times, a leaky or token bucket, GCRA. With each of these, requests can bunch up in transit, and
+up to twice the limit can arrive in one window at the server. Also rejected: a margin for the usual latency, which
 wastes slots on quiet days and is exceeded on busy ones.
 """
 
@@ -24,7 +24,7 @@ from botkit.model.limits import Scope, WindowLimit
 CLOCK_DRIFT_PPM = 100
 #: added to every window because both clocks, ours and the exchange's, tick in milliseconds
 CLOCK_GRAIN_NS = 2 * NS_PER_MS
-#: a 429 lowers the limit to four fifths, never below a quarter of the documented one ...
+#: a 429 lowers the limit to four fifths, but never below a quarter of the documented limit ...
 LOWER_NUMERATOR, LOWER_DENOMINATOR, LEAST_DIVISOR = 4, 5, 4
 #: ... and after that each elapsed window restores a twentieth of the documented limit
 RESTORE_DIVISOR = 20
@@ -60,15 +60,15 @@ class SlotLog:
         self._limit = window.requests
         self._restore_at: Nanos | None = None
         self._in_flight = 0
-        # answers are read in time order and all cool down for the same time, so these ascend without sorting
+        # answers are read in time order and all cool down equally long, so these times ascend without sorting
         self._cooling: deque[Nanos] = deque()
-        # (until, key) of slots held longer; an entry is void unless _late_until holds it with the same time
+        # (until, key) of slots held longer; an entry is valid only if _late_until has the same time for its key
         self._late: list[tuple[Nanos, int]] = []
         self._late_until: dict[int, Nanos] = {}
 
     @property
     def limit(self) -> int:
-        """The current limit: the documented one, or less for a while after a 429."""
+        """The current limit: the documented limit, or less for a while after a 429."""
         return self._limit
 
     def free(self, now: Nanos) -> int:
@@ -125,7 +125,7 @@ class SlotLog:
         self._in_flight -= 1
         until = now + self.hold
         cooling = self._cooling
-        # a clock set back holds slots longer, never shorter
+        # if the clock is set back, slots are held longer, never shorter
         cooling.append(until if not cooling or until >= cooling[-1] else cooling[-1])
 
     def give_back(self) -> None:
@@ -134,14 +134,16 @@ class SlotLog:
         self._in_flight -= 1
 
     def hold_late(self, key: int, arrives_by: Nanos) -> None:
-        """Hold the slot of a request that may arrive until ``arrives_by`` for one window after that, under ``key``."""
+        """Hold the slot of a request that may arrive until ``arrives_by``. The slot is held under ``key`` for one more
+        window after that.
+        """
         assert self._in_flight > 0
         self._in_flight -= 1
         self.cool_down(key, arrives_by)
 
     def cool_down(self, key: int, arrives_by: Nanos) -> None:
-        """Count a request of an earlier run that arrived, or may arrive, by ``arrives_by`` for one window after
-        that.
+        """Count a request of an earlier run that arrived, or may arrive, by ``arrives_by``. It is counted for one more
+        window after that.
         """
         assert key not in self._late_until, key
         until = arrives_by + self.hold
@@ -179,7 +181,7 @@ class SlotLog:
         return first if first > now else now
 
     def lower(self, now: Nanos) -> None:
-        """Lower the limit to four fifths until it recovers, because a 429 proved that somebody else uses this
+        """Lower the limit to four fifths until it recovers, because a 429 proved that somebody else also uses this
         window.
         """
         documented = self.window.requests

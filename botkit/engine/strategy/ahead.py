@@ -1,8 +1,8 @@
-"""The values of a window indicator over a whole block of recorded rows, computed at once by a copy of it.
+"""The values of a window indicator over an entire block of recorded rows, computed at once by a copy of the indicator.
 
-In a quiet span the rows to come are known, and a window over columns costs a tenth of the same window row by row. Only
-the values up to the row that the run has reached are ever returned. The indicator itself stays behind, and is fed those
-rows when the span ends.
+In a quiet span the upcoming rows are known, and computing a window over columns costs a tenth of computing it row by
+row. Only the values up to the row that the run has reached are ever returned. The indicator itself stays behind, and is
+fed those rows when the span ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from botkit.engine.indicators.indicator import Array
 
 
 class Passing(Protocol):
-    """A block of rows that a run is passing; the first ``done`` of them have passed."""
+    """A block of rows that a run is processing; the first ``done`` rows have been processed."""
 
     done: int
 
@@ -24,8 +24,8 @@ class Passing(Protocol):
 class Ahead:
     """An indicator's values over a block, from row ``begin`` on.
 
-    ``columns`` are its inputs in these rows and ``times`` the rows' times; ``before`` and ``now`` are its values at the
-    last two rows before them, and ``results`` those after each of them.
+    ``columns`` are the indicator's inputs in these rows, and ``times`` are the times of the rows. ``before`` and
+    ``now`` are the values at the last two rows before ``begin``, and ``results`` are the values after each row.
     """
 
     __slots__ = ("_line", "begin", "block", "columns", "crossings", "times", "values")
@@ -46,18 +46,18 @@ class Ahead:
         self.times = times
         self.columns = columns
         self._line = np.concatenate(([np.nan if value is None else value for value in (before, now)], results))
-        #: ``before``, ``now``, and the value after each row; None until ready
+        #: the values at ``before``, at ``now``, and after each row; None until ready
         self.values: list[Any] = [None if value != value else value for value in self._line.tolist()]
-        #: by the other line: whether it crossed that one upwards and downwards, at ``now`` and after each row
+        #: for each other line: whether this line crossed it upwards and downwards, at ``now`` and after each row
         self.crossings: dict[object, tuple[list[bool], list[bool]]] = {}
 
     def at_both(self) -> tuple[Any, Any]:
-        """Return the value at the row that the run has reached, and at the one before it."""
+        """Return the values at the row that the run has reached and at the previous row."""
         at = self.block.done - self.begin
         return self.values[at + 1], self.values[at]
 
     def cross(self, other: object, ahead: Ahead) -> tuple[list[bool], list[bool]]:
-        """Find where it crosses ``other``, whose values are ``ahead``."""
+        """Find where this line crosses ``other``, whose values are ``ahead``."""
         assert ahead.block is self.block and ahead.begin == self.begin, "lines of one series begin at one row"  # noqa: PT018
         own, its = self._line, ahead._line
         up = (own[:-1] <= its[:-1]) & (own[1:] > its[1:])

@@ -1,4 +1,4 @@
-"""An indicator fed by a series: its value at the latest bar and the previous one, and whether it crossed."""
+"""An indicator fed by a series: its value at the latest bar and at the previous one, and whether it crossed a line."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Feeding(Protocol):
         """Feed the rows that were finished since the last read. Raises NotReadyError until the history has arrived."""
 
     def land(self) -> None:
-        """Feed indicators that were prepared for a block the rows that have passed."""
+        """Feed the processed rows to indicators that were prepared for a block."""
 
 
 class Crossing:
-    """A line of one series that can cross another of the same series, or a level."""
+    """A line of one series that can cross another line of the same series, or a level."""
 
     __slots__ = ("_series",)
     _series: Feeding
@@ -46,10 +46,11 @@ class Crossing:
         """The value at the previous bar."""
 
     def crossed_above(self, other: Crossing | float) -> bool:
-        """Return True if the latest bar took it above ``other``: it was at or below at the previous bar and is above
-        now.
+        """Return True if the latest bar took this line above ``other``: it was at or below ``other`` at the previous
+        bar and is above it now.
 
-        ``other`` is another indicator of the same series, or a number. False until both have values at both bars.
+        ``other`` is another indicator of the same series, or a number. Returns False until both have values at both
+        bars.
         """
         ahead = self._ahead
         if ahead is not None and type(other) is Attached and other._ahead is not None:
@@ -66,8 +67,8 @@ class Crossing:
         return bool(now > other_now and before <= other_before)
 
     def crossed_below(self, other: Crossing | float) -> bool:
-        """Return True if the latest bar took it below ``other``: it was at or above at the previous bar and is below
-        now.
+        """Return True if the latest bar took this line below ``other``: it was at or above ``other`` at the previous
+        bar and is below it now.
         """
         ahead = self._ahead
         if ahead is not None and type(other) is Attached and other._ahead is not None:
@@ -85,7 +86,9 @@ class Crossing:
 
     @abstractmethod
     def _at_both(self) -> tuple[Any, Any]:
-        """Return (now, at the previous bar) for a series that is up to date; (None, None) unless both are known."""
+        """Return (now, at the previous bar) for a series that is up to date; (None, None) unless both values are
+        known.
+        """
 
     def _is_with(self, other: Crossing | float) -> TypeGuard[Crossing]:
         """Return True for an indicator of the same series, False for a number. Raises ValueError for anything else."""
@@ -116,8 +119,9 @@ class _Broken:
 class Attached(Crossing, Generic[V]):
     """An indicator attached to a series, which warms it up from history and feeds it each bar.
 
-    ``value`` belongs to the latest finished bar, ``previous`` to the bar before it; both are None until ready. If it
-    has several values, an index selects one as a line: ``macd["line"].crossed_above(macd["signal"])``.
+    ``value`` is the value at the latest finished bar, and ``previous`` at the bar before it; both are None until ready.
+    If the indicator has several values, an index selects one of them as a line:
+    ``macd["line"].crossed_above(macd["signal"])``.
     """
 
     __slots__ = (
@@ -144,7 +148,7 @@ class Attached(Crossing, Generic[V]):
         self._get: Callable[[Any], Any] = _getter(inputs)
         self._is_single = len(self.inputs) == 1
         self._before: V | None = None
-        #: how many bars warmed it up, and how many bars its series had seen by that time
+        #: how many bars warmed up the indicator, and how many bars the series had seen by that time
         self._began_with = self._began_at = 0
 
     def draw_into(self, line: PlotLine | None) -> None:
@@ -152,12 +156,12 @@ class Attached(Crossing, Generic[V]):
         self._line = line
 
     def begin(self, columns: Sequence[Array], at: int) -> None:
-        """Warm up with the last bars before feeding starts. ``at`` is the number of bars that its series has seen."""
+        """Warm up with the last bars before feeding starts. ``at`` is the number of bars that the series has seen."""
         self._began_with, self._began_at = len(columns[0]), at
         self._advance(columns)
 
     def begin_again(self, columns: Sequence[Array], *, began_with: int) -> None:
-        """Warm up again with older bars. The first ``began_with`` rows of the columns precede the bars it was fed."""
+        """Warm up again with older bars. The first ``began_with`` rows of the columns precede the bars already fed."""
         self._indicator.reset()
         self._before = None
         self._began_with = began_with
@@ -175,8 +179,8 @@ class Attached(Crossing, Generic[V]):
         self._indicator.step(*(float(column[-1]) for column in columns))
 
     def prepare(self, block: Passing, begin: int, times: npt.NDArray[np.int64], columns: list[Array]) -> bool:
-        """Compute the values in the rows of a block from ``begin`` on, which are ``columns``. The indicator stays as it
-        is until `land`. Returns False for one that gains nothing from columns.
+        """Compute the values in a block's rows from ``begin`` on, whose inputs are ``columns``. The indicator does not
+        change until `land`. Returns False if the indicator cannot benefit from columns.
         """
         indicator = self._indicator
         if not isinstance(indicator, WindowIndicator) or indicator.fields:
@@ -193,8 +197,8 @@ class Attached(Crossing, Generic[V]):
         return True
 
     def land(self, ends_of: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> None:
-        """Feed the indicator the prepared rows that the run has passed. ``ends_of`` gives the times of their points in
-        a plot.
+        """Feed the indicator the prepared rows that the run has processed. ``ends_of`` returns the times of their
+        points in a plot.
         """
         ahead, self._ahead = self._ahead, None
         if ahead is None:
@@ -204,7 +208,7 @@ class Attached(Crossing, Generic[V]):
             self.take_columns([column[:count] for column in ahead.columns], ends_of(ahead.times[:count]))
 
     def take_row(self, row: Any, end_of: Callable[[Any], int]) -> None:
-        """Feed one bar (or trade); ``end_of`` gives the time of its point in a plot."""
+        """Feed one bar (or trade); ``end_of`` returns the time of its point in a plot."""
         self._before = self._indicator.value
         value = self._step(self._get(row)) if self._is_single else self._step(*self._get(row))
         line = self._line
@@ -235,17 +239,17 @@ class Attached(Crossing, Generic[V]):
 
     @property
     def history(self) -> int:
-        """The number of finished bars that it needs to warm up."""
+        """The number of finished bars that the indicator needs to warm up."""
         return self._indicator.history
 
     @property
     def began_at(self) -> int:
-        """The number of bars that its series had seen when it started."""
+        """The number of bars that the series had seen when the indicator started."""
         return self._began_at
 
     @property
     def missing(self) -> int:
-        """The number of bars that were missing when it warmed up."""
+        """The number of bars that were missing when the indicator warmed up."""
         return max(0, self._indicator.history - self._began_with)
 
     # -- for the strategy ---------------------------------------------------------------------------------------
@@ -269,11 +273,11 @@ class Attached(Crossing, Generic[V]):
 
     @property
     def previous(self) -> V | None:
-        """The result at the bar before the latest one; None if there was none."""
+        """The result at the bar before the latest one; None if there was no result."""
         if self._ahead is not None:
             return self._ahead.at_both()[1]  # type: ignore[no-any-return]
         self._series.bring_up_to_date()
-        _ = self._indicator.value  # raises the indicator's own exception, if it failed
+        _ = self._indicator.value  # raises the indicator's own exception if the indicator failed
         return self._before
 
     def _at_both(self) -> tuple[Any, Any]:
@@ -302,7 +306,7 @@ class Attached(Crossing, Generic[V]):
 
 
 class AttachedField(Crossing):
-    """One value of an attached indicator that has several."""
+    """One of several values of an attached indicator."""
 
     __slots__ = ("_attached", "_index")
 
@@ -319,7 +323,7 @@ class AttachedField(Crossing):
 
     @property
     def previous(self) -> float | None:
-        """The value at the bar before the latest one; None if there was none."""
+        """The value at the bar before the latest one; None if there was no value."""
         values = self._attached.previous
         return None if values is None else float(values[self._index])
 

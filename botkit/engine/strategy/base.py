@@ -1,7 +1,7 @@
 """The base class of every strategy: the methods that you may override, read and call.
 
 This interface is stable. A strategy sees only market data and its own orders, money and position: no keys, no sockets,
-no clock but ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
+and no clock except ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
 """
 
 from __future__ import annotations
@@ -77,14 +77,16 @@ class Strategy:
 
     def on_bar(self, bar: Bar) -> None:
         """Called when a bar ends in a series that you subscribed to with `subscribe_bars`. The series already includes
-        it.
+        the bar.
         """
 
     def on_order(self, order: Order) -> None:
         """Called when one of your orders changes state."""
 
     def on_fill(self, fill: Fill) -> None:
-        """Called when part or all of one of your orders is executed. Position and balance already include it."""
+        """Called when part or all of one of your orders is executed. Position and balance already include the
+        execution.
+        """
 
     def on_balance(self, balance: Balance) -> None:
         """Called when your balance of a currency changes."""
@@ -99,7 +101,7 @@ class Strategy:
         """Called when parameters declared live are changed at run time. The new values are already set."""
 
     def on_stop(self) -> None:
-        """Called when the bot stops. Orders placed here are still sent."""
+        """Called when the bot stops. Orders placed in this method are still sent."""
 
     # -- time and identity ----------------------------------------------------------------------------------------
 
@@ -110,7 +112,7 @@ class Strategy:
 
     @property
     def now(self) -> Nanos:
-        """The time of the current event, in nanoseconds since the epoch, UTC. The only clock to use."""
+        """The time of the current event, in nanoseconds since the epoch (UTC). Use no other clock."""
         return self._context.now
 
     @property
@@ -125,22 +127,26 @@ class Strategy:
 
     @property
     def random(self) -> Random:
-        """Random numbers, seeded from the run and this strategy's name, so that a run can be repeated."""
+        """Random numbers, seeded from the run and this strategy's name, so a run can be repeated."""
         return self._context.record.random
 
     @property
     def state(self) -> dict[str, Any]:
-        """A dict that survives restarts: numbers, text, lists and dicts. Saved with the orders of the same turn."""
+        """A dict that survives restarts: numbers, text, lists and dicts. It is saved with the orders of the same
+        turn.
+        """
         return self._context.record.state
 
     # -- market data ----------------------------------------------------------------------------------------------
 
     def subscribe_trades(self, pair: Pair | str) -> TradeSeries:
-        """Call `on_trade` for every public trade of the pair. Returns the series of trades, to attach indicators to."""
+        """Call `on_trade` for every public trade of the pair. Returns the series of trades, to which you can attach
+        indicators.
+        """
         return self._context.subscriptions.trades(self._context.pair(pair))
 
     def subscribe_book(self, pair: Pair | str, depth: int = 5) -> None:
-        """Call `on_book` for every new book of the pair, with ``depth`` levels a side (1, 5, 10, 20, 30 or 50)."""
+        """Call `on_book` for every new book of the pair, with ``depth`` levels per side (1, 5, 10, 20, 30 or 50)."""
         self._context.subscriptions.book(self._context.pair(pair), depth)
 
     def subscribe_ticker(self, pair: Pair | str) -> None:
@@ -161,9 +167,9 @@ class Strategy:
             bars = self.subscribe_bars(self.pair, "5m")
             self.mean = bars.attach(SMA(30))
 
-        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready` on the series
-        holds finished bars from before the start, as many as its indicators need or ``warm_up`` says; check
-        ``len(series)``, as there may be fewer. It keeps its last ``keep`` bars (None: all). ``on`` routes the bars to
+        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready` on, the series
+        contains finished bars from before the start: as many as its indicators need, or ``warm_up`` bars. There may be
+        fewer, so check ``len(series)``. The series keeps its last ``keep`` bars (None: all). ``on`` routes the bars to
         another method, given as the method or its name; the name must not start with ``on_``.
         """
         return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on, keep)
@@ -185,8 +191,8 @@ class Strategy:
         return self._context.pair(pair).rules
 
     def fees(self, pair: Pair | str) -> FeeRates:
-        """Return the fee rates: ``maker`` and ``taker`` as fractions, and ``source``, which says where they
-        come from.
+        """Return the fee rates: ``maker`` and ``taker`` as fractions, and ``source``, which states where the rates come
+        from.
         """
         return self._context.fees(pair)
 
@@ -197,7 +203,7 @@ class Strategy:
         return self._context.balance(currency)
 
     def position(self, pair: Pair | str) -> Position:
-        """Return this strategy's own net amount in the pair: ``amount``, ``given`` (the part that was handed over),
+        """Return this strategy's own net amount in the pair: ``amount``, ``given`` (the part handed over),
         ``sellable``, ``is_flat``, ``average_entry``, ``unrealised`` and ``realised`` (quote currency).
         """
         return self._context.position(pair)
@@ -225,11 +231,11 @@ class Strategy:
         """Place a limit order to buy ``amount`` (base currency) at ``price`` or better.
 
         The amount and the price are rounded down to the pair's steps. A ``post_only`` order is cancelled rather than
-        executed at once. ``stop_price`` makes it a stop order, which enters the book when the last price is ``>=`` it,
-        or ``<=`` if ``condition`` says so. If its condition is already met it is refused, or sent at once as a plain
-        order with ``on_met="market"``. ``expire_s`` seconds after this call, the unfilled rest is dropped or cancelled.
-        ``closes`` names the order whose position this one closes: a backtest's trades then pair the two, instead of
-        first in, first out.
+        executed at once. An order with a ``stop_price`` is a stop order, which enters the book when the last price is
+        ``>=`` the stop price, or ``<=`` if ``condition`` requires it. A stop order whose condition is already met is
+        refused or, with ``on_met="market"``, sent at once as a plain order. ``expire_s`` seconds after this call, the
+        unfilled rest is dropped or cancelled. ``closes`` names the order whose position this order closes: a backtest's
+        trades then pair these two orders, instead of first in, first out.
         """
         context = self._context
         if closes is not None:
@@ -257,8 +263,8 @@ class Strategy:
     ) -> Order:
         """Place a limit order to sell ``amount`` (base currency) at ``price`` or better.
 
-        The amount is rounded down and the price up. A stop order waits for ``<=`` its ``stop_price`` unless
-        ``condition`` says otherwise; the rest is as in `buy`.
+        The amount is rounded down and the price up. A stop order enters the book when the last price is ``<=`` its
+        ``stop_price``, unless ``condition`` specifies otherwise. All other parameters work as in `buy`.
         """
         context = self._context
         if closes is not None:
@@ -283,8 +289,9 @@ class Strategy:
         """Buy at once: for ``spend`` (quote currency) or about ``amount`` (base currency).
 
         The exchange's market buy takes only a spend. An ``amount`` is therefore sent as its cost on the visible book,
-        or at the last price without a book, so the amount bought may differ slightly. Refused if the visible book
-        cannot fill it within ``max_slippage_pct`` of the best ask; checked again just before it is sent.
+        or at the last price without a book, so the amount bought may differ slightly. The order is refused if the
+        visible book cannot fill it within ``max_slippage_pct`` of the best ask. This is checked again just before the
+        order is sent.
         """
         context = self._context
         if closes is not None:
@@ -303,8 +310,9 @@ class Strategy:
         closes: Order | None = None,
         tag: str = "",
     ) -> Order:
-        """Sell ``amount`` (base currency) at once. Refused if the visible book cannot absorb it within
-        ``max_slippage_pct`` of the best bid; checked again just before it is sent."""
+        """Sell ``amount`` (base currency) at once. The order is refused if the visible book cannot absorb it within
+        ``max_slippage_pct`` of the best bid. This is checked again just before the order is sent.
+        """
         context = self._context
         if closes is not None:
             context.orders.check_closes(closes, SELL, context.pair(pair))
@@ -314,8 +322,9 @@ class Strategy:
         return order
 
     def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
-        """Sell the whole sellable position at once, coins that were handed over included. Coins locked in open
-        orders cannot be sold: cancel first."""
+        """Sell the entire sellable position at once, including coins that were handed over. Coins locked in open orders
+        cannot be sold, so cancel these orders first.
+        """
         return self._context.orders.close(self._context.pair(pair), max_slippage_pct, tag)
 
     def order_target(
@@ -325,7 +334,8 @@ class Strategy:
 
         Returns the order, or None if there is nothing to do. A purchase that needs the proceeds of a sale by the same
         strategy waits until that sale is final, and then spends the available money; the call returns None in this case
-        too. A new target replaces one that waits. If the market fills an order only in part, call again for the rest.
+        too. A new target replaces a waiting one. If the market fills an order only in part, call this method again for
+        the rest.
         """
         return self._context.order_target(pair, amount, max_slippage_pct, tag)
 
@@ -341,14 +351,14 @@ class Strategy:
 
             self.rebalance({"btc_twd": 0.5, "eth_twd": 0.3})     # the rest stays in TWD
 
-        Weights and ``tolerance`` are fractions: 0.25 is 25 %. A position within ``tolerance`` of the whole from its
-        weight is left alone. Sales go first, and purchases spend their proceeds once available. The pairs must
-        have one quote currency.
+        Weights and ``tolerance`` are fractions: 0.25 is 25 %. A position is left alone while its share of the total is
+        within ``tolerance`` of its weight. Sales go first, and purchases spend their proceeds once available. The pairs
+        must share one quote currency.
         """
         self._context.rebalance(weights, tolerance, max_slippage_pct, tag)
 
     def cancel(self, order: Order) -> None:
-        """Cancel one of your orders. `on_order` reports its end; until then it can still be filled."""
+        """Cancel one of your orders. `on_order` reports the end of the order; until then it can still be filled."""
         self._context.orders.cancel(order)
 
     def cancel_all(self, pair: Pair | str | None = None) -> None:
@@ -356,10 +366,10 @@ class Strategy:
         self._context.orders.cancel_all(None if pair is None else self._context.pair(pair))
 
     def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
-        """Cancel an order and put another in its place; ``amount`` is the amount that should remain.
+        """Cancel an order and place another one instead; ``amount`` is the amount that should remain.
 
-        The new order is sent once the old one is final, reduced by fills in the meantime, and dropped if the rest is
-        below the minimum. A queued order keeps its place in the queue.
+        The new order is sent once the old one is final. Its amount is reduced by fills in the meantime, and it is
+        dropped if the rest is below the minimum. A queued order keeps its place in the queue.
         """
         return self._context.orders.replace(order, price, amount)
 
@@ -375,8 +385,9 @@ class Strategy:
     ) -> None:
         """State the orders that should rest, as (price, amount). The engine sends the difference.
 
-        Orders of this pair and ``tag`` within ``tolerance_bps`` of its price are kept, the others are cancelled and,
-        once they are final, missing orders are placed. You may call it at every event.
+        Orders of this pair and ``tag`` within ``tolerance_bps`` of a stated price are kept and the others are
+        cancelled. Once the cancelled orders are final, missing orders are placed. You may call this method at every
+        event.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
 
@@ -391,9 +402,9 @@ class Strategy:
         """Let the engine close the position: at a loss, at a profit, or when the price has fallen back from its best.
 
         The distances are percentages of the average entry (for ``trail_pct``, of the best price since then): 2 is 2 %,
-        and 0.02 is refused, because it could only be meant as a fraction. The exits are managed by the engine, since
-        two resting exits would lock the same coins twice; they stay active when the strategy is paused, halted or
-        stopped, and end with the run. If all are None, the protection ends.
+        and 0.02 is refused, because it could only be meant as a fraction. The engine manages the exits, because two
+        resting exits would lock the same coins twice. They stay active when the strategy is paused, halted or stopped,
+        and end with the run. If all are None, the protection ends.
         """
         self._context.protect(pair, stop_loss_pct, take_profit_pct, trail_pct)
 
@@ -409,8 +420,8 @@ class Strategy:
     ) -> None:
         """Call `on_timer` every ``every_s`` seconds (aligned to the epoch) or by a cron line in the config's time zone.
 
-        ``missed="once"`` fires once at the start if firings were missed while the bot was down; "skip" does not. A
-        timer of the same name is replaced.
+        With ``missed="once"`` the timer fires once at the start if firings were missed while the bot was down; with
+        "skip" it does not. A timer with the same name is replaced.
         """
         self._context.set_timer(name, every_s, cron, missed)
 
@@ -419,7 +430,7 @@ class Strategy:
         self._context.cancel_timer(name)
 
     def plot(self, name: str, value: float | None, *, pane: str | None = None, pair: Pair | str = "") -> None:
-        """Plot a value at the current time: charts join the values of one name into a line. None leaves a gap.
+        """Plot a value at the current time. Charts join the values with the same name into a line. None leaves a gap.
 
         ``pane`` is "price" for a line over the prices, or the name of a pane below them, by default the line's name.
         ``pair`` selects the chart, by default that of the first pair subscribed to.
@@ -429,8 +440,8 @@ class Strategy:
     def notify(self, text: str) -> None:
         """Send the user a message through every notifier of the configuration, whatever its ``level``.
 
-        It is sent outside the trading loop, together with others of the same moment, and counts toward ``daily_cap``.
-        A backtest sends nothing: it prints the line with its time and records it in decisions.jsonl.
+        The message is sent outside the trading loop, together with other messages of the same moment, and counts toward
+        ``daily_cap``. A backtest sends nothing: it prints the line with its time and records it in decisions.jsonl.
         """
         self._context.notify(str(text))
 
@@ -442,7 +453,7 @@ class Strategy:
 
 
 def bind(strategy: Strategy, context: Context, parameters: Mapping[str, Any]) -> None:
-    """Give an instance its parameters and its connection to the engine. Used by the engine and by tests."""
+    """Pass an instance its parameters and its connection to the engine. Used by the engine and by tests."""
     strategy._context = context
     for name, value in parameters.items():
         setattr(strategy, name, value)

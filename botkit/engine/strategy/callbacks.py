@@ -18,7 +18,7 @@ from botkit.engine.outcome_parts import StrategyFailure
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.errors import ConfigError
 
-#: more callbacks than this in one turn are treated as an endless loop
+#: more callbacks than this in one turn indicate an endless loop
 _NOTICES_A_TURN_MAX = 20_000
 
 Callback = Callable[..., Any]
@@ -48,9 +48,10 @@ class Callbacks:
         self._found: dict[tuple[str, str], Callback | None] = {}
         #: pending notifications, in order
         self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
-        #: False until the history has arrived, when earlier notifications are delivered
+        #: False until the history has arrived; notifications queued earlier are delivered then
         self.is_open = False
-        #: name of the strategy that failed last; its traceback is shown, so its stop needs no separate message
+        #: name of the strategy that failed last; its traceback is shown, so no separate message about its stop is
+        #: needed
         self.failed_last = ""
 
     def of(self, record: StrategyRecord, name: str) -> Callback | None:
@@ -63,7 +64,7 @@ class Callbacks:
             return found
 
     def notify(self, record: StrategyRecord, name: str, event: object) -> None:
-        """Queue a callback, which is called with the same time once the running callback has returned."""
+        """Queue a callback. It is called once the running callback has returned, with the same bot time."""
         key = (record.name, name)
         callback = self._found[key] if key in self._found else self.of(record, name)
         if callback is not None:
@@ -71,7 +72,7 @@ class Callbacks:
             self._changes.count += 1
 
     def deliver(self) -> None:
-        """Empty the mailbox, including notifications that its callbacks add."""
+        """Deliver all notifications in the mailbox, including those that the callbacks add."""
         mailbox = self.mailbox
         counts: dict[str, int] = {}
         while mailbox:
@@ -84,7 +85,7 @@ class Callbacks:
                 except BaseException as error:  # BaseException, for the same reason as in `call`
                     self.failed(record, callback, error)
                 if not mailbox and not counts:
-                    return  # the only one: nearly always
+                    return  # the only notification, as is nearly always the case
                 count = counts[record.name] = counts.get(record.name, 0) + 1
                 if count == _NOTICES_A_TURN_MAX:
                     name = getattr(callback, "__name__", "callback")
@@ -100,7 +101,7 @@ class Callbacks:
             self.failed(record, callback, error)
 
     def failed(self, record: StrategyRecord, callback: Callback, error: BaseException) -> None:
-        """Handle an exception of a strategy: record its place, stop the strategy and cancel its orders. Other
+        """Handle an exception of a strategy: record where it was raised, stop the strategy and cancel its orders. Other
         strategies continue.
         """
         name = getattr(callback, "__name__", "callback")
@@ -126,14 +127,14 @@ _PACKAGE = Path(__file__).parents[2].as_posix()
 
 
 def _is_of_botkit(file: str) -> bool:
-    """Return True if a frame belongs to botkit or to the plugin machinery around callbacks."""
+    """Return True if a frame is part of botkit or of the plugin machinery around callbacks."""
     path = file.replace("\\", "/")
     # frames of a compiled module name the file relative to the package
     return path.startswith((f"{_PACKAGE}/", "botkit/")) or "/pluggy/" in path
 
 
 def _users_last(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
-    """Return the last line in the strategy's own files, because a line deep inside a library does not help the user."""
+    """Return the last line in the strategy's own files, because a line deep within a library does not help the user."""
     if not frames:
         return None
     home = Path(frames[0].filename).parent

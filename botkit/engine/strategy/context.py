@@ -57,7 +57,7 @@ class Rooms:
     protector: Protector
     #: sends a message to the user
     tell: Tell
-    #: (strategy, text) -> None: sends a message that the strategy's author wants the user to read
+    #: (strategy, text) -> None: sends the user a message from the strategy's author
     notify: Callable[[str, str], None]
     #: (pair, now) -> rates in force
     fee_rates: Callable[[Pair, Nanos], FeeRates]
@@ -101,7 +101,7 @@ class Context:
         return to_datetime(self._rooms.clock.now, self._rooms.zone)
 
     def pair(self, pair: Pair | str) -> Pair:
-        """Return the pair of that name. Raises ValueError listing the known pairs if there is none."""
+        """Return the pair with that name. Raises ValueError, listing the known pairs, if there is none."""
         return self.pairs[pair]
 
     def _market(self, pair: Pair | str) -> PairMarket:

@@ -34,7 +34,7 @@ class PastBook:
         self._waiting: list[tuple[BarFeed, BarSeries, bool]] = []
         self._asked = 0
         self._series: list[BarSeries] = []
-        #: True if an indicator may have been attached that needs more bars than its series kept
+        #: True if a newly attached indicator may need more bars than its series kept
         self._may_lack = False
         #: True if `ask` has something to request
         self.is_wanting = False
@@ -55,11 +55,11 @@ class PastBook:
         self.is_wanting = True
 
     def look_again(self) -> None:
-        """Check the indicators again, because one may have been attached that needs more bars than its series kept."""
+        """Check the indicators again, because a newly attached one may need more bars than its series kept."""
         self._may_lack = self.is_wanting = True
 
     def ask(self) -> None:
-        """Add the history needed since the last call to the outcome. Called at the end of a turn."""
+        """Add requests for newly needed history to the outcome. Called at the end of a turn."""
         wanted = self._outbox.out.history
         for feed, series, _ in self._waiting[self._asked :]:
             wanted.append(HistoryWanted(series.pair, feed.resolution, max(series.wanted_history, 1)))

@@ -47,7 +47,7 @@ class StrategyLog(logging.LoggerAdapter[logging.Logger]):
             )
         if level >= logging.WARNING:
             self._tell("error" if level >= logging.ERROR else "warning", f"{self._name}: {_filled_in(msg, args)}")
-        # there is one more frame than usual between the strategy and the logger
+        # there is one more stack frame than usual between the strategy and the logger
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
         super().log(level, msg, *args, **kwargs)
 

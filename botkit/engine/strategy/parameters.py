@@ -8,9 +8,9 @@
         mode: Literal["long", "both"] = "long"
         limit: Decimal | None = None
 
-Names that start with ``_``, ``ClassVar`` and ``Final`` are not parameters. Figures in a configuration may be bare or
-quoted and are exact: ``10``, ``"10"`` and ``10.0`` are the same whole number, while ``010``, ``true`` and ``1.5`` are
-not whole numbers, because a wrong guess could cost money.
+Names that start with ``_``, ``ClassVar`` and ``Final`` are not parameters. Figures in a configuration are exact,
+whether bare or quoted: ``10``, ``"10"`` and ``10.0`` are the same whole number. ``010``, ``true`` and ``1.5`` are
+refused as whole numbers, because a wrong guess could cost money.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ REQUIRED = _Required.REQUIRED
 class ParameterError(ConfigError):
     """The configured value of a strategy's parameter is invalid.
 
-    ``name`` is the parameter (or the unknown name), ``message`` says what is wrong and how to fix it.
+    ``name`` is the parameter (or the unknown name). ``message`` explains the error and the fix.
     """
 
     def __init__(self, name: str, message: str) -> None:
@@ -143,8 +143,8 @@ def param(
 ) -> Any:
     """Declare a parameter with more than a default: ``fast: int = param(10, ge=1, le=500, doc="bars")``.
 
-    ``ge``, ``gt``, ``le``, ``lt`` bound a number (or each number of a list). ``live`` lets it be changed while the
-    bot runs. Without a default it is required.
+    ``ge``, ``gt``, ``le``, ``lt`` bound a number (or each number of a list). A ``live`` parameter may be changed while
+    the bot runs. A parameter without a default is required.
     """
     return _Declaration(default, ge, le, gt, lt, live, doc)
 
@@ -157,7 +157,7 @@ _parameters: weakref.WeakKeyDictionary[type, Mapping[str, Parameter]] = weakref.
 
 
 def parameters_of(cls: type) -> Mapping[str, Parameter]:
-    """Return the parameters of a strategy class by name, those of its parents first. A class is read once.
+    """Return the parameters of a strategy class by name, parents' parameters first. Each class is read only once.
 
     A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or fix it by
     declaring it a ClassVar. Raises PluginError naming class and attribute if something cannot be a parameter.
@@ -189,20 +189,21 @@ def _read(cls: type) -> dict[str, Parameter]:
 
 
 def _strategy_base(cls: type) -> type:
-    """Return the class marked as the base of all strategies, or `object` if a test uses a plain class."""
+    """Return the class marked as the base of all strategies, or `object` for a test that uses a plain class."""
     return next((c for c in cls.__mro__ if "__botkit_strategy__" in vars(c)), object)
 
 
 def _annotations_of(owner: type) -> Mapping[str, Any]:
     try:
-        return inspect.get_annotations(owner)  # annotations are evaluated lazily from Python 3.14 on, hence the try
+        # from Python 3.14 on, annotations are evaluated lazily and may raise here
+        return inspect.get_annotations(owner)
     except Exception as error:
         raise PluginError(f"{_Place(owner)}: its annotations cannot be read: {error}") from error
 
 
 def _resolve(owner: type, name: str, annotation: Any) -> Any:
     """Return the annotation as a type, even if ``from __future__ import annotations`` turned it into text."""
-    # a separate class, since get_type_hints would also resolve the annotations of all parents, whose names may be
+    # a separate class, because get_type_hints would also resolve the annotations of all parents, whose names may be
     # imported only for type checkers
     holder = type(owner.__name__, (), {})
     holder.__annotations__ = {name: annotation}
@@ -220,7 +221,7 @@ def _globals_of(owner: type) -> dict[str, Any]:
     module = sys.modules.get(owner.__module__)
     if module is not None:
         return vars(module)
-    # a plugin file may not be in sys.modules; its functions know their globals
+    # the module of a plugin file may not be in sys.modules; its functions refer to their globals
     return next((value.__globals__ for value in vars(owner).values() if isinstance(value, types.FunctionType)), {})
 
 
@@ -260,7 +261,7 @@ def _with_inherited_default(cls: type, parameter: Parameter) -> Parameter:
     for owner in cls.__mro__:
         if parameter.name in vars(owner):
             if parameter.name in _annotations_of(owner):
-                break  # it was already read with its declaration
+                break  # the default was already read with the declaration
             return _with_value(_Place(owner, parameter.name), parameter, vars(owner)[parameter.name])
         if parameter.name in _annotations_of(owner):
             break
@@ -309,7 +310,7 @@ def _named(cls: type) -> str:
 class _Place(msgspec.Struct, frozen=True):
     """Names a class or its parameter in errors, with file and line if it is in a plugin file.
 
-    The line is found only when the text is needed, because that means reading and parsing the file.
+    The line is found only when the text is needed, because finding it requires reading and parsing the file.
     """
 
     cls: type
@@ -325,7 +326,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 def _line_of(cls: type, name: str) -> int:
-    """Return the line of a class, or of the annotation or assignment of one of its names."""
+    """Return the line of a class, or of the annotation or assignment of a name in it."""
     try:
         lines, first = inspect.getsourcelines(cls)
         tree = ast.parse(textwrap.dedent("".join(lines)))
@@ -352,7 +353,7 @@ def _optional_of(kind: Any) -> tuple[Any, bool]:
 
 
 def _unusable(kind: Any) -> str:
-    """Return the reason why ``kind`` cannot be a kind of parameter, or "" if it can."""
+    """Return the reason why ``kind`` cannot be the kind of a parameter, or "" if it can."""
     inner, _ = _optional_of(kind)
     if typing.get_origin(inner) is list:
         items = typing.get_args(inner)
@@ -431,7 +432,7 @@ def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pa
     declaration.
 
     ``pairs`` are the exchange's pairs by name. Lists are copied, so that two instances never share one. Raises
-    ParameterError for an unknown name or a missing or invalid value; PluginError if the class itself is wrong.
+    ParameterError for an unknown name or a missing or invalid value, and PluginError if the class itself is wrong.
     """
     parameters = parameters_of(cls)
     for name in given:
@@ -517,7 +518,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _check_bounds(parameter: Parameter, name: str, number: Decimal | int) -> None:
-    # compare as decimals: Decimal("0.1") is less than the float 0.1, which nobody intends
+    # compare as decimals: Decimal("0.1") is less than the float 0.1, which no user intends
     if parameter.minimum is not None and number < to_decimal(parameter.minimum):
         raise ParameterError(name, f"must be at least {parameter.minimum}, not {number}")
     if parameter.above is not None and number <= to_decimal(parameter.above):

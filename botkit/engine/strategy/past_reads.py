@@ -1,4 +1,4 @@
-"""Reads bars from before the start from the exchange, for a bot without a tape."""
+"""Reads the bars from before the start from the exchange, for a bot without a tape."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class _PastSeries:
         self.most = most
         self.length: Nanos = fixed_length(resolution) or 31 * NS_PER_DAY
         self._candles: list[Candle] = []
-        #: the bars, once all have been read, and when they were read, which is also the state of the running bar
+        #: the bars, once all have been read, and the time at which they and the running bar were read
         self.bars: PastBars | None = None
         self.read_at: Nanos = 0
 
     def begin(self, now: Nanos) -> Nanos:
         """Start over. Returns the time from which candles are needed."""
         self._candles.clear()
-        # one more than needed, because the first candle of a reply may be incomplete
+        # one more than needed, because the first candle in a reply may be incomplete
         return bucket_start(now - (self.most + 1) * self.length, self.resolution)
 
     def take(self, rows: Iterable[object]) -> None:
@@ -47,7 +47,7 @@ class _PastSeries:
         self._candles += [row for row in rows if isinstance(row, Candle)]
 
     def end(self, now: Nanos) -> None:
-        """Build bars from the candles, because all have arrived."""
+        """Build bars from the candles. Called when all candles have arrived."""
         builder = BarBuilder(self.pair, self.resolution, grace_ns=0)
         bars: list[Bar] = []
         running: Bar | None = None
@@ -64,14 +64,14 @@ class _PastSeries:
         self.read_at = now
 
     def has_ended_since(self, now: Nanos) -> bool:
-        """Return True if the bar that was unfinished at the time of the read has ended since."""
+        """Return True if the bar that was unfinished at the read has ended since then."""
         return bucket_start(self.read_at, self.resolution) < bucket_start(now, self.resolution)
 
 
 class PastReads:
     """Reads the needed bars, one request at a time per series, and calls ``on_done`` when all have arrived.
 
-    Bars that cannot be read are reported as missing, without any delay.
+    Bars that cannot be read are reported as missing at once.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class PastReads:
         self._left -= 1
         if self._left:
             return
-        # a bar that ended while others were being read was incomplete when it was read, but is complete by now
+        # a bar that ended during the other reads was incomplete when it was read, but is complete by now
         ended = [one for one in self._all if one.has_ended_since(now)]
         if not ended or self._is_second_round:
             self._on_done(History(bars=tuple(one.bars for one in self._all if one.bars is not None)))

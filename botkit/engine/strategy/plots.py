@@ -29,9 +29,9 @@ class LineKey(NamedTuple):
 class PlotLine:
     """The points of one line (or of several that share their times, such as the three Bollinger bands).
 
-    If there are more than ``points_max`` points, the older half is dropped. With ``whole_run``, instead every second
-    point is dropped, and from then on only every second one is added, so that the line spans the whole run; the choice
-    of points depends only on their number.
+    If there are more than ``points_max`` points, the older half is dropped. With ``whole_run``, every second point is
+    dropped instead, and from then on only every second point is added, so that the line spans the entire run. The
+    choice of points depends only on their number.
     """
 
     __slots__ = ("_points_max", "_rows", "_stride", "_times", "_whole_run", "fields", "pane", "skips")
@@ -44,7 +44,7 @@ class PlotLine:
         self._times: list[Nanos] = []
         self._rows: list[Any] = []  # floats, or tuples of them if there are several fields
         self._stride = 1
-        #: how many more points to skip; a caller may count this down itself instead of calling `add`
+        #: how many more points to skip; a caller may decrement this itself instead of calling `add`
         self.skips = 0
 
     def add(self, time: Nanos, value: Any) -> None:
@@ -70,7 +70,8 @@ class PlotLine:
 
     def _thin(self) -> None:
         if self._whole_run:
-            # with an odd number of points the last may be the one just added, so the next one to keep comes sooner
+            # if the number of points is odd, the last one may have just been added and is kept, so the next point to
+            # keep comes sooner
             last_stays = len(self._times) % 2 == 1
             del self._times[1::2]
             del self._rows[1::2]
@@ -96,7 +97,7 @@ class PlotLine:
 class PlotStore:
     """All lines of one strategy, in order of creation.
 
-    With ``takes_indicators``, the values of attached indicators are collected too. ``whole_run``: see `PlotLine`.
+    With ``takes_indicators``, the values of attached indicators are also collected. For ``whole_run``, see `PlotLine`.
     """
 
     def __init__(
@@ -137,8 +138,8 @@ class PlotStore:
             line.add(time, number)
 
     def line(self, key: LineKey, pane: str, fields: Sequence[str] = ()) -> PlotLine | None:
-        """Return the line with that key, restarting it if its fields have changed, or None if there are too
-        many lines.
+        """Return the line with that key, or None if there are too many lines. A line whose fields have changed is
+        restarted.
         """
         found = self._lines.get(key)
         if found is not None and found.fields == tuple(fields):

@@ -9,8 +9,8 @@ from typing import Any
 
 from botkit.model.reasons import kind_of
 
-#: the maximum number of reasons to skip or refuse that are counted separately. Further ones are counted by kind,
-#: because reasons may contain figures and so be countless
+#: maximum number of reasons to skip or refuse that are counted separately. Further reasons are counted by kind, because
+#: a reason may contain figures, and the number of different reasons is then unlimited
 REASONS_MAX = 1_000
 _document = json.JSONEncoder(allow_nan=False).encode
 _OTHER_REASONS = "(other reasons, too many to count separately)"

@@ -1,4 +1,4 @@
-"""Timer schedules: a fixed interval, or a cron expression in a time zone. It is pure arithmetic on times."""
+"""Timer schedules: a fixed interval, or a cron expression in a time zone. The module only does arithmetic on times."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cronsim import CronSim, CronSimError
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.money import Number, to_decimal
 
-#: the maximum number of firings of a cron expression to count: each takes some 20 us, and larger counts need not be
-#: exact
+#: the maximum number of firings of a cron expression to count: counting one firing takes some 20 us, and large counts
+#: need not be exact
 COUNT_MOST = 10_000
 
 _EXAMPLE = 'such as "0 9 * * 1" (minute, hour, day of month, month, day of week: Mondays at 9:00)'
@@ -27,7 +27,7 @@ class Schedule(Protocol):
         ...
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """Return how many firings are after ``after``, up to and including ``until``."""
+        """Count the firings after ``after``, up to and including ``until``."""
         ...
 
 
@@ -56,7 +56,7 @@ class EverySchedule:
         return (time_ns // self.period_ns + 1) * self.period_ns
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """Return how many firings are after ``after``, up to and including ``until``."""
+        """Count the firings after ``after``, up to and including ``until``."""
         return max(0, until // self.period_ns - after // self.period_ns)
 
 
@@ -64,7 +64,7 @@ class CronSchedule:
     """A cron expression of five fields in a time zone, with the daylight-saving rules of Debian's cron.
 
     A fixed time that is skipped by the spring change fires at the change; one that is repeated in autumn fires only the
-    first time. Expressions whose minute or hour begins with ``*`` follow elapsed time through both changes.
+    first time. Expressions whose minute or hour starts with ``*`` follow elapsed time through both changes.
     """
 
     __slots__ = ("_at", "_rings", "expression", "zone")
@@ -74,7 +74,7 @@ class CronSchedule:
             raise ValueError(f"cron={expression!r} must have five fields, {_EXAMPLE}")
         self.expression = expression
         self.zone = zone
-        self._at: Nanos | None = None  # the latest firing from _rings, because continuing from there is faster
+        self._at: Nanos | None = None  # the latest firing from _rings; continuing from it is faster
         self._rings: Iterator[datetime] = iter(())
         try:
             self.next_after(from_datetime(datetime(2000, 1, 1, tzinfo=UTC)))
@@ -93,7 +93,7 @@ class CronSchedule:
             self._rings = CronSim(self.expression, to_datetime(time_ns, self.zone))
         for ring in self._rings:
             at = from_datetime(ring.astimezone(UTC))
-            # if it starts in the second pass of an hour repeated by a clock change, the iterator first returns a firing
+            # if the iterator starts in the second pass of an hour repeated by a clock change, it first returns a firing
             # of the first pass
             if at > time_ns:
                 self._at = at
@@ -101,9 +101,7 @@ class CronSchedule:
         raise RuntimeError(f"cron={self.expression!r} does not fire after {to_datetime(time_ns, self.zone)}")
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """Return how many firings are after ``after``, up to and including ``until``. COUNT_MOST means that many or
-        more.
-        """
+        """Count the firings after ``after``, up to and including ``until``. COUNT_MOST means that many or more."""
         count = 0
         at = self.next_after(after)
         while at <= until and count < COUNT_MOST:
@@ -115,8 +113,8 @@ class CronSchedule:
 def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone: tzinfo | str = UTC) -> Schedule:
     """Return the schedule for ``set_timer(every_s=...)`` or ``set_timer(cron=...)``.
 
-    ``zone`` is a tzinfo or a name such as Asia/Taipei; only cron uses it. Raises ValueError saying how to fix an
-    invalid schedule.
+    ``zone`` is a tzinfo or a name such as Asia/Taipei; only cron uses it. Raises ValueError for an invalid schedule,
+    with a message that explains the fix.
     """
     if (every_s is None) == (cron is None):
         said = "both" if cron is not None else "neither"
@@ -130,5 +128,5 @@ def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone:
 def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of the database
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of the time zone database
         raise ValueError(f"{name!r} is not a time zone; write a name such as Asia/Taipei or UTC") from None

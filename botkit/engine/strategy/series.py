@@ -1,7 +1,7 @@
 """The series that a strategy reads: finished bars or trades, with their attached indicators.
 
 New rows wait as objects until a column is read and are then added as arrays; attached indicators are fed when their
-value is read. A bar that is never read thus costs little, and the results are the same as if bars were processed one by
+value is read. A bar that is never read therefore costs little, and the results equal those of processing bars one by
 one.
 """
 
@@ -37,7 +37,7 @@ Row = TypeVar("Row", Bar, Trade)
 
 #: how many bars a series keeps by default
 KEEP_BARS = 10_000
-# the number of pending rows at which they are flushed: few enough to limit memory, many enough to spread the cost of a
+# the number of pending rows at which they are flushed: low enough to limit memory, high enough to spread the cost of a
 # flush
 _FLUSH_AT = 4096
 _SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
@@ -66,7 +66,7 @@ class Series(Generic[Row]):
 
     #: names of the columns, starting with time
     names: ClassVar[tuple[str, ...]] = ()
-    #: what messages call its rows (singular, plural)
+    #: how messages name the rows (singular, plural)
     noun: ClassVar[tuple[str, str]] = ("row", "rows")
 
     def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
@@ -82,7 +82,8 @@ class Series(Generic[Row]):
         self._fed = 0  # how many of the pending rows have been fed to the indicators
         self._count = 0  # number of rows ever added to the columns, including dropped ones
         self._attached: dict[str, Attached[Any]] = {}
-        #: those that are fed row by row, or in columns: all but the ones prepared for the block that a run is passing
+        #: attached indicators that are fed row by row or in columns: all except those prepared for the block that a run
+        #: is processing
         self._feeding: list[Attached[Any]] = []
         self._failures: list[tuple[Attached[Any], Exception]] = []
         self._plots = plots if plots is not None and plots.takes_indicators else None
@@ -92,7 +93,7 @@ class Series(Generic[Row]):
     # -- the engine's side ----------------------------------------------------------------------------------------
 
     def append(self, row: Row) -> None:
-        """Append a finished bar, which must start after all others, or a trade."""
+        """Append a trade or a finished bar. A bar must start after all others."""
         pending = self._pending
         pending.append(row)
         if len(pending) >= _FLUSH_AT:
@@ -105,10 +106,10 @@ class Series(Generic[Row]):
             self._flush()
 
     def pull_from(self, pull: Callable[[], None] | None, prepare: Callable[[], None] | None = None) -> None:
-        """Call ``pull`` before every read, so that it can add new rows with `extend` or `append_all`. ``prepare`` is
-        called once, after the first read of an indicator, so that it can prepare a block with `prepare`.
+        """Call ``pull`` before every read, so that it can add new rows with `extend` or `append_all`. Call ``prepare``
+        once, after the first read of an indicator, so that it can prepare a block with `Series.prepare`.
 
-        This is for a driver that works on columns: a bar that is never read then costs nothing. None removes it.
+        This is for a driver that works on columns: a bar that is never read then costs nothing. None removes ``pull``.
         """
         assert self.is_ready, f"{self!r} was fed before its history arrived"
         if self._pull is not None:
@@ -117,8 +118,8 @@ class Series(Generic[Row]):
         self._pull, self._prepare = pull, prepare
 
     def prepare(self, block: Passing, begin: int, columns: Sequence[npt.NDArray[Any]]) -> None:
-        """Compute the window indicators over the rest of a block that a run is passing: row ``begin`` is next.
-        ``columns`` are the whole block's.
+        """Compute the window indicators over the rest of a block that a run is processing, from row ``begin`` on.
+        ``columns`` cover the entire block.
         """
         arrays = {name: column[begin:] for name, column in zip(self.names, columns, strict=True)}
         self._feeding = []
@@ -128,7 +129,7 @@ class Series(Generic[Row]):
                 self._feeding.append(attached)
 
     def land(self) -> None:
-        """Feed prepared indicators the rows that have passed. From here on they are fed like the others."""
+        """Feed the processed rows to prepared indicators. From now on these are fed like all other indicators."""
         if len(self._feeding) == len(self._attached):
             return
         if self._pull is not None:
@@ -150,7 +151,7 @@ class Series(Generic[Row]):
 
     @property
     def missing_history(self) -> int:
-        """The number of older rows that were missing when its indicators warmed up."""
+        """The number of older rows that were missing when the indicators warmed up."""
         return max((attached.missing for attached in self._attached.values()), default=0)
 
     def bring_up_to_date(self) -> None:
@@ -193,8 +194,8 @@ class Series(Generic[Row]):
             self._drop_failed()
 
     def _drop_failed(self) -> None:
-        """Stop feeding an indicator that raised. The error is raised when the strategy reads the indicator, not in the
-        engine.
+        """Stop feeding an indicator that raised. The exception is raised when the strategy reads the indicator, not in
+        the engine.
         """
         for attached, error in self._failures:
             del self._attached[attached.name]
@@ -216,7 +217,7 @@ class Series(Generic[Row]):
         fed, self._fed = self._fed, 0
         # empty the list first, so that the same rows are not written twice if an assertion below fails
         self._pending = []
-        # a strategy that reads at every bar flushes single rows, for which numpy would cost ten times as much
+        # a strategy that reads at every bar flushes single rows, for which numpy would take ten times as long
         if len(rows) == 1:
             self._check_order(rows[0].time)
             for column, value in zip(self._columns.values(), self._values(rows[0]), strict=True):
@@ -240,7 +241,7 @@ class Series(Generic[Row]):
     def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
         if not rows:
             return {name: np.empty(0, column.dtype) for name, column in self._columns.items()}
-        # astuple is pure C, whereas a method call per row would take longer than all the rest
+        # astuple is pure C, whereas a method call per row would take longer than all other work
         fields = dict(zip(rows[0].__struct_fields__, zip(*map(astuple, rows), strict=True), strict=True))
         return {
             name: np.fromiter(self._numbers(name, fields[name]), column.dtype, len(rows))
@@ -259,7 +260,7 @@ class Series(Generic[Row]):
         """Assert that the next row follows the latest one."""
 
     def _check_order_of(self, times: TimeArray) -> None:
-        """Assert that many new rows are in order and follow the latest one."""
+        """Assert that new rows are in order and follow the latest one."""
 
     @staticmethod
     def _input(arrays: dict[str, npt.NDArray[Any]], name: str) -> Array:
@@ -355,7 +356,7 @@ class Series(Generic[Row]):
         if isinstance(index, slice):
             self._settle()
             return [self._row(i) for i in range(*index.indices(len(self)))]
-        # the latest row is what strategies read most, and it does not require a flush to the columns
+        # strategies mostly read the latest row, which does not require a flush to the columns
         if index == -1 and self._pending and self._pull is None:
             return self._pending[-1]
         self._settle()
@@ -386,10 +387,10 @@ class BarSeries(Series[Bar]):
     """The finished bars of one pair and resolution, oldest first, as returned by ``subscribe_bars``.
 
     ``open``, ``high``, ``low``, ``close``, ``volume`` (float64) and ``time`` (int64 nanoseconds, start of the bucket)
-    are read-only numpy arrays of length ``len(series)``. An array you hold never changes: read it again after the next
-    bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
+    are read-only numpy arrays of length ``len(series)``. An array you keep never changes, so read the attribute again
+    after the next bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
 
-    It keeps its last 10,000 bars, or ``keep`` of them (None: all), and never fewer than its indicators need. In
+    The series keeps its last 10,000 bars, or ``keep`` of them (None: all), but never fewer than its indicators need. In
     ``on_start`` you can only attach indicators; the history is available from ``on_ready`` on.
     """
 
@@ -420,8 +421,8 @@ class BarSeries(Series[Bar]):
 
     @property
     def wanted_history(self) -> int:
-        """The number of finished bars that it needs from before the start: ``warm_up``, or as many as its indicators
-        require.
+        """The number of finished bars that the series needs from before the start: ``warm_up``, or as many as its
+        indicators require.
         """
         return max(self.warm_up, super().wanted_history)
 
@@ -429,8 +430,8 @@ class BarSeries(Series[Bar]):
         """Add the bars from before the start, oldest first.
 
         This warms up every indicator and makes the series readable. Bars already appended follow them; for a bar that
-        is in both, the history's version is used, because the streamed one may have begun in the middle of the bar. May
-        be called only once.
+        is in both, the history's version is used, because the stream may have started within the bar. May be called
+        only once.
         """
         assert not self.is_ready, f"{self!r} has already started"
         waiting, self._pending = self._pending, []
@@ -449,9 +450,9 @@ class BarSeries(Series[Bar]):
         self.append_all(waiting)
 
     def backfill(self, older: Iterable[Bar]) -> None:
-        """Prepend older bars, for indicators attached later that need more than was kept.
+        """Prepend older bars, for indicators that were attached later and need more bars than were kept.
 
-        Indicators that lacked history are warmed up again, as if they had started with it.
+        Indicators that lacked history are warmed up again, as if they had started with these bars.
         """
         self._settle()
         self.land()
@@ -483,7 +484,7 @@ class BarSeries(Series[Bar]):
         volume: npt.ArrayLike,
         empty: npt.ArrayLike | None = None,
     ) -> None:
-        """Add many finished bars as arrays of equal length, oldest first; they are copied."""
+        """Add many finished bars as arrays of equal length, oldest first. The arrays are copied."""
         if self._pending:
             self._flush()
         times = np.asarray(time, np.int64)
@@ -506,7 +507,7 @@ class BarSeries(Series[Bar]):
         self._check_order(int(times[0]))
 
     def _end_of(self, row: Any) -> Nanos:
-        # at the end of the bar, so that a chart of finer candles does not show values too early
+        # plotted at the end of the bar, so that a chart of finer candles does not show values too early
         length_ns = self._length_ns
         time: int = row.time
         return (bucket_end(time, self.resolution) if length_ns is None else time + length_ns) - 1
@@ -525,8 +526,8 @@ class BarSeries(Series[Bar]):
     # -- the strategy's side --------------------------------------------------------------------------------------
 
     def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "close") -> Attached[V]:
-        """Attach an indicator, which the series warms up and feeds, and which charts draw. Returns its values bar by
-        bar.
+        """Attach an indicator. The series warms it up and feeds it, and charts draw it. Returns an `Attached` with its
+        values bar by bar.
 
             self.fast = bars.attach(SMA(10))
             self.high = bars.attach(RollingHigh(20), of="high")
@@ -534,8 +535,8 @@ class BarSeries(Series[Bar]):
 
         ``of`` is the bar value that a single-input indicator reads: open, high, low, close, volume or typical (the mean
         of high, low and close). ``name`` is its label in charts, by default its repr. Attaching under an existing name
-        replaces that indicator. The new one is warmed up from the bars that the series has kept, and its value is None
-        until ready.
+        replaces that indicator. The new indicator is warmed up from the bars that the series has kept, and its value is
+        None until ready.
         """
         if of not in BAR_INPUTS:
             raise ValueError(f"of={of!r} is not a value of a bar; choose one of {', '.join(BAR_INPUTS)}")
@@ -581,7 +582,7 @@ class BarSeries(Series[Bar]):
         """Return a new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in
         UTC.
 
-        It is a copy that you may change.
+        The DataFrame is a copy that you may change.
         """
         import pandas as pd  # imported here, because the import takes half a second and most runs do not need it
 
@@ -592,8 +593,8 @@ class BarSeries(Series[Bar]):
 class TradeSeries(Series[Trade]):
     """The public trades of one pair, oldest first, with attached indicators, as returned by ``subscribe_trades``.
 
-    ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays.
-    It holds the trades since the first indicator was attached, but at most the last 10,000 of them, or ``keep``.
+    ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays. The
+    series contains the trades since the first indicator was attached, but at most the last 10,000 of them, or ``keep``.
     """
 
     __slots__ = ()
@@ -635,7 +636,8 @@ class TradeSeries(Series[Trade]):
         return times
 
     def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "price") -> Attached[V]:
-        """Attach an indicator that is fed by each trade and drawn in charts. Returns its values trade by trade.
+        """Attach an indicator that is fed by each trade and drawn in charts. Returns an `Attached` with its values
+        trade by trade.
 
         ``of`` is "price" or "amount". An indicator with several inputs gets the trade's price for each price and its
         amount for the volume. There are no trades from before the start, so values are None until enough have arrived.

@@ -1,4 +1,4 @@
-"""Keeps the timers of strategies: which fires next, and which firings were missed."""
+"""Keeps the timers of strategies, in order of firing, and tracks missed firings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botkit.model.events import Timer
 class TimerBook:
     """Every timer of the bot, in order of firing, and at equal times in the order in which they were set.
 
-    Timers set before `arm` start when it is called.
+    Timers set before `arm` start when `arm` is called.
     """
 
     def __init__(self, agenda: Agenda, callbacks: Callbacks) -> None:
@@ -31,8 +31,8 @@ class TimerBook:
     def set(
         self, record: StrategyRecord, name: str, schedule: Schedule, missed: Literal["skip", "once"], now: Nanos
     ) -> None:
-        """Start or replace a timer. If firings were missed while the bot was down, the timer fires once immediately, if
-        requested.
+        """Start or replace a timer. If requested, the timer fires once immediately if firings were missed while the bot
+        was down.
 
         The time of the last firing is kept in the strategy's state, so that a restart knows which firings were missed.
         """
@@ -52,7 +52,7 @@ class TimerBook:
                 self._callbacks.notify(record, "on_timer", Timer(name, now, count))
 
     def arm(self, now: Nanos) -> None:
-        """Start the timers set so far, because the bot now trades."""
+        """Start the timers set so far. Called when the bot starts trading."""
         waiting, self._unarmed = self._unarmed, None
         for (_, name), (record, schedule, missed) in (waiting or {}).items():
             if record.active:
@@ -88,7 +88,7 @@ class TimerBook:
         return None
 
     def _ring(self, now: Nanos) -> None:
-        """Fire due timers and schedule the next firing. Firings skipped by a pause are only counted."""
+        """Fire due timers and schedule the next firing. Firings skipped because the clock jumped are only counted."""
         while True:
             first = self.next_due()
             if first is None or first > now:

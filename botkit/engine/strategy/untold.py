@@ -1,9 +1,9 @@
 """Fills that are booked but not yet reported to their strategy.
 
 A fill is booked at once, but `on_fill` may have to wait: up to a second for the rest of its match
-(`botkit.engine.orders.agreement`), and at a start for `on_ready`. If the bot is killed in the meantime, the journal has
-the fill, but the strategy's state does not reflect it. Unreported fills are therefore saved with that state, and each
-is reported exactly once after the restart.
+(`botkit.engine.orders.agreement`), and at a start until `on_ready`. If the bot is killed in the meantime, the journal
+contains the fill, but the strategy's state does not reflect it. Unreported fills are therefore saved with that state,
+and each is reported exactly once after the restart.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Untold:
         self.mailed: list[Fill] = []
 
     def opened(self) -> None:
-        """Forget the fills in the mailbox, because it is open now and will be emptied in this turn."""
+        """Forget the fills in the mailbox. It is open now and will be emptied in this turn."""
         self.mailed.clear()
 
     def kept(self, strategy: str) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ class Untold:
 
     @staticmethod
     def recalled(kept: Iterable[Mapping[str, Any]], order_of: Callable[[int], Order | None]) -> list[Fill]:
-        """Return the fills that an earlier run saved, without those of forgotten orders."""
+        """Return the fills that an earlier run saved, except those of forgotten orders."""
         fills = []
         for row in kept:
             order = order_of(row["client_id"])

@@ -1,6 +1,7 @@
-"""BitoPro: its wire format, a complete asyncio client, the adapter through which bots trade, and recorded frames.
+"""BitoPro support: the wire format, a complete asyncio client, the adapter that bots trade through, and a reader for
+recorded frames.
 
-The client can be used by itself: ``from botkit.exchange.bitopro import BitoProClient``.
+The client also works without the rest of botkit: ``from botkit.exchange.bitopro import BitoProClient``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["BitoProClient", "Credentials"]
 
 
 def __getattr__(name: str) -> Any:
-    # imported on first use, so that reading recorded frames or the facts does not load aiohttp
+    # imported on first use, so reading recorded frames or exchange facts does not load aiohttp
     if name == "BitoProClient":
         from botkit.exchange.bitopro.rest import BitoProClient
 

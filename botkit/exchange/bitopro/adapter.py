@@ -1,12 +1,14 @@
-"""Connects a bot to BitoPro: turns the engine's requests into calls, and answers and frames into events.
+"""Connects a bot to BitoPro. The adapter turns engine requests into API calls, and turns answers and frames into
+events.
 
-A driver opens the adapter, gives it a sink for events and sends it requests. Every request ends in exactly one
-`Answer`: a network error is an outcome, never an exception. Outcomes follow the order protocol: a 4xx is REFUSED (the
-engine looks the order up before believing it), and anything between the first byte sent and a clear answer is UNKNOWN.
+A driver opens the adapter, passes it an event sink and sends it requests. Every request ends in exactly one `Answer`. A
+network error is reported as an outcome and never raised as an exception. Outcomes follow the order protocol. A 4xx is
+REFUSED (the engine looks up the order before trusting the refusal). A request is UNKNOWN if at least one byte was sent
+and no clear answer came back.
 
-The adapter sends nothing on its own, because every request needs a slot from the router. After a lost connection it
-emits a `Connection`, and the engine requests what it needs. For drivers without a router, ``resynchronise="rest"``
-makes the streams themselves read what they missed.
+The adapter never sends a request on its own, because every request needs a slot from the router. After a lost
+connection it emits a `Connection`, and the engine requests the data it needs. For drivers without a router,
+``resynchronise="rest"`` makes each stream read its missed data over REST.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.bitopro")
 
-#: the documents do not say how many cancels one PUT takes; this many keep the body below 2 kB
+#: the documentation does not say how many cancels fit in one PUT; this number keeps the body below 2 kB
 _CANCEL_BATCH_MAX = 50
 CAPABILITIES = Capabilities(
     batch_create_max=BATCH_MAX,
@@ -79,11 +81,11 @@ CAPABILITIES = Capabilities(
     stop_orders=True,
     find_by_client_id=True,
 )
-#: a create older than this is not sent, because the book has changed since the strategy decided
+#: a create request older than this is not sent, because the book has changed since the strategy decided
 _T0_AGE_MAX: Nanos = NS_PER_S
-#: how many orders and executions to remember in order to recognise repeats
+#: how many orders and executions to remember for recognising repeats
 _MEMORY = 20_000
-#: how far a balance frame may lag behind one that was sent after it
+#: how far a balance frame may lag behind a frame that was sent after it
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
@@ -95,13 +97,13 @@ _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
 
 
 class _Remembered:
-    """Remembers the last value seen under each key, for the latest ``_MEMORY`` keys."""
+    """Stores the last value seen for each key, and keeps only the latest ``_MEMORY`` keys."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[object, object] = OrderedDict()
 
     def is_new(self, key: object, value: object) -> bool:
-        """Return False if the same value was the last one seen under the key."""
+        """Return False if ``value`` equals the last value seen for this key."""
         if self._values.get(key) == value:
             return False
         self._values[key] = value
@@ -112,7 +114,7 @@ class _Remembered:
 
 
 class BitoProAdapter(Lifetime):
-    """Sends requests and delivers events for one account. `botkit.model.adapter` is its contract."""
+    """Sends requests and delivers events for one account. It implements the contract in `botkit.model.adapter`."""
 
     account_streams = _PRIVATE_STREAMS
     capabilities = CAPABILITIES
@@ -127,15 +129,15 @@ class BitoProAdapter(Lifetime):
         patience: float = 1.0,
         limits: LimitTable | None = None,
     ) -> None:
-        """``speed`` is how many times faster the client's clock runs than the machine's. An order's maximum age is
-        measured in the exchange's time, and in machine time as well. ``patience`` is a factor on the machine time for
-        which an order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
+        """``speed`` is how many times faster the client's clock runs than the machine's clock. The maximum age of an
+        order is measured both in exchange time and in machine time. ``patience`` multiplies the machine time that an
+        order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
         """
         self.client = client
         self._limits = limits
         self._speed = max(1.0, speed)
         self._patience = patience
-        #: the pairs whose rows can be parsed, by lowercase name
+        #: the pairs whose rows can be parsed, keyed by lowercase name
         self.known_pairs = pairs
         self._resynchronise = resynchronise == "rest"
         self._is_open = False
@@ -145,14 +147,14 @@ class BitoProAdapter(Lifetime):
         self._trades = _Remembered()
         self._foreign: set[str] = set()
         self._unknown_events: set[str] = set()
-        #: the timestamp, in milliseconds, of the last frame with each currency's balance
+        #: keyed by currency: the timestamp, in milliseconds, of the last frame with this currency's balance
         self._balances_at: dict[str, int] = {}
 
     @property
     def limits(self) -> LimitTable:
         """The rate limits in force."""
         if self._limits is None:
-            # imported here because reading the table needs YAML, which recording market data does not
+            # imported here because the table needs YAML, and recording market data must work without YAML
             from botkit.exchange.bitopro.limit_table import load_limit_table
 
             self._limits = load_limit_table()
@@ -160,15 +162,17 @@ class BitoProAdapter(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, to the second, or None before the first answer."""
+        """The offset of this machine's clock from the exchange's clock, accurate to one second, or None before the
+        first answer. Positive means that this machine is ahead.
+        """
         return self.client.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Return the pairs and their current rules, after reading them from the exchange. Raises RequestError."""
+        """Read the pairs and their current rules from the exchange and return them. Raises RequestError."""
         return await self.client.pairs()
 
     async def open(self) -> None:
-        """Open the connection pools; nothing is sent yet."""
+        """Open the connection pools without sending anything yet."""
         await self.client.open()
         self._is_open = True
 
@@ -192,10 +196,11 @@ class BitoProAdapter(Lifetime):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Open the streams for these pairs (books with a depth) and for the account, and send their events to ``sink``.
+        """Open the account's streams and the streams for these pairs, and send their events to ``sink``. ``books`` maps
+        each pair to a book depth.
 
-        ``sink`` must return at once. The streams reconnect by themselves until `close`, reporting each change as a
-        `Connection`; a public stream sends one for each of its pairs.
+        ``sink`` must return at once. The streams reconnect automatically until `close` and report each connection
+        change as a `Connection`. A public stream emits one `Connection` for each of its pairs.
         """
         wanted: list[tuple[str, dict[str, int | None]]] = []
         if books:
@@ -209,15 +214,13 @@ class BitoProAdapter(Lifetime):
             pairs: dict[str, int | None] = dict.fromkeys(self.known_pairs)
             wanted += [(stream_id, pairs if stream_id == "user_trades" else {}) for stream_id in _PRIVATE_STREAMS]
         for stream_id, pairs in wanted:
-            # account streams concern no single pair, even if they have a list of pairs to read after a lost connection
+            # account streams do not concern a single pair, even if they list pairs to read after a lost connection
             told = [None] if stream_id in _PRIVATE_STREAMS else [self.known_pairs[pair] for pair in pairs]
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the streams of one kind, or all of them, in case the current connections are dead but not
-        closed.
-        """
+        """Reconnect the streams of one kind, or all streams, in case a connection is dead but was never closed."""
         for stream in [stream for stream in self._streams if kind is None or stream.id in _STREAMS_OF[kind]]:
             task = asyncio.create_task(stream.interrupt(), name="bitopro reconnect")
             self._tasks.add(task)
@@ -239,7 +242,7 @@ class BitoProAdapter(Lifetime):
                     for event in self._understood(stream_id, received, told):
                         sink(event)
         except Exception as error:
-            # report a stream that ends, because nothing else would show that its prices are stale
+            # report that the stream ended, because nothing else would show that its prices are stale
             log.exception("the stream %s ended", stream_id)
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
@@ -252,7 +255,7 @@ class BitoProAdapter(Lifetime):
             return [Connection(ConnectionState.STALE, stream_id, pair, str(error)) for pair in told]
 
     def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Iterable[AdapterEvent]:
-        """Convert a stream's item into events. ``told`` are the pairs that a connection change concerns."""
+        """Convert an item from a stream into events. ``told`` lists the pairs that a connection change affects."""
         item = received.item
         match item:
             case OrderBookFrame():
@@ -283,8 +286,8 @@ class BitoProAdapter(Lifetime):
             case BalanceFrame():
                 balances = self._newest(item, received.is_first)
                 if balances:
-                    # never treat this as a snapshot: if the first frame were lost, the next one, with a single
-                    # currency, would mean that every other coin is gone
+                    # never treat this frame as a snapshot: if the first frame were lost, the next frame, with a single
+                    # currency, would imply that all other coins are gone
                     yield translate.balance_report(balances, snapshot=False)
             case Snapshot():
                 yield from self._snapshot(item)
@@ -295,9 +298,11 @@ class BitoProAdapter(Lifetime):
                 self._unknown_event(stream_id, item.event[:40])
 
     def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
-        """Return the rows whose currency has no newer frame, since frames may arrive out of order.
+        """Return the balance rows that are not older than an earlier frame's row for the same currency. Frames may
+        arrive out of order.
 
-        A timestamp further back than frames can lag means that the exchange's clock was reset, so it is accepted.
+        A timestamp that is further back than frames can lag means that the exchange's clock was reset, so the row is
+        accepted.
         """
         if is_first:
             self._balances_at.clear()
@@ -327,13 +332,14 @@ class BitoProAdapter(Lifetime):
             yield translate.balance_report(balances, snapshot=True)
         pair = self._pair(snapshot.pair or "")
         if pair:
-            # the listing's ids are not the stream's, so the engine matches them by each order's executed amount
+            # trade ids in the listing differ from those in the stream, so the engine matches executions by each order's
+            # executed amount
             yield from self._new_trades(
                 translate.own_trade_report(row, pair) for row in rows if isinstance(row, OwnTradeRow)
             )
 
     def _order_reports(self, rows: Iterable[OwnOrderRow], pushed: Nanos = 0) -> Iterable[OrderReport]:
-        """Yield the reports that are new: both order streams report the same end, and snapshots repeat."""
+        """Yield only new reports. Both order streams report the end of an order, and snapshots repeat old reports."""
         for row in rows:
             if pair := self._pair(row.pair):
                 report = translate.order_report(row, pair)
@@ -341,12 +347,12 @@ class BitoProAdapter(Lifetime):
                     yield msgspec.structs.replace(report, pushed=pushed) if pushed else report
 
     def _new_trades(self, reports: Iterable[TradeReport]) -> Iterable[TradeReport]:
-        # a self-trade is two executions with one id
+        # a self-trade appears as two executions with the same id
         return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
 
     def _pair(self, name: str) -> Pair | None:
-        """Return the pair, or None if its rules are unknown, which means that its orders cannot be this bot's. This is
-        logged once.
+        """Return the pair, or None if its rules are unknown. Orders in an unknown pair cannot be this bot's. Each
+        unknown pair is logged once.
         """
         pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
@@ -357,9 +363,9 @@ class BitoProAdapter(Lifetime):
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once and return its `Answer`. Cancels use the urgent connections.
+        """Send a request once and return its `Answer`. Urgent requests use separate connections.
 
-        Raises nothing but CancelledError, after which the caller does not know the outcome.
+        Raises nothing but CancelledError. After a CancelledError the caller does not know the outcome.
         """
         if not self._is_open:
             return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
@@ -373,11 +379,11 @@ class BitoProAdapter(Lifetime):
             return _answer(request, Ending.REFUSED, error)
         except RequestError as error:
             return _answer(request, Ending.UNKNOWN, error)
-        except WireError as error:  # a response that cannot be read
+        except WireError as error:  # an unreadable response
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
         except Exception as error:
-            # this is a bug in botkit; return an answer nevertheless, so that the bot looks the order up instead of
-            # waiting forever
+            # this is a bug in botkit; return an answer anyway, so that the bot looks the order up instead of waiting
+            # forever
             log.exception("%s %d could not be sent", request.endpoint, request.id)
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
@@ -462,8 +468,8 @@ class BitoProAdapter(Lifetime):
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
-        """Return how many seconds a create may still wait for its connection. Raises NothingSent if it is already too
-        old.
+        """Return how many seconds a create request may still wait for a connection. Raises NothingSent if the request
+        is already too old.
         """
         left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
@@ -472,7 +478,7 @@ class BitoProAdapter(Lifetime):
 
 
 def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
-    """Return the acknowledgement if it echoes this order. The echo of another order does not acknowledge this one."""
+    """Return the acknowledgement if it echoes this order. Raises OutcomeUnknown if it echoes another order."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY
     decimals = 8 if spends else rules.amount_decimals
@@ -500,19 +506,19 @@ def _answer(request: Request, outcome: Ending, error: RequestError) -> Answer:
 
 
 def _served_depth(depth: int) -> int:
-    """Return the smallest depth with at least ``depth`` levels that the exchange serves, since it sends five for any
-    other number.
+    """Return the smallest book depth served by the exchange that has at least ``depth`` levels. The exchange sends five
+    levels for any depth it does not serve.
     """
     return next((limit for limit in BOOK_LIMITS if limit >= depth), BOOK_LIMITS[-1])
 
 
 def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapter:
-    """Create an adapter, not yet open, from the ``exchange:`` section of a configuration.
+    """Create an adapter from the ``exchange:`` section of a configuration, without opening it.
 
-    Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, such as an emulator's); and, set by
-    botkit, ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that is held while requests are
-    made), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data only, without an
-    account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
+    Options from the user: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, for example those of an
+    emulator). Options set by botkit: ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that
+    is held while requests are made), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market
+    data only, without an account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]

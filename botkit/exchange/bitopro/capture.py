@@ -1,8 +1,9 @@
 """Reads recorded frames into columns. This is the tape format ``frames`` (.jsonl, .jsonl.gz).
 
-One JSON object per line: ``{"received": <ms by the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames
-from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; other
-recorders write one frame per trade. Which of the two a file holds is detected, or set with ``trades``.
+Each line is a JSON object: ``{"received": <ms by the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames
+from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so successive lists are
+aligned. Other recorders write one frame per trade. The reader detects which of the two kinds a file contains, unless
+``trades`` sets it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from botkit.model.pairs import Pair
 
 #: rows per chunk of a stream; 20,000 books of 20 levels are 13 MB of integers
 CHUNK_ROWS = 20_000
-#: a longer line is not a frame, and without a limit a damaged archive could fill the memory
+#: a longer line is not a frame; without a limit, a damaged archive could fill the memory
 _LINE_MAX = 4 * 2**20
 _DEPTHS = (1, 5, 10, 20, 30, 50)
 
@@ -50,8 +51,8 @@ class _KnownLine(msgspec.Struct):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """How to read a file. ``is_guessed`` means that the format was detected, not set, so anything that does not fit
-    is refused.
+    """Settings for reading a file. ``is_guessed`` means that the format was detected rather than configured, so a frame
+    that does not fit the format is refused.
     """
 
     is_single: bool
@@ -73,7 +74,7 @@ class _Trades:
         self._reading = reading
         self._before: tuple[Nanos, int] | None = None  # when the previous frame arrived, and its number of trades
         coarse = 10 ** max(0, pair.rules.amount_decimals - pair.rules.display_decimals)
-        # compare trades after rounding, because later frames round amounts to amountPrecision
+        # compare trades after rounding, because frames after the first one round amounts to amountPrecision
         self.aligner: TradeListAligner[_TradeTuple] | None = (
             None
             if reading.is_single
@@ -107,8 +108,8 @@ class _Trades:
             sides.append(side)
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
-        """Return the new trades in a list. Notes the first list, which predates the recording, and gaps between
-        lists.
+        """Return the new trades in a list. Call ``note`` for the first list, which predates the recording, and ``gap``
+        for gaps between lists.
         """
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)
@@ -165,7 +166,7 @@ class _Books:
             lots = scaled(level.amount, rules.amount_decimals, f"{what} amount")
             if ticks <= 0 or lots < 0:
                 raise WireError(f"a {what} of {level.amount} at {level.price} is not a valid book level")
-            if lots:  # the wire rounded the amount to zero: nothing to trade with
+            if lots:  # the amount was rounded to zero, so the level is empty
                 flat += (ticks, lots)
         return flat
 
@@ -179,7 +180,7 @@ class _Books:
 
 
 def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
-    """Return ticks and lots with shape (rows, depth), where missing levels are 0."""
+    """Return ticks and lots as arrays of shape (rows, depth). Missing levels are 0."""
     flat = np.zeros((len(side), depth * 2), dtype=np.int64)
     for row, levels in enumerate(side):
         flat[row, : len(levels)] = levels
@@ -187,8 +188,9 @@ def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
 
 
 class BitoProFrames:
-    """Reads recorded BitoPro frames. Options: ``trades`` (list or single; detected by default), ``pair`` (read only
-    that pair). ``note`` is called with messages, ``gap`` with pair, kind, start and end of missing data.
+    """A reader for recorded BitoPro frames. Options: ``trades`` (list or single; detected by default) and ``pair``
+    (read only that pair). ``note`` is called with messages. ``gap`` is called with the pair, kind, start and end of
+    missing data.
     """
 
     endings: tuple[str, ...] = (".frames.jsonl", ".frames.jsonl.gz", ".jsonl", ".jsonl.gz")
@@ -197,10 +199,10 @@ class BitoProFrames:
         self._chunk_rows = chunk_rows
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """Yield the file's books and trades in chunks of limited size, in overall order of receipt.
+        """Yield the file's books and trades in chunks of limited size, ordered by time of receipt.
 
-        When one stream's chunk is full, the chunks of all streams are yielded, so that no stream runs far ahead of
-        another. Raises DataError naming file and line.
+        When the chunk of one stream is full, the chunks of all streams are yielded, so that no stream runs far ahead of
+        another. Raises DataError naming the file and line.
         """
         mode = options.get("trades")
         if mode not in (None, "list", "single"):
@@ -252,7 +254,9 @@ class BitoProFrames:
 
 
 def _holds_single_trades(path: Path, only: str | None) -> bool:
-    """Return True if every TRADE frame in the file holds one trade. Frames that repeat a list soon hold several."""
+    """Return True if every TRADE frame in the file contains exactly one trade. Frames that repeat a list soon contain
+    several.
+    """
     with _lines(path) as lines:
         for line in lines:
             if b"TRADE" not in line:
@@ -260,7 +264,7 @@ def _holds_single_trades(path: Path, only: str | None) -> bool:
             try:
                 frame = _decode_line(line)[1]
             except WireError:
-                continue  # the line is reported when the file is read
+                continue  # reading the file reports the bad line later
             if isinstance(frame, TradeFrame) and only in (None, frame.pair.lower()) and len(frame.data or ()) != 1:
                 return False
     return True
@@ -277,7 +281,7 @@ def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None
         known = _line_decoder.decode(line)
         received, frame = known.received, known.frame
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
-        # this slower path distinguishes an unknown event from a damaged line, and describes the damage
+        # this slower path distinguishes an unknown event from a damaged line, and describes any damage
         raw = decode(line, _RawLine, 'a line like {"received": ms, "frame": {...}}')
         decode_frame(bytes(raw.frame))
         return to_ns(raw.received, "received"), None

@@ -1,4 +1,4 @@
-"""Facts about BitoPro that ship with botkit (pairs, fees, limits), and how to connect to it."""
+"""Facts about BitoPro that ship with botkit (pairs, fees, limits), and the function that connects to BitoPro."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "bitopro"
 
 
 def _rank(rank: int, volume: int, held: int, maker: int, taker: int, maker_bito: int, taker_bito: int) -> FeeRank:
-    # rates below are in millionths, so that the table reads like the exchange's own
+    # rates below are in millionths, so the table reads like the exchange's own table
     return FeeRank(
         rank=rank,
         volume=volume,
@@ -44,7 +44,7 @@ FEE_RANKS: tuple[FeeRank, ...] = (
 )
 
 
-#: options that a configuration may name, and those that botkit passes to `connect`
+#: the options that a configuration may set, and the options that botkit passes to `connect`
 _WRITTEN = ("rest", "ws", "amount_step", "limits")
 _OPTIONS = frozenset(_WRITTEN) | {
     "account",
@@ -61,9 +61,9 @@ _OPTIONS = frozenset(_WRITTEN) | {
 
 @cache
 def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[str, Pair]:
-    """Return the pairs that ship with botkit, by lowercase name.
+    """Return the pairs that ship with botkit, keyed by lowercase name.
 
-    Most pairs' rules were read from the exchange between 2024 and 2026; a few are estimates. A live bot reads the
+    Most of the rules were read from the exchange between 2024 and 2026. A few are estimates. A live bot reads the
     current rules from the exchange.
     """
     text = resources.files("botkit.exchange.bitopro").joinpath("trading_pairs.json").read_text(encoding="utf-8")
@@ -71,16 +71,16 @@ def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[s
 
 
 class BitoPro:
-    """The exchange, registered as ``bitopro``. Options for ``facts`` are ``amount_step`` (base or amount: the precision
-    to which order amounts are rounded, Q11) and ``limits`` (``strict`` for each endpoint's strictest documented figure,
-    or a mapping endpoint -> figure).
+    """The exchange, registered as ``bitopro``. ``facts`` has two options. ``amount_step`` (base or amount) selects the
+    precision to which order amounts are rounded (Q11). ``limits`` is ``strict`` for the strictest documented figure of
+    each endpoint, or a mapping endpoint -> figure.
     """
 
     name = NAME
 
     def facts(self, options: Options) -> ExchangeFacts:
         """Return pairs, rate limits and fees. Raises ConfigError for an invalid option."""
-        # imported here because reading the table needs YAML, which a mere client does not
+        # imported here because the table needs YAML, and the client alone must work without YAML
         from botkit.exchange.bitopro.limit_table import load_limit_table
 
         unknown = sorted(set(options) - _OPTIONS)
@@ -109,7 +109,7 @@ class BitoPro:
         )
 
     def connect(self, options: Options) -> Adapter:
-        """Return an adapter, not yet open (`botkit.exchange.bitopro.adapter.connect`). Raises ConfigError."""
+        """Create an adapter without opening it (`botkit.exchange.bitopro.adapter.connect`). Raises ConfigError."""
         from botkit.exchange.bitopro.adapter import connect
 
         limits = self.facts(options).limits if "limits" in options else None

@@ -1,7 +1,8 @@
-"""Reads long histories in bounded requests. Candles are split and stitched, and listings are read in time windows.
+"""Reads long histories in requests of limited size. Candle ranges are split and joined again. Listings are read in time
+windows.
 
-Paging by cursor does not work, because the exchange's ids do not grow with time (Q23). Instead, time windows are halved
-until each holds fewer rows than one answer can.
+Paging by cursor does not work, because the exchange's ids do not grow with time (Q23). Instead, each time window is
+halved until its rows fit into one answer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 T = TypeVar("T")
 
-#: candles per request, which make an answer of about 1 MB
+#: candles per request; an answer with this many is about 1 MB
 CANDLES_PER_REQUEST = 8_000
 #: the longest time span that one listing may cover
 WINDOW_MAX: Nanos = 90 * NS_PER_DAY
@@ -25,7 +26,7 @@ _MONTH: Nanos = 28 * NS_PER_DAY
 
 
 def candle_ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, Nanos]]:
-    """Split ``start`` <= time < ``end`` into ranges with a limited number of buckets each."""
+    """Split ``start`` <= time < ``end`` into ranges with a limited number of candle buckets each."""
     span = CANDLES_PER_REQUEST * (fixed_length(resolution) or _MONTH)
     while start < end:
         upper = min(start + span, end)
@@ -43,7 +44,8 @@ def stitch_candles(
     fill_gaps: bool,
     running: bool,
 ) -> tuple[CandleRow, ...]:
-    """Sort rows, which may be unordered and repeated, into a series within ``start`` <= time < ``end``.
+    """Sort candle rows within ``start`` <= time < ``end`` into a series. The rows may be unordered and contain
+    duplicates.
 
     If two rows share a bucket, the later one in ``rows`` wins. Raises WireError for an invalid timestamp.
     """
@@ -78,7 +80,7 @@ async def collect_windows(
     """Fetch every row in ``start`` <= time < ``end`` once, oldest window first. If an answer is full, its window is
     halved.
 
-    Raises TryAgain if a single millisecond holds more rows than an answer can.
+    Raises TryAgain if a single millisecond contains more rows than fit into one answer.
     """
     found: dict[object, T] = {}
     waiting = []

@@ -1,4 +1,4 @@
-"""BitoPro's rate-limit table: the bundled ``rate_limits.yaml``, and the user's choices where documents disagree."""
+"""BitoPro's rate-limit table: the bundled ``rate_limits.yaml`` plus the user's choices where documents disagree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Scop
 
 _ScopeWord = Literal["ip", "account", "ip_and_account", "unspecified"]
 _RATE = re.compile(r"([1-9][0-9]{0,5})\s*(?:/|\s+in\s+)\s*([1-9][0-9]{0,3})?\s*(s|m)\Z", re.ASCII)
-#: the most requests per window that a user may set: a larger number is more likely a typo than a real limit
+#: the highest number of requests per window that a user may set; a larger number is more likely a typo than a real
+#: limit
 _MOST_REQUESTS = 100_000
 
 _SCOPES: dict[str, tuple[Scope, ...]] = {
@@ -60,10 +61,10 @@ class _LimitsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str] | None = None) -> LimitTable:
     """Return the limits in force.
 
-    The default is each row's ``use``. ``strict`` obeys the figures of all sources at once, that is, the strictest.
-    ``overrides`` chooses row by row: the key is an endpoint with its own limit, or ``public`` or ``private`` for all
-    others; the value is a number of requests per window, a rate such as ``"20/1s"`` or ``"600/1m"``, the name of the
-    source to use, or ``"strict"``. Raises ConfigError for an invalid key or value.
+    The default is the ``use`` figure of each row. ``strict`` enforces the figures of all sources at once, so the
+    strictest figure decides. ``overrides`` sets single rows. A key is an endpoint with its own limit, or ``public`` or
+    ``private`` for all other endpoints. A value is a number of requests per window, a rate such as ``"20/1s"`` or
+    ``"600/1m"``, the name of the source to use, or ``"strict"``. Raises ConfigError for an invalid key or value.
     """
     file = _packaged()
     chosen = _choices(file, strict, overrides or {})
@@ -117,7 +118,7 @@ def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]
         _check_key(file, counters, key)
     windows = {}
     for counter, (use, documented) in counters.items():
-        # a public read names no account, so it cannot count toward an account's limit
+        # a public read does not identify an account, so it cannot count toward an account's limit
         scopes = (Scope.IP,) if counter == "public" else (Scope.IP, Scope.ACCOUNT)
         choice = overrides.get(counter, "strict" if strict else None)
         figures = (use,) if choice is None else _chosen(counter, choice, use, documented)
@@ -140,7 +141,7 @@ def _check_key(file: _LimitsFile, counters: Mapping[str, object], key: str) -> N
 
 
 def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
-    """Return the figures that one choice selects, all of which are enforced."""
+    """Return the figures selected by one choice. All of them are enforced."""
     if isinstance(choice, str):
         if choice == "strict":
             return (use, *documented)
@@ -163,7 +164,7 @@ def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Fi
 
 
 def _windows(figures: Iterable[_Figure], counted: tuple[Scope, ...]) -> tuple[WindowLimit, ...]:
-    """Return the windows needed to obey all ``figures``, except those implied by another window of the same scope."""
+    """Return the windows that enforce all ``figures``, without windows implied by another window of the same scope."""
     windows: list[WindowLimit] = []
     for scope in counted:
         least: dict[int, int] = {}

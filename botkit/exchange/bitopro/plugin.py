@@ -1,4 +1,4 @@
-"""Registers BitoPro: the exchange, and the format of its recorded frames."""
+"""Registers the BitoPro exchange and the format of its recorded frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A typed asyncio client for every documented BitoPro endpoint and stream; usable without the rest of botkit.
+"""A typed asyncio client for every documented BitoPro endpoint and stream. It works without the rest of botkit.
 
     from botkit.exchange.bitopro import BitoProClient
 
@@ -9,9 +9,9 @@
             async for received in stream:
                 print(received.item)
 
-Times are integers in nanoseconds; prices and amounts are text, as on the wire. Every call is sent once. An error's type
-says what to do next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client does not enforce
-rate limits; a bot's router does, and ``botkit limits`` prints them.
+Times are integers in nanoseconds. Prices and amounts are text, as on the wire. Every call is sent once. The type of an
+error tells the caller what to do next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client
+does not enforce rate limits. A bot's router enforces them, and ``botkit limits`` prints them.
 """
 
 from __future__ import annotations
@@ -76,14 +76,15 @@ from botkit.model.resolutions import check_resolution
 T = TypeVar("T")
 
 _MB = 2**20
-#: how long reads and writes may take unless the client is configured otherwise
+#: the default timeouts for reads and writes
 READ_TIMEOUT_S, WRITE_TIMEOUT_S = 10.0, 5.0
 _CANDLES_SIZE_MAX = 16 * _MB
 _LIST_SIZE_MAX = 4 * _MB
 
 
 class BitoProClient(Lifetime):
-    """Every endpoint and stream. An async context manager with one pooled session, and a second one for urgent calls.
+    """A client for every endpoint and stream. It is an async context manager with one pooled session, and a second
+    session for urgent calls.
 
     Public calls need no account. ``withdraw`` works only if the client was created with ``allow_withdrawals=True``.
     """
@@ -105,11 +106,11 @@ class BitoProClient(Lifetime):
         stream_times: StreamTimes | None = None,
         frame_tap: FrameTap | None = None,
     ) -> None:
-        """``frame_tap`` is called with every frame on every stream, to record raw frames."""
+        """``frame_tap`` is called with every frame of every stream, for recording raw frames."""
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
-        self._random = random or system_random()  # random numbers are used only to spread out reconnects
+        self._random = random or system_random()  # random numbers only spread out reconnects
         self._transport = Transport(rest_url, credentials, self.clock)
         self._ws_url = check_url(ws_url, ("wss", "ws"))
         self._allow_withdrawals = allow_withdrawals
@@ -119,11 +120,11 @@ class BitoProClient(Lifetime):
         self._frame_tap = frame_tap
 
     async def open(self) -> None:
-        """Open the client without ``async with``. Call `close` at the end."""
+        """Open the client without ``async with``. The caller must call `close` at the end."""
         self._transport.open()
 
     async def close(self) -> None:
-        """Close every REST connection. Each stream closes when its iteration ends."""
+        """Close every REST connection. A stream closes when its iteration ends."""
         await self._transport.close()
 
     def __repr__(self) -> str:
@@ -132,8 +133,8 @@ class BitoProClient(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, to the second: the smallest difference that the Date headers of the
-        last three answers show, or None before the first answer.
+        """The offset of this machine's clock from the exchange's clock, accurate to one second. It is the smallest
+        difference shown by the Date headers of the last three answers, or None before the first answer.
         """
         return self._transport.clock_skew_ms
 
@@ -180,11 +181,11 @@ class BitoProClient(Lifetime):
     # -- public market data ---------------------------------------------------------------------------------------
 
     async def trading_pairs(self) -> tuple[PairRow, ...]:
-        """Return every pair's rules as wire rows."""
+        """Return the rules of every pair as wire rows."""
         return (await self._call("trading_pairs", PairsReply)).data or ()
 
     async def pairs(self, *, amount_step: Literal["base", "amount"] = "base") -> dict[str, Pair]:
-        """Return every pair's rules as `Pair` objects, by lowercase name."""
+        """Return the rules of every pair as `Pair` objects, keyed by lowercase name."""
         rows = [msgspec.to_builtins(row) for row in await self.trading_pairs()]
         try:
             return pairs_from_wire(rows, amount_step=amount_step)
@@ -211,7 +212,7 @@ class BitoProClient(Lifetime):
         return rows[0]
 
     async def order_book(self, pair: str, limit: int = 5, scale: int | None = None) -> OrderBookReply:
-        """Return the best levels. ``limit`` is 1, 5, 10, 20, 30 or 50, and ``scale`` n merges prices to n fewer
+        """Return the best levels. ``limit`` is 1, 5, 10, 20, 30 or 50. ``scale`` n merges prices to n fewer
         decimals.
         """
         if limit not in BOOK_LIMITS:
@@ -223,10 +224,10 @@ class BitoProClient(Lifetime):
         return (await self._call("trades", TradesReply, pair=pair)).data or ()
 
     async def candles_once(self, pair: str, resolution: str, start: Nanos, end: Nanos) -> tuple[CandleRow, ...]:
-        """Send one request for candles whose bucket starts in ``start`` <= time < ``end``, and return them as the
-        exchange sends them.
+        """Send one request for the candles whose bucket starts in ``start`` <= time < ``end``. Return them exactly as
+        the exchange sends them.
 
-        They may be unsorted, have holes where nothing was traded, and end with the unfinished candle.
+        The candles may be unsorted. Buckets without trades may be missing, and the last candle may be unfinished.
         """
         query = {"resolution": check_resolution(resolution), "from": -(-start // NS_PER_S), "to": (end - 1) // NS_PER_S}
         reply = await self._call(
@@ -237,11 +238,11 @@ class BitoProClient(Lifetime):
     async def candles(
         self, pair: str, resolution: str, start: Nanos, end: Nanos, *, fill_gaps: bool = False, running: bool = False
     ) -> tuple[CandleRow, ...]:
-        """Return candles whose bucket starts in ``start`` <= time < ``end``, sorted and without repeats, after as many
-        requests as needed.
+        """Return the candles whose bucket starts in ``start`` <= time < ``end``, sorted and without duplicates. Sends
+        as many requests as needed.
 
-        Buckets without trades are missing unless ``fill_gaps``, which repeats the last close with volume 0, from the
-        first candle found to the end. The unfinished candle is left out unless ``running``.
+        Buckets without trades are missing by default. With ``fill_gaps`` they repeat the last close with volume 0, from
+        the first candle found to the end. The unfinished candle is left out unless ``running`` is set.
         """
         check_resolution(resolution)
         rows: list[CandleRow] = []
@@ -255,13 +256,13 @@ class BitoProClient(Lifetime):
             raise TryAgain(f"trading_history: {error}", status=200) from None
 
     async def otc_price(self, currency: str) -> OtcPriceReply:
-        """Return the prices at which the exchange's own desk buys and sells a currency."""
+        """Return the prices at which the exchange's own trading desk buys and sells a currency."""
         return await self._call("otc_price", OtcPriceReply, currency=currency)
 
     # -- the account ----------------------------------------------------------------------------------------------
 
     async def balances(self) -> tuple[BalanceRow, ...]:
-        """Return every currency's total and available amount, including zero balances."""
+        """Return the total and available amount of every currency, including zero balances."""
         return (await self._call("balance", BalancesReply)).data or ()
 
     async def create_order(
@@ -278,10 +279,11 @@ class BitoProClient(Lifetime):
         client_id: int | None = None,
         percentage: int | None = None,
     ) -> CreateReply:
-        """Create an order. ``amount`` is in base currency; **for a market buy it is the quote amount to spend**.
+        """Create an order. ``amount`` is in base currency, except that **for a market buy it is the quote amount to
+        spend**.
 
-        After OutcomeUnknown, first look for the order (`orders` with ``client_id``): the exchange does not detect
-        repeated client ids.
+        After OutcomeUnknown, look for the order first (`orders` with ``client_id``), because the exchange does not
+        detect repeated client ids.
         """
         body = CreateBody(
             action=action,
@@ -316,9 +318,10 @@ class BitoProClient(Lifetime):
     async def post_batch(
         self, bodies: Iterable[CreateBody], *, connect_timeout_s: float = 5.0
     ) -> tuple[CreateReply, ...]:
-        """Create 1 to 10 LIMIT or MARKET orders, each body with its ``pair``; replies come in request order.
+        """Create 1 to 10 LIMIT or MARKET orders. Each body includes its ``pair``. Replies come in request order.
 
-        The documents do not say what happens if one of them is refused, so look up all of them after any failure.
+        The documentation does not say what happens if one order is refused, so look up all of the orders after any
+        failure.
         """
         items = tuple(bodies)
         if not 1 <= len(items) <= BATCH_MAX:
@@ -336,27 +339,29 @@ class BitoProClient(Lifetime):
         return reply.data or ()
 
     async def cancel_order(self, pair: str, order_id: str, *, urgent: bool = True) -> CancelReply:
-        """Cancel one order. Success means only that the cancel was accepted; read the order to learn how it ended."""
+        """Cancel one order. Success means only that the exchange accepted the cancel. Read the order to learn its final
+        state.
+        """
         return await self._call("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
 
     async def cancel_orders(
         self, orders: Iterable[tuple[str, str]], *, urgent: bool = True
     ) -> tuple[tuple[str, str], ...]:
-        """Cancel orders given as (pair, order id) in one request, and return those that were actually cancelled."""
+        """Cancel orders, given as (pair, order id), in one request. Return the orders that were actually cancelled."""
         body = encode_cancel_batch(list(orders))
         return (await self._call("cancel_batch", CancelManyReply, body=body, urgent=urgent)).orders
 
     async def cancel_all(self, pair: str | None = None, *, urgent: bool = True) -> tuple[tuple[str, str], ...]:
-        """Cancel **every** order of the account, or of one pair, whoever placed it, and return each (pair, order
-        id).
+        """Cancel **every** order of the account, or every order in one pair, no matter who placed it. Return the (pair,
+        order id) of each.
         """
         if pair is None:
             return (await self._call("cancel_all", CancelManyReply, urgent=urgent)).orders
         return (await self._call("cancel_all_pair", CancelManyReply, urgent=urgent, pair=pair)).orders
 
     async def order(self, pair: str, order_id: str) -> OwnOrderRow:
-        """Return one order from the last 90 days. Raises Refused if there is none, whether the reply is 404, 422 or
-        blank.
+        """Return one order from the last 90 days. Raises Refused if the order does not exist, whether the reply is 404,
+        422 or blank.
         """
         raw = await self._call("get_order", msgspec.Raw, pair=pair, orderId=order_id)
         try:
@@ -367,7 +372,7 @@ class BitoProClient(Lifetime):
             raise TryAgain(str(error), status=200) from None
 
     async def open_orders(self, pair: str | None = None) -> tuple[OwnOrderRow, ...]:
-        """Return orders that are open or waiting for their trigger. Timestamps are in s or ms (see
+        """Return the orders that are open or waiting for their trigger. Timestamps are in s or ms (see
         `wire.codec.to_ms`).
         """
         reply = await self._call("open_orders", OrdersReply, query={"pair": pair}, size_max=_LIST_SIZE_MAX)
@@ -390,7 +395,7 @@ class BitoProClient(Lifetime):
         """Send one request for orders created in ``start`` <= time < ``end`` (default: the last 90 days), newest first.
 
         ``limit`` is 1 to 1000. ``DONE`` leaves out cancelled orders (statuses 4 and 6). ``order_ids`` (at most 1000) is
-        an undocumented filter that may be ignored; `filters_order_ids` finds out.
+        an undocumented filter that the exchange may ignore. Check with `filters_order_ids`.
         """
         query: dict[str, object] = {
             "startTimestamp": _ms_up(start),
@@ -406,8 +411,8 @@ class BitoProClient(Lifetime):
         return (await self._call("all_orders", OrdersReply, query=query, size_max=_LIST_SIZE_MAX, pair=pair)).data or ()
 
     async def filters_order_ids(self, pair: str, order_id: str) -> bool:
-        """Test whether `orders` respects ``order_ids``. Given the id of an existing order it must return that order;
-        given an impossible id, it must not. Takes two `all_orders` requests.
+        """Test whether `orders` respects ``order_ids``. The filter must return an existing order for its id and must
+        not return it for an impossible id. Takes two `all_orders` requests.
         """
         known = await self.orders(pair, order_ids=(order_id,))
         if [row.order_id for row in known] != [order_id]:
@@ -415,7 +420,7 @@ class BitoProClient(Lifetime):
         return not await self.orders(pair, order_ids=("1",))
 
     async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnOrderRow, ...]:
-        """Return every order created in ``start`` <= time < ``end``, oldest window first; sends as many requests as
+        """Return every order created in ``start`` <= time < ``end``, oldest window first. Sends as many requests as
         needed.
         """
 
@@ -449,14 +454,14 @@ class BitoProClient(Lifetime):
         return reply.data or ()
 
     async def all_own_trades(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnTradeRow, ...]:
-        """Return every execution in ``start`` <= time < ``end``, oldest window first; sends as many requests as
+        """Return every execution in ``start`` <= time < ``end``, oldest window first. Sends as many requests as
         needed.
         """
 
         async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnTradeRow, ...]:
             return await self.own_trades(pair, start=lower, end=upper, limit=1000)
 
-        # a self-trade is two rows with one id
+        # a self-trade is listed as two rows with the same id
         return await self._windows(fetch, start, end, 1000, lambda row: (row.trade_id, row.order_id, row.action))
 
     async def _windows(
@@ -482,7 +487,7 @@ class BitoProClient(Lifetime):
         statuses: Iterable[str] = (),
         txid: str | None = None,
     ) -> tuple[TransferRow, ...]:
-        """Return a currency's deposits in a window of at most 90 days. ``limit`` is 1 to 100."""
+        """Return the deposits of a currency in a window of at most 90 days. ``limit`` is 1 to 100."""
         query = _transfer_query(start, end, limit, id, statuses, txid)
         return (await self._call("deposit_history", TransfersReply, query=query, currency=currency)).data or ()
 
@@ -497,12 +502,12 @@ class BitoProClient(Lifetime):
         statuses: Iterable[str] = (),
         txid: str | None = None,
     ) -> tuple[TransferRow, ...]:
-        """Return a currency's withdrawals in a window of at most 90 days. ``limit`` is 1 to 100."""
+        """Return the withdrawals of a currency in a window of at most 90 days. ``limit`` is 1 to 100."""
         query = _transfer_query(start, end, limit, id, statuses, txid)
         return (await self._call("withdraw_history", TransfersReply, query=query, currency=currency)).data or ()
 
     async def withdrawal(self, currency: str, *, serial: str | None = None, id: str | None = None) -> TransferRow:
-        """Return one withdrawal, by its serial or its id. Raises Refused if there is none."""
+        """Return one withdrawal by its serial number or its id. Raises Refused if it does not exist."""
         if (serial is None) == (id is None):
             raise Refused("withdrawal: give either serial or id")
         if serial is not None:
@@ -514,8 +519,8 @@ class BitoProClient(Lifetime):
         return reply.data
 
     async def withdraw(self, currency: str, body: WithdrawBody) -> WithdrawalRow:
-        """Request a withdrawal. Needs a client created with ``allow_withdrawals=True``; botkit itself never creates
-        one.
+        """Request a withdrawal. The client must be created with ``allow_withdrawals=True``. botkit never creates such a
+        client itself.
         """
         if not self._allow_withdrawals:
             raise Refused("this client may not withdraw; create it with allow_withdrawals=True")
@@ -531,12 +536,13 @@ class BitoProClient(Lifetime):
         trade_key: TradeKey = plain_trade_key,
         resynchronise: bool = True,
     ) -> Stream:
-        """Return a stream for use with ``async with`` and ``async for``; it reconnects by itself (see `stream.Stream`).
+        """Return a stream for use with ``async with`` and ``async for``. It reconnects automatically (see
+        `stream.Stream`).
 
-        ``stream_id`` names a public stream (order_book, ticker, trades), for which ``pairs`` maps each pair to a book
-        depth or None, or a private one (active_orders, order_history, account_balance, user_trades), which needs an
-        account. For user_trades, ``pairs`` lists the pairs to read over REST after a reconnect. With
-        ``resynchronise``, whatever a stream does not repeat after a reconnect is read over REST.
+        ``stream_id`` names a public stream (order_book, ticker, trades) or a private one (active_orders, order_history,
+        account_balance, user_trades). A private stream needs an account. For a public stream, ``pairs`` maps each pair
+        to a book depth or None. For user_trades, ``pairs`` lists the pairs to read over REST after a reconnect. With
+        ``resynchronise``, any data that a stream does not repeat after a reconnect is read over REST.
         """
         return Stream(
             stream_id,
@@ -552,13 +558,15 @@ class BitoProClient(Lifetime):
         )
 
     async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:
-        """Read what a stream of this kind missed since its last frame. Public streams repeat their data anyway."""
+        """Read the data that a stream of this kind missed since its last frame. Public streams need no such read,
+        because they repeat their data.
+        """
         if stream_id == "active_orders":
             return (Snapshot(stream_id, None, await self.open_orders()),)
         if stream_id == "account_balance":
             return (Snapshot(stream_id, None, await self.balances()),)
         if stream_id == "user_trades":
-            # start a minute earlier, because clocks differ, and the last trade may be stamped earlier than its frame
+            # start a minute earlier, because clocks differ and the last trade may be stamped earlier than its frame
             start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
             return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
         return ()
@@ -566,19 +574,19 @@ class BitoProClient(Lifetime):
 
 @lru_cache(maxsize=1024)
 def _path(endpoint_id: str, **names: str) -> str:
-    """Return the path for a call. Raises Refused for an empty name, which would reach a different endpoint."""
+    """Return the path of a call. Raises Refused for an empty name, which would lead to a different endpoint."""
     if not all(names.values()):
         raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
     return ENDPOINTS[endpoint_id].fill(**names)
 
 
 def _text(value: object) -> str:
-    # the documentation says bool, which JSON spells in lower case
+    # the documentation says bool, which JSON writes in lower case
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _client_id(given: int | None) -> int | None:
-    """Check a client id for the wire. Raises Refused for 0, which the exchange uses for "none"."""
+    """Check a client id before it is sent. Raises Refused for 0, which the exchange uses for "none"."""
     if given is not None and not 1 <= given <= CLIENT_ID_MAX:
         raise Refused(f"create_order: client id {given} is not between 1 and {CLIENT_ID_MAX}; omit it for none")
     return given
@@ -593,7 +601,7 @@ def _ms_up(time: Nanos | None) -> int | None:
 
 
 def _last_ms(end: Nanos | None) -> int | None:
-    """Return the last whole millisecond before ``end``, because the exchange's range includes its end."""
+    """Return the last whole millisecond before ``end``. The exchange's range includes its end."""
     return None if end is None else (end - 1) // NS_PER_MS
 
 

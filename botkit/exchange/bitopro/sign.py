@@ -1,7 +1,7 @@
-"""Signs private calls: their three headers, and the nonce.
+"""Signs private calls with three headers and a nonce.
 
-The signature is the lowercase hex HMAC-SHA384 of the base64 *text* of the payload, keyed with the API secret. POST and
-PUT sign the exact bytes of their body; GET, DELETE and the WebSocket upgrade sign identity and nonce. Source: the
+The signature is the lowercase hex HMAC-SHA384 of the base64 *text* of the payload, keyed with the API secret. A POST or
+PUT signs the exact bytes of its body. A GET, a DELETE or the WebSocket upgrade signs identity and nonce. Source: the
 exchange's authentication documentation and its test vectors.
 """
 
@@ -22,7 +22,9 @@ HEADER_SIGNATURE = "X-BITOPRO-SIGNATURE"
 
 
 class Credentials:
-    """An account's email, API key and secret. repr, str, pickle and tracebacks never show the key or the secret."""
+    """An account's email, API key and secret. The key and the secret never appear in repr, str, pickle or
+    tracebacks.
+    """
 
     __slots__ = ("_hmac", "_key", "identity")
 
@@ -35,13 +37,13 @@ class Credentials:
             raise ValueError("an account needs both an API key and a secret")
         self.identity = identity
         self._key = key
-        # initialised with the secret only once: copying this object takes a third of the time, and the secret itself
-        # need not be kept
+        # the HMAC is set up with the secret only once: copying it takes a third of the time, and the secret itself need
+        # not be kept
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
     def key(self) -> str:
-        """The public API key. It is sent in a header, and nonces are tracked per key."""
+        """The public API key. It is sent in a header. Nonces are tracked per key."""
         return self._key
 
     def sign(self, payload: str) -> str:
@@ -51,7 +53,7 @@ class Credentials:
         return keyed.hexdigest()
 
     def verify(self, payload: str, signature: str) -> bool:
-        """Return True if the signature matches. The comparison takes constant time."""
+        """Return True if the signature matches, using a constant-time comparison."""
         return hmac.compare_digest(self.sign(payload).encode(), signature.lower().encode())
 
     def __repr__(self) -> str:
@@ -62,7 +64,7 @@ class Credentials:
 
 
 class _LastNonces:
-    """The last nonce for each key. All clients with that key share it, in any thread of the process."""
+    """The last nonce of each key. It is shared by all clients with the same key, in all threads of the process."""
 
     def __init__(self) -> None:
         self._lock = thread_lock()
@@ -79,20 +81,20 @@ _nonces = _LastNonces()
 
 
 def next_nonce(key: str, now_ms: int) -> int:
-    """Return a nonce for ``key``: the time in ms, or the last nonce plus one if the clock has not passed it.
+    """Return a nonce for ``key``: the time in ms, or the last nonce plus one if the clock is not past the last nonce.
 
-    Nonces strictly increase for each key within the process, whatever the clock does (Q3).
+    Nonces strictly increase for each key within the process, even if the clock is set back (Q3).
     """
     return _nonces.next(key, now_ms)
 
 
 def encode_payload(body: bytes) -> str:
-    """Return the payload header for a body, in standard base64 with padding."""
+    """Encode a body as the payload header, in standard base64 with padding."""
     return base64.b64encode(body).decode("ascii")
 
 
 def decode_payload(payload: str) -> bytes:
-    """Return the JSON text in a payload header, in either base64 alphabet. Raises WireError."""
+    """Decode the JSON text in a payload header, which may use either base64 alphabet. Raises WireError."""
     try:
         return base64.b64decode(payload.translate(_TO_STANDARD), validate=True)
     except (binascii.Error, ValueError):
@@ -103,7 +105,7 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 
 
 def signed_headers(credentials: Credentials, body: bytes) -> dict[str, str]:
-    """Return the headers for a POST or PUT. ``body`` is signed exactly as it is, and must be sent unchanged."""
+    """Return the headers for a POST or PUT. ``body`` is signed byte for byte and must be sent unchanged."""
     payload = encode_payload(body)
     return {
         HEADER_KEY: credentials.key,

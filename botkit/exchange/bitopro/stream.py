@@ -1,11 +1,11 @@
-"""A WebSocket stream that stays connected, as an async iterator of frames and connection changes.
+"""A WebSocket stream that stays connected. It is an async iterator of frames and connection changes.
 
-The documented keepalive is a ping every 20 s, with a disconnect after 5 s without a pong. The observed one is a ping
-every second and a disconnect after 60 s. Every ping is answered at once; a connection counts as dead after 30 s without
-any frame or ping. The URL is the subscription; the client sends nothing but pongs.
+The documented keepalive is a ping every 20 s, with a disconnect after 5 s without a pong. The observed keepalive is a
+ping every second, with a disconnect after 60 s. Every ping is answered at once. A connection is considered dead after
+30 s without any frame or ping. The URL is the subscription. The client sends nothing but pongs.
 
 After losing its connection the stream reconnects with a jittered, capped backoff and a newly signed upgrade. Most
-streams begin with a snapshot; data missed on the others is read over REST before newer data is yielded.
+streams start with a snapshot. For the other streams, missed data is read over REST before newer data is yielded.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from botkit.exchange.bitopro.wire.market import TradeRow
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.events import ConnectionState
 
-#: the key that identifies a trade, because the exchange's trades have no id
+#: returns the key that identifies a trade; the exchange's trades have no id
 TradeKey: TypeAlias = Callable[[str, TradeRow], Hashable]
 
-#: called with each frame's text and the time at which it was received
+#: called with each frame's text and its time of receipt
 FrameTap: TypeAlias = Callable[[str | bytes, Nanos], None]
 
 
@@ -51,8 +51,8 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
     frame_size_max: int = 4 * 2**20
 
     def backoff_s(self, failures: int, random: Random) -> float:
-        """Return how long to wait after this many consecutive failures. The wait doubles up to a cap, and half of it is
-        random.
+        """Return how long to wait after this many consecutive failures. The wait doubles up to a cap. Half of each wait
+        is random.
 
         The random part keeps clients from reconnecting all at once after the exchange restarts.
         """
@@ -61,8 +61,8 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamChange(msgspec.Struct, frozen=True):
-    """The connection was made, lost, or brought up to date. ``is_refused`` means that it is lost for good, because the
-    exchange does not accept the key.
+    """A connection change: connected, lost, or resynchronised. ``is_refused`` means that the connection is lost for
+    good, because the exchange does not accept the key.
     """
 
     state: ConnectionState
@@ -71,9 +71,9 @@ class StreamChange(msgspec.Struct, frozen=True):
 
 
 class NewTrades(msgspec.Struct, frozen=True):
-    """A TRADE frame and its ``new`` trades, oldest first. ``gap`` means that trades before these may be missing.
+    """A TRADE frame and its ``new`` trades, oldest first. ``gap`` means that earlier trades may be missing.
 
-    The first list after the start is history: none of it is new.
+    The first list after the start is history, so none of its trades are new.
     """
 
     frame: TradeFrame
@@ -93,7 +93,9 @@ StreamItem: TypeAlias = Frame | UnknownFrame | NewTrades | Snapshot | StreamChan
 
 
 class Received(msgspec.Struct, frozen=True):
-    """An item received from a stream. ``is_first`` marks the first frame of its kind on this connection."""
+    """An item from a stream, with its time of receipt. ``is_first`` marks the first frame of its kind on this
+    connection.
+    """
 
     at: Nanos
     item: StreamItem
@@ -104,7 +106,7 @@ Resynchronise: TypeAlias = Callable[[str, tuple[str, ...], Nanos], Awaitable[tup
 
 
 def plain_trade_key(_pair: str, row: TradeRow) -> Hashable:
-    """Return a trade's key without trailing zeros, which only some endpoints add."""
+    """Return a trade's key without trailing zeros. Only some endpoints add trailing zeros."""
     return row.timestamp, _bare(row.price), _bare(row.amount), row.is_buyer
 
 
@@ -113,18 +115,19 @@ def _bare(number: str) -> str:
 
 
 class _LostError(Exception):
-    """The connection is no longer usable; the message says why."""
+    """The connection is no longer usable. The message explains why."""
 
 
 class _KeyRefusedError(_LostError):
-    """Raised because the exchange refused the key, so a new connection would fail as well."""
+    """The exchange refused the key, so a new connection would fail as well."""
 
 
 class Stream:
     """A connection to one stream, for one or more pairs. Use it with ``async with`` and iterate with ``async for``.
 
-    The iteration ends when the stream is closed, or when the exchange refuses the key (401), because a retry would be
-    refused as well. Read without long pauses: pings are answered only while the stream is being read.
+    The iteration ends when the stream is closed. It also ends when the exchange refuses the key (401), because any
+    retry would be refused as well. Read without long pauses, because pings are answered only while the stream is being
+    read.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class Stream:
         if not self._spec.private and not self._pairs:
             raise ValueError(f"the stream {stream_id} needs at least one pair")
         if any(depth is not None and depth not in BOOK_LIMITS for depth in self._pairs.values()):
-            # the exchange would silently serve five levels
+            # for any other depth, the exchange would silently serve five levels
             raise ValueError(f"a book's depth must be one of {', '.join(map(str, BOOK_LIMITS))}")
         self.url = ws_url + self._spec.path + self._suffix()
         self._credentials = credentials
@@ -172,7 +175,7 @@ class Stream:
         self._last_frame: Nanos = 0
         self._was_connected = False
         self._closed = False
-        # one timer per connection is cheaper than a timeout per frame
+        # one timer per connection is cheaper than one timeout per frame
         self._silence_timer: asyncio.TimerHandle | None = None
         self._waiting_since_s: float | None = None
         self._hanging_up: asyncio.Task[bool] | None = None
@@ -180,7 +183,7 @@ class Stream:
     def _suffix(self) -> str:
         if self._spec.private:
             return ""
-        # in the path, because the exchange silently drops an unknown pair from ?pairs=
+        # pairs go in the path, because the exchange silently drops an unknown pair from ?pairs=
         names = [p.upper() + (f":{depth}" if depth is not None else "") for p, depth in self._pairs.items()]
         return "/" + ",".join(names)
 
@@ -221,12 +224,12 @@ class Stream:
         raise StopAsyncIteration
 
     async def interrupt(self) -> None:
-        """Drop the connection, whatever its state; the iteration continues on a new one."""
+        """Drop the connection in any state. The iteration continues on a new connection."""
         if self._socket is not None:
             await self._socket.close()
 
     async def close(self) -> None:
-        """Close the connection; this ends a waiting iteration."""
+        """Close the connection and end a waiting iteration."""
         self._closed = True
         await self._drop()
         session, self._session = self._session, None
@@ -253,7 +256,7 @@ class Stream:
                 self._socket = await self._session.ws_connect(
                     URL(self.url, encoded=True),
                     headers=headers,
-                    autoping=False,  # pings are handled here, because they show that the connection is alive
+                    autoping=False,  # handle pings here, because they show that the connection is alive
                     max_msg_size=self._times.frame_size_max,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
@@ -268,8 +271,8 @@ class Stream:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         if reason:
-            # raised outside the handlers, because aiohttp's error, which holds the signed headers, would be kept as its
-            # context
+            # raised outside the handlers; otherwise aiohttp's error, which contains the signed headers, would be kept
+            # as its context
             raise _KeyRefusedError(reason) if status == 401 and self._spec.private else _LostError(reason)
         now = self._connected_at = self._clock.now()
         self._waiting_since_s = None
@@ -281,7 +284,7 @@ class Stream:
         self._was_connected = True
 
     async def _catch_up(self, resynchronise: Resynchronise) -> None:
-        """Read what was missed over REST. If that fails, drop the connection and start over."""
+        """Read missed data over REST. If the read fails, drop the connection and start over."""
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
@@ -306,7 +309,9 @@ class Stream:
         self._silence_timer = asyncio.get_running_loop().call_later(seconds, self._look_for_silence)
 
     def _look_for_silence(self) -> None:
-        """Close a connection that has been silent for too long; this wakes whoever is waiting for a frame."""
+        """Close a connection that has been silent for too long. Closing wakes the reader that is waiting for a
+        frame.
+        """
         loop, dead_after_s, since_s = asyncio.get_running_loop(), self._times.dead_after_s, self._waiting_since_s
         left_s = dead_after_s if since_s is None else since_s + dead_after_s - loop.time()
         if left_s > 0.001:
@@ -346,7 +351,7 @@ class Stream:
             frame = decode_frame(data)
             aligned = self._aligned(frame) if isinstance(frame, TradeFrame) else None
         except WireError as error:
-            # an unreadable frame means lost data, whereas a new connection begins with a snapshot
+            # an unreadable frame means lost data, but a new connection starts with a snapshot
             raise _LostError(str(error)) from None
         self._last_frame = now
         event = type(frame).__name__
@@ -357,7 +362,7 @@ class Stream:
     def _aligned(self, frame: TradeFrame) -> NewTrades:
         pair = frame.pair.lower()
         if pair not in self._pairs:
-            # an aligner for every unexpected pair would fill the memory
+            # creating an aligner for every unexpected pair could fill the memory
             raise WireError(f"trades for {pair[:40]!r}, which is not subscribed")
         aligner = self._aligners.get(pair)
         if aligner is None:

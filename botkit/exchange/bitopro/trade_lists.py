@@ -1,8 +1,8 @@
-"""Tells new trades from repeated ones in the lists that the exchange sends.
+"""Separates new trades from repeated ones in the trade lists that the exchange sends.
 
-Every update of a TRADE frame repeats the whole list of recent trades, newest first, and trades have no id. Comparing
-row by row would lose trades: of 9,757 real ones, 1,855 share second, price, amount and side with another. So each list
-is aligned with the previous one, and the rows in front of the overlap are new.
+Every update of a TRADE frame repeats all recent trades, newest first, and trades have no id. Comparing single rows
+would lose trades: out of 9,757 real trades, 1,855 have the same second, price, amount and side as another trade. So
+each list is aligned with the previous one, and the rows before the overlap are new.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class Aligned(NamedTuple, Generic[R]):
-    """The ``new`` trades, oldest first. ``gap`` means that the lists do not overlap, so trades in between may be
+    """The ``new`` trades, oldest first. ``gap`` means that the lists do not overlap, so trades between them may be
     missing.
     """
 
@@ -23,11 +23,11 @@ class Aligned(NamedTuple, Generic[R]):
 
 
 def overlap_at(before: Sequence[Hashable], after: Sequence[Hashable]) -> int | None:
-    """Return how many rows of ``after`` come before its overlap with ``before`` (both newest first), or None if the
-    lists do not overlap.
+    """Return how many rows of ``after`` precede its overlap with ``before`` (both newest first), or None if the lists
+    do not overlap.
 
-    If several overlaps are possible, the longest is used. The exception is a list that only grew: it ends in the whole
-    previous list, so going from ``[a]`` to ``[a, a]`` adds one row, not none.
+    If several overlaps are possible, the longest one is used. The exception is a list that only grew: its end is the
+    complete previous list. For example, a change from ``[a]`` to ``[a, a]`` adds one row rather than none.
     """
     grown = len(after) - len(before)
     if grown > 0 and list(after[grown:]) == list(before):
@@ -40,10 +40,11 @@ def overlap_at(before: Sequence[Hashable], after: Sequence[Hashable]) -> int | N
 
 
 class TradeListAligner(Generic[R]):
-    """Remembers one pair's last list and returns what is new in the next.
+    """Stores the last list of one pair and finds the new trades in the next list.
 
-    ``key`` identifies a trade across frames (the wire rounds amounts after the first frame, so raw rows may differ).
-    The first list is history from before the stream began, so none of it counts as new unless ``first_is_new``.
+    ``key`` identifies a trade across frames. Raw rows may differ between frames, because the exchange rounds amounts
+    after the first frame. The first list predates the stream, so none of its trades count as new unless
+    ``first_is_new`` is set.
     """
 
     __slots__ = ("_first_is_new", "_key", "_keys")
@@ -54,7 +55,7 @@ class TradeListAligner(Generic[R]):
         self._keys: list[Hashable] | None = None
 
     def feed(self, rows: Sequence[R]) -> Aligned[R]:
-        """Accept the next list, newest first, and return what is new in it."""
+        """Accept the next list, newest first, and return its new trades."""
         before, keys = self._keys, [self._key(row) for row in rows]
         if before is None:
             self._keys = keys

@@ -1,4 +1,4 @@
-"""Translates wire rows into the model's events, and the model's orders into request bodies. No I/O.
+"""Translates wire rows into model events, and model orders into request bodies. Does no I/O.
 
 Numbers become integers in the pair's ticks, lots and units. A number that does not fit raises `WireError`.
 """
@@ -24,14 +24,14 @@ _TYPES = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
     "STOP_LIMIT": OrderType.STOP_LIMIT,
-    # order types of the two legs of an OCO order, which only the website can create
+    # types of the two legs of an OCO order, which can be created only on the website
     "SP_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
     "SL_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
 }
 _CONDITIONS = {condition.value: condition for condition in Condition}
 
-#: more than twice the highest fee rate, in ten-thousandths; a USER_TRADE fee over a thousand times larger than this
-#: allows must have been scaled by 10^8 (Q10)
+#: more than twice the highest fee rate, in ten-thousandths; a USER_TRADE fee more than a thousand times above this rate
+#: must have been scaled by 10^8 (Q10)
 _FEE_RATE_MAX_E4 = 45
 _FEE_SCALE = 10**8
 
@@ -41,8 +41,8 @@ _NUMBERS_MAX = 20_000
 
 
 class _Numbers(dict[str, int]):
-    """Caches wire numbers, as integers of 10^-decimals, by their text. Nearly every level of a book and every trade in
-    a list was already in the previous frame, and a look-up takes about an eighth of the time that parsing does.
+    """A cache of wire numbers, keyed by their text and stored as integers of 10^-decimals. Nearly every book level and
+    every listed trade was already in the previous frame, and a look-up takes about an eighth of the time of parsing.
     """
 
     __slots__ = ("_decimals",)
@@ -80,7 +80,7 @@ def trade(row: TradeRow, pair: Pair) -> Trade:
 
 
 def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
-    """Return a key that stays the same whether or not the trade's amount was rounded to amountPrecision."""
+    """Return a trade key that does not depend on whether the amount was rounded to amountPrecision."""
     rules = pair.rules
     coarse = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
     try:
@@ -94,7 +94,7 @@ def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
 def order_book(
     bids: Iterable[LevelRow] | None, asks: Iterable[LevelRow] | None, pair: Pair, time: Nanos, depth: int = 50
 ) -> OrderBook:
-    """Convert a whole book, with at most ``depth`` levels per side. Empty levels are left out."""
+    """Convert a complete book, with at most ``depth`` levels per side. Empty levels are left out."""
     return OrderBook(pair, time, _levels(bids, pair, depth, -1), _levels(asks, pair, depth, 1))
 
 
@@ -117,8 +117,8 @@ def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) 
 
 
 def ticker(frame: TickerFrame, pair: Pair) -> Ticker:
-    """Convert 24-hour figures from the stream, whose high and low only repeat the last price (the exchange's own
-    bug).
+    """Convert 24-hour figures from the stream. Their high and low only repeat the last price, because of a bug at the
+    exchange.
     """
     return Ticker(
         pair,
@@ -138,7 +138,9 @@ def _float(text: str, what: str) -> float:
 
 
 def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
-    """Convert a candle. It is refused unless prices are on the pair's grid and its high and low enclose the others."""
+    """Convert a candle. Raises WireError unless the prices are on the pair's grid and lie between the low and the
+    high.
+    """
     rules = pair.rules
     names = ("open", "high", "low", "close")
     open_, high, low, close = (scaled(getattr(row, name), rules.price_decimals, name) for name in names)
@@ -158,7 +160,7 @@ def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
 
 
 def side_of(action: str) -> Side:
-    """Return the side for BUY, SELL, bid or ask, in upper or lower case."""
+    """Return the order side for BUY, SELL, bid or ask, in upper or lower case."""
     upper = action.upper()
     if upper in ("BUY", "BID"):
         return Side.BUY
@@ -168,7 +170,7 @@ def side_of(action: str) -> Side:
 
 
 def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
-    """Convert an order as the exchange shows it. Raises WireError for an undocumented status or type."""
+    """Convert an order row from the exchange. Raises WireError for an undocumented status or type."""
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())
     state = STATUS_STATES.get(row.status)
@@ -179,8 +181,8 @@ def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
     is_market = kind is OrderType.MARKET
     original = 0
     if not (is_market and side_of(row.action) is Side.BUY and state in RESTING_STATES):
-        # for a market buy that is not yet final, this may be a quote amount of any precision; the documents do not say
-        # (Q12)
+        # for a market buy that is not final yet, the field may be a quote amount of any precision; the documentation
+        # does not say (Q12)
         original = scaled(row.original_amount, rules.amount_decimals, "originalAmount", floor=is_market)
     return OrderReport(
         pair=pair,
@@ -202,7 +204,7 @@ def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
 
 
 def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
-    """Convert an execution as the listing shows it."""
+    """Convert an execution from the REST listing."""
     rules, side = pair.rules, side_of(row.action)
     stamp = row.created_timestamp if row.created_timestamp is not None else row.timestamp
     if stamp is None:
@@ -222,14 +224,14 @@ def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
 
 
 def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
-    """Convert an execution as the stream shows it. A fee scaled by 10^8 is recognised by its size."""
+    """Convert an execution from the stream. A fee that is scaled by 10^8 is recognised by its size."""
     rules, side = pair.rules, side_of(row.side)
     ticks = scaled(row.price, rules.price_decimals, "price")
     lots = scaled(row.volume, rules.amount_decimals, "volume")
     fee_units = scaled(row.fee, UNIT_DECIMALS, "fee", floor=True)
     currency = _fee_currency(row.fee_currency, side, pair)
     paid_from = rules.base_units(lots) if side is Side.BUY else rules.value_units(ticks, lots)
-    # there is nothing to compare a fee in a third coin with, so it is accepted as is
+    # a fee in a third coin cannot be compared with anything, so it is accepted as is
     if currency in (pair.base, pair.quote) and fee_units * 10**4 > paid_from * _FEE_RATE_MAX_E4 * 1000 > 0:
         fee_units //= _FEE_SCALE
     return TradeReport(
@@ -247,8 +249,8 @@ def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
 
 
 def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
-    """Return the fee's currency: buys pay in base and sells in quote, whatever the row says, except for a third coin
-    (BITO).
+    """Return the fee's currency. Buys pay in base currency and sells in quote currency, no matter what the row says,
+    unless the fee is in a third coin (BITO).
     """
     named = symbol.lower()
     if named == "bito" and named not in (pair.base, pair.quote):
@@ -257,7 +259,7 @@ def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
 
 
 def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceReport:
-    """Convert balances to (total, available) in units by lowercase currency. ``stake`` is separate (Q20)."""
+    """Convert balances to (total, available) in units, keyed by lowercase currency. ``stake`` is not used (Q20)."""
     return BalanceReport(
         {
             row.currency.lower(): (
@@ -271,7 +273,7 @@ def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceRepo
 
 
 def create_body(order: OrderSpec, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
-    """Return the request body for an order. ``timestamp`` is t0, the time when the router granted the slot."""
+    """Return the request body for an order. ``timestamp`` is t0, the time at which the router granted the slot."""
     rules = order.pair.rules
     is_market = order.type is OrderType.MARKET
     spends = is_market and order.side is Side.BUY

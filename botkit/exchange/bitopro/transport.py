@@ -1,7 +1,8 @@
-"""Makes HTTP calls to BitoPro, each sent once and limited in time and size. The type of an error says what to do next.
+"""Makes HTTP calls to BitoPro. Each call is sent once and is limited in time and size. The type of an error tells the
+caller what to do next.
 
-Two of aiohttp's defaults must be off: repeating GET, PUT and DELETE after a dropped keep-alive connection (a repeated
-cancel counts twice), and following redirects (to any host, with the ``X-BITOPRO-*`` headers).
+Two aiohttp defaults must be off. One repeats GET, PUT and DELETE after a dropped keep-alive connection (a repeated
+cancel counts twice). The other follows redirects to any host, with the ``X-BITOPRO-*`` headers.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
 _READ_CHUNK = 64 * 1024
-#: how many answers must agree that this machine's clock is wrong
+#: how many answers must agree before this machine's clock is considered wrong
 _DATES = 3
 
 
@@ -41,10 +42,10 @@ def _url(address: str) -> URL:
 
 
 def check_url(url: str, schemes: tuple[str, str]) -> str:
-    """Return the address without trailing slashes. ``schemes`` is (encrypted, plain); plain is allowed on this machine
-    only.
+    """Return the address without trailing slashes. ``schemes`` is (encrypted, plain). The plain scheme is allowed only
+    for addresses on this machine.
 
-    Raises ValueError saying what is wrong with the address.
+    Raises ValueError explaining what is wrong with the address.
     """
     parsed = URL(url)
     secure, plain = schemes
@@ -58,7 +59,7 @@ def check_url(url: str, schemes: tuple[str, str]) -> str:
 
 
 class NothingSent(TryAgain):
-    """There was no connection, so no byte was written. The request had no effect and was not counted."""
+    """No connection was made, so no byte was written. The request had no effect and was not counted."""
 
 
 class _SentTwiceError(Exception):
@@ -66,7 +67,7 @@ class _SentTwiceError(Exception):
 
 
 class _Call:
-    """The state of the current task's call."""
+    """The state of the call made by the current task."""
 
     __slots__ = ("connected",)
 
@@ -78,7 +79,7 @@ _current_call: ContextVar[_Call | None] = ContextVar("botkit_call", default=None
 
 
 class _OnceConnector(aiohttp.TCPConnector):
-    """Gives each call one connection, since a second one would mean sending the request again."""
+    """A connector that allows one connection per call, because a second connection would send the request again."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
         call = _current_call.get()
@@ -90,19 +91,20 @@ class _OnceConnector(aiohttp.TCPConnector):
         return connection
 
 
-#: rate limits already bound the requests in flight; this only stops a bug elsewhere from using up all file handles
+#: rate limits already bound the requests in flight; this limit only keeps a bug elsewhere from using up all file
+#: handles
 _CONNECTIONS_MAX = 500
 #: cancels must not wait for each other's answers, because dozens go out at once when the market turns
 _UNBOUNDED = 0
 
 
 def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
-    """Return a session that sends every request exactly once, to the address given.
+    """Return a session that sends every request exactly once, to the given address only.
 
-    Two safeguards prevent repetition: a switch that aiohttp provides for its own test client and, because that switch
-    is private and may disappear, a connector that refuses to open a second connection for one call. ``for_streams``
-    also refuses redirects, for which ``ws_connect`` has no parameter. Only streams use it: a trace adds 30 to 80 us to
-    a request of about 1,500.
+    Two safeguards prevent repetition. One is a switch that aiohttp provides for its own test client. That switch is
+    private and may disappear, so the other is a connector that refuses to open a second connection for one call.
+    ``for_streams`` also refuses redirects, because ``ws_connect`` has no parameter for that. Only streams use it: a
+    trace adds 30 to 80 us to a request of about 1,500.
     """
     traces = []
     if for_streams:
@@ -126,27 +128,27 @@ def once_only_session(connections_max: int, *, for_streams: bool = False) -> aio
 
 
 class Transport:
-    """Makes signed and unsigned calls to one REST base. Urgent calls have their own connections."""
+    """Makes signed and unsigned calls to one REST base URL. Urgent calls have their own connections."""
 
     def __init__(self, base_url: str, credentials: Credentials | None, clock: Clock) -> None:
         self.base_url = check_url(base_url, ("https", "http"))
         self.credentials = credentials
         self.clock = clock
-        #: local time minus the exchange's, from the Date headers (1 s resolution) of the latest answers
+        #: this machine's time minus the exchange's, from the Date headers (1 s resolution) of the latest answers
         self._skews_ms: deque[int] = deque(maxlen=_DATES)
         self._sessions: list[aiohttp.ClientSession] = []
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """Local time minus the exchange's: the smallest difference that the latest answers show, or None before the
-        first answer.
+        """The offset of this machine's clock from the exchange's clock. It is the smallest difference shown by the
+        latest answers, or None before the first answer.
 
-        A large skew halts a bot, so a single answer must not be able to cause one.
+        A large skew halts a bot, so a single bad answer must not cause a halt.
         """
         return min(self._skews_ms, key=abs, default=None)
 
     def open(self) -> None:
-        """Create the sessions; needs a running event loop."""
+        """Create the sessions. Needs a running event loop."""
         assert not self._sessions, "opened twice"
         self._sessions = [once_only_session(_CONNECTIONS_MAX), once_only_session(_UNBOUNDED)]
 
@@ -171,7 +173,7 @@ class Transport:
         """Send one request once and return the body of its 2xx answer.
 
         Raises NothingSent (no connection), TryAgain (a read failed), RateLimited (429), Refused (another 4xx) or
-        OutcomeUnknown (a write was or may have been sent, and no clear answer came).
+        OutcomeUnknown (a write was or may have been sent, but no clear answer came back).
         """
         if not self._sessions:
             raise RuntimeError("the client is not open; use `async with BitoProClient(...) as client:`")
@@ -206,8 +208,8 @@ class Transport:
                 failure = self._failure(what, endpoint, status, answer)
         finally:
             _current_call.reset(token)  # the task may make another call or open a stream next
-        # raised outside the handlers, so that aiohttp's error, which holds the signed headers, is not kept as its
-        # context
+        # raised outside the handlers; otherwise aiohttp's error, which contains the signed headers, would be kept as
+        # its context
         raise failure
 
     def _headers(self, endpoint: Endpoint, body: bytes | None) -> dict[str, str]:
@@ -228,7 +230,7 @@ class Transport:
             return
         if server is not None:
             middle = (started + self.clock.now()) // 2
-            # Date drops fractions of a second, so half a second is the best guess
+            # the Date header drops fractions of a second, so adding half a second is the best guess
             self._skews_ms.append((middle - server - NS_PER_S // 2) // NS_PER_MS)
 
     def _failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
@@ -253,7 +255,7 @@ class Transport:
 
 
 async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes | None:
-    """Return the body, or None if it is larger than allowed. The total timeout limits how slowly it may arrive."""
+    """Return the body, or None if it is larger than allowed. The total timeout also bounds a slow body."""
     chunks, size = [], 0
     async for chunk in response.content.iter_chunked(_READ_CHUNK):
         size += len(chunk)
@@ -274,13 +276,13 @@ def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestEr
 def _no_answer(
     what: str, endpoint: Endpoint, error: BaseException, *, connected: bool, timeout_s: float
 ) -> RequestError:
-    """Return the error for a call without an answer. Without a connection, no byte can have been written."""
+    """Return the error for a call that got no answer. If no connection was made, no byte was written."""
     if isinstance(error, asyncio.TimeoutError):
         reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
     elif isinstance(error, _SentTwiceError):
         reason = "the connection was dropped"
     else:
-        # show only the class and the first line, because some of aiohttp's messages quote the received data
+        # show only the class and the first line, because some aiohttp messages quote the received data
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
     if not connected:
         return NothingSent(f"{what}: nothing was sent: {reason}", text=reason)

@@ -1,11 +1,11 @@
-"""The limits broker: a small server with the ledger for all of a user's bots on one machine.
+"""The limits broker, a small server with the ledger for all of a user's bots on one machine.
 
-The first bot starts it (`broker_client`), and it exits when no bot has used it for a while. Bots connect over a Unix
-socket in a folder that only the user may open; on Windows over a loopback port, with a token from a file in such a
-folder. The whole ledger is saved before a change is acknowledged, so a killed broker is replaced by one with the same
-state. A ledger that cannot be read, or is older than the last boot, counts as lost.
+The first bot starts the broker (`broker_client`). The broker exits when no bot has used it for a while. Bots connect
+over a Unix socket in a folder that only the user may open. On Windows they connect over a loopback port, with a token
+from a file in such a folder. The complete ledger is saved before a change is acknowledged, so a replacement for a
+killed broker starts with the same state. A ledger that cannot be read, or is older than the last boot, counts as lost.
 
-A message is four bytes of length, then msgpack.
+A message is four bytes of length followed by msgpack.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from botkit.model.clock import NS_PER_S, Nanos
 #: overrides the broker's folder, for tests and for users who want two brokers
 FOLDER_VARIABLE = "BOTKIT_BROKER"
 MESSAGE_MAX = 1 << 20
-#: how long a broker without bots keeps running; its file stays afterwards
+#: how long a broker without bots keeps running; the ledger file remains afterwards
 IDLE_S = 30.0
-#: the longest path for a Unix socket that every system accepts
+#: the longest Unix socket path that works on every system
 _SOCKET_PATH_MAX = 100
 
 log = logging.getLogger("botkit.broker")
@@ -45,7 +45,7 @@ class Hello(msgspec.Struct, array_like=True, tag=True):
 
 
 class Port(msgspec.Struct):
-    """A broker's port on systems without Unix sockets, and the token that it expects first."""
+    """The port of a broker on systems without Unix sockets, and the token that clients must send first."""
 
     port: int
     token: str
@@ -57,13 +57,15 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def framed(message: object) -> bytes:
-    """Return a message with its length prefix."""
+    """Encode a message with a length prefix."""
     body = encode(message)
     return len(body).to_bytes(4, "big") + body
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    """Return the body of the next message. Raises OSError for one that is too large, EOFError at the end."""
+    """Return the body of the next message. Raises OSError if the message is too large, and EOFError at the end of the
+    stream.
+    """
     size = int.from_bytes(await reader.readexactly(4), "big")
     if size > MESSAGE_MAX:
         raise OSError(f"the message has {size:,} bytes, which is too many")
@@ -73,13 +75,13 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 class BrokerFolder:
     """The files of a user's broker: its socket or port file, its lock, and its ledger.
 
-    Taking the lock creates the folder, accessible only to its owner (`botkit.live.ports.Disk`).
+    Taking the lock creates the folder, which only its owner can access (`botkit.live.ports.Disk`).
     """
 
     def __init__(self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32") -> None:
         given = folder or (Path(os.environ[FOLDER_VARIABLE]) if FOLDER_VARIABLE in os.environ else None)
-        # Not the usual place for sockets: XDG_RUNTIME_DIR is set in a terminal but not for cron or a service, and its
-        # folder disappears at logout. All of a user's bots must look in the same place.
+        # This is not the usual folder for sockets. XDG_RUNTIME_DIR is set in a terminal but not for cron or a service,
+        # and its folder disappears at logout. All of a user's bots must look in the same folder.
         self.path = given or platformdirs.user_state_path("botkit") / "broker"
         self.is_given = given is not None
         self.ledger = self.path / "ledger"
@@ -91,10 +93,10 @@ class BrokerFolder:
 
 
 class KeptLedger:
-    """A ledger that survives its process."""
+    """A ledger that survives the end of its process."""
 
     def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``now`` returns the time since boot, which continues to count while the machine sleeps."""
+        """``now`` returns the time since boot, which keeps counting while the machine sleeps."""
         self._path = path
         self._files = files
         self._now = now
@@ -103,7 +105,7 @@ class KeptLedger:
     def apply(self, message: Message) -> LedgerReply:
         """Apply ``message`` and save the ledger."""
         reply = self.ledger.apply(message, self._now())
-        # a heartbeat changes nothing that a replacement broker needs
+        # a replacement broker does not need the changes made by a heartbeat
         if not isinstance(message, AskUsage) and not (isinstance(message, Sync) and not message.reports):
             self._write()
         return reply
@@ -113,7 +115,7 @@ class KeptLedger:
         try:
             ledger = decode_ledger(self._files.read(self._path))
         except FileNotFoundError:
-            return new_ledger(random)  # the ledger was never used, so no window has anything to count
+            return new_ledger(random)  # the ledger was never used, so no window has requests to count
         except (OSError, msgspec.MsgspecError) as error:
             log.warning(
                 "%s cannot be read (%s); windows stay closed until earlier requests can no longer count",
@@ -124,21 +126,22 @@ class KeptLedger:
             if ledger.now <= now:
                 ledger.keep_alive(now)
                 return ledger
-            # The system was rebooted. Nobody knows how long it was off, and the disk may have lost the latest state.
+            # The system was rebooted. It may have been off for any length of time, and the disk may have lost the
+            # latest state.
         ledger = new_ledger(random)
         ledger.lose(now)
         return ledger
 
     def _write(self) -> None:
-        # no sync is needed: written data belongs to the system and survives the end of this process
+        # no sync is needed: the system keeps written data even after this process ends
         self._files.write(self._path, encode(self.ledger), durable=False)
 
 
 class Broker:
-    """The server, which has one connection per bot and answers messages in order of arrival."""
+    """The server. It has one connection per bot and answers messages in order of arrival."""
 
     def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``random`` generates the token, so it must be unpredictable."""
+        """``random`` generates the token, so its numbers must be unpredictable."""
         self._folder = folder
         self._files = files
         self._now = now
@@ -181,8 +184,8 @@ class Broker:
                 if not is_known:
                     break
         except (EOFError, OSError, msgspec.MsgspecError) as error:
-            # not counted as the bot's end: a killed bot is detected by its silence, so one that only lost its
-            # connection can continue
+            # A lost connection does not mean that the bot has ended. A killed bot is detected by its silence, so a bot
+            # that only lost its connection can continue.
             log.debug("a bot's connection ended: %s", error)
         finally:
             self._connections.discard(writer)

@@ -1,4 +1,4 @@
-"""The client of the limits broker, which it starts if needed."""
+"""The client of the limits broker. It starts the broker if needed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import BrokerFolder, Hello, Port, framed, read_frame
 from botkit.live.limits.protocol import LedgerReply, LedgerUnreachable, Message
 
-#: timeout for an answer from this machine
+#: timeout for a reply from the broker on this machine
 ANSWER_S = 1.0
-#: how long a new broker may take to listen
+#: how long a new broker may take until it accepts connections
 START_S = 10.0
 #: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` defines only on Windows
 _APART_ON_WINDOWS = 0x200 | 0x8
 
-#: brokers started by this process; they outlive it and their links, so nothing waits for them to end
+#: brokers started by this process; they outlive this process and its links, so nothing waits for their end
 _started: list[subprocess.Popen[bytes]] = []
 
 _decode = msgspec.msgpack.Decoder(LedgerReply).decode
 
 
 class BrokerLink:
-    """Connects to this user's broker as a `Link`. Without ``starts``, a broker that is not running is unreachable.
+    """A `Link` to this user's broker. Without ``starts``, a broker that is not running is reported as unreachable.
 
     ``folder`` and ``by_port`` are for tests.
     """
@@ -46,7 +46,7 @@ class BrokerLink:
         self._starting: subprocess.Popen[bytes] | None = None
 
     async def call(self, message: Message) -> LedgerReply:
-        """Send a message and read its answer."""
+        """Send a message and return the reply."""
         async with self._lock:
             try:
                 if self._streams is None:
@@ -59,11 +59,11 @@ class BrokerLink:
                 self._drop()
                 raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None
             except BaseException:
-                self._drop()  # an unread answer would be mistaken for the next one
+                self._drop()  # an unread reply would be mistaken for the next one
                 raise
 
     async def close(self) -> None:
-        """Drop the connection. The broker ends by itself."""
+        """Drop the connection. The broker exits on its own when no bot needs it."""
         streams = self._streams
         self._drop()
         if streams is not None:

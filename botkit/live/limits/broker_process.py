@@ -1,4 +1,4 @@
-"""``python -m botkit.live.limits.broker_process``: runs the limits broker, unless one is running."""
+"""``python -m botkit.live.limits.broker_process``: runs the limits broker, unless one is already running."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The ledger for the bots of one process, which share a clock.
 
-It is used when no other process can share the limits: with an emulator that runs faster than real time, and with
-``limits: {ledger: none}``.
+It is used when no other process can share the limits, which is the case for an emulator that runs faster than real
+time, and for ``limits: {ledger: none}``.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from botkit.live.limits.ledger import WAITER_PATIENCE, new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
-#: the bots of one process never fall silent, because each reports its end
+#: bots of the same process are never considered dead for being silent, because each reports its end
 _NEVER = 1 << 62
 
 
 class InProcessLedger:
-    """A `Link` to a ledger within this process, which is always reachable."""
+    """A `Link` to a ledger within this process. The ledger is always reachable."""
 
     name = "the limits of this process"
 
     def __init__(self, clock: Clock, random: Random) -> None:
         """``clock`` is the bots' clock."""
         self._clock = clock
-        # how soon a bot can ask again depends on the machine, however fast the bots' clock runs
+        # how soon a bot can ask again depends on the speed of the machine and not on the bots' clock
         patience = round(WAITER_PATIENCE * max(1.0, getattr(clock, "speed", 1.0)))
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER, waiter_patience=patience)
 
@@ -35,4 +35,4 @@ class InProcessLedger:
         return self._ledger.apply(message, self._clock.now())
 
     async def close(self) -> None:
-        """Do nothing when a bot ends: the others still use the ledger."""
+        """Do nothing when a bot ends, because other bots still use the ledger."""

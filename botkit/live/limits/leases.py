@@ -1,10 +1,10 @@
-"""A bot's share of the ledger: the slots it leases, its reports about them, and the messages to and from the ledger.
+"""A bot's share of the ledger: its leased slots, its reports about them, and the messages to and from the ledger.
 
-The router takes slots from `SharedLimits.leased`. If there are none, the need is noted here, the ledger is asked for
-more, and ``on_change`` delivers a `SlotsChanged`.
+The router takes slots from `SharedLimits.leased`. If it runs out of slots, the need is noted here, more slots are
+requested from the ledger, and ``on_change`` delivers a `SlotsChanged`.
 
-If the ledger is unreachable, leases expire after `LEASE`, before the ledger would take this process for dead; after
-that, only cancels continue, for `OFFLINE`, from slots that every process keeps in stock for that.
+If the ledger is unreachable, leases expire after `LEASE`, before the ledger would consider this process dead. After
+that only cancels continue, for up to `OFFLINE`. They use slots that every process keeps in stock for this purpose.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 
-#: how long leases last after the last answered message; shorter than `ledger.DEAD_AFTER`
+#: how long leases last after the last answered message; must be shorter than `ledger.DEAD_AFTER`
 LEASE: Nanos = 3 * NS_PER_S
-#: the same for cancels in stock. The ledger cannot tell a dead process from an unreachable one, so it holds a dead
-#: one's cancels that much longer. If this were more than minutes, a bot that crashes and restarts repeatedly would use
-#: up the cancels.
+#: The same for cancels in stock. The ledger cannot tell a dead process from an unreachable one, so it holds a dead
+#: process's cancels for this much longer. With more than a few minutes, a bot that crashes and restarts repeatedly
+#: would use up the cancels.
 OFFLINE: Nanos = 180 * NS_PER_S
 #: the longest interval between messages to the ledger
 HEARTBEAT: Nanos = NS_PER_S
-#: the router's leases are extended once they are this much shorter than possible
+#: the router's leases are extended once the possible extension is this long
 EXTENSION: Nanos = NS_PER_S // 2
-#: how long reports are collected before they are sent; slots are held that much longer, 0.03 % of a minute
+#: how long reports are collected before they are sent; slots are held for that much longer, 0.03 % of a minute
 GATHER: Nanos = 20 * NS_PER_MS
 #: the shortest interval between messages
 LEAST_GAP: Nanos = NS_PER_MS
@@ -56,27 +56,27 @@ FIRST_RETRY: Nanos = 20 * NS_PER_MS
 LONGEST_RETRY: Nanos = NS_PER_S
 #: how long stopping waits for a message in flight
 STOP_S = 4.0
-#: slots beyond the stock are returned if none was needed for this long
+#: slots beyond the stock are returned if no slot was needed for this long
 IDLE: Nanos = NS_PER_S
-#: how many cancels to keep in stock: a forty-fifth of the window, at most this many
+#: how many cancels to keep in stock: the window's requests divided by the first number, at most the second
 CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
-#: from this window size on each process keeps one slot in stock, so that a single order need not ask first
+#: for windows of at least this size, each process keeps one slot in stock, so that a single order need not wait for the
+#: ledger
 LEAST_STOCKED = 100
-#: how many slots to lease ahead: a share of the window, at most this many
+#: how many slots to lease ahead: the window's requests divided by the first number, at most the second
 AHEAD_DIVISOR, AHEAD_MAX = 64, 32
-#: how many of a pool's unknown outcomes to remember before old ones are purged
+#: how many unknown outcomes of a pool to remember before old ones are purged
 REMEMBERED_MAX = 1024
-#: where the keys begin for requests that were in flight when this process had to rejoin; they must differ from request
-#: ids
+#: the first key for requests that were in flight when this process had to rejoin; must differ from all request ids
 _FIRST_DECLARED = 1 << 40
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Identifies the windows that a process uses. ``venue`` is the exchange's host, ``account`` a name unique to the
-    account.
+    """Identifies the windows that a process uses. ``venue`` is the exchange's host. ``account`` is a name that is
+    unique to the account.
 
-    ``address`` names this machine's IP address as the exchange sees it; processes with the same name share that
-    address.
+    ``address`` names this machine's IP address as the exchange sees it. Processes with the same ``address`` share the
+    IP address.
     """
 
     venue: str
@@ -85,7 +85,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that is known to be dead: its ledger, its holder name, and everything that it sent after joining."""
+    """A process that is known to be dead: its ledger, its holder name, and all requests that it sent after joining."""
 
     ledger: str
     holder: str
@@ -93,10 +93,10 @@ class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Lease:
-    """This process's leases for one counter, and its pending reports. Times are those of the bot's clock."""
+    """This process's leases for one counter, and its pending reports. All times are times of the bot's clock."""
 
     def __init__(self, pool: LeasedPool, endpoint: EndpointLimit, *, late: Nanos, keeps_stock: bool) -> None:
-        """``endpoint`` is the first of the endpoints that share the counter."""
+        """``endpoint`` is the first endpoint of those that share the counter."""
         self.pool = pool
         self.windows = endpoint.windows
         self.is_read = endpoint.method == "GET"
@@ -113,9 +113,9 @@ class _Lease:
         self.ahead = 1
         self.granted = 0  # slots leased since the start, minus those returned unused
         self.told = 0  # how many of these the router may use
-        self.ended = 0  # requests that left and are no longer in flight
-        self.declared: list[int] = []  # keys of requests in flight since before this process rejoined
-        self.wants = self.wants_urgently = False  # more slots than are in stock
+        self.ended = 0  # requests that were taken and are no longer in flight
+        self.declared: list[int] = []  # keys of requests in flight since this process rejoined
+        self.wants = self.wants_urgently = False  # True while more are needed
         self.asked_at: Nanos = 0
         self.granted_at: Nanos = 0
         self.retry_at: Nanos = 0
@@ -136,15 +136,17 @@ class _Lease:
 
     @property
     def idle_at(self) -> Nanos:
-        """The time at which unused slots should be returned."""
+        """The time at which to return unused slots."""
         return max(self.asked_at, self.granted_at) + IDLE
 
     def keep_stock(self, count: int) -> None:
-        """Withdraw all but ``count`` unused slots from the router; `return_unused` returns them once it knows."""
+        """Withdraw all but ``count`` unused slots from the router. `return_unused` returns them to the ledger once the
+        router knows of the withdrawal.
+        """
         self.told = min(self.told, self.pool.taken + count)
 
     def return_unused(self) -> None:
-        """Return the slots that the router does not use; it knows about ``told`` slots."""
+        """Return unused slots to the ledger. Only call this when the router knows about ``told`` slots."""
         self.told = max(self.told, self.pool.taken)
         self.returned += self.granted - self.told
         self.granted = self.told
@@ -156,12 +158,12 @@ class _Lease:
         self.granted_at = now
 
     def end(self, now: Nanos, arrivals: list[tuple[int, Nanos]]) -> None:
-        """Note that a request is no longer in flight. ``arrivals`` are what the ledger must count for it from now
-        on.
+        """Note that a request is no longer in flight. ``arrivals`` lists the entries that the ledger must count for it
+        from now on.
         """
         self.ended += 1
         if self.declared:
-            # its slot was declared, not leased; declared requests have arrived by now or count under another key
+            # its slot was declared, not leased; a declared request has arrived by now, or it counts under another key
             self.arrivals.append((self.declared.pop(), now))
             self.arrivals += [(key, by) for key, by in arrivals if key]
         else:
@@ -169,7 +171,7 @@ class _Lease:
             self.arrivals += arrivals
 
     def remember(self, key: int, by: Nanos, now: Nanos) -> None:
-        """Remember requests that may still arrive, so that they can be declared again if the ledger is lost."""
+        """Remember a request that may still arrive, so that it can be declared again if the ledger is lost."""
         self.late_until[key] = by
         if len(self.late_until) > REMEMBERED_MAX:
             self.forget_old(now)
@@ -181,7 +183,7 @@ class _Lease:
     def declare(self, now: Nanos, first_key: int) -> int:
         """Forget the leases and report the requests in flight to a ledger that does not know them.
 
-        The ledger counts earlier reports as a dead process's. Return the next free key.
+        The ledger attributes earlier reports to a dead process. Return the next free key.
         """
         self.granted = self.told = self.pool.taken
         self.returned, self.retry_at = 0, 0
@@ -191,7 +193,7 @@ class _Lease:
         return first_key + len(self.declared)
 
     def report(self, place: int, now: Nanos) -> Report | None:
-        """Return the report and request for the ledger, or None if there is nothing to send."""
+        """Return the reports and slot requests for the ledger, or None if there is nothing to send."""
         wanted = urgent = 0
         if self.wants_slots and self.retry_at <= now:
             want = max(self.stock_wanted, self.ahead if self.wants or self.wants_urgently else 0) - self.stock
@@ -214,7 +216,8 @@ class _Lease:
 
 
 class SharedLimits:
-    """Windows shared with other processes: ``Router(leased=shared.leased)``, then `start`, and `stop` at the end.
+    """Windows shared with other processes. Create a ``Router(leased=shared.leased)``, then call `start`, and `stop` at
+    the end.
 
     ``on_change(change)`` is called in the event loop when the router's slots have changed. Pass the change to
     ``router.slots_changed`` and run a turn. ``on_notice(text, good)`` reports that the ledger is unreachable, or
@@ -238,23 +241,25 @@ class SharedLimits:
         endpoints: Collection[str] | None = None,
         keeps_stock: bool = True,
     ) -> None:
-        """``holder`` is unique in the ledger. ``request_timeout_ns`` is the longest wait for an answer.
+        """``holder`` must be unique in the ledger. ``request_timeout_ns`` is the longest wait for an answer.
 
-        ``gather`` is how long reports are collected, or 0 if messages cost nothing. If ``endpoints`` is given, only
-        their counters are shared, and all others belong to this process. ``keeps_stock`` is False for a short-lived
-        process, which leases nothing ahead. ``clock`` must run as fast as the ledger's.
+        ``gather`` is how long reports are collected before they are sent, or 0 if messages cost nothing. If
+        ``endpoints`` is given, only the counters of these endpoints are shared, and all others are private to this
+        process. ``keeps_stock`` is False for a short-lived process, which leases no slots ahead. ``clock`` must run at
+        the same speed as the ledger's clock.
         """
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
         self.on_notice = on_notice
-        #: called with every (ledger, holder) under which this process joins; returns whether a successor will know it
+        #: called with every (ledger, holder) under which this process joins; returns whether a successor will know the
+        #: pair
         self.on_join: Callable[[str, str], bool] = lambda ledger, holder: True
         self._table = table
         self._link = link
         self._identity = identity
         self._name = holder
         self._clock = clock
-        #: times that depend on the machine (messages, pauses, leases) must not depend on the clock's speed
+        #: durations that depend on the machine (messages, pauses, leases) must not depend on the clock's speed
         self._speed = clock.speed
         self._gather = gather
         self._leases: dict[str, _Lease] = {}
@@ -276,15 +281,15 @@ class SharedLimits:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = self._is_stopping = self._is_disowned = False
-        self._is_known = False  # to a successor, which will report what this holder sent
-        self._knows_earlier = False  # the ledger already counts what earlier runs sent
+        self._is_known = False  # by a successor, which will report this holder's requests
+        self._knows_earlier = False  # the ledger already counts earlier runs' requests
 
     # -- for the driver -----------------------------------------------------------------------------------------------
 
     async def start(self, patience_s: float = 10.0, *, waits_for_opening: bool = True) -> None:
-        """Join the ledger and wait until it is open: a lost ledger closes every window for a while.
+        """Join the ledger and wait until it is open. After a ledger was lost, every window stays closed for a while.
 
-        Raises LedgerUnreachable, with a remedy, if it does not answer within ``patience_s``.
+        Raises LedgerUnreachable, with a remedy, if the ledger does not answer within ``patience_s``.
         """
         assert self._task is None
         deadline = self._clock.now() + self._here(int(patience_s * NS_PER_S))
@@ -314,27 +319,29 @@ class SharedLimits:
             await asyncio.sleep(wait / NS_PER_S / self._speed)
 
     async def succeed(self, before: Predecessor) -> None:
-        """Report what a dead process sent, so that the ledger need not assume that all of its leases were used."""
+        """Report the requests of a dead process, so that the ledger need not assume that all of its leases were
+        used.
+        """
         if before.ledger == self._ledger:
             with contextlib.suppress(LedgerUnreachable):
                 await self._link.call(Leave(before.holder, self._sent_by(before.sent)))
                 self._knows_earlier = True
 
     def disown(self) -> None:
-        """Mark the journal as incomplete, so that a successor does not rely on it for what was sent.
+        """Mark the journal as incomplete, so that a successor does not rely on its record of sent requests.
 
-        Nothing needs to be repeated until the journal names this holder again. After a disown, the ledger counts all
-        leases of a dead process as used.
+        The ledger then counts all leases of this process as used if the process dies. The mark needs no renewal until
+        the journal names this holder again.
         """
         if self._is_known:
             self._is_disowned = True
             self._wake.set()
 
     async def stop(self) -> None:
-        """Return unused slots and leave. The router has made its last request."""
+        """Return unused slots and leave the ledger. The router must not send any more requests."""
         if self._task is not None:
-            # ask it to end instead of cancelling it: a library below the link may swallow a cancellation, as redis-py
-            # does
+            # request the end instead of cancelling the task: a library below the link may swallow a cancellation, as
+            # redis-py does
             self._is_stopping = True
             self._wake.set()
             _, late = await asyncio.wait({self._task}, timeout=STOP_S)
@@ -347,7 +354,7 @@ class SharedLimits:
                 lease.wants = lease.wants_urgently = False
                 lease.keep_stock(0)
             self._publish(self._clock.now())
-            self.leased.apply(self._change)  # not in a turn, because there are no more turns
+            self.leased.apply(self._change)  # not in a turn, because no turns follow
             with contextlib.suppress(LedgerUnreachable):
                 if self._unanswered is not None:
                     await self._sync()
@@ -357,16 +364,16 @@ class SharedLimits:
 
     @property
     def name(self) -> str:
-        """The ledger's name as shown to users."""
+        """The name of the ledger as shown to users."""
         return self._link.name
 
     @property
     def is_reachable(self) -> bool:
-        """False while leases cannot be renewed, so that only cancels continue."""
+        """True while leases can be renewed. Otherwise only cancels continue."""
         return self._clock.now() < self._heard_at + self._here(LEASE)
 
     async def usage(self) -> Sequence[WindowUsage]:
-        """Return the usage of every shared window over all processes. Raises LedgerUnreachable."""
+        """Return the usage of every shared window, summed over all processes. Raises LedgerUnreachable."""
         return (await self._link.call(AskUsage())).usage
 
     # -- reports from the router -------------------------------------------------------------------------------------
@@ -380,7 +387,7 @@ class SharedLimits:
             if lease.stock >= lease.stock_wanted:
                 return
         elif what is SlotNews.ANSWERED:
-            # do not use the turn's time, which the driver read a little earlier
+            # do not use the time of the turn, which the driver read a little earlier
             lease.end(now, [(0, now)])
         elif what is SlotNews.UNSENT:
             lease.end(now, [])
@@ -400,7 +407,7 @@ class SharedLimits:
             lease.lower = True
         if self._dirty_since is None:
             self._dirty_since = now
-            # wake up a little later, so that granted requests leave first
+            # wake up a little later, so that granted requests are sent first
             asyncio.get_running_loop().call_later(self._gather / NS_PER_S, self._wake.set)
 
     def _want(self, lease: _Lease, now: Nanos, *, is_urgent: bool) -> None:
@@ -410,7 +417,7 @@ class SharedLimits:
             lease.wants = True
         elif not lease.wants_urgently:
             lease.wants_urgently = True
-            lease.retry_at = 0  # the retry time was for requests that are not urgent
+            lease.retry_at = 0  # the retry time was set for requests that are not urgent
         if now - lease.granted_at < self._here(5 * GATHER):
             lease.ahead = min(lease.ahead_max, lease.ahead * 2)
         lease.asked_at = now
@@ -420,7 +427,7 @@ class SharedLimits:
     # -- slots for the router ------------------------------------------------------------------------------------
 
     def _publish(self, now: Nanos) -> None:
-        """Tell the router about changed slots."""
+        """Send changed slots to the router."""
         leased = {name: lease.told for name, lease in self._leases.items()}
         until = self._heard_at + self._here(LEASE)
         if leased != self._change.leased or until > self._change.until + self._here(EXTENSION):
@@ -434,7 +441,7 @@ class SharedLimits:
         return self.leased.change.number == self._change.number
 
     def _here(self, machine_ns: Nanos) -> Nanos:
-        """Convert a time of the machine into the bot's time, which may run faster."""
+        """Convert a duration from machine time to the bot's time, which may run faster."""
         return int(machine_ns * self._speed)
 
     # -- the conversation ---------------------------------------------------------------------------------------------
@@ -446,7 +453,7 @@ class SharedLimits:
             at = now if self._unanswered is not None or self._is_disowned else self._next_sync(now)
             if at > now:
                 self._wake.clear()
-                # not wait_for, which in Python 3.11 loses a cancellation that coincides with the event
+                # do not use wait_for, which in Python 3.11 loses a cancellation that coincides with the event
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout((at - now) / NS_PER_S / self._speed):
                         await self._wake.wait()
@@ -477,7 +484,7 @@ class SharedLimits:
         return max(at, self._sent_at + self._here(LEAST_GAP))
 
     async def _join(self) -> None:
-        """Join as a new process; requests in flight are declared to the ledger."""
+        """Join the ledger as a new process, and declare the requests in flight."""
         for lease in self._leases.values():
             lease.keep_stock(0)
         now = self._clock.now()
@@ -550,7 +557,7 @@ class SharedLimits:
         for lease in leases:
             if lease.stock > 0:
                 lease.wants = lease.wants_urgently = False
-        # a bot cannot start without reads, whereas orders wait in the router
+        # only reads matter: a bot cannot start without them, whereas orders wait in the router
         needed = [wait for place, wait in reply.closed if leases[place].is_read]
         self._opens_at = now + max(needed, default=0)
         self._publish(now)
@@ -562,7 +569,7 @@ class SharedLimits:
         for request in requests:
             lease = self._leases.get(self._table.endpoints[request.endpoint].pool)
             if lease is not None:
-                # if a clock was set back, slots are held longer, never shorter
+                # if a clock was set back, slots are held longer than necessary, never shorter
                 wait = min(0, (request.answered or request.sent + LONGEST_WAIT_NS) - now)
                 found[lease.pool.name].append(wait + (lease.late if request.answered is None else 0))
         most = {name: max(w.requests for w in lease.windows) for name, lease in self._leases.items()}

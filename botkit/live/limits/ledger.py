@@ -1,19 +1,21 @@
-"""The ledger of request slots: the one rule by which bots share the exchange's windows, wherever it is kept.
+"""The ledger of request slots: the one rule by which bots share the exchange's windows, independent of where the ledger
+is stored.
 
-It is a plain value with methods, without I/O or a clock. `in_process`, `broker` and `redis` only decide where the value
-is kept and what time it is.
+The ledger is a plain value with methods, without I/O or a clock. `in_process`, `broker` and `redis` only decide where
+the value is stored and which time is passed in.
 
-A turn of the engine cannot wait for another process, so a process *leases* slots a few at a time before it needs them.
-A leased slot counts from the lease, before the request is sent. Then it is returned unused, or held for one window
-after its answer was read, or after its latest possible arrival. So the rule that `botkit.engine.router.windows` proves
-for one process holds for all of them together.
+A turn of the engine cannot wait for another process. So a process *leases* a few slots at a time before it needs them.
+A leased slot counts from the lease on, before any request is sent. Later the slot is either returned unused, or held
+for one window after the request's answer was read or after its latest possible arrival. So the guarantee that
+`botkit.engine.router.windows` proves for one process applies to all processes together.
 
-A process that goes silent is assumed dead, and each of its leased slots is counted as a request still in flight.
+A silent process is assumed dead, and each of its leased slots is counted as a request still in flight.
 
-A new ledger does not know a lost ledger's requests. Answered requests count for one window; those of dead processes may
-arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two periods. Large windows
-never have more than half of their slots unanswered, so after that time they open for the other half; small ones stay
-closed for both. (With two ledgers lost within that time, dead processes of both may together exceed half.)
+A new ledger does not know the requests of a lost ledger. Answered requests count for one window. Requests of dead
+processes may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two periods.
+Large windows never have more than half of their slots unanswered, so after that time they open for the other half.
+Small windows stay closed for both periods. (If two ledgers are lost within that time, the dead processes of both may
+together exceed half.)
 """
 
 from __future__ import annotations
@@ -48,35 +50,36 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 DEAD_AFTER: Nanos = 5 * NS_PER_S
 #: a waiting process keeps its priority if it asks at least this often
 WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
-#: when to ask again if only an answer to another process can free a slot
+#: how long to wait before asking again if only an answer to another process can free a slot
 UNKNOWN_RETRY: Nanos = 50 * NS_PER_MS
-#: ... and the earliest time for a process with others waiting behind it
+#: ... and the shortest wait for a process if others have waited longer
 BEHIND_OTHERS_RETRY: Nanos = 5 * NS_PER_MS
-#: from this size on, windows never have more than half of their slots unanswered
+#: windows of at least this size never have more than half of their slots unanswered
 LEAST_HALVED = 100
 
 
 class Window(msgspec.Struct, array_like=True):
-    """A shared window: its slots, its pace, and the holders waiting for it."""
+    """A shared window with its slots, its pace, and the holders waiting for it."""
 
     requests: int
     per_s: int
-    #: how long a request may still arrive after its process died, at most
+    #: the longest time for which a request may still arrive after its process died
     late: Nanos = 0
     leased: int = 0
-    #: when each slot that is held (not leased) becomes free, in ascending order
+    #: when each held slot (not leased) becomes free, in ascending order
     held: list[Nanos] = []
-    #: the same for slots that may be reported again, by holder and key
+    #: the same for slots that may be reported again, keyed by holder and key
     named: dict[str, Nanos] = {}
-    #: the current limit, which is lower for a while after a 429, and when the next part of it is restored
+    #: the current limit, which is lowered for a while after a 429, and the time at which the next part of it is
+    #: restored
     in_force: int = 0
     restore_at: Nanos | None = None
     lost_at: Nanos | None = None
-    #: when the next request would be sent if all were sent at an even pace, as in `Pace`
+    #: the time of the next request if all requests were sent at an even pace, as in `Pace`
     virtual: Nanos = 0
     #: holder -> (waiting since, last asked at)
     waiters: dict[str, tuple[Nanos, Nanos]] = {}
-    #: a process that does not ask again within this time is no longer waiting
+    #: a process that has not asked again within this time is no longer considered waiting
     patience: Nanos = WAITER_PATIENCE
 
     def __post_init__(self) -> None:
@@ -84,12 +87,12 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def length(self) -> Nanos:
-        """The window's length."""
+        """The length of the window."""
         return self.per_s * NS_PER_S
 
     @property
     def hold(self) -> Nanos:
-        """The time for which a slot is held after its answer."""
+        """How long a slot is held after its request was answered."""
         return hold_ns(self.length)
 
     @property
@@ -99,7 +102,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def earliest(self) -> Nanos:
-        """The earliest time for the next lease at an even pace."""
+        """The earliest time of the next lease at an even pace."""
         if self.requests < LEAST_PACED:
             return 0
         return self.virtual - Pace.burst_of(self.requests) * (self.length // self.requests) + 1
@@ -116,20 +119,24 @@ class Window(msgspec.Struct, array_like=True):
             self.restore_at = self.restore_at + self.length if self.in_force < self.requests else None
 
     def kept_for_lost(self, now: Nanos) -> int:
-        """Return the number of slots reserved for requests that only a lost ledger knew."""
+        """Return the number of slots reserved for requests that only a lost ledger knew about."""
         if self.lost_at is None or now >= self.lost_at + self.late + self.hold:
             return 0
         return self.requests if now < self.lost_at + self.hold else self.most_unanswered
 
     def closed_until(self, now: Nanos) -> Nanos:
-        """Return when this window opens after a ledger was lost, which is ``now`` or earlier if it is already open."""
+        """Return the time until which this window is closed after a ledger was lost. It is ``now`` or earlier if the
+        window is open.
+        """
         if self.lost_at is None:
             return now
         halved = self.most_unanswered < self.requests
         return self.lost_at + self.hold + (0 if halved else self.late)
 
     def free(self, now: Nanos) -> int:
-        """Return the number of free slots. It is negative after a 429, or after lost requests were declared again."""
+        """Return the number of free slots. The number is negative after a 429, or after lost requests were declared
+        again.
+        """
         return self.in_force - self.leased - len(self.held) - self.kept_for_lost(now)
 
     def is_open(self, now: Nanos, *, is_urgent: bool) -> bool:
@@ -137,12 +144,12 @@ class Window(msgspec.Struct, array_like=True):
         return self.unanswered(now) < self.most_unanswered and (is_urgent or self.earliest <= now)
 
     def unanswered(self, now: Nanos) -> int:
-        """Return the number of slots whose requests may still arrive, plus those leased and unused."""
+        """Return the number of slots whose requests may still arrive, including leased slots that are unused."""
         # a slot is held for at most one window after its answer
         return self.leased + len(self.held) - bisect_right(self.held, now + self.hold)
 
     def open_at(self, now: Nanos, needed: int, *, is_urgent: bool) -> Nanos | None:
-        """Return when to ask for ``needed`` slots again, or None if only an answer can free them."""
+        """Return the time at which to ask for ``needed`` slots again, or None if only an answer can free them."""
         at = max(now, self.closed_until(now))
         missing = needed - self.free(now)
         if self.unanswered(now) >= self.most_unanswered:
@@ -157,7 +164,7 @@ class Window(msgspec.Struct, array_like=True):
         return at if is_urgent else max(at, self.earliest)
 
     def hold_until(self, until: Nanos, name: str | None = None) -> None:
-        """Hold a slot without a lease. A slot already known as ``name`` becomes free no later than before."""
+        """Hold a slot without a lease. If ``name`` already holds a slot, its time can only move earlier."""
         if name is not None:
             known = self.named.get(name)
             if known is not None:
@@ -168,7 +175,7 @@ class Window(msgspec.Struct, array_like=True):
         insort(self.held, until)
 
     def lease(self, now: Nanos, left: int, *, is_urgent: bool) -> None:
-        """Lease a slot, after which ``left`` remain for requests of its kind."""
+        """Lease a slot. ``left`` is the number of slots that remain for requests of its kind."""
         self.leased += 1
         if not is_urgent and self.requests >= LEAST_PACED:
             # spread the few remaining slots over the time until the next one becomes free
@@ -185,12 +192,12 @@ class Window(msgspec.Struct, array_like=True):
         self.restore_at = now + self.length if self.in_force < self.requests else None
 
     def waits_since(self, holder: str, now: Nanos) -> Nanos:
-        """Return since when ``holder`` has been waiting for slots."""
+        """Return the time since which ``holder`` has been waiting for slots."""
         since, asked = self.waiters.get(holder, (now, now))
         return since if asked + self.patience > now else now
 
     def owed_before(self, holder: str, now: Nanos) -> int:
-        """Return how many other holders have waited longer than ``holder`` and are still asking."""
+        """Return the number of other holders that have waited longer than ``holder`` and are still asking."""
         if not self.waiters:
             return 0
         own = self.waits_since(holder, now)
@@ -202,7 +209,7 @@ class Window(msgspec.Struct, array_like=True):
 
 
 class Holder(msgspec.Struct, array_like=True):
-    """A process that uses the ledger: its leases in each pool, when it last sent a message, and the last reply to
+    """A process that uses the ledger: its leases in each pool, the time of its last message, and the last reply to
     it.
     """
 
@@ -213,7 +220,7 @@ class Holder(msgspec.Struct, array_like=True):
 
 
 class SlotLedger(msgspec.Struct, array_like=True):
-    """The slots of all shared windows. Times are nanoseconds of a clock that never jumps forward; a step back is
+    """The slots of all shared windows. Times are nanoseconds of a clock that never jumps forward. A step back is
     ignored.
     """
 
@@ -238,15 +245,15 @@ class SlotLedger(msgspec.Struct, array_like=True):
         return msgspec.structs.replace(self._reply(), usage=self._usage())
 
     def lose(self, now: Nanos) -> None:
-        """Assume that requests unknown to this ledger may have been sent until ``now``, because an earlier ledger was
-        lost.
+        """Assume that an earlier ledger was lost, so that requests unknown to this ledger may have been sent until
+        ``now``.
         """
         self.lost_at = now = self._advance(now)
         for window in self.windows.values():
             window.lost_at = now
 
     def keep_alive(self, now: Nanos) -> None:
-        """Do not count the time before ``now`` as silence, because no message could be received then."""
+        """Do not count the time before ``now`` as silence of the holders, because no message could be received then."""
         for holder in self.holders.values():
             holder.heard = max(holder.heard, now)
 
@@ -271,7 +278,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
                     self.windows[shared.key] = window
                 window.late = max(window.late, pool.late)
                 if message.known not in ("", self.id):
-                    window.lost_at = now  # the id of the ledger that this process knew
+                    window.lost_at = now  # the process knew another ledger, which is lost
         reply = self._reply()
         self.holders[message.holder] = Holder(message.pools, [0] * len(message.pools), now, reply)
         return reply
@@ -293,7 +300,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         if message.number == holder.reply.number:
             return holder.reply
         if message.number < holder.reply.number or any(r.returned > holder.leased[r.pool] for r in message.reports):
-            # the process and this ledger disagree about leases: count them as sent and let the process rejoin
+            # the process and this ledger disagree about leases: count the leases as sent and let the process rejoin
             self._end(name, now)
             return self._reply("unknown holder")
         for report in message.reports:
@@ -352,8 +359,8 @@ class SlotLedger(msgspec.Struct, array_like=True):
     def _note_wait(
         self, name: str, holder: Holder, report: Report, urgent: int, plain: int, now: Nanos
     ) -> Nanos | None:
-        """Update the waiting time, which restarts for a holder that got something. Return when to ask again, or None if
-        the holder got everything that it needs.
+        """Update the waiting time, which restarts for a holder that was granted any slots. Return how long to wait
+        before asking again, or None if the holder got all slots that it needs.
         """
         pool = holder.pools[report.pool]
         windows = self._windows(pool)
@@ -373,14 +380,16 @@ class SlotLedger(msgspec.Struct, array_like=True):
         return max(wait, 1)
 
     def _end(self, name: str, now: Nanos, sent: dict[str, tuple[Nanos, ...]] | None = None) -> None:
-        """Remove ``name``. Unless ``sent`` says what it sent, its leases are counted as requests in flight."""
+        """Remove the holder ``name``. ``sent`` lists the requests that it sent. Without ``sent``, its leases are
+        counted as requests in flight.
+        """
         holder = self.holders.pop(name, None)
         if holder is None:
             return
         for pool, leased in zip(holder.pools, holder.leased, strict=True):
             waits = [pool.late] * leased
             if sent is not None:
-                # some may already count as answered, but not the latest
+                # some of these may already count as answered, but not the latest ones
                 waits = sorted(sent.get(pool.name, ()), reverse=True)[:leased]
             for window in self._windows(pool):
                 window.waiters.pop(name, None)
@@ -414,5 +423,5 @@ class SlotLedger(msgspec.Struct, array_like=True):
 
 
 def new_ledger(random: Random) -> SlotLedger:
-    """Create an empty ledger with a new id, so that processes can tell that it is new."""
+    """Create an empty ledger with a new id, so that processes can recognise that it is new."""
     return SlotLedger(f"{random.getrandbits(64):016x}")

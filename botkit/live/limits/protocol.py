@@ -1,7 +1,8 @@
 """The messages between a process and the ledger of request slots.
 
-Times are nanoseconds relative to when a message is sent, and are applied relative to when it is received. So a slot may
-be held a little longer, but never shorter. A message that is sent twice is applied once.
+The sender states times in nanoseconds relative to the moment of sending, and the receiver applies them relative to the
+moment of receipt. So a slot may be held a little longer, but never shorter. A message that is sent twice is applied
+once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from botkit.model.clock import Nanos
 
 
 class SharedWindow(msgspec.Struct, frozen=True, array_like=True):
-    """One window of one scope. ``key`` identifies it across processes; equal keys mean equal windows."""
+    """One window of one scope. ``key`` identifies the window across processes, so equal keys mean the same window."""
 
     key: str
     requests: int
@@ -23,10 +24,10 @@ class SharedWindow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SharedPool(msgspec.Struct, frozen=True, array_like=True):
-    """A counter of the exchange as one process sees it: a request takes a slot in every window or in none.
+    """A counter of the exchange as one process sees it. A request takes a slot in all of its windows or in none.
 
-    ``late`` is how long its requests may still arrive after the last message from this process. ``reserve`` is the
-    number of slots kept free for urgent requests.
+    ``late`` is how long the process's requests may still arrive after its last message. ``reserve`` is the number of
+    slots kept free for urgent requests.
     """
 
     name: str
@@ -39,8 +40,8 @@ class Report(msgspec.Struct, array_like=True, kw_only=True):
     """Changes to a pool's slots since the last message, and the slots needed. ``pool`` is its index in `Join.pools`.
 
     ``returned`` is the number of slots that are no longer leased. ``arrivals`` lists (key, time until the latest
-    arrival, negative if answered) for requests that each hold a slot for one window from then on. A known key can only
-    move its time earlier; key 0 is for requests that will not be reported again.
+    arrival, negative if answered) for requests that each hold a slot for one window from that time on. If a key is
+    reported again, its time can only move earlier. Key 0 is for requests that will not be reported again.
     """
 
     pool: int
@@ -52,7 +53,7 @@ class Report(msgspec.Struct, array_like=True, kw_only=True):
 
 
 class Join(msgspec.Struct, array_like=True, tag=True):
-    """Sent when a process joins. ``known`` is the id of its previous ledger, empty at its start."""
+    """The message of a process that joins. ``known`` is the id of its previous ledger, or empty at its start."""
 
     holder: str
     known: str
@@ -60,7 +61,7 @@ class Join(msgspec.Struct, array_like=True, tag=True):
 
 
 class Sync(msgspec.Struct, array_like=True, tag=True):
-    """Carries reports and requests for slots. ``number`` counts up."""
+    """The message with reports and requests for slots. ``number`` increases with each message."""
 
     holder: str
     number: int
@@ -68,11 +69,11 @@ class Sync(msgspec.Struct, array_like=True, tag=True):
 
 
 class Leave(msgspec.Struct, array_like=True, tag=True):
-    """Sent when a process ends; its remaining leases count as in flight.
+    """The message of a process that ends. Its remaining leases count as in flight.
 
-    If the process is dead, its successor sends this, with what it read from the journal in ``sent``: for each pool, the
-    time until the latest arrival of each request, negative once answered. The latest of these requests used the
-    process's leases.
+    If the process is dead, its successor sends this message with ``sent``, based on the journal: for each pool, the
+    time until the latest arrival of each request, negative once answered. The latest of these requests are the ones
+    that used the process's leases.
     """
 
     holder: str
@@ -80,15 +81,15 @@ class Leave(msgspec.Struct, array_like=True, tag=True):
 
 
 class AskUsage(msgspec.Struct, array_like=True, tag=True):
-    """Sent by ``botkit limits --usage``."""
+    """The message sent by ``botkit limits --usage``."""
 
 
 Message: TypeAlias = Join | Sync | Leave | AskUsage
 
 
 class LedgerReply(msgspec.Struct, array_like=True):
-    """The ledger's answer. ``granted`` lists (pool, slots), and ``retry`` (pool, time to wait) for slots that could not
-    be granted.
+    """The reply of the ledger. ``granted`` lists (pool, slots). ``retry`` lists (pool, time to wait) for slots that
+    could not be granted.
 
     ``closed`` lists (pool, time until its first slot) for pools that are closed because an earlier ledger was lost.
     """
@@ -103,7 +104,9 @@ class LedgerReply(msgspec.Struct, array_like=True):
 
 
 class WindowUsage(msgspec.Struct, array_like=True):
-    """A window's usage at one time: slots leased (unused or in flight), and slots held in total."""
+    """The current usage of a window: the number of leased slots (unused or in flight), and the number of held slots in
+    total.
+    """
 
     key: str
     requests: int
@@ -115,17 +118,17 @@ class WindowUsage(msgspec.Struct, array_like=True):
 
 
 class LedgerUnreachable(BotkitError):
-    """The shared ledger does not answer. Only cancels are sent until it does."""
+    """The shared ledger does not answer. Until it answers, only cancels are sent."""
 
 
 class Link(Protocol):
-    """A connection to a ledger: within the process, to the broker of this machine, or to a Redis server."""
+    """A connection to a ledger in this process, in the broker of this machine, or on a Redis server."""
 
     #: the name shown to users, such as ``the limits broker of this machine``
     name: str
 
     async def call(self, message: Message) -> LedgerReply:
-        """Send a message and return the reply. Raises LedgerUnreachable, after which the message may still have been
+        """Send a message and return the reply. Raises LedgerUnreachable. In that case the message may still have been
         applied.
         """
         ...

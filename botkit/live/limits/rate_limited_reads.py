@@ -1,8 +1,8 @@
 """Sends requests outside a bot's router, within the exchange's documented limits.
 
-Downloads, `botkit account` and a bot's reads before it has a router wait for their slots like everyone else. `botkit
-panic` waits only briefly. After that, or if the ledger is unreachable, it uses windows of its own, says so, and reports
-what it sent once the ledger answers.
+Downloads, `botkit account` and the reads of a bot that has no router yet wait for their slots like all other requests.
+`botkit panic` waits only briefly. After that, or if the ledger is unreachable, it uses private windows and reports that
+it does. It reports its requests to the ledger once the ledger answers.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Answer, Ending, ListOpenOrders, Request
 
-#: how often a read is tried, and the first pause, which doubles each time
+#: how often to try a read, and the first pause, which doubles each time
 TRIES = 6
 _FIRST_PAUSE_S = 1.0
-#: how long an urgent request waits for the ledger, and then for a slot: most windows of reads and mass cancels are a
-#: second long, so a slot that is not free by then will not be soon
+#: how long an urgent request waits for the ledger, and then for a slot; most windows of reads and mass cancels are a
+#: second long, so a slot that is not free after this time will not be free soon
 LEDGER_PATIENCE_S = 0.5
 SLOT_PATIENCE_S = 3.0
-#: how long, at the end, it tries to report what it sent
+#: how long to keep trying, at the end, to report the sent requests
 _REPORT_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class ReadSlot:
-    """A slot taken for one request. Set ``outcome`` to how the request ended; otherwise its outcome counts as
-    unknown.
+    """A slot taken for one request. Set ``outcome`` to the outcome of the request. If it is not set, the outcome counts
+    as unknown.
     """
 
     outcome = Ending.UNKNOWN
 
 
 class RateLimitedReads:
-    """Sends requests one after another, each once its slot is free. An async context manager."""
+    """Sends requests one after another, each as soon as its slot is free. It is an async context manager."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class RateLimitedReads:
         hurries: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``shared`` are counters shared with other processes. ``latest_ns`` is how long after an abort the exchange
-        may still act on a request. ``hurries`` means to go ahead without a slot instead of waiting long, and to report
-        that through ``say``.
+        """``shared`` contains the counters shared with other processes. ``latest_ns`` is how long after an abort the
+        exchange may still act on a request. With ``hurries``, requests are sent without a slot instead of waiting long,
+        and ``say`` is called to report that.
         """
         self.sender = sender
         self._clock = clock
@@ -73,7 +73,7 @@ class RateLimitedReads:
             read_latest_ns=latest_ns,
             leased=None if shared is None else shared.leased,
         )
-        #: its own windows for going ahead without a slot; they count everything that is sent
+        #: private windows for sending without a slot; they count all sent requests
         self._own = Router(limits, latest_accept_ns=latest_ns, read_latest_ns=latest_ns) if hurries else None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -86,7 +86,7 @@ class RateLimitedReads:
     # -- sharing ------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> RateLimitedReads:
-        """Join the ledger. Raises LedgerUnreachable, unless it hurries."""
+        """Join the ledger. Raises LedgerUnreachable, except with ``hurries``."""
         if self._shared is not None:
             if self._own is None:
                 await self._shared.start()
@@ -111,16 +111,16 @@ class RateLimitedReads:
             self._is_joined = True
 
     def slots_changed(self, change: SlotsChanged) -> None:
-        """Take note that the slots leased from the ledger have changed."""
+        """Apply a change of the slots leased from the ledger."""
         self._router.slots_changed(change)
         self._changed.set()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     async def ask(self, make: Callable[[int], Request], endpoint: str, *, tries: int = TRIES) -> Answer:
-        """Send ``make(request_id)`` and return the answer. A read that failed temporarily is retried.
+        """Send ``make(request_id)`` and return the answer. A request that failed temporarily is retried.
 
-        Raises Refused if the exchange refuses, and TryAgain if it could not be reached in ``tries`` attempts.
+        Raises Refused if the exchange refuses the request, and TryAgain if ``tries`` attempts have failed.
         """
         pause_s = _FIRST_PAUSE_S
         for left in reversed(range(tries)):
@@ -147,7 +147,7 @@ class RateLimitedReads:
 
     @contextlib.asynccontextmanager
     async def slot(self, endpoint: str, *, urgent: bool = False) -> AsyncIterator[ReadSlot]:
-        """Take an endpoint's slot for a request that is sent within the block."""
+        """Take a slot of an endpoint for a request that is sent within the block."""
         async with self._turn:
             router, other = self._router, self._own
             ticket = await self._granted(router, endpoint, urgent)

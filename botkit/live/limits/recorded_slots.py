@@ -1,4 +1,4 @@
-"""The shared windows of a replayed run. Its leases come from the recording."""
+"""The shared windows of a replayed run, whose leases come from the recording."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botkit.model.limits import LimitTable
 
 
 def replayed_pools(table: LimitTable, pools: Collection[str]) -> LeasedPools:
-    """Return a replayed run's shared counters, which report to no ledger."""
+    """Return the shared counters of a replayed run. They do not report to a ledger."""
     return LeasedPools(table, _ignore, endpoints=[e for e, row in table.endpoints.items() if row.pool in pools])
 
 

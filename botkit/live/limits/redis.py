@@ -1,8 +1,9 @@
-"""The ledger on a Redis server, shared by bots of several machines on one account.
+"""The ledger on a Redis server, shared by bots on several machines with one account.
 
-``limits: {ledger: redis://HOST:PORT/0}``; needs the extra ``botkit[redis]``. The server keeps the ledger as one value
-and provides the time; a bot reads it, applies its message, and writes it back unless another bot did meanwhile. It is
-only as durable as the server: after a restart, or on a new server, the ledger counts as lost.
+``limits: {ledger: redis://HOST:PORT/0}`` needs the extra ``botkit[redis]``. The server stores the ledger as one value
+and provides the time. A bot reads the value, applies its message, and writes the value back unless another bot has
+changed it in between. The ledger is only as durable as the server: after a restart, or on a new server, it counts as
+lost.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from botkit.model.clock import NS_PER_S, NS_PER_US, Clock, Nanos
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-#: timeout for the server's answers
+#: timeout for replies from the server
 ANSWER_S = 1.0
-#: if the server's clock gains more than this on ours between two messages, somebody set it forward
+#: if the server's clock gains more than this on our clock between two messages, it must have been set forward
 JUMP: Nanos = NS_PER_S
-#: the Redis key of the value
+#: the Redis key of the stored value
 KEY = "botkit:limits"
 
 _WRITE_IF_UNCHANGED = """
@@ -38,7 +39,7 @@ return 1
 
 
 class KeptValue(msgspec.Struct, array_like=True):
-    """The stored value: the ledger, and the id of the server run in which it was written."""
+    """The stored value: the ledger, and the id of the server run that it was written in."""
 
     run: str
     ledger: SlotLedger
@@ -49,10 +50,10 @@ _decode = msgspec.msgpack.Decoder(KeptValue).decode
 
 
 class RedisLink:
-    """A `Link` to a ledger in Redis. ``key`` keeps several ledgers apart on one server."""
+    """A `Link` to a ledger in Redis. ``key`` distinguishes several ledgers on one server."""
 
     def __init__(self, url: str, clock: Clock, random: Random, *, key: str = KEY) -> None:
-        """``clock`` is never adjusted, to detect when the server's is. Raises ConfigError."""
+        """``clock`` must never be adjusted. It is used to detect jumps of the server's clock. Raises ConfigError."""
         try:
             import redis.asyncio as redis
             from redis.asyncio.retry import Retry
@@ -67,7 +68,7 @@ class RedisLink:
             raise ConfigError("limits.ledger: this is not the address of a Redis server; write redis://HOST:PORT/0")
         try:
             port = parts.port or 6379
-        except ValueError:  # not chained: its text quotes the port, which may be half a password
+        except ValueError:  # not chained: the error quotes the port, which may be half a password
             raise ConfigError(
                 "limits.ledger: the port in the address is not a number; write redis://:${NAME}@HOST:PORT/0, where "
                 "NAME holds the password alone, or write the password's / ? # @ as %2F %3F %23 %40"
@@ -79,7 +80,7 @@ class RedisLink:
         self._clock = clock
         self._random = random
         self._key = key
-        # no retries here: `SharedLimits` repeats a message, with its number
+        # no retries here, because `SharedLimits` repeats a message under the same number
         try:
             self._redis: Redis = redis.from_url(
                 url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
@@ -94,7 +95,7 @@ class RedisLink:
     async def call(self, message: Message) -> LedgerReply:
         """Apply a message and return the reply."""
         try:
-            # one at a time, because one process's messages must arrive in order
+            # one message at a time, because the messages of one process must arrive in order
             async with self._lock, asyncio.timeout(2 * ANSWER_S):
                 while True:
                     reply = await self._try(message)
@@ -108,7 +109,7 @@ class RedisLink:
         await self._redis.aclose()
 
     async def _try(self, message: Message) -> LedgerReply | None:
-        """Apply a message once. Return None if another process has changed the value meanwhile."""
+        """Apply a message once. Return None if another process has changed the value in the meantime."""
         asked = self._clock.now()
         pipe: Any = self._redis.pipeline(transaction=False)
         found, (seconds, micros), server = await pipe.get(self._key).time().info("server").execute()
@@ -116,12 +117,12 @@ class RedisLink:
         run = str(server["run_id"])
         kept = _decode(found) if found is not None else None
         if kept is None or kept.run != run:
-            # a new ledger cannot be distinguished from a lost one, and a restarted server may have lost the latest
+            # a new ledger cannot be distinguished from a lost ledger, and a restarted server may have lost the latest
             # state
             kept = KeptValue(run, new_ledger(self._random))
             kept.ledger.lose(now)
         if self._times is not None and (now - self._times[0]) - (asked - self._times[1]) > JUMP:
-            kept.ledger.lose(now)  # the clock's jump may have freed slots too early
+            kept.ledger.lose(now)  # the jump of the clock may have freed slots too early
         reply = kept.ledger.apply(message, now)
         digest = hashlib.sha1(found or b"", usedforsecurity=False).hexdigest()
         if not await self._write(keys=[self._key], args=[digest, _encode(kept)]):

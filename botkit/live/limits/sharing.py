@@ -1,4 +1,4 @@
-"""Selects the ledger of request slots that a bot shares: this machine's broker, or the configured Redis."""
+"""Selects the ledger of request slots that a bot shares: the broker of this machine, or a configured Redis server."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
-#: the value of `limits: {ledger: none}`, for a process that is alone on its address and account
+#: the value of `limits: {ledger: none}`, for a process that is alone on its IP address and account
 ALONE = "none"
-#: a ledger as a configuration names it (None means this machine's broker), or a link to one
+#: a ledger as named in a configuration (None means this machine's broker), or a link to a ledger
 Ledger: TypeAlias = str | Link | None
-#: endpoints that a bot or a command for it calls outside the engine's router
+#: the endpoints that a bot, or a command for it, calls outside the engine's router
 OUTSIDE_ROUTER = tuple(
     request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll)
 )
@@ -39,7 +39,7 @@ REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
 def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
-    """Return the link to the ledger that a configuration names. ``starts`` means to start the broker if it is not
+    """Return the link to the ledger named in a configuration. With ``starts``, the broker is started if it is not
     running. Raises ConfigError.
     """
     if ledger is None:
@@ -55,8 +55,8 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
-    """Return the ledger's name for the exchange at an address, which must be equal in all processes that use the
-    exchange.
+    """Return the name that the ledger uses for the exchange at an address. It must be equal in all processes that use
+    the exchange.
     """
     return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
@@ -72,7 +72,8 @@ def shared_limits(
     endpoints: Collection[str] | None = None,
     keeps_stock: bool = True,
 ) -> SharedLimits | None:
-    """Return a bot's shared windows, not yet started, or None if it shares with nobody or runs on a clock of its own.
+    """Create a bot's shared windows without starting them. Return None if the bot shares none or if its clock runs at
+    another speed.
 
     If ``endpoints`` is given, only their windows are shared. Raises ConfigError for an unknown ledger.
     """
@@ -82,7 +83,7 @@ def shared_limits(
     return SharedLimits(
         table,
         ledger_link(ledger) if ledger is None or isinstance(ledger, str) else ledger,
-        # hashed, because other users of a shared server should not see whose account it is
+        # hashed, because other users of a shared server should not learn whose account it is
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secret_random().getrandbits(32):08x}",
         clock=clock,
@@ -109,7 +110,7 @@ def rate_limited_reads(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> RateLimitedReads:
-    """Return a sender for ``endpoints`` outside any bot's router, within the windows that bots share.
+    """Return a sender for ``endpoints`` that works outside any bot's router, within the windows that bots share.
 
     Raises ConfigError for an unknown ledger.
     """
@@ -127,8 +128,9 @@ def rate_limited_reads(
 
 
 class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
-    """Says where one bot's or command's requests are counted. ``account`` is the account whose windows they count in,
-    or "" if nobody else uses them. ``endpoints`` lists the endpoints that it shares; None means all.
+    """Specifies where the requests of one bot or command are counted. ``account`` is the account whose windows count
+    them, or "" if no other process uses these windows. ``endpoints`` lists the shared endpoints. None means all
+    endpoints.
     """
 
     table: LimitTable
@@ -136,12 +138,12 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     account: str
     clock: DriverClock
-    #: how long after sending a request may still arrive
+    #: how long after it was sent a request may still arrive
     latest_accept_ns: Nanos
     endpoints: Collection[str] | None = None
 
     def windows(self) -> SharedLimits | None:
-        """Return new shared windows for a bot, not yet started, or None if it shares with nobody. Raises
+        """Create shared windows for a bot without starting them, or return None if the bot shares none. Raises
         ConfigError.
         """
         return shared_limits(
@@ -157,7 +159,9 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
     def outside_router(
         self, sender: RequestSender, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> RateLimitedReads:
-        """Return a sender outside the engine's router, within the same windows. It is an async context manager."""
+        """Return a sender that works outside the engine's router, within the same windows. It is an async context
+        manager.
+        """
         return rate_limited_reads(
             sender,
             self.table,
@@ -173,7 +177,9 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:
-    """Return the ledger's name, and the usage of every window over all bots that share it. Raises LedgerUnreachable."""
+    """Return the name of the ledger, and the usage of every window, summed over all bots that share the ledger. Raises
+    LedgerUnreachable.
+    """
 
     async def ask() -> tuple[str, Sequence[WindowUsage]]:
         link = ledger_link(ledger, starts=False)

@@ -1,9 +1,9 @@
-"""When a bot starts after it was killed, frees the slots that the killed run still holds in the shared limits.
+"""When a bot starts after being killed, frees the slots that the killed run still holds in the shared limits.
 
-The ledger holds every slot leased by a dead process until no request can arrive any more, since it does not know what
-was sent. The journal does: every request is in it before it is sent, and the next run holds the folder's lock, so
-nothing more can be added. Without this a bot that crashes and restarts a few times within a minute would wait for its
-own reads, and later for its own cancels.
+The ledger does not know which requests a dead process has sent, so it holds every slot leased by that process until no
+request can arrive any more. The journal does know: every request is written to it before the request is sent. The next
+run holds the folder's lock, so the journal cannot change any more. Without this step, a bot that crashes and restarts a
+few times within a minute would have to wait for its own reads, and later for its own cancels.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _META = "shared"
 
 
 def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
-    """Return the previous run's holder in the shared limits and what it sent ``since``, or None if it shared no
-    limits.
+    """Return the previous run's holder in the shared limits with its requests ``since`` a time, or None if that run did
+    not share limits.
     """
     found = journal.document(_META)
     if not found:
@@ -32,10 +32,10 @@ def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
 
 
 def keep_identity(journal: Journal, shared: SharedLimits | None) -> None:
-    """Save the name of this run's holder each time it joins."""
+    """Save the holder name of this run each time the run joins the ledger."""
 
     def on_join(ledger: str, holder: str) -> bool:
-        # if this fails, the previous holder stays, which the ledger has ended by then
+        # if this fails, the journal still names the previous holder, which the ledger has already removed
         try:
             journal.put_meta({_META: json.dumps({"ledger": ledger, "holder": holder, "run": journal.run})})
         except JournalError:

@@ -1,1 +1,1 @@
-"""Everything that a running bot tells its user: screen, log file, notifications, metrics, and their wording."""
+"""All output of a running bot to its user: screen, log file, notifications, metrics, and their wording."""

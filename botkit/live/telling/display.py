@@ -1,4 +1,4 @@
-"""The shared display of the bots of one process: the terminal and the metrics."""
+"""The display that the bots of one process share: the terminal and the metrics."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from botkit.live.telling.metrics_server import MetricsServer, MetricsSource
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.picture import BotState, Picture
 
-if TYPE_CHECKING:  # imported only if something is drawn
+if TYPE_CHECKING:  # imported only if it is needed
     from rich.console import Console
 
     from botkit.live.telling.view import TerminalView
 
 
 class Display:
-    """The shared display of the bots of one process: the terminal and the metrics. An async context manager."""
+    """The display that the bots of one process share: the terminal and the metrics. It is an async context manager."""
 
     def __init__(
         self, outputs: Mapping[str, BotOutputs], zone: tzinfo, *, metrics_port: int | None, console: Console | None
     ) -> None:
-        """``outputs`` are keyed by the bots' names. ``console`` is the terminal to draw on; None means plain lines,
+        """``outputs`` are keyed by the bots' names. ``console`` is the terminal to draw on. None means plain lines,
         which the command itself prints. Raises ConfigError if the metrics library is missing.
         """
         self._outputs = outputs

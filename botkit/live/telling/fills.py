@@ -1,4 +1,4 @@
-"""Describes fills as sentences for the terminal, the notifiers and the status."""
+"""Formats fills as sentences for the terminal, the notifiers and the status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LATEST = 20
 
 
 class FillNews:
-    """Reports every fill to its listeners and keeps the latest ones."""
+    """Reports every fill to its listeners and keeps the latest fills."""
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone

@@ -1,7 +1,7 @@
 """Writes the log file: one JSON object per line, rotated by size, without secrets, and without ever blocking the bot.
 
 Records are formatted immediately and written by a separate thread, so a slow disk does not delay an order. If the queue
-is full or the disk fails, records are dropped and counted, because a log must never end its bot.
+is full or the disk fails, records are dropped and counted, because logging must never end the bot.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ FILES_KEPT = 5
 _QUEUE_MAX = 10_000
 _TEXT_MAX = 20_000
 HIDDEN = "[hidden]"
-#: the bot that the running task belongs to, if a process has several; records logged outside a bot's tasks belong to
-#: all
+#: the bot to which the running task belongs, if a process has several bots; records logged outside a bot's tasks are
+#: written to the log files of all bots
 CURRENT_BOT: contextvars.ContextVar[str | None] = contextvars.ContextVar("botkit_current_bot", default=None)
-#: shorter values would hide half of every sentence, and are not secrets
+#: shorter values are not secrets, and replacing them would hide half of every sentence
 _SECRET_LENGTH_MIN = 6
 
 
 class Redactor:
-    """Removes secrets from text. This is a second line of defence, because secrets should never reach that text."""
+    """Removes secrets from text. This is a second line of defence, because secrets should never reach the text at
+    all.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # longest first, in case one secret is part of another
+        # longest first, because one secret may be part of another
         self._secrets = sorted({s for s in secrets if len(s) >= _SECRET_LENGTH_MIN}, key=len, reverse=True)
 
     def __repr__(self) -> str:
@@ -51,8 +53,8 @@ class Redactor:
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON with time (UTC), level, logger and message, and for errors also file, line
-    and traceback.
+    """Formats a record as one line of JSON with time (UTC), level, logger and message. Errors also get file, line and
+    traceback.
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -60,7 +62,7 @@ class JsonLines(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line, without its newline."""
+        """Format the record as a line without a newline."""
         row: dict[str, Any] = {
             "time": format_time(int(record.created * 1000) * NS_PER_MS),
             "level": record.levelname.lower(),
@@ -75,12 +77,12 @@ class JsonLines(logging.Formatter):
             row["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-_TEXT_MAX:]
         if record.levelno >= logging.WARNING:
             row["at"] = f"{record.filename}:{record.lineno}"
-        # clean before encoding, which could put an escape into the middle of a secret
+        # clean before encoding, because encoding could insert an escape into a secret
         return json.dumps({key: self._redactor.clean(value) for key, value in row.items()}, ensure_ascii=False)
 
 
 class _Queue(logging.handlers.QueueHandler):
-    """Passes formatted records on without ever waiting."""
+    """Passes on formatted records and never blocks."""
 
     def __init__(self, waiting: queue.Queue[Any]) -> None:
         super().__init__(waiting)
@@ -93,7 +95,7 @@ class _Queue(logging.handlers.QueueHandler):
             self.dropped += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        # format now, because an order in the record may have changed by the time the thread writes it
+        # format now, because the content of the record may have changed by the time the thread writes it
         line = self.format(record)
         return logging.makeLogRecord({"msg": line, "levelno": record.levelno, "name": record.name})
 
@@ -107,12 +109,12 @@ class _File(logging.handlers.RotatingFileHandler):
     dropped = 0
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        # on a full disk, the terminal should not get a traceback for every record
+        # on a full disk, the terminal should not show a traceback for every record
         self.dropped += 1
 
 
 class LogFile:
-    """A process's log file. `open` it, and `close` it at the end, which writes pending records. It is a context
+    """The log file of a process. Call `open` to start, and `close` at the end to write pending records. It is a context
     manager.
     """
 
@@ -127,7 +129,7 @@ class LogFile:
         logger: str = "botkit",
         bot: str | None = None,
     ) -> None:
-        """``level`` is debug, info, warning or error. Records from bots other than ``bot`` are not written.
+        """``level`` is debug, info, warning or error. If ``bot`` is given, records of other bots are not written.
 
         Raises ConfigError if the file cannot be written.
         """

@@ -1,18 +1,18 @@
-"""Watches the process's memory, because a strategy that keeps everything it sees fills any machine within days."""
+"""Watches the process's memory, because a strategy that stores all of its data can fill any machine within days."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 _MB = 2**20
-#: no warning is given below this
+#: no warning below this memory usage
 WARN_FROM_MB = 400
 
 
 class MemoryWatch:
     """Warns when memory usage has grown to ``WARN_FROM_MB``, and again each time it has doubled.
 
-    ``read`` returns the resident bytes of the process (`botkit.live.ports.Machine.resident_bytes`).
+    ``read`` returns the resident memory of the process in bytes (`botkit.live.ports.Machine.resident_bytes`).
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, read: Callable[[], int | None]) -> None:
@@ -29,7 +29,7 @@ class MemoryWatch:
         held_mb = held / _MB
         if self._first_mb is None:
             self._first_mb = held_mb
-            # with several strategies and long series, a bot may be large from the start
+            # with several strategies and long series, memory usage may be high from the start
             self._told_from_mb = max(WARN_FROM_MB, 2 * held_mb)
         if held_mb >= self._told_from_mb:
             self._told_from_mb = 2 * held_mb

@@ -1,9 +1,9 @@
-"""Keeps a run's messages to its user for the live page: ``messages.jsonl`` in the run's folder.
+"""Stores a run's messages to its user for the live page: ``messages.jsonl`` in the run's folder.
 
     {"t": 1796027880000000000, "level": "warning", "text": "..."}      t in the bot's time
 
-Messages may come from any thread and in the middle of a turn, so they are only collected, and written a few times a
-second.
+Messages may come from any thread and at any point of a turn. They are only collected at first, and written a few times
+a second.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from botkit.live.ports import Appending, Disk
 from botkit.model.clock import Nanos
 
 MESSAGES = "messages.jsonl"
-#: the most text to keep of one message, and of one run
+#: the maximum length of one message, and of all messages of a run
 _TEXT_MAX = 4_000
 _BYTES_MAX = 16 << 20
 
 
 class Messages:
-    """Collects the messages of one run. ``now`` gives the bot's time."""
+    """Collects the messages of one run. ``now`` returns the bot's time."""
 
     def __init__(self, folder: Path, disk: Disk, now: Callable[[], Nanos]) -> None:
         self._now = now
@@ -34,16 +34,16 @@ class Messages:
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
         with contextlib.suppress(OSError):  # the run's other files report a folder that cannot be written
-            disk.files.remove(folder / MESSAGES)  # a run with this number in an earlier emulator left this file
+            disk.files.remove(folder / MESSAGES)  # left by a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MESSAGES)
 
     def tell(self, level: str, text: str) -> None:
-        """Keep a message."""
+        """Collect a message."""
         if self._file is not None:
             self._waiting.append(self._encode({"t": self._now(), "level": level, "text": text[:_TEXT_MAX]}) + b"\n")
 
     def flush(self) -> None:
-        """Write the collected messages. A disk that does not take them has been reported by others."""
+        """Write the collected messages. Disk errors are ignored here, because other parts report them."""
         if not self._waiting or self._file is None:
             return
         block = b"".join(self._waiting.popleft() for _ in range(len(self._waiting)))

@@ -1,7 +1,8 @@
-"""Serves a running bot's metrics to Prometheus, on this machine only: ``--metrics-port``, with the extra ``metrics``.
+"""Serves a running bot's metrics to Prometheus, on this machine only. Needs ``--metrics-port`` and the extra
+``metrics``.
 
-It listens on 127.0.0.1 and answers only requests with a matching Host header, so a web page that points its own name at
-this address (DNS rebinding) gets nothing.
+The server listens on 127.0.0.1 and answers only requests with a matching Host header. So a web page that points its own
+domain name at this address (DNS rebinding) receives no data.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _HOSTS = frozenset(("127.0.0.1", "localhost"))
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A metric: its name without the ``botkit_`` prefix, its description, its labels and its value."""
+    """A metric with its name (without the ``botkit_`` prefix), description, labels and value."""
 
     name: str
     about: str
@@ -33,13 +34,13 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """The key that plugins use, such as ``botkit_fills_total{strategy="sma"}``."""
+        """The key of the metric in plugins, such as ``botkit_fills_total{strategy="sma"}``."""
         inside = ",".join(f'{name}="{value}"' for name, value in self.labels)
         return f"botkit_{self.name}" + (f"{{{inside}}}" if inside else "")
 
 
 def samples_of(picture: Picture) -> list[Sample]:
-    """Return the metrics of a picture. Those whose names end in ``_total`` only grow."""
+    """Return the metrics of a picture. Metrics whose names end in ``_total`` only grow."""
     currency = (("currency", picture.currency),)
     found = [
         Sample("up", "1 while the bot runs", 1),
@@ -96,7 +97,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
 
 class MetricsSource(msgspec.Struct, frozen=True, kw_only=True):
     """A bot whose metrics are served: its picture (None while it is not running), and its plugins' metrics. ``bot`` is
-    its name if a process has several bots; it then becomes a label of every metric.
+    the bot's name if a process has several bots. The name then becomes a label of every metric.
     """
 
     look: Callable[[], Picture | None]
@@ -138,7 +139,7 @@ class _Collector:
 
 class MetricsServer:
     """Serves ``/metrics`` on loopback until the block ends. Port 0 picks a free port, which `port` then returns. If a
-    plugin fails, this is logged and its metrics are left out.
+    plugin fails, the error is logged and the plugin's metrics are left out.
     """
 
     def __init__(self, sources: Sequence[MetricsSource], *, port: int) -> None:
@@ -150,7 +151,7 @@ class MetricsServer:
             ) from None
         self.port = port
         self._sources = sources
-        # a separate registry, because the default one adds process metrics that nobody asked for
+        # a separate registry, because the default one adds process metrics that are not needed
         self._registry = CollectorRegistry(auto_describe=False)
         collector: Any = _Collector(self._figures)
         self._registry.register(collector)
@@ -158,7 +159,7 @@ class MetricsServer:
         self._plugin_failed = False
 
     def _figures(self) -> tuple[list[Sample], list[Sample]]:
-        """Return botkit's own metrics and those of plugins, for all bots."""
+        """Return the metrics of botkit and of plugins, for all bots."""
         samples: list[Sample] = []
         added: list[Sample] = []
         for source in self._sources:
@@ -209,7 +210,7 @@ class MetricsServer:
         from aiohttp import web
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-        await asyncio.sleep(0)  # after the loop's pending work, because a scrape is never urgent
+        await asyncio.sleep(0)  # scheduled after the loop's pending work, because a scrape is never urgent
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

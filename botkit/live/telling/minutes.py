@@ -1,12 +1,12 @@
-"""Keeps a run's prices as one row a minute and pair, for the live page: ``minutes.jsonl`` in the run's folder.
+"""Stores a run's prices as one row per minute and pair, for the live page: ``minutes.jsonl`` in the run's folder.
 
     ["btc_usdt", 1796027880, 104479.1, 104483.0, 104470.2, 104471.0, 1.25]
     ["", 1796027880, 20450.47]
 
-A pair's row has the minute's start in seconds, open, high, low, close and volume; a row without a pair is the bot's
-equity.
+The row of a pair has the start of the minute in seconds, open, high, low, close and volume. A row without a pair is the
+bot's equity.
 
-The trades come from the recording, which passes them on after the orders that they caused have left.
+The trades come from the recording, which passes them on after the resulting orders have been sent.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from botkit.model.events import Trade
 
 MINUTES = "minutes.jsonl"
 _NS_PER_MINUTE: Nanos = 60 * NS_PER_S
-#: a row has about 60 bytes, so this is more than a year of one pair
+#: a row has about 60 bytes, so this is enough for more than a year of one pair
 _BYTES_MAX = 64 << 20
 
 Row = list[str | int | float]
 
 
 class Minutes:
-    """Collects the minutes of one run. ``tell`` is called with the reason if they can no longer be written."""
+    """Collects the rows of one run. ``tell`` is called with the reason if they can no longer be written."""
 
     def __init__(self, folder: Path, disk: Disk, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -40,11 +40,11 @@ class Minutes:
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
         with contextlib.suppress(OSError):  # the run's other files report a folder that cannot be written
-            disk.files.remove(folder / MINUTES)  # a run with this number in an earlier emulator left this file
+            disk.files.remove(folder / MINUTES)  # left by a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MINUTES)
 
     def saw(self, trade: Trade) -> None:
-        """Add a trade to its minute. One that is late counts in the minute that is running."""
+        """Add a trade to its minute. A late trade is added to the current minute."""
         pair, price, start = trade.pair, trade.price, trade.time // _NS_PER_MINUTE * 60
         row = self._running.get(pair)
         if row is None or start > row[1]:  # type: ignore[operator]
@@ -60,7 +60,7 @@ class Minutes:
         row[6] += trade.amount  # type: ignore[operator]
 
     def worth(self, now: Nanos, equity: float | None) -> None:
-        """Note the equity, once a minute."""
+        """Record the equity, once a minute."""
         start, row = now // _NS_PER_MINUTE * 60, self._running.get("")
         if equity is None or (row is not None and start == row[1]):
             return
@@ -68,11 +68,11 @@ class Minutes:
         self._finished.append(row)
 
     def running(self) -> list[Row]:
-        """Return the unfinished minute of each pair."""
+        """Return the unfinished row of each pair."""
         return [row for pair, row in self._running.items() if pair]
 
     def flush(self) -> None:
-        """Write the finished minutes."""
+        """Write the finished rows."""
         if not self._finished:
             return
         rows, self._finished = self._finished, []
@@ -90,7 +90,7 @@ class Minutes:
             self._tell(f"{MINUTES} of this run, the live page's chart, ends here: {error}")
 
     def close(self) -> None:
-        """Write what is left, the unfinished minutes included, and close the file."""
+        """Write all remaining rows, including the unfinished ones, and close the file."""
         self._finished += self.running()
         self._running.clear()
         self.flush()

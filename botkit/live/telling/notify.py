@@ -1,7 +1,7 @@
 """Sends notifications outside the terminal. Each notifier has a `NotifierOutbox`, which is emptied in the background.
 
-`Telling.tell` never waits, so the trading loop may call it. A failed message is retried, breaker messages for longer
-than others; a hanging notifier does not delay the others.
+`Telling.tell` never waits, so the trading loop may call it. A failed message is retried, and breaker messages are
+retried for longer than others. A hanging notifier does not delay the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from botkit.model.extension import Notifier, Options
 log = logging.getLogger("botkit.notify")
 
 _QUEUE_MAX = 1_000
-#: pauses before a failed message is retried
+#: the pauses before the retries of a failed message
 _RETRIES_S: dict[Level, tuple[float, ...]] = {
     "info": (2.0,),
     "warning": (2.0,),
@@ -41,11 +41,11 @@ _LOOK_S = 1.0
 
 
 class NotSent(Exception):
-    """A message was not sent. The text is a sentence for the log that shows no address and no token."""
+    """A message was not sent. The text is a sentence for the log and contains no address and no token."""
 
 
 class TryLater(NotSent):
-    """A message may only be sent after a pause, which the service asks for."""
+    """A message may only be sent after a pause requested by the service."""
 
     def __init__(self, pause_s: float, why: str = "the service asks for a pause") -> None:
         super().__init__(f"{why} of {pause_s:.0f} s")
@@ -53,10 +53,10 @@ class TryLater(NotSent):
 
 
 class Listening(Protocol):
-    """What takes a notifier's commands, for as long as its bot runs."""
+    """A running listener for a notifier's commands. It lives as long as its bot runs."""
 
     def close(self) -> None:
-        """Stop taking commands, once the current one is answered."""
+        """Stop taking commands once the current command is answered."""
         ...
 
 
@@ -65,14 +65,14 @@ class TakesCommands(ABC):
 
     @abstractmethod
     def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
-        """Begin to take commands for the running bot with this folder. Return None if none are configured.
+        """Start to take commands for the running bot with this folder. Return None if no commands are configured.
 
-        ``tell`` tells the user of the bot what is wrong (level, text).
+        ``tell`` reports problems to the user of the bot (level, text).
         """
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """A notifier with its name in the configuration and its policy."""
+    """A notifier with its policy and with its name in the configuration."""
 
     name: str
     notifier: Notifier
@@ -80,7 +80,7 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class _Worker:
-    """Sends one notifier's messages, in the background."""
+    """Sends the messages of one notifier in the background."""
 
     def __init__(
         self, channel: Channel, outbox: NotifierOutbox, clock: Clock, redactor: Redactor, background: Background
@@ -92,7 +92,7 @@ class _Worker:
         self._background = background
         self._waiting: queue.Queue[tuple[Level, str, Nanos, bool]] = queue.Queue(_QUEUE_MAX)
         self._is_ending = False
-        #: messages to send, how often sending the first of them has failed, and when it is retried
+        #: the messages to send, the number of failed attempts to send the first one, and the time of its next attempt
         self._unsent: deque[Message] = deque()
         self._failures = 0
         self._again_at: Nanos = 0
@@ -118,8 +118,8 @@ class _Worker:
             self._work.stop(wait_s)
 
     def _step(self) -> float | None:
-        """Queue new messages, send those that are due, and return when to run again."""
-        is_ending = self._is_ending  # read this before the queue: messages that arrive later may stay unsent
+        """Queue new messages, send the due ones, and return the number of seconds until the next run."""
+        is_ending = self._is_ending  # read before the queue: messages that arrive later may stay unsent
         with contextlib.suppress(queue.Empty):
             while True:
                 level, text, now, is_wanted = self._waiting.get_nowait()
@@ -141,15 +141,15 @@ class _Worker:
         return _LOOK_S if until is None else min(_LOOK_S, max(0.0, (until - self._clock.now()) / NS_PER_S))
 
     def _send(self, message: Message, *, is_ending: bool) -> float | None:
-        """Try to send the first message. Return the seconds until the next attempt, or None if it is done."""
+        """Try to send a message. Return the seconds until the next attempt, or None if no further attempt is needed."""
         clean = self._redactor.clean
         try:
             self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
         except TryLater as later:
-            # the service only asks for patience, so this is no failed attempt
+            # the service only asks for a pause, so this does not count as a failed attempt
             return min(later.pause_s, _CLOSE_S) if is_ending else later.pause_s
         except BaseException as error:  # even sys.exit() in a plugin must not stop the bot or the other notifiers
-            # of a library's error log only the type, because its text may contain the address with its token
+            # log only the type of a library's error, because its text may contain the address with the token
             why = str(error) if isinstance(error, NotSent) else type(error).__name__
             log.warning("the notifier %s failed: %s", self._channel.name, why)
             pauses = _RETRIES_S[message.level]
@@ -158,7 +158,7 @@ class _Worker:
                 if not is_ending:
                     return pauses[self._failures - 1]
                 if message.level == "breaker" and self._failures == 1:
-                    return 0.0  # the bot is ending, so try once more right away
+                    return 0.0  # the bot is ending, so retry once immediately
             self.failed += 1
         else:
             self.sent += 1
@@ -180,8 +180,8 @@ class Telling:
         redactor: Redactor | None = None,
         background: Background = THREADS,
     ) -> None:
-        """``clock`` is the machine's, because days and pauses are meant in the user's time even if the bot's clock runs
-        faster.
+        """``clock`` shows the machine's time, because days and pauses refer to the user's time even if the bot's clock
+        runs faster.
         """
         self._clock = clock
         self._day_start = day_start
@@ -201,14 +201,14 @@ class Telling:
             worker.start()
 
     def tell(self, level: str, text: str) -> None:
-        """Send a message to every notifier that accepts its level. Never waits and never raises."""
+        """Send a message to every notifier that accepts its level. Never blocks and never raises."""
         known: Level = "info" if level == MESSAGE else level if level in LEVELS else "warning"
         now = self._clock.now()
         for worker in self._workers:
             worker.tell(known, text, now, is_wanted=level == MESSAGE)
 
     def tell_of_the_day(self, summary: Callable[[], str]) -> None:
-        """Send a day's summary once the day has ended. Called periodically."""
+        """Send a summary of the day once the day has ended. Called periodically."""
         day = self._day_start(self._clock.now())
         if day != self._day:
             self._day = day
@@ -222,7 +222,7 @@ class Telling:
 
     @property
     def figures(self) -> dict[str, int]:
-        """Counts of messages that were sent, failed, or were dropped because they came too fast."""
+        """The numbers of messages that were sent, that failed, and that were dropped because they came too fast."""
         return {
             "sent": sum(w.sent for w in self._workers),
             "failed": sum(w.failed for w in self._workers),
@@ -238,17 +238,19 @@ class Bell:
     """Rings the terminal's bell and prints the message on standard error."""
 
     def notify(self, level: Level, title: str, text: str) -> None:
-        """Print the message, and ring for warnings and worse."""
+        """Print the message, and ring the bell for warnings and higher levels."""
         ring = "" if level == "info" else "\a"
         sys.stderr.write(f"{ring}{title}: {text}\n")
         sys.stderr.flush()
 
 
 class AppriseNotifier:
-    """Telegram, Discord, Slack, mail and a hundred others through Apprise (``pip install 'botkit[notify]'``)."""
+    """Sends messages to Telegram, Discord, Slack, mail and a hundred other services through Apprise (``pip install
+    'botkit[notify]'``).
+    """
 
     def __init__(self, options: Options) -> None:
-        """The options are ``url``, or a list under ``urls``. Raises ValueError with a sentence that shows no
+        """The options are ``url``, or a list under ``urls``. Raises ValueError with a message that contains no
         address.
         """
         given: Any = options.get("urls", options.get("url"))
@@ -268,12 +270,12 @@ class AppriseNotifier:
             "error": apprise.NotifyType.FAILURE,
             "breaker": apprise.NotifyType.FAILURE,
         }
-        # Apprise's own log quotes the addresses that it does not understand, including their tokens
+        # Apprise's own log quotes addresses that it cannot parse, including their tokens
         logging.getLogger("apprise").disabled = True
         self._apprise: Any = apprise.Apprise()
         for number, url in enumerate(urls, 1):
             if not isinstance(url, str) or not self._apprise.add(url):
-                # the address is a secret, so give its position instead of quoting it
+                # the address is a secret, so state its position instead of quoting it
                 raise ValueError(f"Apprise does not understand address {number} of {len(urls)}; see its documentation")
 
     def __repr__(self) -> str:
@@ -286,7 +288,7 @@ class AppriseNotifier:
 
 
 def policy_of(level: Level, options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
-    """Return a notifier's policy and its own options. Raises ValueError with a sentence."""
+    """Return a notifier's policy and its remaining options. Raises ValueError with an explanation."""
     rest = dict(options)
     digest_s, daily_cap = rest.pop("digest_s", Policy().digest_s), rest.pop("daily_cap", Policy().daily_cap)
     try:

@@ -1,4 +1,4 @@
-"""Reports single orders: those of unknown outcome, those rejected by the exchange, and those not sent."""
+"""Reports single orders: orders of unknown outcome, orders rejected by the exchange, and orders that were not sent."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ from botkit.model.orders import Order, OrderState
 
 log = logging.getLogger("botkit.live")
 
-#: how often the same reason is reported, since a closed exchange rejects every order for the same reason
+#: the interval between reports with the same reason; a closed exchange rejects every order for the same reason
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 1_000
 _GIVEN_UP_MAX = 10_000
-#: an outcome that is unknown for less than this is not reported
+#: an unknown outcome that is resolved sooner than this is not reported
 PATIENCE_S = 5.0
 _COUNT_EVERY_S = 600.0
 _DIGITS = re.compile(r"\d+")
 
 
 class OrderNews:
-    """Watches orders change. ``tell(level, text)`` notifies the user.
+    """Watches orders for changes. ``tell(level, text)`` notifies the user.
 
-    An order of unknown outcome is reported after `PATIENCE_S` seconds of the machine's time. Orders that are resolved
-    earlier are counted, and the count is reported periodically, since a bad connection can cause two a second.
+    An order of unknown outcome is reported after `PATIENCE_S` seconds of machine time. Orders that are resolved earlier
+    are only counted, because a bad connection can cause two a second. The count is reported periodically.
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """``loop`` is the event loop used for waiting, by default the running one."""
+        """``loop`` is the event loop used for waiting. The default is the running loop."""
         self._tell = tell
         self._loop = loop
-        #: orders of unknown outcome, and since when, in the loop's time
+        #: orders of unknown outcome, each with the loop's time since which it is unknown
         self._in_doubt: dict[int, tuple[Order, float]] = {}
-        #: the ones that were reported
+        #: client ids of the orders in doubt that were reported
         self._told_doubts: set[int] = set()
-        #: how many were resolved before being reported since the last report, and the longest time that took
+        #: since the last report: the number of orders resolved before they were reported, and the longest time that one
+        #: took
         self._passed = 0
         self._longest_s = 0.0
         self._count_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        #: the latest orders that were assumed dead after a read
+        #: the latest orders that were assumed dead after a read or a rejection
         self._given_up: dict[int, str] = {}
         self._told: dict[tuple[str, str, str], Nanos] = {}
 
     def changed(self, order: Order, state: OrderState) -> None:
-        """Handle an order that has entered a state."""
+        """Handle an order's change to a state."""
         if log.isEnabledFor(logging.DEBUG):
             log.debug("order %s of %s: %s", order.client_id, order.strategy, order_text(order, state))
         if state is OrderState.UNKNOWN:
@@ -83,7 +84,7 @@ class OrderNews:
             self._look()
 
     def _resolve(self, order: Order) -> bool:
-        """Record that an outcome is known. Return True if the user had been told that it was unknown."""
+        """Record that an outcome is known. Return True if the unknown outcome had been reported to the user."""
         found = self._in_doubt.pop(order.client_id, None)
         if found is None:
             return False
@@ -98,7 +99,7 @@ class OrderNews:
         return False
 
     def _look(self) -> None:
-        """Report orders that are due and schedule the rest."""
+        """Report overdue orders and schedule the next check."""
         now = self._now()
         overdue = [
             order
@@ -155,7 +156,7 @@ class OrderNews:
 
 
 def in_words(order: Order) -> str:
-    """Return an order as a trader would describe it, such as ``the order to sell 0.01 btc at 3370591 twd (client id
+    """Describe an order as a trader would, for example ``the order to sell 0.01 btc at 3370591 twd (client id
     47861850)``.
     """
     pair, rules = order.pair, order.pair.rules

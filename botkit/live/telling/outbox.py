@@ -1,9 +1,11 @@
-"""Decides what one notifier sends, and when: minimum level, digest, daily cap. It uses no clock, thread or network.
+"""Decides which messages one notifier sends, and when: minimum level, digest, daily cap. It uses no clock, thread or
+network.
 
-* messages below its minimum level are dropped, except those that a strategy wants the user to read;
-* info and warnings wait a little and go out together, so that fifty fills become one message;
-* errors go at once; breaker messages go at once and are never held back;
-* above the daily cap everything but breaker messages is only counted, and the count is sent when the next day begins.
+* messages below the minimum level are dropped, except messages that a strategy wants the user to read;
+* info and warnings wait a little and are sent together, so that fifty fills become one message;
+* errors are sent at once; breaker messages are sent at once and are never held back;
+* above the daily cap, all messages except breaker messages are only counted; the count is sent when the next day
+  starts.
 """
 
 from __future__ import annotations
@@ -18,17 +20,19 @@ from botkit.model.clock import NS_PER_S, Nanos
 
 Level: TypeAlias = Literal["info", "warning", "error", "breaker"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "error", "breaker")
-#: a message that a strategy wants the user to read; a notifier gets it as ``info``, whatever its lowest level
+#: a message that a strategy wants the user to read; notifiers get it as ``info``, regardless of their minimum level
 MESSAGE = "message"
 
-#: the largest number of lines that a digest spells out
+#: the maximum number of lines in a digest; further lines are only counted
 LINES_MAX = 30
 _LINE_MAX = 400
 _TEXT_MAX = 3_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits on what one notifier sends. ``daily_cap`` limits the number of messages; a digest counts as one."""
+    """Limits on the messages of one notifier. ``daily_cap`` is the maximum number of messages a day. A digest counts as
+    one message.
+    """
 
     level: Level = "info"
     digest_s: float = 30.0
@@ -44,7 +48,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class NotifierOutbox:
-    """The messages of one notifier. ``day_start`` returns the start of the day that contains a time."""
+    """The pending messages of one notifier. ``day_start`` returns the start of the day that contains a time."""
 
     def __init__(self, policy: Policy, *, name: str, day_start: Callable[[Nanos], Nanos]) -> None:
         self._policy = policy
@@ -53,7 +57,7 @@ class NotifierOutbox:
         self._least = LEVELS.index(policy.level)
         self._digest_ns: Nanos = round(policy.digest_s * NS_PER_S)
         self._ready: deque[Message] = deque()
-        self._lines: dict[str, int] = {}  # how often each line occurred, in order of first appearance
+        self._lines: dict[str, int] = {}  # how often each line occurred, in order of first occurrence
         self._more = 0
         self._worst = 0
         self._due: Nanos | None = None
@@ -62,7 +66,7 @@ class NotifierOutbox:
         self._held_back = 0
 
     def tell(self, level: Level, text: str, now: Nanos, *, is_wanted: bool = False) -> None:
-        """Add a message at ``now``. One that ``is_wanted`` is sent whatever its level."""
+        """Add a message at ``now``. A message that ``is_wanted`` is sent at any level."""
         rank = LEVELS.index(level)
         if rank < self._least and not is_wanted:
             return
@@ -87,8 +91,8 @@ class NotifierOutbox:
             self._due = now + self._digest_ns
 
     def take(self, now: Nanos, *, all_of_it: bool = False) -> list[Message]:
-        """Return the messages to send now, urgent ones first. ``all_of_it`` includes those still waiting, since the bot
-        is ending.
+        """Return the messages to send now, urgent ones first. ``all_of_it`` also returns messages that would still
+        wait, for use when the bot is ending.
         """
         self._new_day(now)
         if self._lines and self._due is not None and (all_of_it or self._due <= now):
@@ -103,7 +107,9 @@ class NotifierOutbox:
         return messages
 
     def wake_at(self) -> Nanos | None:
-        """Return when `take` will have something, or None while nothing waits. 0 means at once."""
+        """Return the time at which `take` will return messages, or None if no message is waiting. 0 means
+        immediately.
+        """
         return 0 if self._ready else self._due
 
     def _spend(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Reports the strategies that failed in a turn."""
+"""Reports strategies that failed in a turn."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from botkit.live.notices import Notices
 
 
 def tell_failures(failures: Iterable[StrategyFailure], notices: Notices) -> list[str]:
-    """Report strategies that an exception stopped, with their tracebacks, and return a sentence for each."""
+    """Report strategies that were stopped by an exception, with their tracebacks. Return a sentence for each."""
     sentences = []
     for failure in failures:
         text = f"{failure.error} in {failure.callback} at {failure.where}\n{failure.text.rstrip()}"
-        if failure.is_config:  # the user's own settings are wrong, so a traceback does not help
+        if failure.is_config:  # the user's settings are wrong, so a traceback does not help
             text = failure.error.partition(": ")[2]
         notices.tell("error", f"strategy {failure.strategy!r} was stopped: {text}")
         sentences.append(f"strategy {failure.strategy!r} cannot start: {text}")

@@ -22,7 +22,7 @@ _LOOK_EVERY_S = 20.0
 
 
 class BotOutputs:
-    """One bot's configured outputs. An async context manager."""
+    """The configured outputs of one bot. It is an async context manager."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class BotOutputs:
         log: LogFile | None = None,
         metrics: Callable[[dict[str, float]], Mapping[str, float]] = lambda figures: {},
     ) -> None:
-        """``title`` heads each message, and ``metrics`` are additional figures from plugins."""
+        """``title`` is the heading of each message. ``metrics`` returns additional figures from plugins."""
         self.log = log
         self.metrics = metrics
         self._background = machine.background
@@ -47,9 +47,9 @@ class BotOutputs:
             redactor=redactor,
             background=machine.background,
         )
-        #: the bot's state, for the multi-bot view
+        #: the state of the bot, for the view of several bots
         self.state = "starting"
-        #: these receive every message, in addition to the notifiers
+        #: called with every message, in addition to the notifiers
         self.listeners: list[Callable[[str, str], None]] = []
         self._commanded = [one.notifier for one in channels if isinstance(one.notifier, TakesCommands)]
         self._machine = machine
@@ -62,7 +62,8 @@ class BotOutputs:
                 stack.enter_context(self.log)
             if self.telling:
                 self.telling.start()
-                # sent in the background, so that the last messages delay neither the loop nor a second Ctrl-C
+                # closed in the background, so that sending the last messages delays neither the loop nor a second
+                # Ctrl-C
                 stack.push_async_callback(self._background.run, self.telling.close)
             self._stack = stack.pop_all()
         return self
@@ -73,13 +74,13 @@ class BotOutputs:
         await self._stack.__aexit__(kind, error, trace)
 
     def follow(self, notices: Notices) -> None:
-        """Start reporting on a bot that is about to start."""
+        """Start to report on a bot that is about to start."""
         notices.listeners += [self.telling.tell, *self.listeners]
         task = asyncio.create_task(self._days(), name="daily summary")
         self._stack.push_async_callback(_ended, task)
 
     def started(self, bot: Bot) -> None:
-        """Note that the bot is trading, so there is something to show."""
+        """Note that the bot is trading, so its state can be shown."""
         self._bot = bot
         self.state = "running"
         bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
@@ -101,7 +102,7 @@ class BotOutputs:
         return self._bot is not None and self.state in ("running", "stopping")
 
     def picture(self) -> Picture | None:
-        """Return the bot's current picture, or its last one when it has ended, or None before its start."""
+        """Return the bot's current picture, its last picture after it has ended, or None before its start."""
         return None if self._bot is None else picture_of(self._bot.standing())
 
 

@@ -1,7 +1,7 @@
-"""What a bot publishes for the live page, which is a process of its own and only reads files.
+"""Publishes a bot's data for the live page. The page is a separate process that only reads files.
 
-While somebody looks at the page, the bot writes `PageState` once a second; otherwise it writes only a row a minute and
-its messages. All of this happens between turns and never before an order that is on its way.
+While somebody is viewing the page, the bot writes `PageState` once a second. Otherwise it writes only its messages and
+one row per minute. All writes happen between turns, after pending orders have been sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from botkit.model.clock import Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import Order
 
-#: how long after the last sign of a viewer to keep publishing
+#: how long to keep publishing after the last sign of a viewer
 _VIEWED_S = 15.0
 _ORDERS_MAX = 200
 _PLOTS_MAX = 50
@@ -73,10 +73,10 @@ class PagePlot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageState(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about a running bot that is not in another file of its folder.
+    """All data about a running bot that is not in another file of its folder.
 
-    ``status`` is what `botkit status` reads, ``minutes`` are the unfinished ones, ``decimals`` those of each pair's
-    price and amount, and ``control`` is True if the page may control the bot.
+    ``status`` is the data that `botkit status` reads. ``minutes`` are the unfinished minutes. ``decimals`` are the
+    decimals of each pair's price and amount. ``control`` is True if the page may control the bot.
     """
 
     run: int
@@ -88,12 +88,14 @@ class PageState(msgspec.Struct, frozen=True, kw_only=True):
     plots: tuple[PagePlot, ...]
     minutes: tuple[Row, ...]
     decimals: dict[str, tuple[int, int]]
-    #: the latest facts that a strategy gave with a reason for not trading, by strategy and reason
+    #: the latest facts that a strategy reported with a reason for not trading, by strategy and reason
     facts: dict[str, dict[str, str]]
 
 
 class PageFeed:
-    """One bot's publications. ``control`` is what its configuration allows the page."""
+    """Writes one bot's data for the page. ``control`` is True if the configuration allows the page to control the
+    bot.
+    """
 
     def __init__(
         self, files: PageFiles, minutes: Minutes, messages: Messages, *, clock: MachineClock, control: bool
@@ -113,7 +115,7 @@ class PageFeed:
         self.messages.flush()
 
     def is_viewed(self) -> bool:
-        """Return whether somebody has looked at the page in the last seconds."""
+        """Return whether somebody has viewed the page in the last few seconds."""
         found = self._files.viewed()
         if found != self._viewed:
             self._viewed, self._viewed_s = found, self._now_s()
@@ -122,17 +124,17 @@ class PageFeed:
     def publish(self, standing: Standing, run: int, status: dict[str, Any]) -> None:
         """Write the bot's current state for the page."""
         content = self._encode(published(standing, run, status, self.minutes, control=self._control))
-        with contextlib.suppress(OSError):  # if the disk is full, the bot continues without its page
+        with contextlib.suppress(OSError):  # on a full disk, the bot continues without its page
             self._files.write(content)
 
     def close(self) -> None:
-        """Write what is left and close the files."""
+        """Write the remaining data and close the files."""
         self.minutes.close()
         self.messages.close()
 
 
 def published(standing: Standing, run: int, status: dict[str, Any], minutes: Minutes, *, control: bool) -> PageState:
-    """Return the bot's state for the page, without changing anything."""
+    """Collect the bot's state for the page without changing the bot."""
     view = standing.view
     strategies = view.strategies()
     return PageState(

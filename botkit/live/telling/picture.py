@@ -1,4 +1,4 @@
-"""A snapshot of a running bot, built once for everything that shows it: the terminal and the metrics."""
+"""A snapshot of a running bot. It is built once for all displays: the terminal and the metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNIT = 10**8
 
 
 class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair's last price, best prices, and the time since its last book (None without a book)."""
+    """A pair's last price, best prices, and the time since its last book (None if there was no book)."""
 
     pair: str
     last: float | None
@@ -26,7 +26,7 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
     ask: float | None
     spread_bps: float | None
     age_s: float | None
-    #: how many decimals the pair's prices have
+    #: the number of decimals in the pair's prices
     decimals: int = 0
 
 
@@ -40,7 +40,7 @@ class PicturePosition(msgspec.Struct, frozen=True, kw_only=True):
     unrealised: float
     realised: float
     quote: str
-    #: how many decimals the pair's prices have
+    #: the number of decimals in the pair's prices
     decimals: int = 0
 
 
@@ -58,7 +58,7 @@ class PictureOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy's state. ``why_not`` is the most frequent reason why it did not trade."""
+    """The state of a strategy. ``why_not`` is the most frequent reason why it did not trade."""
 
     name: str
     #: running, paused, halted (alone or with the bot) or stopped
@@ -68,7 +68,7 @@ class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
     skips: int
     refusals: int
     why_not: str
-    #: why it was stopped early; "" while it runs
+    #: the reason why it was stopped early; "" while it runs
     stopped: str = ""
 
 
@@ -85,7 +85,7 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is shown. Money is in ``currency``; a value is None while a price needed for it is missing."""
+    """All figures that are shown. Money is in ``currency``. A value is None if a price needed for it is missing."""
 
     name: str
     mode: str
@@ -112,7 +112,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BotState(msgspec.Struct, frozen=True, kw_only=True):
-    """One bot of a process: its state (``running``, ``ended: signal``, ...), and its picture once there is one."""
+    """One bot of a process with its state (``running``, ``ended: signal``, ...), and with its picture if available."""
 
     name: str
     state: str
@@ -120,7 +120,7 @@ class BotState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def picture_of(standing: Standing) -> Picture:
-    """Return a picture of the bot, without changing anything."""
+    """Build a picture of the bot without changing the bot."""
     view, now = standing.view, standing.now
     money = view.money
     equity, opening = money.equity(), standing.opening_equity
@@ -236,7 +236,7 @@ def _state(strategy: StrategyView, *, is_bot_halted: bool) -> str:
 
 
 def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:
-    """Return the windows that were ever used, since a table of all forty would hide them."""
+    """Return the windows that have been used. A table of all forty windows would hide them."""
     return tuple(
         LimitRow(
             pool=use.pool,

@@ -1,5 +1,5 @@
-"""Puts a bot's status into words, for `botkit status`, `botkit why` and the commands of a chat. It reads the files in
-the bot's folder, so it works for every process and whether the bot runs or not.
+"""Formats a bot's status as text, for `botkit status`, `botkit why` and chat commands. It reads the files in the bot's
+folder, so it works from every process and even if the bot is not running.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from botkit.model.clock import Nanos, format_time
 from botkit.model.figures import fixed, separated
 from botkit.model.reasons import grouped
 
-#: the zone of a status that does not name its own
+#: the time zone if the status does not contain one
 _ZONE = "Asia/Taipei"
-#: with more commits than this not yet copied into SQLite, the journal is reported as behind: they are normally copied
+#: if more commits than this are not yet in SQLite, the journal is reported as behind; commits are normally copied
 #: several times a second
 _WAITING_TOLD = 100
 #: how many reasons to show for each strategy, most frequent first
@@ -24,7 +24,7 @@ _REASONS_SHOWN = 20
 
 
 def status_of(folder: StateFolder) -> dict[str, Any]:
-    """Return the latest status of a bot, with whether it runs and whether it is halted."""
+    """Return the latest status of a bot, including whether it is running and whether it is halted."""
     holder, halt = folder.holder(), folder.halt()
     found = folder.read_status() or {}
     found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
@@ -33,7 +33,9 @@ def status_of(folder: StateFolder) -> dict[str, Any]:
 
 
 def stopped_of(found: dict[str, Any]) -> list[str]:
-    """Return a line for each strategy that was stopped. Another version of botkit may have written the status."""
+    """Return a line for each stopped strategy, or no lines if the status is unreadable because another version of
+    botkit wrote it.
+    """
     try:
         return stopped_lines(found)
     except (AttributeError, LookupError, TypeError, ValueError):
@@ -41,8 +43,8 @@ def stopped_of(found: dict[str, Any]) -> list[str]:
 
 
 def status_lines(folder: StateFolder, found: dict[str, Any] | None = None) -> list[str]:
-    """Return a bot's status as text, stopped strategies first. ``found`` is the result of `status_of`, if it is
-    known.
+    """Format a bot's status as lines of text, stopped strategies first. ``found`` is the result of `status_of`, if
+    already available.
     """
     found = status_of(folder) if found is None else found
     halt = found["halt"]
@@ -53,7 +55,7 @@ def status_lines(folder: StateFolder, found: dict[str, Any] | None = None) -> li
 
 
 def why_lines(folder: StateFolder, span: Nanos, said: str) -> list[str]:
-    """Return why a bot did not trade in the last ``span``, which is ``said`` in words."""
+    """Return the reasons why a bot did not trade in the last ``span``. ``said`` is the span in words."""
     found, halt = folder.read_status() or {}, folder.halt()
     stopped, (rows, notes) = stopped_of(found), reasons_of(folder, found, span)
     lines = list(stopped)
@@ -79,9 +81,9 @@ def why_lines(folder: StateFolder, span: Nanos, said: str) -> list[str]:
 def reasons_of(
     folder: StateFolder, found: dict[str, Any], span: Nanos
 ) -> tuple[list[tuple[str, str, str, int]], list[tuple[Nanos, str, str]]]:
-    """Return (reasons not to trade, notes) of the last ``span`` from the journal. Raises JournalError."""
+    """Return (reasons for not trading, notes) of the last ``span`` from the journal. Raises JournalError."""
     time = found.get("time", 0)
-    # count back from the bot's own clock, which differs from the machine's on an emulator
+    # count back from the bot's own time, which differs from the machine's time on an emulator
     since = (time if isinstance(time, int) else 0) - span
     journal = Journal.open(folder.journal, read_only=True)
     try:
@@ -91,7 +93,7 @@ def reasons_of(
 
 
 def _figures(found: dict[str, Any]) -> list[str]:
-    """Return the money first, then what the strategies do, then the connections."""
+    """Format the figures: money first, then the strategies, then the connections."""
     if "strategies" not in found:
         return []
     try:
@@ -118,7 +120,7 @@ def _figures(found: dict[str, Any]) -> list[str]:
 
 
 def _money_lines(found: dict[str, Any]) -> list[str]:
-    """Return lines with equity, profit (of the day, of this run, since the first start), and balances."""
+    """Format equity, profit (of the day, of this run, since the first start), and balances as lines."""
     currency, rows = found["currency"], found.get("profits", ())
     equity = found.get("equity")
     figures = ["equity unknown: a price is missing" if equity is None else f"equity {fixed(equity)} {currency}"]
@@ -147,8 +149,8 @@ def _money_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _standing(status: dict[str, Any]) -> str:
-    """Say since when the bot has been running or, if it is not running, when the figures shown were written, in the
-    bot's time zone.
+    """Describe how long the bot has been running or, if it is not running, when its last status was written. Times are
+    in the bot's time zone.
     """
     if status["running"]:
         since = status.get("since")
@@ -175,7 +177,7 @@ def _uptime(seconds: object) -> str:
 
 
 def _local(status: dict[str, Any], time: int) -> str:
-    """Return a time in the zone of the bot's configuration."""
+    """Format a time in the time zone of the bot's configuration."""
     try:
         return format_time(time, ZoneInfo(str(status.get("timezone", _ZONE))))
     except (KeyError, ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""Reports streams that connect, drop, or send unreadable data."""
+"""Reports streams that connect, disconnect, or send unreadable data."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from botkit.model.events import Connection, ConnectionState
 log = logging.getLogger("botkit.live")
 
 CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: how often an unstable stream is reported for each reason; the log contains everything
+#: the interval between reports of an unstable stream for the same reason; the log contains all events
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 100
 
 
 class StreamNews:
-    """Watches connections change. ``tell(level, text)`` notifies the user, once for all pairs on a connection."""
+    """Watches connections for changes. ``tell(level, text)`` notifies the user, once for all pairs on a connection."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
-        #: the last report on each account stream that is not connected
+        #: the latest problem of each account stream that is not connected
         self._troubles: dict[str, str] = {}
         #: changes since the last report: (stream, state, detail) -> pairs
         self._changes: dict[tuple[str, ConnectionState, str], list[str]] = {}
@@ -30,8 +30,8 @@ class StreamNews:
         self._told_lost: set[str] = set()
 
     def changed(self, event: Connection) -> None:
-        """Note that the stream of a pair, or of the account, has a new state."""
-        if event.is_refused:  # explain what it means once, not for each stream
+        """Note a new state of the stream of a pair, or of the account."""
+        if event.is_refused:  # explained once elsewhere, not for each stream
             self._troubles[event.stream] = event.detail
             return
         pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])
@@ -81,5 +81,5 @@ class StreamNews:
         return True
 
     def summary(self) -> str:
-        """Return the account streams' problems in one line."""
+        """Return the problems of the account streams in one line."""
         return "; ".join(f"{stream}: {text}" for stream, text in self._troubles.items())

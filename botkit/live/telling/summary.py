@@ -16,7 +16,7 @@ _UNIT = 10**8
 
 
 def order_text(order: Order, state: OrderState | None = None) -> str:
-    """Return an order as one line of text, in its own state or a given one."""
+    """Format an order as one line of text, in its own state or in a given state."""
     rules = order.pair.rules
     spends = f"{separated(format_units(order.spend_units))} {order.pair.quote} of"
     what = spends if order.spend_units else amount_figure(rules, order.amount_lots)
@@ -26,7 +26,9 @@ def order_text(order: Order, state: OrderState | None = None) -> str:
 
 
 def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
-    """Return the summary as one JSON object: orders, fills, money, open orders, and why strategies did not trade."""
+    """Return the summary as a JSON object: orders, fills, money, open orders, and the reasons why strategies did not
+    trade.
+    """
     view = standing.view
     money, strategies = view.money, view.strategies()
     equity, opening = money.equity(), standing.opening_equity
@@ -82,7 +84,7 @@ def _amounts(units_by_currency: Mapping[str, int]) -> dict[str, str]:
 
 
 def stopped_lines(summary: dict[str, Any]) -> list[str]:
-    """Return the first lines of a summary: the strategies that were stopped, and why."""
+    """Return the first lines of a summary, which list the stopped strategies with the reasons."""
     stopped = {
         name: row["stopped"] for name, row in summary.get("strategies", {}).items() if not row.get("active", True)
     }
@@ -90,7 +92,7 @@ def stopped_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """Return the summary as text, stopped strategies first. For a bot that never started, return only the reason."""
+    """Format the summary as text, stopped strategies first. For a bot that never started, return only the reason."""
     if "strategies" not in summary:
         return [f"{summary['name']}: {summary['ended']}: {summary.get('error', '')}"]
     money = summary["currency"]

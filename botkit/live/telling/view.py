@@ -1,6 +1,6 @@
-"""Shows a running bot in the terminal: prices, positions, orders, profit, limits and the last events.
+"""Shows a running bot in the terminal: prices, positions, orders, profit, limits and the latest events.
 
-A terminal gets a screen that is redrawn; a file or a pipe gets only events, one line each, and a periodic status line.
+A terminal shows a screen that is redrawn. A file or a pipe gets only events, one line each, and a periodic status line.
 The view only reads a `Picture` and never affects the bot.
 """
 
@@ -34,13 +34,13 @@ _ORDERS_SHOWN = 12
 _LIMITS_SHOWN = 5
 #: with fewer lines than this per bot, only the table of all bots is shown
 _SECTION_LINES_MIN = 3
-#: messages that must be readable as a whole, however small the terminal
+#: levels of messages that must be readable in full, however small the terminal is
 _PRINTED = ("error", "breaker")
 _STYLES = {"info": "", "message": "bold", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
 
 class TerminalView:
-    """Shows the bots of a process until the block ends. ``look`` returns the state of each."""
+    """Shows the bots of a process until the block ends. ``look`` returns the state of each bot."""
 
     def __init__(
         self,
@@ -77,16 +77,16 @@ class TerminalView:
                 await self._task
         if self._live is not None:
             with contextlib.suppress(Exception):
-                self._show()  # the final state stays on the terminal
+                self._show()  # keep the final state on the terminal
             with contextlib.suppress(OSError):
                 self._live.stop()
             self._live = None
 
     def tell(self, level: str, text: str) -> None:
-        """Show an event, either among the last events on the screen or as a printed line.
+        """Show an event, either among the latest events on the screen or as a printed line.
 
-        Errors are also printed above the screen, where there is room for all of their text. So are events from another
-        thread, because the loop that draws the screen may be blocked for good.
+        Errors are also printed above the screen, where there is room for the full text. Events from another thread are
+        printed there too, because the loop that draws the screen may be blocked permanently.
         """
         self._events.append((level, text))
         if self._live is None or level in _PRINTED or not self._is_on_loop():
@@ -97,7 +97,7 @@ class TerminalView:
     def _is_on_loop(self) -> bool:
         try:
             return asyncio.get_running_loop() is self._loop
-        except RuntimeError:  # called from another thread, which has no task
+        except RuntimeError:  # called from another thread, which has no loop
             return False
 
     async def _draw(self) -> None:
@@ -128,7 +128,7 @@ class TerminalView:
 
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
-    """Return the bot's state in one line."""
+    """Format the bot's state as one line."""
     prices = ", ".join(f"{row.pair} {fixed(row.last, row.decimals)}" for row in picture.prices if row.last is not None)
     stopped = [f"STOPPED: {row.name}: {row.stopped}" for row in picture.strategies if row.state == "stopped"]
     parts = [
@@ -144,13 +144,13 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
 
 
 def screen_of(picture: Picture, events: list[tuple[str, str]], zone: tzinfo = UTC) -> RenderableType:
-    """Return the whole screen for one bot."""
+    """Build the complete screen for one bot."""
     return Group(*_section(picture, zone), *(_event(level, text) for level, text in events))
 
 
 class Several:
-    """The screen for several bots: a table of all of them, details of each as far as there is room, and the last
-    events. It is never taller than the terminal, since lines that have scrolled away cannot be redrawn.
+    """The screen for several bots: a table of all bots, details of each bot if there is room, and the latest events. It
+    is never taller than the terminal, because lines that have scrolled off the screen cannot be redrawn.
     """
 
     def __init__(self, standings: Sequence[BotState], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
@@ -185,8 +185,8 @@ class Several:
 
 
 def shared_room(wanted: Sequence[int], room: int) -> list[int]:
-    """Return the number of lines for each bot. Small sections get what they need, and the others share the rest
-    evenly.
+    """Return the number of lines for each bot. Small sections get all the lines that they need, and the others share
+    the rest evenly.
     """
     given = [0] * len(wanted)
     left = max(0, room)
@@ -231,7 +231,7 @@ def _event(level: str, text: str) -> Text:
 
 
 def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
-    """Return one bot's section, with the most important lines first."""
+    """Build one bot's section, with the most important lines first."""
     parts: list[RenderableType] = [_head(picture, zone)]  # the bot's name first, then its problems
     parts += [
         Text(f"STOPPED: {row.name}: {row.stopped}", style="bold white on red")
@@ -263,7 +263,7 @@ def _head(picture: Picture, zone: tzinfo) -> Text:
 
 
 def _table(*columns: str, left: int = 1) -> Table:
-    """Return a plain table whose first ``left`` columns are text and whose other columns are figures."""
+    """Create a plain table whose first ``left`` columns are text. All other columns are figures."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for number, title in enumerate(columns):
         table.add_column(title, justify="left" if number < left else "right", no_wrap=True)

@@ -1,8 +1,8 @@
-"""The doctor: is a backtest's result worth anything?
+"""The doctor: tests whether a backtest's result can be trusted.
 
 ladder.py    the rungs (tests) in their order, and the verdict
 findings.py  the finding of a rung
-future.py    a tape with a changed future, and files that a strategy reads by itself
+future.py    a tape with a changed future, and the files that a strategy opens
 costs.py     the same run with doubled costs and other queue assumptions
 path.py      a run's positions over time, and price moves after its fills
 """

@@ -1,4 +1,4 @@
-"""The same run with doubled costs, and under other assumptions about fills."""
+"""Variants of a run: with doubled costs, and under other assumptions about fills."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from botkit.project.project import Project
 
 __all__ = ["SLIPPAGE_LEAST", "doubled_costs", "readings"]
 
-#: the smallest realistic half spread, which is used in the test if the configuration has no slippage
+#: the smallest realistic half spread; the test uses it if the configuration has no slippage
 SLIPPAGE_LEAST = Decimal("0.0005")
 _LATENCY_LEAST_MS = Decimal(200)
 _RATE_MOST = Decimal("0.05")
 
 
 def doubled_costs(project: Project, now: Nanos) -> Iterator[tuple[str, Project]]:
-    """Yield (name of the doubled cost, project with that cost doubled), for fees, slippage, latency, and all costs
+    """Yield (name of the doubled cost, project with this cost doubled) for fees, slippage, latency, and all costs
     together.
     """
     section = project.config.backtest
@@ -50,7 +50,9 @@ def doubled_costs(project: Project, now: Nanos) -> Iterator[tuple[str, Project]]
 
 
 def readings(project: Project) -> Iterator[tuple[str, Project]]:
-    """Yield (queue assumption, project with it) for each queue assumption other than the configuration's own."""
+    """Yield (queue assumption, project with this assumption) for each queue assumption that the configuration does not
+    use.
+    """
     section = project.config.backtest
     for reading in ("queue", "optimistic", "pessimistic"):
         if reading != section.fills.model:

@@ -1,4 +1,4 @@
-"""The doctor's findings: one sentence per rung, and one verdict."""
+"""The doctor's findings: one sentence per rung, and a verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 __all__ = ["VERDICTS", "Diagnosis", "Outcome", "Rung", "Verdict", "failed", "passed", "untested", "warned"]
 
-#: only ``failed`` affects the verdict; for ``not tested`` the finding is the reason
+#: only ``failed`` affects the verdict; for ``not tested`` the finding contains the reason
 Outcome: TypeAlias = Literal["ok", "warning", "failed", "not tested"]
 Verdict: TypeAlias = Literal[
     "broken",
@@ -18,7 +18,7 @@ Verdict: TypeAlias = Literal[
     "in-sample only",
     "holds out of sample",
 ]
-#: all verdicts, by priority: the verdict is the first one that a failed rung calls for
+#: all verdicts by priority; the first one for which a rung failed is the verdict
 VERDICTS: tuple[Verdict, ...] = (
     "broken",
     "loses after costs",
@@ -30,7 +30,9 @@ VERDICTS: tuple[Verdict, ...] = (
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """One test. ``says`` is the finding, ``advice`` says what to do; ``calls_for`` is the verdict if the test fails."""
+    """One test and its outcome. ``says`` is the finding, ``advice`` the suggested action, and ``calls_for`` the verdict
+    if the test failed.
+    """
 
     name: str
     outcome: Outcome
@@ -41,22 +43,22 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def passed(name: str, says: str, **figures: Any) -> Rung:
-    """Return the rung of a test that held."""
+    """Return the rung of a passed test."""
     return Rung(name=name, outcome="ok", says=says, figures=figures)
 
 
 def warned(name: str, says: str, advice: str, **figures: Any) -> Rung:
-    """Return the rung of a test whose result does not affect the verdict, but that the user should know of."""
+    """Return the rung of a test whose result does not affect the verdict, but should be known to the user."""
     return Rung(name=name, outcome="warning", says=says, advice=advice, figures=figures)
 
 
 def failed(name: str, verdict: Verdict, says: str, advice: str, **figures: Any) -> Rung:
-    """Return the rung of a test that failed, and the verdict that it calls for."""
+    """Return the rung of a failed test, with the verdict for this failure."""
     return Rung(name=name, outcome="failed", calls_for=verdict, says=says, advice=advice, figures=figures)
 
 
 def untested(name: str, why: str, advice: str = "", **figures: Any) -> Rung:
-    """Return the rung of a test that could not be made."""
+    """Return the rung of a test that could not be run."""
     return Rung(name=name, outcome="not tested", says=why, advice=advice, figures=figures)
 
 
@@ -68,19 +70,19 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     rungs: list[Rung]
     is_synthetic: bool
-    #: the hash of the examined run's decisions, which says of which reports this is true
+    #: the hash of the examined run's decisions, which identifies the reports that this diagnosis applies to
     decisions_sha256: str = ""
 
     @property
     def sentence(self) -> str:
-        """The verdict in words; for a synthetic market, with a reminder that it proves nothing."""
+        """The verdict in words. For a synthetic market, it starts with a note that the market is invented."""
         lead = "Invented market: " if self.is_synthetic else ""
         text = f"{lead}{self.verdict}; {self.why}."
         return text[0].upper() + text[1:]
 
     @classmethod
     def of(cls, name: str, rungs: list[Rung], *, is_synthetic: bool) -> Diagnosis:
-        """Return the diagnosis that follows from these rungs."""
+        """Return the diagnosis that results from these rungs."""
         for verdict in VERDICTS:
             for rung in rungs:
                 if rung.outcome == "failed" and rung.calls_for == verdict:

@@ -1,4 +1,4 @@
-"""Changes a tape's future: a strategy whose decisions before the cut then differ has looked ahead."""
+"""Changes a tape's future, to detect strategies that look ahead: their decisions before the cut differ."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STEP = 0.003  # standard deviation of the random walk's step per row, as a frac
 
 
 def decisions_until(orders: Iterable[OrderSpec], until: Nanos) -> list[tuple[Any, ...]]:
-    """Return the orders placed up to a time, in a form in which two runs can be compared."""
+    """Return the orders placed up to a time, in a form that can be compared between two runs."""
     return [
         (
             *(spec.created, str(spec.pair), spec.side.value, spec.type.value),
@@ -41,13 +41,14 @@ def decisions_until(orders: Iterable[OrderSpec], until: Nanos) -> list[tuple[Any
 
 
 def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nanos, cuts: int) -> Foreseen | None:
-    """Change the future after ``cuts`` moments, and return the first for which an earlier decision changes, or None.
+    """Change the future after ``cuts`` random moments. Returns the first cut at which an earlier decision changes, or
+    None.
 
-    ``orders`` are those of the run over [start, end) with the unchanged data.
+    ``orders`` are those of the run over [start, end) with unchanged data.
     """
     random = Random(bench.seed)
     times = sorted({spec.created for spec in orders if spec.created < end})
-    # cut right after decisions, because that is where knowledge of the next row shows
+    # cut right after decisions, because knowledge of the next row affects these decisions
     for number, cut in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
         feed = altered_feed(bench.feed, cut, bench.seed + number)
         altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)
@@ -61,19 +62,19 @@ def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nan
 
 
 class Foreseen(msgspec.Struct, frozen=True):
-    """A moment after which a changed future changes decisions before it, or makes the strategy fail with ``error``."""
+    """A cut at which a changed future affects earlier decisions, or makes the strategy fail with ``error``."""
 
     cut: Nanos
     error: str = ""
 
 
 def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:
-    """Return the feed with different prices after ``cut``; the rows up to the cut, and all times, stay the same."""
+    """Return the feed with different prices after ``cut``. The rows up to the cut, and all times, stay unchanged."""
     return Feed([_AlteredSource(source, cut, seed) for source in feed.sources], feed_ms=feed.feed_ms)
 
 
 class _AlteredSource:
-    """Wraps a source, and adds a random walk to its prices after the cut."""
+    """Wraps a source and adds a random walk to the prices after the cut."""
 
     def __init__(self, source: FeedSource, cut: Nanos, seed: int) -> None:
         self.name, self.path, self.synthetic = source.name, source.path, source.synthetic
@@ -104,12 +105,12 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
     first = int(np.searchsorted(columns.received, cut, side="right"))
     if first >= len(columns):
         return columns
-    # each pair and kind has its own walk, drawn from its name, so that equal seeds give equal futures
+    # each pair has its own walk, seeded with the pair's name, so that equal seeds yield equal futures
     random = np.random.default_rng([seed, *str(columns.pair).encode()])
     walk = np.cumsum(random.normal(0.0, _STEP, len(columns) - first)).clip(-0.5, 0.5)
 
     def moved(ticks: Any) -> Any:
-        """Add the walk to every price; books keep the distance between their levels."""
+        """Add the walk to every price. Books keep the distances between their levels."""
         new = np.array(ticks)
         reference = int(np.asarray(ticks[first - 1 if first else 0]).ravel()[0]) or 1
         shift = np.round(walk * reference).astype(np.int64)
@@ -140,8 +141,7 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
-# the sets to which opened files are added, innermost last; an audit hook cannot be removed, so it is installed only
-# once
+# The sets that collect the opened files, innermost last. An audit hook cannot be removed, so it is installed only once.
 _heard: list[set[str]] = []
 _is_hooked = False
 _SUFFIXES = (".py", ".pyc", ".so", ".pyd", ".dll")
@@ -149,7 +149,7 @@ _SUFFIXES = (".py", ".pyc", ".so", ".pyd", ".dll")
 
 @contextmanager
 def files_read() -> Iterator[set[str]]:
-    """Collect the paths of files that are opened inside the block, except Python's own."""
+    """Collect the paths of all files that are opened inside the block, except Python's own files."""
     global _is_hooked
     if not _is_hooked:
         sys.addaudithook(_hear)

@@ -1,6 +1,6 @@
-"""The ladder of tests, from "does it run" to "does it hold on days that it has not seen"; each rung gives one sentence.
+"""The ladder of tests, from "does it run" to "does it hold on unseen days". Each rung reports one sentence.
 
-Every rung runs offline on the recorded data. The doctor's own runs do not count as looks.
+Every rung runs offline on the recorded data. The doctor's own runs are not counted as looks.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from botkit.research.search.worker import BenchRecipe, bench_of, daily_returns, 
 
 __all__ = ["examine"]
 
-#: the highest p-value, after Holm's adjustment, that counts as significant
+#: the highest p-value that is significant, after Holm's adjustment
 LEVEL = 0.05
 CUTS = 20
 DECISIONS_LEAST = 20
 TRADES_LEAST = 30
-#: the Sharpe ratio that the data must be long enough to show; with fewer days the doctor cannot tell
+#: the Sharpe ratio that the data must be long enough to detect; with fewer days the verdict is "cannot tell"
 SHARPE_SOUGHT = 2.0
-#: the fraction of the span, at its end, that is the out-of-sample test
+#: the fraction at the end of the span that is used as the out-of-sample test
 TEST_SHARE = 0.3
 STARTS = 8
-#: with fewer trades for each number that can be tuned, the numbers may describe those trades and no others
+#: with fewer trades per tunable number, the parameters may be fitted to these trades only
 TRADES_PER_NUMBER = 10
-#: the share of orders that wait, and for how long, from which on a strategy's orders are a storm
+#: thresholds for too many orders: the share of orders that wait, and the length of the wait
 STORM_SHARE = 0.1
 STORM_WAIT_MS = 5_000
-#: what a failure of each test against luck says, with the adjusted p-value
+#: the finding for a failure of each test against luck, with the adjusted p-value
 _LUCK = {
     "mean": "resampled days earn as much in {} of the draws",
     "timing": "the same positions at other times earn as much in {} of the draws",
@@ -62,7 +62,7 @@ _LUCK = {
 
 
 def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: None) -> Diagnosis:
-    """Run all tests on a configuration. Raises ConfigError or DataError if it cannot run at all."""
+    """Run all tests on a configuration. Raises ConfigError or DataError if the configuration cannot run at all."""
     progress("configuration")
     project = Project.load(recipe.config, overrides=recipe.overrides)
     bench = bench_of(project, recipe)
@@ -71,7 +71,7 @@ def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: 
 
 
 class _Ladder:
-    """One examination."""
+    """The examination of one configuration."""
 
     def __init__(self, bench: Bench, progress: Callable[[str], None]) -> None:
         self._bench = bench
@@ -82,7 +82,8 @@ class _Ladder:
         self._result = bench.result()
         self._returns: Floats = np.array([day.return_ for day in self._result.days if day.return_ is not None])
         self._trades = [trade for trade in self._result.trades if not trade.is_given]
-        # the files that it opens are heard while it runs for another rung, since the data is in memory by then
+        # the files that the strategy opens; recorded while it runs for another rung, because the data is in memory by
+        # then
         self._read: set[str] = set()
         holdings = [(trade.closed - trade.opened) / 1e9 for trade in self._trades]
         self._block = block_days(0.0, float(np.median(holdings)) if holdings else 0.0)
@@ -187,7 +188,7 @@ class _Ladder:
         return passed("files", "it reads no files of its own")
 
     def _orders(self) -> Rung:
-        """Judge whether the exchange takes the orders at all: a storm of them waits for rate limits, or is refused."""
+        """Test whether the exchange can handle the orders: too many orders wait for rate limits, or are refused."""
         orders, use = self._result.orders, self._result.router
         if not orders:
             return untested("orders", "it placed no order")
@@ -263,7 +264,7 @@ class _Ladder:
     def _enough(self) -> Rung:
         days, trades = len(self._returns), len(self._trades)
         ratio = float(sharpe.of_days(self._returns)) * math.sqrt(365) if days >= 2 else 0.0
-        # a higher ratio can be shown in fewer days
+        # a higher ratio is detectable in fewer days
         wanted = sharpe.days_needed(max(ratio, SHARPE_SOUGHT))
         figures = {"days": days, "trades": trades, "days_needed": wanted}
         if trades < TRADES_LEAST and not self._is_maker():
@@ -282,8 +283,8 @@ class _Ladder:
     def _best_trades(self) -> Rung:
         if not self._trades:
             return untested("best trades", "it closed no trade")
-        # measure profits as fractions of the equity at that time; otherwise a growing account's last trades would be
-        # its best
+        # measure profits as fractions of the equity at the time; otherwise the last trades of a growing account would
+        # be its best
         equity = self._result.equity
         worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
         earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]
@@ -325,7 +326,7 @@ class _Ladder:
         return passed("parameters", says, **figures)
 
     def _chance(self) -> Rung:
-        """Test the result against luck in several ways, and adjust for their number."""
+        """Test in several ways whether luck explains the result, and adjust the p-values for the number of tests."""
         p_values = {"mean": self._mean_p(), **self._null_ps()}
         adjusted = holm({name: p for name, p in p_values.items() if p is not None})
         if not adjusted:
@@ -341,7 +342,9 @@ class _Ladder:
         return mean_test(self._returns, mean_block=self._block, seed=self._seed)
 
     def _null_ps(self) -> dict[str, float | None]:
-        """Return the p-values of the result under the assumption that the strategy has no skill. A loop has none."""
+        """Return the p-values of the result under the assumption that the strategy has no skill. Loops are not
+        tested.
+        """
         if any(trade.kind == "loop" for trade in self._trades):
             return {}
         if self._is_maker():
@@ -350,8 +353,8 @@ class _Ladder:
         return {"timing": None if path is None else shift_test(*path, seed=self._seed)}
 
     def _markouts_p(self) -> float | None:
-        """Return the p-value of "a minute after its fills, net of fees, a maker has nothing", in the pessimistic
-        reading.
+        """Return the p-value of "a minute after the fills, the maker has no gain net of fees", under the pessimistic
+        queue assumption.
         """
         named = {self._project.config.backtest.fills.model: self._project, **dict(readings(self._project))}
         result = self._bench_of(named["pessimistic"]).result()
@@ -367,7 +370,7 @@ class _Ladder:
         try:
             days = self._bench_of(project).run().days
         except BotkitError:
-            return None  # such as a subscription to books where there are only candles
+            return None  # for example a subscription to books when there are only candles
         first, null = daily_returns(days)
         own_first, own = daily_returns(self._result.days)
         if (first, len(null)) != (own_first, len(own)):
@@ -484,7 +487,7 @@ class _Ladder:
         return _pnl(self._bench_of(project).run().figures)
 
     def _bench_of(self, project: Project) -> Bench:
-        """Return a bench with the same data, span and seed for another project."""
+        """Return a bench for another project, with the same data, span and seed."""
         return Bench(project, self._bench.feed, start=self._start, end=self._end, seed=self._seed)
 
 
@@ -494,7 +497,7 @@ def _pnl(figures: Any) -> float:
 
 
 def _numbers_in(value: Any) -> int:
-    """Return how many numbers a parameter's value has: a list of weights has as many as weights."""
+    """Return the number of figures in a parameter's value. A list of weights has as many figures as weights."""
     if isinstance(value, (list, tuple)):
         return sum(map(_numbers_in, value))
     return int(isinstance(value, (int, float)) and not isinstance(value, bool))

@@ -26,13 +26,13 @@ class LastPrices:
         self.times, self.ticks = times, ticks
 
     def at(self, moments: npt.NDArray[np.int64]) -> Floats:
-        """Return the last price at or before each moment; the first one before the data begins."""
+        """Return the last price at or before each moment. Moments before the start of the data get the first price."""
         places = np.searchsorted(self.times, moments, side="right") - 1
         return np.asarray(self.ticks[np.maximum(places, 0)], dtype=np.float64)
 
 
 def last_prices(feed: Feed, pair: str) -> LastPrices | None:
-    """Return a pair's prices from trades, or else from the finest candles; None if the feed has neither."""
+    """Return a pair's prices from trades, or else from the finest candles, or None if the feed has neither."""
     found = [
         (source, info.key)
         for source in feed.sources
@@ -48,7 +48,7 @@ def last_prices(feed: Feed, pair: str) -> LastPrices | None:
 
 
 def last_middles(feed: Feed, pair: str) -> LastPrices | None:
-    """Return the middle of a pair's recorded books; None if the feed has none."""
+    """Return the mid prices of a pair's recorded books, or None if the feed has no books."""
     for source in feed.sources:
         columns = source.stream((pair, "books", None)) if isinstance(source, HeldSource) else None
         if isinstance(columns, BookColumns) and len(columns):
@@ -68,8 +68,8 @@ def position_path(
 ) -> tuple[Floats, Floats] | None:
     """Return (positions, changes) on a regular grid of times, with one column per pair.
 
-    A position is its value as a fraction of the equity at that time, so that early and late trades of a growing account
-    have equal weight; a change is the relative change of the price over the step that follows. None without fills.
+    Positions are values as fractions of the equity at the time, so that early and late trades of a growing account have
+    equal weight. Changes are the relative price changes over the following step. Returns None without fills.
     """
     pairs = sorted({str(fill.pair) for fill in fills} & set(prices))
     if not pairs or end <= start or not equity.times:
@@ -84,7 +84,7 @@ def position_path(
         held = np.cumsum([fill.lots if fill.side == "buy" else -fill.lots for fill in own])
         at = prices[pair].at(grid)
         last = own[-1]
-        # value of one lot per tick of price, in the valuation currency
+        # the value of one lot per tick of price, in the valuation currency
         rate = last.value / (last.lots * last.price_ticks)
         places = np.searchsorted(times, grid[:-1], side="right") - 1
         value = np.where(places >= 0, held[np.maximum(places, 0)], 0) * at[:-1] * rate
@@ -94,9 +94,9 @@ def position_path(
 
 
 def daily_markouts(fills: Sequence[FillRow], prices: dict[str, LastPrices], after_s: float) -> Floats:
-    """Return, for each day with fills, the fills' mean markout after ``after_s`` seconds.
+    """Return the mean markout after ``after_s`` seconds for each day with fills.
 
-    A markout is how far the price moved in the fill's favour, as a fraction of the fill's price and less its fee.
+    A markout is the price move in the fill's favour, as a fraction of the fill's price, minus the fee.
     """
     by_day: dict[int, list[float]] = {}
     for fill in fills:

@@ -1,4 +1,6 @@
-"""The null of a maker: quotes without a signal, as wide and as large as its own, around the middle of the book."""
+"""The null model of a maker: quotes around the mid price without a signal, with the same width and size as the
+maker's.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,10 @@ _USE = "doctor_symmetric_quotes"
 
 
 class SymmetricQuotes(Strategy):
-    """Quotes a bid and an ask at a fixed distance from the middle of each pair's book."""
+    """Quotes a bid and an ask at a fixed distance from each pair's mid price."""
 
     pairs: list[Pair]
-    #: by pair: half the distance between bid and ask as a fraction of the middle, and the size in base currency
+    #: by pair: half the quote's spread as a fraction of the mid price, and the size in base currency
     widths: list[float]
     amounts: list[float]
 
@@ -48,7 +50,7 @@ class SymmetricQuotes(Strategy):
             book.pair,
             bids=[(bid, amount)] if money >= bid * amount else [],
             asks=[(ask, amount)] if coins >= amount else [],
-            tolerance_bps=width * 1_000,  # a tenth of the width, so that it does not requote at every book
+            tolerance_bps=width * 1_000,  # a tenth of the width, to avoid requoting at every book
         )
 
 
@@ -60,8 +62,9 @@ class _Offer:
 
 
 def symmetric_quotes(project: Project, result: BacktestResult, middles: Mapping[str, LastPrices]) -> Project | None:
-    """Return a project that quotes as widely and as much as a maker did, with the same money, or None if the maker has
-    several strategies or its quotes cannot be measured. ``middles`` are those of the recorded books, by pair.
+    """Return a project that quotes with the same width, size and money as a maker. Returns None if the maker has
+    several strategies or its quotes cannot be measured. ``middles`` maps pairs to the mid prices of their recorded
+    books.
     """
     if len(project.config.strategies) != 1:
         return None
@@ -87,7 +90,7 @@ def symmetric_quotes(project: Project, result: BacktestResult, middles: Mapping[
 
 
 def _measured(rows: list[OrderRow], pair: str, middles: LastPrices) -> tuple[float, float] | None:
-    """Return the median distance of a pair's limit orders from the middle, as a fraction, and their median size."""
+    """Return the median distance of a pair's limit orders from the mid price, as a fraction, and their median size."""
     own = [row.spec for row in rows if row.sent and row.spec.pair == pair and row.spec.type is OrderType.LIMIT]
     if not own:
         return None

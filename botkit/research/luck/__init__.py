@@ -1,11 +1,11 @@
-"""Measures how far a result can be luck: resampled returns, Sharpe ratios deflated by the number of looks, shifted
-positions.
+"""Measures to what extent luck can explain a result: resampled returns, Sharpe ratios deflated by the number of looks,
+shifted positions.
 
-    bootstrap.py       intervals and samples of daily returns that keep their dependence
+    bootstrap.py       intervals and samples of daily returns that preserve their dependence
     sharpe.py          the probabilistic and the deflated Sharpe ratio
-    reality_check.py   White's reality check over all that was tried
-    shifted.py         the position's path against the market at other times
-    holm.py            several tests on the same data
+    reality_check.py   White's reality check over all looks
+    shifted.py         the path of positions applied to the market at other times
+    holm.py            adjustment for several tests on the same data
 
-All take daily returns as fractions, in order; all random draws come from a seed.
+All functions take daily returns as fractions, in order. All random draws depend on a seed.
 """

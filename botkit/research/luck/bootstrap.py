@@ -1,7 +1,7 @@
 """The stationary bootstrap (Politis and Romano 1994): days drawn in blocks of random length.
 
-Drawing single days would destroy the dependence between consecutive days; blocks preserve it. Several series are drawn
-with the same blocks, so that the correlation between them is preserved too.
+Drawing single days would destroy the dependence between consecutive days; blocks preserve it. All series are drawn with
+the same blocks, so the correlation between them is preserved as well.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ _DAY_S = 86_400.0
 
 
 def block_days(lookback_s: float, holding_s: float) -> float:
-    """Return the mean block length in days: one day, the longest lookback, or the median holding period, whichever is
-    longest.
+    """Return the mean block length in days: the maximum of one day, the longest lookback and the median holding period.
 
     Returns within one lookback or one holding period depend on each other.
     """
@@ -32,7 +31,7 @@ def block_days(lookback_s: float, holding_s: float) -> float:
 def resampled_days(count: int, mean_block: float, samples: int, seed: int) -> npt.NDArray[np.int64]:
     """Return ``samples`` rows of ``count`` day numbers, drawn in blocks of geometric length with the given mean.
 
-    A block that reaches the last day continues with the first.
+    A block that reaches the last day continues with the first day.
     """
     assert count > 0, count
     assert mean_block >= 1, mean_block
@@ -41,7 +40,7 @@ def resampled_days(count: int, mean_block: float, samples: int, seed: int) -> np
     begins[:, 0] = True
     starts = random.integers(0, count, (samples, count))
     days = np.arange(count)
-    # for each day, the position at which its block began
+    # for each day, the position at which its block started
     began_at = np.maximum.accumulate(np.where(begins, days, 0), axis=1)
     first = np.take_along_axis(starts, began_at, axis=1)
     return np.asarray((first + days - began_at) % count, dtype=np.int64)
@@ -56,7 +55,7 @@ def interval(
     samples: int = 2_000,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Return the two-sided interval of a statistic of daily returns; None if the data has fewer than `BLOCKS_LEAST`
+    """Return the two-sided interval of a statistic of daily returns, or None if the data has fewer than `BLOCKS_LEAST`
     blocks.
 
     ``statistic`` takes an array of shape (samples, days) and returns one value per row.

@@ -1,4 +1,4 @@
-"""Holm's step-down (1979): adjusts the p-values of several tests on the same data."""
+"""Holm's step-down procedure (1979), which adjusts the p-values of several tests on the same data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["holm"]
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return the adjusted p-values under the same names: a test is significant at level ``a`` if its adjusted p-value
+    """Return the adjusted p-values under the same names. A test is significant at level ``a`` if its adjusted p-value
     is at most ``a``.
     """
     adjusted: dict[str, float] = {}

@@ -1,7 +1,7 @@
-"""White's reality check (2000): could the best of all looks be due to luck?
+"""White's reality check (2000), which tests whether the best of all looks could be due to luck.
 
-The best mean return of all looks is compared with the best mean in resampled days after each look's own mean has been
-subtracted. Looks that resemble each other count for less than their number, because their returns move together.
+The best mean return of all looks is compared with the best mean in resampled days, after subtracting each look's own
+mean. Similar looks have less weight than their number suggests, because their returns move together.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _CELLS_MOST = 20_000_000  # the maximum number of resampled figures in memory at
 
 
 def reality_check(returns: Floats, *, mean_block: float, samples: int = 1_000, seed: int = 0) -> float | None:
-    """Return the p-value of "no look has a mean above 0" for (days, looks) daily returns.
+    """Return the p-value of "no look has a mean above 0". ``returns`` has the shape (days, looks).
 
-    None if the data has fewer than `BLOCKS_LEAST` blocks.
+    Returns None if the data has fewer than `BLOCKS_LEAST` blocks.
     """
     days, looks = returns.shape
     assert looks > 0, looks
@@ -29,7 +29,7 @@ def reality_check(returns: Floats, *, mean_block: float, samples: int = 1_000, s
     best = math.sqrt(days) * float(returns.mean(axis=0).max())
     centred = returns - returns.mean(axis=0)
     drawn = resampled_days(days, mean_block, samples, seed)
-    # how often each day was drawn; the means of all samples are then a single matrix product
+    # how often each day was drawn, so that the means of all samples are a single matrix product
     counts = np.zeros((samples, days))
     np.add.at(counts, (np.arange(samples)[:, None], drawn), 1.0)
     at_once = max(1, _CELLS_MOST // samples)

@@ -1,7 +1,7 @@
-"""Daily Sharpe ratios, and how much of a ratio is due to choosing the best of many looks.
+"""Daily Sharpe ratios, and the part of a ratio that is due to choosing the best of many looks.
 
 Bailey and López de Prado, "The Sharpe Ratio Efficient Frontier" (2012) and "The Deflated Sharpe Ratio" (2014). All
-ratios here are daily; the annual ratio is ``sqrt(365)`` times as large.
+ratios here are daily. The annual ratio is ``sqrt(365)`` times as large.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ _EULER = 0.5772156649015329
 
 
 def of_days(returns: Floats) -> Floats:
-    """Return the ratio of each row of (samples, days); 0 where the returns do not vary."""
+    """Return the Sharpe ratio of each row of (samples, days). The ratio is 0 if the returns do not vary."""
     spread = returns.std(axis=-1, ddof=1)
     mean = returns.mean(axis=-1)
     return np.where(spread > 0, mean / np.where(spread > 0, spread, 1.0), 0.0)
 
 
 def standard_error(returns: Floats) -> float:
-    """Return the standard error of one series' ratio, by its skew and kurtosis. Needs at least two days."""
+    """Return the standard error of one series' ratio, from the skew and kurtosis of its returns. Requires at least two
+    days.
+    """
     assert len(returns) >= 2, len(returns)
     return ratio_error(returns.tolist(), float(of_days(returns)))
 
 
 def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
-    """Return the probability that the true ratio exceeds ``benchmark``, given the returns of one series."""
+    """Return the probability that the true ratio exceeds ``benchmark``, given the returns of a series."""
     error = standard_error(returns)
     if error in (0.0, math.inf):
         return 0.5
@@ -42,17 +44,18 @@ def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
 
 
 def variance_by_luck(ratios: Floats, days: int) -> float:
-    """Return how much the ratios of looks without skill vary, from the ratios that were found over so many days.
+    """Return the variance of the ratios of looks without skill, estimated from the observed ratios over ``days`` days.
 
-    Alone, each varies by 1 / days. Looks that resemble each other vary less, as their ratios show. They may also vary
-    more, because some are truly worse, trading themselves to death on fees for example; that is no luck of the best.
+    The variance for independent looks is about 1 / days. Similar looks vary less, as their ratios show. Ratios may also
+    vary more because some looks are truly worse, for example from excessive fees. That does not make the best look
+    luckier, so the variance is limited to that of independent looks.
     """
     assert days >= 2, days
     return min(float(np.var(ratios)), 1.0 / (days - 1))
 
 
 def expected_best(looks: int, variance: float) -> float:
-    """Return the expected ratio of the best of ``looks`` looks if none has any skill and their ratios have this
+    """Return the expected ratio of the best of ``looks`` looks if no look has any skill and the ratios have this
     ``variance``.
     """
     assert looks >= 1, looks
@@ -71,7 +74,7 @@ def deflated(returns: Floats, looks: int, variance: float) -> float:
 
 
 def days_needed(annual: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Return how many days a strategy with this annual ratio needs to show it at significance ``level`` with
+    """Return the number of days that a strategy with this annual ratio needs to prove it at significance ``level`` with
     probability ``power``.
     """
     daily = annual / math.sqrt(365)

@@ -1,7 +1,7 @@
-"""The circular-shift test: the same path of positions, applied to the market at other times.
+"""The circular-shift test, which applies the same path of positions to the market at other times.
 
-A path that is timed with skill earns less when it is shifted; one that earned only because it was invested while prices
-rose does not. Unlike random entries, shifting preserves how long and how often positions are held.
+If a path is timed with skill, it earns less when shifted. If it earned only because it was invested while prices rose,
+it does not. Unlike random entries, shifting preserves how long and how often positions are held.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def shift_test(positions: Floats, changes: Floats, *, runs: int = 200, seed: int
     """Return the p-value of a path of positions: (k + 1) / (runs + 1), where k shifts earn at least as much as the
     path.
 
-    ``positions[i]`` is held while the price changes by ``changes[i]``; for several pairs the last axis is the pair.
-    None if the path never changes, or is too short for ``runs`` different shifts.
+    ``positions[i]`` is held while the price changes by ``changes[i]``. For several pairs, the last axis is the pair.
+    Returns None if the path never changes, or is too short for ``runs`` different shifts.
     """
     assert positions.shape == changes.shape, (positions.shape, changes.shape)
     count = len(positions)

@@ -1,4 +1,4 @@
-"""Checks a search's settings against the configuration before anything runs."""
+"""Checks a search's settings against the configuration before any trial runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from botkit.research.search.where import Where
 
 __all__ = ["Asked", "SearchSettings", "asked", "plain_parameters", "range_texts", "where_text"]
 
-#: the number of trials with random and tpe if the user gives none
+#: the default number of trials for random and tpe
 TRIALS_DEFAULT = 100
 
 
 class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The search space and the search method. ``params`` are texts such as ``sma.fast=5:50:5``. If ``trials`` is None,
-    the grid sampler runs the whole grid and any other sampler 100 trials; if ``jobs`` is None, there is one worker per
+    the grid sampler runs the full grid and any other sampler 100 trials. If ``jobs`` is None, there is one worker per
     core.
     """
 
@@ -46,7 +46,7 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The checked settings of a search. ``fixed`` are the values of the parameters that are not searched."""
+    """The checked settings of a search. ``fixed`` contains the values of the parameters that are not searched."""
 
     axes: Sequence[Axis]
     fixed: Point
@@ -62,7 +62,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def asked(project: Project, settings: SearchSettings, seed: int, objective: Objective | None = None) -> Asked:
-    """Check a search's settings. ``objective`` replaces the one that the settings name. Raises ConfigError."""
+    """Check a search's settings. ``objective`` replaces the objective in the settings. Raises ConfigError."""
     axes, fixed = _axes(project, settings.params)
     where = None if settings.where is None else Where(settings.where, {**fixed, **{axis.name: 0 for axis in axes}})
     found = Asked(
@@ -74,12 +74,12 @@ def asked(project: Project, settings: SearchSettings, seed: int, objective: Obje
         trials=_trials(settings, axes, where, fixed),
         seed=seed,
     )
-    found.sampler()  # create one now, so that a sampler whose library is missing is reported at once
+    found.sampler()  # create a sampler now, so that a missing library is reported immediately
     return found
 
 
 def plain_parameters(project: Project) -> Point:
-    """Return the value of every parameter as a configuration spells it, such as ``{"sma.fast": 5}``."""
+    """Return the value of every parameter in the form used in a configuration, such as ``{"sma.fast": 5}``."""
     return {
         f"{strategy.label}.{name}": _plain_value(value)
         for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
@@ -88,7 +88,9 @@ def plain_parameters(project: Project) -> Point:
 
 
 def range_texts(ranges: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
-    """Return ranges given in Python as on the command line: ``{"fast": [5, 10]}`` is ``["sma.fast=5,10"]``."""
+    """Convert ranges given in Python to the command line's form: ``{"fast": [5, 10]}`` becomes
+    ``["sma.fast=5,10"]``.
+    """
     texts = []
     for name, values in ranges.items():
         if isinstance(values, range):
@@ -99,7 +101,7 @@ def range_texts(ranges: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
 
 
 def where_text(where: str, ranges: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """Return a condition with the strategy's label put before every name that ``ranges`` gives without one."""
+    """Return a condition in which names from ``ranges`` without a strategy are prefixed with the strategy's label."""
     for name in sorted(ranges, key=len, reverse=True):
         if "." not in name:
             where = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", _whole_name(name, labels), where)

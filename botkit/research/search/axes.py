@@ -1,12 +1,12 @@
 """The searched parameters and their ranges, as given on the command line.
 
     sma.fast=5:50:5              5, 10, ... 50: both ends included
-    sma.share=0.1:1.0            any number between, for random and tpe
+    sma.share=0.1:1.0            any number in the range, for random and tpe
     sma.share=0.001:0.1:log      the same, drawn evenly on a logarithmic scale
     sma.resolution=1m,5m,1h      these values
 
 Ranges are exact: ``0.1:0.3:0.1`` is 0.1, 0.2 and 0.3. Every value is checked against the strategy's parameter before
-the search begins.
+the search starts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from botkit.model.pairs import Pair
 
 __all__ = ["Axis", "Choices", "Point", "Range", "Value", "parse_axis", "points_of_grid"]
 
-#: a parameter's value, spelled as in a configuration
+#: a parameter's value, in the form used in a configuration
 Value: TypeAlias = int | float | str | bool
-#: the value of each searched parameter by name, such as ``sma.fast``, in the order of the axes
+#: parameter name, such as ``sma.fast`` -> value, for all searched parameters in the order of the axes
 Point: TypeAlias = dict[str, Value]
 
-#: the maximum number of values on one axis; without a limit, a mistyped step could fill the memory
+#: the maximum number of values on one axis; without this limit, a mistyped step could exhaust the memory
 MOST_VALUES = 100_000
 _SIGNIFICANT = 6
 
@@ -57,8 +57,8 @@ class Range(msgspec.Struct, frozen=True):
     def at(self, share: float) -> Value:
         """Return the number at ``share`` (0 to 1) of the range.
 
-        It is rounded to six significant digits, so that ``best.yaml`` stays readable and a difference in the last bit
-        of ``exp`` between machines has no effect.
+        The number is rounded to six significant digits. This keeps ``best.yaml`` readable, and differences in the last
+        bit of ``exp`` between machines have no effect.
         """
         if self.is_log:
             number = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
@@ -96,7 +96,7 @@ def parse_axis(text: str, parameters: Mapping[str, Mapping[str, Parameter]], pai
 
 
 def points_of_grid(axes: Sequence[Axis]) -> int:
-    """Return the number of points of the whole grid. Raises ConfigError for an axis without steps."""
+    """Return the number of points in the full grid. Raises ConfigError for an axis without steps."""
     count = 1
     for axis in axes:
         if isinstance(axis, Range):
@@ -154,7 +154,7 @@ def _is_number(parameter: Parameter) -> bool:
 
 
 def _checked(text: str, parameter: Parameter, value: str, pairs: Mapping[str, Pair]) -> Value:
-    """Return a value as a configuration would spell it, after checking that the parameter accepts it."""
+    """Return a value in the form used in a configuration, after checking that the parameter accepts it."""
     given: Any = {"true": True, "false": False}.get(value, value)
     try:
         checked = check_value(parameter, given, pairs)

@@ -1,10 +1,10 @@
-"""Runs trials on a Dask cluster: `dask scheduler` on one machine, `dask worker` on each.
+"""Runs trials on a Dask cluster, with `dask scheduler` on one machine and `dask worker` on each machine.
 
     botkit optimize CONFIG --param ... --cluster 127.0.0.1:8786
 
-Before a worker gets trials, it repeats trial 0, and its decisions must equal the driver's exactly. A worker whose
-decisions differ, for example because of another version of botkit or of a plugin's library, is excluded and the reason
-is reported. If a worker is lost, Dask repeats its trials on another one.
+Before a worker gets trials, it repeats trial 0, and its decisions must be identical to those of the driver. A worker
+whose decisions differ, for example because of another version of botkit or of a plugin's library, is excluded, and the
+reason is reported. If a worker is lost, Dask repeats its trials on another worker.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from botkit.version import __version__
 
 __all__ = ["Cluster", "ClusterRecipe", "checked_address"]
 
-#: after this long without a usable worker, the search ends and keeps the finished trials
+#: if there is no usable worker for this long, the search ends and keeps the finished trials
 PATIENCE_S = 60.0
 #: the maximum number of searches whose data a worker keeps in memory
 STUDIES_MOST = 4
-#: how often to try a trial that fails with an error from outside the backtest, such as a lack of memory
+#: the number of attempts for a trial that fails for a reason outside the backtest, such as a lack of memory
 TRIES = 3
 _CONNECT_S = 10.0
 _LOOK_S = 1.0
 
 
 class ClusterRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings from which a worker builds its bench, once it has the parcel."""
+    """The settings from which a worker builds its bench after receiving the parcel."""
 
     sha256: str
     version: str
@@ -52,7 +52,9 @@ class ClusterRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cluster:
-    """A connection to a scheduler. ``first`` is trial 0, and ``reference`` its decision hash on the driver."""
+    """A connection to a scheduler. Workers are approved if their decisions in trial 0 are identical to those of the
+    driver.
+    """
 
     def __init__(
         self,
@@ -99,7 +101,9 @@ class Cluster:
         done: Callable[[TrialRun, Evaluation], None],
         interrupts: Interrupts = NEVER,
     ) -> None:
-        """Run ``jobs`` on the approved workers. Raises ConfigError if there is no approved worker for a minute."""
+        """Run ``jobs`` on the approved workers. Raises ConfigError if there has been no approved worker for a
+        minute.
+        """
         if self._reference is None:
             self._reference = self._run_here(jobs[0])
         left = {job.number: job for job in jobs}
@@ -124,7 +128,7 @@ class Cluster:
             self._collect(running, left, done)
 
     def close(self) -> None:
-        """Disconnect from the scheduler; running trials are cancelled."""
+        """Disconnect from the scheduler, which cancels running trials."""
         self._client.close()
 
     def _collect(
@@ -133,12 +137,12 @@ class Cluster:
         left: dict[int, TrialRun],
         done: Callable[[TrialRun, Evaluation], None],
     ) -> None:
-        """Collect the trials that end within a second."""
+        """Wait up to a second for trials to end, and collect them."""
         try:
             with self._client.as_current():
                 ended = self._distributed.wait(list(running), timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            # if an approved worker is gone, trials restricted to it would wait forever
+            # trials that are restricted to a lost worker would wait forever
             if self._approved - set(self._alive()):
                 self._cancel(running)
             return
@@ -155,7 +159,7 @@ class Cluster:
                     done(
                         job, Evaluation({}, "", f"failed {TRIES} times on the cluster: {type(error).__name__}: {error}")
                     )
-            # a cancelled trial, whose worker is gone, runs again
+            # run a cancelled trial again, because its worker is gone
 
     @staticmethod
     def _cancel(running: dict[Any, TrialRun]) -> None:
@@ -167,14 +171,13 @@ class Cluster:
         return list(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def _usable(self) -> list[str]:
-        """Return the approved workers, after checking any new ones."""
+        """Return the approved workers, after checking new workers."""
         assert self._reference is not None
         alive = self._alive()
         self._approved &= set(alive)
         fresh = [worker for worker in alive if worker not in self._approved and worker not in self._refused]
         with warnings.catch_warnings():
-            # send the parcel with each check, because scattered data would be lost together with the worker that holds
-            # it
+            # send the parcel with each check, because scattered data is lost together with the worker that stores it
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             judging = {
                 worker: self._client.submit(
@@ -185,7 +188,7 @@ class Cluster:
         for worker, future in judging.items():
             try:
                 reason = future.result()
-            except Exception as error:  # any exception on an unknown machine is a reason not to use it
+            except Exception as error:  # any exception on an unknown machine is a reason not to use the machine
                 if worker not in self._alive():
                     continue
                 reason = f"{type(error).__name__}: {error}"
@@ -211,10 +214,10 @@ class Cluster:
 
 
 def checked_address(text: str, *, has_certificates: bool, is_insecure: bool) -> str:
-    """Return a scheduler's address with its protocol. Raises ConfigError for an address whose traffic others could
+    """Return a scheduler's address with its protocol. Raises ConfigError for an address whose traffic other users could
     modify.
 
-    Whoever can modify the traffic can run code on the workers, because Dask transmits pickled Python objects.
+    Anyone who can modify the traffic can run code on the workers, because Dask transmits pickled Python objects.
     """
     parts = urlsplit(text if "://" in text else f"tcp://{text}")
     try:
@@ -266,7 +269,7 @@ def _said(error: BaseException) -> str:
 
 # -- on a worker ------------------------------------------------------------------------------------------------------
 
-_benches: dict[ClusterRecipe, Evaluate] = {}  # the benches of this worker process
+_benches: dict[ClusterRecipe, Evaluate] = {}  # the benches in this worker process
 _one_at_a_time = threading.Lock()  # a worker may have several threads, but its plugins can serve only one bot at a time
 
 
@@ -276,7 +279,9 @@ def _run_there(recipe: ClusterRecipe, job: TrialRun) -> Evaluation:
 
 
 def _judge(parcel: Parcel, recipe: ClusterRecipe, job: TrialRun, reference: str) -> str:
-    """Return the reason why this worker must not be used, or "" if its decisions in trial 0 equal the driver's."""
+    """Return the reason why this worker must not be used, or "" if its decisions in trial 0 are identical to the
+    driver's.
+    """
     if recipe.version != __version__:
         return f"it has botkit {__version__}, but the driver has {recipe.version}"
     try:

@@ -1,11 +1,11 @@
 """A search's folder: the definition of the search, every evaluation, and the best configuration.
 
-    study.json       what is searched; a search is continued only by the same one
-    trials.jsonl     one evaluation a line, in the order they ended
+    study.json       the search's definition; only an identical search can continue it
+    trials.jsonl     one evaluation per line, in the order in which they ended
     best.yaml        the configuration with the best parameters, ready to run
     search.html      the page
 
-An incomplete last line is dropped, so a search that is interrupted while it writes loses only that evaluation.
+An incomplete last line is dropped, so a search that is interrupted while writing loses only that evaluation.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class SearchFolder:
             self._file = None
 
     def add(self, job: TrialRun, evaluation: Evaluation) -> None:
-        """Append one evaluation. Raises ConfigError if it cannot be written."""
+        """Append one evaluation. Raises ConfigError if writing fails."""
         assert self._file is not None, "the folder is not open"
         row = {
             "number": job.number,
@@ -133,7 +133,7 @@ class SearchFolder:
 
 
 def newest_search(parent: Path) -> Path:
-    """Return the newest search's folder below ``parent``. Raises ConfigError if there is none."""
+    """Return the folder of the newest search below ``parent``. Raises ConfigError if there is none."""
     numbers = run_numbers(parent)
     if not numbers:
         raise ConfigError(f"{parent}: there is no search to continue; leave out --continue")

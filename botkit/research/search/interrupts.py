@@ -1,9 +1,9 @@
-"""Holds Ctrl-C back until a search is at a place where nothing is left half done.
+"""Delays Ctrl-C until a search is in a consistent state.
 
-Python raises KeyboardInterrupt between any two instructions of the main thread. Between taking a lock of the process
-pool and noting that it must be released, that leaves the lock taken and the pool waiting for itself; within a weak
-reference's callback, Python prints the exception and goes on. So the signal is only noted, and the search looks at the
-note after every trial and several times a second.
+Python raises KeyboardInterrupt between any two instructions of the main thread. If that happens after a lock of the
+process pool was taken but before its release was scheduled, the lock stays taken and the pool waits forever. In a weak
+reference's callback, Python prints the exception and continues. Therefore the signal is only recorded, and the search
+checks for it after every trial and several times per second.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["NEVER", "Interrupts", "born_deaf"]
 
 
 class Interrupts:
-    """Notes Ctrl-C while it is entered; a second one raises KeyboardInterrupt at once.
+    """A context manager that records Ctrl-C. A second Ctrl-C raises KeyboardInterrupt immediately.
 
-    Signals arrive in the main thread only. Outside it, or where somebody else handles Ctrl-C, nothing changes.
+    Signals arrive only in the main thread. In other threads, or if other code handles Ctrl-C, nothing changes.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,9 @@ class Interrupts:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let Ctrl-C raise KeyboardInterrupt at once inside the block, which may take long and can be left anywhere."""
+        """Let Ctrl-C raise KeyboardInterrupt immediately inside the block. The block may take long and must be safe to
+        interrupt.
+        """
         self._is_open = True
         try:
             self.check()
@@ -63,17 +65,17 @@ class Interrupts:
             self._is_open = False
 
 
-#: for a runner whose caller handles Ctrl-C itself
+#: for a runner whose caller handles Ctrl-C
 NEVER = Interrupts()
 
 
 @contextmanager
 def born_deaf() -> Iterator[None]:
-    """Let processes that are started inside the block not hear Ctrl-C, not even before they can ignore it: a terminal
-    sends it to all of them, and the driver alone decides. A signal that arrives meanwhile arrives after the block.
+    """Make processes that are started inside the block ignore Ctrl-C from the beginning. A terminal sends it to all
+    processes, but only the driver should react. A signal that arrives inside the block is delivered after the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
-        yield  # on Windows a worker ignores it as soon as it runs
+        yield  # on Windows, a worker ignores it as soon as it runs
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,4 +1,6 @@
-"""Records a search's trials in the ledger of looks, and computes what luck alone would reach with that many."""
+"""Records a search's trials in the ledger of looks, and computes the Sharpe ratio that luck alone would reach with that
+number of looks.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,8 @@ __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
 
 class Luck(msgspec.Struct, frozen=True):
-    """The number of looks at this market, and the annual Sharpe ratio that the best of that many reaches without any
-    skill, or None if there are too few days.
+    """The number of looks at this market, and the annual Sharpe ratio that the best of them would reach without any
+    skill. The ratio is None if there are too few days.
     """
 
     looks: int
@@ -57,7 +59,7 @@ class NotedLooks:
         self._ledger = LookLedger(state_root())
         self._project = project
         self._is_synthetic = is_synthetic
-        #: the markets of the trials: the configuration's own, and others if pairs are searched
+        #: the markets of the trials: the configuration's own market, and others if pairs are searched
         self._markets: dict[tuple[tuple[str, Any], ...], Market] = {}
         self.code = code_hash(project)
         self.config = config_hash(project)
@@ -90,17 +92,20 @@ class NotedLooks:
             self.flush()
 
     def flush(self) -> None:
-        """Write the pending looks. If the ledger cannot be written, this is reported and the search continues."""
+        """Write the pending looks. If the ledger cannot be written, the problem is reported and the search
+        continues.
+        """
         try:
             for market in dict.fromkeys(market for market, _ in self._waiting):
                 self._ledger.note(market, [look for of, look in self._waiting if of == market])
         except LooksError as error:
             self._is_off = True
             self.notes.append(f"the looks are not recorded: {error}")
-        self._waiting = []  # only now: noting one twice does nothing, and an interrupted search flushes once more
+        # cleared only now: recording a look twice has no effect, and an interrupted search flushes again
+        self._waiting = []
 
     def _market_of(self, point: Point) -> Market:
-        """Return the market of a trial, whose parameters may choose the pairs."""
+        """Return the market of a trial. The trial's parameters may choose the pairs."""
         chosen = tuple((name, value) for name, value in point.items() if str(value) in self._project.pairs)
         if chosen not in self._markets:
             project = self._project.with_parameters(by_strategy(dict(chosen))) if chosen else self._project
@@ -110,9 +115,9 @@ class NotedLooks:
         return self._markets[chosen]
 
     def luck(self) -> Luck | None:
-        """Return what the best of all looks would reach by luck, or None if the ledger cannot be read.
+        """Return the ratio that the best of all looks would reach by luck, or None if the ledger cannot be read.
 
-        If pairs were searched, the looks at all of them count, since the best was chosen among them.
+        If pairs were searched, the looks at all of these pairs count, because the best was chosen among them.
         """
         start, end = self._span
         markets = dict.fromkeys(self._markets.values()) or [self._market_of({})]
@@ -129,7 +134,9 @@ class NotedLooks:
 
 
 def note_backtest(project: Project, result: BacktestResult) -> list[str]:
-    """Note a backtest that the user looked at, and return sentences for the user: why it could not be noted."""
+    """Record a backtest that the user looked at. Returns sentences for the user, which explain why it could not be
+    recorded.
+    """
     looks = NotedLooks(
         project,
         result.start,
@@ -160,7 +167,7 @@ def config_hash(project: Project) -> str:
 
 
 def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without its seed and without the parameters, which a look records separately."""
+    """Return a configuration without its seed and its parameters. A look records the parameters separately."""
     plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
     plain.pop("seed", None)
     for strategy in plain.get("strategies") or ():

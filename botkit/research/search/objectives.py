@@ -14,7 +14,7 @@ from botkit.errors import ConfigError
 
 __all__ = ["FIGURES", "Objective"]
 
-#: figures that a search can optimise: 1 if more is better, -1 if less is better
+#: the figures that a search can optimise: 1 if higher is better, -1 if lower is better
 FIGURES: dict[str, int] = {
     "sharpe": 1,
     "sortino": 1,
@@ -31,10 +31,10 @@ FIGURES: dict[str, int] = {
 
 
 class Objective:
-    """Measures how good a trial is from its summary."""
+    """Computes the objective of a trial from its summary."""
 
     def __init__(self, text: str, function: Callable[[dict[str, Any]], Any] | None = None) -> None:
-        """``text`` is one of `FIGURES`, ``module:function``, or the name of ``function``.
+        """Create an objective. ``text`` is one of `FIGURES`, ``module:function``, or the name of ``function``.
 
         A function takes the summary as a dict and returns a number, or None if the objective is undefined. Raises
         ConfigError.
@@ -50,7 +50,7 @@ class Objective:
             )
 
     def figure(self, summary: Mapping[str, Any]) -> float | None:
-        """Return the objective with its usual sign, such as a drawdown of 0.1, or None if it is undefined."""
+        """Return the objective with its usual sign (a drawdown is positive), or None if it is undefined."""
         if self._function is None:
             value = summary.get(self.text)
         else:
@@ -65,7 +65,7 @@ class Objective:
         return float(value) if math.isfinite(value) else None
 
     def rank(self, figure: float | None) -> float | None:
-        """Return ``figure`` with the sign that makes greater better."""
+        """Return ``figure`` with its sign changed if lower values are better."""
         if figure is None:
             return None
         return figure * FIGURES.get(self.text, 1)
@@ -75,7 +75,7 @@ def _function(text: str) -> Callable[[dict[str, Any]], Any]:
     module_name, _, name = text.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)  # import from the current folder too, as `python -m` does
+        sys.path.insert(0, here)  # also import from the current folder, like `python -m`
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

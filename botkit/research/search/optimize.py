@@ -34,7 +34,9 @@ __all__ = ["Progress", "SearchResult", "search", "search_here"]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """The progress of a search: ``ended`` of ``trials`` trials (None if the total is unknown), and the best so far."""
+    """The progress of a search: the number of ended trials, their total (None if unknown), and the best trial so
+    far.
+    """
 
     ended: int
     trials: int | None
@@ -42,7 +44,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a search. ``trials`` are in the order of their numbers, ``ranking`` is from best to worst.
+    """The result of a search. ``trials`` is ordered by trial number; ``ranking`` is ordered from best to worst.
 
     ``notes`` are sentences that the user should read. ``luck`` is None if the looks could not be counted.
     """
@@ -59,7 +61,7 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def best(self) -> Trial | None:
-        """The best trial; None if no trial has a value."""
+        """The best trial, or None if no trial has a value."""
         first = self.ranking[0] if self.ranking else None
         return first if first is not None and first.value is not None else None
 
@@ -82,7 +84,7 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
         return pd.DataFrame(rows)
 
     def plain(self) -> dict[str, Any]:
-        """Return the JSON object that ``--json`` prints."""
+        """Return the JSON object for ``--json``."""
         best = self.best
         return {
             "best": None if best is None else _plain(best),
@@ -105,13 +107,13 @@ def search(
 ) -> SearchResult:
     """Search a configuration's parameters. Ctrl-C ends the search early and keeps the finished trials.
 
-    ``progress`` is called after every trial, ``tell`` with sentences for the user while the search runs.
+    ``progress`` is called after every trial. ``tell`` receives sentences for the user while the search runs.
 
-    Raises ConfigError or DataError, before anything is written, if the search cannot run.
+    Raises ConfigError or DataError if the search cannot run. Nothing has been written in that case.
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
-    wanted = asked(project, settings, seed)  # check the settings before the data is opened
+    wanted = asked(project, settings, seed)  # check the settings before opening the data
     bench = bench_of(project, recipe)
     return _search(
         bench, settings, wanted, lambda: make_runner(project, recipe, settings, wanted.trials, tell), progress
@@ -124,8 +126,8 @@ def search_here(
     progress: Callable[[Progress], None] = lambda progress: None,
     objective: Objective | None = None,
 ) -> SearchResult:
-    """Do the same as `search` on a bench in this process, one trial after another. ``objective`` replaces that of the
-    settings.
+    """Run a search like `search`, but on a bench in this process and with one trial at a time. ``objective`` replaces
+    the objective in the settings.
     """
     wanted = asked(bench.project, settings, bench.seed, objective)
     return _search(bench, settings, wanted, lambda: InProcess(lambda: evaluator(bench)), progress)
@@ -184,7 +186,7 @@ def _search(
                 trials=trials,
                 min_trades=settings.min_trades,
                 prune=settings.prune,
-                # a worker on another machine knows nothing of seals
+                # workers on other machines do not know about seals
                 span=(start, end),
                 known=folder.known,
                 on_evaluation=on_evaluation,
@@ -219,7 +221,7 @@ def _search(
         is_synthetic=bench.feed.synthetic,
         luck=luck,
         notes=notes,
-        # also if Ctrl-C came when the last trial had ended
+        # this also covers a Ctrl-C after the last trial has ended
         was_interrupted=was_interrupted or interrupts.came,
     )
 

@@ -1,4 +1,6 @@
-"""Builds the page of a search: its best trials, the heat map of two parameters, and what luck alone would reach."""
+"""Builds the page of a search: its best trials, the heat map of two parameters, and the result expected from luck
+alone.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ def search_page(
 
 
 def luck_sentence(luck: Luck | None) -> str:
-    """Return a sentence on what luck alone would reach, or "" if that is not known."""
+    """Return a sentence on the Sharpe ratio expected from luck alone, or "" if it is unknown."""
     if luck is None or luck.sharpe_by_luck is None:
         return ""
     return (
@@ -84,7 +86,7 @@ def luck_sentence(luck: Luck | None) -> str:
 def study_map(
     axes: Sequence[str], tried: Iterable[tuple[Mapping[str, Value], float | None]], objective: str
 ) -> StudyMap | None:
-    """Return the heat map of the first two axes, or None if there is none."""
+    """Return the heat map of the first two axes, or None if no heat map can be drawn."""
     found = heat_map(axes, tried, sign=FIGURES.get(objective, 1))
     if found is None:
         return None
@@ -122,7 +124,7 @@ def study_map(
 
 
 def figure(name: str, value: Any) -> str:
-    """Return a figure as text: percents for fractions, two decimals for ratios, an en dash for none."""
+    """Format a figure as text: percent for fractions, two decimals for ratios, and an en dash for None."""
     if not isinstance(value, (int, float)):
         return "–"
     if name == "round_trips":

@@ -1,6 +1,6 @@
 """The parcel that is sent to a cluster's workers: the configuration without secrets, its plugins and its data.
 
-The account, the notifiers and every other section that a backtest does not read stay on the driver. Paths are replaced
+The account, the notifiers and all other sections that a backtest does not read stay on the driver. Paths are replaced
 by paths inside the parcel, so a worker needs only botkit itself.
 """
 
@@ -24,20 +24,24 @@ from botkit.errors import ConfigError
 __all__ = ["Parcel", "pack", "unpack"]
 
 CONFIG = "bot.yaml"
-#: the maximum size; larger tapes would fill the scheduler's memory
+#: the maximum size; larger tapes would exhaust the scheduler's memory
 BYTES_MOST = 1 << 30
 _SKIPPED = {"__pycache__", ".git", ".venv"}
 
 
 class Parcel(msgspec.Struct, frozen=True):
-    """``content`` is a zip file; ``sha256`` is its hash, which names it on every worker."""
+    """A packed configuration. ``content`` is a zip file; ``sha256`` is its hash, which names the parcel on every
+    worker.
+    """
 
     sha256: str
     content: bytes
 
 
 def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
-    """Pack a configuration. ``data`` replaces its recorded data. Raises ConfigError if something cannot be sent."""
+    """Pack a configuration. ``data`` replaces the configuration's recorded data. Raises ConfigError if any part of it
+    cannot be sent.
+    """
     config = loaded.config
     files: dict[str, Path] = {}
     latency = config.backtest.latency
@@ -47,7 +51,7 @@ def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
     plugins = []
     for index, place in enumerate(config.plugins if config.plugins is not None else _default_places()):
         if place.path is None:
-            # an installed module must be installed on the worker too; trial 0 shows whether it is
+            # the worker must have the same installed module; trial 0 reveals whether it does
             plugins.append(place)
             continue
         name = f"plugins{index}" + (place.path.suffix if place.path.is_file() else "")
@@ -74,9 +78,9 @@ def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
 
 
 def unpack(parcel: Parcel, below: Path) -> Path:
-    """Unpack a parcel into a subfolder, unless that was done before, and return the path of its configuration.
+    """Unpack a parcel into a subfolder unless it is already unpacked, and return the path of its configuration.
 
-    Several workers may share the folder: all of them use the files of the first to finish.
+    Several workers may share the folder. They all use the files of the first worker to finish.
     """
     folder = below / f"botkit-{parcel.sha256[:16]}"
     if not folder.is_dir():
@@ -111,8 +115,8 @@ def _zipped(config: BotConfig, loaded: LoadedConfig, files: dict[str, Path]) -> 
     buffer = io.BytesIO()
     digest = hashlib.sha256()
     size = 0
-    # stored without compression, because tapes are compressed already; with fixed dates, so that equal contents have
-    # equal hashes
+    # Stored without compression, because tapes are already compressed. Dates are fixed, so that equal contents have
+    # equal hashes.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         text = resolved_yaml(msgspec.structs.replace(loaded, config=config))
         assert "${" not in text, "a reference to a secret is left in the configuration"

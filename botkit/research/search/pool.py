@@ -1,7 +1,7 @@
-"""Runs trials in this process, or in worker processes of this machine.
+"""Runs trials in this process, or in worker processes on this machine.
 
 Each worker loads the project and the tape once. If a worker dies, only its trial is lost: the pool is restarted and the
-trial runs once more. A trial that kills its worker twice has failed.
+trial runs again. A trial that kills its worker twice is marked as failed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = ["Evaluate", "InProcess", "ProcessPool"]
 #: runs one job
 Evaluate = Callable[[TrialRun], Evaluation]
 
-#: how often the driver looks for Ctrl-C while all workers are busy
+#: how often the driver checks for Ctrl-C while all workers are busy
 _LOOK_S = 0.2
 
-# set once when a worker process starts: the function that runs a job, or the error that prevents it
+# set once when a worker process starts: the function that runs jobs, or the error that prevents running them
 _evaluate: Evaluate | None = None
 _unprepared: BotkitError | None = None
 
 
 class InProcess:
-    """Runs trials one after another in this process."""
+    """Runs trials sequentially in this process."""
 
     def __init__(self, make: Callable[[], Evaluate]) -> None:
         self._evaluate = make()
@@ -53,12 +53,12 @@ class InProcess:
 
 
 class ProcessPool:
-    """Runs trials in ``count`` processes. ``make`` prepares each process, and must be picklable. ``clean`` is called
-    when they have ended.
+    """Runs trials in ``count`` processes. ``make`` prepares each process and must be picklable. ``clean`` is called
+    after the processes have ended.
     """
 
     def __init__(self, make: Callable[[], Evaluate], count: int, clean: Callable[[], None] = lambda: None) -> None:
-        """Raises ConfigError for a count below 1."""
+        """Start the pool. Raises ConfigError if ``count`` is below 1."""
         self._clean = clean
         if count < 1:
             raise ConfigError(f"--jobs {count}: must be at least 1")
@@ -67,7 +67,7 @@ class ProcessPool:
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
-        # spawn, because a fork would copy locks held by threads, and Windows has no fork
+        # spawn, because a fork would copy locks that threads hold, and Windows has no fork
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._count, mp_context=context, initializer=_prepare, initargs=(self._make,))
 
@@ -77,12 +77,12 @@ class ProcessPool:
         done: Callable[[TrialRun, Evaluation], None],
         interrupts: Interrupts = NEVER,
     ) -> None:
-        """Run ``jobs``, calling ``done`` as each ends."""
+        """Run ``jobs``, calling ``done`` for each when it ends."""
         deaths: dict[int, int] = {}
         left = {job.number: job for job in jobs}
         while left:
-            # after a worker's death it is unknown which trial killed it, so run one at a time, so that the next death
-            # identifies its trial
+            # After a worker's death it is unknown which trial killed it. Run one trial at a time, so that the next
+            # death identifies the trial.
             wide = self._count if not deaths else 1
             if not self._pass(list(left.values()), wide, left, deaths, done, interrupts):
                 self._pool.shutdown(wait=True, cancel_futures=True)
@@ -97,14 +97,16 @@ class ProcessPool:
         done: Callable[[TrialRun, Evaluation], None],
         interrupts: Interrupts,
     ) -> bool:
-        """Run the remaining jobs until all have finished or a worker has died. Returns False if one has died."""
+        """Run the remaining jobs until they have all finished or a worker has died. Returns False if a worker has
+        died.
+        """
         waiting = list(reversed(jobs))
         running: dict[Future[Evaluation], TrialRun] = {}
         while waiting or running:
             try:
                 while waiting and len(running) < wide:
                     job = waiting.pop()
-                    with born_deaf():  # the first one starts the processes
+                    with born_deaf():  # the first call starts the processes
                         running[self._pool.submit(_run, job)] = job
                 ended, _ = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 for future in ended:
@@ -132,7 +134,7 @@ class ProcessPool:
                 done(job, Evaluation({}, "", "its worker process died twice, perhaps for lack of memory"))
 
     def close(self) -> None:
-        """Stop the workers; running trials are abandoned."""
+        """Stop the workers and abandon running trials."""
         for process in multiprocessing.active_children():
             process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -141,12 +143,12 @@ class ProcessPool:
 
 def _prepare(make: Callable[[], Evaluate]) -> None:
     global _evaluate, _unprepared
-    # Ctrl-C is handled by the driver, which keeps the finished trials and stops the workers; see also `born_deaf`
+    # the driver handles Ctrl-C: it keeps the finished trials and stops the workers; see also `born_deaf`
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _evaluate = make()
     except BotkitError as error:
-        # the first job raises this, because an error in an initializer is reported only as a broken pool
+        # raised by the first job, because an error in an initializer is reported only as a broken pool
         _unprepared = error
 
 

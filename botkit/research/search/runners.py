@@ -1,4 +1,4 @@
-"""Chooses what runs a search's trials: this process, several processes, or a cluster."""
+"""Chooses the runner for a search's trials: this process, several processes, or a cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["make_runner"]
 def make_runner(
     project: Project, recipe: BenchRecipe, settings: SearchSettings, trials: int, tell: Callable[[str], None]
 ) -> InProcess | ProcessPool | Cluster:
-    """Return a runner for up to ``trials`` trials; ``tell`` receives sentences about workers. Raises ConfigError."""
+    """Return a runner for up to ``trials`` trials. ``tell`` receives sentences about workers. Raises ConfigError."""
     if settings.cluster is not None:
         return Cluster(
             settings.cluster,

@@ -1,7 +1,8 @@
-"""Chooses the points of a search: the whole grid, at random, or guided by the results of earlier trials (tpe).
+"""Chooses the points of a search: the full grid, random points, or points guided by the results of earlier trials
+(tpe).
 
-A sampler is asked for a batch of points and told the results, in the order of trial numbers. Only the driver uses it,
-so a search visits the same points on one core as on many machines.
+A sampler returns batches of points and receives their results in the order of trial numbers. Only the driver uses the
+sampler, so a search visits the same points on one core as on many machines.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from botkit.research.search.where import Where
 __all__ = ["SAMPLERS", "Sampler", "grid_size", "make_sampler"]
 
 SAMPLERS = ("grid", "random", "tpe")
-#: how many consecutive draws without a new valid point make a sampler give up
+#: a sampler gives up after this many consecutive draws without a new valid point
 _DRAWS_MOST = 10_000
 
 
 class Sampler(Protocol):
-    """Chooses points and learns from their objectives."""
+    """Chooses points, possibly based on the objectives of earlier points."""
 
     def ask(self, count: int) -> list[Point]:
-        """Return up to ``count`` points to try next: fewer, or none, if no more are left."""
+        """Return up to ``count`` points to try next. Returns fewer points, or none, if no more are left."""
 
     def tell(self, points: Sequence[Point], values: Sequence[float | None]) -> None:
-        """Accept the objectives of the last batch, where greater is better and None means that a trial has none."""
+        """Accept the objectives of the last batch. Higher is better; None means that a trial has no objective."""
 
 
 def make_sampler(kind: str, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> Sampler:
-    """Return the sampler ``kind``, one of `SAMPLERS`.
+    """Return the sampler of the given ``kind``, one of `SAMPLERS`.
 
-    ``fixed`` are the values of the parameters that are not searched, for ``where``. Raises ConfigError.
+    ``fixed`` contains the values of the parameters that are not searched, for use by ``where``. Raises ConfigError.
     """
     if kind == "grid":
         points_of_grid(axes)
@@ -50,14 +51,14 @@ def make_sampler(kind: str, axes: Sequence[Axis], where: Where | None, fixed: Po
 
 
 def grid_size(axes: Sequence[Axis], where: Where | None, fixed: Point) -> int:
-    """Return how many points of the grid satisfy ``where``."""
+    """Return the number of grid points that satisfy ``where``."""
     if where is None:
         return points_of_grid(axes)
     return sum(1 for point in _grid_points(axes) if where.holds(fixed | point))
 
 
 def _grid_points(axes: Sequence[Axis]) -> Iterator[Point]:
-    """Yield the points of a grid; the last axis varies fastest."""
+    """Yield the points of a grid. The last axis varies fastest."""
     names = [axis.name for axis in axes]
     for values in itertools.product(*(axis.values for axis in axes if isinstance(axis, Choices))):
         yield dict(zip(names, values, strict=True))
@@ -110,7 +111,7 @@ class _Random:
 
 
 class _Tpe:
-    """Optuna's tree-structured Parzen estimator. It is asked and told in batches, so it cannot learn within a batch."""
+    """Optuna's tree-structured Parzen estimator. It works in batches, so it cannot learn within a batch."""
 
     def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         try:
@@ -124,7 +125,7 @@ class _Tpe:
         self._axes = axes
         self._where = where
         self._fixed = fixed
-        # constant_liar keeps the points of one batch apart
+        # constant_liar spreads the points within a batch
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, constant_liar=True)
@@ -145,8 +146,8 @@ class _Tpe:
             key = tuple(point.values())
             is_valid = self._where is None or self._where.holds(self._fixed | point)
             if key in self._seen or not is_valid:
-                # Optuna has no conditions between parameters, so mark the point as a failed trial, from which it does
-                # not learn
+                # Optuna has no conditions between parameters, so mark the point as a failed trial, which Optuna ignores
+                # when learning.
                 self._study.tell(trial, state=fail)
                 self._seen.add(key)
                 continue
@@ -173,5 +174,5 @@ class _Tpe:
 
 
 def _size(axes: Sequence[Axis]) -> float:
-    """Return the number of distinct points; infinite if any axis has no steps."""
+    """Return the number of distinct points, which is infinite if any axis has no steps."""
     return math.prod(len(axis.values) if isinstance(axis, Choices) else math.inf for axis in axes)

@@ -1,7 +1,8 @@
-"""The search itself: asks the sampler for batches of points, has them run, and ranks the results.
+"""Conducts a search: gets batches of points from the sampler, has their trials run, and ranks the results.
 
-The sampler is asked for 16 trials at a time and told their results in the order of their numbers, whatever order they
-finish in and however many workers there are. A search therefore gives the same result on one core as on many machines.
+The sampler provides up to 16 points at a time and receives their results in the order of trial numbers. This order does
+not depend on the number of workers or on which trial ends first. Therefore a search yields the same result on one core
+as on many machines.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from botkit.research.search.samplers import Sampler
 
 __all__ = ["BATCH", "Evaluation", "Runner", "Study", "Trial", "TrialRun", "ranked"]
 
-#: how many trials are requested from the sampler at once. It is independent of the number of workers, so that results
-#: are too
+#: The number of points to request from the sampler at once. It does not depend on the number of workers, so the results
+#: do not depend on it either.
 BATCH = 16
-#: with pruning, the fractions of the span after which the trials of a batch are compared
+#: with pruning, the fractions of the span after which the trials in a batch are compared
 RUNGS = (0.25, 0.5)
-#: the minimum number of trials to compare before any is pruned
+#: the minimum number of trials for a comparison
 _PRUNE_FROM = 4
 
 
 class TrialRun(msgspec.Struct, frozen=True):
-    """One backtest: trial ``number`` with the parameters ``point``, over the first ``share`` of the span.
+    """A backtest of trial ``number`` with the parameters ``point``, over the first ``share`` of the span.
 
-    ``start`` and ``end`` are the span in nanoseconds, end exclusive; None means the worker's default span.
+    ``start`` and ``end`` are the span in nanoseconds, end exclusive. None means the worker's default span.
     """
 
     number: int
@@ -44,10 +45,10 @@ class TrialRun(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """The result that a worker returns for a job. ``error`` says why it could not run; "" if it did.
+    """The result that a worker returns for a job. ``error`` is the reason why the job could not run, or "" if it ran.
 
-    ``returns`` are the daily returns from day ``first_day`` since 1970 on, for the ledger of looks; they are not stored
-    with the trial.
+    ``returns`` are daily returns starting on day ``first_day`` (days since 1970), for the ledger of looks. They are not
+    stored with the trial.
     """
 
     summary: dict[str, Any]
@@ -60,8 +61,8 @@ class Evaluation(msgspec.Struct, frozen=True):
 class Trial(msgspec.Struct, frozen=True):
     """A finished trial.
 
-    ``state``: ``done``; ``few_trades``; ``no_value``: the objective is undefined; ``pruned``; ``failed``: the backtest
-    could not run, and ``reason`` says why. Only ``done`` trials have a ``value``, the objective.
+    ``state`` is ``done``, ``few_trades``, ``no_value`` (the objective is undefined), ``pruned``, or ``failed`` (the
+    backtest could not run; ``reason`` explains why). ``value`` is the objective, which only ``done`` trials have.
     """
 
     number: int
@@ -74,7 +75,7 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Runner(Protocol):
-    """Runs backtests: in this process, in others, or on other machines."""
+    """Runs backtests in this process, in other processes, or on other machines."""
 
     def run(
         self,
@@ -82,13 +83,13 @@ class Runner(Protocol):
         done: Callable[[TrialRun, Evaluation], None],
         interrupts: Interrupts = NEVER,
     ) -> None:
-        """Run ``jobs`` and call ``done`` for each as it finishes, in any order. Raises KeyboardInterrupt soon after
-        Ctrl-C, but not before ``done`` has returned.
+        """Run ``jobs`` and call ``done`` for each when it finishes, in any order. Raises KeyboardInterrupt soon after
+        Ctrl-C, but never while ``done`` is running.
         """
 
 
 class Study:
-    """One search."""
+    """A search over the points of one sampler."""
 
     def __init__(
         self,
@@ -105,11 +106,11 @@ class Study:
         on_trial: Callable[[Trial], None],
         interrupts: Interrupts = NEVER,
     ) -> None:
-        """``trials`` is the maximum number of trials; ``span`` is the span of every trial, where None means the
-        workers' default.
+        """Prepare a search. ``trials`` is the maximum number of trials. ``span`` is the span of every trial; None means
+        the workers' default.
 
-        ``known`` are evaluations of an earlier session by (number, share), which are not run again. ``on_evaluation``
-        receives each new one as it ends, ``on_trial`` each trial in order.
+        ``known`` contains evaluations from an earlier session by (number, share), which are not run again.
+        ``on_evaluation`` receives each new evaluation when it ends, and ``on_trial`` receives each trial in order.
         """
         self._sampler = sampler
         self._objective = objective
@@ -126,7 +127,7 @@ class Study:
         self.trials: list[Trial] = []
 
     def run(self) -> list[Trial]:
-        """Run the search to its end and return its trials, by number. Raises ConfigError."""
+        """Run the search to its end and return its trials by number. Raises ConfigError."""
         while len(self.trials) < self._most:
             self._interrupts.check()
             points = self._sampler.ask(min(BATCH, self._most - len(self.trials)))
@@ -184,13 +185,13 @@ class Study:
     def _pruned(
         self, rung: float, jobs: Sequence[TrialRun], found: Mapping[int, Evaluation]
     ) -> Iterable[tuple[TrialRun, float]]:
-        """Return the trials whose value is below the median of all trials that have reached this rung, including this
-        batch.
+        """Return the trials whose value is below the median of all trials that have reached this rung, including the
+        trials of this batch.
         """
         values: dict[int, float] = {}
         for job in jobs:
             value = self._objective.rank(self._objective.figure(found[job.number].summary))
-            # a trial whose figure is still undefined this early in the span is never pruned
+            # never prune a trial whose figure is still undefined this early in the span
             if value is not None:
                 values[job.number] = value
         self._rungs[rung] += values.values()
@@ -223,7 +224,7 @@ class Study:
 
 
 def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
-    """Return the trials from best to worst; those without a value come last, by number. Equal trials are ranked by
+    """Return the trials from best to worst. Equal trials are ordered by number. Trials without a value come last, by
     number.
     """
 
@@ -235,7 +236,7 @@ def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
 
 
 def explain_no_value(trials: Sequence[Trial], objective: Objective) -> str:
-    """Return a sentence that says why no trial has a value."""
+    """Return a sentence that explains why no trial has a value."""
     reasons = [trial.reason for trial in trials]
     most = max(set(reasons), key=reasons.count)
     return f"none of {len(trials)} trials has a value for {objective.text}; the most frequent reason: {most}"

@@ -1,8 +1,8 @@
 """``--where``: the condition that points of a search must satisfy, such as ``sma.fast < sma.slow and sma.share <=
 0.5``.
 
-Only comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, texts and the names of parameters are evaluated, so an
-expression copied from elsewhere cannot run code.
+Only comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, texts and the names of parameters are evaluated.
+Therefore an expression copied from an untrusted source cannot run code.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 
 
 class Where:
-    """A condition on parameters, which it refers to by names such as ``sma.fast``."""
+    """A condition on parameters, which are referred to by names such as ``sma.fast``."""
 
     def __init__(self, text: str, names: Mapping[str, Any]) -> None:
-        """Parse ``text``. ``names`` are the parameters that may occur in it. Raises ConfigError."""
+        """Parse ``text``. ``names`` are the parameters that the text may contain. Raises ConfigError."""
         self.text = text
-        # labels may contain hyphens, which Python would read as minus signs, so replace them with plain names first
+        # labels may contain hyphens, which Python would read as minus signs, so replace labels with plain names first
         prefix = "p"
         while prefix in text:
             prefix += "p"
@@ -49,7 +49,7 @@ class Where:
         self._check(self._tree, names)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Return True if the condition holds for ``values``. Raises ConfigError if they cannot be compared."""
+        """Return True if ``values`` satisfy the condition. Raises ConfigError if they cannot be compared."""
         try:
             return bool(self._value(self._tree, values))
         except TypeError as error:

@@ -23,11 +23,11 @@ __all__ = ["BenchRecipe", "bench_of", "by_strategy", "daily_returns", "evaluator
 
 
 class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """The recipe from which a worker builds its bench. It holds only plain values, because it is sent to other
+    """The settings from which a worker builds its bench. They are plain values, because they are sent to other
     processes.
 
-    ``folder`` is the working directory, to which paths may be relative; None leaves it unchanged. Workers of one
-    machine with the same folder ``shared`` have one copy of the rows.
+    ``folder`` is the working directory, which is the base of relative paths. None leaves it unchanged. Workers on one
+    machine with the same folder ``shared`` share one copy of the rows.
     """
 
     config: str
@@ -40,14 +40,16 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
     shared: str | None = None
 
     def __call__(self) -> Callable[[TrialRun], Evaluation]:
-        """Load the project and its data. Raises ConfigError or DataError."""
+        """Load the project and its data, and return the function that runs trials. Raises ConfigError or DataError."""
         if self.folder is not None:
             os.chdir(self.folder)
         return evaluator(bench_of(Project.load(self.config, overrides=self.overrides), self))
 
 
 def evaluator(bench: Bench) -> Callable[[TrialRun], Evaluation]:
-    """Return what runs trials on a bench. Raises DataError if the data has none of its pairs."""
+    """Return a function that runs trials on a bench. Raises DataError if the data contains none of the bench's
+    pairs.
+    """
     start, end = span_of(bench)
 
     def evaluate(job: TrialRun) -> Evaluation:
@@ -60,7 +62,7 @@ def evaluator(bench: Bench) -> Callable[[TrialRun], Evaluation]:
 
 
 def bench_of(project: Project, recipe: BenchRecipe) -> Bench:
-    """Return the bench that a recipe describes. Raises ConfigError or DataError."""
+    """Return the bench for a recipe. Raises ConfigError or DataError."""
     feed = backtest_feed(project, Path(recipe.data) if recipe.data is not None else None)
     start, end = asked_span(project, recipe.start, recipe.end)
     shared = None if recipe.shared is None else Path(recipe.shared)
@@ -68,10 +70,10 @@ def bench_of(project: Project, recipe: BenchRecipe) -> Bench:
 
 
 def span_of(bench: Bench) -> tuple[Nanos, Nanos]:
-    """Return the span of a bench's runs, end exclusive: the requested span, or else that of all rows of the strategies'
-    pairs.
+    """Return the span of a bench's runs, end exclusive: the requested span, or else the span of all rows of the
+    strategies' pairs.
 
-    Raises DataError if the data has none of the pairs.
+    Raises DataError if the data contains none of the pairs.
     """
     pairs = {str(pair) for pair in bench.project.bot_pairs()}
     infos = [info for info in bench.feed.streams if info.pair in pairs]
@@ -83,7 +85,7 @@ def span_of(bench: Bench) -> tuple[Nanos, Nanos]:
 
 
 def by_strategy(point: Point) -> Mapping[str, Mapping[str, Any]]:
-    """Return ``{"sma": {"fast": 5}}`` for ``{"sma.fast": 5}``."""
+    """Group parameters by strategy: ``{"sma.fast": 5}`` becomes ``{"sma": {"fast": 5}}``."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in point.items():
         label, _, parameter = name.rpartition(".")
@@ -95,14 +97,14 @@ def _evaluation(bench: Bench, job: TrialRun, start: Nanos, end: Nanos) -> Evalua
     try:
         run = bench.run(by_strategy(job.point), start=start, end=end)
     except BotkitError as error:
-        # the first line says what went wrong and where; a traceback may follow it
+        # the first line contains the problem and its place; a traceback may follow
         return Evaluation({}, "", (str(error) or type(error).__name__).splitlines()[0])
     first_day, returns = daily_returns(run.days)
     return Evaluation(dict(run.figures), run.journal_sha256, "", first_day, returns)
 
 
 def daily_returns(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
-    """Return the first day, as a number of days since 1970, and each day's return; NaN for a partial day."""
+    """Return the first day as a number of days since 1970, and each day's return. Partial days are NaN."""
     if not days:
         return 0, ()
     first = (days[0].end - 1) // NS_PER_DAY

@@ -1,6 +1,7 @@
-"""Walk-forward: search on a window, test the best on the days after it, roll on.
+"""Walk-forward: searches a training window, tests the best parameters on the following days, and moves to the next
+window.
 
-windows.py    the spans of the windows
-forward.py    the searches, and the tests chained together
-page.py       the report
+    windows.py    the spans of the windows
+    forward.py    the searches, and the tests chained together
+    page.py       the report
 """

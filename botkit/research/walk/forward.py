@@ -1,9 +1,9 @@
 """Runs a walk-forward: searches each training window, tests the best parameters on the days after it, and chains the
 tests.
 
-A test window starts with the configuration's balances and no position. Its indicators are warmed up on the rows before
-it, and positions that it still holds at its end are charged the taker fee and slippage. The growth of all test windows
-is multiplied together.
+A test window starts with the configuration's balances and without a position. Indicators are warmed up on the rows
+before the window. Positions that are still open at its end are charged the taker fee and slippage. The growth factors
+of all test windows are multiplied.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ WALKS = "walks"
 
 
 class WalkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Lengths in days. If ``gap_days`` is None, the gap between training and test is the longest holding period in
-    training.
+    """The lengths of windows and gaps in days. If ``gap_days`` is None, the gap between training and test is the
+    longest holding period in training.
     """
 
     train_days: int
@@ -50,10 +50,11 @@ class WalkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One window. ``best`` is None if no trial in training has a value; the strategy then stays out of the market.
+    """One window and its results. ``best`` is None if no trial in training has a value. The strategy then stays out of
+    the market.
 
-    ``growth`` is the test's final equity after closing, as a multiple of its opening equity; ``returns`` are its daily
-    returns.
+    ``growth`` is the test's final equity after closing, as a multiple of its opening equity. ``returns`` are the daily
+    returns of the test.
     """
 
     window: WalkWindow
@@ -68,7 +69,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     returns: tuple[float, ...]
     journal_sha256: str
     reason: str
-    #: every trial's parameters and objective value, for the heat map of two parameters
+    #: each trial's parameters and objective value, for the heat map of two parameters
     tried: tuple[tuple[Point, float | None], ...]
 
     @property
@@ -81,8 +82,8 @@ class WalkResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a walk-forward.
 
     ``figures`` describe the chained tests: ``return``, ``sharpe``, ``cagr``, ``max_drawdown``, ``trades``, ``days``,
-    ``winning_windows`` (a fraction), ``in_sample_sharpe`` (the mean over the training windows) and ``efficiency`` (the
-    daily return in testing as a fraction of that in training). Undefined figures are None.
+    ``winning_windows`` (a fraction), ``in_sample_sharpe`` (the mean over the training windows) and ``efficiency``
+    (daily growth in testing as a fraction of daily growth in training). Undefined figures are None.
     """
 
     name: str
@@ -98,7 +99,7 @@ class WalkResult(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
     def plain(self) -> dict[str, Any]:
-        """Return the JSON object that ``--json`` prints."""
+        """Return the JSON object for ``--json``."""
         return {
             "figures": self.figures,
             "windows": [_plain(step) for step in self.steps],
@@ -120,7 +121,7 @@ def walk_forward(
     """Run a walk-forward and write its folder.
 
     ``progress`` is called with (window, number of windows, finished trials in the window, all trials in the window).
-    Raises ConfigError or DataError, before anything is written, if it cannot run.
+    Raises ConfigError or DataError if the walk-forward cannot run. Nothing has been written in that case.
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
@@ -147,7 +148,7 @@ def walk_forward(
         stack.callback(runner.close)
         with SearchFolder(folder, {"walk": msgspec.to_builtins(walk)}, is_continued=False) as kept:
             for window in laid:
-                # the same trial on a window of another size or position counts as a new look at the data
+                # a trial on a window with another size or position is a new look at the data
                 looks = NotedLooks(
                     project,
                     window.train_start,
@@ -265,7 +266,7 @@ def _holding_days(best: Trial) -> int:
 
 
 def _closing_cost(bench: Bench, result: BacktestResult, end: Nanos) -> float:
-    """Return the cost of closing all remaining positions, taker fee and slippage, in the valuation currency."""
+    """Return the cost of closing all remaining positions (taker fee and slippage) in the valuation currency."""
     section = bench.project.config.backtest
     rates = bench.project.fee_model(section.fees, "backtest.fees").rates(end)
     share = rates.taker_e8 / 1e8 + float(section.slippage or 0)

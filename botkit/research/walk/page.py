@@ -1,4 +1,4 @@
-"""Builds the page of a walk-forward, which compares the tests' results with those in training."""
+"""Builds the page of a walk-forward, which compares the results in testing with those in training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computes the windows of a walk-forward in whole calendar days. A test window follows each training window."""
+"""Computes the windows of a walk-forward in full calendar days. A test window follows each training window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["WalkWindow", "windows"]
 
 
 class WalkWindow(msgspec.Struct, frozen=True):
-    """One step of a walk-forward: a search on [train_start, train_end) and a test on [test_start, test_end). All times
+    """A step of a walk-forward: a search on [train_start, train_end) and a test on [test_start, test_end). All times
     are local midnights.
     """
 
@@ -27,10 +27,11 @@ class WalkWindow(msgspec.Struct, frozen=True):
 def windows(
     start: Nanos, end: Nanos, *, train_days: int, test_days: int, is_anchored: bool, zone: tzinfo
 ) -> list[WalkWindow]:
-    """Return the windows in [start, end), in order; days at the end that do not fill a whole test window are not used.
+    """Return the windows in [start, end), in order. Days at the end that do not fill a complete test window are not
+    used.
 
-    If ``is_anchored``, every training window begins at ``start``; otherwise the training window moves along. Raises
-    ConfigError if there is not even one window.
+    If ``is_anchored``, every training window starts at ``start``; otherwise the training window moves forward. Raises
+    ConfigError if not even one window fits.
     """
     if train_days < 1 or test_days < 1:
         raise ConfigError("--train and --test need at least a day each, such as --train 60d --test 20d")

@@ -1,15 +1,15 @@
-"""``python -m tests.benchmarks.peers``: botkit beside other backtesting libraries, in one run.
+"""``python -m tests.benchmarks.peers``: botkit compared with other backtesting libraries, in one run.
 
-python -m tests.benchmarks.peers                       all workloads, all libraries
-python -m tests.benchmarks.peers --scale 0.02          a fiftieth of the rows, to try it
-python -m tests.benchmarks.peers --only W1,W3          these workloads
-python -m tests.benchmarks.peers --peers vectorbt      beside these libraries; `none` for botkit alone
-python -m tests.benchmarks.peers --cache FOLDER        keep the libraries' environments there
+    python -m tests.benchmarks.peers                       all workloads, all libraries
+    python -m tests.benchmarks.peers --scale 0.02          a fiftieth of the rows, as a trial
+    python -m tests.benchmarks.peers --only W1,W3          only these workloads
+    python -m tests.benchmarks.peers --peers vectorbt      compare only with these libraries; `none` for botkit alone
+    python -m tests.benchmarks.peers --cache FOLDER        keep the libraries' environments in this folder
 
-One after the other on one core, with the same data and the same strategy; W4, a search, on two. Each library lives in a
-virtual environment of its own; one that cannot be installed is named with the reason. Rates are rows per second of CPU
-time of the run itself; the whole process is measured too. Fills and equity of W1 and W2 are compared with an
-independent computation in numpy, W3 with botkit's own engine taking a turn for each row.
+The runs follow each other on one core, with the same data and the same strategy; W4, a search, uses two cores. Each
+library has a separate virtual environment. A library that cannot be installed is listed with the reason. Rates are rows
+per second of CPU time of the run itself; the complete process is measured too. Fills and equity of W1 and W2 are
+compared with an independent computation in numpy, and W3 with botkit's own engine taking a turn for each row.
 
 Exit code 1 if a comparison fails.
 """
@@ -46,7 +46,7 @@ _COLUMNS = (
 
 
 def main() -> int:
-    """Run what is asked for and print a table for each workload. Returns 1 if a comparison failed."""
+    """Run the requested workloads and print a table for each one. Return 1 if a comparison failed."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.peers",
         description=__doc__,
@@ -77,7 +77,7 @@ def main() -> int:
 def _compare(
     workload: Workload, peers: Sequence[str], scale: float, folder: Path, cache: Path, *, is_checked: bool
 ) -> bool:
-    """Run one workload and print its table. Returns True if a comparison failed."""
+    """Run one workload and print its table. Return True if a comparison failed."""
     data = market.make(workload.name, scale, folder)
     units = len(market.FAST) * len(market.SLOW) if workload is W4 else data.rows
     print(f"\n{workload.name}: {data.rows:,} {workload.title}", flush=True)
@@ -107,7 +107,9 @@ def _compare(
 
 
 def _row(name: str, found: Measured, own: Measured, units: int, unit: str) -> tuple[str, ...]:
-    """Return a row of the table. Ratios say how many times as long as botkit it takes: below 1 it is faster."""
+    """Return a row of the table. The ratios are the library's time divided by botkit's: below 1 the library is
+    faster.
+    """
     figures = found.figures
     rate = units / figures["run_cpu_s"]
     return (

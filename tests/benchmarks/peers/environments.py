@@ -1,4 +1,4 @@
-"""The other libraries, each in a virtual environment of its own, because they do not go together."""
+"""The other libraries, each in a separate virtual environment, because their dependencies conflict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
-#: by the name used here: what pip installs
+#: name used here: pip packages
 PACKAGES = {
     "backtesting.py": ("backtesting",),
     "basana": ("basana", "numpy"),
@@ -23,7 +23,7 @@ class NotInstalled(Exception):
 
 
 def python_of(name: str, cache: Path) -> Path:
-    """Return the Python of a library's environment, which is made below ``cache`` unless it is there already.
+    """Return the Python of a library's environment. The environment is created below ``cache`` if it does not exist.
 
     Raises NotInstalled.
     """

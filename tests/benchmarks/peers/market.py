@@ -1,4 +1,4 @@
-"""The data of the four workloads: a tape for botkit, and the same numbers as numpy arrays for the others."""
+"""The data of the four workloads: a tape for botkit, and the same numbers as numpy arrays for the other libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAST, SLOW = range(5, 25), range(30, 80, 5)
 
 
 class Market(msgspec.Struct, frozen=True):
-    """One workload's data: ``tape`` for botkit, ``arrays`` (.npz) for the others, and how many rows it has."""
+    """One workload's data: ``tape`` for botkit, ``arrays`` (.npz) for the other libraries, and the number of rows."""
 
     tape: Path
     arrays: Path
@@ -24,7 +24,7 @@ class Market(msgspec.Struct, frozen=True):
 
 
 def make(workload: str, scale: float, folder: Path) -> Market:
-    """Write a workload's data below ``folder``. The same ``workload`` and ``scale`` give the same numbers."""
+    """Write a workload's data below ``folder``. The same ``workload`` and ``scale`` always yield the same numbers."""
     streams = _streams(workload, scale)
     tape, arrays = folder / workload / "tape", folder / workload / "arrays.npz"
     tape.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,9 @@ def _streams(workload: str, scale: float) -> tuple[MarketColumns, ...]:
 
 
 def _arrays(columns: MarketColumns) -> dict[str, np.ndarray]:
-    """Return columns as prices and amounts in floats, with times in nanoseconds; trades' names begin with `trade_`."""
+    """Return the columns with prices and amounts as floats and times in nanoseconds. The names of trade columns start
+    with `trade_`.
+    """
     rules = columns.pair.rules
     tick, lot = 10**rules.price_decimals, 10**rules.amount_decimals
     if isinstance(columns, CandleColumns):

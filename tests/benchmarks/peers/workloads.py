@@ -1,4 +1,4 @@
-"""The four workloads: what runs them, and what their results are compared with."""
+"""The four workloads: the libraries that run them, and the references for their results."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _COMPARED, _QUOTES = HERE / "strategies", ROOT / "tests" / "benchmarks" / "strat
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """``unit`` is what its rate counts; ``peers`` are the libraries that can run it; ``checked`` says what was
-    compared.
+    """``unit`` is the unit of the workload's rate; ``peers`` are the libraries that can run it; ``checked`` describes
+    the comparison that was made.
     """
 
     name: str
@@ -88,7 +88,7 @@ backtest:
 
 
 def run_botkit(workload: Workload, market: Market, folder: Path) -> Measured:
-    """Run a workload with botkit, as the command does. Raises Failed."""
+    """Run a workload with botkit, as `botkit backtest` does. Raises Failed."""
     config = write_config(workload, market, folder)
     out = str(folder / f"out-{workload.name}")
     if workload is not W4:

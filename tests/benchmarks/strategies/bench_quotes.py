@@ -22,14 +22,14 @@ class Quotes(Strategy):
         self.quote(self.pair, bids=[(bid, self.amount)], asks=[(ask, self.amount)])
 
     def on_order(self, order: Order) -> None:
-        """Receives its order updates, as most strategies do."""
+        """Do nothing with the order update. Most strategies define this callback."""
 
     def on_fill(self, fill: Fill) -> None:
-        """Receives its fills, as most strategies do."""
+        """Do nothing with the fill. Most strategies define this callback."""
 
 
 class BestPrices(Strategy):
-    """Reads the best prices of every book, and does nothing."""
+    """Reads the best prices of every book, and does nothing else."""
 
     pair: Pair
 

@@ -1,4 +1,4 @@
-"""Strategies for the trade benchmark, which update two averages in plain Python at every trade."""
+"""Strategies for the trade benchmark. They update two averages in plain Python at every trade."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from botkit import Fill, Order, Pair, Register, Side, Strategy, Trade, hookimpl,
 
 
 class TwoEmas(Strategy):
-    """Is in the market while the fast average exceeds the slow one by more than a band, and out when it falls below by
-    as much.
+    """Holds a position while the fast average exceeds the slow one by more than a band. Sells the position when the
+    fast average is below the slow one by more than the band.
     """
 
     pair: Pair
@@ -42,9 +42,9 @@ class TwoEmas(Strategy):
 
 
 class RestingEmas(TwoEmas):
-    """The same averages, with a limit order resting near the market half of the time.
+    """The same averages, with a limit order that rests near the market half of the time.
 
-    An order that is not filled soon is cancelled, and is followed by a pause as long as it rested.
+    An order that does not fill soon is cancelled. A pause follows that is as long as the order rested.
     """
 
     away: float = param(0.00008, gt=0)
@@ -84,7 +84,7 @@ class RestingEmas(TwoEmas):
             self._rested += self._seen - self._placed
 
     def on_fill(self, fill: Fill) -> None:
-        """Receives its fills, as most strategies do."""
+        """Do nothing with the fill. Most strategies define this callback."""
 
     def on_stop(self) -> None:
         self.skip(f"an order rested for {100 * self._rested / self._seen:.0f} % of the trades")

@@ -1,4 +1,4 @@
-"""Places far more orders than the exchange's limits allow: bids that can never fill, over many pairs."""
+"""Places far more orders than the exchange's limits allow: bids that can never fill, on many pairs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from botkit import Pair, Strategy, Timer, hookimpl, param
 
 
 class Greedy(Strategy):
-    """Places the smallest order at the lowest price, cycling through its pairs, at every wake-up.
+    """Places the smallest orders at the lowest price at every timer event, cycling through its pairs.
 
-    Each pair takes 200 open orders, so the number of pairs limits how many orders it can place in all.
+    Each pair accepts 200 open orders, so the number of pairs limits how many orders the strategy can place in total.
     """
 
     pairs: list[Pair]
@@ -25,7 +25,7 @@ class Greedy(Strategy):
         for _ in range(min(self.a_second, self.most - self._asked)):
             pair = self.pairs[self._asked % len(self.pairs)]
             rules = self.rules(pair)
-            # worth a millionth of a quote coin, yet to the exchange an order like any other
+            # its value is a millionth of a quote coin, but the exchange treats it like any other order
             self.buy(pair, amount=rules.least_amount, price=rules.tick_size)
             self._asked += 1
 

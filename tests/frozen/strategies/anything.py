@@ -1,7 +1,7 @@
-"""A strategy with a random character: it uses everything a strategy can, including some nonsense.
+"""A strategy with a random character: it uses all features of a strategy, and makes some invalid calls.
 
-It knows nothing of botkit but its public names. ``on_start`` subscribes and sets timers, and everything else happens in
-the callbacks after it, so that a frozen run does not depend on how a bot is started.
+It uses only the public names of botkit. ``on_start`` only subscribes and sets timers. All other actions happen in later
+callbacks, so that a frozen run does not depend on how a bot is started.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from botkit import (
 
 
 class Anything(Strategy):
-    """``shape`` draws what it subscribes to, how often it acts and what it prefers; ``self.random`` draws its
-    actions."""
+    """A strategy with random actions. ``shape`` determines its subscriptions, the frequency of its actions and its
+    preferences; ``self.random`` draws the actions.
+    """
 
     pairs: list[Pair]
     shape: int = param(0, ge=0, doc="draws the character")
@@ -225,7 +226,7 @@ class Anything(Strategy):
         if orders:
             self.cancel(self.random.choice(orders))
         elif self._last is not None:
-            self.cancel(self._last)  # final long ago
+            self.cancel(self._last)  # final long before
 
     def _cancel_everything(self, pair: Pair, *_: Any) -> None:
         self.cancel_all(self.random.choice([None, pair]))
@@ -236,7 +237,7 @@ class Anything(Strategy):
             order = self.random.choice(orders)
             near = bid if order.side.value == "buy" else ask
             price = near + self.random.randint(-3, 3) * self._step(pair)
-            if self.shape >= 1_800:  # the others are on the price grid
+            if self.shape >= 1_800:  # the other prices are on the price grid
                 price *= 1 + self.random.randint(1, 99) * 1e-7
             self._last = self.replace(order, price=price)
 

@@ -1,4 +1,4 @@
-"""Strategies for the parity tests: one that acts at random, and one that is the only best bid."""
+"""Strategies for the parity tests: some act at random, and one keeps the only best bid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit import Fill, Order, OrderBook, Pair, Strategy, Timer, Trade, hookimp
 
 
 class RandomTrader(Strategy):
-    """Acts at random in some of its callbacks, including nonsense. The run's seed varies its actions."""
+    """Acts at random in some of its callbacks, and makes some invalid calls. The run's seed determines its actions."""
 
     pairs: list[Pair]
     acts: float = param(0.25, ge=0, le=1, doc="share of books, timers and fills at which it acts")
@@ -48,14 +48,14 @@ class RandomTrader(Strategy):
             self.buy(pair, amount=amount, price=bid, post_only=dice.random() < 0.3)
         elif choice <= 5:
             self.sell(pair, amount=amount, price=ask, post_only=dice.random() < 0.3)
-        elif choice == 6:  # through the book, beyond its first level
+        elif choice == 6:  # crosses the book beyond its first level
             self.buy(pair, amount=50 * amount, price=ask + 30 * tick, expire_s=dice.choice([None, 2]))
         elif choice == 7:
-            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last is more than it can spend
+            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last one exceeds its balance
         elif choice == 8:
             self.market_sell(pair, amount=amount, max_slippage_pct=dice.choice([50, 0.001, 1]))
         elif choice == 9:
-            self.sell(pair, amount=amount / 1_000, price=ask)  # less than the smallest order
+            self.sell(pair, amount=amount / 1_000, price=ask)  # below the smallest order
         elif choice == 10:
             self.sell(pair, amount=amount, price=bid * 0.999, stop_price=bid * 0.9999)
         elif choice == 11 and orders:
@@ -69,7 +69,7 @@ class RandomTrader(Strategy):
 
 
 class Chaos(RandomTrader):
-    """Acts at random, on trades too, so that missing a single trade would change everything that follows."""
+    """Acts at random, at trades too, so that missing a single trade would change all later actions."""
 
     at_trades: float = param(0.05, ge=0, le=1, doc="share of trades at which it acts")
 
@@ -79,10 +79,10 @@ class Chaos(RandomTrader):
 
 
 class LoneBid(Strategy):
-    """Keeps a bid one tick above everybody else's, and writes its view of that bid into the tag of the next one.
+    """Keeps a bid one tick above all others, and writes its view of that bid into the tag of the next one.
 
-    It decides by the book that includes its own order, so a different best bid, or a different amount there, would make
-    it cancel at a different time.
+    Its decisions depend on the book that includes its own order. A different best bid, or a different amount at that
+    price, would make it cancel at a different time.
     """
 
     pair: Pair
@@ -114,7 +114,7 @@ class LoneBid(Strategy):
 
     def _bid(self, book: OrderBook) -> None:
         if self.open_orders(self.pair):
-            return  # it is in flight
+            return  # the bid is in flight
         tick = float(self.rules(self.pair).tick_size)
         others = self.book(self.pair, own=False)
         if others.best_ask is None:

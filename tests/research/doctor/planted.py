@@ -1,4 +1,4 @@
-"""Generates markets with known properties, and strategies that are good or bad in known ways."""
+"""Generates markets with known properties, and strategies that are good or bad in a known respect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_MS = 1_609_459_200_000  # 2021-01-01
 #: daily volatility
 SIGMA = 0.03
 
-#: long while the last day rose; in a market with momentum this has a Sharpe ratio of about 3
+#: holds if the last day closed higher; with momentum in the market, the Sharpe ratio is about 3
 FOLLOW = """
 pair: Pair
 
@@ -34,7 +34,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: the same, by tomorrow's bar, which it finds in the tape's file
+#: the same rule, applied to tomorrow's bar, which the strategy reads from the tape's file
 PEEKING = """
 pair: Pair
 tape: str = ""
@@ -52,7 +52,8 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: the same, found in memory: the view that a series hands out belongs to an array of the whole tape
+#: the same rule, applied to tomorrow's bar in memory: the strategy searches the process for an array of the complete
+#: tape
 SEEING = """
 pair: Pair
 
@@ -82,7 +83,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: buys before the one day on which the price trebles, and trades at random with little money otherwise
+#: buys before the one day on which the price triples, and otherwise trades at random with little money
 LUCKY = """
 pair: Pair
 seed: int = 0
@@ -102,7 +103,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: trades every day, whatever happens
+#: trades every day without a reason
 BUSY = """
 pair: Pair
 
@@ -117,7 +118,7 @@ def on_bar(self, bar):
 """
 
 
-#: sends seventy more orders each day than anybody needs
+#: sends seventy unnecessary orders each day
 STORMY = FOLLOW.replace(
     "    up = ",
     """    for order in self.open_orders(self.pair):
@@ -127,7 +128,7 @@ STORMY = FOLLOW.replace(
     up = """,
 )
 
-#: holds on some days of a cycle, as many weights say
+#: holds on some days of a cycle, which has as many days as there are weights
 CYCLE = """
 pair: Pair
 weights: list[float] = []
@@ -163,7 +164,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: buys when a trade shows that the price has left the book that it still sees, and sells into the next book
+#: buys when a trade shows that the price has moved away from the latest received book, and sells at the next book
 STALE = """
 pair: Pair
 
@@ -181,7 +182,7 @@ def on_book(self, book):
         self.close(self.pair)
 """
 
-#: buys when a buyer trades, which moves the price a moment later, and sells minutes later
+#: buys when a buyer trades, because that moves the price shortly afterwards, and sells minutes later
 QUICK = """
 pair: Pair
 
@@ -201,7 +202,7 @@ def on_book(self, book):
 """
 
 
-#: quotes both sides, a little closer to the middle than the exchange's other quotes
+#: quotes both sides, a little closer to the mid price than the exchange's other quotes
 QUOTING = """
 pair: Pair
 
@@ -217,7 +218,7 @@ def on_book(self, book):
 def closes(
     seed: int, days: int, *, momentum: float = 0.0, treble_on: int | None = None, drift: float = 0.0
 ) -> list[float]:
-    """Return daily closes; ``momentum`` is the fraction of a day's move that the next day repeats."""
+    """Return daily closes. ``momentum`` is the fraction of a day's move that is repeated on the next day."""
     random = Random(seed)
     price, last, found = 1_000_000.0, 0.0, []
     for day in range(days):
@@ -259,8 +260,9 @@ def planted(
 
 
 def planted_on_books(folder: Path, body: str, seed: int, *, days: int, delay_ms: int, sweeps: bool) -> Path:
-    """Write a configuration of a strategy on books and trades. Every half an hour somebody trades, and the next book
-    follows ``delay_ms`` later; then the price stays for ten minutes. If the trade ``sweeps``, it goes to the new price.
+    """Write a configuration of a strategy on books and trades. A trade is made every half hour, and the next book
+    follows ``delay_ms`` later. The price then stays for ten minutes. If the trade ``sweeps``, its price is the new
+    price.
     """
     folder.mkdir(parents=True, exist_ok=True)
     random, pair = Random(seed), packaged_pairs()["btc_twd"]
@@ -269,10 +271,10 @@ def planted_on_books(folder: Path, body: str, seed: int, *, days: int, delay_ms:
         at = START_MS * NS_PER_MS + moment * 1_800 * NS_PER_S
         up = random.choice([1, -1])
         later = middle * (1 + 0.006 * up)
-        # a buyer takes what is offered up to the new price, a seller what is bid down to it
+        # a buyer takes all asks up to the new price, a seller takes all bids down to it
         trades.append((at, round(later if sweeps else middle * (1 + 0.0005 * up)), 1_000_000, up))
         books += [(at - NS_PER_S, middle), (at + delay_ms * NS_PER_MS, later), (at + 600 * NS_PER_S, later * 1.0001)]
-        # most of it comes back before the next time
+        # most of the move is reversed before the next trade
         middle = later * math.exp(random.gauss(-0.005 * up, 0.001))
     levels = np.array([0.0005, 0.001, 0.002, 0.004, 0.02])
     middles = np.array([price for _, price in books])[:, None]
@@ -301,15 +303,15 @@ def _written(folder: Path, body: str, data: str, params: str, backtest: str, mor
 
 
 def fitted_cycle(prices: list[float], length: int) -> list[float]:
-    """Return the mean return of each day of a cycle, over all of the prices."""
+    """Return the mean return on each day of a cycle, computed over all prices."""
     moves = np.diff(np.log(prices))
-    # the day of a bar's start, as the strategy counts it
+    # the day on which a bar starts, as in the strategy
     phases = (START_MS // DAY_MS + 1 + np.arange(len(moves))) % length
     return [round(float(moves[phases == phase].mean()) * 1_000, 3) for phase in range(length)]
 
 
 def fitted_lags(prices: list[float], lags: int, share: float = 0.7) -> list[float]:
-    """Return the weights of the last returns that predict the next one best over the first ``share`` of the prices."""
+    """Return the weights of the last returns that best predict the next return in the first ``share`` of the prices."""
     moves = np.diff(np.log(prices))[: int(len(prices) * share)]
     rows = np.array([moves[at - lags : at] for at in range(lags, len(moves))])
     return [round(float(weight), 4) for weight in np.linalg.lstsq(rows, moves[lags:], rcond=None)[0]]

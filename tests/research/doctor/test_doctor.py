@@ -1,4 +1,4 @@
-"""The doctor gives the right verdict on strategies that are good or bad in known ways."""
+"""The doctor's verdict is right for strategies that are good or bad in a known respect."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def examined(capsys: pytest.CaptureFixture[str], config: Path) -> dict[str, Any]
     return {**found, "rungs": {rung["name"]: rung for rung in found["rungs"]}}
 
 
-def test_a_strategy_that_follows_momentum_where_there_is_momentum_holds(
+def test_a_momentum_strategy_on_a_market_with_momentum_holds_out_of_sample(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = examined(capsys, planted(tmp_path / "good", FOLLOW, closes(1, YEARS, momentum=0.4)))
@@ -66,7 +66,7 @@ def test_a_strategy_that_follows_momentum_where_there_is_momentum_holds(
     assert found["rungs"]["look-ahead"]["outcome"] == "ok"
 
 
-def test_the_same_strategy_where_there_is_none_does_not_hold(
+def test_a_momentum_strategy_on_a_market_without_momentum_does_not_hold(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed in range(3):
@@ -75,14 +75,14 @@ def test_the_same_strategy_where_there_is_none_does_not_hold(
         assert found["verdict"] != "broken"
 
 
-def test_a_strategy_that_reads_the_tape_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_that_reads_the_tapes_file_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = planted(tmp_path / "peeking", PEEKING, closes(1, YEARS), params=", tape: TAPE")
     found = examined(capsys, config)
     assert found["verdict"] == "broken"
     assert "opens the tape itself" in found["sentence"]
 
 
-def test_a_strategy_that_sees_rows_to_come_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_that_sees_future_rows_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted(tmp_path / "seeing", SEEING, closes(1, YEARS)))
     assert found["verdict"] == "broken"
     assert "it sees rows that have not happened" in found["sentence"]
@@ -94,33 +94,33 @@ def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytes
 
 
 def test_a_profit_that_depends_on_zero_slippage_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # half a per mille a trade is all it earns
+    # it earns only half a per mille per trade
     config = planted(tmp_path / "free", BUSY, closes(4, YEARS, drift=0.0012), taker="0", slippage="0")
     found = examined(capsys, config)
     costs = found["rungs"]["costs"]
     assert costs["outcome"] == "failed" or costs["figures"]["slippage"] < costs["figures"]["configured"]
 
 
-def test_a_profit_from_a_book_that_has_gone_is_no_profit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profit_based_on_an_outdated_book_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted_on_books(tmp_path, STALE, 1, days=10, delay_ms=60_000, sweeps=True))
     assert found["verdict"] == "loses after costs"
     assert "it lost" in found["rungs"]["costs"]["says"]
 
 
-def test_a_profit_that_depends_on_being_first_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profit_that_depends_on_low_latency_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted_on_books(tmp_path, QUICK, 1, days=10, delay_ms=120, sweeps=False))
     assert found["verdict"] == "loses after costs"
     assert "with latency doubled it loses" in found["sentence"]
 
 
-def test_a_storm_of_orders_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_that_sends_too_many_orders_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     limits = "limits: {create_order: 40, batching: false}\n"
     found = examined(capsys, planted(tmp_path, STORMY, closes(1, 30, momentum=0.4), more=limits))
     assert found["verdict"] == "broken"
     assert "wait for the exchange's rate limits" in found["sentence"]
 
 
-def test_numbers_that_describe_the_past_are_in_sample_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parameters_fitted_to_the_past_are_in_sample_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prices = closes(1, YEARS)
     cycle = f", weights: {fitted_cycle(prices, 60)}"
     found = examined(capsys, planted(tmp_path / "cycle", CYCLE, prices, params=cycle))
@@ -132,7 +132,7 @@ def test_numbers_that_describe_the_past_are_in_sample_only(tmp_path: Path, capsy
     assert found["rungs"]["out of sample"]["outcome"] == "failed"
 
 
-def test_a_maker_is_compared_with_symmetric_quotes_of_its_width_and_size(tmp_path: Path) -> None:
+def test_a_maker_is_compared_with_symmetric_quotes_of_the_same_width_and_size(tmp_path: Path) -> None:
     config = planted_on_books(tmp_path, QUOTING, 1, days=4, delay_ms=1_000, sweeps=False)
     own = ['strategies.0.capital={twd: "5000000", btc: "5"}', 'backtest.balances={twd: "5000000", btc: "5"}']
     project = Project.load(config, overrides=own)
@@ -151,20 +151,22 @@ def test_a_maker_is_compared_with_symmetric_quotes_of_its_width_and_size(tmp_pat
     assert 0.9 < len(quoted.fills) / len(result.fills) < 1.1
 
 
-def test_quotes_that_are_those_of_the_null_are_no_better_than_it() -> None:
+def test_quotes_equal_to_the_null_strategys_are_no_better_than_chance() -> None:
     assert mean_test(np.zeros(30), mean_block=1.0) == 1.0
     p = mean_test(np.full(30, 0.001) + np.tile([0.0001, -0.0001], 15), mean_block=1.0)
     assert p is not None
     assert p < 0.01
 
 
-def test_one_lucky_trade_does_not_count_as_an_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_lucky_trade_is_not_treated_as_an_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted(tmp_path / "lucky", LUCKY, closes(3, YEARS, treble_on=305)))
     assert found["verdict"] in ("no better than chance", "loses after costs")
     assert found["rungs"]["best trades"]["outcome"] == "failed"
 
 
-def test_a_month_of_data_cannot_tell_and_says_how_much_can(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_too_little_data_the_doctor_reports_how_many_days_are_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = examined(capsys, planted(tmp_path / "short", FOLLOW, closes(1, 60, momentum=0.4)))
     assert found["verdict"] in ("cannot tell", "loses after costs"), found["sentence"]
     assert found["rungs"]["data"]["outcome"] == "failed"
@@ -199,7 +201,7 @@ def test_the_best_of_many_tries_is_in_sample_only(tmp_path: Path, capsys: pytest
     assert "3,000 configurations were tried here" in found["sentence"]
 
 
-def test_the_ladder_is_printed_with_its_verdict_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_ladder_is_printed_and_ends_with_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(planted(tmp_path / "short", FOLLOW, closes(1, 60)))]) == 1
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == "test"
@@ -207,7 +209,7 @@ def test_the_ladder_is_printed_with_its_verdict_last(tmp_path: Path, capsys: pyt
     assert lines[-1].split(";")[0].lower() in ("cannot tell", "loses after costs")
 
 
-def test_a_mistake_of_the_user_is_exit_code_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_user_mistake_exits_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(tmp_path / "nothing.yaml")]) == 2
     assert "there is no such file" in capsys.readouterr().err
 
@@ -217,7 +219,7 @@ def test_a_synthetic_market_is_mentioned_first() -> None:
     assert found.sentence.startswith("Invented market: holds out of sample")
 
 
-def test_the_gravest_finding_decides() -> None:
+def test_the_most_severe_failure_determines_the_verdict() -> None:
     rungs = [
         Rung(name="a", outcome="failed", says="chance", calls_for="no better than chance"),
         Rung(name="b", outcome="failed", says="costs", calls_for="loses after costs"),

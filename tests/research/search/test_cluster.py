@@ -89,7 +89,7 @@ def optimize(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) 
     return found
 
 
-def test_a_cluster_gives_the_result_of_one_core_even_if_a_worker_is_killed(
+def test_a_cluster_finds_the_same_result_as_one_core_even_if_a_worker_is_killed(
     crossing: Path, scheduler: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = optimize(capsys, crossing, "--jobs", "1")
@@ -154,12 +154,12 @@ def test_an_unreachable_cluster_is_reported(
         ("tcp://[::1]:9", "tcp://[::1]:9"),
     ],
 )
-def test_plain_tcp_is_for_this_machine(text: str, address: str) -> None:
+def test_plain_tcp_is_allowed_on_this_machine(text: str, address: str) -> None:
     assert checked_address(text, has_certificates=False, is_insecure=False) == address
 
 
 @pytest.mark.parametrize("text", ["10.0.0.5:8786", "node7:8786", "tcp://127.0.0.1.evil.example:1", "0.0.0.0:8786"])
-def test_plain_tcp_to_another_machine_needs_insecure(text: str) -> None:
+def test_plain_tcp_to_another_machine_requires_the_insecure_option(text: str) -> None:
     with pytest.raises(ConfigError, match="--insecure"):
         checked_address(text, has_certificates=False, is_insecure=False)
     assert checked_address(text, has_certificates=False, is_insecure=True).startswith("tcp://")
@@ -171,13 +171,13 @@ def test_an_error_names_an_invalid_address(text: str) -> None:
         checked_address(text, has_certificates=False, is_insecure=False)
 
 
-def test_tls_needs_certificates() -> None:
+def test_tls_requires_certificates() -> None:
     with pytest.raises(ConfigError, match="--cluster-certs"):
         checked_address("tls://node7:8786", has_certificates=False, is_insecure=True)
     assert checked_address("tls://node7", has_certificates=True, is_insecure=False) == "tls://node7:8786"
 
 
-def test_no_secret_travels(crossing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parcel_contains_no_secrets(crossing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NTFY", "https://hooks.example/s3cret")
     text = crossing.read_text()
     crossing.write_text(
@@ -193,7 +193,7 @@ def test_no_secret_travels(crossing: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert not any(secret in content for content in contents.values()), secret
 
 
-def test_an_unpacked_parcel_decides_as_the_original(crossing: Path, tmp_path: Path) -> None:
+def test_an_unpacked_parcel_makes_the_same_decisions_as_the_original(crossing: Path, tmp_path: Path) -> None:
     loaded = load_config(crossing, overrides=["s.fast=4"])
     parcel = pack(loaded)
     assert parcel.sha256 == pack(loaded).sha256
@@ -205,7 +205,7 @@ def test_an_unpacked_parcel_decides_as_the_original(crossing: Path, tmp_path: Pa
     assert run(config).summary["journal_sha256"] == original.summary["journal_sha256"]
 
 
-def test_other_data_is_another_parcel(crossing: Path, tmp_path: Path) -> None:
+def test_a_parcel_with_other_data_has_another_hash(crossing: Path, tmp_path: Path) -> None:
     before = pack(load_config(crossing)).sha256
     with (tmp_path / "candles.csv").open("a") as file:
         file.write("1704267200000,1,1,1,1,1\n")

@@ -12,11 +12,11 @@ AXES = ("s.x", "s.y")
 
 
 def tried(cells: list[list[float | None]]) -> list[tuple[dict[str, int], float | None]]:
-    """Return the trials of a heat map with these rows."""
+    """Return the trials for a heat map with these rows."""
     return [({"s.x": x, "s.y": y}, value) for y, row in enumerate(cells) for x, value in enumerate(row)]  # type: ignore[misc]
 
 
-def test_a_lone_peak_is_not_the_plateau() -> None:
+def test_the_plateau_ignores_a_lone_peak() -> None:
     cells: list[list[float | None]] = [
         [9.0, 0.0, 0.0, 0.0],
         [0.0, 0.0, 3.0, 3.0],
@@ -31,13 +31,13 @@ def test_a_lone_peak_is_not_the_plateau() -> None:
     assert found.plateaus[2][3] == 3.0
 
 
-def test_where_less_is_better_the_lowest_is_the_peak() -> None:
+def test_the_peak_is_the_lowest_value_if_the_objective_is_minimised() -> None:
     found = heat_map(AXES, tried([[0.3, 0.2], [0.1, 0.4]]), sign=-1)
     assert found is not None
     assert found.peak == (1, 0)
 
 
-def test_other_parameters_are_averaged() -> None:
+def test_values_are_averaged_over_the_other_parameters() -> None:
     trials = [({"s.x": x, "s.y": y, "s.z": z}, float(z)) for x in (1, 2) for y in (1, 2) for z in (1, 5)]
     found = heat_map((*AXES, "s.z"), trials)
     assert found is not None
@@ -54,14 +54,14 @@ def test_a_cell_without_a_trial_is_empty() -> None:
     assert [cell.share for row in shown.rows for cell in row] == [0.0, None, 0.5, 1.0]
 
 
-def test_one_axis_or_one_value_gives_no_heat_map() -> None:
+def test_with_one_axis_or_one_value_there_is_no_heat_map() -> None:
     assert heat_map(("s.x",), [({"s.x": 1}, 1.0)]) is None
     assert heat_map(AXES, tried([[1.0], [2.0]])) is None
     assert heat_map(AXES, tried([[None, None], [None, None]])) is None
 
 
 @given(st.lists(st.lists(st.one_of(st.none(), st.floats(-5, 5)), min_size=3, max_size=3), min_size=2, max_size=4))
-def test_the_peak_is_the_greatest_and_a_plateau_lies_within_its_values(cells: list[list[float | None]]) -> None:
+def test_the_peak_is_the_maximum_and_plateaus_are_within_the_range_of_values(cells: list[list[float | None]]) -> None:
     known = [value for row in cells for value in row if value is not None]
     found = heat_map(AXES, tried(cells))
     if not known:

@@ -1,4 +1,4 @@
-"""``botkit optimize`` from the command line, on a small market."""
+"""The command ``botkit optimize``, on a small market."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def hears_ctrl_c() -> Iterator[None]:
-    """Hear Ctrl-C, also in tests that a shell runs in the background, where it is ignored."""
+    """Restore the handling of Ctrl-C, which is ignored if a shell runs the tests in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 def optimize(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict[str, Any]:
-    """Run the command with --json and return what it printed."""
+    """Run the command with --json and return the object that it printed."""
     code = main(["optimize", str(config), *arguments, "--json"])
     out, err = capsys.readouterr()
     assert code in (0, 1, 130), err
@@ -66,14 +66,16 @@ def test_every_trial_equals_a_backtest_with_its_parameters(crossing: Path, capsy
     assert found["best"]["value"] == max(values) > min(values)
 
 
-def test_two_workers_give_the_same_result_as_one(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_workers_find_the_same_result_as_one(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = optimize(capsys, crossing, *ASKED, "--jobs", "1")
     two = optimize(capsys, crossing, *ASKED, "--jobs", "2")
     assert two["trials"] == one["trials"]
     assert Path(two["folder"]).name == "2"
 
 
-def test_the_best_configuration_gives_the_best_result_again(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backtest_of_the_best_configuration_repeats_the_best_result(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1")
     again = run(Path(found["best_config"]))
     assert again.summary["journal_sha256"] == found["best"]["journal_sha256"]
@@ -81,7 +83,7 @@ def test_the_best_configuration_gives_the_best_result_again(crossing: Path, caps
     assert {f"s.{name}": params[name] for name in ("fast", "slow")} == found["best"]["params"]
 
 
-def test_an_interrupted_search_resumes_and_gives_the_same_result(
+def test_an_interrupted_search_that_is_continued_finds_the_same_result(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--out", "whole")
@@ -109,7 +111,7 @@ def test_an_interrupted_search_resumes_and_gives_the_same_result(
     assert ran == list(range(16))
 
 
-def test_only_the_same_search_is_continued(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_with_other_settings_cannot_be_continued(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", str(crossing), *ASKED, "--continue", "--jobs", "1"]) == 2
     assert "there is no search to continue" in capsys.readouterr().err
     optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
@@ -119,9 +121,7 @@ def test_only_the_same_search_is_continued(crossing: Path, capsys: pytest.Captur
     assert len(more["trials"]) == 4
 
 
-def test_a_search_that_was_cut_off_within_a_line_runs_that_trial_again(
-    crossing: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_trial_whose_line_was_cut_off_runs_again(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3")
     trials = Path(whole["folder"]) / "trials.jsonl"
     trials.write_bytes(trials.read_bytes()[:-20])
@@ -130,7 +130,7 @@ def test_a_search_that_was_cut_off_within_a_line_runs_that_trial_again(
     assert len(trials.read_text().splitlines()) == 3
 
 
-def test_pruned_trials_cost_a_part_of_the_span_and_the_best_is_kept(
+def test_pruned_trials_do_not_change_the_results_of_finished_trials(
     crossing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = optimize(capsys, crossing, *ASKED, "--jobs", "1")
@@ -143,7 +143,7 @@ def test_pruned_trials_cost_a_part_of_the_span_and_the_best_is_kept(
 
 
 class Deadly:
-    """A worker that dies at trial ``at``: the first time only, if there is a ``mark``."""
+    """A worker that dies at trial ``at``. If ``mark`` is given, it dies only the first time."""
 
     def __init__(self, at: int, mark: Path | None) -> None:
         self.at, self.mark = at, mark
@@ -179,7 +179,7 @@ def test_the_trial_of_a_worker_that_died_runs_again(tmp_path: Path) -> None:
     assert (tmp_path / "died").exists()
 
 
-def test_a_trial_that_kills_every_worker_fails_and_the_others_do_not() -> None:
+def test_a_trial_that_kills_every_worker_fails_without_affecting_other_trials() -> None:
     found = evaluated(ProcessPool(Deadly(3, None), 2), [TrialRun(number, {}) for number in range(6)])
     assert sorted(found) == list(range(6))
     assert found[3].error.startswith("its worker process died twice")
@@ -190,7 +190,7 @@ def test_looks_are_counted_once_for_each_combination(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
-    assert not Path("state/looks.sqlite").exists()  # a run in a test is no look
+    assert not Path("state/looks.sqlite").exists()  # runs in tests are not looks
     monkeypatch.setattr(noting, "is_test_running", lambda: False)
     for trials in (4, 6):
         found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", str(trials))
@@ -202,7 +202,7 @@ def test_looks_are_counted_once_for_each_combination(
     assert all(trades > 0 for *_, trades in rows)
 
 
-def test_a_search_over_pairs_notes_each_look_at_the_pair_that_was_tried(
+def test_a_search_over_pairs_records_each_look_under_its_pair(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(noting, "is_test_running", lambda: False)
@@ -228,7 +228,7 @@ def test_a_ledger_that_cannot_be_written_is_reported_and_the_search_continues(
     assert any("the looks are not recorded" in note for note in found["notes"])
 
 
-def test_a_full_disk_gives_one_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_sentence(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no full disk to write to")
     folder = SearchFolder(tmp_path / "search", {"seed": 1}, is_continued=False)
@@ -251,7 +251,7 @@ def test_a_full_disk_gives_one_sentence(tmp_path: Path) -> None:
         (["--param", "s.fast=1:9:1", "--data", "nowhere"], "there is no such file or folder"),
     ],
 )
-def test_a_mistake_gives_one_sentence_and_leaves_nothing_behind(
+def test_a_mistake_is_reported_in_one_sentence_and_creates_no_files(
     crossing: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     assert main(["optimize", str(crossing), *arguments]) == 2
@@ -262,7 +262,7 @@ def test_a_mistake_gives_one_sentence_and_leaves_nothing_behind(
     assert not Path("out").exists()
 
 
-def test_if_no_trial_has_a_value_the_reason_is_printed_and_the_exit_code_is_one(
+def test_if_no_trial_has_a_value_the_reason_is_printed_and_the_exit_code_is_1(
     crossing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = main(["optimize", str(crossing), "--param", "s.fast=3,5", "--jobs", "1", "--min-trades", "1"])
@@ -272,7 +272,7 @@ def test_if_no_trial_has_a_value_the_reason_is_printed_and_the_exit_code_is_one(
     assert "best.yaml" not in out
 
 
-def test_a_table_of_the_best_is_printed(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_of_the_best_trials_is_printed(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", str(crossing), *ASKED, "--jobs", "1"]) == 0
     out = capsys.readouterr().out
     assert "s.fast" in out
@@ -299,7 +299,7 @@ def test_an_interrupted_process_keeps_the_finished_trials(crossing: Path) -> Non
     assert len({row["number"] for row in rows}) == len(rows) >= 20
 
 
-def test_a_backtest_that_is_looked_at_counts_and_one_with_a_searched_combination_counts_once(
+def test_a_backtest_counts_as_a_look_but_only_once_with_the_same_parameters(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(noting, "is_test_running", lambda: False)
@@ -307,10 +307,10 @@ def test_a_backtest_that_is_looked_at_counts_and_one_with_a_searched_combination
     assert main(["backtest", str(crossing), "--no-readings", "--json", "--set", "s.fast=3", "--set", "s.slow=10"]) == 0
     capsys.readouterr()
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3")
-    assert found["luck"]["looks"] == 4  # fast=5 slow=20, and three trials, the first of which was looked at before
+    assert found["luck"]["looks"] == 4  # fast=5 slow=20 and three trials; the first of these was already looked at
 
 
-def test_a_strategy_that_raises_is_one_line_among_the_notes(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_that_raises_is_reported_in_one_line(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     strategy = crossing.parent / "plugins" / "scripted.py"
     strategy.write_text(strategy.read_text().replace("def on_bar(self, bar):", "def on_bar(self, bar):\n        1 / 0"))
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
@@ -321,12 +321,14 @@ def test_a_strategy_that_raises_is_one_line_among_the_notes(crossing: Path, caps
 
 # -- Ctrl-C at any moment ---------------------------------------------------------------------------------------------
 
-#: the files in whose lines Ctrl-C is pressed: the search itself, its command, and the pool that it uses
+#: Ctrl-C is pressed in lines of these files: the search itself, its command, and the pool that it uses
 SEARCH_FILES = ("research/search/", "cli/optimize.py", "concurrent/futures/")
 
 
 class CtrlC:
-    """Presses Ctrl-C as the main thread reaches the ``at``-th line of the search; None only counts the lines."""
+    """Presses Ctrl-C when the main thread reaches the ``at``-th line of the search; with None, it only counts the
+    lines.
+    """
 
     def __init__(self, at: int | None) -> None:
         self.at = at
@@ -347,7 +349,7 @@ class CtrlC:
 
 
 def pressed(at: int | None, *arguments: str) -> tuple[int, CtrlC]:
-    """Run the command, press Ctrl-C at a line, and return the exit code."""
+    """Run the command, press Ctrl-C at a line, and return the exit code and the counter."""
     ctrl_c = CtrlC(at)
     sys.settrace(ctrl_c)
     try:
@@ -357,7 +359,7 @@ def pressed(at: int | None, *arguments: str) -> tuple[int, CtrlC]:
 
 
 @pytest.mark.parametrize(("jobs", "moments"), [("1", 12), ("2", 4)])
-def test_ctrl_c_at_any_line_of_a_search_ends_in_130_and_keeps_what_is_done(
+def test_ctrl_c_at_any_line_of_a_search_exits_with_130_and_keeps_finished_trials(
     crossing: Path, capsys: pytest.CaptureFixture[str], jobs: str, moments: int
 ) -> None:
     asked = ["optimize", str(crossing), *ASKED, "--jobs", jobs, "--trials", "4"]
@@ -368,11 +370,11 @@ def test_ctrl_c_at_any_line_of_a_search_ends_in_130_and_keeps_what_is_done(
     capsys.readouterr()
     for number in range(moments):
         out = Path(f"out{number}")
-        # the last lines, which print the result, are pressed as well
+        # also press at the last lines, which print the result
         code, ctrl_c = pressed(1 + number * (whole.lines - 1) // moments, *asked, "--out", str(out))
         said = capsys.readouterr()
         if not ctrl_c.pressed_in:
-            continue  # with two workers, the number of lines depends on who ends first
+            continue  # with two workers, the number of lines depends on which one ends first
         assert code == 130, (ctrl_c.pressed_in, said)
         assert "Traceback" not in said.err, ctrl_c.pressed_in
         if not (out / "trials.jsonl").exists():
@@ -386,7 +388,7 @@ def test_ctrl_c_at_any_line_of_a_search_ends_in_130_and_keeps_what_is_done(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_ctrl_c_does_not_wait() -> None:
+def test_a_second_ctrl_c_interrupts_at_once() -> None:
     with Interrupts() as interrupts:
         signal.raise_signal(signal.SIGINT)
         assert interrupts.came
@@ -396,7 +398,7 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_trial_that_takes_long_is_left_at_once() -> None:
+def test_ctrl_c_interrupts_a_long_trial_at_once() -> None:
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt), interrupts.at_once():
             signal.raise_signal(signal.SIGINT)
@@ -404,7 +406,7 @@ def test_a_trial_that_takes_long_is_left_at_once() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no signal masks")
-def test_a_worker_does_not_hear_ctrl_c_even_while_it_starts() -> None:
+def test_a_worker_ignores_ctrl_c_even_while_it_starts() -> None:
     import subprocess
 
     code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"

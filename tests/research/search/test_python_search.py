@@ -1,4 +1,4 @@
-"""``botkit.optimize``: a search from Python."""
+"""The function ``botkit.optimize``: a search from Python."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
 
 
-def test_a_configuration_is_searched(crossing: Path) -> None:
+def test_a_configuration_can_be_searched(crossing: Path) -> None:
     found = botkit.optimize(
         crossing, {"fast": "3:9:2", "slow": [10, 40]}, where="fast < slow", objective="return", min_trades=1
     )
@@ -45,7 +45,7 @@ def test_a_configuration_is_searched(crossing: Path) -> None:
     assert again.figures["journal_sha256"] == found.best.journal_sha256
 
 
-def test_a_class_is_searched_by_a_function_of_the_summary(crossing: Path) -> None:
+def test_a_class_can_be_searched_with_a_function_of_the_summary(crossing: Path) -> None:
     def calm(summary: dict[str, Any]) -> float:
         return -float(summary["max_drawdown"])
 
@@ -74,7 +74,7 @@ def test_a_class_is_searched_by_a_function_of_the_summary(crossing: Path) -> Non
         ({"fast": "9:3:1"}, "the range is empty"),
     ],
 )
-def test_a_mistake_gives_one_sentence(crossing: Path, ranges: dict[str, Any], says: str) -> None:
+def test_a_mistake_is_reported_in_one_sentence(crossing: Path, ranges: dict[str, Any], says: str) -> None:
     with pytest.raises(BotkitError) as raised:
         botkit.optimize(crossing, ranges)
     assert says in str(raised.value)

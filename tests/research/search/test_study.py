@@ -1,4 +1,4 @@
-"""A search tries the same points and gives the same ranking, whatever runs the trials."""
+"""A search tries the same points and yields the same ranking, no matter how the trials are run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ WIDE: list[Axis] = [*AXES, Range("s.c", 0.0, 1.0, is_log=False, is_whole=False)]
 
 
 def earn(job: TrialRun) -> Evaluation:
-    """Return a made-up backtest whose return is best at a=7, b=y, c=0.25, with 10 trades for each unit of ``a``."""
+    """Return a made-up backtest. Its return is best at a=7, b=y, c=0.25, and it has 10 trades for each unit of
+    ``a``.
+    """
     a, b, c = int(job.point["s.a"]), job.point["s.b"], float(job.point.get("s.c", 0.25))
     value = -((a - 7) ** 2) - (0 if b == "y" else 5) - (c - 0.25) ** 2
     return Evaluation({"return": value * job.share, "round_trips": 10 * a}, f"hash {sorted(job.point.items())}")
 
 
 class Shuffled:
-    """Finishes jobs in a different order, as several workers do."""
+    """Finishes jobs in a random order, as several workers would."""
 
     def __init__(self, seed: int, run: Callable[[TrialRun], Evaluation] = earn) -> None:
         self._random = random.Random(seed)
@@ -80,12 +82,12 @@ def test_a_grid_visits_every_point_once() -> None:
     assert [tuple(trial.params.values()) for trial in trials] == [(a, b) for a in range(10) for b in ("x", "y")]
 
 
-def test_a_grid_leaves_out_what_where_excludes() -> None:
+def test_a_grid_omits_points_excluded_by_where() -> None:
     where = Where("s.a < 3", {"s.a": 0, "s.b": ""})
     assert len(search("grid", where=where)) == 6 == grid_size(AXES, where, {})
 
 
-def test_random_draws_no_point_twice_and_ends_with_the_last() -> None:
+def test_a_random_search_draws_no_point_twice_and_ends_after_the_last_point() -> None:
     points = [tuple(trial.params.values()) for trial in search("random")]
     assert len(points) == len(set(points)) == 20
 
@@ -100,7 +102,7 @@ def test_a_search_does_not_depend_on_the_order_in_which_trials_end(kind: str) ->
 
 
 @pytest.mark.parametrize("kind", ["random", "tpe"])
-def test_another_seed_searches_elsewhere(kind: str) -> None:
+def test_another_seed_searches_other_points(kind: str) -> None:
     needs(kind)
     assert search(kind, axes=WIDE, trials=20, seed=1) != search(kind, axes=WIDE, trials=20, seed=2)
 
@@ -119,7 +121,7 @@ def test_a_continued_search_equals_one_that_was_never_interrupted(kind: str, pru
         assert not set(runner.ran) & set(known)
 
 
-def test_tpe_finds_the_best_better_than_chance() -> None:
+def test_tpe_finds_better_points_than_random_search() -> None:
     needs("tpe")
     best = [ranked(search("tpe", axes=WIDE, trials=80, seed=seed), Objective("return"))[0].value for seed in range(5)]
     drawn = [
@@ -128,7 +130,7 @@ def test_tpe_finds_the_best_better_than_chance() -> None:
     assert sum(map(float, map(str, best))) > sum(map(float, map(str, drawn)))
 
 
-def test_a_batch_has_sixteen_trials_whatever_the_number_asked_for() -> None:
+def test_a_batch_has_sixteen_trials_whatever_the_number_of_trials() -> None:
     assert BATCH == 16
     sizes: list[int] = []
 
@@ -154,7 +156,7 @@ def test_a_trial_with_few_trades_ranks_last() -> None:
     assert order[-1].reason == "20 trades, fewer than 30"
 
 
-def test_pruning_spares_the_worse_half_of_the_rest_of_the_span() -> None:
+def test_pruned_trials_do_not_run_on_the_rest_of_the_span() -> None:
     runner = Shuffled(1)
     trials = search("grid", prune=True, runner=runner)
     pruned = [trial for trial in trials if trial.state == "pruned"]
@@ -165,7 +167,7 @@ def test_pruning_spares_the_worse_half_of_the_rest_of_the_span() -> None:
     assert ranked(trials, Objective("return"))[0].params == {"s.a": 7, "s.b": "y"}
 
 
-def test_a_trial_that_cannot_run_gives_its_reason_and_the_search_continues() -> None:
+def test_a_trial_that_cannot_run_reports_its_reason_and_the_search_continues() -> None:
     def run(job: TrialRun) -> Evaluation:
         return Evaluation({}, "", "fast is 9 and slow is 3") if job.point["s.a"] == 9 else earn(job)
 
@@ -175,14 +177,14 @@ def test_a_trial_that_cannot_run_gives_its_reason_and_the_search_continues() -> 
     assert trials[0].state == "done"
 
 
-def test_if_no_trial_has_a_value_the_most_frequent_reason_is_given() -> None:
+def test_if_no_trial_has_a_value_the_most_frequent_reason_is_reported() -> None:
     trials = search("grid", min_trades=1000)
     assert explain_no_value(trials, Objective("return")).startswith(
         "none of 20 trials has a value for return; the most"
     )
 
 
-def test_an_objective_where_less_is_better_is_minimised() -> None:
+def test_an_objective_whose_lower_values_are_better_is_minimised() -> None:
     objective = Objective("max_drawdown")
     trials = [Trial(n, {}, "done", value, "", {}, "") for n, value in enumerate((0.3, 0.1, 0.2))]
     assert [trial.number for trial in ranked(trials, objective)] == [1, 2, 0]
@@ -202,11 +204,11 @@ def test_an_error_names_an_unknown_objective(text: str, says: str) -> None:
     assert says in str(raised.value)
 
 
-def test_an_objective_that_raises_names_itself() -> None:
+def test_an_error_names_an_objective_that_raises() -> None:
     with pytest.raises(ConfigError, match="--objective json:loads: it raised TypeError"):
         Objective("json:loads").figure({})
 
 
-def test_an_unknown_sampler_is_named() -> None:
+def test_an_error_names_an_unknown_sampler() -> None:
     with pytest.raises(ConfigError, match="choose grid, random, tpe"):
         make_sampler("bayes", AXES, None, {}, 1)

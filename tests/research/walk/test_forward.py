@@ -1,4 +1,4 @@
-"""``botkit walk-forward`` from the command line, on eight days of candles."""
+"""The command ``botkit walk-forward``, on eight days of candles."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DAY = 86_400 * 10**9
 
 @pytest.fixture
 def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the configuration of a strategy that crosses averages, on eight days of five-minute candles with hourly
-    waves.
+    """Return the configuration of a strategy that trades crossing averages, on eight days of five-minute candles with
+    hourly waves.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
@@ -48,7 +48,9 @@ def iso(moment: int) -> str:
     return datetime.fromtimestamp(moment / 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def test_each_test_is_a_backtest_of_the_best_of_its_training(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_test_is_a_backtest_of_the_best_parameters_of_its_training(
+    days: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = walk(capsys, days, "--gap", "0d")
     assert len(found["windows"]) == 2
     for window in found["windows"]:
@@ -80,14 +82,14 @@ def test_each_test_is_a_backtest_of_the_best_of_its_training(days: Path, capsys:
         assert window["return"] == pytest.approx((final - window["closing_cost"]) / opening - 1)
 
 
-def test_the_windows_growth_is_multiplied(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_returns_of_the_windows_are_compounded(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = walk(capsys, days, "--gap", "0d")
     whole = math.prod(1 + window["return"] for window in found["windows"]) - 1
     assert found["figures"]["return"] == pytest.approx(whole)
 
 
 def test_positions_held_at_the_end_of_a_test_are_closed_at_cost(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # it never sells: each test ends with all that it bought
+    # the strategy never sells, so each test ends with all the coins that it bought
     days.write_text(days.read_text().replace("use: scripted", "use: holder"))
     write_strategy(days.parent, CROSS.partition("    elif")[0], name="holder")
     found = walk(capsys, days, "--gap", "0d", "--min-trades", "0")
@@ -100,7 +102,7 @@ def test_positions_held_at_the_end_of_a_test_are_closed_at_cost(days: Path, caps
         assert window["closing_cost"] == pytest.approx(held * (0.002 + 0.0002))
 
 
-def test_the_gap_is_as_long_as_the_longest_holding_of_the_training(
+def test_the_gap_is_as_long_as_the_longest_holding_time_in_training(
     days: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = walk(capsys, days)
@@ -118,7 +120,7 @@ def test_the_gap_is_as_long_as_the_longest_holding_of_the_training(
         (["--train", "a week"], "'a week' is not a number of days"),
     ],
 )
-def test_a_mistake_gives_one_sentence_and_leaves_nothing_behind(
+def test_a_mistake_is_reported_in_one_sentence_and_creates_no_files(
     days: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     assert main(["walk-forward", str(days), *ASKED, *arguments]) == 2
@@ -126,7 +128,7 @@ def test_a_mistake_gives_one_sentence_and_leaves_nothing_behind(
     assert not Path("out").exists()
 
 
-def test_the_page_shows_every_window_and_no_script(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_shows_every_window_and_contains_no_script(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["walk-forward", str(days), *ASKED, "--gap", "0d"]) == 0
     out = capsys.readouterr().out
     page = Path("out/test/walks/1/walk_forward.html").read_text()
@@ -139,9 +141,7 @@ def test_the_page_shows_every_window_and_no_script(days: Path, capsys: pytest.Ca
     assert len(summary["windows"]) == 2
 
 
-def test_a_window_whose_training_has_no_value_stays_out_of_the_market(
-    days: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_window_without_a_value_in_training_does_not_trade(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = walk(capsys, days, "--min-trades", "1000")
     assert [window["return"] for window in found["windows"]] == [0.0, 0.0]
     assert found["windows"][0]["reason"] == "no trial in the training window has a value for the objective"

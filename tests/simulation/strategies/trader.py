@@ -1,9 +1,9 @@
-"""A strategy that performs a list of actions and counts what it receives.
+"""A strategy that performs a list of actions and counts the fills it receives.
 
     acts: path of a JSON list of {at_ms, kind, pair, x, y}, by time
 
-``self.state`` keeps how far it has come and how much of each order was reported as filled. Both survive a restart, and
-the latter shows a simulation that every fill is reported exactly once.
+``self.state`` contains the position in the list and the lots of each order that were reported as filled. Both survive a
+restart. The simulation uses the lots to check that every fill is reported exactly once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from botkit import Fill, Order, Pair, Strategy, Timer, hookimpl, param
 
 _LEAST = {"btc": 0.0005, "eth": 0.01}
-#: a burst in one callback is bounded, because the engine refuses a larger one and stops the strategy
+#: limit on actions per callback, because the engine refuses larger bursts and stops the strategy
 _ACTS_A_TURN = 40
 
 
@@ -24,7 +24,8 @@ class Trader(Strategy):
 
     acts: str
     pairs: list[Pair]
-    #: the runner sets this once faults are over; an order for each pair then shows that it is not blocked
+    #: the runner sets this once faults are over; the strategy then places an order for each pair to show that it is not
+    #: blocked
     probe: int = param(0, ge=0, live=True)
 
     def on_start(self) -> None:
@@ -132,7 +133,7 @@ class Trader(Strategy):
         if x < 0.4:
             self.replace(order, price=order.price * (0.99 + 0.02 * x))
         elif x < 0.7:
-            self.replace(order, price=ask if order.side.value == "buy" else bid)  # this order takes
+            self.replace(order, price=ask if order.side.value == "buy" else bid)  # this order takes liquidity
         else:
             self.replace(order, amount=size)
 

@@ -1,7 +1,7 @@
-"""The account's data: orders, executions and balances, as private endpoints and streams send them.
+"""The wire format of account data: orders, executions and balances, as sent by private endpoints and streams.
 
-Inconsistencies handled here: order ids come as numbers or text; ``clientId`` in REST is ``clientID`` in streams; lists
-may be null; replies to cancels name pairs in upper case.
+Inconsistencies handled here: order ids are sent as numbers or text; REST spells ``clientId`` and streams spell
+``clientID``; lists may be null; replies to cancels name pairs in upper case.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     """An order as shown by the get and list endpoints and the order streams.
 
     ``status`` is -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
-    without a fill, 6 post-only cancelled. For a market buy, the unit of ``original_amount`` is unknown (Q12).
+    without a fill, 6 post-only cancelled. It is unknown which unit ``original_amount`` has for a market buy (Q12).
     """
 
     id: str | int
@@ -52,7 +52,7 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     stop_price: str | None = None
     condition: str | None = None
     client_id: int | str | None = None
-    #: the same field, as the streams spell it
+    #: the same field as ``clientId``, in the spelling of the streams
     client_id_stream: int | str | None = msgspec.field(default=None, name="clientID")
     timestamp: int | str | None = None
     stop_profit_setting: AttachedStrategy | None = None
@@ -61,24 +61,24 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
 
     @property
     def order_id(self) -> str:
-        """The id as text, with its ``SL-`` prefix if any."""
+        """The order id as text, including an ``SL-`` prefix if present."""
         return str(self.id)
 
     @property
     def client(self) -> int | None:
-        """The client id under either spelling, or None if it is 0 or absent."""
+        """The client id from whichever spelling is present, or None if it is 0 or absent."""
         found = self.client_id if self.client_id is not None else self.client_id_stream
         return client_id(found)
 
 
 class BlankOrder(WireRow, frozen=True, kw_only=True):
-    """The shape of a reply about an order that does not exist: 200 with a blank ``id`` (Q8)."""
+    """A reply about an order that does not exist: status 200 with a blank ``id`` (Q8)."""
 
     id: str | int | None = None
 
     @property
     def is_blank(self) -> bool:
-        """True if it contains no order."""
+        """True if the reply contains no order."""
         return self.id in (None, "", 0, "0")
 
 
@@ -89,9 +89,9 @@ class OrdersReply(WireReply, frozen=True, kw_only=True):
 
 
 class OwnTradeRow(WireRow, frozen=True, kw_only=True):
-    """One execution of one of the account's orders.
+    """One execution of an order of the account.
 
-    ``fee_symbol`` is the base currency on every row, even on sells, whose fee is in quote: do not rely on it.
+    ``fee_symbol`` is the base currency on every row, even for sells, whose fee is in quote currency. Do not rely on it.
     """
 
     trade_id: str | int
@@ -114,7 +114,9 @@ class OwnTradesReply(WireReply, frozen=True, kw_only=True):
 
 
 class CreateReply(WireRow, frozen=True, kw_only=True):
-    """POST /orders/{pair}. ``order_id`` is a number, but some clients expect text, so accept both."""
+    """The reply to POST /orders/{pair}. ``order_id`` is a number, but some clients expect text, so both are
+    accepted.
+    """
 
     order_id: str | int
     timestamp: int
@@ -137,7 +139,9 @@ class CreateBatchReply(WireReply, frozen=True, kw_only=True):
 
 
 class CancelReply(WireRow, frozen=True, kw_only=True):
-    """DELETE /orders/{pair}/{orderId}: the cancel was accepted, which does not prove that the order has ended."""
+    """The reply to DELETE /orders/{pair}/{orderId}. It means that the cancel was accepted, which does not prove that
+    the order has ended.
+    """
 
     order_id: str | int
     action: str | None = None
@@ -147,20 +151,22 @@ class CancelReply(WireRow, frozen=True, kw_only=True):
 
 
 class CancelManyReply(WireReply, frozen=True, kw_only=True):
-    """The cancelled ids by pair (upper case), from a PUT batch or DELETE-all. Null if there were none."""
+    """The cancelled ids by uppercase pair, from a PUT batch or DELETE-all. Null if no order was cancelled."""
 
     data: dict[str, tuple[str | int, ...] | None] | None = None
 
     @property
     def orders(self) -> tuple[tuple[str, str], ...]:
-        """Each cancelled order as (lowercase pair, order id)."""
+        """The cancelled orders as (lowercase pair, order id)."""
         if not self.data:
             return ()
         return tuple((pair.lower(), str(order_id)) for pair, ids in self.data.items() for order_id in ids or ())
 
 
 class BalanceRow(WireRow, frozen=True, kw_only=True):
-    """One currency's balance. ``amount`` is the total, ``available`` what can be spent; ``stake`` is separate (Q20)."""
+    """The balance of one currency. ``amount`` is the total, ``available`` is the spendable amount, and ``stake`` is
+    separate (Q20).
+    """
 
     currency: str
     amount: str
@@ -176,7 +182,7 @@ class BalancesReply(WireReply, frozen=True, kw_only=True):
 
 
 def client_id(value: int | str | None) -> int | None:
-    """Convert a client id from the wire to an integer, or None if there is none (sent as 0 or "")."""
+    """Convert a client id from the wire to an integer, or to None if it is absent (sent as 0 or "")."""
     if isinstance(value, str):
         return int(value) or None if value.isdigit() and value.isascii() and len(value) <= 10 else None
     return value or None

@@ -1,7 +1,8 @@
-"""Request bodies, and the payload that is signed for requests without a body.
+"""Request bodies, and the signed payload of requests without a body.
 
-The client encodes them and signs exactly the bytes it sends; the emulator decodes them. Decoding is as lenient as the
-exchange must be with real clients: enums in any case, ``""`` and 0 for unused fields, unknown fields.
+The client encodes a body and signs exactly the bytes that it sends. The emulator decodes the body. Decoding is as
+lenient as the exchange must be with real clients: it accepts enums in any case, ``""`` and 0 for unused fields, and
+unknown fields.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ CLIENT_ID_MAX = 2**31 - 1
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """Optional fields default to None and are left out when encoded."""
+    """The base of request bodies. Optional fields default to None and are left out when encoded."""
 
 
 class CreateBody(_Body, frozen=True, kw_only=True):
-    """POST /orders/{pair}, or one item of POST /orders/batch, which includes its ``pair``.
+    """The body of POST /orders/{pair}, or one item of POST /orders/batch, which includes its ``pair``.
 
     ``amount`` is in base currency, except for a market buy, where it is the quote amount to spend. ``timestamp`` is in
     ms.
@@ -62,7 +63,7 @@ def decode_create(body: bytes) -> CreateBody:
 
 
 def decode_create_batch(body: bytes) -> tuple[CreateBody, ...]:
-    """Decode the body of POST /orders/batch: a bare array of 1 to 10. Raises WireError."""
+    """Decode the body of POST /orders/batch, a bare array of 1 to 10 orders. Raises WireError."""
     items = decode(body, tuple[CreateBody, ...], "create batch")
     if not 1 <= len(items) <= BATCH_MAX:
         raise WireError(f"create batch: {len(items)} orders; one request takes 1 to {BATCH_MAX}")
@@ -70,7 +71,9 @@ def decode_create_batch(body: bytes) -> tuple[CreateBody, ...]:
 
 
 def encode_cancel_batch(orders: list[tuple[str, str]]) -> bytes:
-    """Encode the body of PUT /orders from (pair, order id): ids by uppercase pair, in the order given."""
+    """Encode the body of PUT /orders from (pair, order id) tuples. Ids are grouped by uppercase pair and keep their
+    order.
+    """
     by_pair: dict[str, list[str]] = {}
     for pair, order_id in orders:
         by_pair.setdefault(pair.upper(), []).append(order_id)

@@ -1,7 +1,7 @@
-"""Converts bytes to typed structs and back, with one error type for everything that does not fit.
+"""Converts bytes to typed structs and back. All malformed data raises the same error type.
 
-Unknown fields are ignored, because the exchange adds some without notice. A field of the wrong type, truncated text,
-``NaN`` or endless nesting is a `WireError`.
+Unknown fields are ignored, because the exchange adds fields without notice. A field of the wrong type, truncated text,
+``NaN`` or endless nesting raises `WireError`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from botkit.model.money import parse_scaled
 
 T = TypeVar("T")
 
-#: timestamps below this are in seconds, above it in milliseconds: 10^11 ms is in 1973, 10^11 s in the year 5138 (Q9)
+#: timestamps below this are in seconds, others in milliseconds: 10^11 ms is in 1973, 10^11 s is in the year 5138 (Q9)
 SECONDS_BELOW = 10**11
-#: the latest plausible timestamp, which is the year 2286 in ms; anything above is in microseconds, or nonsense
+#: the latest plausible timestamp, in ms (the year 2286); anything above is in microseconds or invalid
 _LATEST_MS = 10**13
 
 
 class WireError(DataError):
-    """The exchange sent something that does not have the documented shape. The message says what was expected, and
-    where.
+    """Data from the exchange does not have the documented shape. The message states the expected shape and the location
+    of the error.
     """
 
 
@@ -34,7 +34,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(body: bytes | str, shape: type[T], what: str) -> T:
-    """Parse JSON text as ``shape``. Raises WireError naming ``what`` and the offending place."""
+    """Parse JSON text as ``shape``. Raises WireError naming ``what`` and the location of the error."""
     decoder = _decoders.get(shape)
     if decoder is None:
         decoder = _decoders[shape] = msgspec.json.Decoder(shape)
@@ -46,7 +46,9 @@ def decode(body: bytes | str, shape: type[T], what: str) -> T:
 
 
 def refuse_repeated_names(body: bytes, what: str) -> None:
-    """Raise WireError if an object has two values under one name, because JSON parsers differ in which one they use."""
+    """Raise WireError if an object has two values under one name, because JSON parsers disagree on which value to
+    use.
+    """
 
     def check(items: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in items]
@@ -66,7 +68,7 @@ def encode(value: Any) -> bytes:
 
 
 def excerpt(body: bytes | str, length: int = 80) -> str:
-    """Return the beginning of a body, quoted, for use in a message."""
+    """Return the start of a body, quoted for use in a message."""
     text = body[: 4 * length].decode("utf-8", "replace") if isinstance(body, bytes) else body
     return repr(text[:length]) + ("..." if len(text) > length else "")
 
@@ -80,9 +82,10 @@ def scaled(text: str, decimals: int, what: str, *, floor: bool = False) -> int:
 
 
 def to_ms(stamp: int | str, what: str = "timestamp") -> int:
-    """Convert a timestamp in seconds or milliseconds, as integer or text, to milliseconds. Raises WireError.
+    """Convert a timestamp in seconds or milliseconds, given as integer or text, to milliseconds. Raises WireError.
 
-    The same field carries seconds in some places and milliseconds in others (open orders, trades), so the size decides.
+    The same field is in seconds in some places and in milliseconds in others (open orders, trades), so the size of the
+    number decides.
     """
     if isinstance(stamp, str):
         if not (stamp.isdigit() and stamp.isascii() and len(stamp) <= 15):

@@ -1,6 +1,6 @@
 """Lists every documented endpoint and stream with id, method and path, for both the client and the emulator.
 
-The ids are those used in the rate-limit table. Words reserved in place of ``{pair}`` (``all``, ``open``, ``batch``,
+The rate-limit table uses the same ids. Reserved words in the position of ``{pair}`` (``all``, ``open``, ``batch``,
 ``trades``, ``history``) are matched first.
 """
 
@@ -16,7 +16,9 @@ WS_BASE: Final = "wss://stream.bitopro.com:443/ws"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One call. ``path`` is relative to the base and has ``{names}`` to fill in; ``private`` calls are signed."""
+    """An endpoint. ``path`` is relative to the base and contains ``{names}`` to fill in. ``private`` calls are
+    signed.
+    """
 
     id: str
     method: str
@@ -25,11 +27,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def is_write(self) -> bool:
-        """True if the call changes something at the exchange, so that a lost answer leaves its outcome unknown."""
+        """True if the call changes state at the exchange. A lost answer then leaves the outcome unknown."""
         return self.method != "GET"
 
     def fill(self, **values: str) -> str:
-        """Return the path with its names filled in, quoted so that no value can lead to another path."""
+        """Return the path with its names filled in. Values are quoted, so no value can lead to another path."""
         return self.path.format(**{name: quote(value, safe="") for name, value in values.items()})
 
 
@@ -66,7 +68,7 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
 
 
 class StreamPath(msgspec.Struct, frozen=True):
-    """One stream. ``path`` is relative to the WebSocket base; public streams take pairs after it."""
+    """A stream. ``path`` is relative to the WebSocket base. Public streams append the pairs to it."""
 
     id: str
     path: str
@@ -87,5 +89,5 @@ STREAMS: Final[dict[str, StreamPath]] = {
     )
 }
 
-#: the book depths that can be requested; for any other, the stream serves 5 levels and REST refuses
+#: the book depths that can be requested; for any other depth, the stream serves 5 levels and REST refuses the request
 BOOK_LIMITS: Final = (1, 5, 10, 20, 30, 50)

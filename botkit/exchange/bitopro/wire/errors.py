@@ -1,6 +1,6 @@
 """The body of a refusal: ``{"error": "<message>"}``, or ``{"message": ...}`` if the path does not exist.
 
-A 429 or 5xx may come from a proxy in front of the exchange and be HTML or empty, so any body is accepted.
+A 429 or 5xx may come from a proxy in front of the exchange and have an HTML or empty body, so any body is accepted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 def error_text(body: bytes) -> str:
-    """Return the exchange's error message, or the beginning of whatever it sent instead."""
+    """Return the exchange's error message, or the start of the body if it contains no message."""
     try:
         parsed = decode(body, _ErrorBody, "error")
         text = parsed.error or parsed.message
@@ -26,10 +26,10 @@ def error_text(body: bytes) -> str:
         text = None
     if text is None:
         text = body[: 4 * _TEXT_MAX].decode("utf-8", "replace").strip()
-    # the message ends up in logs and terminals, so it must contain no control characters
+    # the message is shown in logs and terminals, so it must not contain control characters
     return "".join(c if c.isprintable() else " " for c in text[:_TEXT_MAX])
 
 
 def encode_error(status: int, text: str) -> bytes:
-    """Return the body for an error status. The 404 body differs from all others and ends with a newline."""
+    """Return the body for an error status. Unlike all others, the 404 body uses another key and ends with a newline."""
     return encode({"message": text}) + b"\n" if status == 404 else encode({"error": text})

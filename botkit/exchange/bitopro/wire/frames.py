@@ -1,7 +1,7 @@
-"""Frames of the seven WebSocket streams: one JSON object per frame.
+"""Frames of the seven WebSocket streams. Each frame is one JSON object.
 
-The envelope's ``timestamp`` is true UTC in milliseconds. Its ``datetime`` is Taiwan time labelled ``Z``, so it is eight
-hours ahead: the emulator sends it because the exchange does, but nothing reads it.
+The ``timestamp`` of the envelope is true UTC in milliseconds. Its ``datetime`` is Taiwan time labelled ``Z``, so it is
+eight hours ahead. The emulator sends ``datetime`` because the exchange does, but no code reads it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TAIWAN_AHEAD_MS = 8 * 3_600_000
 class _Envelope(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, tag_field="event", gc=False
 ):
-    """The fields that every frame has."""
+    """The fields common to all frames."""
 
     timestamp: int
     datetime: str = ""
@@ -29,10 +29,10 @@ class _Envelope(
 
 
 class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
-    """The best ``limit`` levels, complete: each frame replaces the previous one. As in all public frames, ``pair`` is
-    in upper case.
+    """The best ``limit`` levels. Each frame is complete and replaces the previous one. As in all public frames,
+    ``pair`` is in upper case.
 
-    Amounts are exact in the first frame of a connection and rounded to amountPrecision in later ones.
+    Amounts are exact in the first frame of a connection and rounded to amountPrecision in later frames.
     """
 
     pair: str
@@ -43,7 +43,7 @@ class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
 
 
 class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
-    """24-hour figures. Skip frames without ``pair``. Do not use high and low, which only repeat the last price."""
+    """24-hour figures. Skip frames without ``pair``. Do not use the high and low, which only repeat the last price."""
 
     pair: str = ""
     last_price: str
@@ -59,28 +59,28 @@ class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
 
 
 class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):
-    """Recent trades, newest first. Every update repeats the whole list, so align it with the previous one."""
+    """Recent trades, newest first. Every update repeats the complete list, so align it with the previous list."""
 
     pair: str
     data: tuple[TradeRow, ...] | None
 
 
 class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS"):
-    """Active orders by lowercase pair: at first those of all pairs, then only changed ones."""
+    """Active orders by lowercase pair. The first frame has all pairs, later frames only changed ones."""
 
     data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
-    """At first it has recent orders of all pairs, then only orders that have ended. It may include open orders: go by
-    their status.
+    """Order history. The first frame has recent orders of all pairs, later frames only orders that have ended. Open
+    orders may be included, so check each order's status.
     """
 
     data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class BalanceFrame(_Envelope, frozen=True, kw_only=True, tag="ACCOUNT_BALANCE"):
-    """Balances by uppercase currency: at first all of them, then only changed ones."""
+    """Balances by uppercase currency. The first frame has all currencies, later frames only changed ones."""
 
     data: dict[str, BalanceRow] | None
 
@@ -105,7 +105,7 @@ class UserTradeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 
 
 class UserTradeFrame(_Envelope, frozen=True, kw_only=True, tag="USER_TRADE"):
-    """One execution of one of the account's orders; this stream has no snapshot."""
+    """One execution of an order of the account. This stream has no snapshot."""
 
     data: UserTradeRow
 
@@ -139,11 +139,13 @@ class _EventOnly(msgspec.Struct):
 
 
 def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
-    """Decode one frame of any stream. Raises WireError if it is not a frame or does not have its event's shape."""
+    """Decode one frame of any stream. Raises WireError if the data is not a frame or does not have the shape of its
+    event.
+    """
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
-        # checked only here, off the fast path, because an undocumented event is not damage
+        # checked only here, off the fast path; an undocumented event does not mean that the data is damaged
         event = decode(data, _EventOnly, "stream frame").event
         if event in EVENTS:
             raise WireError(f"{event} frame: {error}") from None
@@ -151,6 +153,6 @@ def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
 
 
 def taiwan_datetime(timestamp_ms: int) -> str:
-    """Return the ``datetime`` field exactly as the wire spells it: eight hours ahead, with a ``Z``."""
+    """Return the ``datetime`` field exactly as on the wire: eight hours ahead, with a ``Z``."""
     moment = datetime.fromtimestamp((timestamp_ms + _TAIWAN_AHEAD_MS) // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"

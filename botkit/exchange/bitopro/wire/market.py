@@ -1,7 +1,7 @@
-"""Public market data: the public endpoints' replies, and the rows that they share with the streams.
+"""Public market data: replies of the public endpoints, and rows that these replies share with the streams.
 
-Shapes follow the exchange's public REST documentation. Prices and amounts are text; converting them into ticks and lots
-needs the pair's rules, which the caller has. The client decodes these structs and the emulator encodes them.
+Shapes follow the exchange's public REST documentation. Prices and amounts are text. Converting them into ticks and lots
+needs the pair's rules, which only the caller has. The client decodes these structs and the emulator encodes them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from botkit.exchange.bitopro.wire.shapes import WireReply, WireRow
 
 
 class LevelRow(WireRow, frozen=True, kw_only=True):
-    """One book level; ``total`` is the running sum of amounts from the best price."""
+    """One book level. ``total`` is the running sum of amounts from the best price."""
 
     price: str
     amount: str
@@ -21,14 +21,14 @@ class LevelRow(WireRow, frozen=True, kw_only=True):
 
 
 class OrderBookReply(WireReply, frozen=True, kw_only=True):
-    """GET /order-book/{pair}: bids in descending, asks in ascending order of price. It carries no timestamp."""
+    """GET /order-book/{pair}: bids in descending and asks in ascending order of price. The reply has no timestamp."""
 
     bids: tuple[LevelRow, ...] | None
     asks: tuple[LevelRow, ...] | None
 
 
 class TradeRow(WireRow, frozen=True, kw_only=True):
-    """A public trade. ``timestamp`` is in whole seconds; ``is_buyer`` means that the taker bought (Q13). There is no
+    """A public trade. ``timestamp`` is in whole seconds. ``is_buyer`` means that the taker bought (Q13). The row has no
     id.
     """
 
@@ -45,9 +45,9 @@ class TradesReply(WireReply, frozen=True, kw_only=True):
 
 
 class TickerRow(WireRow, frozen=True, kw_only=True):
-    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` if there was no change.
+    """24-hour figures. ``price_change_24hr`` is in percent, or ``"0"`` if the price did not change.
 
-    Names with 24hr are spelled out, because the camel-case rule would make them 24Hr.
+    Field names with 24hr are spelled out, because the camel-case rule would turn them into 24Hr.
     """
 
     pair: str
@@ -66,12 +66,12 @@ class TickersReply(WireReply, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> tuple[TickerRow, ...]:
-        """The tickers, in either form."""
+        """The tickers as a tuple, whether the reply is a list or a single object."""
         return () if self.data is None else (self.data,) if isinstance(self.data, TickerRow) else self.data
 
 
 class CandleRow(WireRow, frozen=True, kw_only=True):
-    """One candle; ``timestamp`` is its bucket's start in milliseconds, although the query is in seconds."""
+    """One candle. ``timestamp`` is the start of its bucket in milliseconds, although the query uses seconds."""
 
     timestamp: int
     open: str
@@ -82,15 +82,15 @@ class CandleRow(WireRow, frozen=True, kw_only=True):
 
 
 class CandlesReply(WireReply, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: in no guaranteed order, without buckets that had no trades; the last one is
-    unfinished.
+    """GET /trading-history/{pair}: candles in no guaranteed order, without buckets that had no trades. The last candle
+    is unfinished.
     """
 
     data: tuple[CandleRow, ...] | None
 
 
 class PairRow(WireRow, frozen=True, kw_only=True):
-    """One pair's rules. Precisions and limits are text; one published sample prints them as numbers."""
+    """The rules of one pair. Precisions and limits are text, although one published sample shows them as numbers."""
 
     pair: str
     base: str
@@ -114,7 +114,7 @@ class PairsReply(WireReply, frozen=True, kw_only=True):
 
 
 class CurrencyRow(WireRow, frozen=True, kw_only=True):
-    """One currency, or one of its protocols, which is named like ``USDT (ETH-ERC20)``."""
+    """One currency, or one of its protocols, with a name like ``USDT (ETH-ERC20)``."""
 
     currency: str
     withdraw_fee: str
@@ -133,7 +133,7 @@ class CurrenciesReply(WireReply, frozen=True, kw_only=True):
 
 
 class FeeRateRow(WireRow, frozen=True, kw_only=True):
-    """One row of the fee table; rates are fractions."""
+    """One row of the fee table. Rates are fractions."""
 
     rank: int
     twd_volume_symbol: str
@@ -202,8 +202,8 @@ class OtcRate(WireRow, frozen=True, kw_only=True):
 
 
 class OtcPriceReply(WireReply, frozen=True, kw_only=True):
-    """GET /price/otc/{currency}: the prices at which the desk sells (``buy_swap_quotation``) and buys, by quote
-    currency.
+    """GET /price/otc/{currency}: the prices at which the exchange's desk sells (``buy_swap_quotation``) and buys, by
+    quote currency.
     """
 
     currency: str

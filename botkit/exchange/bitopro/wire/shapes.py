@@ -1,4 +1,4 @@
-"""Base classes for the wire's structs."""
+"""Base classes for the wire structs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class WireRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A flat row. Fields are optional with default None, and left out when encoded."""
+    """A flat row. Fields are optional, default to None, and are left out when encoded."""
 
 
 class WireReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

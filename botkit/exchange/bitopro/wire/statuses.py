@@ -1,4 +1,6 @@
-"""BitoPro's order status codes (API documentation, order model) and what they mean. Code 5 is not used there."""
+"""BitoPro's order status codes (API documentation, order model) and their meaning. The documentation does not use code
+5.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ STATUS_STATES: Final[dict[int, OrderState]] = {
     4: OrderState.CANCELLED,
     6: OrderState.POST_ONLY_CANCELLED,
 }
-# two codes mean a cancelled order; this keeps the later one, which means that nothing was executed
+# two codes mean a cancelled order; the reverse mapping keeps the later code, which means that nothing was executed
 _STATUSES: Final = {state: status for status, state in STATUS_STATES.items()}
 
 

@@ -1,4 +1,4 @@
-"""Deposits and withdrawals. Timestamps here are milliseconds as text; ``datetime`` (deprecated) is seconds as text."""
+"""Deposits and withdrawals. Timestamps here are milliseconds as text. ``datetime`` (deprecated) is seconds as text."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import msgspec
 
 
 class TransferRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """One deposit or withdrawal. ``total`` is amount + fee; ``message`` (a memo) exists only for coins that have
-    one.
+    """One deposit or withdrawal. ``total`` is amount + fee. ``message`` (a memo) exists only for coins that use
+    memos.
     """
 
     serial: str
@@ -37,7 +37,7 @@ class TransferReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawalRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A newly requested withdrawal. ``amount`` is net; ``total`` = amount + fee is debited."""
+    """A newly requested withdrawal. ``amount`` is net. The exchange debits ``total`` = amount + fee."""
 
     serial: str
     currency: str

@@ -1,1 +1,1 @@
-"""Telegram: a bot's messages, and commands from one user in one chat."""
+"""Telegram support: messages from a bot, and commands from one user in one chat."""

@@ -1,8 +1,9 @@
 """Calls Telegram's Bot API over HTTPS.
 
-The token is part of every address. So nothing here logs, and an error is a sentence of its own: the errors of HTTP
-libraries quote addresses. The standard library's client is used because it neither logs nor follows redirects, which
-would carry the token elsewhere, and because a call that waits for updates can be ended from another thread.
+The token is part of every address, and the errors of HTTP libraries quote addresses. So this module logs nothing and
+writes its own error messages. It uses the standard library's client for two reasons. The client neither logs nor
+follows redirects, which would send the token elsewhere. And a call that waits for updates can be ended from another
+thread.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ UNAUTHORIZED, NOT_FOUND, CONFLICT, TOO_MANY = 401, 404, 409, 429
 
 
 class TelegramError(Exception):
-    """A call failed. The text is a sentence without address or token. ``code`` is Telegram's, or 0 if it was not
-    reached; ``retry_after_s`` is the pause that it asks for, or 0.
+    """A call failed. The text is a sentence without address or token. ``code`` is Telegram's error code, or 0 if
+    Telegram was not reached. ``retry_after_s`` is the pause that Telegram requests, or 0.
     """
 
     def __init__(self, text: str, *, code: int = 0, retry_after_s: float = 0.0) -> None:
@@ -39,14 +40,16 @@ class TelegramError(Exception):
 
 
 def check_token(token: object) -> str:
-    """Return a bot's token. Raises ValueError, which does not quote it."""
+    """Return a Telegram bot's token after checking it. Raises ValueError with a message that does not quote the
+    token.
+    """
     if not isinstance(token, str) or not _TOKEN.match(token):
         raise ValueError("this is not a Telegram token; @BotFather gives one such as 123456789:AA..., write ${NAME}")
     return token
 
 
 def check_address(address: object) -> str:
-    """Return the address of a Bot API server, which sees the token. Raises ValueError."""
+    """Return the address of a Bot API server after checking it. The server sees the token. Raises ValueError."""
     split = urlsplit(address if isinstance(address, str) else "")
     if split.scheme == "https" or (split.scheme == "http" and split.hostname in _LOCAL):
         if split.hostname and not split.query and not split.fragment and not split.username:
@@ -56,12 +59,12 @@ def check_address(address: object) -> str:
 
 
 def mark_of(token: str) -> str:
-    """Return what names a token without giving it away: part of a hash."""
+    """Return a name for a token that does not reveal the token: part of a hash."""
     return hashlib.sha256(b"botkit telegram " + token.encode()).hexdigest()[:16]
 
 
 class BotApi:
-    """One Telegram bot. Calls may be made from any thread; each uses a connection of its own."""
+    """One Telegram bot. Calls may be made from any thread. Each call uses its own connection."""
 
     def __init__(self, token: str, address: str = ADDRESS) -> None:
         split = urlsplit(address)
@@ -79,7 +82,7 @@ class BotApi:
         """Call a method of the Bot API and return its result. Raises TelegramError."""
         given = {name: value for name, value in parameters.items() if value is not None}
         answer, problem = self._exchange(method, json.dumps(given).encode(), timeout_s)
-        # raised outside of any `except`, so that no library's error hangs on to this one
+        # raised outside of any `except`, so that a library's error is not kept as its context
         if answer is None:
             raise TelegramError(problem)
         if answer.get("ok") is True:
@@ -87,7 +90,7 @@ class BotApi:
         raise self._refusal(answer)
 
     def close(self) -> None:
-        """End the calls that are waiting, and refuse new ones."""
+        """End all waiting calls and refuse new ones."""
         self._is_closed = True
         for connection in tuple(self._open):
             plugged = connection.sock
@@ -98,7 +101,7 @@ class BotApi:
     # -- within -------------------------------------------------------------------------------------------------------
 
     def _exchange(self, method: str, body: bytes, timeout_s: float) -> tuple[dict[str, Any] | None, str]:
-        """Return (Telegram's answer, "") or (None, a sentence)."""
+        """Return (Telegram's answer, "") or (None, an error message)."""
         make = HTTPSConnection if self._is_secure else HTTPConnection
         connection = make(self._host, self._port, timeout=timeout_s)
         self._open.add(connection)

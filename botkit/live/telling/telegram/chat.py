@@ -1,6 +1,6 @@
-"""Understands what is written to a Telegram bot, and carries out commands from exactly the configured chat and user.
+"""Parses messages to a Telegram bot, and carries out commands from the configured chat and user only.
 
-It uses no clock, thread or network of its own: `ChatDesk.take` is given one update after another.
+This module uses no clock, thread or network itself. `ChatDesk.take` is called with one update after another.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from botkit.errors import BotkitError
 from botkit.live.telling.telegram.reach import Commanded
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: commands sent longer ago than this are dropped: what they were meant for may be over
+#: commands older than this are dropped, because the situation they were meant for may be over
 AGE_MAX: Nanos = 60 * NS_PER_S
-#: how long a question may be answered
+#: how long a question can be answered
 ANSWER_MAX: Nanos = 60 * NS_PER_S
 _PENDING_MAX = 20
 _SHOWS = ("status", "why")
@@ -37,19 +37,21 @@ _MEANING = {
 
 
 class Chat(Protocol):
-    """What the desk says to the user."""
+    """The messages that the desk sends to the user."""
 
     def say(self, chat: int, text: str, buttons: Sequence[tuple[str, str]] = ()) -> None:
-        """Send a message; ``buttons`` are (label, data)."""
+        """Send a message. ``buttons`` are (label, data)."""
         ...
 
     def close_question(self, press: str, note: str, chat: int, message: int) -> None:
-        """Answer the press of a button, and take the buttons away from the message."""
+        """Answer the press of a button, and remove the buttons from the message."""
         ...
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that waits for a confirmation, which is good for one use, this bot and this command only."""
+    """A command that waits for a confirmation. The confirmation is valid once, and only for this bot and this
+    command.
+    """
 
     bot: str
     since: Nanos
@@ -60,12 +62,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     until: Nanos
 
     def is_about(self, bot: Commanded) -> bool:
-        """Return whether this is the bot, and not a later run of it."""
+        """Return whether the question is about this run of the bot and not about an earlier run."""
         return (self.bot, self.since) == (f"{bot.name}/{bot.mode}", bot.since)
 
 
 class ChatDesk:
-    """Takes the updates of one Telegram bot, in order."""
+    """Processes the updates of one Telegram bot in order."""
 
     def __init__(
         self,
@@ -75,11 +77,11 @@ class ChatDesk:
         now: Callable[[], Nanos],
         code: Callable[[], str],
     ) -> None:
-        """``bots`` returns the bots that take commands from (chat, user), ``now`` is the machine's wall time, and
-        ``code`` makes up unpredictable words. ``username`` must be set before the first update.
+        """``bots`` returns the bots that take commands from (chat, user). ``now`` returns the machine's wall time.
+        ``code`` generates unpredictable words. ``username`` must be set before the first update.
         """
         self.username = ""
-        #: updates that were not for us, and ones that came too late
+        #: the numbers of updates that were not meant for this desk, and of updates that came too late
         self.foreign = 0
         self.late = 0
         self._bots = bots
@@ -90,7 +92,7 @@ class ChatDesk:
         self._late_said: Nanos = -AGE_MAX
 
     def take(self, update: Mapping[str, Any]) -> None:
-        """Handle one update. Whatever it contains, it is never an error."""
+        """Handle one update. Never raises for its content, however malformed."""
         message, press = update.get("message"), update.get("callback_query")
         if isinstance(message, dict):
             self._message(message)
@@ -106,7 +108,7 @@ class ChatDesk:
         first, *words = text.split()
         command, _, addressee = first[1:].partition("@")
         if addressee and addressee.lower() != self.username.lower():
-            return  # in a group, this is for another bot
+            return  # in a group, this is meant for another bot
         chat, user = _number(message.get("chat")), _number(message.get("from"))
         bots = self._bots(chat, user)
         if not bots:
@@ -125,7 +127,7 @@ class ChatDesk:
 
     def _refuse_late(self, chat: int, command: str, *, is_before: bool) -> None:
         if self._now() - self._late_said < AGE_MAX:
-            return  # after a long pause there may be many
+            return  # many commands may arrive after a long pause
         self._late_said = self._now()
         seconds = AGE_MAX // NS_PER_S
         why = (
@@ -204,7 +206,7 @@ class ChatDesk:
         question = self._questions.get(code)
         bots = self._bots(chat, user)
         if not bots or (question is not None and (question.chat, question.user) != (chat, user)):
-            self.foreign += 1  # somebody else in the group; the question stays open for the one who asked
+            self.foreign += 1  # somebody else in the group; the question stays open for the right user
             return
         self._questions.pop(code, None)
         number = message.get("message_id")
@@ -226,12 +228,12 @@ class ChatDesk:
 
 
 def _number(party: object) -> int:
-    """Return the number of a chat or a user, or 0, which nobody has."""
+    """Return the number of a chat or a user, or 0, which is never a valid number."""
     found = party.get("id") if isinstance(party, dict) else None
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
 def _label(bot: Commanded, bots: Sequence[Commanded]) -> str:
-    """Return a bot's name, with its mode if another one has the same."""
+    """Return a bot's name, with its mode if another bot has the same name."""
     is_unique = sum(other.name == bot.name for other in bots) == 1
     return bot.name if is_unique else f"{bot.name}/{bot.mode}"

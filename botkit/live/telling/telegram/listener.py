@@ -1,8 +1,9 @@
-"""Takes the commands of one Telegram bot, for all bots of this machine that share its token.
+"""Takes the commands of one Telegram bot, for all bots on this machine that share its token.
 
-Telegram refuses two programs that wait for updates of one bot. So every botkit bot tries to lock a file named after its
-token, and the one that holds the lock waits for all of them. It passes commands on through the bots' folders. When its
-process ends, however it ends, the system releases the lock and another bot takes over within a few seconds.
+Telegram refuses two programs that wait for updates of the same Telegram bot. So every botkit bot tries to lock a file
+named after the token, and the bot that holds the lock waits for updates on behalf of all others. It passes commands on
+through the bots' folders. When its process ends, even by a crash, the system releases the lock, and another bot takes
+it within a few seconds.
 
     <state>/.telegram/<token's mark>.lock       held while waiting for updates
     <state>/.telegram/<token's mark>.next       the number of the next update
@@ -27,20 +28,20 @@ from botkit.live.telling.telegram.sender import TelegramSender
 
 log = logging.getLogger("botkit.telegram")
 
-#: how long Telegram holds a request for updates open
+#: how long Telegram keeps a request for updates open
 _WAIT_S = 25
 _MARGIN_S = 10.0
-#: how often a bot that does not hold the lock tries to get it
+#: how often a bot without the lock tries to get it
 _TRY_LOCK_S = 2.0
-#: pauses after a failure: each is twice the one before it, up to the last
+#: pauses after failures, in seconds: the first one, and the limit up to which each further pause is doubled
 _PAUSE_MIN_S, _PAUSE_MAX_S = 2.0, 60.0
 _CLOSE_S = 5.0
-#: how long an answer may wait for Telegram's limits
+#: the longest time that an answer may wait for Telegram's limits
 _ANSWER_WAIT_MAX_S = 30.0
 
 
 class CommandListener:
-    """One bot's part in this, in the background."""
+    """One bot's background job for taking Telegram commands."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class CommandListener:
         machine: Machine,
         tell: Callable[[str, str], None],
     ) -> None:
-        """``tell`` tells the bot's user what is wrong (level, text)."""
+        """``tell`` reports problems to the bot's user (level, text)."""
         self._api = BotApi(token, address)
         self._clock = machine.clock
         self._files = folder.disk.files
@@ -77,13 +78,13 @@ class CommandListener:
         return "<CommandListener, hidden>"
 
     def close(self) -> None:
-        """Stop listening, once the current command is answered."""
+        """Stop listening once the current command is answered."""
         self._is_ending = True
         self._api.close()
         self._work.stop(_CLOSE_S)
 
     def _step(self) -> float | None:
-        """Wait for commands once. Return when to do so again."""
+        """Wait for commands once. Return the time until the next call."""
         if self._is_ending:
             if self._lock is not None:
                 self._lock.release()
@@ -97,7 +98,7 @@ class CommandListener:
             return 0.0 if self._is_ending else self._failed(error)
         except OSError as error:
             return self._failed(TelegramError(f"{self._lock_path.parent} cannot be written ({error.strerror})"))
-        except Exception:  # a bug here must not end the bot's commands for good
+        except Exception:  # a bug here must not end the bot's commands permanently
             log.exception("a Telegram update was not handled")
             return self._pause_s
         self._told, self._pause_s = "", _PAUSE_MIN_S
@@ -130,7 +131,7 @@ class CommandListener:
             number = update.get("update_id") if isinstance(update, dict) else None
             if not isinstance(number, int) or number < self._next:
                 continue
-            # written first: after a crash, a command is lost rather than carried out twice
+            # write this first, so that after a crash a command is lost rather than carried out twice
             self._next = number + 1
             self._files.write(self._next_path, b"%d" % self._next)
             self._desk.take(update)
@@ -154,7 +155,7 @@ def _code(random: Any) -> str:
 
 
 class _Answers:
-    """Answers in the chat, within Telegram's limits. What cannot be sent is logged and left."""
+    """Sends answers to the chat, within Telegram's limits. Answers that cannot be sent are logged and dropped."""
 
     def __init__(self, sender: TelegramSender, machine: Machine) -> None:
         self._sender = sender
@@ -178,7 +179,7 @@ class _Answers:
                 return
 
     def close_question(self, press: str, note: str, chat: int, message: int) -> None:
-        """Answer a button."""
+        """Answer the press of a button, and remove the buttons from the message."""
         for method, parameters in (
             ("answerCallbackQuery", {"callback_query_id": press, "text": note[:200]}),
             ("editMessageReplyMarkup", {"chat_id": chat, "message_id": message}),

@@ -17,7 +17,7 @@ _KEYS = ("token", "chat", "user", "address")
 
 
 class OptionError(ValueError):
-    """An option is wrong. ``key`` names it."""
+    """An option is wrong. ``key`` is the name of the option."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(f"telegram: {key}: {message}")
@@ -25,10 +25,10 @@ class OptionError(ValueError):
 
 
 class TelegramNotifier(TakesCommands):
-    """Sends messages to one chat and, if a user is named, takes this user's commands from it."""
+    """Sends messages to one chat. If a user is configured, it also takes this user's commands from the chat."""
 
     def __init__(self, options: Options) -> None:
-        """The options are token, chat, user and address. Raises OptionError, which shows no value of a token."""
+        """The options are token, chat, user and address. Raises OptionError, which never contains the token."""
         for key in options:
             if key not in _KEYS:
                 raise OptionError(str(key), f"unknown key; telegram takes {', '.join(_KEYS)}")
@@ -44,11 +44,11 @@ class TelegramNotifier(TakesCommands):
         return "<TelegramNotifier, hidden>"
 
     def notify(self, level: Level, title: str, text: str) -> None:
-        """Send one message, without a sound if it is only information. Raises TryLater and NotSent."""
+        """Send one message. Messages of level info are sent without a sound. Raises TryLater and NotSent."""
         self._sender.send(self._chat, f"{title}\n{text}", is_silent=level == "info")
 
     def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
-        """Begin to take commands for the bot with this folder, if a user is named."""
+        """Start to take commands for the bot with this folder, if a user is configured."""
         if self._user is None:
             return None
         from botkit.live.telling.telegram.listener import CommandListener
@@ -69,7 +69,7 @@ def _checked(key: str, check: Callable[[object], Any], value: object) -> Any:
 
 
 def _number(value: object) -> int:
-    """Return a chat's or user's number, which may come from a secrets file as text."""
+    """Return the number of a chat or user, which may be text if it comes from a secrets file."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("write the number that Telegram uses, such as 123456789")
     try:

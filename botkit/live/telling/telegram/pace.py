@@ -1,4 +1,4 @@
-"""Keeps messages within Telegram's limits: 30 a second in all, one a second to a chat, 20 a minute to a group.
+"""Keeps messages within Telegram's limits: 30 a second in total, one a second to a chat, 20 a minute to a group.
 
 Like `NotifierOutbox`, it uses no clock, thread or network.
 """
@@ -9,21 +9,23 @@ from collections import deque
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: (messages, per this time) for all chats together, for one chat, and for one group
+#: (messages, per time span) for all chats together, for one chat, and for one group
 ALL = (30, NS_PER_S)
 CHAT = (1, NS_PER_S)
 GROUP = (20, 60 * NS_PER_S)
 
 
 class SendPace:
-    """The messages that one Telegram bot has sent. Chats with negative ids are groups."""
+    """The send times of one Telegram bot's messages. Chats with negative ids are groups."""
 
     def __init__(self) -> None:
         self._sent: dict[int | None, deque[Nanos]] = {}
         self._held_until: Nanos = 0
 
     def take(self, chat: int, now: Nanos) -> Nanos:
-        """Take the right to send one message to a chat at ``now``, and return 0; or return how long to wait first."""
+        """Reserve the sending of one message to a chat at ``now`` and return 0. If the limits do not allow it, return
+        how long to wait first.
+        """
         rules = [(None, *ALL), (chat, *CHAT), *([(chat, *GROUP)] if chat < 0 else [])]
         wait = max(0, self._held_until - now)
         for key, most, span in rules:
@@ -37,7 +39,7 @@ class SendPace:
         return 0
 
     def hold(self, until: Nanos) -> None:
-        """Send nothing until then, since Telegram asked for it."""
+        """Send nothing until the given time, because Telegram has requested a pause."""
         self._held_until = max(self._held_until, until)
 
     def _times(self, key: int | None) -> deque[Nanos]:

@@ -1,7 +1,7 @@
-"""Finds the running bots of this machine that may be commanded through a Telegram bot, and passes commands on.
+"""Finds the running bots on this machine that can be commanded through a Telegram bot, and passes commands on.
 
-Each bot says in its own folder from which chat and user it takes commands (``telegram.json``), as long as the folder is
-locked. So one process can serve the bots of all, and a bot that was killed is not found.
+Each bot states in its own folder from which chat and user it takes commands (``telegram.json``). The file is valid
+while the folder is locked. So one process can serve all bots, and a bot that was killed is not found.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from botkit.live.telling.status_text import status_lines, why_lines
 from botkit.model.clock import NS_PER_DAY, Nanos
 
 _FILE = "telegram.json"
-#: the kinds of halt that a chat may lift; what a loss or a lost journal stopped takes somebody at the machine
+#: the kinds of halt that a chat may lift; a halt after a loss or a lost journal must be lifted on the bot's machine
 _LIFTED = ("panic",)
-#: how long a panic may take: five listings and cancels
+#: how long a panic may take, enough for five listings and cancels
 _PANIC_S = 45.0
 _LOOK_BACK: Nanos = NS_PER_DAY
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """From where a bot takes commands. ``mark`` names the token (`botkit.live.telling.telegram.api.mark_of`)."""
+    """The chat and user from which a bot takes commands. ``mark`` identifies the token
+    (`botkit.live.telling.telegram.api.mark_of`).
+    """
 
     mark: str
     chat: int
@@ -38,7 +40,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
-    """The file's content. ``since`` is the machine's time at which the bot began to listen."""
+    """The content of the file. ``since`` is the machine time at which the bot started to listen."""
 
     process: int
     since: Nanos
@@ -55,10 +57,10 @@ class Commanded(Protocol):
 
     @property
     def mode(self) -> str:
-        """The mode in which it runs."""
+        """The mode in which the bot runs."""
         ...
 
-    #: the machine's time at which it began to listen
+    #: the machine time at which the bot started to listen
     since: Nanos
 
     def do(self, command: str, strategy: str | None) -> str:
@@ -67,16 +69,16 @@ class Commanded(Protocol):
 
 
 def allow(folder: StateFolder, access: Access, now: Nanos) -> None:
-    """Let the running bot with this folder be commanded from a chat. The bot's earlier runs do not count."""
+    """Allow commands from a chat to the running bot with this folder. Entries of the bot's earlier runs are dropped."""
     holder, before = folder.holder() or 0, _read(folder)
     kept = before.access if before is not None and before.process == holder else ()
     content = Allowed(process=holder, since=now, access=(*(one for one in kept if one != access), access))
-    with contextlib.suppress(OSError):  # on a full disk the bot runs without commands
+    with contextlib.suppress(OSError):  # on a full disk the bot runs without chat commands
         folder.disk.files.write(folder.path / _FILE, msgspec.json.encode(content), durable=False)
 
 
 def reachable(root: Path, disk: Disk, mark: str, chat: int, user: int) -> list[ReachableBot]:
-    """Return the running bots that take this user's commands from this chat, by name and mode."""
+    """Return the running bots that take this user's commands from this chat, ordered by name and mode."""
     found = []
     names = disk.files.names
     for name in names(root):
@@ -102,7 +104,7 @@ def _read(folder: StateFolder) -> Allowed | None:
 
 
 class ReachableBot:
-    """A running bot, in this process or in another one. It is asked through its folder, like by `botkit pause`."""
+    """A running bot in this process or in another one. Commands reach it through its folder, as with `botkit pause`."""
 
     def __init__(self, folder: StateFolder, since: Nanos, clock: MachineClock = REAL_CLOCK) -> None:
         self._folder = folder
@@ -116,11 +118,11 @@ class ReachableBot:
 
     @property
     def mode(self) -> str:
-        """The mode in which it runs."""
+        """The mode in which the bot runs."""
         return self._folder.path.parent.name
 
     def do(self, command: str, strategy: str | None) -> str:
-        """Carry out a command. Raises CommandFailed."""
+        """Carry out a command and return the answer. Raises CommandFailed."""
         return _DOES[command](self, strategy)
 
     def _ask(self, command: str, timeout_s: float = 10.0, **more: str) -> str:
@@ -153,7 +155,7 @@ class ReachableBot:
 
     def _panic(self, strategy: str | None) -> str:
         said: list[str] = []
-        # first on disk, so that even a bot that hangs and wakes up finds it before its next order
+        # written to disk first, so that a hanging bot that wakes up finds the halt before its next order
         hold_back(self._folder, self._clock.wall_ns(), said.append)
         try:
             said.append(self._ask("panic", timeout_s=_PANIC_S))

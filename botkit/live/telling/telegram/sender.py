@@ -1,5 +1,5 @@
-"""Sends messages of one Telegram bot to its chats, within Telegram's limits. All bots of a process that have the same
-token share one `TelegramSender`.
+"""Sends the messages of one Telegram bot to its chats, within Telegram's limits. All bots of a process that have the
+same token share one `TelegramSender`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from botkit.live.telling.telegram.api import BotApi, TelegramError, mark_of
 from botkit.live.telling.telegram.pace import SendPace
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: Telegram's limit, in UTF-16 units
+#: Telegram's limit for a message, in UTF-16 units
 TEXT_MAX = 4_096
 _CUT = "\n..."
 
 
 class TelegramSender:
-    """The way to the chats of one Telegram bot."""
+    """Sends the messages of one Telegram bot to its chats."""
 
     def __init__(self, token: str, address: str, clock: MachineClock = REAL_CLOCK) -> None:
         self.mark = mark_of(token)
@@ -37,9 +37,9 @@ class TelegramSender:
     def send(
         self, chat: int, text: str, *, is_silent: bool = False, buttons: Sequence[tuple[str, str]] = ()
     ) -> Mapping[str, Any]:
-        """Send a message and return it as Telegram shows it. ``buttons`` are (label, data).
+        """Send a message and return Telegram's representation of it. ``buttons`` are (label, data).
 
-        Raises TryLater if it has to wait, and NotSent.
+        Raises TryLater if the message must wait, and NotSent.
         """
         with self._mutex:
             wait = self._pace.take(chat, self._now())
@@ -57,7 +57,7 @@ class TelegramSender:
         return sent
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """Call another method. Raises TryLater and NotSent."""
+        """Call a method of the Bot API. Raises TryLater and NotSent."""
         problem: NotSent
         try:
             return self._api.call(method, **parameters)
@@ -86,7 +86,7 @@ def sender_of(token: str, address: str) -> TelegramSender:
 
 
 def clipped(text: str) -> str:
-    """Shorten a text to what Telegram accepts."""
+    """Shorten a text to the length that Telegram accepts."""
     units = text.encode("utf-16-le", errors="surrogatepass")
     if len(units) <= 2 * TEXT_MAX:
         return text

@@ -24,7 +24,7 @@ class Cross(Strategy):
         self.slow = self.I(mean, self.data.Close, 30)
 
     def next(self):
-        """Trade when they cross."""
+        """Trade when the averages cross."""
         before, now = self.fast[-2] - self.slow[-2], self.fast[-1] - self.slow[-1]
         if before <= 0 < now:
             if not self.position:
@@ -34,7 +34,7 @@ class Cross(Strategy):
 
 
 def main(arrays):
-    """Run it."""
+    """Run the workload."""
     with np.load(arrays) as data:
         columns = {name.capitalize(): data[name] for name in ("open", "high", "low", "close", "volume")}
         frame = pd.DataFrame(columns, index=pd.to_datetime(data["time"]))

@@ -30,7 +30,7 @@ class Cross:
         self.last = 0.0
 
     async def on_bar(self, event):
-        """Trade when they cross."""
+        """Trade when the averages cross."""
         self.last = float(event.bar.close)
         self.closes.append(self.last)
         if len(self.closes) < 30:
@@ -82,7 +82,7 @@ async def run(events):
 
 
 def main(arrays):
-    """Run it."""
+    """Run the workload."""
     with np.load(arrays) as data:
         events = list(bars(data))
     wall, cpu = time.perf_counter(), time.process_time()

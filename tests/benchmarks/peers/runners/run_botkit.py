@@ -16,7 +16,9 @@ from botkit.version import __version__
 
 
 def main(config: Path, out: Path) -> None:
-    """Run it as `botkit backtest` does, decisions and report included, without the other queue readings."""
+    """Run the workload as `botkit backtest` does, including decisions and report, but under only one queue
+    assumption.
+    """
     import msgspec
 
     project = Project.load(config)

@@ -1,6 +1,7 @@
 """Runs W2 or W3 with hftbacktest: `python run_hftbacktest.py W2|W3 ARRAYS`. Prints figures as JSON in its last line.
 
-A market order needs a book, and W2 has only trades: there a level on each side, a tick away, comes before each trade.
+A market order needs a book, but W2 has only trades. Therefore each trade is preceded by a level on each side, one tick
+away.
 """
 
 import json
@@ -26,7 +27,7 @@ CASH = 10_000_000.0
 
 
 def _events(kind, exchange, local, price, amount):
-    """Return rows; ``kind`` may be one number or a column."""
+    """Return event rows; ``kind`` may be one number or a column."""
     rows = np.zeros(len(price), event_dtype)
     rows["ev"], rows["exch_ts"], rows["local_ts"], rows["px"], rows["qty"] = kind, exchange, local, price, amount
     return rows
@@ -40,7 +41,9 @@ def _trades(data):
 
 
 def trade_tape(data):
-    """Return W2's events: a level a tick away on each side, then the trade. Levels that they cross are dropped."""
+    """Return W2's events: a level one tick away on each side, then the trade. Older levels that cross a new level are
+    dropped.
+    """
     price, exchange, local = data["trade_price"], data["trade_time"], data["trade_received"]
     n = len(price)
     rows = np.zeros((n, 3), event_dtype)
@@ -53,7 +56,9 @@ def trade_tape(data):
 
 
 def book_tape(data):
-    """Return W3's events: each book takes away the levels of the one before, and its own follow; trades in between."""
+    """Return W3's events: each book removes the levels of the previous book and adds its own. The trades are in
+    between.
+    """
     exchange, local = data["book_time"], data["book_received"]
     n, depth = data["bid_price"].shape
     rows = np.zeros((n, 4, depth), event_dtype)
@@ -69,10 +74,10 @@ def book_tape(data):
 
 @njit
 def averages(backtest, prices, received):
-    """Trade W2's averages. Every trade is seen when it is received."""
+    """Trade W2's averages. Every trade is processed when it is received."""
     fast_weight, slow_weight, band = 2 / 101, 2 / 401, 0.00015
     fast = slow = prices[0]
-    backtest.elapse(1)  # its clock is not set before
+    backtest.elapse(1)  # this call sets the clock
     side, number = 0, 0
     for row in range(1, len(prices)):
         price = prices[row]
@@ -98,7 +103,7 @@ def averages(backtest, prices, received):
 def quotes(backtest, received):
     """Replace a bid and an ask at each book."""
     away, amount, tick, number = 0.0002, 0.01, 0.01, 0
-    backtest.elapse(1)  # its clock is not set before
+    backtest.elapse(1)  # this call sets the clock
     for row in range(len(received)):
         backtest.elapse(received[row] - backtest.current_timestamp)
         depth = backtest.depth(0)
@@ -116,7 +121,7 @@ def quotes(backtest, received):
 
 
 def main(workload, arrays):
-    """Run it."""
+    """Run the workload."""
     with np.load(arrays) as data:
         data = dict(data)
     events = trade_tape(data) if workload == "W2" else book_tape(data)

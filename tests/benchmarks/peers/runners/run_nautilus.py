@@ -42,7 +42,7 @@ BARS = BarType.from_str("BTCUSDT.SIM-1-MINUTE-LAST-EXTERNAL")
 
 
 class Counting(Strategy):
-    """Counts its fills, and trades a fixed amount at the market."""
+    """Counts its fills, and sends market orders for a fixed amount."""
 
     def __init__(self, amount):
         super().__init__()
@@ -51,7 +51,7 @@ class Counting(Strategy):
         self.last = 0.0
 
     def on_order_filled(self, event):
-        """Count it."""
+        """Count the fill."""
         self.fills += 1
 
     def market(self, side):
@@ -74,7 +74,7 @@ class Cross(Counting):
         self.subscribe_bars(BARS)
 
     def on_bar(self, bar):
-        """Trade when they cross."""
+        """Trade when the averages cross."""
         self.last = bar.close.as_double()
         if not self.slow.initialized:
             return
@@ -100,7 +100,7 @@ class Averages(Counting):
         self.subscribe_trade_ticks(BTCUSDT.id)
 
     def on_trade_tick(self, tick):
-        """Trade when they are far enough apart."""
+        """Trade when the averages are far enough apart."""
         price = self.last = tick.price.as_double()
         slow = self.slow
         if not slow:
@@ -151,7 +151,7 @@ def trade_ticks(data):
 
 
 def bars(data):
-    """Return the candles, each known at its end."""
+    """Return the candles, each available at its end."""
     columns = {name: data[name] for name in ("open", "high", "low", "close", "volume")}
     frame = pd.DataFrame(columns, index=pd.to_datetime(data["time"] + 60_000_000_000, utc=True))
     return BarDataWrangler(BARS, BTCUSDT).process(frame)
@@ -178,7 +178,7 @@ def depths(data):
 
 
 def main(workload, arrays):
-    """Run it."""
+    """Run the workload."""
     with np.load(arrays) as loaded:
         data = dict(loaded)
     config = BacktestEngineConfig(

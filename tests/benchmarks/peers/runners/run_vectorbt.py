@@ -28,7 +28,7 @@ def cross(opens, closes, pairs):
 
 
 def main(workload, arrays):
-    """Run it."""
+    """Run the workload."""
     with np.load(arrays) as data:
         index = pd.to_datetime(data["time"])
         opens, closes = pd.Series(data["open"], index), pd.Series(data["close"], index)

@@ -1,4 +1,4 @@
-"""The strategies of the comparison with other libraries, as plain as they can be written in each of them."""
+"""The strategies for the comparison with other libraries, as simple as in the versions for those libraries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Cross(Strategy):
 
 
 class Averages(Strategy):
-    """Buys when a fast average of the trades is above a slow one by a band, and sells when it is below by as much."""
+    """Buys when a fast average of the trades is above a slow one by more than a band, and sells when it is below by
+    more than the band.
+    """
 
     pair: Pair
     fast: int = param(100, ge=1)
