@@ -60,10 +60,10 @@ class StrategyRaised(BotkitError):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Driver:
-    """A run of one bot over one feed.
+    """One run of one bot over one feed.
 
-    ``observe`` receives the outcome of every turn that produced fills, withheld rows or notes. ``history`` returns the
-    bars before a given time that series need. ``watch`` observes the run.
+    ``observe`` gets every outcome with fills or withheld prices, ``tell`` those with notes for the user; ``history``
+    returns the bars before a given time that series need. ``watch`` looks on.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Driver:
         *,
         observe: Callable[[Outcome, Nanos], None],
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
+        tell: Callable[[Outcome, Nanos], None] = lambda out, now: None,
         watch: Watcher | None = None,
     ) -> None:
         self.engine = engine
@@ -81,6 +82,7 @@ class Driver:
         self.account = account
         self.gap_fillers: dict[str, GapFiller] = {}
         self._observe = observe
+        self._tell = tell
         self._history = history
         self._watch = watch
         self._out = Outcome()
@@ -139,9 +141,11 @@ class Driver:
             out.requests.clear()
         if out.failures:
             raise_failure(out.failures[0])
-        if out.fills or out.withheld or out.notes:
+        if out.fills or out.withheld:
             self._observe(out, now)
             out.fills.clear()
+        if out.notes:
+            self._tell(out, now)
         out.states.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
             return  # emptying one list costs as much as checking three
@@ -170,12 +174,10 @@ class Driver:
         received, axis = rows.received, rows.received.data
         prints, changes, agenda = self._prints, engine.changes, engine.agenda
         row, stop = 0, len(rows)
-        seen, wake = -1, None
         while row < stop:
             at: int = axis[row]
-            if changes.count != seen:  # if nothing changed, the engine's wake time is still the same
-                seen = changes.count
-                wake = agenda.known_head if agenda.is_known else agenda.head()
+            seen = changes.count
+            wake = agenda.known_head if agenda.is_known else agenda.head()
             told_at = prints[0][0].at if prints else None
             if watch is None and kernel.is_calm:  # a watcher also observes the run between books
                 books = kernel.books_ahead()
@@ -239,10 +241,12 @@ class Driver:
         """Pass on the exchange's next publications, if they become known by ``until``. ``row`` is the next row for the
         bot.
         """
-        engine, changes, out = self.engine, self.engine.changes, self._out
-        before, at = changes.count, until
+        engine, changes = self.engine, self.engine.changes
+        inputs: list[Input] = []
+        at = until
         for publication in self.kernel.advance(until, pause=True, to_news=True):
             event = publication.event
+            at = publication.at  # the same for all of them
             if isinstance(event, Trade):
                 # the bot may have seen some of that moment's recorded trades
                 amid_trades = (
@@ -253,12 +257,12 @@ class Driver:
                 )
                 self._prints.append((publication, amid_trades))
             elif publication.account is None or publication.account == self.account:
-                at = publication.at  # the same for all of them
-                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, at, out)
-                if out.failures or out.history:  # neither waits for the rest of the moment
-                    self._leave(at)
-        if changes.count != before:
-            self._leave(at)
+                inputs.append(AccountEvents(event) if isinstance(event, tuple) else event)
+        while inputs:
+            before = changes.count
+            del inputs[: engine.turns(inputs, at, self._out)]
+            if changes.count != before:
+                self._leave(at)
         if self._watch is not None:
             self._watch.turned(until)
 

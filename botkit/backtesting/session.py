@@ -115,16 +115,21 @@ class Run:
         )
         self.watch = None if watching is None else watching(view, kernel, decisions, plan)
         self.driver = Driver(
-            engine, kernel, parts.account, observe=self._observe, history=self._history, watch=self.watch
+            engine,
+            kernel,
+            parts.account,
+            observe=self.recorder.observe,
+            history=self._history,
+            tell=self._tell_notes,
+            watch=self.watch,
         )
         self._opening = self._history(out.history, plan.start)
-        self._observe(out, at)
+        self.recorder.observe(out, at)
+        self._tell_notes(out, at)
         self.holes = Holes(parts.max_book_age_s)
         self.wall_s = 0.0
 
-    def _observe(self, out: Outcome, now: Nanos) -> None:
-        if out.fills or out.withheld:
-            self.recorder.observe(out, now)
+    def _tell_notes(self, out: Outcome, now: Nanos) -> None:
         for note in out.notes:
             if note.is_logged or note.level == "message":
                 self._tell(note.level, note.text, now)

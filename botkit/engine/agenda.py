@@ -75,6 +75,13 @@ class Slot:
         agenda.is_known = False
         agenda.changes.count += 1
 
+    def set_in_turn(self, due: Nanos | None) -> None:
+        """Do the same as `set`, for a room that does so only within a turn, or whenever something else changes as well.
+        No span has to end for it.
+        """
+        self.due, self.is_known = due, True
+        self._agenda.is_known = False
+
     def ask(self) -> Nanos | None:
         """Return when the room needs to be woken."""
         if not self.is_known:

@@ -1,14 +1,15 @@
 """The engine: everything that must behave the same in a backtest, on the emulator and live, behind one method.
 
-    engine.turn(given, now, out)     the only entry point: one input, or None to do due work
-    engine.wake_at()                 the time of the next turn without an input
+    engine.turn(given, now, out)     the way in: one input, or None to do what is due
+    engine.turns(inputs, now, out)   the same for several inputs of one moment
+    engine.wake_at()                 when it needs a turn without an input
     engine.span(rows, begin, end, out)   many rows of recorded data at once; equal to one turn per row
     engine.view                      values to show
 
-A driver only passes inputs to the engine, sends the outcome's requests, and advances the time. Inputs come in one total
-order: by the time at which the bot receives them, then by `botkit.model.moment.rank`, then by pair and row. At equal
-times a driver passes market events in before it wakes the engine. The engine itself closes due bars before it processes
-a market event of the same time.
+A driver only passes inputs in, sends the outcome's requests, and moves time forward. Inputs come in one total order: by
+the time at which the bot receives them, then by `botkit.model.moment.rank`, then by pair and row. At equal times a
+driver passes market events in before it wakes the engine; the engine itself closes the bars that are due before it
+processes a market event of the same time.
 """
 
 from __future__ import annotations
@@ -161,30 +162,46 @@ class Engine:
         Raises ConfigError if the restored state does not fit the configuration. Any other exception is a bug in the
         engine: nothing from that turn may be sent.
         """
+        if given is not None:
+            self.turns((given,), now, out)
+            return
         clock = self._clock
         assert now >= clock.now, f"time went backwards from {clock.now} to {now}"
         clock.now = now
         self._outbox.out = out
-        if given is None:
-            self.agenda.ring(now)
-            self._finish(now, out)
-            return
-        clock.events += 1
-        changes, slot, handlers = self.changes, self._router_slot, self._handlers
-        before = changes.count
-        if type(given) is AccountEvents:
-            for event in given.events:
-                handlers[type(event)](event, now)
-        else:
-            handlers[type(given)](given, now)
-        if (
-            changes.count == before
-            and slot.is_known
-            and slot.due is None
-            and not (self._callbacks.mailbox or self._past.is_wanting or self._stages.reads_history)
-        ):
-            return  # the input had no effect, and no work was waiting for a turn
+        self.agenda.ring(now)
         self._finish(now, out)
+
+    def turns(self, inputs: Sequence[Input], now: Nanos, out: Outcome) -> int:
+        """Process several inputs of one moment: equal to a `turn` for each. Returns how many were processed. It stops
+        after one that makes a strategy fail or want history, since the driver acts on that first.
+        """
+        clock = self._clock
+        assert now >= clock.now, f"time went back from {clock.now} to {now}"
+        clock.now = now
+        self._outbox.out = out
+        changes, slot, handlers = self.changes, self._router_slot, self._handlers
+        done = 0
+        for given in inputs:
+            done += 1
+            clock.events += 1
+            before = changes.count
+            if type(given) is AccountEvents:
+                for event in given.events:
+                    handlers[type(event)](event, now)
+            else:
+                handlers[type(given)](given, now)
+            if (
+                changes.count == before
+                and slot.is_known
+                and slot.due is None
+                and not (self._callbacks.mailbox or self._past.is_wanting or self._stages.reads_history)
+            ):
+                continue  # the input had no effect, and no work was waiting for a turn
+            self._finish(now, out)
+            if out.failures or out.history:
+                break
+        return done
 
     def span(
         self,
@@ -205,7 +222,9 @@ class Engine:
         self._outbox.out = out
         before = self.changes.count
         if books is None:
-            taken = self._spans.run(rows, begin, end)
+            spans, taken = self._spans, 0
+            while taken < end - begin and self.changes.count == before:
+                taken += spans.take_some(rows, begin + taken, end)
             self._clock.events += taken
         else:
             taken, published = self._spans.run_with_books(rows, begin, end, books, until)

@@ -35,7 +35,7 @@ from botkit.engine.settings import EngineSettings, StrategySpec
 from botkit.engine.stops import Stops
 from botkit.engine.strategy.base import Strategy, bind
 from botkit.engine.strategy.callbacks import Callback, Callbacks
-from botkit.engine.strategy.context import Context, Rooms
+from botkit.engine.strategy.context import Context, KnownPairs, Rooms
 from botkit.engine.strategy.history import PastBook
 from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
@@ -166,7 +166,7 @@ class BotRooms:
         return Rooms(
             clock=self.clock,
             zone=self.settings.zone,
-            pairs=self.pairs,
+            pairs=KnownPairs(self.pairs),
             markets=self.markets,
             portfolio=self.portfolio,
             table=self.table,

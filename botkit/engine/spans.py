@@ -117,17 +117,7 @@ class Spans:
         before = self._changes.count
         position = begin
         while position < end and self._changes.count == before:
-            if not self._first <= position < self._until or rows is not self._rows:
-                self._find(rows, position)
-            columns, offset = self._columns, self._offset
-            if isinstance(columns, BookColumns):
-                row = position - offset
-                self._clock.now = int(columns.received[row])
-                self._markets.on_book(self._blocks.event_at(columns, row), self._clock.now)  # type: ignore[arg-type]
-                position += 1
-            else:
-                until = self._until if self._until < end else end
-                position += self._take_some(position - offset, until - offset)
+            position += self.take_some(rows, position, end)
         return position - begin
 
     def _find(self, rows: MergedRows, position: int) -> None:
@@ -142,11 +132,20 @@ class Spans:
         self._offset = position - row + block.start
         self._until = min(until, self._offset + block.count)
 
-    def _take_some(self, begin: int, end: int) -> int:
-        """Process rows ``begin`` to ``end`` of the block, or only the first few of them. Returns how many were
-        processed.
+    def take_some(self, rows: MergedRows, position: int, stop: int) -> int:
+        """Process rows from ``position`` on: all up to ``stop``, those of one block, or only the first of them. Returns
+        how many were processed.
         """
-        market, block, columns = self._market, self._block, self._columns
+        if not self._first <= position < self._until or rows is not self._rows:
+            self._find(rows, position)
+        columns, offset = self._columns, self._offset
+        begin = position - offset
+        if isinstance(columns, BookColumns):
+            self._clock.now = int(columns.received[begin])
+            self._markets.on_book(self._blocks.event_at(columns, begin), self._clock.now)  # type: ignore[arg-type]
+            return 1
+        end = (self._until if self._until < stop else stop) - offset
+        market, block = self._market, self._block
         assert market is not None
         feeds, last = market.bar_feeds, market.last.price
         if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):

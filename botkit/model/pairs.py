@@ -182,13 +182,17 @@ class Pair(str):
     A pair compares and hashes like its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are equivalent.
     """
 
-    __slots__ = ("base", "lot_units", "quote", "rules")
+    __slots__ = ("base", "lot_units", "quote", "rules", "value_over", "value_times")
 
     base: str
     quote: str
     rules: PairRules
-    #: units of the base currency in a lot: `PairRules.base_units` without a call
+    # what every order computes, without a call:
+    #: lots * lot_units are units of the base currency (`PairRules.base_units`)
     lot_units: int
+    #: ticks * lots * value_times // value_over are units of the quote currency (`PairRules.value_units`)
+    value_times: int
+    value_over: int
 
     def __new__(cls, name: str, rules: PairRules | None = None) -> Pair:
         if rules is None:
@@ -202,6 +206,8 @@ class Pair(str):
         assert pair.quote, name
         pair.rules = rules
         pair.lot_units = rules.base_units(1)
+        shift = UNIT_DECIMALS - rules.price_decimals - rules.amount_decimals
+        pair.value_times, pair.value_over = _TEN[max(shift, 0)], _TEN[max(-shift, 0)]
         return pair
 
     def __repr__(self) -> str:

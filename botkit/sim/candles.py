@@ -115,7 +115,7 @@ class CandleMatcher(Matcher):
             lots = min(left, order.remaining_lots)
             if not lots:
                 break
-            self._made(order, lots, deed)
+            self.ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
             market.changed = True
             left -= lots
         market.drop_finished()

@@ -97,6 +97,8 @@ class Kernel:
         )
         self.matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self.markets: dict[str, VenueMarket] = {}
+        #: markets in which requests of this moment have changed something
+        self._unsearched: list[VenueMarket] = []
         self._order: list[VenueMarket] = []  # sorted by pair name, which is the order of events at one moment
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
@@ -162,7 +164,8 @@ class Kernel:
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
             # orders are open, but the new stream has not been searched for rows that touch them, not even at this
             # moment
-            self._search(market, market.searched, self.now - 1, None)
+            market.searched = None
+            self._search(market, self.now - 1)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
         self._ahead.drop()
@@ -194,7 +197,9 @@ class Kernel:
         """
         feed = self._feeds.get(pair)
         if feed is None:
-            feed = BookFeed(self.market(pair), depth, self._cadence, self.now, is_wire=is_wire)
+            market = self.market(pair)
+            market.changed = False  # without books, nobody looked
+            feed = BookFeed(market, depth, self._cadence, self.now, is_wire=is_wire)
             self._feeds[pair] = feed
             self._feeds = dict(sorted(self._feeds.items()))
         else:
@@ -402,8 +407,12 @@ class Kernel:
                     if market.trades is not None:
                         self._rows_of(market, market.trades, self.matcher.on_trade, at)
             self._traded_at = at
-            while self._arrivals and self._arrivals[0][0] <= at:
-                self._work(heapq.heappop(self._arrivals), at)
+            if self._arrivals and self._arrivals[0][0] <= at:
+                while self._arrivals and self._arrivals[0][0] <= at:
+                    self._work(heapq.heappop(self._arrivals), at)
+                for market in self._unsearched:
+                    self._search(market, at)
+                self._unsearched.clear()
             at = self._next_deed()
         if to_news:
             to = due[0][0] if due and due[0][0] <= to else self.now
@@ -430,7 +439,9 @@ class Kernel:
             deed = matcher.on_opens(market, now) if market.waiting else None
             if deed is not None:
                 self._follow(market, deed)
-                self._tell(deed)
+                self._search(market, now)
+                if deed.news:
+                    self._tell(deed)
         for market in busy:
             if market.books is not None:
                 self._rows_of(market, market.books, matcher.on_book, now)
@@ -446,6 +457,9 @@ class Kernel:
         for arrival in due:
             if arrival[1] > self._sent_before_pause:
                 self._work(arrival, now)
+        for market in self._unsearched:
+            self._search(market, now)
+        self._unsearched.clear()
         for market in self._order:
             market.before_trades = False
         for arrival in earlier:
@@ -466,35 +480,18 @@ class Kernel:
             deed = Deed(now, trade_row=row if stream is market.trades else None)
             work(market, row, deed)
             stream.scanned, stream.touch_row = row + 1, -1  # the search continues after it
-            self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
+            if market.stops or market.prints or (market.changed and self._feeds):
+                self._follow(market, deed)
+            self._search(market, now, row + 1 if stream is market.trades else None)
             self._tell(deed)
             if stream.is_idle:
                 return
 
-    def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
-        """Update a market after a change: trigger stops by our own prints, update the search bounds, and publish our
-        public trades.
-        """
+    def _follow(self, market: VenueMarket, deed: Deed) -> None:
+        """Publish our public trades in a market that changed, which may trigger stops."""
         now = deed.time
         if market.stops and market.prints:
             self.matcher.trigger_by_prints(market, deed)
-        buys, sells = market.buys, market.sells
-        if buys or sells or market.stops or market.waiting:
-            buy = buys[0].price_ticks if buys else NEVER_DOWN
-            sell = sells[0].price_ticks if sells else NEVER_UP
-            bounds = market.bounds(buy, sell) if market.stops or market.waiting else Bounds(buy, sell)
-            if bounds != market.searched:
-                self._search(market, bounds, now, trades_from)
-            if market.pair not in self._busy:
-                self._busy[market.pair] = market
-                if len(self._busy) > 1:
-                    self._busy = dict(sorted(self._busy.items()))
-        elif market.pair in self._busy:
-            del self._busy[market.pair]
-            market.searched = NO_BOUNDS
-            for stream in (market.candles, market.trades, market.books):
-                if stream is not None:
-                    stream.stop_watching()
         if market.changed:
             market.changed = False
             feed = self._feeds.get(market.pair)
@@ -504,7 +501,26 @@ class Kernel:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
             self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
 
-    def _search(self, market: VenueMarket, bounds: Bounds, now: Nanos, trades_from: int | None) -> None:
+    def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None = None) -> None:
+        """Look for rows after ``now`` (and trades from ``trades_from`` on) that can touch a market's orders."""
+        buys, sells = market.buys, market.sells
+        if not (buys or sells or market.stops or market.waiting):
+            if market.pair in self._busy:
+                del self._busy[market.pair]
+                market.searched = NO_BOUNDS
+                for stream in (market.candles, market.trades, market.books):
+                    if stream is not None:
+                        stream.bounds, stream.is_idle = NO_BOUNDS, True
+            return
+        if market.pair not in self._busy:
+            self._busy[market.pair] = market
+            if len(self._busy) > 1:
+                self._busy = dict(sorted(self._busy.items()))
+        buy = buys[0].price_ticks if buys else NEVER_DOWN
+        sell = sells[0].price_ticks if sells else NEVER_UP
+        bounds = market.bounds(buy, sell) if market.stops or market.waiting else Bounds(buy, sell)
+        if bounds == market.searched:
+            return
         market.searched = bounds
         if market.candles is not None:
             market.candles.watch(bounds, now)
@@ -543,7 +559,10 @@ class Kernel:
             touched = ()
         news.answer = answer
         for market in touched:
-            self._follow(market, deed)
+            if market.stops or market.prints or (market.changed and self._feeds):
+                self._follow(market, deed)
+            if market not in self._unsearched:
+                self._unsearched.append(market)
         self._tell(deed)
 
     def _tell(self, deed: Deed) -> None:

@@ -113,9 +113,8 @@ class Ledger:
         if not is_second:
             self._trade_number += 1
         pair, account = order.pair, order.account
-        rules = pair.rules
         base, quote = pair.base, pair.quote
-        value = rules.value_units(ticks, lots)
+        value = ticks * lots * pair.value_times // pair.value_over
         base_units = lots * pair.lot_units
         total, locked = account.total, account.locked
         order.executed_lots += lots
@@ -128,7 +127,7 @@ class Ledger:
             else:
                 order.remaining_lots -= lots
                 left = order.remaining_lots
-                lock = rules.value_units_up(order.price_ticks, left) if left else 0
+                lock = pair.rules.value_units_up(order.price_ticks, left) if left else 0
             locked[quote] += lock - order.lock_units
             total[quote] -= value
             total[base] = total.get(base, 0) + base_units

@@ -46,7 +46,7 @@ class VenueMarket:
         self.is_regular = True
         self.changed = False  # True if our part of the book has changed since the last check
         #: the prices for which the recorded rows are being searched
-        self.searched = NO_BOUNDS
+        self.searched: Bounds | None = NO_BOUNDS
         self._print_ticks: int | None = None
         self._print_row = -1
 
@@ -251,10 +251,10 @@ class VenueMarket:
 
     def drop_finished(self) -> None:
         """Remove filled orders."""
-        if self.buys:
-            self.buys = [order for order in self.buys if order.remaining_lots]
-        if self.sells:
-            self.sells = [order for order in self.sells if order.remaining_lots]
+        for side in (self.buys, self.sells):
+            for place in range(len(side) - 1, -1, -1):
+                if not side[place].remaining_lots:
+                    del side[place]
 
     def bounds(self, buy: int, sell: int) -> Bounds:
         """Return the prices at which the recorded market can touch our orders, the best of which rest at ``buy`` and

@@ -115,21 +115,17 @@ class Matcher:
         if not is_limit:
             self.finish(order, deed)
         elif order.remaining_lots:
-            self._rest(order, market, row)
-
-    def _rest(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
-        """Rest an order in the book, behind the amount at its price in the current snapshot."""
-        shown = UNSEEN
-        if row >= 0:
-            assert market.books is not None
-            price = order.price_ticks
-            recorded = market.books.lots_at(row, price, bids=order.is_buy)
-            if recorded is not None:
-                order.is_placed = True
-                shown = market.net_lots(row, price, recorded, bids=order.is_buy) if recorded else 0
-        order.ahead = order.joined_behind = self.queue.on_arrival(shown)
-        order.book_row = row
-        market.rest(order)
+            # it rests in the book, behind the amount at its price in the current snapshot
+            shown, price = UNSEEN, order.price_ticks
+            if row >= 0:
+                assert books is not None
+                recorded = books.lots_at(row, price, bids=order.is_buy)
+                if recorded is not None:
+                    order.is_placed = True
+                    shown = market.net_lots(row, price, recorded, bids=order.is_buy) if recorded else 0
+            order.ahead = order.joined_behind = self.queue.on_arrival(shown)
+            order.book_row = row
+            market.rest(order)
 
     def take(self, order: VenueOrder, market: VenueMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
         """Take from recorded levels (net, best first) and from our accounts' resting orders, by price, then time.
@@ -260,7 +256,7 @@ class Matcher:
                 lots = min(self.queue.on_cross(shown), order.remaining_lots)
                 if lots <= 0:
                     continue
-                self._made(order, lots, deed)
+                self.ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
                 market.changed = True
                 levels = self._take_shown(market, row, levels, min(lots, shown), bids=not is_buy)
         market.drop_finished()
@@ -277,9 +273,6 @@ class Matcher:
             if net > part:
                 left.append((ticks, net - part))
         return left
-
-    def _made(self, order: VenueOrder, lots: int, deed: Deed) -> None:
-        self.ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
 
     def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
         """Process a public trade: fill orders that wait for a trade, advance queues, fill orders whose price was traded
@@ -307,7 +300,7 @@ class Matcher:
         queue = self.queue
         book_row = market.book_row(deed.time)
         for order in orders:
-            if not self.meets(order, ticks):
+            if ticks > order.price_ticks if order.is_buy else ticks < order.price_ticks:
                 break
             if order.price_ticks != ticks:
                 order.ahead, order.is_placed, order.book_row = 0, True, book_row
@@ -319,7 +312,7 @@ class Matcher:
                 break
             fill = min(allowed, order.remaining_lots)
             if fill > 0:
-                self._made(order, fill, deed)
+                self.ledger.fill(order, order.price_ticks, fill, deed, is_maker=True)
                 market.changed = True
                 lots = max(lots - fill, 0)
         return lots

@@ -83,7 +83,7 @@ def lock_of(new: OrderSpec) -> tuple[str, int]:
         return pair.base, new.amount_lots * pair.lot_units
     if new.type is MARKET:
         return pair.quote, new.spend_units
-    return pair.quote, pair.rules.value_units_up(new.price_ticks, new.amount_lots)
+    return pair.quote, -(-new.price_ticks * new.amount_lots * pair.value_times // pair.value_over)
 
 
 def balance_refusal(currency: str, units: int, available: int) -> str | None:

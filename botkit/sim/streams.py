@@ -176,10 +176,6 @@ class VenueStream(Generic[_Columns]):
             and bounds.take_sell == NEVER_UP
         )
 
-    def stop_watching(self) -> None:
-        """Stop searching, because no order waits for the market."""
-        self.bounds, self.is_idle = NO_BOUNDS, True
-
     def next_touch(self, until: Nanos | None) -> Nanos | None:
         """Return the receive time of the next row that can touch an order, or None if no such row will come.
 

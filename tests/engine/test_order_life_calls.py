@@ -12,14 +12,14 @@ from tests.benchmarks.order_trace import LIVES, book_calls, lives
 #: Calls from the strategy's order to its last callback, including the simulated exchange, the driver and the recorder.
 #: tests/benchmarks/order_trace.py prints their distribution. Lower these numbers when it drops; never raise them.
 CALLS = {
-    "limit order that takes, on bars": 103,
-    "limit order that takes, on trades": 128,
-    "limit order that rests, on trades": 141,
-    "market order, on bars": 107,
-    "market order, on trades": 130,
-    "order cancelled, another placed, on bars": 125,
-    "quote replaced, on bars": 152,
-    "quote replaced, on trades": 142,
+    "limit order that takes, on bars": 94,
+    "limit order that takes, on trades": 115,
+    "limit order that rests, on trades": 123,
+    "market order, on bars": 102,
+    "market order, on trades": 120,
+    "order cancelled, another placed, on bars": 110,
+    "quote replaced, on bars": 141,
+    "quote replaced, on trades": 128,
 }
 #: tolerance: about one turn of the driver more or less
 ROOM = 10

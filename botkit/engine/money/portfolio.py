@@ -214,7 +214,8 @@ class Portfolio:
         stake = self._stakes.present[order.strategy]
         pair = order.pair
         if order.side is BUY:
-            need = order.spend_units or pair.rules.value_units_up(order.price_ticks, order.amount_lots)
+            # what it costs at most, rounded up
+            need = order.spend_units or -(-order.price_ticks * order.amount_lots * pair.value_times // pair.value_over)
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
         need = order.amount_lots * pair.lot_units
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
@@ -259,12 +260,11 @@ class Portfolio:
         """
         stake = self._stakes.present[order.strategy]
         pair = order.pair
-        rules = pair.rules
         lots, ticks, fee, fee_currency = report.lots, report.price_ticks, report.fee_units, report.fee_currency
         assert lots > 0, report
         assert ticks > 0, report
         assert fee >= 0, report
-        value = rules.value_units(ticks, lots)
+        value = ticks * lots * pair.value_times // pair.value_over
         coins = lots * pair.lot_units
         order.executed_lots += lots
         order.executed_units += value

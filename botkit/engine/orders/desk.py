@@ -550,7 +550,7 @@ class OrderDesk:
             heapq.heappop(follow_ups)
         due = follow_ups[0][0] if follow_ups else None
         if due != self._slot.due or not self._slot.is_known:
-            self._slot.set(due)
+            self._slot.set_in_turn(due)
 
     def _check(self, now: Nanos) -> None:
         """Read orders whose pushed report is overdue, and cancel orders that have outlived their ``expire_s``."""
@@ -660,7 +660,7 @@ class OrderDesk:
         follow_ups, slot = self._follow_ups, self._slot
         heapq.heappush(follow_ups, (due, self._sequence, order.client_id))
         if follow_ups[0][0] != slot.due or not slot.is_known:
-            slot.set(follow_ups[0][0])
+            slot.set_in_turn(follow_ups[0][0])
 
     def _read_order(self, order: Order, now: Nanos) -> None:
         if order.client_id in self._reading:

@@ -14,7 +14,7 @@ from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.money import Number
+from botkit.model.money import Number, steps_of
 from botkit.model.orders import BUY, LIMIT, MARKET, SELL, STOP_LIMIT, Condition, Order, OrderSpec, OrderState, Side
 from botkit.model.pairs import Pair
 
@@ -102,7 +102,9 @@ class OrderEntry:
         refusal: str | None = None
         ticks = lots = stop_ticks = 0
         try:
-            ticks, lots = rules.ticks(price, up=up), rules.lots(amount)
+            ticks = steps_of(price, rules.price_decimals, up=up, what="price")
+            lots = steps_of(amount, rules.amount_decimals, up=False, what="amount")
+            lots -= lots % rules.amount_step
             if stop_price is not None:
                 stop_ticks = rules.ticks(stop_price, up=up)
             if ticks < 0 or lots < 0 or stop_ticks < 0:

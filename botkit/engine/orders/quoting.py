@@ -149,7 +149,9 @@ class Quoter:
             if len(levels) > 1 and not _are_apart(levels, tolerance_bps):
                 quote.is_clear_cut = False
         quote.given_up.clear()
-        self._mark(quote)
+        quote.is_due = self.has_due = True
+        self.dirty[id(quote)] = quote
+        self._changes.count += 1
 
     def _mark(self, quote: _Quote) -> None:
         quote.is_due = self.has_due = True
@@ -224,20 +226,21 @@ class Quoter:
             for side, orders in ((BUY, bids), (SELL, asks)):
                 # nothing is placed while a cancelled order may still fill
                 is_ending = len(orders) == 1 and orders[0].cancel_requested
-                if not is_ending and (orders or wanted[side]):
-                    missing += self._missing(quote, side, wanted[side], orders)
+                if is_ending:
+                    continue
+                for ticks, lots in self._missing(quote, wanted[side], orders) if orders else wanted[side]:
+                    if not quote.given_up or (side, ticks) not in quote.given_up:
+                        missing.append((side, ticks, lots))
             if wanted is not quote.wanted:
                 self._short[id(quote)] = quote
             if missing:
                 self._place(quote, missing)
         self.has_due = False
 
-    def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
-        """Cancel the orders of a side that fit no level. Returns the orders to place in addition to the remaining
-        ones.
-        """
-        desk, given_up = self._desk, quote.given_up
-        keep, places = _difference(quote, levels, resting) if resting else ((), levels)
+    def _missing(self, quote: _Quote, levels: list[_Level], resting: list[Order]) -> list[_Level]:
+        """Cancel the orders of a side that fit no level, and return what to place in addition to the remaining ones."""
+        desk = self._desk
+        keep, places = _difference(quote, levels, resting)
         is_waiting = False
         for order in resting:
             # a fully filled order ends without a cancel; the exchange would refuse a cancel, and the request would
@@ -247,13 +250,7 @@ class Quoter:
             # the cancel of a queued order takes effect at once and removes it from the quote
             if order.cancel_requested and order.client_id in quote.orders:
                 is_waiting = True
-        if is_waiting:
-            return []
-        missing: list[_Place] = []
-        for ticks, lots in places:
-            if not given_up or (side, ticks) not in given_up:
-                missing.append((side, ticks, lots))
-        return missing
+        return [] if is_waiting else places
 
     def _place(self, quote: _Quote, missing: list[_Place]) -> None:
         """Place the missing orders, unless the cap or orders of unknown outcome prevent it."""

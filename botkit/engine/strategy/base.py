@@ -241,7 +241,7 @@ class Strategy:
         if closes is not None:
             context.orders.check_closes(closes, BUY, context.pair(pair))
         order = context.orders.limit(
-            "buy", context.pair(pair), amount, price, post_only, stop_price, condition, on_met, expire_s, tag
+            "buy", context.pairs[pair], amount, price, post_only, stop_price, condition, on_met, expire_s, tag
         )
         if closes is not None:
             order.closes = closes.client_id
@@ -270,7 +270,7 @@ class Strategy:
         if closes is not None:
             context.orders.check_closes(closes, SELL, context.pair(pair))
         order = context.orders.limit(
-            "sell", context.pair(pair), amount, price, post_only, stop_price, condition, on_met, expire_s, tag
+            "sell", context.pairs[pair], amount, price, post_only, stop_price, condition, on_met, expire_s, tag
         )
         if closes is not None:
             order.closes = closes.client_id
@@ -296,7 +296,7 @@ class Strategy:
         context = self._context
         if closes is not None:
             context.orders.check_closes(closes, BUY, context.pair(pair))
-        order = context.orders.market_buy(context.pair(pair), spend, amount, max_slippage_pct, tag)
+        order = context.orders.market_buy(context.pairs[pair], spend, amount, max_slippage_pct, tag)
         if closes is not None:
             order.closes = closes.client_id
         return order
@@ -316,7 +316,7 @@ class Strategy:
         context = self._context
         if closes is not None:
             context.orders.check_closes(closes, SELL, context.pair(pair))
-        order = context.orders.market_sell(context.pair(pair), amount, max_slippage_pct, tag)
+        order = context.orders.market_sell(context.pairs[pair], amount, max_slippage_pct, tag)
         if closes is not None:
             order.closes = closes.client_id
         return order

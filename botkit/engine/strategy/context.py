@@ -34,13 +34,20 @@ from botkit.model.pairs import Pair
 from botkit.model.percent import check_bps, looks_like_fraction
 
 
+class KnownPairs(dict[str, Pair]):
+    """Pairs by name. Looking up an unknown one raises ValueError, listing those that are known."""
+
+    def __missing__(self, name: str) -> Pair:
+        raise ValueError(f"{str(name)!r} is not traded on this exchange; its pairs are {', '.join(self)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """The rooms of the engine that strategies use, each through a narrow interface."""
 
     clock: BotClock
     zone: tzinfo
-    pairs: Mapping[str, Pair]
+    pairs: KnownPairs
     markets: Markets
     portfolio: Portfolio
     table: OrderTable
@@ -73,6 +80,8 @@ class Context:
         self.subscriptions = subscriptions
         self.plots = plots
         self.log: logging.LoggerAdapter[logging.Logger] = StrategyLog(record.name, rooms.clock, rooms.zone, rooms.tell)
+        #: every pair of the exchange; looking up another one raises ValueError
+        self.pairs = rooms.pairs
         self._rooms = rooms
         self._doubted: set[str] = set()
 
@@ -93,11 +102,7 @@ class Context:
 
     def pair(self, pair: Pair | str) -> Pair:
         """Return the pair with that name. Raises ValueError, listing the known pairs, if there is none."""
-        found = self._rooms.pairs.get(pair)
-        if found is None:
-            known = ", ".join(self._rooms.pairs)
-            raise ValueError(f"{str(pair)!r} is not traded on this exchange; its pairs are {known}")
-        return found
+        return self.pairs[pair]
 
     def _market(self, pair: Pair | str) -> PairMarket:
         return self._rooms.markets.of(self.pair(pair))
@@ -142,7 +147,7 @@ class Context:
         tag: str,
     ) -> None:
         """State the resting orders of a quote."""
-        rooms, known = self._rooms, self.pair(pair)
+        rooms, known = self._rooms, self.pairs[pair]
         if tolerance_bps:
             check_bps("tolerance_bps", tolerance_bps)
         if known not in rooms.portfolio.prices:
