@@ -1,21 +1,21 @@
-"""botkit: strategy bots for the BitoPro exchange, with the same code in backtest, emulator and live.
+"""botkit: strategy bots for the BitoPro exchange, running the same code in backtest, emulator and live.
 
 This package exports the API for strategy authors. The other parts:
 
-    errors.py       errors, sorted by what to do next
+    errors.py       errors, grouped by what to do next
     hookspecs.py    every hook, typed and documented in its docstring
-    plugins/        finds, checks and registers plugins
-    project/        a checked configuration, its plugins, and the facts about its exchange
+    plugins/        finds, validates and registers plugins
+    project/        a validated configuration, its plugins, and the facts about its exchange
     assembly/       the only place that picks concrete classes and wires them
     model/          value types: pairs, exact money, time, events, orders, requests, limits
     engine/         the bot, without I/O: turn, strategies, portfolio, risk, router
     sim/            the exchange, without I/O: matching, ledger, fees, rules, rate limits, latency
     exchange/       the real exchange: bitopro/ {sign, wire, rest, stream, adapter}
     tape/           recorded data: formats, reader, writer, checks, the synthetic market
-    backtesting/    the driver on simulated time; results and figures
-    live/           the driver on wall time, its journal and recording; limits/, telling/
+    backtesting/    the driver on simulated time; results and metrics
+    live/           the driver on wall-clock time, its journal and recording; limits/, telling/
     emulator/       sim behind the exchange's HTTP and WebSocket interfaces
-    research/       backtests from Python, and many backtests over one tape
+    research/       backtests from Python, and many backtests on one tape
     report/         the HTML report and the terminal summary
     config/         turns YAML into a typed, frozen configuration; errors with file:line
     cli/            the commands

@@ -7,7 +7,7 @@ import sys
 
 def _run() -> int:
     try:
-        from botkit.cli.main import main  # imported here, because Ctrl-C may come during the import
+        from botkit.cli.main import main  # imported here, because Ctrl-C may be pressed during the import
 
         return main()
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
-"""Reports in which form botkit's hot modules run: as plain Python, or compiled from the same files by mypyc.
+"""Reports how botkit's hot modules run: as plain Python, or compiled from the same files by mypyc.
 
-`BOTKIT_COMPILE=1 pip install .` compiles them (.compile/hook.py). The compiled form contains the hash of each source.
-Importing botkit fails if a source has changed since then, because the change would have no effect.
+`BOTKIT_COMPILE=1 pip install .` compiles them (.compile/hook.py). The compiled modules contain the hash of each source
+file. Importing botkit fails if a source file has changed since then, because the change would have no effect.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ IS_COMPILED = bool(SOURCES)
 
 
 def form() -> str:
-    """Return the form that is running, in the wording of `botkit --version`."""
+    """Return the form in use, worded as in `botkit --version`."""
     return f"{len(SOURCES)} modules compiled" if IS_COMPILED else "plain Python"
 
 
 def check(sources: Mapping[str, str], folder: Path) -> None:
-    """Raise ImportError if the SHA-256 of a file under ``folder`` differs from the one in ``sources`` for its path."""
+    """Raise ImportError if the SHA-256 of a file under ``folder`` differs from the hash in ``sources`` for its path."""
     for name, built_from in sources.items():
         path = folder / name
         if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != built_from:

@@ -1,4 +1,4 @@
-"""All errors that botkit raises, sorted by the appropriate reaction.
+"""All errors that botkit raises, grouped by the appropriate reaction.
 
     BotkitError
     ├── ConfigError             fix the configuration; nothing was sent
@@ -9,7 +9,7 @@
         ├── TryAgain            the call had no effect; it can be repeated
         │   └── RateLimited     ... after a pause: the exchange counted too many requests
         ├── Refused             the exchange refused; the same call would be refused again
-        └── OutcomeUnknown      the call may have taken effect: look it up, never send it again
+        └── OutcomeUnknown      the call may have taken effect: look up the result, never resend the call
 
 A refused *order* is not an exception: a strategy gets an ``Order`` in state REFUSED with the reason, because an
 exception would skip the rest of the strategy's callback.
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class BotkitError(Exception):
-    """Base class of all errors that botkit raises on purpose."""
+    """Base class for all errors that botkit raises on purpose."""
 
 
 class ConfigError(BotkitError):
@@ -54,7 +54,7 @@ class DataError(BotkitError):
 class RequestError(BotkitError):
     """A call to the exchange did not succeed.
 
-    ``status`` is the HTTP status, or 0 if no answer was read; ``text`` is the exchange's own message.
+    ``status`` is the HTTP status, or 0 if no response was read; ``text`` is the exchange's own message.
     """
 
     def __init__(self, message: str, *, status: int = 0, text: str = "") -> None:
@@ -68,7 +68,7 @@ class TryAgain(RequestError):
 
 
 class RateLimited(TryAgain):
-    """The exchange answered 429. It counted this request as well, so wait before the next one."""
+    """The exchange responded with 429. It counted this request as well, so wait before the next one."""
 
 
 class Refused(RequestError):
@@ -76,4 +76,4 @@ class Refused(RequestError):
 
 
 class OutcomeUnknown(RequestError):
-    """The call may have taken effect, or may still do so. Look it up before doing anything else."""
+    """The call may have taken effect, or may still do so. Look up the result before doing anything else."""

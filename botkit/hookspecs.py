@@ -10,8 +10,8 @@ A plugin is a Python module (or a package's entry point in the group ``botkit``)
     def botkit_register_strategies(register):
         register("mine", Mine)
 
-Hooks named ``botkit_*`` are called while a bot is assembled. Hooks named ``on_*`` are events: every ``on_*`` method of
-a strategy implements one, and a plugin can wrap them with ``@hookimpl(wrapper=True)``.
+Hooks named ``botkit_*`` are called while a bot is being assembled. Hooks named ``on_*`` are events: every ``on_*``
+method of a strategy implements one, and a plugin can wrap these methods with ``@hookimpl(wrapper=True)``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ __all__ = [
 
 
 class Register(Protocol):
-    """Registers something under a name that configurations can use. A duplicate name is an error."""
+    """Registers an object under a name that configurations can use. A duplicate name is an error."""
 
     def __call__(self, name: str, thing: Any, /) -> None: ...
 
@@ -80,12 +80,12 @@ class Register(Protocol):
 
 @hookspec
 def botkit_register_strategies(register: Callable[[str, type[Strategy]], None]) -> None:
-    """Offer strategies: ``register("sma_cross", SmaCross)``. A configuration names one under ``use:``."""
+    """Register strategies: ``register("sma_cross", SmaCross)``. A configuration selects one with ``use:``."""
 
 
 @hookspec
 def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None:
-    """Offer exchanges: ``register("bitopro", BitoPro())``. A configuration names one under ``exchange:``.
+    """Register exchanges: ``register("bitopro", BitoPro())``. A configuration selects one with ``exchange:``.
 
     `botkit.model.adapter` specifies the contract of an exchange's adapter, and `botkit.testing.adapter_cases` tests it
     under pytest.
@@ -96,45 +96,45 @@ def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None
 def botkit_register_fee_models(
     register: Callable[[str, Callable[[Options, ExchangeFacts], FeeModel]], None],
 ) -> None:
-    """Offer fee models: ``register("rank", factory)``; ``factory(options, facts)`` creates one for an account.
+    """Register fee models: ``register("rank", factory)``; ``factory(options, facts)`` creates a model for one account.
 
-    A configuration chooses one with ``fees: {model: NAME, ...}``.
+    A configuration selects one with ``fees: {model: NAME, ...}``.
     """
 
 
 @hookspec
 def botkit_register_latency_models(register: Callable[[str, Callable[[Options, int], LatencyModel]], None]) -> None:
-    """Offer latency models: ``register("constant", factory)``; ``factory(options, seed)`` creates one.
+    """Register latency models: ``register("constant", factory)``; ``factory(options, seed)`` creates a model.
 
-    A configuration chooses one with ``latency: {model: NAME, ...}``.
+    A configuration selects one with ``latency: {model: NAME, ...}``.
     """
 
 
 @hookspec
 def botkit_register_fill_models(register: Callable[[str, Callable[[Options], QueueModel]], None]) -> None:
-    """Offer queue models: ``register("queue", factory)``.
+    """Register queue models: ``register("queue", factory)``.
 
-    A configuration chooses one with ``fills: {model: NAME}``.
+    A configuration selects one with ``fills: {model: NAME}``.
     """
 
 
 @hookspec
 def botkit_register_risk_rules(register: Callable[[str, Callable[[Any], RiskRule]], None]) -> None:
-    """Offer risk rules: ``register("max_order_value", factory)``.
+    """Register risk rules: ``register("max_order_value", factory)``.
 
-    The name is a key under ``risk:`` of a bot or a strategy, and ``factory(value)`` receives the value of that key. The
+    The name is a key under ``risk:`` of a bot or a strategy, and ``factory(value)`` receives the key's value. The
     factory raises ValueError with an explanation if the value is invalid.
     """
 
 
 @hookspec
 def botkit_register_tape_formats(register: Callable[[str, TapeFormat], None]) -> None:
-    """Offer data formats: ``register("frames", BitoProFrames())``."""
+    """Register data formats: ``register("frames", BitoProFrames())``."""
 
 
 @hookspec
 def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
-    """Offer ways to notify the user: ``register("apprise", factory)``; a configuration lists them under ``notify:``."""
+    """Register notifiers: ``register("apprise", factory)``; a configuration lists them under ``notify:``."""
 
 
 @hookspec
@@ -150,7 +150,7 @@ def botkit_report_sections(result: Any) -> list[ReportSection]:
 
 @hookspec
 def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
-    """Add figures to a running bot's metrics. ``snapshot`` contains botkit's own figures; return the figures to add."""
+    """Add values to a running bot's metrics. ``snapshot`` contains botkit's own metrics; return the values to add."""
     return {}
 
 
@@ -171,22 +171,22 @@ def on_ready() -> None:
 
 @hookspec
 def on_trade(trade: Trade) -> None:
-    """Called for each public trade in a pair that the strategy subscribed to with ``subscribe_trades``."""
+    """Called for each public trade in a pair subscribed to with ``subscribe_trades``."""
 
 
 @hookspec
 def on_book(book: OrderBook) -> None:
-    """Called for each new order book of a pair that the strategy subscribed to with ``subscribe_book``."""
+    """Called for each new order book of a pair subscribed to with ``subscribe_book``."""
 
 
 @hookspec
 def on_ticker(ticker: Ticker) -> None:
-    """Called with new 24-hour figures for a pair that the strategy subscribed to with ``subscribe_ticker``."""
+    """Called with new 24-hour statistics for a pair subscribed to with ``subscribe_ticker``."""
 
 
 @hookspec
 def on_bar(bar: Bar) -> None:
-    """Called when a bar ends in a series that the strategy subscribed to with ``subscribe_bars``."""
+    """Called when a bar ends in a series subscribed to with ``subscribe_bars``."""
 
 
 @hookspec
@@ -196,7 +196,9 @@ def on_order(order: Order) -> None:
 
 @hookspec
 def on_fill(fill: Fill) -> None:
-    """Called when part or all of one of the strategy's orders is executed. Position and balance already include it."""
+    """Called when all or part of one of the strategy's orders is filled. Position and balance already reflect the
+    fill.
+    """
 
 
 @hookspec
@@ -206,7 +208,7 @@ def on_balance(balance: Balance) -> None:
 
 @hookspec
 def on_timer(timer: Timer) -> None:
-    """Called when a timer that the strategy set with ``set_timer`` fires."""
+    """Called when a timer set with ``set_timer`` fires."""
 
 
 @hookspec
@@ -216,8 +218,8 @@ def on_connection(connection: Connection) -> None:
 
 @hookspec
 def on_params(changed: dict[str, Any]) -> None:
-    """Called when parameters declared live are changed during the run. ``changed`` maps names to new values, which are
-    already set.
+    """Called when live parameters are changed during the run. ``changed`` maps names to new values, which are already
+    set.
     """
 
 

@@ -14,7 +14,7 @@
 
 `botkit.testing.strategy_cases` and `botkit.testing.adapter_cases` create test classes for strategies and adapters.
 
-The emulator runs in its own thread, so it serves tests with and without an event loop. The marker takes the arguments
+The emulator runs in its own thread, so it works in tests with and without an event loop. The marker takes the arguments
 of `botkit.assembly.emulator.emulator_options`.
 """
 
@@ -60,7 +60,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
         except TypeError as error:  # an option that does not exist, or a value of the wrong type
             _refuse(str(error))
         except ConfigError as error:
-            _refuse(str(error).removeprefix("--"))  # errors name the options as on the command line
+            _refuse(str(error).removeprefix("--"))  # error messages name the options as on the command line
         yield running
 
 
@@ -70,7 +70,7 @@ def _refuse(why: str) -> NoReturn:
 
 @pytest.fixture
 def bitopro_client(emulator: EmulatorThread) -> BitoProClient:
-    """Return a client for the emulator's first account, not yet open: ``async with bitopro_client as client``."""
+    """Return an unopened client for the emulator's first account: ``async with bitopro_client as client``."""
     from botkit.exchange.bitopro.rest import BitoProClient
 
     account = emulator.account

@@ -1,10 +1,10 @@
-"""The version of botkit. The build reads it from here."""
+"""The version of botkit. The build reads it from this module."""
 
 __version__ = "0.1.0"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that results depend on: botkit, Python, and the libraries used for computing."""
+    """Return the versions that results depend on: botkit, Python, and the numerical libraries."""
     import platform
     from importlib.metadata import version
 

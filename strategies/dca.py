@@ -13,11 +13,11 @@ class Dca(Strategy):
     """Buys for `spend` each time the schedule fires, and holds.
 
     A fixed sum buys more coins when they are cheap and fewer when they are expensive, so the average price paid is
-    below the market's average price. The strategy needs no decisions about timing, which is its purpose.
+    below the market's average price. The strategy makes no timing decisions, which is its purpose.
 
     `cron` is minute, hour, day of month, month and day of week, in the configuration's time zone: `0 9 * * *` is every
-    morning at nine, `30 8 * * 1` is Mondays at half past eight. With `missed: once`, a bot that was down when the
-    schedule fired buys once after it restarts; with `missed: skip` it waits for the next time.
+    day at 9:00, `30 8 * * 1` is Mondays at 8:30. With `missed: once`, a bot that was down when the schedule fired buys
+    once after it restarts; with `missed: skip` it waits for the next scheduled time.
     """
 
     pair: Pair
@@ -58,7 +58,7 @@ class Dca(Strategy):
 
     def on_order(self, order: Order) -> None:
         if order.is_final and not order.executed:
-            # The next timer tries again. An immediate retry would face the same book and the same refusal.
+            # The next timer tries again. An immediate retry would meet the same book and be refused again.
             self.skip(f"a purchase failed: {order.state.value}", reason=order.reason)
             self.log.warning("the purchase did not fill: %s %s", order.state.value, order.reason)
 

@@ -15,16 +15,17 @@ _PATIENCE, _PATIENCE_MOST = 1, 64
 
 
 class Grid(Strategy):
-    """Divides the prices from `low` to `high` into `cells` and trades each cell separately.
+    """Divides the price range from `low` to `high` into `cells` and trades each cell separately.
 
     A cell buys `amount` at its lower line, sells the coins at its upper line, and starts over. It earns the distance
-    between the two lines, minus two fees, each time the price falls through the cell and rises again. At the start it
-    buys the coins for the cells above the price (`buy_first`), because a grid must own the coins that it sells.
+    between the two lines, minus two fees, each time the price falls through the cell and rises again. At the start, the
+    strategy buys the coins for the cells above the price (`buy_first`), because a grid must own the coins that it
+    sells.
 
     The grid earns while the price swings inside the range. Below the range it holds coins that lose value: `stop_below`
-    sells them and ends the grid. Above the range all coins are sold, and the grid waits for the price to return.
+    sells them and stops the grid. Above the range all coins have been sold, and the grid waits for the price to return.
 
-    The distance between two lines must pay for two maker fees. A narrower grid is refused, and the message names the
+    The distance between two lines must exceed two maker fees. A narrower grid is refused, and the message states the
     break-even. Bids are post-only. Asks are not: if the price has jumped past a line, its coins sell for more.
 
     The exchange limits a pair's open orders (200 on BitoPro): a finer grid keeps only the nearest orders resting.
@@ -48,12 +49,12 @@ class Grid(Strategy):
         #: for each line price, the cell that buys there and the cell that sells there
         self._buys_at = {line: cell for cell, line in enumerate(self._lines[:-1])}
         self._sells_at = {line: cell for cell, line in enumerate(self._lines[1:])}
-        self._wanted = -1  # how many orders should be resting; -1 means that none were placed yet
-        self._placed_at = -1  # the cell that contained the price at that time
+        self._wanted = -1  # how many orders should be resting; -1 means that none have been placed yet
+        self._placed_at = -1  # the cell that contained the price when the orders were placed
         self._patience = self._wait = _PATIENCE
         self._stopping = False
         if self.state.get("lines") != self._lines or self.state.get("amount") != self.amount:
-            # on a first start, or if the grid has changed, the first price decides which cells hold coins
+            # on a first start, or if the grid has changed, the first price determines which cells hold coins
             self.state.clear()
             self.state.update(lines=self._lines, amount=self.amount, phase="new")
         self.subscribe_bars(self.pair, self.resolution)
@@ -80,7 +81,7 @@ class Grid(Strategy):
             )
         if self.stop_below is not None and self.stop_below >= self.low:
             raise ConfigError(f"stop_below is {self.stop_below:g}; it must be below the lowest line {self.low:g}")
-        # Buying at 1 and selling at r, with a fee deducted each time, is profitable if r (1 - fee)^2 is more than 1.
+        # Buying at 1 and selling at r, with a fee deducted each time, is profitable if r (1 - fee)^2 is greater than 1.
         maker = self.fees(self.pair).maker
         break_even = 1 / (1 - maker) ** 2
         narrowest = min(range(self.cells), key=lambda cell: self._lines[cell + 1] / self._lines[cell])
@@ -92,7 +93,7 @@ class Grid(Strategy):
             )
 
     def _remedy(self, break_even: float) -> str:
-        if self.spacing == "arithmetic":  # as a percentage, the top step is the smallest
+        if self.spacing == "arithmetic":  # in percent, the top step is the smallest
             limit = (self.high - self.low) / (self.high * (1 - 1 / break_even))
         else:
             limit = float((Decimal(self.high) / Decimal(self.low)).ln() / Decimal(break_even).ln())
@@ -102,7 +103,7 @@ class Grid(Strategy):
         return f"use at most {most} cells, or a wider range"
 
     # Each cell has coins to sell at its upper line (`held`) and an amount to buy at its lower line (`to_buy`), in base
-    # currency. A cell above the price without coins starts to buy once the price is above its lower line.
+    # currency. A cell above the price without coins starts to buy once the price rises above its lower line.
 
     @property
     def _held(self) -> list[float]:
@@ -142,7 +143,7 @@ class Grid(Strategy):
         return True
 
     def _open(self, price: float) -> None:
-        """Calculate how many coins the cells above the price need, and buy the missing ones."""
+        """Calculate how many coins the cells above the price need, and buy the missing coins."""
         self.state.update(held=[0.0] * self.cells, to_buy=[self.amount] * self.cells, phase="opening")
         above = sum(1 for line in self._lines[:-1] if line >= price)
         missing = above * self.amount - self.position(self.pair).sellable
@@ -156,7 +157,7 @@ class Grid(Strategy):
         self._finish_opening()
 
     def _finish_opening(self) -> None:
-        """Distribute the coins of the first purchase to the cells above the price, nearest first."""
+        """Distribute the coins from the initial purchase to the cells above the price, nearest first."""
         if self.open_orders(self.pair):
             return
         price = self.last_price(self.pair)
@@ -192,11 +193,11 @@ class Grid(Strategy):
         return allowed if self.max_orders is None else min(allowed, self.max_orders)
 
     def _place_orders(self, price: float) -> None:
-        """Quote the orders nearest to the price, as many as the cap and the money allow."""
+        """Quote the orders nearest to the price, as many as the cap and the available funds allow."""
         least = float(self.pair.rules.least_amount)
         asks = [(Side.SELL, self._lines[c + 1], held) for c, held in enumerate(self._held) if held >= least]
-        # A new bid above the price would take liquidity, and at our own ask it would trade with ourselves. A bid
-        # already resting above the price is about to be filled.
+        # A new bid above the price would take liquidity, and a new bid at one of our own asks would trade with
+        # ourselves. A bid already resting above the price is about to be filled.
         resting = {order.price for order in self.open_orders(self.pair) if order.side is Side.BUY}
         lowest_ask = min((line for _, line, _ in asks), default=float("inf"))
         bids = [
@@ -214,8 +215,8 @@ class Grid(Strategy):
         self.quote(self.pair, asks=chosen[Side.SELL], tag=_SELLS, post_only=False)
 
     def _affordable(self, rows: list[tuple[Side, float, float]]) -> dict[Side, list[tuple[float, float]]]:
-        """Return the (price, amount) rows on each side that the available money and coins cover, in the given order."""
-        # use totals, because money locked by our own orders pays for the orders that stay or replace them
+        """Return, for each side, the (price, amount) rows that the available funds cover, in the given order."""
+        # use totals, because funds locked by our own orders pay for the orders that stay or replace them
         left = {Side.BUY: self.balance(self.pair.quote).total, Side.SELL: self.balance(self.pair.base).total}
         chosen: dict[Side, list[tuple[float, float]]] = {Side.BUY: [], Side.SELL: []}
         for side, line, amount in rows:
@@ -228,7 +229,7 @@ class Grid(Strategy):
         return chosen
 
     def _give_up(self, price: float) -> None:
-        """Cancel all orders and then sell all coins, because the price is below `stop_below`."""
+        """Cancel all orders and then sell all coins, because the price has fallen to `stop_below`."""
         if self.state["phase"] != "stopped":
             self.log.warning("%s has fallen to %g: the grid stops and sells its coins", self.pair, price)
             self.state["phase"] = "stopped"

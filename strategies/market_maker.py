@@ -1,4 +1,4 @@
-"""Quotes both sides of a market to earn the spread, adjusting its prices to the inventory it collects."""
+"""Quotes both sides of a market to earn the spread, adjusting its prices to its inventory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class MarketMaker(Strategy):
     """Keeps a bid below and an ask above the book's mid price.
 
     When the bid is filled, the strategy holds more coins than it wants and moves both quotes down: the ask becomes more
-    attractive, and the coins sell. When it holds too few, it moves both quotes up. Quotes are post-only: they never
-    take, so every fill pays only the maker fee.
+    attractive, and the coins sell. When the strategy holds too few coins, it moves both quotes up. Quotes are
+    post-only: they never take, so every fill pays only the maker fee.
 
     When both a bid and an ask are filled, the strategy earns `spread_bps` and pays two maker fees. It loses when the
     market moves in one direction: then only one side is filled, and `inventory` limits the loss.
@@ -41,8 +41,8 @@ class MarketMaker(Strategy):
         self._requote()
 
     def on_fill(self, fill: Fill) -> None:
-        # requote immediately, because otherwise the engine would place the same quote again until the next book,
-        # without regard to the fill
+        # requote immediately, because otherwise the engine would keep placing the old quote until the next book,
+        # regardless of the fill
         if not self._stopping:
             self._requote()
 
@@ -67,7 +67,7 @@ class MarketMaker(Strategy):
         )
 
     def _bids(self, price: float, held: float) -> list[tuple[float, float]]:
-        # money locked by the current bid pays for the bid that replaces it
+        # funds locked by the current bid pay for the bid that replaces it
         affordable = self.balance(self.pair.quote).total / price
         return self._level(price, "inventory is at its upper limit", self.inventory - held, "bid with", affordable)
 
@@ -92,7 +92,7 @@ class MarketMaker(Strategy):
 
     def on_stop(self) -> None:
         self._stopping = True
-        self.quote(self.pair)  # if no quotes are given, the engine cancels the resting ones
+        self.quote(self.pair)  # if no quotes are given, the engine cancels those resting
 
 
 @hookimpl

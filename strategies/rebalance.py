@@ -1,4 +1,4 @@
-"""Keeps several coins at fixed shares of the portfolio, selling those that have risen and buying those that have
+"""Keeps several coins at fixed weights in the portfolio, selling those that have risen and buying those that have
 fallen.
 """
 
@@ -10,10 +10,10 @@ from botkit import ConfigError, Order, Pair, Register, Strategy, Timer, hookimpl
 class Rebalance(Strategy):
     """Trades coins back to their weights if one of them has drifted when the schedule fires.
 
-    With `pairs: [btc_twd, eth_twd]` and `weights: [0.4, 0.4]`, it keeps 40 % of the value in bitcoin, 40 % in ether and
-    the remaining 20 % in Taiwan dollars. When one share is more than `threshold` away from its weight (0.05 means five
-    percentage points), all shares are restored: first the sales and then, once their proceeds have arrived, the
-    purchases.
+    With `pairs: [btc_twd, eth_twd]` and `weights: [0.4, 0.4]`, the strategy keeps 40 % of the value in bitcoin, 40 % in
+    ether and the remaining 20 % in Taiwan dollars. When the weight of one coin is off by more than `threshold` (0.05
+    means five percentage points), all weights are restored: first the sales and then, once their proceeds have arrived,
+    the purchases.
 
     A small threshold trades often and pays many fees; a large one lets the portfolio drift.
     """
@@ -96,7 +96,7 @@ class Rebalance(Strategy):
         self._buy_when_sold()
 
     def _buy_when_sold(self) -> None:
-        """Buy every coin that is below its weight, once no sale is open."""
+        """Buy every coin that is below its weight, once all sales are complete."""
         if not self._selling or self.open_orders():
             return
         self._selling = False

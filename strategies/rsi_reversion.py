@@ -10,7 +10,7 @@ class RsiReversion(Strategy):
 
     The relative strength index ranges from 0 (every close is below the previous one) to 100 (every close is above).
     Below 30, a market is regarded as oversold. To avoid buying during a fall, the strategy waits until the RSI has been
-    below the line and is back above it. It holds at most one purchase at a time.
+    below the line and has risen back above it. It holds at most one purchase at a time.
 
     It earns in markets that swing. In a market that keeps falling, every recovery is small and the next low is lower,
     so each purchase has a stop-loss. The engine checks the stop-loss at every price, not only at the end of a bar.

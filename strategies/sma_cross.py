@@ -8,11 +8,11 @@ from botkit import SMA, Bar, ConfigError, Pair, Register, Strategy, hookimpl, pa
 class SmaCross(Strategy):
     """Buys when the fast average crosses above the slow one, and sells when it crosses below.
 
-    A moving average is the mean of the last closes. While prices rise, the mean of a few recent closes is above the
-    mean of many. The strategy waits for the moment at which the two averages cross, so it never trades on the first bar
-    for which both averages exist.
+    A moving average is the mean of the most recent closes. While prices rise, the mean of a few recent closes is above
+    the mean of many. The strategy waits until the two averages cross, so it never trades on the first bar for which
+    both averages exist.
 
-    It earns in long trends. In a sideways market the averages cross again and again, and every crossing costs two fees.
+    It earns in long trends. In a sideways market the averages cross repeatedly, and every crossing costs two fees.
     """
 
     pair: Pair
@@ -35,7 +35,8 @@ class SmaCross(Strategy):
         if self.open_orders(self.pair):
             self.skip("crossed while an order was pending")
         elif up:
-            # If the averages touch without crossing, the fast one may rise twice, but only one purchase is wanted.
+            # If the averages touch without crossing, an upward cross may be reported twice, but only one purchase is
+            # wanted.
             if self.position(self.pair).is_flat:
                 self._buy()
             else:

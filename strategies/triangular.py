@@ -1,4 +1,4 @@
-"""Trades around a triangle of pairs if the loop ends with more money than it started with."""
+"""Trades around a triangle of pairs if the loop would end with more money than it started with."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class Leg(NamedTuple):
 class Triangular(Strategy):
     """Watches three pairs that form a triangle, such as btc_twd, btc_usdt and usdt_twd, in both directions.
 
-    Taiwan dollars buy bitcoin, bitcoin buys tether, and tether buys Taiwan dollars, or in the opposite direction. The
-    three prices should be consistent. When one of them deviates by more than three taker fees, one direction is
-    profitable.
+    In one direction, Taiwan dollars buy bitcoin, bitcoin buys tether, and tether buys Taiwan dollars. The other
+    direction is the reverse. The three prices should be consistent. When one of them deviates by more than three taker
+    fees, one direction is profitable.
 
     The first leg is a limit order at the worst price that is still profitable. The part that is not filled immediately
-    is cancelled, so a missed chance costs nothing. The second and third legs are market orders for exactly the proceeds
-    of the previous leg, because by then the strategy holds coins that it does not want. If one of those legs does not
-    fill, the strategy *recovers*: it sells the coins directly for the home currency and retries every few seconds. The
-    log and the report show this until the coins are sold. Until then, the strategy starts no new loop.
+    is cancelled, so a missed opportunity costs nothing. The second and third legs are market orders for exactly the
+    proceeds of the previous leg, because by then the strategy holds coins that it does not want. If either of those
+    legs does not fill, the strategy *recovers*: it sells the coins directly for the home currency and retries every few
+    seconds. The log and the report show this until the coins are sold. Until then, the strategy starts no new loop.
 
     Prices move while orders are in flight, so a loop may earn less than computed; `least_profit_bps` is the margin for
-    that.
+    such moves.
     """
 
     pairs: list[Pair]
@@ -77,14 +77,16 @@ class Triangular(Strategy):
         self._step = 0
         self._order: Order | None = None
         self._quiet_until = 0
-        #: currency -> the amount that loops have bought but not yet traded on; after a crash, it must be sold
+        #: currency -> the amount that loops have bought but not yet traded onward; after a crash, it must be sold
         self.state.setdefault("held", {})
         for pair in self.pairs:
             self.subscribe_book(pair, depth=self.depth)
         self.set_timer("retry", every_s=self.retry_s)
 
     def _find_loops(self) -> list[list[Leg]]:
-        """Return the two loops that start from home. Raises ConfigError with the reason if there are none."""
+        """Return the two loops that start from the home currency. Raises ConfigError with the reason if there are
+        none.
+        """
         if len(self.pairs) != 3 or len(set(self.pairs)) != 3:
             raise ConfigError(f"a triangle needs three different pairs, not {', '.join(self.pairs) or 'none'}")
         found = []
@@ -161,7 +163,7 @@ class Triangular(Strategy):
         return profit if profit > 0 and profit >= spend * self.least_profit_bps / 10_000 else None
 
     def _is_allowed(self, leg: Leg, given: float, got: float) -> bool:
-        """Return True if the pair's rules allow an order of that size."""
+        """Return True if the pair's rules allow an order of this size."""
         rules = leg.pair.rules
         if leg.side is Side.BUY:
             return given >= float(rules.least_spend) and got >= float(rules.least_amount)
@@ -198,7 +200,7 @@ class Triangular(Strategy):
         if self._order is None or order.client_id != self._order.client_id or not order.is_final:
             return
         self._order = None
-        if self._loop is None:  # a recovery attempt has ended; the timer retries
+        if self._loop is None:  # a recovery attempt is complete; the timer retries
             self._pause()
             return
         if self._step == 0 and not order.executed:
@@ -247,7 +249,7 @@ class Triangular(Strategy):
     # -- recovery -------------------------------------------------------------------------------------------------
 
     def _worth_selling(self, currency: str) -> bool:
-        """Return True if the amount is more than dust: enough for an order directly into home."""
+        """Return True if the amount is more than dust: large enough to order directly into the home currency."""
         leg = self._way_home.get(currency)
         return leg is not None and self._is_enough(leg)
 
@@ -282,7 +284,7 @@ class Triangular(Strategy):
 
 
 def _levels(leg: Leg, books: dict[Pair, BookView]) -> tuple[Level, ...]:
-    """Return the side of the book that the leg takes from, best level first."""
+    """Return the side of the book from which the leg takes, best level first."""
     return books[leg.pair].asks if leg.side is Side.BUY else books[leg.pair].bids
 
 

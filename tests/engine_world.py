@@ -1,6 +1,6 @@
-"""A complete bot for the engine's tests, with real strategies, portfolio, risk rules, router and desk, and an exchange.
+"""A complete bot for the engine tests, with real strategies, portfolio, risk rules, router and desk, and an exchange.
 
-Tests drive `Bot` step by step: it keeps its requests, and a test answers them as the exchange would. `Sim` adds the
+Tests drive `Bot` step by step: `Bot` keeps its requests, and a test answers them as the exchange would. `Sim` adds the
 simulated exchange and advances time. Figures are round: a lot is 0.0001 BTC, and a tick is 1 TWD.
 """
 
@@ -90,11 +90,11 @@ _READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
 
 
 class Listener(Strategy):
-    """Records the events that it receives and runs the test's function for each."""
+    """Records received events and runs the test's function for each of them."""
 
     def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
         self.pairs = pairs or (BTC,)
-        #: the function to call in each callback (named without ``on_``); it gets the strategy and the event
+        #: the function to call in each callback (named without ``on_``); it receives the strategy and the event
         self.deeds = deeds
         self.heard: list[tuple[str, Any]] = []
         self.series: list[Any] = []
@@ -151,7 +151,7 @@ class Listener(Strategy):
 
 
 class Bot:
-    """An engine made of real parts, and the requests it has sent."""
+    """An engine built from real parts, and the requests it has sent."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Bot:
         )
         self.strategies = strategies
         self.requests: list[Request] = []
-        #: results of all turns except requests, in order
+        #: results of all turns, except requests, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
         self.halts: list[outcome.Halted] = []
@@ -229,7 +229,7 @@ class Bot:
             self.begin()
 
     def begin(self, restore: Restore | None = None) -> None:
-        """Open the books, or restore them, and run every ``on_start`` and ``on_ready``.
+        """Initialize or restore the portfolio, and run every ``on_start`` and ``on_ready``.
 
         Without ``capital``, the strategies share the account including its coins.
         """
@@ -249,7 +249,7 @@ class Bot:
 
     @property
     def s(self) -> Any:
-        """The first strategy."""
+        """The bot's first strategy."""
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
@@ -258,7 +258,7 @@ class Bot:
 
     @property
     def messages(self) -> list[tuple[str, str]]:
-        """The messages to the user, as (level, sentence)."""
+        """The messages to the user, as (level, sentence) tuples."""
         return [(note.level, note.text) for note in self.notes]
 
     def to(self, seconds: float) -> list[Request]:
@@ -291,7 +291,7 @@ class Bot:
         return leaving
 
     def send(self, leaving: Sequence[Request]) -> None:
-        """Do nothing with the requests. `Sim` overrides this."""
+        """Do nothing with the requests. `Sim` overrides this method."""
 
     def _past(self, wanted: Iterable[HistoryWanted]) -> History:
         return History(
@@ -311,7 +311,7 @@ class Bot:
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """Carry out requests that a strategy made outside a callback, as at the end of a callback."""
+        """Process the requests that a strategy made outside a callback, as at the end of a callback."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
@@ -351,16 +351,16 @@ class Bot:
         return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
 
     def accept(self, order: Order) -> list[Request]:
-        """Let the exchange accept the single create of an order."""
+        """Let the exchange accept the single-order create of an order."""
         request = self.create_of(order)
         return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
 
     def push(self, order: Order, status: int, executed: int | None = None, **more: Any) -> list[Request]:
-        """Let the account stream report an order."""
+        """Report an order through the account stream."""
         return self.tell(report_of(order, status, order.executed_lots if executed is None else executed, **more))
 
     def execute(self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0) -> Any:
-        """Let the account stream report an execution."""
+        """Report an execution through the account stream."""
         return self.tell(self.execution(order, lots, price, trade_id, fee))
 
     def execution(
@@ -383,7 +383,7 @@ class Bot:
         )
 
     def listing(self, *rows: OrderReport | TradeReport) -> tuple[Any, ...]:
-        """Build the body of a listing."""
+        """Build the response body of a listing."""
         return tuple(rows)
 
     def rest(self, order: Order) -> Order:
@@ -393,19 +393,19 @@ class Bot:
         return order
 
     def exact_balances(self) -> BalanceReport:
-        """Return the balances according to our books, including the locks of our live orders."""
+        """Return the expected balances according to the portfolio, including the locks of live orders."""
         ledger = self.portfolio.ledger
         return BalanceReport(
             {c: (units, units - ledger.locked_units(c)) for c, units in ledger.account.items()}, snapshot=True
         )
 
     def check(self) -> None:
-        """Check that the books are consistent."""
+        """Check that the portfolio is consistent."""
         self.portfolio.check()
 
 
 class Exchange:
-    """Answers a bot's look-ups with rows that a test sets."""
+    """Answers a bot's look-ups with rows set by a test."""
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
@@ -451,7 +451,7 @@ class Exchange:
 
 
 class Sim(Bot):
-    """A bot with the simulated exchange, which runs on books and trades or candles that the test loads."""
+    """A bot with the simulated exchange, which is fed by books and trades or candles loaded by the test."""
 
     def __init__(
         self, *strategies: Strategy, columns: Sequence[Any] = (), latency_ms: int = 10, book_depth: int = 5, **more: Any
@@ -495,14 +495,14 @@ class Sim(Bot):
         return self.requests[before:]
 
     def publish(self, due: Nanos) -> None:
-        """Deliver the exchange's messages up to the time ``due``."""
+        """Deliver the exchange's messages that are due by the time ``due``."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
             event = publication.event
             self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
-        """Check that the books of the bot and the exchange agree to the unit."""
+        """Check that the balances of the bot and the exchange agree to the unit."""
         super().check()
         self.kernel.check()
         real = {currency: total for currency, (total, _) in self.kernel.account("bot").balances().balances.items()}
@@ -520,7 +520,9 @@ def order_id_of(order: Order) -> str:
 
 
 def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
-    """Return the exchange's row for an order. ``status`` is BitoPro's code, which is shorter than a state name."""
+    """Return the exchange's row for an order. ``status`` is BitoPro's numeric code, which is shorter than a state
+    name.
+    """
     fields: dict[str, Any] = {
         "pair": order.pair,
         "order_id": order_id_of(order),
@@ -540,14 +542,14 @@ def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> Orde
 
 
 def creates(request: Request) -> Sequence[OrderSpec]:
-    """Return the orders that a request creates."""
+    """Return the orders created by a request."""
     if isinstance(request, CreateOrder):
         return (request.order,)
     return request.orders if isinstance(request, CreateBatch) else ()
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """Return the client IDs in the cancels, in the order in which they were sent."""
+    """Return the client IDs in the cancels, in send order."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):
@@ -558,5 +560,5 @@ def cancelled_ids(requests: Iterable[Request]) -> list[int]:
 
 
 def is_market(order: Order) -> bool:
-    """Return True for a market order."""
+    """Return True if an order is a market order."""
     return order.type is OrderType.MARKET

@@ -33,7 +33,7 @@ ALLOWED = {
     "live/kills.py::_from_outside": "kills a process at a random moment; no assertion depends on which",
     "live/kills.py::_command": "kills a process at a random moment; no assertion depends on which",
     "live/kills.py::_explained": "gives up after a minute",
-    "live/test_ports.py::test_waiting_for_the_answer_to_a_command_uses_the_given_clock": "its clock is moved by hand",
+    "live/test_ports.py::test_waiting_for_a_command_response_uses_the_given_clock": "its clock is moved by hand",
 }
 CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter"}
 #: functions that take a timeout, with the position of that argument

@@ -5,7 +5,7 @@
     backtest.py       engine and kernel over recorded data; `botkit backtest`
     lockstep.py       the same bot over the wire, against an emulator of its tape
     live_parts.py     the parts of a running bot
-    live.py           a running bot in each mode: at an emulator, on paper, with real money
+    live.py           a running bot in each mode: on an emulator, on paper, with real money
     embedded.py       the emulator inside a bot's own process
     runs.py           a bot's run, with its guard (guard.py) and its outputs (outputs.py)
     replay.py         the engine of a recorded run

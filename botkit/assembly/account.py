@@ -31,8 +31,8 @@ async def account_access(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[RateLimitedReads]:
-    """Open a separate connection to a bot's account for `botkit panic` and `botkit account`. Its requests count toward
-    the rate-limit windows that bots share.
+    """Open a separate connection to a bot's account for `botkit panic` and `botkit account`. Requests on this
+    connection count toward the rate-limit windows that bots share.
 
     Raises ConfigError, and LedgerUnreachable unless ``hurries`` is set.
     """
@@ -44,7 +44,7 @@ async def account_access(
         from botkit.emulator.ask_clock import emulator_clock
 
         assert rest is not None
-        # if the exchange does not answer, the requests that follow report a better error than this one
+        # if the exchange does not respond, the requests that follow report a better error than this one
         with contextlib.suppress(ConfigError):
             ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
     section = project.config.live if mode == "live" else project.config.emulator
@@ -62,7 +62,7 @@ async def account_access(
 
 
 def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
-    """Return the configured ledger. Return None if the ledger's password is missing and the command is in a hurry."""
+    """Return the configured ledger, or None if the ledger's password is missing and the command is in a hurry."""
     try:
         return resolve_ledger(project.loaded, environ)
     except ConfigError as error:

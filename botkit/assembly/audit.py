@@ -1,4 +1,4 @@
-"""Audits recorded sessions: simulates their orders again on the recorded market, and compares the fills."""
+"""Audits recorded sessions: re-simulates their orders on the recorded market, and compares the fills."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ from botkit.sim.kernel import Kernel
 
 __all__ = ["AuditReport", "Audited", "Tolerance", "audit", "combined", "decisions_of", "runs_of", "session_project"]
 
-#: how long before the start of the audited orders the market is read
+#: how far before the first audited order to start reading the market
 _LEAD_NS: Nanos = 5 * NS_PER_MINUTE
-#: the simulated account's balance of every coin, in units: so large that it never runs short
+#: the simulated account's balance in every coin, in units: large enough never to run out
 _PLENTY = 10**8 * 10**9
 #: orders whose last state is one of these never existed at the real exchange, and requests with one of these outcomes
-#: had no effect there; both are left out of the simulation
+#: had no effect there; both are omitted from the simulation
 _NEVER_THERE = ("absent", "not_sent", "refused", "rejected")
 _WITHOUT_EFFECT = ("not_sent", "refused", "rate_limited")
 
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     """The audit of one run. The same orders are simulated with different latencies. ``configured`` uses the
-    configuration's latencies. ``measured`` draws from the latencies that the run measured, and is None if it measured
-    none. ``exact`` places every order at the moment at which it really reached the exchange, so only the fill model can
+    configuration's latencies. ``measured`` draws from the latencies measured in the run, and is None if there were no
+    measurements. ``exact`` places every order at the time it actually reached the exchange, so only the fill model can
     cause a difference. ``proposals`` are lines of YAML for ``backtest:``.
     """
 
@@ -86,7 +86,7 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedOrders:
-    """A run's orders of these pairs, as recorded in decisions.jsonl."""
+    """A run's orders in these pairs, as recorded in decisions.jsonl."""
 
     def __init__(self, rows: Iterable[dict[str, Any]], pairs: Mapping[str, Pair]) -> None:
         rows = list(rows)
@@ -95,7 +95,7 @@ class RecordedOrders:
         self._requests: list[dict[str, Any]] = []
         self._resting: list[Resting] = []
         self._executed: dict[int, int] = {}
-        #: fills of orders that an earlier run had placed
+        #: fills of orders placed in an earlier run
         self.earlier = 0
         self.end: Nanos = rows[-1]["t"] if rows else 0
         outcomes = {row["id"]: row["outcome"] for row in rows if row["k"] == "answer"}
@@ -190,8 +190,9 @@ def order_spec_of(row: dict[str, Any], pair: Pair) -> OrderSpec:
 
 
 def runs_of(place: Path, since_ns: Nanos | None) -> list[Path]:
-    """Return the runs that a path names, oldest first. A run's folder names that run. A bot's state folder names its
-    newest run or, with ``since_ns``, every run whose last decision is at most that much older than the newest run's.
+    """Return the runs that a path refers to, oldest first. A run folder refers to that run. A bot's state folder refers
+    to its newest run or, with ``since_ns``, to every run whose last decision is at most that much older than the newest
+    run's.
 
     Raises ReplayError.
     """
@@ -218,7 +219,7 @@ def _end_of(run: Path) -> Nanos:
 
 
 def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a run's decisions.jsonl, except an unfinished last line. Raises ReplayError."""
+    """Yield the rows of a run's decisions.jsonl, excluding an incomplete last line. Raises ReplayError."""
     try:
         with (run / DECISIONS).open(encoding="ascii", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
@@ -233,8 +234,8 @@ def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
 
 
 def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> Audited:
-    """Simulate a run's orders again and compare the fills. ``since_ns`` limits the audit to orders placed within that
-    time before the run's last decision.
+    """Re-simulate a run's orders and compare the fills. ``since_ns`` limits the audit to orders placed within that time
+    before the run's last decision.
 
     Raises ReplayError if the folder contains no readable run, and ConfigError.
     """
@@ -305,8 +306,8 @@ def _measured(run: Path, notes: list[str]) -> MeasuredLatencies | None:
 def _arrivals(run: Path, pairs: Mapping[str, Pair]) -> dict[tuple[bool, int], Nanos]:
     """Return the times at which creates and cancels reached the exchange, keyed by (is a cancel, client id).
 
-    The times are on the recorded market's clock: the receive time of the last book that the exchange stamped before the
-    arrival, plus the difference between the exchange's two stamps.
+    The times are on the recorded market's clock: the receipt time of the last book that the exchange stamped before the
+    arrival, plus the difference between the exchange's two timestamps.
     """
     stamps: dict[tuple[bool, int], tuple[str, Nanos]] = {}
     books: dict[str, tuple[list[Nanos], list[Nanos]]] = {}
@@ -354,7 +355,7 @@ def _simulated(
         },
         queue=project.queue_model(section.fills, "backtest.fills"),
         latency=project.latency_model(latency, "backtest.latency", config.seed),
-        limits=None,  # the bot respected them, and requests without effect are left out
+        limits=None,  # the bot respected them, and requests without effect are omitted
         max_book_age_s=config.max_book_age_s,
         seed=config.seed,
         volume_currency=project.facts.volume_currency,
@@ -396,7 +397,7 @@ def _proposals(run: Path, measured: MeasuredLatencies | None, lost: tuple[float,
 
 
 def combined(reports: Sequence[AuditReport]) -> AuditFigures:
-    """Return the combined figures of several runs."""
+    """Return the combined statistics of several runs."""
     if len(reports) == 1:
         return reports[0].configured
     pairs = [pair for report in reports for pair in report.pairs]

@@ -38,7 +38,7 @@ from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
 from botkit.version import versions
 
-#: maximum number of candles of a pair in a report: two years of minutes. Runs of a search keep fewer
+#: maximum number of candles per pair in a report: two years of minutes. Search runs keep fewer
 REPORT_CANDLES_MAX = 1_050_000
 
 
@@ -162,11 +162,11 @@ def backtest_into(
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest, write its folder, and return (result, folder, summary as JSON).
 
-    Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
-    appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
-    callbacks that would block a live bot. If the configuration sets ``log: file``, that log is written. The report
-    shows ``command`` as the command that repeats the run. With ``playback``, the folder also contains a playback page
-    of that part of the run. Raises BotkitError.
+    Without ``out``, the folder is ``out/NAME/N``, where N is the next run number, and ``out/NAME/latest`` points to it.
+    The folder appears only after it is complete. ``tell`` receives (level, text, when) for strategies' warnings and
+    errors, and for callbacks that would block a live bot. If the configuration sets ``log: file``, that log is written.
+    The report shows ``command`` as the command that repeats the run. With ``playback``, the folder also contains a
+    playback page for that part of the run. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
@@ -198,7 +198,7 @@ def backtest_into(
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:
-    """Return the configured log file, or None. A log level alone has no effect without one."""
+    """Return the configured log file, or None. A log level without a log file has no effect."""
     section = project.config.log
     if section.file is None:
         return nullcontext()

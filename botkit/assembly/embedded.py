@@ -18,12 +18,14 @@ SPEED = 60.0
 
 
 def embedded_account(name: str) -> EmulatorAccount:
-    """Return the account of the bot with this name, whose key is valid only at the emulator in this process."""
+    """Return the account of the bot with this name. The account's key is valid only at the emulator in this process."""
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 
 def embedded_emulator(projects: Sequence[Project], speed: float | None) -> Emulator:
-    """Return the emulator for these configurations, not started. Raises ConfigError if they contradict each other."""
+    """Return the emulator for these configurations, not yet started. Raises ConfigError if they contradict each
+    other.
+    """
     first = projects[0]
     agreed = agreed_on(projects, "emulator.speed", lambda project: project.config.emulator.speed)
     if speed is None:
@@ -48,6 +50,6 @@ def _account(project: Project) -> EmulatorAccount:
     return msgspec.structs.replace(
         embedded_account(project.config.name),
         balances=emulator_balances(project.config) or {},
-        # one fee model per account, as at the exchange, because a rank follows the account's volume
+        # one fee model per account, as at the exchange, because a rank depends on the account's volume
         fees=project.fee_model(*project.config.simulated_fees),
     )

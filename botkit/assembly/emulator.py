@@ -1,4 +1,4 @@
-"""Builds a standalone emulator: BitoPro on this machine."""
+"""Builds a standalone emulator: a local BitoPro."""
 
 from __future__ import annotations
 

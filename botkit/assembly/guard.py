@@ -28,28 +28,30 @@ from botkit.project.without_strategies import without_strategies
 def start_guard(
     config: Path, folder: StateFolder, guard_s: int, address: tuple[str | None, str | None]
 ) -> subprocess.Popen[bytes]:
-    """Start a bot's guard and return its process. Call ``terminate`` on it once the bot has stopped cleanly."""
+    """Start a bot's guard and return its process. Call ``terminate`` on the process once the bot has stopped
+    cleanly.
+    """
     arguments = [str(config), str(folder.path), str(guard_s), *(part or "" for part in address), str(os.getpid())]
     return subprocess.Popen(
         [sys.executable, "-m", "botkit.assembly.guard", *arguments],
         stdin=subprocess.DEVNULL,
-        # in its own session, so that a Ctrl-C for the bot or a closed terminal does not end the guard too
+        # in its own session, so that Ctrl-C for the bot or a closed terminal does not also stop the guard
         start_new_session=os.name == "posix",
     )
 
 
 async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws: str | None) -> PanicResult:
-    """Cancel only the open orders of this folder's bot."""
+    """Cancel only the open orders of the bot that uses this folder."""
     journal = Journal.open(folder.journal, read_only=True)
     own = OwnOrders(journal.order_rows())
     journal.close()
     async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
-        # do not halt the bot, because it can continue from its journal once it is restarted
+        # do not halt the bot, because it can continue from its journal after a restart
         return await panic(access, own, own_only=True, can=access.sender.capabilities, say=_say)
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # closing the terminal must not end the guard
+    with contextlib.suppress(OSError, ValueError):  # closing the terminal must not stop the guard
         sys.stderr.write(f"guard: {text}\n")
         sys.stderr.flush()
 
@@ -58,7 +60,7 @@ def main(arguments: list[str]) -> int:
     """Run a guard for one bot, configured by command-line arguments."""
     config, folder = Path(arguments[0]), StateFolder(Path(arguments[1]))
     rest, ws = (part or None for part in arguments[3:5])
-    # read the configuration now, as the bot did, because somebody may be editing the file when the bot dies
+    # read the configuration now, as the bot did, because the file may be being edited when the bot dies
     at_start: Project | None = None
     with contextlib.suppress(BotkitError):
         at_start = without_strategies(config)

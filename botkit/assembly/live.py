@@ -1,4 +1,4 @@
-"""Builds running bots at an emulator, on paper, or with real money, from the same configuration as a backtest."""
+"""Builds running bots on an emulator, on paper, or with real money, from the same configuration as a backtest."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ async def live_parts(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
-    """Yield the parts of a bot in a mode. If this starts an emulator, the emulator stops at the end of the block.
-    Raises ConfigError.
+    """Yield the parts of a bot in a mode. An emulator started here stops at the end of the block. Raises
+    ConfigError.
     """
     async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
         yield parts
@@ -101,13 +101,14 @@ async def parts_of(
 
 
 def _emulator(projects: Sequence[Project], speed: float | None) -> Any:
-    from botkit.assembly.embedded import embedded_emulator  # a real-money bot does not need the emulator in its memory
+    # a real-money bot does not need to keep the emulator in memory
+    from botkit.assembly.embedded import embedded_emulator
 
     return embedded_emulator(projects, speed)
 
 
 class _Bots:
-    """Wires the bots of one command, each in its own mode."""
+    """Wires up one command's bots, each in its own mode."""
 
     def __init__(self, size: int, machine: Machine | None, environ: Mapping[str, str]) -> None:
         self._shared = SharedBots(size, machine)
@@ -117,7 +118,7 @@ class _Bots:
         self._pairs: dict[object, Mapping[str, Pair]] = {}
 
     def embedded(self, project: Project, emulator: Any) -> LiveParts:
-        """Return a bot's parts at the emulator in this process."""
+        """Return a bot's parts on the emulator in this process."""
         from botkit.assembly.embedded import embedded_account
 
         return self._simulated(
@@ -130,7 +131,7 @@ class _Bots:
         )
 
     async def at_emulator(self, project: Project, address: Address, speed: float | None) -> LiveParts:
-        """Return a bot's parts at an emulator in another process on this machine."""
+        """Return a bot's parts on an emulator in another process on this machine."""
         rest, ws = check_emulator(*address)
         from botkit.emulator.ask_clock import emulator_clock
 
@@ -199,7 +200,7 @@ class _Bots:
         )
 
     async def real(self, project: Project, address: Address) -> LiveParts:
-        """Return a bot's parts at the exchange, with real money."""
+        """Return a bot's parts on the exchange, with real money."""
         check_real_money(project.loaded, *address)
         await self._refresh_pairs(project, address)
         account = resolve_account(project.loaded, self._environ)
@@ -229,7 +230,8 @@ class _Bots:
 
     def _ledger(self, project: Project, address: Address, clock: DriverClock, *, is_private: bool = False) -> Ledger:
         venue = venue_name(project.facts, address[0])
-        # other processes may also use the exchange, unless it is private to this one or its clock runs at another speed
+        # other processes may also use the exchange, unless it is private to this process or its clock runs at another
+        # speed
         shares = not is_private and clock.speed == 1
         self._limits.check(project, venue, shares=shares)
         if shares and project.config.limits.ledger != ALONE:
@@ -240,8 +242,9 @@ class _Bots:
         return StateFolder.of(project.config.name, mode, account, self._shared.machine.disk)
 
     async def _refresh_pairs(self, project: Project, address: Address) -> None:
-        """Load the pairs' rules from the exchange, since those shipped with botkit may be outdated. Raises
-        ConfigError."""
+        """Load the pairs' rules from the exchange, since the rules shipped with botkit may be outdated. Raises
+        ConfigError.
+        """
         name, facts = project.config.exchange.name, project.facts
         fresh = self._pairs.get((name, address[0]))
         if fresh is None:

@@ -26,7 +26,7 @@ Mode = Literal["emulator", "paper", "live"]
 
 
 class LiveParts(BotParts, frozen=True, kw_only=True):
-    """A running bot's parts and the configuration that they were built from."""
+    """A running bot's parts and the configuration from which they were built."""
 
     project: Project
     fees: FeeModel
@@ -48,13 +48,13 @@ def make_parts(
     endpoints: Collection[str] | None = None,
     machine: Machine | None = None,
 ) -> LiveParts:
-    """Return the parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine which windows its
-    requests count against (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError.
+    """Return the parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine the windows toward which
+    its requests count (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError.
     """
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
-    # the limit on how late a request may arrive is in the exchange's time, but is never shorter than the same duration
-    # in machine time
+    # the deadline for a request to arrive is in the exchange's time, but is never shorter than the same duration in
+    # machine time
     latest_accept_ns = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
     return LiveParts(
         project=project,

@@ -46,10 +46,10 @@ async def run_lockstep(
     Raises ConfigError if the data is not a single tape, and LockstepError.
     """
     section = project.config.backtest
-    # bot and exchange share a fee model, as in a backtest, so that the bot knows its own rank if ranks follow the
-    # volume
+    # the bot and the exchange share a fee model, as in a backtest, so that the bot knows its own rank if ranks depend
+    # on volume
     fees = parts.fees()
-    # nonces of a key never decrease within a process, so each run from the same start time needs its own key
+    # a key's nonces never decrease within a process, so each run from the same start time needs its own key
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
         accounts=(account,),
@@ -69,7 +69,7 @@ async def run_lockstep(
         clock = HeldClock(start - 1)
         engine = parts.engine(decisions, fees, first_client_id(parts.seed))
         key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
-        # the clock is held, so a slow machine must not cause timeouts
+        # the clock is paused, so a slow machine must not cause timeouts
         adapter = connect(
             project, key, emulator.rest, emulator.ws, clock, random=Random(parts.seed), patience=_PATIENCE
         )
@@ -105,7 +105,7 @@ async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResu
     """Run a configuration's backtest, then run the same bot over the wire. Return the result of the run over the wire
     and the first difference.
 
-    The decisions of both runs are written into ``out``. Raises BotkitError.
+    The decisions of both runs are written to ``out``. Raises BotkitError.
     """
     one_tape(project)
     parts = backtest_parts(project)

@@ -1,4 +1,4 @@
-"""Operations on running bots for the command line, collected from `botkit.live` and the wiring here."""
+"""Operations on running bots for the command line, gathered from `botkit.live` and the wiring in this package."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ class _Simulated:
         self._markets = [kernel.market(pair) for pair in pairs]
 
     def to(self, before: Nanos) -> None:
-        """Advance the simulation to just before a time. By then nothing may become known to the bot, so nothing is
-        lost.
+        """Advance the simulation to just before a given time. No event may become known to the bot before that time, so
+        no event is lost.
         """
         known = self._kernel.advance(before - 1)
         assert not known, known
@@ -62,7 +62,7 @@ class _Simulated:
         return book.bid_levels, book.ask_levels
 
     def standing(self) -> list[QueuePlace]:
-        """Return the bot's own orders in the books, with their places in the queue."""
+        """Return the bot's own orders in the books, with their queue positions."""
         kernel, found = self._kernel, []
         for market in self._markets:
             row = market.book_row(kernel.now)
@@ -107,9 +107,7 @@ class BacktestWatch:
 
 
 class ReplayWatch:
-    """Watches a recorded run during its replay, from the moment at which its strategies have subscribed to
-    something.
-    """
+    """Watches a recorded run during its replay, starting once its strategies have subscribed to some data."""
 
     def __init__(self, view: EngineView, decisions: DecisionLog, end: Nanos) -> None:
         self._view = view
@@ -118,7 +116,7 @@ class ReplayWatch:
         self._taker: FrameTaker | None = None
 
     def before(self, moment: Nanos) -> None:
-        """Take the frames that are due."""
+        """Capture the frames that are due."""
         if self._taker is None:
             pairs = [market.pair for market in self._view.markets()]
             if not pairs or not self._view.is_trading:

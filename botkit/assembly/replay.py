@@ -19,8 +19,8 @@ from botkit.report.playback import render_playback
 
 
 def replay_run(run: Path, config: Path | None = None, *, playback: Path | None = None) -> Verdict:
-    """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own. With
-    ``playback``, also write the run's playback page to that file.
+    """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own configuration.
+    With ``playback``, also write the run's playback page to that file.
 
     Raises ReplayError if the folder contains no run, and ConfigError if the configuration has changed or is missing.
     """

@@ -1,4 +1,4 @@
-"""Builds the runs of a command's bots, each with the guard that its configuration requests."""
+"""Builds the runs of a command's bots, each with the guard requested by its configuration."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The sealed part of a market's data, which no backtest, search or doctor reads until it is opened, once.
+"""The sealed part of a market's data, which no backtest, search or doctor reads until it is opened. A seal is opened
+only once.
 
-A seal applies to the strategy and its pairs, not to a file, so a copy of the tape is sealed as well. It is a reminder,
-not a lock: anyone can delete the seals file, or read the tape by other means, and see all the data.
+A seal applies to the strategy and its pairs, not to a file, so a copy of the tape is also sealed. It is a reminder, not
+a lock: anyone can see all the data by deleting the seals file or reading the tape by other means.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seal_of(project: Project, *, is_synthetic: bool) -> Seal | None:
-    """Return the seal on a project's market, opened or not. Raises ConfigError if the seals file is damaged."""
+    """Return the seal on a project's market, whether opened or not. Raises ConfigError if the seals file is damaged."""
     strategy, pairs = _market(project)
     for found in _read():
         if (found.strategy, found.pairs, found.is_synthetic) == (strategy, pairs, is_synthetic):
@@ -42,7 +43,7 @@ def seal_of(project: Project, *, is_synthetic: bool) -> Seal | None:
 
 def seal(project: Project, start: Nanos, now: Nanos, *, is_synthetic: bool) -> Seal:
     """Seal a project's market from ``start`` on. Raises ConfigError if the market already has a seal, even an opened
-    one, because data that was seen once cannot become unseen.
+    one, because data cannot be unseen.
     """
     known = seal_of(project, is_synthetic=is_synthetic)
     if known is not None:
@@ -72,7 +73,7 @@ def open_seal(project: Project, now: Nanos, *, is_synthetic: bool) -> Seal:
 def sealed_end(
     project: Project, feed: Feed, start: Nanos | None, end: Nanos | None
 ) -> tuple[Nanos | None, Seal | None]:
-    """Return the span's end without its sealed part, and the seal if it shortened the span. Raises ConfigError if
+    """Return the end of the span without its sealed part, and the seal if it shortened the span. Raises ConfigError if
     nothing is left.
     """
     closed = seal_of(project, is_synthetic=feed.synthetic)
@@ -91,7 +92,7 @@ def sealed_end(
 
 
 def sealed_note(closed: Seal, project: Project) -> str:
-    """Return a sentence that states which data a run did not read."""
+    """Return a sentence stating which data a run did not read."""
     return (
         f"the data from {format_time(closed.start, project.config.zone)} on is sealed and was not read; `botkit trials "
         "CONFIG --open` opens it, only once"
@@ -99,7 +100,7 @@ def sealed_note(closed: Seal, project: Project) -> str:
 
 
 def _market(project: Project) -> tuple[str, tuple[str, ...]]:
-    """Return the strategies and the pairs in the form in which the ledger of looks identifies a market."""
+    """Return the strategies and pairs in the form that the ledger of looks uses to identify a market."""
     uses = sorted({strategy.use for strategy in project.config.strategies})
     return "+".join(uses), tuple(sorted({str(pair) for pair in project.bot_pairs()}))
 

@@ -1,4 +1,4 @@
-"""Describes a session of a running or finished bot in words, from the files in its run's folder."""
+"""Describes in words a session of a running or finished bot, based on the files in the run's folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botkit.model.figures import amount_figure, price_figure
 from botkit.model.latency import STEPS, MeasuredLatencies
 from botkit.model.pairs import Pair
 
-#: how many of the last fills to show
+#: number of most recent fills to show
 _LATEST = 10
 
 
@@ -49,7 +49,7 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def session_report(run: Path) -> SessionReport:
-    """Return the report on a run. Needs neither its strategies nor their configuration. Raises ReplayError."""
+    """Return the report on a run. This requires neither its strategies nor their configuration. Raises ReplayError."""
     header = read_header(run)
     rows = list(decisions_of(run))
     recorded = RecordedOrders(rows, {name: Pair(name, rules) for name, rules in header.pairs.items()})

@@ -1,1 +1,3 @@
-"""Backtesting: runs a bot on recorded data in simulated time, computes the run's figures and writes its files."""
+"""Backtesting: runs a bot on recorded data in simulated time, computes the run's metrics, and writes its output
+files.
+"""

@@ -1,9 +1,9 @@
 """Measures how a strategy's limit orders ranked in the book: time at the best price, lots ahead, and number filled.
 
-* at best: the share of the run's time in which the strategy's best bid (or ask) was equal to or better than the
+* at best: the fraction of the run during which the strategy's best bid (or ask) was equal to or better than the
   recorded best bid (or ask).
-* ahead: the lots that were already at an order's price when the order joined, as the run's queue assumption counts
-  them.
+* ahead: the lots already resting at an order's price when the order joined the queue, counted under the run's
+  queue assumption.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from botkit.model.pairs import Pair
 from botkit.model.results import RestRow
 from botkit.sim.order import VenueOrder
 
-#: placeholder prices for an empty side, which can never be the best bid or ask
+#: placeholder prices for an empty side; they can never be the best bid or ask
 _NO_BID, _NO_ASK = -1, 1 << 62
 
 
@@ -39,7 +39,7 @@ class AtBest:
         self._last: tuple[Nanos, int, int] | None = None
 
     def see(self, columns: BookColumns) -> None:
-        """Process the books of a slice. Each book is valid until the next one."""
+        """Process the books in a slice. Each book is valid until the next one."""
         bids = np.where(columns.bid_lots[:, 0] > 0, columns.bid_ticks[:, 0], _NO_BID)
         asks = np.where(columns.ask_lots[:, 0] > 0, columns.ask_ticks[:, 0], _NO_ASK)
         if not len(bids):
@@ -53,7 +53,7 @@ class AtBest:
         self._last = int(times[-1]), int(bids[-1]), int(asks[-1])
 
     def row(self) -> RestRow:
-        """Return the figures. Call this after all books have been seen."""
+        """Return the figures. Call this after all books have been processed."""
         if self._last is not None:
             at, bid, ask = self._last
             self._count(np.array([at, max(at, self._end)]), np.array([bid, bid]), np.array([ask, ask]))
@@ -76,7 +76,7 @@ class AtBest:
     def _count(self, times: TimeArray, bids: TimeArray, asks: TimeArray) -> None:
         for is_buy, best in ((True, bids), (False, asks)):
             changes, own = self._steps[is_buy]
-            # between two consecutive moments, neither the book nor our best price changes
+            # between two consecutive timestamps, neither the book nor our best price changes
             inside = changes[(changes > times[0]) & (changes < times[-1])]
             moments = np.union1d(times, inside)
             ours = own[np.searchsorted(changes, moments, side="right")]

@@ -1,6 +1,6 @@
 """Compares the fills of a real session with the fills of its simulation, order by order.
 
-The session and the simulation have the same orders, sent at the same moments. The lots of each order are matched in
+The session and the simulation have the same orders, sent at the same times. The lots of each order are matched in
 sequence: the first lots executed in reality are compared with the first lots executed in the simulation, and so on.
 Lots executed only in reality are "missed"; lots executed only in the simulation are "extra".
 """
@@ -37,8 +37,8 @@ def pair_fills(
     simulated: Iterable[Execution],
     last: Mapping[str, float],
 ) -> list[FillPair]:
-    """Match real with simulated executions, order by order, and sort the results by time. ``last`` is the last price of
-    each pair.
+    """Match real with simulated executions, order by order, and sort the results by time. ``last`` maps each pair to
+    its last price.
     """
     by_order: dict[int, tuple[list[Execution], list[Execution]]] = {}
     for place, executions in enumerate((real, simulated)):
@@ -69,7 +69,7 @@ def _pairs_of(
 
 
 def _stretch(executions: Sequence[Execution], begin: int, end: int) -> list[tuple[Execution, int]]:
-    """Return the executions that cover an order's lots from ``begin`` to ``end``, each with the number of lots within
+    """Return the executions that cover an order's lots from ``begin`` to ``end``, each with its number of lots within
     that range.
     """
     found, at = [], 0
@@ -126,7 +126,7 @@ def _leg(order: OrderSpec, parts: Sequence[tuple[Execution, int]]) -> FillLeg | 
 
 
 def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
-    """Return the fee for a part of an execution in quote currency, or None if the fee was paid in another coin."""
+    """Return the fee for part of an execution in quote currency, or None if the fee was paid in another coin."""
     fee = one.fee_units / 10**8 * lots / one.lots
     if one.fee_currency == order.pair.quote:
         return fee
@@ -134,8 +134,8 @@ def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
 
 
 def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int) -> AuditFigures:
-    """Return the totals over all pairs of executions. Values in different quote currencies are added without
-    conversion, so shares are exact only for bots with one quote currency.
+    """Return the totals over all matched executions. Values in different quote currencies are added without conversion,
+    so ratios are exact only for bots with a single quote currency.
     """
     by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in ("matched", "missed", "extra")}
     value = {kind: sum(pair.value for pair in found) for kind, found in by_kind.items()}
@@ -171,7 +171,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     money_bps: float = 5.0
 
     def drifts(self, found: AuditFigures) -> list[str]:
-        """Return a sentence for each figure that exceeds its tolerance."""
+        """Return a sentence for each value that exceeds its tolerance."""
         rows = (
             ("of the real value was missed by the simulation", found.missed * 100, self.missed_pct, "%"),
             ("of the real value was executed only in the simulation", found.extra * 100, self.extra_pct, "%"),
@@ -193,9 +193,9 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
 def shortfall(
     orders: Mapping[int, OrderSpec], real: Iterable[Execution], mids: Mapping[int, float]
 ) -> tuple[float, int] | None:
-    """Return (the shortfall, the number of taker fills), or None if there were no such fills. The shortfall is how much
-    worse the prices of taker fills were than the mid price when the order was sent, as a fraction weighted by value.
-    ``mids`` maps client ids to mid prices.
+    """Return (shortfall, number of taker fills), or None if there were no taker fills. The shortfall is the
+    value-weighted average of how much worse each taker fill's price was than the mid price when its order was sent, as
+    a fraction. ``mids`` maps client ids to mid prices.
     """
     lost, value, count = 0.0, 0.0, 0
     for one in real:

@@ -20,10 +20,11 @@ BUY_AND_HOLD = "buy-and-hold"
 
 
 class BuyAndHold:
-    """A benchmark that puts equal parts of the opening equity into the base currency of each traded pair, without fees.
+    """A benchmark that invests equal parts of the opening equity in the base currency of each traded pair, without
+    fees.
 
-    Each coin is bought at its first price. The curve starts when every coin has had a price. The valuation currency is
-    left out, even if it is a traded coin.
+    Each coin is bought at its first price. The curve starts once every coin has had a price. The valuation currency is
+    excluded, even if it is a traded coin.
     """
 
     def __init__(self, pairs: Sequence[Pair], traded: Sequence[Pair], currency: str, zone: tzinfo) -> None:
@@ -33,14 +34,14 @@ class BuyAndHold:
         self._curve: EquityCurve | None = None
 
     def add_slice(self, prices: Prices, run: EquityCurve) -> None:
-        """Process a slice. ``run``, the equity of the run itself, must already have processed this slice."""
+        """Process a slice. ``run``, the run's own equity curve, must already have processed this slice."""
         if self._curve is None:
             prices = self._begin(prices, run)
         if self._curve is not None:
             self._curve.add_slice(prices)
 
     def _begin(self, prices: Prices, run: EquityCurve) -> Prices:
-        """Buy the coins once every coin has a price. Returns the rows from that moment on."""
+        """Buy the coins once every coin has a price. Returns the rows from that time on."""
         firsts, opening = run.first_worths, run.opening
         if opening is None or not self._coins or not self._coins <= firsts.keys():
             self._known |= {pair: float(column[-1]) for pair, (_, column) in prices.items() if len(column)}
@@ -65,7 +66,7 @@ class BuyAndHold:
         return rest
 
     def finish(self, end: Nanos) -> None:
-        """Close the remaining days of a finished run."""
+        """Close the remaining days at the end of a run."""
         if self._curve is not None:
             self._curve.finish(end)
 

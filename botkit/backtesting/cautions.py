@@ -1,4 +1,4 @@
-"""Cautions for the reader of a backtest result, and a check for a setting that runs on candles require."""
+"""Cautions for readers of a backtest result, and a check for a setting that candle-based runs require."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _without_books(plan: Plan) -> list[str]:
 
 def check_slippage(plan: Plan, parts: BacktestParts) -> None:
     """Raise ConfigError if a run on candles has no ``slippage``. Candles carry no spread, so the configuration must
-    state how much a taker pays beyond the price.
+    state how far from the candle's price a taker order fills.
     """
     bare = _without_books(plan)
     if bare and parts.slippage is None:
@@ -32,7 +32,7 @@ def check_slippage(plan: Plan, parts: BacktestParts) -> None:
 
 
 def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
-    """List properties of the configuration and the data that make a result too good to be true."""
+    """List the properties of the configuration and the data that make a result look too good to be true."""
     feed, fees, found = parts.feed, parts.fee_currencies, []
     used = {(pair, kind) for pair, kind, _ in plan.keys}
     if any(entry["synthetic"] for entry in feed.describe() if (entry["pair"], entry["kind"]) in used):
@@ -68,7 +68,7 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
 
 def cautions_of_coins(found: Ownership) -> list[Caution]:
     """Return a caution about coins in the account that are not assigned to any strategy. The caution explains how to
-    hand them over.
+    hand the coins over.
     """
     if not found.left:
         return []
@@ -77,8 +77,8 @@ def cautions_of_coins(found: Ownership) -> list[Caution]:
 
 
 def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
-    """Return cautions about events at the simulated exchange that would not happen at the real exchange, or would
-    happen differently there. ``gaps_filled`` is the number of intervals on the tape without a candle.
+    """Return cautions about events at the simulated exchange that would not happen, or would happen differently, at the
+    real exchange. ``gaps_filled`` is the number of intervals on the tape without a candle.
     """
     found = []
     if kernel.limits.refused:
@@ -99,8 +99,8 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
 
 
 def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Caution]:
-    """Return cautions about withheld market events, late trades, a halt of the bot, and figures that need more days
-    than the run has.
+    """Return cautions about withheld market events, late trades, a halt of the bot, and metrics that require a longer
+    run.
     """
     found = []
     for pair, count in view.checks.withheld().items():

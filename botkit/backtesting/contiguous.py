@@ -1,4 +1,4 @@
-"""Fills the holes in candle data: an interval without trades becomes a flat row without volume.
+"""Fills gaps in candle data: an interval without trades becomes a flat row with zero volume.
 
 The exchange omits such intervals, and so do most recordings. In backtests and in live trading, a strategy sees them as
 empty bars in which no order fills. With these rows, no timer is needed to close the bars.
@@ -13,20 +13,22 @@ from botkit.model.resolutions import bucket_end, fixed_length
 
 
 class GapFiller:
-    """Fills the holes in one stream of candles, chunk by chunk. ``filled`` is the number of rows added."""
+    """Fills the gaps in one stream of candles, chunk by chunk. ``filled`` is the number of rows added."""
 
     def __init__(self) -> None:
         self.filled = 0
         self._last: CandleColumns | None = None
 
     def fill(self, columns: CandleColumns) -> CandleColumns:
-        """Return the chunk with flat rows in its holes, including a hole between the previous chunk and this one."""
+        """Return the chunk with its gaps filled by flat rows, including any gap between the previous chunk and this
+        one.
+        """
         if not len(columns):
             return columns
         before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))
         length = fixed_length(columns.resolution)
         if length is None:
-            return columns  # monthly candles: a month without a single trade is too rare to fill
+            return columns  # monthly candles: a month without a single trade is too rare to handle
         times = columns.time if before is None else np.concatenate((before.time, columns.time))
         steps = np.diff(times)
         holes = np.flatnonzero(steps != length)
@@ -38,7 +40,7 @@ class GapFiller:
         missing = (steps[holes] // length - 1).astype(np.int64)
         total = int(missing.sum())
         self.filled += total
-        at = np.repeat(holes + 1 - shift, missing)  # insert the new rows before these rows of `columns`
+        at = np.repeat(holes + 1 - shift, missing)  # positions in `columns` before which the new rows are inserted
         offsets = np.arange(total) - np.repeat(np.cumsum(missing) - missing, missing)
         time = np.repeat(times[holes], missing) + (offsets + 1) * length
         flat = np.repeat(close[holes], missing)

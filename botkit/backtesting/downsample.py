@@ -1,8 +1,8 @@
 """Reduces millions of rows to a few points for a chart, without losing extremes.
 
-Rows arrive in slices, in time order, and are grouped into buckets of equal duration. As the run grows, adjacent buckets
-are merged in pairs, so memory is bounded although the run's length is unknown. Durations are equal because a chart's
-time axis should be linear. A bucket without rows repeats the previous value.
+Rows arrive in slices, in chronological order, and are grouped into buckets of equal duration. As the run grows,
+adjacent buckets are merged in pairs, which bounds memory even though the run's length is unknown. Durations are equal
+because a chart's time axis should be linear. A bucket without rows repeats the previous value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botkit.model.results import Curve, PriceCandles
 FloatArray = npt.NDArray[np.float64]
 TimeArray = npt.NDArray[np.int64]
 
-# Each duration is a multiple of the previous one, so that finished buckets can be merged. Longer durations double.
+# Each duration is a multiple of the previous one, so that completed buckets can be merged. Longer durations double.
 _LADDER_S = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 
 
@@ -37,7 +37,7 @@ def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> N
 
 
 def _cut(times: TimeArray, width: Nanos) -> tuple[TimeArray, TimeArray]:
-    """Return the numbers of all buckets that have rows, and the index of each bucket's first row."""
+    """Return the numbers of all buckets that contain rows, and the index of each bucket's first row."""
     first, last = int(times[0]) // width, int(times[-1]) // width
     if first == last:
         return np.array([first], np.int64), np.zeros(1, np.int64)
@@ -64,7 +64,7 @@ class CurveSampler:
         self._last: tuple[Nanos, float] | None = None
 
     def add(self, times: TimeArray, values: FloatArray) -> None:
-        """Add one or more rows. No row may be earlier than the rows already added."""
+        """Add one or more rows. Rows must not be earlier than those already added."""
         if self._first is None:
             self._first = (int(times[0]), float(values[0]))
         self._last = (int(times[-1]), float(values[-1]))
@@ -78,7 +78,7 @@ class CurveSampler:
             low, high = start + int(part.argmin()), start + int(part.argmax())
             low_time, high_time = int(times[low]), int(times[high])
             if low_time == high_time and low != high:
-                # a price and the fill that it caused have the same time, so separate them by a nanosecond to keep both
+                # a price and the fill it caused have equal timestamps, so separate them by a nanosecond to keep both
                 low_time, high_time = (low_time + 1, high_time) if low > high else (low_time, high_time + 1)
             self._put(number, (low_time, float(values[low]), high_time, float(values[high])))
 
@@ -87,7 +87,8 @@ class CurveSampler:
         if old is not None:
             low = old[:2] if old[1] <= new[1] else new[:2]
             high = old[2:] if old[3] >= new[3] else new[2:]
-            if low[0] == high[0] and low[1] != high[1]:  # the times are equal, so move the later one by a nanosecond
+            # the timestamps are equal, so move the later one by a nanosecond
+            if low[0] == high[0] and low[1] != high[1]:
                 low, high = ((low[0] + 1, low[1]), high) if old[3] >= new[3] else (low, (high[0] + 1, high[1]))
             new = (*low, *high)
         self._buckets[number] = new
@@ -100,7 +101,7 @@ class CurveSampler:
             self._put(number // factor, extremes)
 
     def curve(self) -> Curve:
-        """Return the points sampled so far, at strictly ascending times."""
+        """Return the points sampled so far, at strictly increasing times."""
         if self._first is None or self._last is None:
             return Curve([], [])
         points = {self._first[0]: self._first[1]}
@@ -115,8 +116,8 @@ class CurveSampler:
             for time, value in two:
                 points[time] = value
             previous = number
-        # The curve must end where the run ended. If an extreme has the same time as the end, the end is added after it
-        # instead of replacing it.
+        # The curve must end where the run ended. If an extreme has the same timestamp as the last point, the last point
+        # is added after it instead of replacing it.
         end, (last, final) = next(reversed(points)), self._last
         points[end + 1 if last <= end and points[end] != final else max(last, end)] = final
         return Curve(list(points), list(points.values()))
@@ -162,7 +163,7 @@ class CandleSampler:
         low: FloatArray | None = None,
         volume: FloatArray | None = None,
     ) -> None:
-        """Add prices, or candles with their start times in ``times``. No row may be earlier than the rows already
+        """Add prices, or candles with their start times in ``times``. Rows must not be earlier than those already
         added.
 
         ``volume`` is the amount traded in each row, in base currency. Without it, the candles show a volume of 0.
@@ -194,8 +195,8 @@ class CandleSampler:
         closes: FloatArray,
         volumes: FloatArray,
     ) -> None:
-        """Append candles of different buckets. If the first one is in the same bucket as the last stored candle, merge
-        the two.
+        """Append candles from different buckets. If the first candle is in the same bucket as the last stored candle,
+        merge the two.
         """
         start = 0
         if self._numbers and self._numbers[-1] == numbers[0]:
@@ -229,7 +230,7 @@ class CandleSampler:
         self._width = width
 
     def candles(self) -> PriceCandles:
-        """Return the candles sampled so far. A bucket without rows has no candle."""
+        """Return the candles sampled so far. Buckets without rows have no candle."""
         return PriceCandles(
             self._pair,
             self._width,

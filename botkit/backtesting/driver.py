@@ -1,10 +1,10 @@
-"""Drives a run in simulated time: passes inputs to the bot and requests to the exchange, and advances the time. It
+"""Drives a run in simulated time: passes inputs to the bot and requests to the exchange, and advances the clock. It
 makes no decisions.
 
-for rows between two moments at which anything can happen:    a quiet span, straight from the columns
+for rows between two times at which anything can happen:       a quiet span, straight from the columns
     engine.span(rows, begin, end, out)                         strategies run; `out` collects the requests
     kernel.submit(request)                                     arrives one latency later
-for news from the exchange (answers, fills, books):            one turn each, in order of time
+for news from the exchange (responses, fills, books):          one turn each, in chronological order
     engine.turn(event, now, out)
 """
 
@@ -32,7 +32,7 @@ from botkit.model.published_books import PublishedBooks
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
-#: how long to wait for answers after the last row, so that no order is left unfinished
+#: how long to wait for responses after the last row, so that no order is left unresolved
 DRAIN: Nanos = 10 * NS_PER_S
 #: the number of rows to search by bisection
 _NEAR = 64
@@ -41,21 +41,23 @@ _NEAR = 64
 class Watcher(Protocol):
     """Observes a run between its turns, without changing it."""
 
-    #: when to call `before` next: no event at this time or later has happened yet
+    #: when to call `before` next: no event at or after this time has happened yet
     due: Nanos
 
     def before(self, moment: Nanos) -> None:
-        """Observe the run before the next event, which happens at ``moment``, at or after ``due``."""
+        """Observe the run before the next event, which occurs at ``moment``, at or after ``due``."""
 
     def turned(self, now: Nanos) -> None:
         """Observe the effects of a turn."""
 
     def see(self, rows: Sequence[MarketColumns]) -> None:
-        """Observe the rows of a finished slice."""
+        """Observe the rows of a completed slice."""
 
 
 class StrategyRaised(BotkitError):
-    """Raised when a strategy raises during a backtest. The message names the strategy, callback, file and line."""
+    """Raised when a strategy raises an exception during a backtest. The message names the strategy, callback, file and
+    line.
+    """
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -87,13 +89,13 @@ class Driver:
         self._watch = watch
         self._out = Outcome()
         #: Our executions, to be merged with the recorded trades. With zero latency, an order may react to one of
-        #: several trades at the same moment. Its execution then comes after all trades of that moment, which were
-        #: already in transit.
+        #: several simultaneous trades. Its execution then comes after all of those trades, because they were already in
+        #: transit.
         self._prints: deque[tuple[Publication, bool]] = deque()
 
     def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
-        """Run until the slices end. ``on_slice`` is called after every slice, with the slice and the rows as the bot
-        received them.
+        """Run until there are no more slices. ``on_slice`` is called after every slice, with the slice and the rows as
+        the bot received them.
         """
         ahead: Slice | None = None
         delivered: list[MarketColumns] = []
@@ -119,8 +121,8 @@ class Driver:
             self._watch.turned(now)
 
     def forget_before(self, time: Nanos) -> tuple[Order, ...]:
-        """Make the bot and the exchange drop orders that were final before ``time``. Returns the orders that the bot
-        dropped.
+        """Make the bot and the exchange drop orders that reached a final state before ``time``. Returns the orders that
+        the bot dropped.
         """
         self.kernel.forget_before(time)
         now, changes = self.engine.view.now, self.engine.changes.count
@@ -148,7 +150,7 @@ class Driver:
             self._tell(out, now)
         out.states.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
-            return  # emptying one list costs as much as checking three
+            return  # clearing one list costs as much as checking three
         wanted = list(out.history)
         out.clear()
         if wanted:
@@ -165,7 +167,7 @@ class Driver:
             if isinstance(columns, CandleColumns):
                 columns = self.gap_fillers.setdefault(columns.pair, GapFiller()).fill(columns)
             self.kernel.load(columns)
-            if not isinstance(columns, BookColumns):  # the exchange publishes books, with our orders in them
+            if not isinstance(columns, BookColumns):  # the exchange publishes books that include our orders
                 rows.append(columns)
         return rows
 
@@ -195,7 +197,7 @@ class Driver:
                 assert moment is not None
                 if watch.due <= moment:
                     watch.before(moment)
-                    continue  # the exchange's time may have advanced
+                    continue  # the exchange's clock may have advanced
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
                 until = at if wake is None or at < wake else wake
                 if told_at is not None and told_at < until:
@@ -207,17 +209,17 @@ class Driver:
             elif prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()
             elif wake == at or told_at == at:
-                # Bars that end now come before this moment's rows, and timers come after the rows. The turn handles
-                # this order.
+                # Bars that end now come before the rows with this timestamp, and timers come after those rows. The turn
+                # handles this order.
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
                 limit = due if wake is None or (due is not None and due < wake) else wake
                 if told_at is not None and (limit is None or told_at < limit):
-                    limit = told_at  # rows of the same moment must be merged one by one
+                    limit = told_at  # rows with equal timestamps must be merged one by one
                 if watch is not None and (limit is None or watch.due < limit):
                     limit = watch.due
-                near = row + _NEAR  # the end is nearly always before this row
+                near = row + _NEAR  # in nearly all cases, the end is before this row
                 if limit is None or (near < stop and axis[near] < limit):
                     end = _first_from(rows, row, limit)
                 else:
@@ -229,7 +231,7 @@ class Driver:
                     watch.turned(received.item(row - 1))
 
     def _span_with_books(self, rows: MergedRows, row: int, books: PublishedBooks, limit: Nanos | None) -> int:
-        """Process rows and books before ``limit``. Returns how many rows were processed."""
+        """Process rows and books before ``limit``. Returns the number of rows processed."""
         engine, before = self.engine, self.engine.changes.count
         taken = engine.span(rows, row, _first_from(rows, row, limit), self._out, books, limit)
         self.kernel.update_news()
@@ -267,7 +269,7 @@ class Driver:
             self._watch.turned(until)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """Return True if our next execution comes before a row received at ``at``. Trades at the same moment are
+        """Return True if our next execution comes before a row received at ``at``. Trades with equal timestamps are
         ordered by pair and come after candles.
         """
         told, is_late = self._prints[0]
@@ -282,16 +284,14 @@ class Driver:
         self.turn(told.event, told.at)
 
     def _close(self, end: Nanos) -> None:
-        """Stop the bot at ``end``, and wait for the answers to pending requests."""
+        """Stop the bot at ``end``, and wait for the responses to pending requests."""
         self.drain(end)
         now = max(end, self.engine.view.now)
         self.turn(Stop(), now)
         self.drain(now + DRAIN)
 
     def drain(self, until: Nanos) -> None:
-        """Process all events up to ``until`` that need no further row: news from the exchange, and wake-ups of the
-        engine.
-        """
+        """Process all events up to ``until`` that need no further row: news from the exchange, and engine wake-ups."""
         while True:
             due, wake = self.kernel.next_at(), self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
@@ -312,19 +312,19 @@ class Driver:
 
 
 def _first_from(rows: MergedRows, begin: int, time: Nanos | None) -> int:
-    """Return the position of the first row at or after ``begin`` that is received at ``time`` or later."""
+    """Return the index of the first row at or after ``begin`` that is received at ``time`` or later."""
     received, axis = rows.received, rows.received.data
     stop = len(received)
     if time is None or received.item(stop - 1) < time:
         return stop
-    near = begin + _NEAR  # up to here, Python's bisect is faster than numpy's
+    near = begin + _NEAR  # up to this size, Python's bisect is faster than numpy's
     if near < stop and axis[near] < time:
         return near + int(received[near:stop].searchsorted(time))
     return bisect_left(axis, time, begin, min(near, stop))
 
 
 def raise_failure(failure: StrategyFailure) -> NoReturn:
-    """Raise a strategy's failure as an error that ends the run."""
+    """Re-raise a strategy's failure as an error that ends the run."""
     if failure.is_config:
         raise ConfigError(f"strategy {failure.strategy!r}: {failure.error.partition(': ')[2]}")
     raise StrategyRaised(

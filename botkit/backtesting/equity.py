@@ -1,8 +1,8 @@
-"""Computes the equity of a run, slice by slice: the value of all holdings, at every price and after every change.
+"""Computes a run's equity, slice by slice: the value of all holdings, at every price and after every change.
 
 Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies holdings by prices
-without Python code for each row, and only for pairs that value a holding. Memory is bounded: the curve keeps the
-running peak, the deepest falls, one close per day, and a sampled curve.
+without running Python code per row, and only for pairs used to value a holding. Memory is bounded: the curve keeps the
+running peak, the deepest drawdowns, one close per day, and a sampled curve.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from botkit.model.results import Curve, DayRow, Drawdown
 #: (time, currency, units added); a fill causes one change each for the base, the quote and the fee currency
 Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
-#: a conversion path: each pair along it, and whether to divide by its price instead of multiplying
+#: a conversion path: the pairs along it, each with a flag for dividing by its price instead of multiplying
 Path: TypeAlias = tuple[tuple[str, bool], ...]
 
 
 class EquityCurve:
-    """The equity of all strategies together, or of one strategy.
+    """The equity of all strategies combined, or of one strategy.
 
     ``pairs`` are all pairs with prices. ``traded`` are the pairs whose base is treated as a position (default: all).
     ``opening`` maps each currency to the units held at the start. ``first_prices`` are used before a pair's first row.
-    Without them, moments at which a holding has no price are left out, so the equity starts when every currency in
+    Without them, times at which a holding has no price are skipped, so the equity curve starts when every currency in
     ``opening`` has a price. ``begin`` is the run's start (default: its first row); ``finish`` sets its end.
     """
 
@@ -65,7 +65,7 @@ class EquityCurve:
 
         wanted = {str(p) for p in pairs} if traded is None else set(traded)
         self._traded = tuple(p for p in pairs if str(p) in wanted)
-        # the smallest number of units of a base currency that is a position rather than dust
+        # the smallest number of base units that is a position rather than dust
         self._least: dict[str, int] = {}
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
@@ -90,16 +90,16 @@ class EquityCurve:
         #: for each traded base currency: (the time of its first price, that price in the valuation currency)
         self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
-            # cash alone needs no price, so a run that starts with only cash has equity from its first day
+            # cash alone needs no price, so a run that starts with only cash has equity from the first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
 
     # -- input ------------------------------------------------------------------------------------------------------
 
     def add_slice(self, prices: Prices, changes: Sequence[Change] = ()) -> None:
-        """Process the rows of ``prices`` (pair -> times and prices) and the ``changes``, both in time order.
+        """Process the rows of ``prices`` (pair -> times and prices) and the ``changes``, both in chronological order.
 
-        At equal times a change comes after the rows, so a fill is valued at the price that caused it. Changes at the
-        same time are applied together. No row or change may be earlier than the previous slice.
+        When timestamps are equal, a change comes after the rows, so a fill is valued at the price that caused it.
+        Changes with equal timestamps are applied together. No row or change may be earlier than the previous slice.
         """
         prices = {name: columns for name, columns in prices.items() if len(columns[0])}
         self._before, self._slice = dict(self._last_price), prices
@@ -137,8 +137,8 @@ class EquityCurve:
         self.end = max(self.end, *lasts)
 
     def _take(self, changes: Sequence[Change]) -> tuple[list[Nanos], dict[str, tuple[list[int], list[int]]]]:
-        """Apply the changes. Returns their distinct times and, for each currency, the indices of its times and the
-        units from then on.
+        """Apply the changes. Returns their distinct times and, for each currency, the indices of the times at which it
+        changed and the units held from then on.
         """
         times: list[Nanos] = []
         steps: dict[str, tuple[list[int], list[int]]] = {}
@@ -179,11 +179,11 @@ class EquityCurve:
         steps: Mapping[str, tuple[list[int], list[int]]],
         currencies: Iterable[str],
     ) -> bool:
-        """Compute the equity by the fast path for a typical slice, in which one pair moves and few holdings change.
+        """Compute the equity using the fast path for a typical slice, in which one pair moves and few holdings change.
         Equity is then cash + coins x price, which is three times as fast to compute.
 
         The arrays are reused, because allocating fresh pages costs more here than the arithmetic. Returns False for any
-        other slice. The general code yields the same figures.
+        other slice. The general code yields the same results.
         """
         if self._opening is None or len(needed) != 1 or len(change_times) * 256 > len(prices[needed[0]][0]):
             return False
@@ -227,8 +227,8 @@ class EquityCurve:
     def _merge(
         self, prices: Prices, change_times: list[Nanos]
     ) -> tuple[TimeArray, dict[str, FloatArray], npt.NDArray[np.intp]]:
-        """Merge price rows and changes into one time axis. Returns the axis, each pair's price along it, and the row of
-        each change.
+        """Merge price rows and changes into a single time axis. Returns the axis, each pair's price along it, and the
+        row of each change.
         """
         changed = np.asarray(change_times, dtype=np.int64)
         if not prices:
@@ -242,7 +242,7 @@ class EquityCurve:
             return np.insert(times, at, changed), {name: np.insert(column, at, known)}, at + np.arange(len(at))
         sources = [times for times, _ in prices.values()] + [changed]
         joined = np.concatenate(sources)
-        # rows with equal times keep the order of their sources, so changes come last
+        # rows with equal timestamps keep the order of their sources, so changes come last
         order = np.argsort(joined, kind="stable")
         source = np.repeat(np.arange(len(sources), dtype=np.int16), [len(s) for s in sources])[order]
         columns = {}
@@ -252,8 +252,8 @@ class EquityCurve:
         return joined[order], columns, np.flatnonzero(source == len(prices))
 
     def _rate(self, currency: str, columns: Mapping[str, FloatArray]) -> FloatArray | float:
-        """Return the value of one coin along the merged axis. It is NaN while a price on the conversion path is still
-        unknown.
+        """Return the value of one coin along the merged axis. The value is NaN while a price on the conversion path is
+        still unknown.
         """
         rate: FloatArray | float = 1.0
         for name, divides in self._path(currency):
@@ -288,7 +288,7 @@ class EquityCurve:
         self._final = float(equity[-1])
 
     def _open(self, times: TimeArray, rates: Mapping[str, FloatArray | float]) -> bool:
-        """Value the opening balances at the first moment when they all have a price."""
+        """Value the opening balances at the first time when every currency in them has a price."""
         worth = np.zeros(len(times))
         for currency, units in self._opening_units.items():
             worth += units / UNIT * rates[currency]
@@ -308,7 +308,7 @@ class EquityCurve:
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
-        """Return the local midnight ``days`` calendar days after the start of the day of ``moment``."""
+        """Return the local midnight ``days`` calendar days after the start of the day that contains ``moment``."""
         # add calendar days, not 24 hours, because a day with a clock change has 23 or 25 hours
         day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
@@ -332,7 +332,7 @@ class EquityCurve:
                     self.first_worths[pair.base] = (int(first[0]), worth)
 
     def finish(self, end: Nanos) -> None:
-        """End the run: close the days up to ``end``, even days without any change."""
+        """Finish the run: close the days up to ``end``, including days without any change."""
         self._run_end = end
         if self._opening is None or self._midnight is None:
             return
@@ -345,9 +345,9 @@ class EquityCurve:
 
     def value_at(self, currency: str, times: Sequence[Nanos] | TimeArray) -> FloatArray:
         """Return the value of one coin at ``times`` within the latest slice. Times before the coin's first price use
-        that price.
+        its first price.
 
-        The value is NaN if a pair on the conversion path has had no row at all.
+        The value is NaN if a pair on the conversion path has had no rows.
         """
         moments = np.asarray(times, dtype=np.int64)
         worth = np.ones(len(moments))
@@ -363,7 +363,7 @@ class EquityCurve:
 
     @property
     def opening(self) -> float | None:
-        """Value of the opening balances at the first prices, or None if there were no prices yet."""
+        """Value of the opening balances at the first prices, or None if there have been no prices yet."""
         if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
             # the account held only cash from the first row to the last, so no price was needed
             return self._opening_units[self._currency] / UNIT
@@ -376,23 +376,23 @@ class EquityCurve:
 
     @property
     def falls(self) -> list[Drawdown]:
-        """The deepest falls so far, computed over every row and sorted by depth, deepest first."""
+        """The deepest drawdowns so far, computed over every row, deepest first."""
         return [] if self._falls is None else self._falls.deepest()
 
     @property
     def drawdown(self) -> Drawdown:
-        """The deepest fall so far, computed over every row."""
+        """The maximum drawdown so far, computed over every row."""
         return next(iter(self.falls), Drawdown())
 
     @property
     def longest_fall_s(self) -> float | None:
-        """The longest time below a peak, in seconds, or None if there was no equity yet."""
+        """The longest time below a peak, in seconds, or None if there has been no equity yet."""
         return None if self._falls is None else self._falls.longest_s(self._run_end)
 
     @property
     def exposure(self) -> float | None:
-        """The share of the run's time in which a position was held: a traded base currency in at least its smallest
-        order amount.
+        """The fraction of the run during which a position was held: at least the minimum order amount of a traded base
+        currency.
         """
         if self.start is None or self.end is None or self.end == self.start:
             return None
@@ -401,11 +401,11 @@ class EquityCurve:
 
     @property
     def buy_and_hold_return(self) -> float | None:
-        """The return of holding every traded base currency from its first to its last price, in equal parts, without
+        """The return from holding every traded base currency from its first to its last price, in equal parts, without
         fees.
 
-        The return is in the valuation currency, or None if there were no prices. A base that *is* the valuation
-        currency is left out.
+        The return is computed in the valuation currency. It is None if there were no prices. A base that *is* the
+        valuation currency is excluded.
         """
         returns = []
         for currency, (_, first) in self.first_worths.items():
@@ -440,7 +440,7 @@ class EquityCurve:
         return to_datetime(moment - 1, self._zone).date().isoformat()
 
     def daily_returns(self) -> list[float]:
-        """Return the returns of the run's full calendar days, including days without any change."""
+        """Return the daily returns of the run's full calendar days, including days without any change."""
         return [row.return_ for row in self.days() if row.return_ is not None]
 
 
@@ -451,8 +451,8 @@ def _worth(
     length: int,
     rate: FloatArray | float,
 ) -> FloatArray | float:
-    """Compute the value of one currency along an axis of ``length`` rows. ``held`` units are held until the first of
-    ``steps``.
+    """Compute the value of one currency along an axis of ``length`` rows. ``held`` is the number of units held before
+    the first of ``steps``.
     """
     if steps is None:
         return held / UNIT * rate if held else 0.0

@@ -1,4 +1,6 @@
-"""Tracks the falls of a curve below its running peak, row by row but without running Python code for each row."""
+"""Tracks the drawdowns of a curve below its running peak at row resolution, without running Python code for each
+row.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,20 @@ from botkit.backtesting.downsample import FloatArray, TimeArray
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.results import Drawdown
 
-#: how many of the deepest falls to keep
+#: how many of the deepest drawdowns to keep
 KEPT = 10
 
 
 class Falls:
-    """The deepest falls of one curve, and the duration of the longest fall. Memory is bounded for any number of falls.
+    """The deepest drawdowns of one curve, and the duration of the longest one. Memory is bounded for any number of
+    drawdowns.
 
-    A fall starts at the last row at the peak and ends at the first row that reaches the peak again.
+    A drawdown starts at the last row at the peak and ends at the first row that reaches the peak again.
     """
 
     def __init__(self, time: Nanos, value: float) -> None:
         self._peak, self._peak_time = value, time
-        #: the current fall, which has not recovered yet: (trough, its time); None while equity is at its peak
+        #: the current drawdown, not yet recovered: (trough, its time); None while equity is at its peak
         self._current: tuple[float, Nanos] | None = None
         self._last = time
         self._longest: Nanos = 0
@@ -47,8 +50,8 @@ class Falls:
     def _runs(
         self, times: TimeArray, values: FloatArray, peaks: FloatArray, starts: TimeArray, ends: TimeArray
     ) -> None:
-        """Process the runs of rows below the peak, given as (start, exclusive end). The last run may have no end
-        yet.
+        """Process the stretches of rows below the peak, given as (start, exclusive end). The last stretch may still be
+        open.
         """
         if starts[0] == 0 and self._current is not None:
             stop = int(ends[0]) if len(ends) else len(values)
@@ -76,7 +79,7 @@ class Falls:
             self._sink(times, values, start, len(values))
 
     def _times_before(self, times: TimeArray, starts: TimeArray) -> TimeArray:
-        """Return the last time at the peak before each start."""
+        """Return, for each start, the time of the last row at the peak before it."""
         begins = times[np.maximum(starts - 1, 0)]
         if len(starts) and starts[0] == 0:
             begins = begins.copy()
@@ -103,19 +106,19 @@ class Falls:
 
     def _keep(self, fall: Drawdown) -> None:
         self._kept.append(fall)
-        # the sort is stable, so the earlier of two equal falls comes first
+        # the sort is stable, so the earlier of two equal drawdowns comes first
         self._kept.sort(key=lambda kept: -kept.fraction)
         del self._kept[KEPT:]
 
     def deepest(self) -> list[Drawdown]:
-        """Return the falls by depth, deepest first. ``recovered`` is missing in a fall that has not recovered."""
+        """Return the drawdowns, deepest first. ``recovered`` is missing if the drawdown has not recovered."""
         current = self._open_fall()
         falls = self._kept if current is None else sorted((*self._kept, current), key=lambda fall: -fall.fraction)
         return falls[:KEPT]
 
     def longest_s(self, end: Nanos | None = None) -> float:
-        """Return the longest time from a peak to its recovery. A fall that has not recovered is measured to ``end``
-        (default: the last row).
+        """Return the longest time from a peak to its recovery. A drawdown that has not recovered is measured up to
+        ``end`` (default: the last row).
         """
         longest = self._longest
         if self._current is not None:

@@ -1,4 +1,4 @@
-"""Builds the bars before a run's start from the recorded candles or trades."""
+"""Builds the bars that precede a run's start from recorded candles or trades."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from botkit.tape.manifest import StreamInfo
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """Return, from recorded candles or trades, the last bars that finished before ``now`` and the bars still open at
-    ``now``.
+    """Return, built from recorded candles or trades, the most recent bars completed before ``now`` and the bars still
+    open at ``now``.
     """
     bars = []
     for item in wanted:
-        # At this moment, a run on candles still receives the candle that ends now as a row. A run on trades does not,
-        # so its history includes that candle.
+        # At this time, a run on candles still receives the candle that ends now as a row. A run on trades does not, so
+        # its history includes that candle.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
         running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
@@ -37,8 +37,8 @@ def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan
 
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
-    """Return the last ``count`` bars that ended before the time ``before``. They are built from the finest candles that
-    reach back far enough, or else from trades.
+    """Return the last ``count`` bars that ended before ``before``. They are built from the finest candles that reach
+    back far enough, or otherwise from trades.
     """
     target = fixed_length(resolution) or 31 * NS_PER_DAY
     for finer in RESOLUTIONS:
@@ -50,7 +50,7 @@ def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nan
         start = max(info.start, before - (count + 2) * target)
         builder = BarBuilder(pair, resolution, grace_ns=0)
         bars = _add_candles(builder, feed, info, start, before)
-        bars += builder.close_due(before - 1)  # a row that ends exactly at `before` is not read here
+        bars += builder.close_due(before - 1)  # this read excludes a row that ends exactly at `before`
         return bars[-count:]
     return _bars_of_trades(feed, pair, resolution, count, before)
 
@@ -68,8 +68,8 @@ def _bars_of_trades(feed: Feed, pair: Pair, resolution: str, count: int, before:
 
 
 def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_candles: bool) -> Bar | None:
-    """Return the bar open at ``start``, built from the rows received earlier, or None if there are no such rows.
-    Without these rows, the first bar after ``--from`` would be partial but look complete.
+    """Return the bar that is open at ``start``, built from the rows received earlier, or None if there are no such
+    rows. Without these rows, the first bar after ``--from`` would be partial but look complete.
 
     For a pair that runs on candles, the bar is built from candles. For other pairs it is built from trades. If the
     trades start within the bar, candles cover the time before them.
@@ -92,7 +92,7 @@ def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_can
 def _finest_candles(feed: Feed, builder: BarBuilder) -> StreamInfo | None:
     for resolution in RESOLUTIONS:
         info = feed.stream(builder.pair, "candles", resolution)
-        # a candle as long as the bar would be the complete bar
+        # a candle of the bar's own resolution would already be the complete bar
         if info is not None and resolution != builder.resolution and can_build(builder.resolution, resolution):
             return info
     return None
@@ -101,8 +101,8 @@ def _finest_candles(feed: Feed, builder: BarBuilder) -> StreamInfo | None:
 def _add_candles(
     builder: BarBuilder, feed: Feed, info: StreamInfo, begin: Nanos, end: Nanos, *, since: Nanos = 0
 ) -> list[Bar]:
-    """Add the candles with start times from ``since`` on that were received from ``begin`` up to, but not including,
-    ``end``. Returns the bars that these candles complete.
+    """Add the candles starting at or after ``since`` that were received from ``begin`` up to, but not including,
+    ``end``. Returns the bars completed by these candles.
     """
     rules, resolution = builder.pair.rules, info.resolution
     assert resolution is not None
@@ -115,8 +115,7 @@ def _add_candles(
                 strict=True,
             )
             for time, opened, high, low, close, lots in table:
-                # a candle is received when it ends, so a candle that ends exactly when the trades start comes before
-                # them
+                # a candle is received when it ends, so a candle that ends exactly when the trades start precedes them
                 if time >= since:
                     bars += builder.on_candle(
                         time,

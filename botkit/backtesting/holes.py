@@ -1,4 +1,4 @@
-"""Finds holes in a run's recorded books and trades: long periods without rows."""
+"""Finds gaps in a run's recorded books and trades: long periods without rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Silence(msgspec.Struct):
 
 
 class Holes:
-    """Finds holes in a run's slices. A hole is a period of at least ``least_s`` without books, or without trades if the
+    """Finds gaps in a run's slices. A gap is a period of at least ``least_s`` without books, or without trades if the
     pair has no books.
     """
 
@@ -28,7 +28,7 @@ class Holes:
         self._streams: dict[tuple[str, str], _Silence] = {}
 
     def watch(self, slices: Iterable[Slice]) -> Iterator[Slice]:
-        """Yield the slices unchanged, and record their holes."""
+        """Yield the slices unchanged, recording their gaps."""
         least = int(self._least_s * NS_PER_S)
         for piece in slices:
             for columns in piece.columns:
@@ -49,7 +49,7 @@ class Holes:
             yield piece
 
     def sentences(self) -> list[str]:
-        """Return sentences about the holes, for the report."""
+        """Return sentences about the gaps, for the report."""
         found = []
         for (pair, kind), silence in self._streams.items():
             if not silence.count or (kind == "trades" and (pair, "books") in self._streams):

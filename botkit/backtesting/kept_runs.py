@@ -13,7 +13,7 @@ from botkit.backtesting.outputs import SUMMARY, run_numbers
 
 
 class KeptRun(msgspec.Struct, frozen=True):
-    """One backtest: its folder, and the summary that the run wrote. ``number`` is 0 if the folder is not one of a
+    """One backtest: its folder, and the summary written by the run. ``number`` is 0 if the folder is not part of a
     series of numbered runs.
     """
 
@@ -24,7 +24,7 @@ class KeptRun(msgspec.Struct, frozen=True):
 
 
 def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
-    """Return the runs below a folder, sorted by name and number. With ``name``, return only the runs of that name."""
+    """Return the runs below a folder, sorted by name and number. With ``name``, return only the runs with that name."""
     found = []
     if not out.is_dir():
         return []
@@ -37,7 +37,9 @@ def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
 
 
 def read_run(folder: Path) -> KeptRun | None:
-    """Return the backtest in a folder, under its bot's name, or None if the folder was not written by a backtest."""
+    """Return the backtest stored in a folder, under its bot's name, or None if the folder was not written by a
+    backtest.
+    """
     with contextlib.suppress(OSError, ValueError):
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         if isinstance(summary, dict) and "journal_sha256" in summary:

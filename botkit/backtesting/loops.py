@@ -1,9 +1,9 @@
-"""Recognises loops: chains of orders that lead from one currency through others and back to the first.
+"""Detects loops: chains of orders that convert one currency through others and back into the first.
 
-A loop is three or four consecutive orders of one strategy, in different pairs. Each order spends the currency that the
+A loop is three or four consecutive orders by one strategy, in different pairs. Each order spends the currency that the
 previous one received, and the last order receives the currency that the first one spent. Each order passes on at least
-half of its amount, and starts at most `LEG_GAP` after the previous one ends. The part that is not passed on (dust, or
-the rest of a partly filled leg) stays an ordinary trade in its pair.
+half of its amount, and starts at most `LEG_GAP` after the previous one is complete. The part that is not passed on
+(dust, or the rest of a partly filled leg) remains an ordinary trade in its pair.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from botkit.model.pairs import Pair
 from botkit.model.results import FillRow
 
 LENGTHS = (3, 4)
-#: the longest time between a leg's last fill and the next leg's first fill
+#: the maximum time between a leg's last fill and the next leg's first fill
 LEG_GAP: Nanos = 10 * NS_PER_MINUTE
 
 
 class Leg(msgspec.Struct):
-    """The executions of one order. Base amounts are net of fees taken in base, and quote amounts are net of fees taken
-    in quote.
+    """The executions of one order. Base amounts are net of fees paid in base, and quote amounts are net of fees paid in
+    quote.
     """
 
     strategy: str
@@ -38,9 +38,9 @@ class Leg(msgspec.Struct):
     end: Nanos
     base_units: int = 0
     quote_units: int = 0
-    #: the base units at the fills' prices, before fees
+    #: base units at the fill prices, before fees
     gross_units: int = 0
-    #: fees taken in a third currency, in the valuation currency
+    #: fees paid in a third currency, in the valuation currency
     other_fee: float = 0.0
     #: value of the executions in the valuation currency
     value: float = 0.0
@@ -49,12 +49,12 @@ class Leg(msgspec.Struct):
 
     @property
     def source(self) -> str:
-        """The currency that the leg spends."""
+        """The currency spent by the leg."""
         return self.pair.quote if self.sign > 0 else self.pair.base
 
     @property
     def target(self) -> str:
-        """The currency that the leg receives."""
+        """The currency received by the leg."""
         return self.pair.base if self.sign > 0 else self.pair.quote
 
     @property
@@ -79,12 +79,12 @@ class Leg(msgspec.Struct):
 
     @property
     def net_units(self) -> int:
-        """Quote units including all fees: the cost of a buy, or the proceeds of a sell."""
+        """Quote units after all fees: the cost of a buy, or the proceeds of a sell."""
         return self.quote_units + self.sign * self.other_fee_units
 
     @property
     def other_fee_units(self) -> int:
-        """Fees taken in a third currency, in quote units."""
+        """Fees paid in a third currency, in quote units."""
         return round(self.other_fee / self.quote_rate * UNIT) if self.other_fee and self.quote_rate else 0
 
     def add(self, fill: FillRow) -> None:
@@ -120,7 +120,7 @@ class Loop(msgspec.Struct):
 
     @property
     def other_fee(self) -> float:
-        """Fees taken in currencies outside the loop's pairs, in the valuation currency."""
+        """Fees paid in currencies outside the loop's pairs, in the valuation currency."""
         return sum(leg.other_fee for leg in self.legs)
 
     @property
@@ -131,7 +131,7 @@ class Loop(msgspec.Struct):
 
 
 def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
-    """Return one leg per order in ``fills``, sorted by the orders' first fills."""
+    """Return one leg per order in ``fills``, sorted by each order's first fill."""
     found: dict[tuple[str, int], Leg] = {}
     for fill in fills:
         leg = found.get((fill.strategy, fill.client_id))
@@ -144,7 +144,7 @@ def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
 
 
 def find_loops(fills: Sequence[FillRow]) -> list[Loop]:
-    """Return all loops among a run's fills, sorted by the time of their last fill."""
+    """Return all loops found in a run's fills, sorted by the time of their last fill."""
     pairs: dict[str, set[str]] = {}
     for fill in fills:
         pairs.setdefault(fill.strategy, set()).add(fill.pair)
@@ -180,8 +180,8 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
     """Return, for each leg, the (units spent, units received) that passed through the complete chain. Each leg spends
-    the units that the previous leg received. Rounding ensures that the rest of an order is positive on both sides, or
-    zero on both.
+    the units that the previous leg received. Units are rounded such that the rest of an order is positive on both
+    sides, or zero on both.
     """
     received: list[int] = [legs[0].got]
     spent: list[int] = [legs[0].spent]

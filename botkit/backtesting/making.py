@@ -1,11 +1,12 @@
-"""Computes what resting orders earned on the spread, and how the market moved after their fills.
+"""Computes the spread that resting orders earned, and how the market moved after their fills.
 
-* ``spread_bps``: how far below the mid price a bid was filled, or how far above it an ask. This is the profit if the
-  mid price does not move.
-* ``markouts_bps``: the same relative to the mid price 1, 10 and 60 s after the fill. The difference from
+* ``spread_bps``: how far below the mid price a bid was filled, or how far above it an ask. This is the profit
+  if the mid price does not move.
+* ``markouts_bps``: the same, relative to the mid price 1, 10 and 60 s after the fill. The difference from
   ``spread_bps`` is the loss to better-informed takers.
-* ``fee_bps``: fees of the maker fills / their value.
-* inventory: base currency held after each fill, without coins that were handed over; the average is over time.
+* ``fee_bps``: fees on the maker fills / their value.
+* inventory: base currency held after each fill, excluding coins that were handed over; the average is over
+  time.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from botkit.model.results import MARKOUTS_S, FillMark, FillRow, MakerRow
 
 
 def maker_rows(fills: Sequence[FillRow], marks: Sequence[FillMark], start: Nanos, end: Nanos) -> list[MakerRow]:
-    """Return a row for each strategy and pair with maker fills. Returns no rows without ``marks``, which need order
-    books.
+    """Return a row for each strategy and pair with maker fills. Without ``marks``, which require order books, return no
+    rows.
     """
     grouped: dict[tuple[str, str], list[int]] = {}
     for index, fill in enumerate(fills):
@@ -55,7 +56,7 @@ def _row(fills: Sequence[FillRow], made: Mapping[int, tuple[FillRow, FillMark]],
 
 
 def edge_bps(fill: FillRow, mid: float) -> float:
-    """Return how much better than the mid price a fill was, in basis points of the fill's price."""
+    """Return how much better than the mid price a fill was, in basis points of the fill price."""
     price = fill.pair.rules.price(fill.price_ticks)
     return (mid - price) / price * 10_000 * (1 if fill.side == "buy" else -1)
 

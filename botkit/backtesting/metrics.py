@@ -1,27 +1,30 @@
-"""A backtest's figures and their definitions. Figures that cannot be computed are None, never NaN or infinity.
+"""A backtest's metrics and their definitions. Metrics that cannot be computed are None, never NaN or infinity.
 
-* ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
+* ``pnl``: final equity less opening equity, in the valuation currency, including unrealized gains, net of fees.
 * ``return``: pnl / opening equity.
-* ``max_drawdown``: the deepest fall of equity below an earlier peak as a fraction of that peak, over every price row.
-* ``sharpe``, ``sharpe_error``, ``sortino``, ``cagr``, ``volatility``, ``calmar``, ``var_95``, ``cvar_95``: from daily
-  returns, as `botkit.backtesting.statistics` defines them. Days are calendar days of the configured time zone,
-  including flat days; a partial first or last day has no return. None with fewer than 30 returns
-  (``ratios_missing`` states the reason).
-* ``days``: number of daily returns behind these ratios.
-* ``longest_drawdown_s``: the longest time from a peak of equity until the peak was reached again, or to the end of
-  the run.
-* ``fees``: all fees, each valued at the moment of its fill.
-* ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
-* ``exposure``: share of the time in which a traded base currency was held in at least its smallest order amount.
-* ``round_trips``: number of trades, as `botkit.backtesting.trades` finds them. Sales of coins that were handed over
-  are excluded here and from the figures below.
-* ``win_rate``: share of trades with a profit after entry and exit fees.
-* ``profit_factor``: the profit of winning trades / the loss of losing trades. None without a losing trade.
-* ``expectancy``: the mean profit of a trade, in the valuation currency.
+* ``max_drawdown``: the deepest fall of equity below an earlier peak as a fraction of that peak, over every
+  price row.
+* ``sharpe``, ``sharpe_error``, ``sortino``, ``cagr``, ``volatility``, ``calmar``, ``var_95``, ``cvar_95``:
+  computed from daily returns as defined in `botkit.backtesting.statistics`. Days are calendar days of the
+  configured time zone, including flat days; a partial first or last day has no return. None with fewer than 30
+  returns (``ratios_missing`` states the reason).
+* ``days``: number of daily returns used for these ratios.
+* ``longest_drawdown_s``: the longest time from an equity peak until the peak was reached again, or until the
+  end of the run.
+* ``fees``: all fees, each valued at the time of its fill.
+* ``turnover``: the total value of all fills, each valued at its own time, in the valuation currency.
+* ``exposure``: fraction of the time during which at least the minimum order amount of a traded base currency
+  was held.
+* ``round_trips``: number of trades, as identified by `botkit.backtesting.trades`. Sales of coins that were
+  handed over are excluded from this metric and from those below.
+* ``win_rate``: fraction of trades that made a profit after entry and exit fees.
+* ``profit_factor``: the total profit of winning trades / the total loss of losing trades. None without a losing
+  trade.
+* ``expectancy``: the mean profit per trade, in the valuation currency.
 * ``average_trade``, ``best_trade``, ``worst_trade``: profits as fractions of the trade's entry value.
 * ``average_holding_s``, ``longest_holding_s``: from a trade's first entry to its last exit.
-* ``buy_and_hold_return``: the return of holding the traded base currencies in equal parts from first to last price,
-  without fees.
+* ``buy_and_hold_return``: the return from holding the traded base currencies in equal parts from first to last
+  price, without fees.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, Strate
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
-    """Return the fills within the latest slice of ``curve``, valued at the times of the fills."""
+    """Return the fills within the latest slice of ``curve``, valued at the time of each fill."""
     if not fills:
         return []
     times = [fill.time for fill in fills]
@@ -67,7 +70,7 @@ def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
 
 
 def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
-    """Return the figures of a strategy's trades, except trades in coins that were handed over."""
+    """Return the metrics of a strategy's trades, excluding trades in coins that were handed over."""
     own = [trade for trade in trades if not trade.is_given]
     returns = [value for trade in own if (value := trade.return_) is not None]
     holdings = [(trade.closed - trade.opened) / NS_PER_S for trade in own]
@@ -84,7 +87,7 @@ def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
     )
 
 
-#: the properties by which trades can be grouped; a trade's month is the month of its exit, in the run's time zone
+#: the properties by which trades can be grouped; a trade's month is its exit month, in the run's time zone
 GROUPS: Mapping[str, Callable[[ClosedTrade, tzinfo], str]] = MappingProxyType(
     {
         "pair": lambda trade, zone: trade.pair_text,
@@ -99,7 +102,7 @@ GROUPS: Mapping[str, Callable[[ClosedTrade, tzinfo], str]] = MappingProxyType(
 
 
 def grouped_trades(trades: Sequence[ClosedTrade], zone: tzinfo) -> dict[str, dict[str, TradeFigures]]:
-    """Return trade figures for each of the groupings in `GROUPS`. The groups of each grouping are sorted by name."""
+    """Return trade metrics for each breakdown in `GROUPS`. The groups in each breakdown are sorted by name."""
     found = {}
     for name, key in GROUPS.items():
         groups: dict[str, list[ClosedTrade]] = {}
@@ -124,10 +127,10 @@ def summarise(
     wall_s: float,
     journal_sha256: str,
 ) -> dict[str, Figure]:
-    """Return the summary of a run, with the keys in the order of `SUMMARY_KEYS`.
+    """Return a run's summary, with its keys in `SUMMARY_KEYS` order.
 
-    ``orders`` is the number of orders that strategies placed. ``refused`` is the number of these that rules or risk
-    checks refused.
+    ``orders`` is the number of orders that strategies placed. ``refused`` is the number of those orders that rules or
+    risk checks refused.
     """
     opening, final = curve.opening, curve.final
     pnl = final - opening if final is not None and opening is not None else None
@@ -183,7 +186,7 @@ def summarise(
 def complete_strategy(
     row: StrategyRow, curve: EquityCurve, fills: Sequence[FillRow], trades: Sequence[ClosedTrade]
 ) -> None:
-    """Fill in a strategy's figures from its equity curve, its fills and its trades."""
+    """Fill in a strategy's metrics from its equity curve, its fills and its trades."""
     opening, final, trips = curve.opening, curve.final, trade_figures(trades)
     row.fills = len(fills)
     row.fees = math.fsum(fill.fee_value for fill in fills)
@@ -194,6 +197,6 @@ def complete_strategy(
     if opening is not None and final is not None:
         row.pnl = final - opening
         row.return_ = row.pnl / opening if opening else None
-        # a strategy that shares the account's money has an opening equity of 0, so its drawdown cannot be a fraction
+        # a strategy that shares the account's funds has an opening equity of 0, so its drawdown cannot be a fraction
         row.max_drawdown = curve.drawdown.fraction if opening else None
-        row.unrealised = round(row.pnl - row.realised, 8) + 0.0  # remove rounding errors, and -0.0
+        row.unrealised = round(row.pnl - row.realised, 8) + 0.0  # remove rounding errors and -0.0

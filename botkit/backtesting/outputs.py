@@ -1,6 +1,6 @@
-"""Writes a backtest's files to a temporary folder, which replaces the target folder only when the run is finished.
+"""Writes a backtest's files to a temporary folder, which replaces the target folder only after the run has finished.
 
-Readers never see half a run, and a failed run leaves the earlier run untouched.
+Readers never see a partial run, and a failed run leaves the previous run untouched.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 class RunFolder:
     """A folder to which a run writes until it is finished. Create it before the run, so that an unusable path is
-    refused at once.
+    refused immediately.
 
         with RunFolder(out) as run:
             ...                                    # decisions may be written to run.path / DECISIONS meanwhile
             write_outputs(run.path, result, ...)
-        # on leaving, the folder is renamed to `out`; after an exception it is removed
+        # on exit, the folder is renamed to `out`; after an exception it is removed
 
-    ``out`` may be missing, empty, or an earlier run, which is replaced. Anything else raises ConfigError.
+    ``out`` may be missing, empty, or contain an earlier run, which is replaced. Anything else raises ConfigError.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that is to be replaced
-        self.path = self.out  # the target folder until the block is entered
+        self.path = self.out  # the target folder, until the block is entered
         self._check()
 
     def _check(self) -> None:
@@ -91,7 +91,7 @@ class RunFolder:
         self._check()  # files may have been added there in the meantime
         old: Path | None = None
         if self.out.exists():
-            # two renames, because no system can replace a non-empty folder with a single rename
+            # rename twice, because no system can replace a non-empty folder in a single rename
             old = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".old", dir=self.out.parent))
             self.out.rename(old / "run")
         try:
@@ -113,8 +113,8 @@ class NumberedRun(RunFolder):
     """
 
     def __init__(self, parent: Path) -> None:
-        """Choose the next number in ``parent``, the folder for all runs of a name. Raises ConfigError if it is not
-        usable.
+        """Choose the next number in ``parent``, the folder for all runs with a given name. Raises ConfigError if it is
+        not usable.
         """
         self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
         if self.parent.exists() and not self.parent.is_dir():
@@ -148,7 +148,7 @@ def next_number(parent: Path) -> int:
 
 
 def _point_to(link: Path, run: Path) -> None:
-    """Make ``latest`` refer to the newest run, by a link, or by a copy if the system does not allow links."""
+    """Make ``latest`` refer to the newest run: a link, or a copy if the system does not allow links."""
     beside = link.with_name(f".{LATEST}.{os.getpid()}")
     with contextlib.suppress(OSError):
         beside.unlink()
@@ -161,15 +161,13 @@ def _point_to(link: Path, run: Path) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         if link.is_symlink():
-            return  # ``latest`` still points to an earlier run, which is better than half a copy
+            return  # ``latest`` still points to an earlier run, which is better than a partial copy
         shutil.rmtree(link, ignore_errors=True)
         shutil.copytree(run, link)
 
 
 def is_run(folder: Path) -> bool:
-    """Return True if the folder was written by a backtest, that is, if its summary contains the hash of its
-    decisions.
-    """
+    """Return True if the folder was written by a backtest, that is, if its summary contains a hash of the decisions."""
     with contextlib.suppress(OSError, ValueError):
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         return isinstance(summary, dict) and "journal_sha256" in summary
@@ -179,7 +177,7 @@ def is_run(folder: Path) -> bool:
 def write_outputs(
     folder: Path, result: BacktestResult, *, report_html: str, config_yaml: str, decisions: Path | bytes | None = None
 ) -> None:
-    """Write all files of a run to ``folder``, which must exist.
+    """Write all output files of a run to ``folder``, which must exist.
 
     ``decisions`` is the path of a file to move, or the bytes to write, or None if the file is already in the folder.
     """
@@ -262,7 +260,7 @@ def _write(path: Path, text: str) -> None:
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
-# Exact decimals are written directly from the integers, with the pair's number of decimals. They are formatted column
+# Exact decimals are formatted directly from the integers, with the pair's number of decimals. They are formatted column
 # by column, and each row is then a single join. Formatting row by row took twice as long.
 
 
@@ -272,7 +270,7 @@ _QUARTER = 15 * NS_PER_MINUTE
 
 
 def zone_of(result: BacktestResult) -> tzinfo:
-    """Return a run's time zone, or UTC if the system does not know it."""
+    """Return a run's time zone, or UTC if the system does not recognize it."""
     try:
         return ZoneInfo(result.timezone)
     except (KeyError, ValueError, OSError):
@@ -280,16 +278,16 @@ def zone_of(result: BacktestResult) -> tzinfo:
 
 
 def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
-    """Format times as ISO 8601 with milliseconds and the zone's offset. The exact nanoseconds are in another column."""
+    """Format times as ISO 8601 with milliseconds and the zone's offset. Another column has the exact nanoseconds."""
     if not times:
         return []
-    # clock changes happen at full quarters of an hour, so look up the offset once for each quarter that occurs
+    # clock changes happen on quarter-hour boundaries, so look up the offset once for each quarter that occurs
     quarters, places = np.unique(np.asarray(times, dtype=np.int64) // _QUARTER, return_inverse=True)
     firsts = [to_datetime(quarter * _QUARTER, zone) for quarter in quarters.tolist()]
     shifts = np.array([(first.utcoffset() or timedelta()) // timedelta(seconds=1) for first in firsts], dtype=np.int64)
     suffixes = [format_time(quarter * _QUARTER, zone)[_OFFSET_AT:] for quarter in quarters.tolist()]
     local = np.asarray(times, dtype=np.int64) + shifts[places] * NS_PER_S
-    # use tolist, because joining and formatting numpy's own strings takes ten times as long
+    # use tolist, because joining and formatting numpy's own strings is ten times slower
     texts = np.datetime_as_string(local.astype("datetime64[ns]"), unit="ms").tolist()
     if len(set(suffixes)) == 1:
         return [text + suffixes[0] for text in texts]
@@ -300,7 +298,7 @@ class _Quoted(dict[str, str]):
     """A cache of texts as CSV fields. A field is quoted only if necessary, and escaped so that a spreadsheet does not
     treat it as a formula.
 
-    Results are cached, because a column usually repeats a few texts.
+    Results are cached, because a column usually repeats a small number of texts.
     """
 
     def __missing__(self, text: str) -> str:
@@ -322,7 +320,7 @@ def _decimals(values: Sequence[int], places: Sequence[int]) -> list[str]:
     """Format each of ``values`` x 10^-places as text with all decimals."""
     distinct = set(places)
     if len(distinct) == 1 and (only := distinct.pop()) > 0 and min(values) >= 0:
-        # slicing the digits is faster than dividing, in Python and in numpy, and never overflows
+        # slicing digits is faster than dividing, in Python and in numpy, and never overflows
         return [
             f"{digits[:-only]}.{digits[-only:]}" if len(digits) > only else "0." + digits.zfill(only)
             for digits in map(str, values)
@@ -372,8 +370,8 @@ def fills_csv(fills: Sequence[FillRow], currency: str, zone: tzinfo = UTC) -> st
 
 
 def trades_csv(trades: Sequence[ClosedTrade], currency: str, zone: tzinfo = UTC) -> str:
-    """Return all trades as CSV. Money is exact, in the currency named in the column ``currency``. ``pnl`` is also shown
-    in the run's ``currency``. Fields that do not apply to a trade (such as the excursions of a loop) are empty.
+    """Return all trades as CSV. Amounts are exact, in the currency named in the column ``currency``. ``pnl`` is also
+    given in the run's ``currency``. Fields that do not apply to a trade (such as the excursions of a loop) are empty.
     """
     quoted, eight = _Quoted(), [UNIT_DECIMALS] * len(trades)
 
@@ -450,8 +448,8 @@ def orders_csv(orders: Sequence[OrderRow], zone: tzinfo = UTC) -> str:
 
 
 def equity_csv(result: BacktestResult) -> str:
-    """Return the sampled equity curve as CSV: the bot's equity and its drawdown from the peak so far, then the equity
-    of each strategy at the same time.
+    """Return the sampled equity curve as CSV: the bot's equity and its drawdown from the peak so far, then each
+    strategy's equity at the same timestamp.
     """
     names, quoted, zone = list(result.strategy_equity), _Quoted(), zone_of(result)
     times, values = result.equity.times, result.equity.values
@@ -468,7 +466,7 @@ def equity_csv(result: BacktestResult) -> str:
 
 
 def daily_csv(result: BacktestResult) -> str:
-    """Return the close of each calendar day as CSV. Each row has the bot's equity and its return since the previous day
+    """Return each calendar day's close as CSV. Each row has the bot's equity and its return since the previous day
     (empty for a partial first or last day), then each strategy's equity. The ratios are computed from these returns.
     """
     quoted, days, zone = _Quoted(), result.days, zone_of(result)

@@ -20,18 +20,18 @@ from botkit.tape.feed import Feed
 
 
 class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
-    """A backtest's configured values, and factories for its bot and its exchange. They are factories because each run
+    """A backtest's configured values, and factories for its bot and its exchange. Factories are used because each run
     creates a new bot and a new exchange.
     """
 
     name: str
-    #: the place of the section in the configuration, such as ``bot.yaml:12``, for error messages
+    #: the location of the section in the configuration, such as ``bot.yaml:12``, for error messages
     section: str
     config_text: str
     versions: Mapping[str, str]
     seed: int
     zone: tzinfo
-    #: the currency of all valuations
+    #: the currency used for all valuations
     currency: str
     #: strategy -> the streams it uses, and its pair parameters
     strategy_uses: Mapping[str, str]
@@ -47,33 +47,33 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     #: the chosen queue assumption
     reading: str
     max_book_age_s: int
-    #: a market order's cost beyond the candle's price, as a fraction; None if not configured
+    #: a market order's slippage relative to the candle's price, as a fraction; None if not configured
     slippage: Decimal | None
-    #: True if requests and answers are delayed
+    #: True if requests and responses are delayed
     is_delayed: bool
-    #: the currencies on which fees depend; None if they depend on no price
+    #: the currencies on which fees depend; None if fees depend on no price
     fee_currencies: FeeCurrencies | None
-    #: a caution if the account does not hold the coin in which it should pay fees; otherwise None
+    #: a caution if the account does not hold the coin configured for paying fees; otherwise None
     lacks_coin: str | None
     #: a note if part of the data is sealed; otherwise None
     sealed: str | None
     balances: Mapping[str, int]
     #: the name of the account at the exchange
     account: str
-    #: creates a fee model; it tracks its account's volume, so the bot and the exchange of a run share one
+    #: creates a fee model; it tracks its account's volume, so a run's bot and exchange share one
     fees: Callable[[], FeeModel]
     #: creates the bot; the third argument is the client id of its first order
     engine: Callable[[DecisionLog, FeeModel, int], Engine]
-    #: creates the exchange, with the given queue assumption
+    #: creates the exchange, using the given queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
-    #: the benchmark to compare the run with: `BUY_AND_HOLD`, or None
+    #: the benchmark for the run: `BUY_AND_HOLD`, or None
     benchmark: str | None = None
     #: the maximum number of candles per pair to keep for the report
     candles_max: int = 1_500
 
 
 def first_client_id(seed: int) -> int:
-    """Derive a backtest's first client id from the seed. Random draws are keyed by client ids, so they depend on the
-    seed too.
+    """Derive a backtest's first client id from the seed. Random draws are keyed by client ids, so they also depend on
+    the seed.
     """
     return 1 + seed % 1_000_000 * 1_000

@@ -1,7 +1,7 @@
-"""Decides which recorded streams a run reads, and which time span the run covers.
+"""Decides which recorded streams a run reads, and which time span it covers.
 
 In a run, each pair has one kind of source: candles if its strategies use only bars, otherwise books and trades. Pairs
-needed only for valuation are read from any available data.
+needed only for valuation use whatever data is available.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
 from botkit.tape.manifest import StreamInfo
 
-#: the tolerance for streams of one recording, which start and end a few seconds apart, or up to a minute for candles
+#: the tolerance for streams in the same recording, which start and end a few seconds apart, or up to a minute for
+#: candles
 _WORTH_A_WORD: Nanos = 2 * NS_PER_MINUTE
 
 Source: TypeAlias = Literal["candles", "market"]
@@ -50,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
         return "market" in self.sources.values()
 
     def described(self) -> dict[str, str]:
-        """Return the streams of each pair as text, such as ``candles 1m`` or ``books + trades``."""
+        """Return each pair's streams as text, such as ``candles 1m`` or ``books + trades``."""
         words: dict[str, list[str]] = {}
         for pair, kind, resolution in self.keys:
             words.setdefault(pair, []).append(f"{kind} {resolution}" if resolution else kind)
@@ -58,24 +59,26 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def wanted_sources(markets: Iterable[MarketView]) -> dict[str, Source]:
-    """Return the kind of source that each watched pair requires."""
+    """Return the kind of source required for each watched pair."""
     return {market.pair: "market" if market.is_listened_to else "candles" for market in markets}
 
 
 def first_moment(feed: Feed, pairs: Iterable[str]) -> Nanos:
-    """Return the start of the earliest stream of these pairs: the time of ``on_start`` if no ``from`` is given."""
+    """Return the start of the earliest stream of these pairs, which is the time of ``on_start`` if no ``from`` is
+    given.
+    """
     wanted = set(pairs)
     return min((_begin(info) for info in feed.streams if info.pair in wanted), default=0)
 
 
 class FeeCurrencies(msgspec.Struct, frozen=True):
-    """The currencies that matter for fees: ``volume``, in which an account's volume is measured, and ``coin``, which
-    pays the fees ("" if there is no such coin).
+    """The currencies that affect fees: ``volume``, in which an account's volume is measured, and ``coin``, in which
+    fees are paid ("" if there is no such coin).
     """
 
     volume: str
     coin: str = ""
-    #: False if a plugin's fee model does not state whether it depends on the volume
+    #: False if a plugin's fee model does not state whether it depends on volume
     is_certain: bool = True
 
     @classmethod
@@ -109,7 +112,7 @@ def make_plan(
     fees: FeeCurrencies | None = None,
     zone: tzinfo = UTC,
 ) -> Plan:
-    """Choose the streams and the span of a run. ``resolutions`` are the bars needed for each pair, and ``held`` are the
+    """Choose a run's streams and span. ``resolutions`` are the bars needed for each pair, and ``held`` are the
     currencies to value. Raises DataError or ConfigError naming the missing data, with times in ``zone``.
     """
     chosen: dict[str, Source] = {}
@@ -145,7 +148,7 @@ def make_plan(
 
 
 def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
-    """Return the plan of a run on the recorded books and trades of each pair."""
+    """Return the plan for a run on the recorded books and trades of each pair."""
     names = tuple(pairs)
     keys: list[StreamKey] = []
     for name in names:
@@ -154,7 +157,7 @@ def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
 
 
 def partial_streams(feed: Feed, plan: Plan) -> list[str]:
-    """Return sentences about streams that start well after the run or end well before it."""
+    """Return sentences about streams that start long after the run starts or end long before the run ends."""
     sentences = []
     for key in plan.keys:
         info = feed.stream(*key)
@@ -173,7 +176,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """Return when a stream starts. A candle is received at its end, but its open is an earlier price."""
+    """Return the time at which a stream starts. A candle is received at its end, but its open is an earlier price."""
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
 
@@ -202,8 +205,8 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
 
 
 def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
-    """Return the finest candles from which every needed resolution can be built. Finer candles mean less guessing in
-    fills.
+    """Return the finest candles from which every needed resolution can be built. With finer candles, the fill
+    simulation has to guess less.
     """
     for resolution in RESOLUTIONS:
         for info in have:
@@ -213,8 +216,8 @@ def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> Stre
 
 
 def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
-    """Return a stream for a pair that is needed only for valuation. Prefer the kind of source that the run's own pairs
-    use.
+    """Return a stream for a pair that is needed only for valuation, preferring the kind of source that the run's own
+    pairs use.
     """
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")
@@ -224,7 +227,7 @@ def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
 def _valuation_pairs(
     sources: Mapping[str, Source], currency: str, held: Iterable[str], pairs: Mapping[str, Pair]
 ) -> list[str]:
-    """Find pairs outside the bot that connect a held or traded currency to the valuation currency."""
+    """Find pairs not traded by the bot that connect a held or traded currency to the valuation currency."""
     valuation = Valuation(pairs)
     currencies = dict.fromkeys(held)
     for pair in sources:

@@ -1,4 +1,4 @@
-"""Records a run slice by slice: fills, equity at every price, and prices for the charts."""
+"""Records a run slice by slice: fills, equity at every price, and chart prices."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class ResultRecorder:
         names = view.names()
         self.fills: list[FillRow] = []
         self.orders: list[OrderRow] = []
-        #: client id of an order -> client id of the order that it closes, as given by the strategy
+        #: client id of an order -> client id of the order that it closes, as specified by the strategy
         self.closes: dict[int, int] = {}
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
-        # coins that are not assigned to any strategy are left out, because they cannot make a profit or a loss
+        # coins that are not assigned to any strategy are excluded, because they cannot generate a profit or a loss
         self.opening = owned = dict(view.money.holdings(None))
         self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=owned, traded=traded, begin=begin)
         self.strategy_curves: dict[str, EquityCurve] = {}
@@ -81,7 +81,7 @@ class ResultRecorder:
         self.withheld += out.withheld
 
     def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
-        """Return a mapping of (strategy, pair) to the base units held at the start and their cost, which is the pair's
+        """Return a mapping from (strategy, pair) to the base units held at the start and their cost, using the pair's
         first price.
         """
         return {
@@ -91,7 +91,7 @@ class ResultRecorder:
         }
 
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
-        """Add the rows of a finished slice, and value the changes in it."""
+        """Add the rows of a completed slice, and value the holdings that changed in it."""
         prices: dict[str, tuple[TimeArray, FloatArray]] = {}
         withheld, self._withheld = self._withheld, []
         for columns in delivered:
@@ -126,28 +126,29 @@ class ResultRecorder:
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
 
     def keep_orders(self, orders: Iterable[Order]) -> None:
-        """Record orders that cannot change any more."""
+        """Record orders that can no longer change."""
         for order in orders:
             self.orders.append(OrderRow.of(order))
             if order.closes:
                 self.closes[order.client_id] = order.closes
 
     def finish(self, end: Nanos, orders: Iterable[Order]) -> None:
-        """Record the remaining orders and close the days of a finished run."""
+        """Record the remaining orders and close the remaining days after a run."""
         self.keep_orders(orders)
-        self.orders.sort(key=lambda row: row.spec.client_id)  # orders are recorded when they end; sort them as placed
+        # orders are recorded when they reach a final state; sort them by placement
+        self.orders.sort(key=lambda row: row.spec.client_id)
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
         if self.benchmark is not None:
             self.benchmark.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
-        """Return a strategy's equity curve, which is the bot's curve if it is the only strategy."""
+        """Return a strategy's equity curve. If it is the only strategy, this is the bot's curve."""
         return self.strategy_curves.get(strategy, self.curve)
 
 
 def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
-    """Return the changes of the holdings by fills, at the times at which the bot received the fills."""
+    """Return the changes in holdings caused by fills, at the times at which the bot received the fills."""
     changes: list[Change] = []
     for now, fill in fills:
         pair = fill.pair

@@ -1,8 +1,8 @@
-"""Sends a real session's orders to the simulated exchange, at their original times and with the market data that the
-bot received.
+"""Replays a real session's orders against the simulated exchange, at their original times and with the market data that
+the bot received.
 
 The strategies do not run again; their orders are replayed unchanged. Therefore an order that fills differently does not
-change all later orders, and each real fill has a simulated counterpart. The account has unlimited money.
+change all later orders, and each real fill has a simulated counterpart. The account has unlimited funds.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resting(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of an order at the real exchange: from ``time`` on, ``remaining_lots`` are resting (0: the order is
-    gone).
+    """A change to an order at the real exchange: from ``time`` on, ``remaining_lots`` are resting (0: the order is no
+    longer in the book).
     """
 
     time: Nanos
@@ -52,8 +52,8 @@ class _Standing:
 
 
 class Resimulation:
-    """Runs the simulated exchange alongside a recorded session. For each market event, call `pass_time` up to its time,
-    then `load` it.
+    """Runs the simulated exchange alongside a recorded session. For each market event, first call `pass_time` with its
+    time, then `load` it.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Resimulation:
         self._coming = list(reversed(list(moments)))
         self._ids: dict[int, str] = {}
         self._client_ids: dict[str, int] = {}
-        #: cancels of orders whose order ids the bot does not know yet
+        #: cancels of orders whose order ids the bot does not yet know
         self._held: list[int] = []
         self._standing: dict[int, _Standing] = {}
         self._request_id = 0
-        #: (order id, execution); the execution's client id is not filled in yet
+        #: (order id, execution); the execution's client id has not been filled in yet
         self._executed: list[tuple[str, Execution]] = []
         self.last: dict[str, float] = {}
         #: client id -> mid price when the order was sent
@@ -90,12 +90,12 @@ class Resimulation:
 
     @property
     def executions(self) -> list[Execution]:
-        """All executions so far, in the order in which they were published."""
+        """All executions so far, in publication order."""
         ids = self._client_ids  # an execution is published before the report that maps its order id to a client id
         return [msgspec.structs.replace(one, client_id=ids[order_id]) for order_id, one in self._executed]
 
     def book_without_own(self, book: OrderBook) -> OrderBook:
-        """Return a book as it would look without the bot's real orders."""
+        """Return a book with the bot's real orders removed."""
         mine = [one for client_id, one in self._standing.items() if self._orders[client_id].pair == book.pair]
         return without_orders(book, cast(list[Any], mine))
 
@@ -174,5 +174,5 @@ def _execution(event: TradeReport, at: Nanos) -> Execution:
 
 
 def merged(*streams: Sequence[Moment]) -> list[Moment]:
-    """Return all moments sorted by time. At equal times, the moments of earlier streams come first."""
+    """Return all moments sorted by time. When times are equal, moments from earlier streams come first."""
     return list(heapq.merge(*streams, key=lambda moment: moment.time))

@@ -1,7 +1,7 @@
 """Reads a finished run's data a second time, to find how prices moved during its trades and after its fills.
 
 All trades are known by then, so one pass over the slices is enough. Memory is bounded: the pass keeps only arrays of
-the trades' segments and of the moments of interest.
+the trades' segments and of the times at which prices are needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botkit.model.columns import BookColumns, CandleColumns, MarketColumns
 from botkit.model.results import MARKOUTS_S, ClosedTrade, FillMark, FillRow, RestRow
 from botkit.tape.feed import Feed
 
-#: numpy handles all segments of up to this many rows at once
+#: numpy processes segments of up to this many rows all at once
 _SHORT = 4_096
 #: in longer segments, each block of this many rows shares one extreme
 _BLOCK = 1_024
@@ -50,8 +50,8 @@ def look_again(
 ) -> SecondLook:
     """Return the trades with ``mae`` and ``mfe``, and a mark for each fill. The books are also passed to ``rests``.
 
-    ``withheld`` are rows that the bot rejected; their prices are ignored here too. A mark's mid price is None if the
-    last book was older than ``max_book_age_s``, or if the data had ended.
+    ``withheld`` are rows that the bot rejected; their prices are also ignored here. A mark's mid price is None if the
+    last book was older than ``max_book_age_s``, or if there was no more data.
     """
     books = {pair for pair, kind, _ in plan.keys if kind == "books"}
     spans = [_Segments(trades, pair) for pair in dict.fromkeys(trade.pairs[0] for trade in trades)]
@@ -87,9 +87,7 @@ def _with_excursions(trade: ClosedTrade, found: tuple[float, float] | None) -> C
 
 
 class _Segments:
-    """The segments of a pair's trades (the times between two steps), with the lowest and the highest price in each
-    segment.
-    """
+    """The segments of a pair's trades (the times between two steps), with each segment's lowest and highest price."""
 
     def __init__(self, trades: Sequence[ClosedTrade], pair: str) -> None:
         self.pair = pair
@@ -128,12 +126,11 @@ class _Segments:
     def _take(
         self, begins: TimeArray, ends: TimeArray, low: FloatArray, high: FloatArray, which: TimeArray | slice
     ) -> None:
-        """Update the extremes with rows that each last from ``begins`` to ``ends``. A row affects a segment only if the
-        segment contains it completely.
+        """Update the extremes with rows, each valid from its entry in ``begins`` to its entry in ``ends``. A row
+        affects a segment only if the segment contains it completely.
         """
         starts, stops = self._starts[which], self._ends[which]
-        # A trade at the start of a segment caused the step there, so it is not part of the segment. A candle may start
-        # there.
+        # A trade at the start of a segment caused the step there, so the segment excludes it. A candle may start there.
         is_moment = begins is ends
         first = np.searchsorted(begins, starts, side="right" if is_moment else "left")
         last = np.searchsorted(ends, stops, side="right")
@@ -146,7 +143,7 @@ class _Segments:
         self._high[places] = np.maximum(self._high[places], highest)
 
     def excursions(self, trades: Sequence[ClosedTrade]) -> Iterable[tuple[int, tuple[float, float]]]:
-        """Yield (index, (mae, mfe)) for each trade of the pair."""
+        """Yield (index, (mae, mfe)) for each of the pair's trades."""
         at = 0
         for index in self._trades:
             trade = trades[index]
@@ -157,9 +154,9 @@ class _Segments:
 
 
 def _range_of(trade: ClosedTrade, low: FloatArray, high: FloatArray) -> tuple[float, float]:
-    """Return the worst and the best result of a trade before fees, as fractions of its entry value. A result is the
-    money received less the money paid up to a segment, plus the value of the holding. The holding is valued at the
-    segment's prices and at the prices of the adjacent fills.
+    """Return a trade's worst and best result before fees, as fractions of its entry value. A result is the money
+    received less the money paid up to a segment, plus the value of the holding. The holding is valued at the segment's
+    prices and at the prices of the adjacent fills.
     """
     held = money = 0
     worst = best = 0.0
@@ -176,7 +173,7 @@ def _range_of(trade: ClosedTrade, low: FloatArray, high: FloatArray) -> tuple[fl
 
 
 def _extremes(low: FloatArray, high: FloatArray, first: TimeArray, last: TimeArray) -> tuple[FloatArray, FloatArray]:
-    """Return the lowest of ``low`` and the highest of ``high`` in each range from ``first`` up to, but not including,
+    """Return the minimum of ``low`` and the maximum of ``high`` in each range from ``first`` up to, but not including,
     ``last``.
     """
     lowest, highest = np.empty(len(first)), np.empty(len(first))
@@ -226,7 +223,7 @@ class _Moments:
         self._seen[later] = times[at[later]]
 
     def marks(self, end: Nanos, age: Nanos) -> Iterable[tuple[int, FillMark]]:
-        """Yield (index of the fill, mark) for each fill."""
+        """Yield (fill index, mark) for each fill."""
         known = (self._times - self._seen <= age) & (self._times < end)
         for row, index in enumerate(self._indices):
             mid, *after = [

@@ -56,21 +56,23 @@ from botkit.model.results import (
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
-#: the figures that are compared between queue assumptions
+#: the metrics that are compared between queue assumptions
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: the summary's figures that depend on the machine
+#: the summary's metrics that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
-#: The approximate number of rows in a slice. Two slices are in memory at once. A smaller number only takes more time.
+#: The approximate number of rows in a slice. Two slices are in memory at once. A smaller number only makes the run
+#: slower.
 SLICE_ROWS = 131_072
-#: how long the bot and the exchange remember an order after its end; longer than any news about the order can take
+#: how long the bot and the exchange remember an order after it reaches a final state; longer than any news about the
+#: order can take
 REMEMBERED: Nanos = NS_PER_HOUR
 _REFUSED = OrderState.REFUSED.value
 
-#: receives a message for the user: (level, text, the run's time)
+#: receives a message for the user: (level, text, simulated time)
 Tell = Callable[[str, str, Nanos], None]
 #: creates the watcher of a run, once the run's data is known
 Watching = Callable[[EngineView, Kernel, DecisionLog, Plan], Watcher]
@@ -135,7 +137,7 @@ class Run:
                 self._tell(note.level, note.text, now)
 
     def _look_at_states(self) -> None:
-        """Check that `self.state` can be stored for a restart, as live trading requires."""
+        """Check that each strategy's `self.state` can be saved for a restart, as live trading requires."""
         for name in self.engine.view.names():
             why = unkept(self.engine.view.kept(name)["state"])
             if why is not None and name not in self._unkept:
@@ -189,7 +191,7 @@ class Run:
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
     """Run garbage collection less often. A run keeps most of its objects and creates few cycles. With Python's default
-    thresholds, a tenth of its time would be spent searching for garbage that does not exist.
+    thresholds, a tenth of the run would be spent searching for nonexistent garbage.
     """
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
@@ -200,7 +202,7 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def begin_of(parts: BacktestParts) -> Nanos:
-    """Return the time of ``on_start``: ``from`` if given, or else the start of the earliest stream of the strategies'
+    """Return the time of ``on_start``: ``from`` if given, otherwise the start of the earliest stream of the strategies'
     pairs.
     """
     if parts.start is not None:
@@ -217,7 +219,8 @@ def run_backtest(
     tell: Tell = lambda level, text, now: None,
     watching: Watching | None = None,
 ) -> BacktestResult:
-    """Run a backtest. With ``readings``, repeat it under the other queue assumptions if orders rested in a book.
+    """Run a backtest. With ``readings``, repeat the run under the other queue assumptions if any orders rested in a
+    book.
 
     ``decisions_to`` is the file for decisions.jsonl, which is written during the run. ``progress`` is called with the
     queue assumption and the completed fraction, 0 to 1. ``tell`` receives the strategies' messages to the user, and
@@ -245,10 +248,10 @@ def run_backtest(
 
 
 def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
-    """Run a backtest only for its figures. Returns (summary, days). Strategies' logs are silenced, and no files are
+    """Run a backtest only for its metrics. Returns (summary, days). Strategies' logs are silenced, and no files are
     written.
 
-    The summary is the one from `run_backtest` without ``events_per_second`` and ``wall_s``, which differ from run to
+    The summary is the one from `run_backtest`, without ``events_per_second`` and ``wall_s``, which differ from run to
     run.
     """
     with _without_logs():
@@ -266,7 +269,7 @@ def run_orders(parts: BacktestParts) -> list[OrderRow]:
 
 @contextmanager
 def _without_logs() -> Iterator[None]:
-    """Silence the strategies' logs, which would repeat those of the main run."""
+    """Silence the strategies' logs, which would duplicate those of the main run."""
     logger, nothing = logging.getLogger("botkit.strategy"), logging.NullHandler()
     before, logger.propagate = logger.propagate, False
     logger.addHandler(nothing)
@@ -295,7 +298,7 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
 
 
 def _result(run: Run) -> BacktestResult:
-    """Collect the figures of a finished run."""
+    """Collect the results of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     matched = _matched(run)
@@ -355,7 +358,7 @@ def _matched(run: Run) -> Matched:
         run.recorder.fills,
         run.recorder.opening_positions(),
         start=run.plan.start,
-        # the bot stops when the data ends, and only on_stop places orders after that
+        # the bot stops when the data ends, and after that only on_stop places orders
         at_stop={order.spec.client_id for order in orders if order.spec.created >= end},
         links=run.recorder.closes,
     )
@@ -445,7 +448,7 @@ def _cautions(run: Run) -> list[Caution]:
 
 
 def _dust(view: EngineView) -> list[str]:
-    """Describe remainders of positions that are too small to sell."""
+    """Describe leftover positions that are too small to sell."""
     lines = []
     for name in view.names():
         for position in view.money.positions(name):

@@ -1,4 +1,4 @@
-"""Sums up a real session's fills: each strategy's purchases and sales in each pair, with their prices and fees."""
+"""Aggregates a real session's fills: each strategy's purchases and sales in each pair, with their prices and fees."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class TradedPair(msgspec.Struct, kw_only=True):
 
     @property
     def fees(self) -> dict[str, str]:
-        """The exact fees as text, by currency."""
+        """The exact fees as text, keyed by currency."""
         return {currency: format_units(units) for currency, units in self.fee_units.items() if units}
 
     @property
     def spread_earned(self) -> float | None:
-        """The average sell price minus the average buy price, in quote currency and before fees. None unless both
-        exist.
+        """The average sell price minus the average buy price, in quote currency and before fees, or None if either is
+        missing.
         """
         bought, sold = self.bought.price, self.sold.price
         return None if bought is None or sold is None else sold - bought
 
 
 def traded(orders: Mapping[int, OrderSpec], executions: Iterable[Execution]) -> list[TradedPair]:
-    """Return the trading of each strategy in each pair, ordered by first fill."""
+    """Return each strategy's trading in each pair, ordered by first fill."""
     found: dict[tuple[str, str], TradedPair] = {}
     for one in executions:
         order = orders[one.client_id]

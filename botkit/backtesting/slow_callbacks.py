@@ -1,4 +1,4 @@
-"""Finds callbacks that would block a live bot. A backtest waits for a slow callback, so its figures do not show the
+"""Detects callbacks that would block a live bot. A backtest waits for a slow callback, so its metrics do not show the
 delay.
 
 A thread samples the main thread's stack. If the outermost strategy frame is the same object in two samples, both
@@ -19,13 +19,13 @@ import msgspec
 #: a live bot warns about callbacks that take this long (`botkit.live.watchdog`)
 LIMIT_S = 0.25
 _LOOK_S = 0.05
-#: the maximum number of places to report, with one sentence each
+#: the maximum number of code locations to report, with one sentence each
 _PLACES_MAX = 10
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback that ran longer than a live bot can afford. ``where`` is file:line in the strategy."""
+    """A callback that ran longer than a live bot can tolerate. ``where`` is file:line in the strategy."""
 
     callback: str
     where: str
@@ -39,7 +39,7 @@ class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlowCallbacks:
-    """A context manager that watches the thread that enters it. ``report`` is called from another thread."""
+    """A context manager that monitors the thread that enters it. ``report`` is called from another thread."""
 
     def __init__(self, report: Callable[[SlowCallback], None], *, limit_s: float = LIMIT_S) -> None:
         self._report = report
@@ -82,7 +82,7 @@ class SlowCallbacks:
 
 
 def strategy_frames(innermost: FrameType | None) -> Iterator[FrameType]:
-    """Yield the frames of the latest call from botkit to code outside it, starting with the callback's own frame.
+    """Yield the frames of the most recent call from botkit into external code, starting with the callback's own frame.
     Yields nothing if there is no such call.
     """
     stack: list[FrameType] = []
@@ -105,5 +105,5 @@ def _is_engine(frame: FrameType) -> bool:
 def _is_inner(frame: FrameType) -> bool:
     file = frame.f_code.co_filename.replace("\\", "/")
     # Compiled modules record file names relative to the package. If a plugin wraps a callback, pluggy's frames surround
-    # it.
+    # the callback's frame.
     return file.startswith((f"{_PACKAGE}/", "botkit/", "<")) or "/pluggy/" in file or "/site-packages/numpy/" in file

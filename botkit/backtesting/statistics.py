@@ -1,8 +1,8 @@
 """Statistics of daily returns. Statistics that cannot be computed are None, never NaN or infinity.
 
-The returns are those of full calendar days, including flat days. The risk-free rate is assumed to be 0. A year has 365
-days, because the market never closes. With fewer than `RETURNS_LEAST` returns every statistic is None, because it would
-be mostly due to chance.
+Returns are computed for full calendar days, including flat days. The risk-free rate is assumed to be 0. A year has 365
+days, because the market never closes. With fewer than `RETURNS_LEAST` returns every statistic is None, because its
+value would be mostly noise.
 
 * ``cagr``: the compound annual return: (product of (1 + r)) ^ (365 / n) - 1.
 * ``volatility``: standard deviation (n - 1) x sqrt(365).
@@ -26,8 +26,8 @@ from collections.abc import Sequence
 from botkit.model.results import DayRow
 
 DAYS_A_YEAR = 365  # the market never closes
-RETURNS_LEAST = 30  # with fewer daily returns, the ratios are mostly due to chance
-#: the share of days that are worse than the value at risk
+RETURNS_LEAST = 30  # with fewer daily returns, the ratios are mostly noise
+#: the fraction of days that are worse than the value at risk
 TAIL = 0.05
 
 
@@ -38,7 +38,7 @@ def sharpe(returns: Sequence[float]) -> float | None:
     if len(returns) < RETURNS_LEAST:
         return None
     deviation = _deviation(returns)
-    # nominally equal returns differ only by rounding errors, so their ratio would be meaningless
+    # nominally equal returns differ only by rounding errors, so their Sharpe ratio would be meaningless
     return finite(_mean(returns) / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
 
 
@@ -112,8 +112,8 @@ def conditional_value_at_risk(returns: Sequence[float]) -> float | None:
 
 
 def monthly_returns(days: Sequence[DayRow]) -> dict[str, float]:
-    """Return the compounded return of each calendar month, keyed by month such as ``2025-01``. Partial first and last
-    days have no return.
+    """Return each calendar month's compounded return, keyed by month such as ``2025-01``. Partial first and last days
+    have no return.
     """
     growth: dict[str, float] = {}
     for day in days:
@@ -124,7 +124,7 @@ def monthly_returns(days: Sequence[DayRow]) -> dict[str, float]:
 
 
 def missing_ratios(returns: Sequence[float]) -> str | None:
-    """Return the reason why a run has no ratios, or None if it has them."""
+    """Return why a run has no ratios, or None if it has ratios."""
     count = len(returns)
     if count >= RETURNS_LEAST:
         return None

@@ -1,13 +1,13 @@
 """Finds the trades in a run's fills by matching each closing order with the fills that opened the position.
 
-A trade is the part of a position that one reducing order closes. It closes coins that its strategy bought (or, for a
-buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought. They are sold
-after the strategy's own coins, and a trade in them is marked and excluded from win rates. Three or more orders that
-lead from a currency through others back to it are a loop: one trade, measured in that currency.
+A trade is the part of a position closed by a single reducing order. The order closes coins that its strategy bought
+(or, for a buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought. They
+are sold after the strategy's own coins; a trade in such coins is marked and excluded from win rates. Three or more
+orders that convert a currency through others and back form a loop: a single trade, measured in the starting currency.
 
-All figures are exact integers of 1e-8. When a lot is split, the rounding remainder stays in the lot. Therefore, in each
-pair's quote currency, the profits of the trades and the unrealised profits of the open lots add up to the exact change
-of equity. (Only a fee paid in a third currency must be converted, and is rounded once.)
+All amounts are exact integers in units of 1e-8. When a lot is split, the rounding remainder stays in the lot.
+Therefore, in each pair's quote currency, the profits of the trades and the unrealized profits of the open lots add up
+to the exact change in equity. (Only a fee paid in a third currency must be converted, and is rounded once.)
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from botkit.model.clock import Nanos
 from botkit.model.money import UNIT
 from botkit.model.results import ClosedTrade, FillRow, OpenLot, TradeKind
 
-#: the tags of the engine's own exit orders; a trade closed by such an order has the tag as its exit reason
+#: the tags of the engine's own exit orders; a trade closed by such an order uses the tag as its exit reason
 EXITS = ("stop_loss", "take_profit", "trailing_stop")
 
 
 class Matched(msgspec.Struct):
-    """A run's trades, ordered by exit, and the lots still open at its end."""
+    """A run's trades, ordered by exit, and the lots still open at the end of the run."""
 
     trades: list[ClosedTrade]
     open: list[OpenLot]
 
 
 class _Stake:
-    """An amount of base units and the corresponding quote units, with fees (``net``) and without (``gross``)."""
+    """A number of base units and the corresponding quote units, with fees (``net``) and without (``gross``)."""
 
     __slots__ = ("gross", "net", "sign", "tag", "time", "units")
 
@@ -43,8 +43,8 @@ class _Stake:
         self.time, self.tag = time, tag
 
     def take(self, units: int) -> tuple[int, int]:
-        """Remove base units. Returns their share of the quote units as (net, gross). The rounding remainder stays in
-        the stake.
+        """Remove base units. Returns the corresponding share of the quote units as (net, gross). The rounding remainder
+        stays in the stake.
         """
         net, gross = self.net * units // self.units, self.gross * units // self.units
         self.units -= units
@@ -54,7 +54,7 @@ class _Stake:
 
 
 class _Part(_Stake):
-    """The units that a fill, or a part of an order, moved."""
+    """The units moved by a fill, or by part of an order."""
 
     __slots__ = ("client_id", "pair", "rate", "strategy")
 
@@ -66,7 +66,7 @@ class _Part(_Stake):
 
 
 class _OpenStake(_Stake):
-    """A stake that an earlier fill opened, or coins that were handed over."""
+    """A stake opened by an earlier fill, or coins that were handed over."""
 
     __slots__ = ("client_id", "is_given")
 
@@ -130,8 +130,8 @@ class _Trade:
 
 
 class _Book:
-    """One strategy's lots in one pair: its own lots, all of one sign and oldest first, and coins that were handed
-    over.
+    """One strategy's lots in one pair: its own lots, all with the same sign and oldest first, and coins that were
+    handed over.
     """
 
     __slots__ = ("given", "own")
@@ -141,7 +141,7 @@ class _Book:
         self.given: deque[_OpenStake] = deque()
 
     def closable(self, sign: int) -> deque[_OpenStake] | None:
-        """Return the lots that a part with this sign closes next, or None if there are none."""
+        """Return the lots that a part with this sign would close next, or None if there are none."""
         if self.own and self.own[0].sign != sign:
             return self.own
         return self.given if self.given and sign < 0 else None
@@ -155,12 +155,12 @@ def match_trades(
     at_stop: Collection[int] = (),
     links: Mapping[int, int] | None = None,
 ) -> Matched:
-    """Match a run's fills into trades. The fills must be in order of time.
+    """Match a run's fills into trades. The fills must be in chronological order.
 
     ``opening`` maps (strategy, pair) to the base units that were handed over and their first price in quote currency.
     These units are treated as held since ``start``. ``at_stop`` contains the client ids of the orders that the bot
-    placed when it stopped. ``links`` maps the client id of an order to the client id of the order that it closes, as
-    given by the strategy (``closes=``). The lots of the linked order are closed first.
+    placed while stopping. ``links`` maps the client id of an order to the client id of the order that it closes, as
+    specified by the strategy (``closes=``). The lots of the linked order are closed first.
     """
     books: dict[tuple[str, str], _Book] = {}
     pairs = {(fill.strategy, str(fill.pair)): fill.pair for fill in fills}
@@ -202,8 +202,8 @@ def match_trades(
 
 
 def _next_lot(lots: deque[_OpenStake], opened_by: int | None) -> _OpenStake:
-    """Return the lot to close next: the oldest lot that the order ``opened_by`` opened, or else the oldest of all
-    lots.
+    """Return the lot to close next: the oldest lot opened by the order ``opened_by``, or otherwise the oldest lot
+    overall.
     """
     if opened_by is not None:
         for lot in lots:
@@ -213,8 +213,8 @@ def _next_lot(lots: deque[_OpenStake], opened_by: int | None) -> _OpenStake:
 
 
 def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
-    """Return the reason why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop``
-    or ``signal``.
+    """Return the reason for a closing order: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop`` or
+    ``signal``.
     """
     if tag in EXITS:
         return tag
@@ -222,7 +222,7 @@ def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
 
 
 def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
-    """Yield the units moved by each fill, in order of time. Trades that are loops are added to ``found``. For an order
+    """Yield the units moved by each fill, in chronological order. Loops are added to ``found`` as trades. For an order
     in a loop, only the part outside the loop is yielded, at the time of the order's last fill.
     """
     loops = find_loops(fills)
@@ -262,7 +262,7 @@ def _loop_row(loop: Loop, at_stop: Collection[int]) -> ClosedTrade:
         units=spent,
         entry_units=spent,
         exit_units=got,
-        # fees in the loop's intermediate currencies are already deducted from the units that each leg passed on
+        # fees in the loop's intermediate currencies have already been deducted from the units that each leg passed on
         fee_units=fee,
         pnl_units=pnl,
         pnl=pnl / UNIT * rate,

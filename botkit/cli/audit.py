@@ -17,9 +17,9 @@ from botkit.model.clock import NS_PER_S, format_time
 from botkit.model.counts import counted
 from botkit.model.figures import fixed
 
-#: how many of the largest differences are listed
+#: how many of the largest differences to list
 _LISTED = 10
-#: smaller differences between matched fills are not listed, in quote currency
+#: smaller differences between matched fills, in quote currency, are not listed
 _WORTH_A_LINE = 0.005
 
 
@@ -125,7 +125,7 @@ def _lines(report: Any) -> list[str]:
     rows = [(name, [cell(figures) for _, figures in columns]) for name, cell in FIGURES]
     lines.append(f"{'simulation':<22}" + "".join(f"{title:>26}" for title, _ in columns))
     lines += [f"{name:<22}" + "".join(f"{cell:>26}" for cell in cells) for name, cells in rows]
-    # fees are rounded, so the last units may differ
+    # fees are rounded, so the last digits may differ
     worst = [pair for pair in report.pairs if pair.kind != "matched" or abs(pair.money) >= _WORTH_A_LINE]
     worst = sorted(worst, key=lambda pair: -abs(pair.money))[:_LISTED]
     if worst:

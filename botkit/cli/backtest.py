@@ -18,7 +18,7 @@ from botkit.cli.said import Said, quieten_log
 from botkit.cli.screen import prints_aside, screen
 from botkit.errors import ConfigError
 
-#: equal to the name in `botkit.backtesting.benchmark`, which is not imported because `--help` would then load numpy
+#: same as the name in `botkit.backtesting.benchmark`, which is not imported because `--help` would then load numpy
 BUY_AND_HOLD = "buy-and-hold"
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def backtest(
     """Backtest the bot in CONFIG on recorded data and write a report. Several backtests are compared at the end.
 
     Runs are numbered and kept: out/NAME/1, out/NAME/2 and so on. out/NAME/latest is the newest run, and `botkit runs`
-    lists all of them. A folder given with --out is replaced.
+    lists them all. A folder given with --out is replaced.
 
     The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
     the same as in `botkit run`.

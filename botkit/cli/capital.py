@@ -1,4 +1,4 @@
-"""``botkit capital add|take``: give a strategy money from outside all strategies, or take it back."""
+"""``botkit capital add|take``: give a strategy unassigned money, or take money back."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=
 
 @click.group()
 def capital() -> None:
-    """Give a strategy money that no strategy has, or take it back. Works whether or not the bot is running, and counts
-    as neither profit nor loss.
+    """Give a strategy money that is not assigned to any strategy, or take money back. This works whether or not the bot
+    is running, and counts as neither profit nor loss.
 
-    STRATEGY is the strategy's name, or `pool` for the money that all strategies without `capital:` share.
+    STRATEGY is the strategy's name, or `pool` for the money shared by all strategies without `capital:`.
     """
 
 

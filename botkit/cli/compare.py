@@ -21,7 +21,7 @@ from botkit.errors import ConfigError
 @click.option("--json", "as_json", is_flag=True, help="Print figures and differences as JSON, and write no page.")
 @speaks
 def compare(runs: tuple[str, ...], out: Path, page: Path | None, as_json: bool) -> None:
-    """Compare backtests: their figures, their curves on one page, and the differences between their configurations.
+    """Compare backtests: their metrics, their curves on one page, and the differences between their configurations.
 
     RUN is the folder of a backtest, a bot's NAME (its newest run), or NAME@3 or NAME/3.
     """
@@ -37,7 +37,7 @@ def compare(runs: tuple[str, ...], out: Path, page: Path | None, as_json: bool) 
 
 
 def show_comparison(console: Console, runs: tuple[str, ...], out: Path, page: Path) -> None:
-    """Print a comparison and write its page. Raises ConfigError if it cannot be written."""
+    """Print a comparison and write its page. Raises ConfigError if the page cannot be written."""
     from botkit.report.comparison import print_comparison, render_comparison
     from botkit.report.language import say
     from botkit.research.comparison import compared

@@ -41,7 +41,7 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
 @_SET
 @click.option("--json", "as_json", is_flag=True, help="Print rows of key, value and origin as JSON.")
 def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Print the resolved configuration and where each value comes from. Secrets are hidden."""
+    """Print the resolved configuration and the origin of each value. Secrets are hidden."""
     from botkit.config.load import load_config
     from botkit.config.show import origin_rows, resolved_yaml
 
@@ -56,7 +56,8 @@ def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 def schema() -> None:
     """Print the JSON Schema for configurations, for use in editors.
 
-    Save it next to your configurations and start each with `# yaml-language-server: $schema=botkit.schema.json`.
+    Save it next to your configurations, and start each configuration with `# yaml-language-server:
+    $schema=botkit.schema.json`.
     """
     from botkit.config.json_schema import json_schema
 

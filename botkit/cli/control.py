@@ -21,8 +21,8 @@ _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 
 def state_folder_of(config: Path, mode: str | None) -> Any:
-    """Return the state folder of the bot in CONFIG. Only the bot's name is needed, so other errors in the file are only
-    reported.
+    """Return the state folder of the bot in CONFIG. Only the bot's name is needed, so other errors in the file are
+    merely reported.
     """
     from botkit.assembly.operations import StateFolder
     from botkit.config.essentials import load_essentials
@@ -51,7 +51,7 @@ def stop(config: Path, mode: str | None) -> None:
 @click.argument("strategy")
 @_MODE
 def pause(config: Path, strategy: str, mode: str | None) -> None:
-    """Stop STRATEGY from placing new orders, and cancel its open ones. The pause survives a restart."""
+    """Stop STRATEGY from placing new orders, and cancel its open orders. The pause persists across restarts."""
     from botkit.assembly.operations import ask
 
     folder = state_folder_of(config, mode)
@@ -96,8 +96,8 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
 @click.argument("assignment", metavar="STRATEGY.NAME=VALUE")
 @_MODE
 def set_(config: Path, assignment: str, mode: str | None) -> None:
-    """Change a parameter that the strategy declares as live, such as maker.spread_bps=8. The change survives a
-    restart.
+    """Change a parameter that the strategy declares as live, such as maker.spread_bps=8. The change persists across
+    restarts.
     """
     from botkit.assembly.operations import ask
 
@@ -121,10 +121,10 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
 @click.option("--own", is_flag=True, help="Cancel only this bot's own orders.")
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
-    """Halt the bot and cancel every order on its account. The halt survives a restart.
+    """Halt the bot and cancel every order on its account. The halt persists across restarts.
 
-    Works whether the bot is running, hanging or dead. Orders that this bot did not create are listed first, and also
-    cancelled unless you pass --own. `botkit resume` lifts the halt.
+    This works whether the bot is running, hanging or dead. Orders that this bot did not create are listed first, and
+    are also cancelled unless you pass --own. `botkit resume` lifts the halt.
     """
     from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, hold_back, outcome_of
     from botkit.assembly.operations import panic as run_panic
@@ -177,7 +177,9 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
-    """Check that the account's key works, using only reads: balances, open orders, and an estimate of the fee rank."""
+    """Check that the account's API key works, using only reads: balances, open orders, and an estimate of the fee
+    rank.
+    """
     from botkit.assembly.operations import StateFolder, account_access, account_lines, read_account
     from botkit.project.without_strategies import account_of
 

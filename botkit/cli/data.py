@@ -54,7 +54,7 @@ class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None
 
     def options(self, **more: str | None) -> dict[str, Any]:
-        """Return the options for a format, together with ``more``."""
+        """Return the options for a format, merged with ``more``."""
         given = {"pair": self.pair, "resolution": self.resolution, "trades": self.trades, "timezone": self.timezone}
         return {**given, "sort": self.sort or None, **more}
 
@@ -76,14 +76,14 @@ _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """The data that the commands depend on: the exchange's pairs, and the formats that plugins provide."""
+    """The context that the commands depend on: the exchange's pairs, and the formats provided by plugins."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
 
 
 def _world() -> Surroundings:
-    """Return the surroundings from the click context or, if there are none, the exchange's facts and the formats of
+    """Return the surroundings from the click context or, if it has none, the exchange's facts and the formats of
     installed plugins.
     """
     handed = click.get_current_context().find_object(Surroundings)
@@ -104,7 +104,7 @@ def data() -> None:
 
 
 def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """Guess a file's format from its name, or for a CSV file from its header."""
+    """Guess a file's format from its name or, for a CSV file, from its header."""
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
         from botkit.tape.csv_columns import CsvFile
@@ -133,7 +133,7 @@ def _file_source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 
 
 def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
-    """Return the source at a path. A folder is a tape, and anything else is a single file read through a format."""
+    """Return the source at a path. A folder is a tape; anything else is a single file, read through a format."""
     from botkit.tape.feed import TapeSource
 
     if path.is_dir():
@@ -160,7 +160,7 @@ def import_file(
     origin: str,
     as_json: bool,
 ) -> None:
-    """Turn FILE (CSV candles or trades, or recorded frames) into a tape.
+    """Convert FILE (CSV candles or trades, or recorded frames) to a tape.
 
     A pair's rows must be later than those already in the tape. If there is an error, the tape is left unchanged.
     """
@@ -243,7 +243,7 @@ def info(
             text = "yes: generated, not recorded" if name == "synthetic" else _plain(value)
             console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    # the default zone that other commands use for dates, unless a zone was given for this file
+    # the default zone that other commands use for dates, unless a zone was specified for this file
     zone = zone_of(path, how.timezone or DEFAULT_ZONE) or UTC
     for title in ("stream", f"from ({zone})", f"to ({zone})"):
         table.add_column(title, no_wrap=True)
@@ -269,8 +269,8 @@ def info(
 
 
 def _first_moment(stream: StreamInfo) -> Nanos:
-    """Return the time at which a stream starts. For candles this is the start of the first candle, although it is
-    received only at its end.
+    """Return the time at which a stream starts. For candles, this is the start of the first candle, although the candle
+    is received only at its end.
     """
     length = fixed_length(stream.resolution) if stream.resolution is not None else None
     return stream.start - (length or 0)
@@ -281,7 +281,7 @@ def _plain(value: Any) -> str:
 
 
 def _provenance(source: Any) -> dict[str, Any]:
-    """Return the origin of the data, as far as the tape records it."""
+    """Return the origin of the data, to the extent that the tape records it."""
     from botkit.tape.feed import TapeSource
 
     if not isinstance(source, TapeSource):
@@ -312,8 +312,8 @@ def check(
 ) -> int:
     """Check PATH (a tape or a file). The exit code is 1 if there is an error.
 
-    Errors are missing candles (except in a download, which has every candle that the exchange has), rows out of order,
-    duplicate candles and books, crossed or empty books, impossible prices, and a tape whose files differ from its
+    Errors are missing candles (except in a download, which has every candle that the exchange has), out-of-order rows,
+    duplicate candles and books, crossed or empty books, impossible prices, and a tape whose files do not match its
     manifest.
     """
     from botkit.tape.checks import NO_CANDLE, check_contents, inspect
@@ -324,7 +324,7 @@ def check(
     streams, rows = 0, 0
     synthetic = False
     notes: list[str] = []
-    # count a file's duplicate rows instead of refusing the first one
+    # count a file's duplicate rows instead of refusing the file at the first one
     options = how.options() if path.is_dir() else how.options(doubled="drop")
     try:
         source = _source(path, how.kind, options)
@@ -445,7 +445,7 @@ def synthetic(
 ) -> None:
     """Generate a tape of a synthetic market. The same options generate the same rows on any machine.
 
-    With only --out, it generates the tape that ships with botkit as backtest_data.
+    With only --out, the command generates the tape that ships with botkit as backtest_data.
     """
     from botkit.tape.bundle import DEFAULT_DAYS, DEFAULT_HOURS, DEFAULT_SEED, DEFAULT_START, write_synthetic
 

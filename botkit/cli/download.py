@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from botkit.assembly.market_access import MarketAccess, RateLimitedReads
     from botkit.model.columns import CandleColumns, IntArray
 
-#: candles per request; the answer has about 1 MB
+#: candles per request; the response is about 1 MB
 _CANDLES_A_REQUEST = 8_000
 _CANDLES = GetCandles.endpoint
 _UTC = ZoneInfo("UTC")
@@ -41,8 +41,8 @@ ShowShare = Callable[[float], None]
 
 
 class Downloaded(msgspec.Struct):
-    """The result of downloading one pair. ``missing`` is the number of buckets in the span that the exchange left
-    out.
+    """The result of downloading one pair. ``missing`` is the number of buckets in the span that the exchange
+    omitted.
     """
 
     pair: str
@@ -86,8 +86,8 @@ def download(
 ) -> None:
     """Download candles for each PAIR into the tape OUT. No account is needed.
 
-    The download continues at the end of the tape, so you can stop it at any time and run it every day. The exchange
-    leaves out intervals without trades; they are noted as gaps, and a backtest shows them as empty bars.
+    The download continues from the end of the tape, so you can stop it at any time and run it every day. The exchange
+    omits intervals without trades; these are recorded as gaps, and a backtest shows them as empty bars.
     """
     from botkit.assembly.market_access import market_access
     from botkit.config.secrets import ledger_of_option
@@ -110,7 +110,7 @@ def download(
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> Nanos:
     try:
-        # a date given as the end includes that day
+        # an end date is inclusive
         time = moment(text, zone, end=option == "--to")
     except ValueError as error:
         raise DataError(f"{option}: {error}") from None
@@ -127,7 +127,7 @@ class _Job:
         self._access, self._out, self._resolution, self._rest, self._zone = access, out, resolution, rest, zone
 
     def first(self, pair: Pair, given: Nanos | None) -> Nanos:
-        """Return the start of the first bucket to request: where the tape ends, or ``given``. Raises DataError."""
+        """Return the start of the first bucket to request: the end of the tape, or ``given``. Raises DataError."""
         from botkit.tape.manifest import MANIFEST_NAME
         from botkit.tape.tape import Tape
 
@@ -151,7 +151,7 @@ class _Job:
     async def run(
         self, spans: Sequence[tuple[Pair, Nanos, Nanos]], progress: Callable[[str], ShowShare]
     ) -> list[Downloaded]:
-        """Download all spans, one pair at a time, because the pairs share one rate limit and a tape has only one
+        """Download all spans, one pair at a time, because the pairs share one rate limit and a tape can have only one
         writer.
         """
         async with self._access.adapter, self._access.reads(_CANDLES) as reads:
@@ -162,17 +162,17 @@ class _Job:
 
     async def _pair(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
-        last_end = start  # the end of the last candle or, at first, the start of the span
+        last_end = start  # the end of the last candle or, initially, the start of the span
         for lower, upper in _ranges(self._resolution, start, end):
             candles = await self._ask(reads, pair, lower, upper)
             result.requests += 1
             if candles:
-                # each answer is committed immediately, so that an interruption loses no received data
+                # each response is committed immediately, so that an interruption loses no received data
                 self._write(pair, candles)
                 result.candles += len(candles)
                 last_end = bucket_end(candles[-1].time, self._resolution)
             show((upper - start) / (end - start))
-        # the exchange may still add candles after the last received one, so do not count them as missing
+        # the exchange may still add candles after the last one received, so do not count them as missing
         result.end = last_end
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result
@@ -211,7 +211,7 @@ def _ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, 
 
 
 def _buckets(resolution: str, start: Nanos, end: Nanos) -> int:
-    """Return the number of complete buckets between two times. ``start`` is the start of a bucket."""
+    """Return the number of complete buckets between two times. ``start`` must be the start of a bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return max(0, (end - start) // length)
@@ -229,7 +229,7 @@ def _columns(pair: Pair, resolution: str, candles: Sequence[Candle]) -> CandleCo
     rules = pair.rules
 
     def steps(figures: Iterable[float], decimals: int) -> IntArray:
-        # each float is an integer divided once, so rounding restores the integer
+        # each float is the result of dividing an integer once, so rounding recovers the integer
         return np.array([round(figure * 10**decimals) for figure in figures], dtype=np.int64)
 
     return CandleColumns(

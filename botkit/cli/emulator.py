@@ -22,7 +22,7 @@ class _WithFaults(click.Command):
     """A command whose help lists the kinds of faults below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section for each place at which a fault can occur."""
+        """Write one section for each point at which a fault can occur."""
         from botkit.assembly.emulator import FAULT_KINDS
 
         for place, kinds in FAULT_KINDS.items():
@@ -84,7 +84,7 @@ def emulator(
 
     Prints one line of JSON when ready, and runs until interrupted. It listens only on loopback.
 
-    Every fault accepts where (an endpoint or a stream), count, skip, share (a probability, drawn from the seed) and
+    Every fault accepts where (an endpoint or a stream), count, skip, share (a probability, drawn using the seed) and
     for_s.
     """
     from botkit.assembly.emulator import emulator_options, help_lines, make_emulator
@@ -128,11 +128,11 @@ async def _serve(made: Emulator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM"):
-        # Windows event loops do not support signal handlers; an interrupt ends the loop there anyway
+        # Windows event loops do not support signal handlers; there an interrupt ends the loop anyway
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
     async with made:
-        # all objects created so far live until the process ends, so exempt them from garbage collection
+        # all objects created so far live until the process exits, so exempt them from garbage collection
         gc.collect()
         gc.freeze()
         ready = msgspec.json.encode({"ready": True, "rest": made.rest, "ws": made.ws})

@@ -20,7 +20,7 @@ from botkit.model.csv_cells import inert
 from botkit.model.figures import separated
 from botkit.model.money import UNIT_DECIMALS
 
-#: the columns of a backtest's files, except for fill values in another currency, which a journal does not have
+#: the columns of a backtest's files, without fill values in another currency, which a journal does not have
 _COLUMNS = {
     "orders": (
         *("time", "time_ns", "strategy", "pair", "side", "type", "price", "amount", "spend", "stop_price", "post_only"),
@@ -47,7 +47,7 @@ _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder for --export.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
-    """Show the journal of the bot in CONFIG. Works while the bot is running."""
+    """Show the journal of the bot in CONFIG. This works while the bot is running."""
     from botkit.assembly.operations import Journal
     from botkit.project.without_strategies import account_of
 
@@ -166,8 +166,8 @@ def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]],
 
 
 def _places(pairs: Any, name: str) -> tuple[int, int]:
-    """Return the numbers of decimals of a pair's prices and amounts. If the pair is no longer listed, return those of
-    ticks and lots.
+    """Return the numbers of decimals in a pair's prices and amounts. If the pair is no longer listed, return 0 for
+    both, so that values are shown in ticks and lots.
     """
     pair = pairs.get(name)
     return (0, 0) if pair is None else (pair.rules.price_decimals, pair.rules.amount_decimals)

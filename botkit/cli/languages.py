@@ -1,4 +1,4 @@
-"""The option ``--lang`` for commands with output for people."""
+"""The ``--lang`` option for commands with human-readable output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from botkit.report.language import LANGUAGES, preferred, using
 
 
 def speaks(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--lang`` to a command, and run it in the chosen language. The default is BOTKIT_LANG or the system's."""
+    """Add ``--lang`` to a command, and run it in the chosen language. The default is BOTKIT_LANG or the system
+    language.
+    """
     return _speaks(command, "Language.")
 
 

@@ -1,4 +1,4 @@
-"""``botkit limits``: the exchange's rate limits, the source of every figure, and conflicts between sources."""
+"""``botkit limits``: the exchange's rate limits, the source of every limit, and conflicts between sources."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def limits(
     shows_usage: bool,
     as_json: bool,
 ) -> None:
-    """Show the rate limits that botkit obeys, and each figure's source.
+    """Show the rate limits that botkit obeys, and the source of each.
 
     With CONFIG, show the limits for that bot. With --usage, show how full the shared windows are: those of all bots on
-    this machine, or those of CONFIG's ledger.
+    this machine, or those in CONFIG's ledger.
     """
     if shows_usage:
         _show_usage(config, as_json)
@@ -141,8 +141,8 @@ def _of_config(path: Path) -> LimitTable:
 
 
 def limits_as_data(table: LimitTable) -> dict[str, Any]:
-    """Return the output of ``--json``: for each endpoint the windows in force, every documented figure, and whether the
-    figures disagree.
+    """Return the output for ``--json``: for each endpoint, the windows in force, every documented limit, and whether
+    the documented limits disagree.
     """
     return {
         "endpoints": [
@@ -168,7 +168,7 @@ def limits_as_data(table: LimitTable) -> dict[str, Any]:
 
 def limits_as_table(table: LimitTable) -> Table:
     """Return a table with one row per counter: the calls that it counts, the limit that botkit obeys, and all
-    documented figures.
+    documented limits.
     """
     pools: dict[str, list[EndpointLimit]] = {}
     for row in table.endpoints.values():
@@ -189,7 +189,7 @@ def limits_as_table(table: LimitTable) -> Table:
 
 
 def legend(table: LimitTable) -> list[str]:
-    """Return the list of sources, and notes on rows with conflicting sources, as rich markup."""
+    """Return the list of sources, and notes on limits whose sources conflict, as rich markup."""
     lines = ["[bold]Sources[/bold]"]
     lines += [f"  {source}: {about}" for source, about in _sources(table).items()]
     notes: dict[str, str] = {}
@@ -215,16 +215,14 @@ def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
 
 
 def _counted(rows: list[EndpointLimit]) -> str:
-    """Return a description of the calls that a counter counts, or only the endpoints' names if the description is too
-    long.
-    """
+    """Return a description of the calls counted by a counter, or just the endpoint names if there are more than two."""
     if len(rows) > 2:
         return ", ".join(row.endpoint for row in rows)
     return "\n".join(f"{row.method} {row.path}" for row in rows)
 
 
 def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
-    """Return text such as ``1,200 in 60 s per ip and account``, in which scopes with the same limit share a line."""
+    """Return text such as ``1,200 in 60 s per ip and account``, combining scopes with the same limit on one line."""
     scopes: dict[tuple[int, int], list[str]] = {}
     for window in windows:
         scopes.setdefault((window.requests, window.per_s), []).append(window.scope.value)
@@ -232,7 +230,7 @@ def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
 
 
 def _documented(row: EndpointLimit) -> str:
-    """Return the documented figures. Equal figures share a line; if any disagree, all are red."""
+    """Return the documented limits. Equal limits share a line; if any disagree, all are shown in red."""
     sources: dict[tuple[int, int, str], list[str]] = {}
     for figure in row.documented:
         sources.setdefault((figure.requests, figure.per_s, _scope_text(figure)), []).append(figure.source)

@@ -21,7 +21,8 @@ from botkit.compiled import form
 from botkit.errors import BotkitError
 from botkit.version import __version__
 
-#: each command as (module with a click command of that name, help text); --help and --version import no modules
+#: each command as (module with a click command of that name, help text); --help and --version import none of the
+#: modules
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
@@ -116,7 +117,7 @@ def botkit() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code. ``arguments`` default to the process's own."""
+    """Run the command line and return its exit code. ``arguments`` default to the process's own arguments."""
     _use_utf8()
     try:
         result = botkit.main(
@@ -139,9 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _of_system(error: OSError) -> str:
-    """Describe an error from the operating system in one line, such as a full disk, missing permissions, or a missing
-    folder.
-    """
+    """Describe an operating system error in one line, such as a full disk, missing permissions, or a missing folder."""
     what = error.strerror or str(error) or type(error).__name__
     if error.errno == errno.ENOSPC:
         what = "the disk is full; free some space"
@@ -170,7 +169,7 @@ def _told(error: Exception, text: str) -> int:
 
 
 def _use_utf8() -> None:
-    """Make a Windows console print UTF-8. Does nothing on other systems or to the streams that tests use."""
+    """Make a Windows console print UTF-8. Does nothing on other systems or for the streams that tests use."""
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
         if encoding != "utf8" and hasattr(stream, "reconfigure"):

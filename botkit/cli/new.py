@@ -1,5 +1,5 @@
 """``botkit new``: create a working strategy as a starting point, with its configuration and test, or an installable
-package that contains one.
+package that contains a strategy.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def plugin(name: str, folder: Path) -> None:
     """Create botkit-NAME, an installable package with a strategy, its configuration and its tests. Never overwrites a
     file.
 
-    Once the package is installed, botkit finds it by its entry point; no `plugins:` in a configuration is needed.
+    Once the package is installed, botkit finds the strategy through the package's entry point, so the configuration
+    needs no `plugins:`.
     """
     written = write_plugin(name, folder)
     for path in written:
@@ -64,8 +65,8 @@ def plugin(name: str, folder: Path) -> None:
 
 
 def write_strategy(name: str, folder: Path) -> list[Path]:
-    """Write the strategy's three files and return their paths. Raises ConfigError for an invalid name or if a file
-    exists.
+    """Write the strategy's three files and return their paths. Raises ConfigError if the name is invalid or a file
+    already exists.
     """
     _check(name)
     return _write(
@@ -79,8 +80,8 @@ def write_strategy(name: str, folder: Path) -> list[Path]:
 
 
 def write_plugin(name: str, folder: Path) -> list[Path]:
-    """Write a package and return the paths of its files, starting with pyproject.toml. Raises ConfigError for an
-    invalid name or if a file exists.
+    """Write a package and return the paths of its files, starting with pyproject.toml. Raises ConfigError if the name
+    is invalid or a file already exists.
     """
     _check(name)
     root = folder / f"botkit-{name}"
@@ -114,7 +115,7 @@ def _write(name: str, files: Mapping[Path, str]) -> list[Path]:
     for path, template in files.items():
         text = templates.joinpath(template).read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x" never overwrites a file created meanwhile; newline writes the same bytes on every system
+        # "x" never overwrites a file created in the meantime; newline writes the same bytes on every system
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text.replace("@name@", name).replace("@Title@", title))
     return list(files)

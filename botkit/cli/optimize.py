@@ -90,7 +90,7 @@ def optimize(config: Path, is_continued: bool, out: Path | None, as_json: bool, 
     """Search the parameters of the bot in CONFIG on recorded data.
 
     Every trial is a complete backtest. The same search runs the same trials on any number of cores. Ctrl-C keeps the
-    finished trials, and --continue resumes from them. The best configuration is written to best.yaml.
+    completed trials, and --continue resumes from them. The best configuration is written to best.yaml.
 
     The best of many trials looks better than it is, so the last lines show what luck alone would achieve.
     """
@@ -114,7 +114,7 @@ def optimize(config: Path, is_continued: bool, out: Path | None, as_json: bool, 
 
 
 def recipe_of(config: Path, options: Mapping[str, Any]) -> BenchRecipe:
-    """Return the recipe from which a worker builds its bench, based on the options of `search_options`."""
+    """Return the recipe from which a worker builds its bench, based on the options in `search_options`."""
     from botkit.research.search.worker import BenchRecipe
 
     data: Path | None = options["data"]
@@ -130,7 +130,7 @@ def recipe_of(config: Path, options: Mapping[str, Any]) -> BenchRecipe:
 
 
 def settings_of(options: Mapping[str, Any], *, out: Path | None, is_continued: bool = False) -> SearchSettings:
-    """Return the search space and the search settings, based on the options of `search_options`."""
+    """Return the search space and the search settings, based on the options in `search_options`."""
     from botkit.research.search.asked import SearchSettings
 
     names = ("params", "where", "objective", "sampler", "trials", "min_trades", "jobs", "prune")

@@ -1,4 +1,4 @@
-"""``botkit page``: serve a live page of all bots and finished runs on this machine."""
+"""``botkit page``: serve a live page for all bots and finished runs on this machine."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from botkit.cli.languages import speaks_on_its_page
 )
 @speaks_on_its_page
 def page(page_port: int | None, out: Path) -> None:
-    """Serve a page with all bots on this machine, running or ended, and with finished backtests.
+    """Serve a page showing all bots on this machine, running or stopped, and finished backtests.
 
     Only a browser on this machine can open it, at the printed address. `botkit guide running` explains how to view it
-    from a phone. Ctrl-C stops the page and does not affect the bots.
+    on a phone. Ctrl-C stops the page and does not affect the bots.
     """
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(page_port, out))

@@ -1,4 +1,4 @@
-"""``botkit plugins``: list the loaded plugins and where they come from, and every hook with its documentation."""
+"""``botkit plugins``: list the loaded plugins and their origins, and every hook with its documentation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plugins(config: Path | None, as_json: bool, hooks: bool) -> None:
     """List the loaded plugins: all installed ones, and those named in CONFIG.
 
     Without CONFIG, plugins in ./strategies are listed. BOTKIT_LOAD_PLUGINS, a comma-separated list of names, restricts
-    which installed plugins load; an empty list loads none.
+    which installed plugins are loaded; an empty list loads none.
     """
     from botkit.config.load import load_config
     from botkit.project.plugins import assemble_plugins
@@ -52,7 +52,7 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
 
 
 def print_hooks(rows: list[dict[str, Any]]) -> None:
-    """Print the hooks' signatures and docstrings, one after another."""
+    """Print the signature and docstring of each hook."""
     for row in rows:
         click.secho(row["signature"], bold=True)
         for line in row["text"].splitlines():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from botkit.tape.raw_frames import RawFrames
     from botkit.tape.recorder import Recorder
 
-DEPTHS = ("1", "5", "10", "20", "30", "50")  # the book depths that the exchange serves
+DEPTHS = ("1", "5", "10", "20", "30", "50")  # the book depths that the exchange offers
 #: short enough that a killed recorder loses less than a second of rows, including the duration of a sync
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
@@ -60,9 +60,9 @@ def record(
 ) -> int:
     """Record books and trades of PAIRS into the tape OUT. No account is needed.
 
-    Every row is written to disk within a second. Spans in which rows may be missing are marked as gaps. The tape can be
-    backtested immediately, even while recording. Running the command again continues the same tape. The exit code is 1
-    if nothing was received.
+    Every row is written to disk within a second. Periods in which rows may be missing are marked as gaps. The tape can
+    be backtested immediately, even while recording. Running the command again continues the same tape. The exit code is
+    1 if nothing was received.
     """
     from botkit.assembly.market_access import market_access
     from botkit.tape.raw_frames import RawFrames
@@ -123,7 +123,7 @@ class _Session:
         self._writing: asyncio.Task[None] | None = None
 
     async def run(self, pairs: Sequence[Any], depth: int, length_s: float | None, show: Callable[[str], None]) -> None:
-        """Record until the time is up or a signal arrives. Raises the error that stopped the recording, if any."""
+        """Record until the time is up or a signal arrives. Raises the error, if any, that stopped the recording."""
         clock, adapter = self._access.clock, self._access.adapter
         end = None if length_s is None else clock.now() + round(length_s * NS_PER_S)
         with _signals(self._stop.set):
@@ -153,15 +153,15 @@ class _Session:
             self._tell_connection(event)
 
     def _sync(self) -> None:
-        """Sync in a separate thread, because pings must be answered even while the disk is slow."""
+        """Sync in a separate thread, because pings must be answered even when the disk is slow."""
         self._recorder.sync()
         if self._frames is not None:
             self._frames.sync()
 
     def _write_finished_days(self) -> None:
-        """Write finished days in the background, because this may take seconds and must not delay new rows."""
+        """Write finished days in the background, because writing may take seconds and must not delay new rows."""
         if self._writing is not None and self._writing.done():
-            self._writing.result()  # raises the task's exception, if any
+            self._writing.result()  # re-raises the task's exception, if any
             self._writing = None
         if self._writing is None and self._recorder.has_finished_days:
             self._writing = asyncio.create_task(self._write_aside())
@@ -194,13 +194,15 @@ def _counted(recorder: Recorder) -> str:
 
 
 def _teller(*, quiet: bool) -> Callable[[str], None]:
-    """Return a function that prints events on standard error, one per line."""
+    """Return a function that prints events to standard error, one per line."""
     return (lambda sentence: None) if quiet else (lambda sentence: click.echo(sentence, err=True))
 
 
 @contextmanager
 def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows the status: one refreshed line in a terminal, or one line a minute in a file."""
+    """Yield a function that shows the status: a single refreshed line in a terminal, or one line per minute in a
+    file.
+    """
     console = Console(stderr=True)
     if quiet:
         yield lambda text: None

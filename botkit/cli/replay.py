@@ -1,4 +1,4 @@
-"""``botkit replay``: run a bot again on its recorded inputs and compare its decisions."""
+"""``botkit replay``: rerun a bot on its recorded inputs and compare its decisions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from botkit.cli.screen import prints_aside
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @speaks_on_its_page
 def replay(run: Path, config: Path | None, playback: Path | None, as_json: bool) -> int:
-    """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
+    """Rerun the engine on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
     Sends nothing to the exchange, and writes only the --playback file. The exit code is 0 if every decision matches. It
-    is 1 if a decision differs, which is then shown, or if the recording is incomplete because the run was killed or the
-    file was truncated.
+    is 1 if a decision differs, in which case the difference is shown, or if the recording is incomplete because the run
+    was killed or the file was truncated.
     """
     from botkit.assembly.replay import replay_run
 

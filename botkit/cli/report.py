@@ -23,7 +23,7 @@ from botkit.model.figures import fixed, separated
 #: writes the page of a session's run, and returns what that adds to the document
 Paging: TypeAlias = Callable[[Path], dict[str, Any]]
 
-#: how many reasons for refused orders to show
+#: number of reasons for refused orders to show
 _REASONS = 5
 
 

@@ -84,13 +84,13 @@ def run(
 ) -> int:
     """Run the bot in CONFIG until it is stopped, or several bots in one process.
 
-    Without --mode, it starts an emulator of the exchange and trades there. This needs no account and no key, and uses a
-    synthetic market at sixty times real speed.
+    Without --mode, this command starts an emulator of the exchange and trades on it. This requires no account and no
+    API key, and uses a synthetic market at sixty times real speed.
 
     Several bots share connections and rate limits. If one fails or is stopped, the others keep running.
 
-    The exit code is 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are
-    still open.
+    The exit code is 1 if a bot failed, a strategy stopped early, or orders that should have been cancelled are still
+    open.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
@@ -150,7 +150,7 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
 
 
 def _with_loop(main: Callable[[], Any]) -> Any:
-    """Run on uvloop if it is installed, which makes every step a quarter faster."""
+    """Run on uvloop if it is installed, which makes every step about 25 % faster."""
     factory = None
     with contextlib.suppress(ImportError):
         import uvloop  # type: ignore[import-not-found,unused-ignore]
@@ -251,10 +251,10 @@ class _Lines:
         self._console = console
 
     def say(self, text: str) -> None:
-        """Print a line, unless only the JSON object is wanted."""
+        """Print a line, unless only the JSON object was requested."""
         if self._as_json:
             return
-        # do not prefix a line that already starts with the bot's name
+        # do not add a prefix to a line that already starts with the bot's name
         line = text if text.startswith(self._prefix) else self._prefix + text
         # print through the console, so that the line does not appear inside the live screen
         self._output.line(line, console=self._console)
@@ -269,7 +269,7 @@ class _Signals:
     """Handles signals. The first SIGINT or SIGTERM stops all bots cleanly; the second quits immediately and lists open
     orders.
 
-    A closed terminal (SIGHUP; on Windows, SIGBREAK) only counts as a first signal. The shell and the system may each
+    A closed terminal (SIGHUP; on Windows, SIGBREAK) counts only as a first signal. The shell and the system may each
     send one, so a second one does not mean "quit immediately".
     """
 
@@ -281,7 +281,7 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._on(number, self.asked)
         hangup = getattr(signal, "SIGHUP", None) or getattr(signal, "SIGBREAK", None)
-        # nohup makes a process ignore SIGHUP, so keep ignoring it
+        # nohup makes a process ignore SIGHUP, so continue to ignore it
         if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
             self._on(hangup, self.hung_up)
 

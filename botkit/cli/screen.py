@@ -1,4 +1,4 @@
-"""Decides how commands print to a terminal or to a pipe. In a pipe, no line is cut."""
+"""Decides how commands print to a terminal or to a pipe. Lines printed to a pipe are never truncated."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from rich.console import Console
 
 log = logging.getLogger("botkit.cli")
 
-#: width of tables, in columns, when the output goes to a file or another program
+#: table width in columns when the output goes to a file or another program
 _PIPE_WIDTH = 140
 
 
 def screen() -> Console:
-    """Return a console on standard output. It is as wide as the terminal, or in a pipe wide enough for every table."""
+    """Return a console on standard output. It is as wide as the terminal or, for a pipe, wide enough for every
+    table.
+    """
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
@@ -36,10 +38,10 @@ def prints_aside(as_json: bool) -> Iterator[None]:
 
 class Output:
     """Standard output and standard error for a command that must survive losing them: the terminal may close, the disk
-    may fill up, or the reading program may end.
+    may fill up, or the reading program may exit.
 
-    Lines that cannot be printed are dropped, and the first failure is logged. Every later line is still tried, because
-    a full disk may get free space again.
+    Lines that cannot be printed are dropped, and the first failure is logged. Every later line is still attempted,
+    because space may be freed on a full disk.
     """
 
     def __init__(self) -> None:
@@ -59,8 +61,8 @@ class Output:
             self.dropped += 1
 
     def close(self) -> None:
-        """Drop buffered text that cannot be written. Otherwise Python would try again at exit, print an error, and set
-        its own exit code.
+        """Drop buffered text that cannot be written. Otherwise Python would retry at exit, print an error, and set its
+        own exit code.
         """
         for stream in (sys.stdout, sys.stderr):
             if stream is None:

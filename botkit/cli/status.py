@@ -26,7 +26,7 @@ _MODE = click.option(
 def status(config: Path, mode: str | None, as_json: bool) -> int:
     """Show the orders, money, streams and limits of the bot in CONFIG.
 
-    The exit code is 3 if the bot is not running, and 1 if it is running but one of its strategies was stopped.
+    The exit code is 3 if the bot is not running, and 1 if it is running but one of its strategies has stopped.
     """
     from botkit.assembly.operations import status_lines, status_of, stopped_of
 

@@ -20,7 +20,7 @@ from botkit.cli.screen import screen
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def strategies(name: str | None, config: Path | None, as_json: bool) -> None:
-    """List the strategies that plugins offer, or describe one, with its parameters and their bounds."""
+    """List the strategies provided by plugins, or describe one, with its parameters and their bounds."""
     from botkit.project.strategies import described_strategies, loaded_plugins
 
     rows = described_strategies(loaded_plugins(config), name)

@@ -61,10 +61,10 @@ def walk_forward(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Search the parameters of the bot in CONFIG on one window, test the best on the days after it, and move both
-    windows forward.
+    """Search the parameters of the bot in CONFIG on one window, test the best parameters on the days that follow, and
+    move both windows forward.
 
-    The tests together show what the search would have earned on days that it had not seen. Each test starts without a
+    Together, the tests show what the search would have earned on days that it had not seen. Each test starts without a
     position, with indicators warmed up on the preceding rows, and closes its positions at the usual cost.
     """
     from botkit.cli.optimize import recipe_of, settings_of

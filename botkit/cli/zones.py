@@ -26,7 +26,7 @@ class Zone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             self.fail(f"{value!r} is not a time zone; write one such as {DEFAULT_ZONE} or UTC", param, ctx)
 
 
-#: for commands that take dates but no configuration
+#: for commands that accept dates but no configuration
 TYPED_ZONE = click.option(
     "--timezone",
     type=Zone(),

@@ -1,4 +1,4 @@
-"""Checks which addresses each mode may use. The keys of one mode must never be sent to an address of another mode."""
+"""Checks which addresses each mode may use. API keys for one mode must never be sent to an address for another mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def is_loopback(url: str) -> bool:
 
 
 def chosen_address(config: BotConfig, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
-    """Return the REST and WebSocket addresses given on the command line, or else in the configuration."""
+    """Return the REST and WebSocket addresses: those given on the command line, or otherwise those in the
+    configuration.
+    """
     return rest or config.exchange.rest, ws or config.exchange.ws
 
 
@@ -33,8 +35,8 @@ def check_emulator(rest: str | None, ws: str | None) -> tuple[str, str]:
 
 
 def check_command(mode: str, rest: str | None) -> None:
-    """Check the address given to a command for a bot's account. Raises ConfigError if the address does not match the
-    bot's mode.
+    """Check the address given to a command that accesses a bot's account. Raises ConfigError if the address does not
+    match the bot's mode.
     """
     if mode == "emulator" and (rest is None or not is_loopback(rest)):
         raise ConfigError("give the emulator's address on this machine, such as --rest http://127.0.0.1:8080/v3")

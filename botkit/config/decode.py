@@ -1,9 +1,9 @@
 """Decodes nodes into typed structs according to their annotations, and reports every mistake with file and line.
 
-msgspec.convert stops at the first mistake, knows no line numbers and makes no suggestions, so this module walks the
-annotations itself. A struct can also declare: ``rest_field``, the name of the field that takes unknown keys (plugins'
-options); ``from_text``, which parses a bare word as the entire section; ``only_text``, which allows only a bare word;
-and a ``__post_init__``, which can raise `FieldError` to blame one field.
+msgspec.convert stops at the first mistake, does not track line numbers and makes no suggestions, so this module walks
+the annotations itself. A struct can also declare: ``rest_field``, the name of the field that receives unknown keys
+(plugins' options); ``from_text``, which parses a bare word as the entire section; ``only_text``, which allows only a
+bare word; and a ``__post_init__``, which can raise `FieldError` to report an error in one field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 
 from botkit.config.source import Node, exact_figure, resolve_plain, spelling_hint
 
-#: a limit, because users do not read a hundred error messages at once
+#: a cap, because users do not read a hundred error messages at once
 PROBLEMS_MAX = 20
 
 MISSING = object()
@@ -33,7 +33,7 @@ _SECRET_SECTIONS = (("account",), ("emulator", "account"), ("notify",))
 
 
 class FieldError(ValueError):
-    """Raised by a struct's ``__post_init__``; ``path`` leads from the struct to the bad field."""
+    """Raised by a struct's ``__post_init__``; ``path`` leads from the struct to the invalid field."""
 
     def __init__(self, path: str | tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class FieldError(ValueError):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """The range of a number, for types whose range msgspec.Meta cannot limit (Decimal). ``above`` is exclusive."""
+    """The range of a number, for types that msgspec.Meta cannot limit (Decimal). ``above`` is exclusive."""
 
     least: int | None = None
     most: int | None = None
@@ -59,7 +59,7 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean `fast`?`` if a known name is similar, or else a list of the known names."""
+    """Return ``did you mean `fast`?`` if a known name is similar, otherwise a list of the known names."""
     names = sorted(known)
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
@@ -73,7 +73,7 @@ def is_secret(path: Sequence[str]) -> bool:
 
 
 class Decoder:
-    """Decodes nodes and collects mistakes. ``problems`` contains complete messages, each on one line."""
+    """Decodes nodes and collects mistakes. ``problems`` contains complete messages, one line each."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -84,8 +84,8 @@ class Decoder:
         return MISSING
 
     def decode(self, node: Node, kind: Any, name: str) -> Any:
-        """Decode the node as type ``kind``. If there are problems, record them and return MISSING. Messages refer to
-        the node as ``name``.
+        """Decode the node as type ``kind``. If there are problems, record them and return MISSING. Error messages call
+        the node ``name``.
         """
         base, metas = _unwrap(kind)
         value = self._decode_base(node, base, name)
@@ -106,7 +106,7 @@ class Decoder:
         if origin is Literal:
             return self._literal(node, get_args(kind), name)
         if node.value == "" and not node.quoted:
-            # a section whose lines are all commented out sets nothing
+            # a section in which every line is commented out sets nothing
             if origin is tuple:
                 return ()
             if origin is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
@@ -173,7 +173,7 @@ class Decoder:
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         fitting = [kind for kind in kinds if _fits(node, _unwrap(kind)[0])]
         if not fitting and get_origin(kinds[0]) is Literal and isinstance(node.value, str):
-            return self._literal(node, get_args(kinds[0]), name)  # the value is more likely misspelt than misplaced
+            return self._literal(node, get_args(kinds[0]), name)  # the value is more likely misspelled than misplaced
         for index, kind in enumerate(fitting or kinds):
             before = len(self.problems)
             value = self.decode(node, kind, name)
@@ -184,9 +184,7 @@ class Decoder:
 
     def _list(self, node: Node, kind: Any, name: str) -> Any:
         if not isinstance(node.value, list):
-            if (
-                getattr(kind, "from_text", None) is not None
-            ):  # a single item given as one word may be written without brackets
+            if getattr(kind, "from_text", None) is not None:  # a single item written as one word needs no brackets
                 item = self.decode(node, kind, name)
                 return item if item is MISSING else (item,)
             return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is expected; write [...]")
@@ -213,7 +211,7 @@ class Decoder:
         return MISSING if failed else result
 
     def _untyped(self, node: Node, name: str) -> Any:
-        """Return plain data for a plugin to interpret. Ambiguous spellings are refused here too."""
+        """Return plain data for a plugin to interpret. Ambiguous spellings are also refused here."""
         value = node.value
         if isinstance(value, list):
             items = [self._untyped(item, f"{name}[{index}]") for index, item in enumerate(value)]
@@ -299,7 +297,7 @@ class Decoder:
 @functools.cache  # resolving annotations takes a millisecond per struct
 @functools.cache
 def field_types(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
-    """Return a mapping from the key of each field in a file to (attribute, annotation), in the order of the fields."""
+    """Return a mapping from each field's key in the file to (attribute, annotation), in field order."""
     hints = typing.get_type_hints(kind, include_extras=True)
     pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
     return types.MappingProxyType({key: (field, hints[field]) for key, field in pairs})
@@ -316,8 +314,8 @@ def _required_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
 
 
 def resolve_path(text: str, base: Path) -> Path:
-    """Resolve a path from a configuration. ``~`` is the home folder, and other relative paths start at the file's
-    folder.
+    """Resolve a path from a configuration. ``~`` is the home folder, and other relative paths are relative to the
+    file's folder.
 
     Raises ValueError if the text cannot be a path.
     """
@@ -340,7 +338,7 @@ def _rest_type(hint: Any) -> Any:
 
 
 def _fits(node: Node, kind: Any) -> bool:
-    """Return True if the node could be a value of this member of a union."""
+    """Return True if the node could be a value of this union member."""
     origin = get_origin(kind)
     if isinstance(node.value, list):
         return origin is tuple
@@ -359,7 +357,7 @@ def _complaint(meta: Any, value: Any) -> str | None:
     if isinstance(meta, Bound):
         return meta.complaint(value)
     if isinstance(meta, msgspec.Meta) and meta.pattern is not None and isinstance(value, str):
-        if not re.fullmatch(meta.pattern, value):  # `$` alone would accept a trailing newline
+        if not re.fullmatch(meta.pattern, value):  # `$` alone would also match before a trailing newline
             lower = value.lower()
             if lower != value and re.fullmatch(meta.pattern, lower):
                 return f"it must be in lower case; write {lower}"

@@ -1,7 +1,7 @@
-"""Reads those parts of a configuration that commands for a running bot need, even while the file is being edited.
+"""Reads the parts of a configuration needed by commands for a running bot, even while the file is being edited.
 
-`botkit panic` needs the bot's name and its account, and a mistake in another section must not prevent it. Therefore
-unreadable sections are left out, and their errors are reported.
+`botkit panic` needs the bot's name and account, and a mistake in another section must not prevent it from working.
+Therefore unreadable sections are left out, and their errors are reported.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ _NAME = re.compile(r"""^name:[ \t]*["']?([A-Za-z0-9_-]{1,64})\b""", re.ASCII | r
 _SIZE_MAX = 1_000_000
 #: a placeholder for unreadable strategies; this module creates no strategies
 _NO_STRATEGIES = "[{use: none}]"
-#: if valid sections contradict each other, only these are kept
+#: if valid sections contradict each other, only the sections listed here are kept
 _LEAST = ("name", "exchange", "account", "emulator", "limits", "plugins")
 
 
 class Essentials(msgspec.Struct, frozen=True):
-    """A configuration without its unreadable parts. ``problem`` describes the errors in these parts, or is None.
+    """A configuration without its unreadable parts. ``problem`` describes the errors in the unreadable parts, or is
+    None.
 
     ``is_readable`` is False if the file is not valid YAML. In that case only the bot's name is known.
     """
@@ -75,8 +76,8 @@ def _sound_sections(root: Node) -> dict[str, Node]:
 
 
 def _name_alone(path: Path, problem: str) -> Node:
-    """Find the bot's name in a file that is not valid YAML, perhaps because it is being edited. Raises ConfigError with
-    ``problem`` if the file cannot be read.
+    """Find the bot's name in a file that is not valid YAML, possibly because it is being edited. Raises ConfigError
+    with ``problem`` if the file cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -1,5 +1,5 @@
-"""Describes the configuration as JSON Schema, so that editors can complete and check it. ``botkit config schema``
-prints the schema.
+"""Describes the configuration as JSON Schema, so that editors can autocomplete and validate it. ``botkit config
+schema`` prints the schema.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _custom(kind: type) -> dict[str, Any]:
 
 
 def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, type[msgspec.Struct]]:
-    """Collect every struct type that occurs in the annotations of ``kind``, by name."""
+    """Collect, by name, every struct type that occurs in the annotations of ``kind``."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         if kind.__name__ not in found:
             found[kind.__name__] = kind
@@ -56,7 +56,7 @@ def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, typ
 
 
 def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Loosen a definition to match the reader, which also allows plugins' options and a bare word in place of a
+    """Loosen a definition to match the reader, which also accepts plugins' options, and a bare word in place of a
     section.
     """
     rest = getattr(kind, "rest_field", None)

@@ -1,5 +1,5 @@
-"""The address of a shared ledger, ``limits: {ledger: ...}``. It is the only value outside secret sections that may
-contain a password.
+"""Handles the address of a shared ledger, ``limits: {ledger: ...}``. It is the only value outside secret sections that
+may contain a password.
 
 The password is written as ``${NAME}``. A plain-text password is accepted only in a file that other users cannot read,
 and is never shown.
@@ -20,17 +20,17 @@ _ADDRESS = re.compile(r"(\w+://)(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^:@/?#]*(?::\
 
 
 def is_ledger_address(path: Sequence[str]) -> bool:
-    """Return whether this path in a configuration is that of a ledger's address."""
+    """Return whether this configuration path is that of a ledger's address."""
     return tuple(path) == _PATH
 
 
 def has_written_password(text: str) -> bool:
-    """Return whether an address contains a password, or possible password, that is not written as ``${NAME}``."""
+    """Return whether an address contains a password, or a possible password, that is not written as ``${NAME}``."""
     return shown_address(text) != text
 
 
 def shown_address(text: str) -> str:
-    """Return the address in a form that is safe to show: ``${NAME}`` stays, but a plain-text password is hidden."""
+    """Return the address in a form that is safe to show: ``${NAME}`` is kept, but a plain-text password is hidden."""
     if _REFERENCE.fullmatch(text) or ("://" not in text and "@" not in text):
         return text
     match = _ADDRESS.match(text)
@@ -44,7 +44,7 @@ def shown_address(text: str) -> str:
 
 def filled_address(text: str, value: Callable[[str], str]) -> str:
     """Return the address with each ``${NAME}`` replaced by its value. Values are escaped unless the reference is the
-    complete address.
+    entire address.
     """
     if _REFERENCE.fullmatch(text):
         return _REFERENCE.sub(lambda match: value(match[1]), text)

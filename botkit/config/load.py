@@ -1,5 +1,5 @@
-"""Loads a configuration: reads the file, applies the ``--set`` arguments and checks the types. Remembers where each
-value was set.
+"""Loads a configuration: reads the file, applies the ``--set`` arguments and checks the types. Records where each value
+was set.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PYTHON = "configuration"
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration, with the place where each value was set."""
+    """A configuration, with the location at which each value was set."""
 
     config: BotConfig
     path: Path
@@ -39,14 +39,14 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return f"LoadedConfig({str(self.path)!r})"  # the contents are not shown, because the nodes may contain secrets
 
     def where(self, dotted: str) -> str:
-        """Return the place of a value, such as ``configs/x.yaml:7`` for ``strategies.0.params.fast``.
+        """Return the location of a value, such as ``configs/x.yaml:7`` for ``strategies.0.params.fast``.
 
-        For a value that the file does not set, this is the place of the nearest enclosing section.
+        For a value that the file does not set, this is the location of the nearest enclosing section.
         """
         return self._nearest(_steps(dotted)).where
 
     def origins(self) -> dict[str, str]:
-        """Return the origin of each value by dotted path: ``file:line``, ``--set ...`` or ``default``."""
+        """Return each value's origin, keyed by dotted path: ``file:line``, ``--set ...`` or ``default``."""
         return {".".join(path): self._origin(path, value) for path, value in leaves(plain_config(self.config))}
 
     @property
@@ -61,11 +61,11 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plugin_modules(self) -> tuple[str, ...]:
-        """Dotted modules with plugins."""
+        """Dotted names of plugin modules."""
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:
-        """Return a ConfigError that starts with the place of a value: ``file:line: message``."""
+        """Return a ConfigError that starts with the location of a value: ``file:line: message``."""
         return ConfigError(f"{self.where(dotted)}: {message}")
 
     def _nearest(self, path: tuple[str, ...]) -> Node:
@@ -82,7 +82,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         for step in path:
             child = _child(node, step)
             if child is None:
-                # `exchange: bitopro` sets the entire section, whereas a mapping sets only the keys that it contains
+                # `exchange: bitopro` sets the entire section, whereas a mapping sets only the keys it contains
                 return node.where if isinstance(node.value, str) and node.value and value is not None else DEFAULT
             node = child
         return node.where
@@ -93,15 +93,15 @@ def load_config(
 ) -> LoadedConfig:
     """Read a configuration and apply ``--set`` arguments such as ``sma.fast=12`` or ``backtest.slippage=0.001``.
 
-    ``values`` are further settings as Python values, such as ``{"backtest.balances": {"usdt": 1000}}``. Raises
+    ``values`` are additional settings as Python values, such as ``{"backtest.balances": {"usdt": 1000}}``. Raises
     ConfigError with one line ``file:line: what, why; how to fix it`` for each mistake.
     """
     return _loaded(read_source(Path(path)), Path(path), overrides, values or {})
 
 
 def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None = None) -> LoadedConfig:
-    """Check a configuration written in Python, with the same keys as a file. Relative paths start at the current
-    folder.
+    """Check a configuration written in Python, with the same keys as a configuration file. Relative paths are relative
+    to the current folder.
 
     Mistakes are reported as for a file, with ``configuration`` in place of file and line. Raises ConfigError.
     """
@@ -154,7 +154,7 @@ def _loaded(root: Node, path: Path, overrides: Sequence[str], values: Mapping[st
 
 
 def named_after_file(config: BotConfig, path: Path) -> BotConfig:
-    """Name the bot after its configuration file. Raises ConfigError if no valid name can be derived from the file's
+    """Name the bot after its configuration file. Raises ConfigError if no valid name can be derived from the file
     name.
     """
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
@@ -175,8 +175,8 @@ def _override(root: Node, text: str) -> Node:
     sections = field_types(BotConfig)
     labels = _strategy_labels(root)
     is_known = steps[0] in sections or steps[0] in labels
-    # Errors and origins quote the text from here on. Hide a secret's value, and any value in an unknown section,
-    # because the section may be a misspelt secret section.
+    # From here on, errors and origins quote the text. Hide a secret's value, and any value in an unknown section,
+    # because the section may be a misspelled secret section.
     if is_secret(steps) or (equals and not is_known):
         text = f"{key}=..."
     if is_ledger_address(steps) and has_written_password(value):
@@ -188,7 +188,7 @@ def _override(root: Node, text: str) -> Node:
 
 
 def _python_node(key: str, value: Any) -> Node:
-    """Return a Python value as a node whose place is ``key=value``, or only the key if the value may be a secret."""
+    """Return a Python value as a node whose location is ``key=value``, or just ``key`` if the value may be a secret."""
     node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
     if is_secret(_steps(key)) or not isinstance(node.value, str):
         return node
@@ -196,7 +196,7 @@ def _python_node(key: str, value: Any) -> Node:
 
 
 def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
-    """Return a copy of the tree with a node at ``steps``, which may start with a strategy's name.
+    """Return a copy of the tree with a node inserted at ``steps``, which may start with a strategy's name.
 
     Errors refer to the node as ``shown``.
     """
@@ -216,8 +216,8 @@ def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
 
 
 def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Assign ``--set`` arguments to several files. An argument that names a strategy is assigned to the files with that
-    strategy.
+    """Assign ``--set`` arguments to several files. An argument that names a strategy is assigned to the files that
+    contain the strategy.
 
     An argument that matches no file is assigned to all files, so that loading reports the mistake. Raises ConfigError.
     """
@@ -308,7 +308,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """Return the configuration as plain data with the keys of the file. Plugins' options stay as written."""
+    """Return the configuration as plain data with the file's keys. Plugins' options are kept as written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):

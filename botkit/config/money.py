@@ -1,4 +1,4 @@
-"""Determines the money in a configuration: opening balances, and claims that count the same coins twice."""
+"""Determines the funds in a configuration: opening balances, and claims that count the same coins twice."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _ON_PAPER = 1_000_000
 
 
 def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dict[str, int] | None:
-    """Return an account's opening balances in units: ``given``, or else capital plus reserve. Returns None if neither
-    is set.
+    """Return an account's opening balances in units: ``given``, or otherwise capital plus reserve. Returns None if
+    neither is set.
     """
     if given is not None:
         return {currency: int(amount * UNIT) for currency, amount in given.items()}
@@ -35,24 +35,26 @@ def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
 
 
 def emulator_balances(config: BotConfig) -> dict[str, int] | None:
-    """Return an emulator account's opening balances: those under `emulator`, or else those for backtests."""
+    """Return an emulator account's opening balances: those under `emulator`, or otherwise those for backtests."""
     return opening_units(config, config.emulator.balances or config.backtest.balances)
 
 
 def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
-    """Return a paper account's opening balances: those of the emulator, or else a default amount in ``currency``."""
+    """Return a paper account's opening balances: those of the emulator, or otherwise a default amount in
+    ``currency``.
+    """
     found = emulator_balances(config)
     return found if found is not None else {currency: _ON_PAPER * UNIT}
 
 
 class Claim:
-    """A bot's claim on an account. ``pairs`` lists each strategy's pairs, in order."""
+    """A bot's claim on the funds in an account. ``pairs`` lists each strategy's pairs, in order."""
 
     def __init__(self, loaded: LoadedConfig, currency: str, pairs: Sequence[Sequence[Pair]]) -> None:
         self.loaded = loaded
         self.currency = currency
         strategies = loaded.config.strategies
-        #: the currencies of which strategies use the account's total balance, or a share of it
+        #: the currencies in which strategies use the account's total balance, or a percentage of it
         self.divided: set[str] = set()
         for strategy, named in zip(strategies, pairs, strict=True):
             if not isinstance(strategy.capital, dict):
@@ -60,12 +62,12 @@ class Claim:
                 self.divided.update(quotes[:1] if strategy.capital is None else quotes)
         self.percent = sum(strategy.capital_percent or 0 for strategy in strategies)
         self.takes_all = any(strategy.capital is None for strategy in strategies)
-        #: capital in fixed amounts: (currency, units)
+        #: fixed amounts of capital: (currency, units)
         self.fixed = _fixed(loaded.config)
 
 
 def check_shared_money(claims: Sequence[Claim]) -> None:
-    """Raise ConfigError if several configurations for one account would count the same money twice.
+    """Raise ConfigError if several configurations for one account would count the same funds twice.
 
     Strategies without `capital`, or with a percentage, divide the account's balance less the `reserve`, without
     considering other bots.

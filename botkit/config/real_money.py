@@ -1,4 +1,4 @@
-"""Checks that a configuration contains all limits that a bot needs before it may trade with real money."""
+"""Checks that a configuration contains all limits required before a bot may trade with real money."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit.config.addresses import is_loopback
 from botkit.config.load import LoadedConfig
 from botkit.errors import ConfigError
 
-#: the limits that are required for real money, each with an example
+#: the limits required for real money, each with an example
 _NEEDED_RULES = {
     "max_order_value": "{twd: 10000}",
     "max_position": '{btc: "0.01"}',
@@ -16,7 +16,7 @@ _NEEDED_RULES = {
 
 
 def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> None:
-    """Raise ConfigError naming all limits for real money that are missing."""
+    """Raise ConfigError naming every required real-money limit that is missing."""
     config = loaded.config
     problems = []
     if not config.live.confirm:

@@ -1,7 +1,7 @@
 """Defines the configuration's schema, which is typed and frozen and refuses unknown keys. One file configures
 backtests, the emulator and live trading. The descriptions here are the documentation: ``botkit config schema`` exports
-them as JSON Schema, and editors show them. Numbers are exact (`decimal.Decimal`). Paths are relative to the file that
-contains them.
+them as JSON Schema, and editors show them. Numbers are exact (`decimal.Decimal`). Paths are relative to the file in
+which they are written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it is also used for folders and journal rows)"
-#: Windows allows no folders with these names, and a bot's name is used as a folder name
+#: Windows does not allow folders with these names, and a bot's name is used as a folder name
 _BAR_GRACE_MS, _LATE_TRADE_MS = 2_000, 200
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
@@ -46,8 +46,8 @@ _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
 
 def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """Convert a ``from`` or ``to`` to nanoseconds. With ``end``, a date is converted to the end of its day. Raises
-    ValueError.
+    """Convert a ``from`` or ``to`` value to nanoseconds. With ``end``, a date is converted to the end of that day.
+    Raises ValueError.
     """
     if text is None:
         return None
@@ -80,7 +80,7 @@ def _check_slippage(slippage: Decimal | None) -> None:
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base class of all sections."""
+    """Base class for all sections."""
 
 
 # -- exchange and account
@@ -111,7 +111,7 @@ class ExchangeConfig(_Section, frozen=True, kw_only=True):
 
 
 class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ``plugins:``: a folder, a ``.py`` file, or an installed dotted module."""
+    """One entry of ``plugins:``: a folder, a ``.py`` file, or the dotted name of an installed module."""
 
     only_text: ClassVar[bool] = True
 
@@ -133,7 +133,7 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 class AccountConfig(_Section, frozen=True, kw_only=True):
     """The account at the exchange. ``${NAME}`` is read from the environment or from ``secrets_file`` when a mode needs
-    it.
+    the secret.
     """
 
     email: Annotated[str, Meta(description="The account's e-mail address.")]
@@ -171,7 +171,7 @@ class AccountConfig(_Section, frozen=True, kw_only=True):
 
 
 class StrategyConfig(_Section, frozen=True, kw_only=True):
-    """One strategy of the bot."""
+    """One of the bot's strategies."""
 
     name: Annotated[
         Name | None, Meta(description="Name within this bot, in reports and for `--set`. Default: the same as `use`.")
@@ -196,7 +196,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """The strategy's name within the bot: ``name``, or else ``use``."""
+        """The strategy's name within the bot: ``name``, or otherwise ``use``."""
         return self.name or self.use
 
     @property
@@ -223,7 +223,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
 
 
 class FeesConfig(_Section, frozen=True, kw_only=True):
-    """Fees on the simulated exchange: custom rates, a rank in the exchange's table, or a plugin's model."""
+    """Fees on the simulated exchange: custom rates, a rank in the exchange's fee table, or a plugin's model."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -239,7 +239,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
     options: Annotated[dict[str, Any], Meta(description="Any other option for the fee model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """Return the fee model and its options. The default is rank 0 in the exchange's table."""
+        """Return the fee model and its options. The default is rank 0 in the exchange's fee table."""
         given = {"maker": self.maker, "taker": self.taker, "rank": self.rank, "bito": self.bito}
         options = {key: value for key, value in given.items() if value is not None} | self.options
         if self.model is not None:
@@ -269,7 +269,9 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
 
 
 class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """The latencies of requests, answers and market data, either in milliseconds or as measured by a run (``from``)."""
+    """The latencies of requests, responses and market data, either in milliseconds or as measured in a run
+    (``from``).
+    """
 
     rest_field: ClassVar[str] = "options"
 
@@ -293,7 +295,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
     options: Annotated[dict[str, Any], Meta(description="Any further options for the latency model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """Return the latency model and its options. Whole milliseconds are ints, others are floats."""
+        """Return the latency model and its options. Whole numbers of milliseconds are ints; other values are floats."""
         if self.from_ is not None:
             return "measured", {"from": str(self.from_)}
         given = {"order_ms": self.order_ms, "answer_ms": self.answer_ms, "feed_ms": self.feed_ms}
@@ -302,7 +304,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
 
     @property
     def is_delayed(self) -> bool:
-        """True if requests and answers are delayed."""
+        """True if requests and responses are delayed."""
         return self.from_ is not None or self.model is not None or bool(self.order_ms) or bool(self.answer_ms)
 
     @property
@@ -342,13 +344,13 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
 
     def under(self, reading: str) -> FillsConfig:
         """Return this section with another queue assumption. The section stays unchanged if that assumption is already
-        chosen. Otherwise its options are dropped.
+        chosen. Otherwise the options are dropped.
         """
         return self if reading == self.model else FillsConfig(model=reading)
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """The choice of rate limits where the exchange's documents disagree. ``strict`` selects the lowest figures."""
+    """The choice of rate limits where the exchange's documents disagree. ``strict`` selects the lowest limits."""
 
     rest_field: ClassVar[str] = "rows"
 
@@ -433,9 +435,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     ] = 2
 
     def span(self, zone: ZoneInfo) -> tuple[Nanos | None, Nanos | None]:
-        """Return the start and the exclusive end in nanoseconds. None means that the data determines the start or
-        end.
-        """
+        """Return the start and the exclusive end in nanoseconds. None means that the data determines that boundary."""
         return moment(self.from_, zone), moment(self.to, zone, end=True)
 
     def __post_init__(self) -> None:
@@ -443,7 +443,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
 
 
 class EmulatorConfig(_Section, frozen=True, kw_only=True):
-    """Settings for the local emulator of the exchange, and for connecting a bot to one."""
+    """Settings for the local exchange emulator, and for connecting a bot to an emulator."""
 
     account: Annotated[AccountConfig | None, Meta(description="Account at an external emulator.")] = None
     market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
@@ -489,7 +489,7 @@ class LiveConfig(_Section, frozen=True, kw_only=True):
 
 
 class NotifyConfig(_Section, frozen=True, kw_only=True):
-    """A channel that notifies you outside the terminal. A bare word sets the notifier."""
+    """A channel for notifications outside the terminal. A bare word sets the notifier."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -536,7 +536,9 @@ class LogConfig(_Section, frozen=True, kw_only=True):
 
 
 class PageConfig(_Section, frozen=True, kw_only=True):
-    """The live page (`botkit run --page`, `botkit page`). It is served only on this machine's loopback address."""
+    """Settings for the live page (`botkit run --page`, `botkit page`). The page is served only on this machine's
+    loopback address.
+    """
 
     hosts: Annotated[
         tuple[str, ...],
@@ -612,23 +614,23 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def simulated_fees(self) -> tuple[FeesConfig, str]:
-        """The fees for paper trading and for the emulator that botkit starts, with the name of the section that
-        contains them: `emulator`, or else `backtest`.
+        """The fees for paper trading and for the emulator that botkit starts, with the name of the section that sets
+        them: `emulator`, or otherwise `backtest`.
         """
         if self.emulator.fees is not None:
             return self.emulator.fees, "emulator.fees"
         return self.backtest.fees, "backtest.fees"
 
     def bar_grace_ns(self, speed: float = 1.0) -> Nanos:
-        """Return how long a bar built from trades waits for late trades, on a clock that runs at ``speed``. The delay
-        of trades is in machine time, even if an emulator's time runs faster.
+        """Return how long a bar built from trades waits for late trades, on a clock that runs at ``speed``. Trade
+        delays are measured in machine time, even if an emulator's clock runs faster.
         """
         if self.bar_grace_ms is not None:
             return self.bar_grace_ms * NS_PER_MS
         return max(_BAR_GRACE_MS * NS_PER_MS, int(_LATE_TRADE_MS * NS_PER_MS * speed))
 
     def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
-        """Return a pair's amount step, as accepted by `botkit.model.pairs.pairs_from_wire`."""
+        """Return a pair's amount step, in the form accepted by `botkit.model.pairs.pairs_from_wire`."""
         choice = self.amount_step.get(pair) if isinstance(self.amount_step, dict) else self.amount_step
         return "amount" if choice == "amountPrecision" else "base"
 
@@ -680,7 +682,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     def _check_zone(self) -> None:
         try:
             ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError):  # catch OSError too, because "Asia" is a folder in the zone database
+        except (KeyError, ValueError, OSError):  # also catch OSError, because "Asia" is a folder in the zone database
             raise FieldError(
                 "timezone", f"{self.timezone!r} is not a time zone; {_zone_suggestion(self.timezone)}"
             ) from None

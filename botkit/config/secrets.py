@@ -1,7 +1,7 @@
 """Reads secrets from the environment or a private file when a mode needs them, and never shows them.
 
-A configuration refers to a secret as ``${NAME}``. This module never prints a value, and its errors contain places but
-no contents.
+A configuration refers to a secret as ``${NAME}``. This module never prints a value; its errors contain locations but no
+file contents.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z", re.ASCII)
 _SIZE_MAX = 100_000
-#: options of notifiers that are secrets even if they are written in plain text
+#: notifier options that are secrets even if they are written in plain text
 _SECRET_OPTIONS = ("token", "password", "secret")
 
 
 class AccountKeys(msgspec.Struct, frozen=True):
-    """An account with its credentials. Its repr hides them."""
+    """An account with its credentials, which its repr hides."""
 
     email: str
     key: str
@@ -46,7 +46,7 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
     """Return the credentials in ``account:`` or ``emulator.account``. The environment takes precedence over
     ``secrets_file``.
 
-    Raises ConfigError if the section or a named secret is missing, or if others can read a file with secrets.
+    Raises ConfigError if the section or a named secret is missing, or if others can read a file that contains secrets.
     """
     config = loaded.config.account if section == "account" else loaded.config.emulator.account
     if config is None:
@@ -59,7 +59,7 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
 
 
 def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> set[str]:
-    """Return the credentials of the account that a mode uses. They must not appear in any output."""
+    """Return the credentials of the account used by a mode. They must not appear in any output."""
     section = "account" if mode == "live" else "emulator.account"
     try:
         account = resolve_account(loaded, environ, section=section)
@@ -69,7 +69,7 @@ def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> 
 
 
 def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[str]:
-    """Return a shared ledger's password, in plain form and as spelt in the address. Neither may appear in any
+    """Return a shared ledger's password, both decoded and as written in the address. Neither form may appear in any
     output.
     """
     try:
@@ -80,9 +80,7 @@ def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[st
 
 
 class SecretOptions:
-    """Reads options of ``notify:``, with each ``${NAME}`` taken from the environment or the account's
-    ``secrets_file``.
-    """
+    """Reads options of ``notify:``, taking each ``${NAME}`` from the environment or the account's ``secrets_file``."""
 
     def __init__(self, loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
         self._resolver = _Resolver(loaded, environ, loaded.config.account, "account")
@@ -90,8 +88,8 @@ class SecretOptions:
         self.found: set[str] = set()
 
     def resolve(self, value: Any, where: str) -> Any:
-        """Resolve one option or a mapping of options at a dotted path. Raises ConfigError if a name is missing, or if a
-        file that others can read contains a secret in plain text.
+        """Resolve an option, or a mapping of options, at a dotted path. Raises ConfigError if a name is missing, or if
+        a file that others can read contains a plain-text secret.
         """
         if isinstance(value, dict):
             return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
@@ -110,9 +108,9 @@ class SecretOptions:
 
 
 def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | None:
-    """Return ``limits.ledger`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
+    """Return ``limits.ledger``, taking each ``${NAME}`` from the environment or the account's ``secrets_file``.
 
-    Raises ConfigError if a name is missing, or if a file that others can read contains a password in plain text.
+    Raises ConfigError if a name is missing, or if a file that others can read contains a plain-text password.
     """
     text, where = loaded.config.limits.ledger, "limits.ledger"
     if text is None:
@@ -124,7 +122,7 @@ def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | No
 
 
 def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None:
-    """Return a ledger's address given on the command line, with each ``${NAME}`` taken from the environment. Raises
+    """Return a ledger's address given on the command line, taking each ``${NAME}`` from the environment. Raises
     ConfigError if a name is missing or the address contains a plain-text password.
     """
     if text is None:
@@ -161,7 +159,7 @@ class _Resolver:
         return result
 
     def check_written(self, where: str) -> None:
-        """Raise ConfigError if others can see the place where a secret is written in plain text."""
+        """Raise ConfigError if others can see the location where a secret is written in plain text."""
         place = self.loaded.where(where)
         if place.startswith("--set"):  # other users can see a process's arguments
             raise self.loaded.error(where, "a secret must not be on the command line; write ${NAME}")
@@ -216,8 +214,8 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
 
 
 def check_private(path: Path, where: str) -> None:
-    """Raise ConfigError if others can read a file with secrets. On Windows every file passes, because it has no such
-    file modes.
+    """Raise ConfigError if others can read a file that contains secrets. On Windows every file passes, because Windows
+    has no such file modes.
     """
     try:
         mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""Detects conflicts between the configurations given to one command."""
+"""Detects conflicts between the configurations passed to one command."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from botkit.config.load import LoadedConfig
 
 
 def clashes(all_loaded: Sequence[LoadedConfig]) -> list[str]:
-    """Return messages about bot names and log files that several configurations share. Each bot needs its own."""
+    """Return messages about bot names and log files that are used by several configurations. They must be unique for
+    each bot.
+    """
     problems = []
     names: dict[str, LoadedConfig] = {}
     logs: dict[Path, LoadedConfig] = {}
     for loaded in all_loaded:
         config = loaded.config
-        # on file systems that ignore case, names that differ only in case refer to the same folder
+        # on case-insensitive file systems, names that differ only in case refer to the same folder
         first = names.setdefault(config.name.lower(), loaded)
         if first is not loaded:
             problems.append(

@@ -1,6 +1,6 @@
-"""Writes a configuration as YAML: every effective value with its origin, without secrets.
+"""Writes a configuration as YAML, showing every effective value with its origin but no secrets.
 
-Loading the text yields an equal configuration, except for hidden values.
+Loading the YAML yields an equal configuration, except for hidden values.
 """
 
 from __future__ import annotations
@@ -104,6 +104,6 @@ def _scalar(value: Any) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # json.dumps is unsuitable, because it writes characters beyond 16 bits as two surrogates, which YAML reads as two
-    # characters
+    # json.dumps is unsuitable, because it writes characters beyond 16 bits as surrogate pairs, and YAML reads each pair
+    # as two characters
     return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

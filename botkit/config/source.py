@@ -1,10 +1,10 @@
-"""Parses YAML into plain nodes that remember their line, without YAML's surprising conversions.
+"""Parses YAML into plain nodes that record their line numbers, without YAML's surprising conversions.
 
-PyYAML's loaders keep the last of two equal keys, read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and expand
-300 bytes of aliases into millions of leaves. Therefore only PyYAML's parser is used, and this module interprets the
-parser's events. Plain ``null``, ``true``, ``false``, integers and decimals have their usual meaning, and all other text
-stays text. Numbers stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and second documents are
-refused. Size and depth are limited.
+For duplicate keys, PyYAML's loaders keep the last. They read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and
+expand 300 bytes of aliases into millions of leaves. Therefore only PyYAML's parser is used, and this module interprets
+the parser's events. Plain ``null``, ``true``, ``false``, integers and decimals have their usual meaning, and all other
+text stays text. Numbers stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and additional documents
+are refused. Size and depth are limited.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?\Z", re.ASCII)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """The origin of a text: a file, or one ``--set`` argument. Relative paths in the text start at ``base``."""
+    """The origin of a text: a file, or one ``--set`` argument. Relative paths in the text are relative to ``base``."""
 
     name: str
     base: Path
@@ -48,16 +48,16 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A value with its line: a scalar, a list of nodes or a mapping of nodes.
+    """A value with its line number: a scalar, a list of nodes or a mapping of nodes.
 
-    ``quoted`` means that the text was in quotes, so it is never read as a number, true or false.
+    ``quoted`` means that the text was in quotes, so it is never interpreted as a number, true or false.
     """
 
     value: str | list[Node] | dict[str, Node]
     source: Source
     line: int
     quoted: bool = False
-    #: the line of each key of a mapping, for errors about a key
+    #: the line number of each key in a mapping, for errors about a key
     key_lines: dict[str, int] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -65,19 +65,19 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def where(self) -> str:
-        """The place of the node: ``configs/sma.yaml:7``, or the complete ``--set`` argument."""
+        """The location of the node: ``configs/sma.yaml:7``, or the complete ``--set`` argument."""
         return place(self.source, self.line)
 
     def key_where(self, key: str) -> str:
-        """Return the place of a key in this mapping."""
+        """Return the location of a key in this mapping."""
         if key in self.key_lines:
             return place(self.source, self.key_lines[key])
-        # if --set added this key, the mapping is from the file but the value is not
+        # if --set added this key, the mapping comes from the file but the value does not
         return self.value[key].where if isinstance(self.value, dict) and key in self.value else self.where
 
 
 def place(source: Source, line: int) -> str:
-    """Format a position for errors and origins."""
+    """Format a location for errors and origins."""
     return f"{source.name}:{line}" if source.is_file else source.name
 
 
@@ -95,7 +95,7 @@ def read_source(path: Path) -> Node:
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # Windows reports a folder as a permission error
+        if path.is_dir():  # Windows reports reading a folder as a permission error
             raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: the file cannot be read ({reason}); check its permissions") from None
@@ -113,7 +113,7 @@ def read_source(path: Path) -> Node:
 
 
 def parse_text(text: str, source: Source) -> Node:
-    """Parse one YAML document. Raises ConfigError with the position of any text that is not allowed."""
+    """Parse one YAML document. Raises ConfigError with the location of any text that is not allowed."""
     if len(text) > SIZE_MAX:
         raise ConfigError(f"{source.name}: the text is longer than {SIZE_MAX:,} characters; shorten it")
     try:
@@ -123,7 +123,7 @@ def parse_text(text: str, source: Source) -> Node:
         line = mark.line + 1 if mark is not None else 1
         what = ", ".join(part for part in (error.context, error.problem) if part)
         lines = text.splitlines()
-        # within { }, the braces of a bare ${NAME} would end the mapping, so it works only on a line of its own
+        # within { }, the braces of a bare ${NAME} would end the mapping, so it works only on its own line
         bare = "${" in lines[line - 1] if line <= len(lines) else False
         mend = "put ${NAME} in quotes within { }" if bare else "check indentation, colons and quotes"
         raise ConfigError(f"{place(source, line)}: this is not valid YAML ({what}); {mend}") from None
@@ -132,7 +132,7 @@ def parse_text(text: str, source: Source) -> Node:
         raise ConfigError(
             f"{place(source, line)}: the text contains a control character that YAML does not allow; remove it"
         ) from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # for example, an escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # for example, an escape beyond the Unicode range
         raise ConfigError(f"{source.name}: this is not valid YAML ({error}); check escapes and quotes") from None
 
 
@@ -211,7 +211,7 @@ def _last_text(fields: dict[str, Node]) -> str:
 
 
 def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
-    """Return True if a key is the rest of a number such as 1,000,000: three digits after a value that ends in
+    """Return True if a key is the remainder of a number such as 1,000,000: three digits after a value that ends in
     digits.
     """
     if key.quoted or not isinstance(key.value, str) or not re.fullmatch(r"[0-9]{3}(\.[0-9]+)?", key.value):
@@ -222,7 +222,7 @@ def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
 def plain_value(node: Node) -> Any:
     """Return the node as plain data for a field without a declared type: None, bool, int, Decimal, str, list or dict.
 
-    Quoted text stays text. A bare decimal becomes an exact Decimal.
+    Quoted text stays text. An unquoted decimal becomes an exact Decimal.
     """
     value = node.value
     if isinstance(value, list):
@@ -258,7 +258,8 @@ def exact_figure(text: str) -> int | Decimal | None:
 
 
 def spelling_hint(text: str) -> str | None:
-    """Return advice for a spelling that other YAML readers would read as a bool or number, or None for any other text.
+    """Return advice for a spelling that other YAML readers would interpret as a bool or number, or None for any other
+    text.
 
     ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000"; likewise for ``22:22`` and ``1e3``.
     """

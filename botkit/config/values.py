@@ -1,4 +1,4 @@
-"""Turns Python values into nodes, so that a configuration written in Python is checked like a YAML file."""
+"""Turns Python values into nodes, so that a configuration written in Python is validated like a YAML file."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
 
 
 def _bare_text(value: Any) -> str | None:
-    """Return the text that YAML uses for a value without quotes, or None for other kinds of values."""
+    """Return the text that YAML uses for an unquoted value, or None for other kinds of values."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""BitoPro on this machine: `botkit.sim` behind the exchange's HTTP and WebSocket protocols.
+"""A local BitoPro: `botkit.sim` behind the exchange's HTTP and WebSocket protocols.
 
     server      the shell (class `Emulator`): HTTP, sockets and time
     venue       the exchange behind the shell, without I/O
@@ -6,7 +6,7 @@
     companions  pairs that the synthetic market lacks
     public, private, wallet, orders, tables      the endpoints
     hub, sockets                                 stream subscribers, and their frames
-    auth, routes, replies, rows                  headers, paths, answers, wire rows
+    auth, routes, replies, rows                  headers, paths, replies, wire rows
     switches    behavior that the documents leave open
     faults      injected errors
     control     the control interface, /_emulator/

@@ -13,7 +13,7 @@ from botkit.errors import ConfigError
 async def emulator_clock(rest: str, speed: float | None) -> EmulatorClock:
     """Return the clock of an emulator in another process, whose time may run faster than the machine's.
 
-    Raises ConfigError if no emulator answers.
+    Raises ConfigError if no emulator responds.
     """
     url = urlsplit(rest)
     try:

@@ -1,4 +1,4 @@
-"""Authenticates requests by three headers, checked exactly as received.
+"""Authenticates requests using three headers, checked exactly as received.
 
 The signature covers the text of the payload header, in either base64 alphabet; the header is decoded only after the
 signature is verified. Keys in any order, white space, and an empty or missing identity are accepted, because real
@@ -29,7 +29,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
 #: number of POST signatures remembered to refuse repeats when the switch is strict
 _REMEMBERED = 10_000
-#: how long a signed request may take to arrive, in the machine's time, when the exchange's time runs faster
+#: how long a signed request may take to arrive, in machine time, when the exchange's clock runs faster
 _TRANSIT: Nanos = 5 * NS_PER_S
 
 
@@ -57,8 +57,9 @@ class Authenticator:
     ) -> str:
         """Return the account's email. ``body`` is None for GET, DELETE and WebSocket upgrades. Raises RefusedError.
 
-        ``machine_now`` is set if the exchange's time does not run at the machine's speed, because a client that does
-        not know the exchange's time uses the machine's. ``speed`` is how many times as fast the exchange's time runs.
+        ``machine_now`` is set if the exchange's clock does not run at the machine's speed, because a client that does
+        not know the exchange's time uses the machine's. ``speed`` is the speed of the exchange's clock relative to the
+        machine's.
         """
         email, payload, signature = self._verified(headers)
         if body is None:
@@ -103,10 +104,10 @@ class Authenticator:
             self._last[key] = payload.nonce
 
     def check_time(self, stamp_ms: int, now: Nanos, machine_now: Nanos | None = None, speed: float = 1.0) -> None:
-        """Refuse a nonce or body timestamp too far from the clock (Q4). Raises RefusedError.
+        """Refuse a nonce or body timestamp that is too far from the clock (Q4). Raises RefusedError.
 
         While a request is in flight, a fast exchange's clock keeps running: at 600 times the machine's speed, a tenth
-        of a second is a minute. A timestamp may be older by that amount.
+        of a second is a minute. A timestamp may be older by the corresponding amount.
         """
         late_ms = int(max(0.0, speed - 1.0) * _TRANSIT) // NS_PER_MS
         behind_ms = now // NS_PER_MS - stamp_ms

@@ -9,7 +9,7 @@ from botkit.model.clock import Nanos
 
 
 class MachineTime:
-    """The machine's time, read only in this module. A simulation passes in its own object."""
+    """The machine's time, read only in this module. A simulation passes its own object."""
 
     #: nanoseconds since the epoch; may be set forward or back
     wall_ns = staticmethod(time.time_ns)
@@ -23,8 +23,8 @@ MACHINE_TIME = MachineTime()
 class EmulatorClock:
     """A clock that starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
 
-    ``monotonic`` is a steady counter, by default this machine's, so changing the machine's time of day does not change
-    the exchange's time.
+    ``monotonic`` is a steady counter, by default this machine's, so changing the machine's clock does not change the
+    exchange's time.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class EmulatorClock:
         self._from = start
         self._monotonic = monotonic or MACHINE_TIME.monotonic_ns
         self._since = self._monotonic()
-        #: called when the clock was held, or its speed changes
+        #: called when the clock is held or its speed changes
         self.on_change: Callable[[], None] = lambda: None
 
     def now(self) -> Nanos:

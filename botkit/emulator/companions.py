@@ -1,4 +1,4 @@
-"""Generates markets for the pairs that the synthetic market lacks, each modelled on a pair that it has.
+"""Generates markets for the pairs that the synthetic market lacks, each modeled on a pair that it has.
 
 A companion's rows are its model's rows with prices multiplied and amounts divided by a factor. If its quote currency
 differs from the model's, prices are also divided by that currency's current price, so that there is no arbitrage.
@@ -17,7 +17,7 @@ from botkit.model.pairs import Pair
 
 
 class Model(msgspec.Struct, frozen=True):
-    """The pair on which a companion is modelled: its price is multiplied by ``factor``, and divided by the price of the
+    """The pair on which a companion is modeled: its price is multiplied by ``factor``, and divided by the price of the
     pair ``by`` if one is set.
     """
 
@@ -118,7 +118,7 @@ def _mid(books: BookColumns) -> _Floats:
 
 
 def _lots(pair: Pair, model_pair: Pair, lots: IntArray, model: Model) -> IntArray:
-    """Return amounts of equal value, in whole display steps and at least one step."""
+    """Return amounts of equal value, as multiples of the display step and at least one step."""
     step = int(10 ** (pair.rules.amount_decimals - pair.rules.display_decimals))
     shift = 10.0 ** (pair.rules.amount_decimals - model_pair.rules.amount_decimals)
     scaled: IntArray = (lots * (shift / model.factor) / step).astype(np.int64)
@@ -128,7 +128,7 @@ def _lots(pair: Pair, model_pair: Pair, lots: IntArray, model: Model) -> IntArra
 
 def _trades(pair: Pair, part: TradeColumns, factor: _Floats, model: Model) -> TradeColumns:
     ticks = np.maximum(1, np.floor(part.ticks * factor)).astype(np.int64)
-    # with wide ticks, buys and sells must not share a price; asks are moved up, so buyers' trades must be too
+    # with large ticks, buys and sells must not share a price; asks are moved up, so buyers' trades must be moved up too
     ticks = ticks + (part.side > 0)
     return TradeColumns(pair, part.received, part.time, ticks, _lots(pair, part.pair, part.lots, model), part.side)
 

@@ -4,7 +4,7 @@
     curl -s $E/_emulator/counters                                requests, refusals, busiest window by endpoint
     curl -s $E/_emulator/time                                    the exchange's time, its speed, whether it is held
     curl -s $E/_emulator/switches                                the value of every switch
-    curl -s $E/_emulator/faults                                  active faults, all kinds, how often each occurred
+    curl -s $E/_emulator/faults                                  active faults, all kinds, occurrences of each
     curl -s -X POST $E/_emulator/faults -d '{"kind": "lost_answer", "where": "create_order", "count": 1}'
     curl -s -X POST $E/_emulator/faults -d '{"kind": "storm_429", "for_s": 30, "share": 0.5}'
     curl -s -X DELETE $E/_emulator/faults                        remove all; /_emulator/faults/3 removes one
@@ -14,10 +14,10 @@
     curl -s -X POST $E/_emulator/step -d '{"until": 1790300000000000000}'
     curl -s -X POST $E/_emulator/resume -d '{"speed": 60}'       restart the clock
 
-``$E`` is ``http://127.0.0.1:PORT``. ``step`` advances time to the first moment up to ``until`` (ns) at which something
-is delivered, and answers ``{"now", "received", "delivered": [...]}``. Deliveries are in the order in which a bot must
-process them: answers identified by their request's number, frames by their eventID. ``"requests": n`` first waits for
-the nth request since the start; ``"whole": true`` continues to ``until``.
+``$E`` is ``http://127.0.0.1:PORT``. ``step`` advances time to the first delivery at or before ``until`` (ns), and
+returns ``{"now", "received", "delivered": [...]}``. Deliveries are in the order in which a bot must process them:
+answers identified by their request number, frames by their eventID. ``"requests": n`` first waits for the nth request
+since the start; ``"whole": true`` continues to ``until``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Resume(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
-    """Answer a control request with 200 and JSON, 400 and ``{"error"}``, 403 for another Host, or 404."""
+    """Answer a control request with 200 and JSON, 400 and ``{"error"}``, 403 for a different Host header, or 404."""
     # otherwise a web page in a browser could reach loopback under its own host name
     host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
     if host not in _HOSTS or request.headers.get("Origin"):

@@ -1,7 +1,7 @@
-"""Injects faults into requests, sockets or the complete exchange, on command or at random.
+"""Injects faults into requests, sockets or the entire exchange, on command or at random.
 
-A fault has a kind, a place and a frequency: ``count`` times, with probability ``share``, for ``for_s`` seconds of the
-exchange's time. Random draws are keyed by seed, fault and request number, so a run can be repeated.
+A fault has a kind, a target and a frequency: ``count`` times, with probability ``share``, for ``for_s`` seconds of
+exchange time. Random draws are keyed by seed, fault and request number, so a run can be repeated.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
 _STATUS: Final = (200, 599, "an HTTP status from 200 to 599")
 _WAIT_MS: Final = (0, 86_400_000, "from 0 to 86400000 ms, a day")
 _SIZE_MB: Final = (0, 100, "from 0 to 100 MB")
-#: the bounds of `value`, and their wording
+#: the bounds of `value`, and the wording for error messages
 _VALUES: Final[dict[str, tuple[float, float, str]]] = {
     **dict.fromkeys(("delay_request", "delay_answer", "late_arrival", "slow_body"), _WAIT_MS),
     **dict.fromkeys(("error_before", "error_after", "ws_refuse"), _STATUS),
@@ -82,7 +82,7 @@ _VALUES: Final[dict[str, tuple[float, float, str]]] = {
 }
 #: the maximum length of an address or a replacement, and the maximum number of active faults
 _PUT_MAX, _FAULTS_MAX = 1_000, 1_000
-#: for each place, the kinds of faults with their effects
+#: for each target, the kinds of faults with their effects
 FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
     "requests": REQUEST_KINDS,
     "sockets": _SOCKET_KINDS,
@@ -99,7 +99,7 @@ _NEEDS: Final = {
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair under maintenance.
+    """A fault. ``where`` is the id of an endpoint or stream (``*`` for all), or the pair under maintenance.
 
     ``put`` can refer to groups in ``find``, as in `re.sub`.
     """
@@ -168,7 +168,7 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int | None = None) -> list[Fault]:
-        """Remove one fault, or all of them, and return the removed ones."""
+        """Remove one fault, or all faults, and return the removed ones."""
         gone = [fault for fault in self.rules if fault_id is None or fault.id == fault_id]
         self.rules = [fault for fault in self.rules if fault not in gone]
         return gone
@@ -195,19 +195,21 @@ class Faults:
         return keyed(self._seed, 1000 + fault.id, number) / 2**64
 
     def draw(self, fault: Fault, number: int) -> float:
-        """Return a number from 0 to 1 that depends only on the fault and on how often it has occurred."""
+        """Return a number from 0 to 1 that depends only on the fault, ``number``, and how many times the fault has
+        occurred.
+        """
         return self._draw(fault, -fault.seen * 100_003 - number)
 
     def wait_ms(self, fault: Fault) -> float:
-        """Return how long a delay lasts: its value plus part of its jitter."""
+        """Return the duration of a delay: its value plus part of its jitter."""
         return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
 
     def has_expired(self, now: Nanos) -> bool:
-        """Return True if a fault makes the exchange refuse the accounts' keys."""
+        """Return True if a fault makes the exchange refuse the accounts' API keys."""
         return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
-        """Return by how many ms faults move the exchange's clock ahead."""
+        """Return the number of ms by which faults move the exchange's clock ahead."""
         return sum(
             int(fault.value or 0)
             for fault in self.rules
@@ -216,7 +218,7 @@ class Faults:
 
 
 def _check_figures(fault: Fault) -> None:
-    """Check that an answer can contain these figures and texts. Raises ConfigError if not."""
+    """Check that a response can contain these values and texts. Raises ConfigError if not."""
     value, (least, most, said) = fault.value, _VALUES.get(fault.kind, (-math.inf, math.inf, ""))
     if value is not None and not (math.isfinite(value) and least <= value <= most):
         raise ConfigError(f"fault: value of {fault.kind} is {value:g}; it must be {said or 'a number'}")

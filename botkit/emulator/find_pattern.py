@@ -1,8 +1,8 @@
-"""Checks the regular expressions that a fault may use to search answers.
+"""Checks the regular expressions that a fault may use to search responses.
 
 Python's `re` tries alternatives sequentially, so a pattern such as ``(a+)+$`` can take practically forever on a short
-text and block the emulator. A pattern is accepted only if the text's length bounds the work: the pattern repeats single
-characters, not groups, and rarely has more than one repeat without an upper bound.
+text and block the emulator. A pattern is accepted only if the length of the text bounds the work: the pattern repeats
+single characters, not groups, and rarely has more than one unbounded repeat.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import math
 import re
 from typing import Final
 
-#: the maximum number of ways in which a pattern's repeats can split the text at one position; a pattern with more is
+#: the maximum number of ways in which a pattern's repeats can split the text at one position; patterns with more are
 #: refused
 _WAYS_MAX: Final = 20_000
-#: the number of repeats assumed for a repeat without an upper bound
+#: the number of repetitions assumed for an unbounded repeat
 _OPEN: Final = 1_000
 
 _TOKEN = re.compile(
@@ -57,7 +57,7 @@ def endless(pattern: str) -> str | None:
 
 
 def _bounds(repeat: str) -> tuple[int, float]:
-    """Return the minimum and the maximum number of repeats."""
+    """Return the minimum and maximum number of repetitions."""
     if repeat == "?":
         return 0, 1
     if repeat in ("*", "+"):

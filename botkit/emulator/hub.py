@@ -1,4 +1,4 @@
-"""Keeps track of stream subscribers, and builds their frames.
+"""Tracks stream subscribers and builds their frames.
 
 Each frame is built only once for all its subscribers. Books are the exception: they are built once per number of
 levels.
@@ -61,7 +61,7 @@ class Subscriber:
         self.outlet = outlet
         self.pairs = pairs
         self.account = account
-        self.shown: dict[str, tuple[Levels, Levels]] = {}  # the last book that was sent, rounded
+        self.shown: dict[str, tuple[Levels, Levels]] = {}  # the last book sent, rounded
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,7 +76,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str = ""
     request: int = 0
     status: int = 0
-    #: frames with the same number (not 0) are part of one match, and together form one input to the bot
+    #: frames with equal group numbers (other than 0) are part of one match, and together form one input to the bot
     group: int = 0
 
 
@@ -109,7 +109,7 @@ class Hub:
         self._public: dict[tuple[str, str], list[Subscriber]] = {}
         self._private: dict[tuple[str, str], list[Subscriber]] = {}
         self._events = 0
-        self._at: Nanos = 0  # the time of the last built frame
+        self._at: Nanos = 0  # the time of the last frame built
         self._group = 0  # the group of the delivery being sent
         self._ticker_at: dict[str, Nanos] = {}
         self._active_final = venue.switches.on("active_final")
@@ -122,7 +122,7 @@ class Hub:
     # -- subscribers ----------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
-        """Add a socket, and push the initial frames that the exchange sends."""
+        """Add a socket, and push the initial frames, as the exchange does."""
         self.sockets += 1
         stream = subscriber.stream.id
         now = self._venue.now
@@ -222,7 +222,7 @@ class Hub:
     # -- frames ---------------------------------------------------------------------------------------------------
 
     def _envelope(self, at: Nanos, acted: Nanos | None = None) -> dict[str, Any]:
-        """Return the fields with which every frame starts. A frame delivered at ``at`` carries ``acted``, the time at
+        """Return the leading fields that every frame has. A frame delivered at ``at`` carries ``acted``, the time at
         which the exchange acted, as its timestamp.
         """
         self._events += 1

@@ -15,10 +15,10 @@ from botkit.errors import ConfigError
 from botkit.model.extension import FeeModel, LatencyModel, QueueModel
 from botkit.model.money import to_units
 
-#: default balances of an account, in coins by currency
+#: an account's default balances, in coins by currency
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
-#: the highest speed, above which the market cannot be generated in time
+#: the maximum speed, above which the market cannot be generated in time
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
@@ -29,7 +29,7 @@ _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     """An account: its email, key and secret, and its balances (units of 1e-8 by lowercase currency).
 
-    ``fees`` is the account's own fee model, because ranks follow an account's volume. None means the emulator's fee
+    ``fees`` is the account's own fee model, because ranks depend on the account's volume. None means the emulator's fee
     model.
     """
 
@@ -40,11 +40,11 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeeModel | None = None
 
     def __repr__(self) -> str:
-        # never show the secret: the emulator accepts any secret, so a user may have typed a real one
+        # never show the secret: the emulator accepts any secret, so a user may have entered a real one
         return f"EmulatorAccount({self.email!r})"
 
 
-#: the account of an emulator that was started without any account
+#: the account of an emulator started without any accounts
 DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-key", secret="emulator-secret")
 
 
@@ -52,11 +52,11 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of an emulator.
 
     ``market`` is the folder of a recorded tape, or None for the synthetic market. ``lockstep`` stops the clock, so that
-    only ``/_emulator/step`` advances time. ``start`` (ns) is the first moment, by default the machine's time or, in
-    lockstep, the start of the tape. ``history_days`` of candles come before the synthetic market's first trade.
-    ``market_span`` (ns, the end excluded) is the part of the tape that is served; None serves all of it. ``fees``,
-    ``latency`` and ``queue`` are models of the simulated exchange; None means rank 0, no latency, and the default queue
-    assumption.
+    only ``/_emulator/step`` advances time. ``start`` (ns) is the initial time, by default the machine's time or, in
+    lockstep, the start of the tape. ``history_days`` is the number of days of candles before the synthetic market's
+    first trade. ``market_span`` (ns, end exclusive) is the part of the tape to serve; None serves the entire tape.
+    ``fees``, ``latency`` and ``queue`` are models of the simulated exchange; None means rank 0, no latency, and the
+    default queue assumption.
     """
 
     accounts: tuple[EmulatorAccount, ...] = ()
@@ -113,7 +113,8 @@ def _from_environ(part: str, environ: Mapping[str, str], where: str) -> str:
 def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[EmulatorAccount]:
     """Return the accounts in a file of ``EMAIL:KEY:SECRET`` lines, in which ``#`` starts a comment line.
 
-    Raises a ConfigError that names an invalid line but never shows its text. The file must not be readable by others.
+    Raises a ConfigError that identifies an invalid line but never shows its text. The file must not be readable by
+    others.
     """
     where = f"--accounts {path}"
     if not path.is_file():

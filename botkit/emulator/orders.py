@@ -1,5 +1,5 @@
-"""Turns the body of a create request into a model order. Refuses a body that the exchange would refuse before applying
-its rules.
+"""Turns the body of a create request into a model order. Refuses any body that the exchange would refuse before
+applying its rules.
 
 Error texts are the exchange's where known (API 3.2); those marked assumed follow the same pattern.
 """
@@ -24,7 +24,7 @@ _CONDITIONS: Final = {condition.value: condition for condition in Condition}
 
 
 def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
-    """Return the pair named in a path or body, in upper or lower case. Raises RefusedError."""
+    """Return the pair named in a path or body, ignoring case. Raises RefusedError."""
     pair = pairs.get(name.lower())
     if pair is None:
         raise RefusedError(f"Unsupported trading pair {name.lower()}.")
@@ -32,7 +32,7 @@ def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
 
 
 def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool = False) -> OrderSpec:
-    """Return the order that a body describes. Raises RefusedError with the exchange's message."""
+    """Return the order described by a request body. Raises RefusedError with the exchange's message."""
     side = _SIDES.get(body.action.upper())
     kind = _TYPES.get(body.type.upper())
     if side is None:
@@ -95,7 +95,7 @@ def _number(text: str | None, what: str, decimals: int) -> int:
 
 
 def _share(percentage: int, side: Side, pair: Pair, account: Account) -> int:
-    """Return the amount of a sell of a percentage of the available balance, rounded down (Q27)."""
+    """Return the amount for a sell of a percentage of the available balance, rounded down (Q27)."""
     if side is not Side.SELL or not 1 <= percentage <= 100:
         raise RefusedError("Wrong parameter: percentage")
     return pair.rules.lots_of_units(account.available(pair.base) * percentage // 100)

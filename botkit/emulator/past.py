@@ -1,8 +1,8 @@
 """Moves orders and executions that have long been final from memory to a temporary file.
 
-The exchange lists 90 days of orders, and a long or fast run produces hundreds of thousands of them. So only open orders
-and an account's newest few thousand stay in memory. The rest is moved to an unnamed SQLite file, which is removed when
-the process ends. Listings and look-ups cover both.
+The exchange lists 90 days of orders, and a long or fast run produces hundreds of thousands of orders. Therefore only
+open orders and each account's newest few thousand stay in memory. The rest are moved to an unnamed SQLite file, which
+is removed when the process exits. Listings and lookups cover both.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from botkit.model.requests import ListOrders, ListTrades
 from botkit.sim.account_trades import Trades
 from botkit.sim.order import Account, Orders, VenueOrder, is_listed
 
-#: if more than SPILL_AT orders or executions are in memory, move them to the database until SPILL_TO are left
+#: if more than SPILL_AT orders or executions are in memory, move them to the database until SPILL_TO remain
 SPILL_AT, SPILL_TO = 4_000, 2_000
-#: how long an order stays in memory after its end, because its answer and frames may still be in transit
+#: how long a final order stays in memory, because its answer and frames may still be in flight
 _RESTS: Nanos = NS_PER_MINUTE
 _NEVER: Nanos = (1 << 63) - 1
 
@@ -67,12 +67,12 @@ class AccountPast:
     # -- out ------------------------------------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Return whether so many rows are in memory that some should be spilt."""
+        """Return whether memory contains so many rows that some should be spilled."""
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
-        """Move old orders and executions out of memory and return the ids of the orders. ``sums_of`` returns the sums
-        of an order's executions, which are stored with the order.
+        """Move old orders and executions out of memory and return the order ids. ``sums_of`` returns the totals of an
+        order's executions, which are stored with the order.
         """
         going: list[VenueOrder] = []
         surplus = self.orders.in_memory - SPILL_TO
@@ -100,29 +100,29 @@ class AccountPast:
         self.orders.spilt += len(going)
         del self.trades[: len(old)]
         self.trades.spilt += len(old)
-        # if orders end faster than they may be moved, check again only after several more have arrived
+        # if orders become final faster than they may be moved, check again only after several more have arrived
         self._look_at = max(SPILL_AT, self.orders.in_memory + SPILL_TO)
         return [order.order_id for order in going]
 
     # -- back -----------------------------------------------------------------------------------------------------
 
     def has_number(self, number: int) -> bool:
-        """Return whether a spilt order has an id with these digits."""
+        """Return whether a spilled order has an id with these digits."""
         return self._db.execute("SELECT 1 FROM orders WHERE number = ?", (number,)).fetchone() is not None
 
     def order(self, order_id: str) -> VenueOrder | None:
-        """Return a spilt order."""
+        """Return a spilled order."""
         row = self._db.execute("SELECT body FROM orders WHERE id = ?", (order_id,)).fetchone()
         return None if row is None else self._order(row[0])
 
     def sums(self, order_id: str) -> list[int] | None:
-        """Return the sums that are stored with an order."""
+        """Return the totals stored with an order."""
         row = self._db.execute("SELECT sums FROM orders WHERE id = ?", (order_id,)).fetchone()
         found: list[int] | None = None if row is None else json.loads(row[0])
         return found
 
     def newest_orders(self, where: str = "1", *values: object, limit: int = -1) -> Iterator[VenueOrder]:
-        """Return spilt orders, newest first."""
+        """Return spilled orders, newest first."""
         sql = f"SELECT body FROM orders WHERE {where} ORDER BY rank DESC LIMIT {limit}"
         return (self._order(body) for (body,) in self._db.execute(sql, values))
 
@@ -130,18 +130,18 @@ class AccountPast:
         return _order_of(self._account, self._decode_order(body))
 
     def newest_trades(self, where: str = "1", *values: object) -> Iterator[TradeReport]:
-        """Return spilt executions, newest first."""
+        """Return spilled executions, newest first."""
         sql = f"SELECT body FROM trades WHERE {where} ORDER BY place DESC"
         return (self._decode_trade(body) for (body,) in self._db.execute(sql, values))
 
     def pairs(self) -> list[str]:
-        """Return the pairs of all spilt orders."""
+        """Return the pairs of all spilled orders."""
         return list(self._pairs)
 
 
 class _SpiltOrders(Orders):
-    """An account's orders, the oldest of which may have been spilt. Orders are only added, so writing works as in a
-    plain dict.
+    """An account's orders, the oldest of which may have been spilled. Orders are only ever added, so writing works as
+    in a plain dict.
     """
 
     def __init__(self, past: AccountPast) -> None:
@@ -176,7 +176,9 @@ class _SpiltOrders(Orders):
         return default if found is None else found
 
     def values(self) -> Any:
-        """Return all orders in order of creation. The result is a list, because orders in the file must be rebuilt."""
+        """Return all orders in order of creation. The result is a list, because orders in the file must be
+        reconstructed.
+        """
         if not self.spilt:
             return super().values()
         return list(self._merged(super().values(), self._past.newest_orders()))[::-1]
@@ -184,7 +186,7 @@ class _SpiltOrders(Orders):
     @staticmethod
     def _merged(present: Any, spilt: Iterator[VenueOrder]) -> Iterator[VenueOrder]:
         """Yield orders newest first. Merging is needed because an open order stays in memory while later ones are
-        spilt.
+        spilled.
         """
         return heapq.merge(reversed(present), spilt, key=lambda order: order.rank, reverse=True)
 
@@ -211,7 +213,7 @@ class _SpiltOrders(Orders):
 
 
 class _SpiltTrades(Trades):
-    """An account's executions, the oldest of which may have been spilt. The list itself contains those in memory."""
+    """An account's executions, the oldest of which may have been spilled. The list itself contains those in memory."""
 
     def __init__(self, past: AccountPast) -> None:
         super().__init__()
@@ -235,8 +237,8 @@ class _SpiltTrades(Trades):
 
 
 class TakenIds(set[int]):
-    """The digits of all order ids at a venue. Those of orders in memory are in this set; the others are looked up in
-    the accounts' files.
+    """The digits of all order ids at a venue. This set contains the ids of orders in memory; the others are looked up
+    in the accounts' files.
     """
 
     def __init__(self) -> None:
@@ -244,7 +246,7 @@ class TakenIds(set[int]):
         self._pasts: list[AccountPast] = []
 
     def follow(self, past: AccountPast) -> None:
-        """From now on, also search an account's file, and remove the digits of orders that are spilt to it."""
+        """From now on, also search an account's file, and remove the digits of orders spilled to that file."""
         self._pasts.append(past)
         past.on_spilt = self.discard
 
@@ -254,8 +256,8 @@ class TakenIds(set[int]):
 
 
 def _within(request: ListOrders | ListTrades, time: str, **wanted: object) -> tuple[str, list[object]]:
-    """Return the SQL condition that selects a listing's rows in the file, with its values. ``time`` is the time column,
-    and None in ``wanted`` means any value.
+    """Return the SQL condition that selects a listing's rows in the file, with its values. ``time`` is the name of the
+    time column, and None in ``wanted`` means any value.
     """
     where = f"pair = ? AND {time} >= ? AND {time} < ?"
     values: list[object] = [str(request.pair), request.start or 0, _NEVER if request.end is None else request.end]
@@ -274,7 +276,7 @@ def _number_of(order_id: str) -> int:
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    """The fields of a final order that a listing or a look-up can show, named as in `VenueOrder`."""
+    """The fields of a final order that a listing or a lookup can show, named as in `VenueOrder`."""
 
     order_id: str
     rank: int
@@ -295,7 +297,7 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
 
 #: the fields that `VenueOrder`'s constructor does not take
 _OTHERS = [name for name in _Kept.__struct_fields__ if name not in ("new", "order_id", "rank", "sent", "arrived")]
-_encode = msgspec.json.Encoder(enc_hook=str).encode  # a pair is stored by its name
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # a pair is stored by name
 
 
 def _order_row(order: VenueOrder, sums: list[int] | None) -> tuple[object, ...]:

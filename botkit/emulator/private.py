@@ -317,7 +317,9 @@ class PrivateDesk:
         return make, word
 
     def _window(self, query: Query) -> tuple[Nanos, Nanos]:
-        """Return startTimestamp and endTimestamp. A window longer than 90 days is shortened by moving its start."""
+        """Return the query's startTimestamp and endTimestamp. A window longer than 90 days is shortened by moving its
+        start.
+        """
         now_ms = self._venue.now // NS_PER_MS + 1
         end = whole_number(query, "endTimestamp", max(now_ms, 0), 0, 10**14)
         start = whole_number(query, "startTimestamp", max(end - _WINDOW_MS, 0), 0, 10**14)
@@ -347,7 +349,7 @@ def _only(answer: Answer) -> OrderReport:
 
 
 def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderReport]:
-    """Return the rows from the one with that id on, including it (Q23). Ids do not increase over time."""
+    """Return the rows starting with the one that has that id, inclusive (Q23). Ids do not increase over time."""
     if not cursor:
         return reports
     place = next((i for i, report in enumerate(reports) if report.order_id == cursor), len(reports))
@@ -357,7 +359,7 @@ def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderRe
 def _match_acks(
     acks: tuple[object, ...], orders: tuple[OrderSpec, ...], rows: AccountRows
 ) -> list[tuple[int, OrderAck]]:
-    """Return each acknowledgement with its order's index in the request. With best effort, the exchange omits orders
+    """Return each acknowledgement with its order's index in the request. In best-effort mode, the exchange omits orders
     that it refused.
     """
     found: list[tuple[int, OrderAck]] = []

@@ -33,15 +33,15 @@ Query: TypeAlias = Mapping[str, str]
 Names: TypeAlias = Mapping[str, str]
 PublicHandler: TypeAlias = Callable[[EmulatedVenue, Names, Query], HttpReply]
 
-#: number of levels kept for merging if a scale is requested
+#: number of levels used for merging if a scale is requested
 _DEEP = 200
-_OTC_SPREAD = 0.008  # the margin in each direction; the two prices were observed 0.8 to 2.3 % apart
+_OTC_SPREAD = 0.008  # the margin in each direction; the two prices were observed to differ by 0.8 to 2.3 %
 _LATEST_S = 10**10
 
 
 def whole_number(query: Query, name: str, default: int | None, least: int, most: int) -> int:
-    """Return an integer from the query. Raises RefusedError if the value is not an integer or is out of range, or if it
-    is missing and there is no default.
+    """Return an integer from the query. Raises RefusedError if the value is not an integer or is out of range, or if
+    the value is missing and there is no default.
     """
     text = query.get(name, "")
     if not text:
@@ -151,7 +151,7 @@ def _eight(text: str) -> str:
 
 def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """Answer GET /trading-history/{pair} in ascending order. The unfinished candle is included; buckets without trades
-    are left out (Q22).
+    are omitted (Q22).
     """
     pair = find_pair(names["pair"], venue.pairs)
     resolution = query.get("resolution", "")
@@ -181,9 +181,7 @@ def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpRep
 
 
 def otc_price(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """Answer GET /price/otc/{currency}. The exchange's desk sells above the last TWD price and buys below that
-    price.
-    """
+    """Answer GET /price/otc/{currency}. The exchange's desk sells above the last TWD price and buys below it."""
     currency = names["currency"].lower()
     last = venue.last_price(f"{currency}_twd")
     if last is None:

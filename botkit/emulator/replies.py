@@ -1,4 +1,4 @@
-"""The exchange's answer before its conversion to HTTP: a status and a body."""
+"""The exchange's reply before its conversion to HTTP: a status and a body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.exchange.bitopro.wire.errors import encode_error
 
 
 class HttpReply(msgspec.Struct, frozen=True):
-    """An answer: its status and body."""
+    """A reply: its status and body."""
 
     status: int
     body: bytes
@@ -27,7 +27,7 @@ class RefusedError(Exception):
 
     @property
     def reply(self) -> HttpReply:
-        """The refusal as an answer."""
+        """The refusal as a reply."""
         return refusal(self.status, self.text)
 
 

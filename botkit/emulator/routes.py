@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, Endpoint
 
 _SLASHES = re.compile("/{2,}")
-#: words that never name a pair, whatever the method
+#: words that never name a pair, regardless of the method
 RESERVED: Final = frozenset({"all", "open", "batch", "trades", "history"})
 
 Route: TypeAlias = tuple[Endpoint, dict[str, str]]
@@ -27,7 +27,7 @@ _CREATE: Final = ENDPOINTS["create_order"]
 
 
 def find_route(method: str, path: str) -> Route | None:
-    """Return the endpoint for a path below ``/v3``, and the names in the path, or None for 404. Doubled and trailing
+    """Return the endpoint for a path below ``/v3``, and the names in the path, or None for 404. Repeated and trailing
     slashes are accepted.
     """
     if "//" in path:

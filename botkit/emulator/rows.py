@@ -40,7 +40,7 @@ def at_least(value: int, decimals: int, shown: int) -> str:
 
 
 class Executed:
-    """The sums over one order's executions: fee in the received currency, fee in BITO, ticks x lots, and lots."""
+    """The totals of one order's executions: fee in the received currency, fee in BITO, ticks x lots, and lots."""
 
     __slots__ = ("bito_units", "fee_units", "lots", "ticks_lots")
 
@@ -49,12 +49,12 @@ class Executed:
 
     @staticmethod
     def figures(sums: Executed | None) -> list[int] | None:
-        """Return the sums as a list."""
+        """Return the totals as a list."""
         return None if sums is None else [sums.fee_units, sums.bito_units, sums.ticks_lots, sums.lots]
 
     @classmethod
     def of(cls, figures: list[int] | None) -> Executed | None:
-        """Return the sums from a list made by `figures`."""
+        """Return the totals from a list created by `figures`."""
         if figures is None:
             return None
         sums = cls()
@@ -63,7 +63,7 @@ class Executed:
 
 
 class AccountRows:
-    """One account's rows. Fees are summed from executions, because an order's report has none."""
+    """One account's rows. Fees are summed from executions, because an order's report does not contain fees."""
 
     def __init__(self, account: Account, *, whole_seconds: bool, fee_scaled: bool) -> None:
         self.account = account
@@ -91,11 +91,11 @@ class AccountRows:
             sums.lots += trade.lots
 
     def _summed(self, order_id: str) -> Executed | None:
-        """Return the sums for an order that has left memory."""
+        """Return the totals for an order that has left memory."""
         return Executed.of(self.past.sums(order_id))
 
     def spill(self, now: Nanos) -> None:
-        """Move orders that have long been final out of memory, if there are too many."""
+        """Move orders that have long been final out of memory if there are too many."""
         if self.past.is_due():
             self._catch_up()
             for order_id in self.past.spill(now, lambda order_id: Executed.figures(self._executed.get(order_id))):
@@ -119,7 +119,7 @@ class AccountRows:
             sums = self._summed(report.order_id)
         average = "0"
         if sums is not None and sums.lots:
-            # two digits finer than a tick; the documentation does not say how the exchange rounds
+            # two digits finer than a tick; the documentation does not state how the exchange rounds
             average = format_scaled(divide_half_up(sums.ticks_lots * 100, sums.lots), rules.price_decimals + 2)
         is_buy = report.side is Side.BUY
         created, updated = self.stamp_ms(report.created), self.stamp_ms(report.updated)
@@ -198,7 +198,7 @@ class AccountRows:
 
 
 def seq_of(pair: Pair, order_id: str) -> str:
-    """Return an order's ``seq``: its pair without underscore, and ten digits."""
+    """Return an order's ``seq``: its pair without the underscore, followed by ten digits."""
     digits = int(order_id.removeprefix("SL-"))
     return f"{pair.base.upper()}{pair.quote.upper()}{1_000_000_000 + keyed(0, _SEQ, digits) % 9_000_000_000}"
 
@@ -224,7 +224,7 @@ def level_rows(
     """Return levels as rows with running totals. Amounts are rounded to ``shown`` decimals, or are exact if ``shown``
     is None.
 
-    ``count`` is always 1, because a recorded book does not contain the number of orders in a level.
+    ``count`` is always 1, because a recorded book does not contain the number of orders per level.
     """
     rules = pair.rules
     decimals, amount_decimals = (
@@ -245,7 +245,7 @@ def level_rows(
 
 def merged(levels: tuple[tuple[int, int], ...], by: int, *, up: bool) -> tuple[tuple[int, int], ...]:
     """Merge levels into prices that are multiples of ``by`` ticks, rounding bids down and asks up (assumed). The
-    results are in units of ``by`` ticks.
+    resulting prices are in units of ``by`` ticks.
     """
     amounts: dict[int, int] = {}
     for ticks, lots in levels:

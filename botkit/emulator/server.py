@@ -3,8 +3,8 @@
     async with Emulator(facts) as emulator:
         BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
 
-While the clock is running, the exchange advances with it. While the clock is held (lockstep), the exchange does not
-move, and private requests wait for `step`, which advances it to the next moment at which something is delivered.
+While the clock is running, the exchange advances with it. While the clock is held (lockstep), the exchange stands
+still, and private requests wait for `step`, which advances the exchange to the next delivery.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.emulator")
 _http_log = logging.getLogger("botkit.emulator.http")
-# do not log requests that are not HTTP: they are the client's mistake, and are answered with status 400
+# do not log requests that are not HTTP: they are the client's mistake, and get a response with status 400
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 HOST = "127.0.0.1"
@@ -61,13 +61,13 @@ HOST = "127.0.0.1"
 #: orders at once
 _HEADER_MAX = 128 * 1024
 _FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
-#: the longest sleep of the pump while nothing is due, in seconds of machine time
+#: the pump's longest sleep while no event is due, in seconds of machine time
 _NAP_S = 0.25
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
 
 class Emulator:
-    """BitoPro on this machine. ``facts`` are the exchange's pairs, limits and fees; ``machine`` provides the time."""
+    """A local BitoPro. ``facts`` are the exchange's pairs, limits and fees; ``machine`` provides the time."""
 
     def __init__(
         self, facts: ExchangeFacts, options: EmulatorOptions | None = None, *, machine: MachineTime = MACHINE_TIME
@@ -103,7 +103,7 @@ class Emulator:
         }
         self._context = contextvars.copy_context()
         self._pump_timer: asyncio.TimerHandle | None = None
-        #: the exchange time of the pump's next wake-up
+        #: the pump's next wake-up, in exchange time
         self._pump_at: Nanos = 0
         self._stopping = asyncio.Event()
         self._stepping = asyncio.Lock()
@@ -145,7 +145,7 @@ class Emulator:
         self.clock.on_change = self._rearm_pump
 
     async def stop(self) -> None:
-        """Cut every connection and stop."""
+        """Drop every connection and stop."""
         self._stopping.set()
         if self._pump_timer is not None:
             self._pump_timer.cancel()
@@ -168,7 +168,7 @@ class Emulator:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Advance the exchange to the clock's time, and schedule the next wake-up for when something is due."""
+        """Advance the exchange to the clock's time, and schedule the next wake-up for when an event is due."""
         self._pump_timer = None
         try:
             if not self.clock.held:
@@ -185,7 +185,7 @@ class Emulator:
             left = NS_PER_S if at is None else at - now
             wait_s = min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
         self._pump_at = now + int(wait_s * self.clock.speed * NS_PER_S)
-        # run the pump in the exchange's context, whichever task triggers it
+        # run the pump in the exchange's context, regardless of which task triggers it
         self._pump_timer = asyncio.get_running_loop().call_later(wait_s, self._pump, context=self._context)
 
     def _rearm_pump(self) -> None:
@@ -194,7 +194,7 @@ class Emulator:
             self._arm_pump()
 
     def _look_sooner(self) -> None:
-        """Wake the pump when the next event is due, if this is earlier than the scheduled wake-up."""
+        """Wake the pump when the next event is due, if that is earlier than the scheduled wake-up."""
         at = self.venue.next_at()
         if at is not None and at < self._pump_at and not self.clock.held:
             self._rearm_pump()
@@ -220,15 +220,14 @@ class Emulator:
         more: bool = False,
         patience_s: float = 60.0,
     ) -> tuple[Nanos, list[Told]]:
-        """In lockstep, advance time to the first moment up to ``until`` at which something is delivered, and deliver
-        it.
+        """In lockstep, advance time to the first delivery at or before ``until``, and deliver it.
 
         ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
-        to ``until``. ``still`` stops between a moment's books and its trades, because orders that arrive instantly may
+        to ``until``. ``still`` stops between simultaneous books and trades, because orders that arrive instantly may
         still have to precede the trades. ``more`` only waits for the requests, because other requests from the same
         turn follow, and all must arrive before anything else happens. Returns (the new time, the deliveries in order)
-        once all frames are written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not
-        arrive.
+        once all frames have been written. Raises ConfigError if the clock is running, and TimeoutError if the requests
+        do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -275,7 +274,7 @@ class Emulator:
         return fault
 
     def remove_faults(self, fault_id: int | None = None) -> int:
-        """Remove one fault or all; return how many were removed."""
+        """Remove one fault or all faults; return the number removed."""
         gone = self.faults.remove(fault_id)
         for fault in gone:
             if fault.kind == "maintenance":
@@ -302,7 +301,7 @@ class Emulator:
         except web.HTTPException as error:
             return self._respond(refusal(error.status, error.reason))
         except (web.RequestPayloadError, ConnectionError):
-            return self._cut(request)  # the body is broken, or the sender has disconnected
+            return self._cut(request)  # the body is malformed, or the sender has disconnected
         return self._respond(NOT_FOUND)
 
     async def _rest(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
@@ -335,9 +334,9 @@ class Emulator:
         return self._date[1]
 
     async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> HttpReply:
-        """Carry out a request. ``query`` replaces the request's own query."""
+        """Execute a request. ``query`` replaces the request's own query."""
         if not self.clock.held and not route[0].private:
-            self.advance()  # a private request advances the exchange to its own arrival
+            self.advance()  # a private request advances the exchange to the request's own arrival
         found = self._begin(request, route, body, request.query if query is None else query)
         if self.clock.held:
             if isinstance(found, HttpReply):
@@ -349,7 +348,7 @@ class Emulator:
     def _begin(
         self, request: web.BaseRequest, route: Route, body: bytes, query: Query
     ) -> HttpReply | asyncio.Future[HttpReply]:
-        """Count, check and start a request. Return its reply, or a future if the exchange answers later."""
+        """Count, check and start a request. Return its reply, or a future if the exchange replies later."""
         endpoint, names = route
         now = self.clock.now()
         self.received += 1
@@ -436,8 +435,8 @@ class Emulator:
     async def _faulty(
         self, request: web.BaseRequest, route: Route, body: bytes, struck: dict[str, Fault]
     ) -> web.StreamResponse:
-        """Carry out a request that is affected by faults: before it arrives, before or after it takes effect, or on its
-        answer.
+        """Execute a request that is affected by faults: before it arrives, before or after it takes effect, or in its
+        response.
         """
         faults = self.faults
         if "delay_request" in struck:
@@ -484,7 +483,7 @@ class Emulator:
         return self._respond(reply)
 
     async def _hang(self, request: web.BaseRequest) -> web.Response:
-        """Send no answer until the client gives up."""
+        """Send no response until the client gives up."""
         while request.transport is not None and not request.transport.is_closing() and not self._stopping.is_set():
             await asyncio.sleep(0.1)
         return self._cut(request)
@@ -558,7 +557,7 @@ class Emulator:
         return len(self._sockets)
 
     def cut_sockets(self) -> int:
-        """Cut every WebSocket without a close frame; return how many there were."""
+        """Cut every WebSocket without a close frame; return the number of sockets cut."""
         count = len(self._sockets)
         for socket in list(self._sockets):
             socket.abort()
@@ -576,7 +575,7 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
         if options.lockstep:
             return tape, options.start if options.start is not None else tape.start - 1
         start = options.start if options.start is not None else machine_now
-        # shift by whole minutes, so that the tape's candles still start on full minutes
+        # shift by an integer number of minutes, so that the tape's candles still start on full minutes
         tape.shift_ns = (start - tape.start) // NS_PER_MINUTE * NS_PER_MINUTE
         tape.known_until = tape.start + tape.shift_ns
         return tape, start
@@ -586,8 +585,8 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
-    # The market starts on a full minute and takes two seconds to produce all its books. So start it slightly earlier.
-    # Otherwise the market would be empty at first if the emulator is started within those seconds.
+    # The market starts on a full minute and takes two seconds to produce all its books, so start it slightly earlier.
+    # Otherwise the market would initially be empty if the emulator were started within those seconds.
     source = SyntheticSource(
         facts.pairs,
         seed=options.seed,

@@ -1,4 +1,4 @@
-"""One WebSocket to a client, with a bounded queue of frames, the exchange's pings, and the faults that affect the
+"""One WebSocket to a client, with a bounded frame queue, the exchange's pings, and the faults that affect the
 socket.
 """
 
@@ -16,9 +16,10 @@ from botkit.emulator.spoiling import alter, lengthen
 from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.model.clock import Nanos
 
-#: how many frames may wait for a client that does not read. With more, the connection is cut, as an exchange would do
+#: the maximum number of frames queued for a client that does not read. Beyond it, the connection is cut, as an exchange
+#: would do
 QUEUE_MAX = 20_000
-#: the same limit in bytes; it applies only if more than one frame waits
+#: the same limit in bytes, which applies only if more than one frame is waiting
 QUEUE_BYTES_MAX = 16 * 1024 * 1024
 #: seconds between pings, and seconds to wait for a pong before the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
@@ -27,7 +28,7 @@ _WRITE_MAX = 256 * 1024
 
 
 def _header(length: int) -> bytes:
-    """Return the start of a complete, unmasked text frame."""
+    """Return the header of a complete, unmasked text frame."""
     if length < 126:
         return bytes((0x81, length))
     if length < 65_536:
@@ -36,7 +37,7 @@ def _header(length: int) -> bytes:
 
 
 class Socket:
-    """Sends pushed frames, in order, until the client is gone."""
+    """Sends queued frames in order until the client disconnects."""
 
     def __init__(
         self, response: web.WebSocketResponse, request: web.BaseRequest, stream_id: str, faults: Faults,
@@ -125,7 +126,7 @@ class Socket:
         self._waiting_bytes = 0
 
     async def run(self) -> None:
-        """Serve the socket until the client is gone."""
+        """Serve the socket until the client disconnects."""
         writer, pinger = asyncio.create_task(self._write()), asyncio.create_task(self._ping())
         try:
             async for message in self._ws:
@@ -162,7 +163,7 @@ class Socket:
             await ws.send_frame(frame, WSMsgType.TEXT)
 
     async def _send_joined(self) -> None:
-        """Write all waiting frames at once: one system call per frame would take most of the time.
+        """Write all waiting frames at once, because one system call per frame would take most of the time.
 
         A server's frames are not masked, so a frame is just its length and its text (RFC 6455, 5.2).
         """

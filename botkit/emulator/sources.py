@@ -24,13 +24,13 @@ _Columns = TypeVar("_Columns", bound=MarketColumns)
 
 
 class MarketSource(Protocol):
-    """Market data as rows in order of receive time, returned in chunks."""
+    """Market data as rows ordered by receipt time, returned in chunks."""
 
-    #: a description, shown in the state
+    #: a description shown in the state
     name: str
-    #: True if the market is invented
+    #: True if the market is synthetic
     synthetic: bool
-    #: True if no more rows will come
+    #: True if there are no more rows
     ended: bool
     #: every row received before this time has been returned
     known_until: Nanos
@@ -46,14 +46,14 @@ class MarketSource(Protocol):
         ...
 
     def is_wire(self, pair: str) -> bool:
-        """Return True if the pair's books were recorded from the exchange's stream and so already have the stream's
-        timing.
+        """Return True if the pair's books were recorded from the exchange's stream and therefore already have the
+        stream's timing.
         """
         ...
 
 
 class SyntheticSource:
-    """The synthetic market with ``history_days`` of candles before ``start``. The same seed and start give the same
+    """The synthetic market with ``history_days`` of candles before ``start``. Equal seeds and starts yield equal
     rows.
     """
 
@@ -68,13 +68,14 @@ class SyntheticSource:
         begin = start // NS_PER_MINUTE * NS_PER_MINUTE - minutes * NS_PER_MINUTE
         self._market = SyntheticMarket(pairs, seed=seed, start=begin)
         self._minutes = minutes
-        # use larger chunks if time runs fast, because distributing 42 streams costs more than generating their rows
+        # use larger chunks if the clock runs fast, because distributing 42 streams costs more than generating their
+        # rows
         self._chunk = _CHUNK * max(1, int(speed / 15))
         self._companions = Companions({name: pair for name, pair in pairs.items() if name not in PAIRS})
         self.known_until: Nanos = begin
 
     def is_wire(self, pair: str) -> bool:
-        """Return False, because this market's books change more often than a stream publishes them."""
+        """Return False, because this market's books change more often than a stream publishes books."""
         return False
 
     def history(self) -> list[CandleColumns]:
@@ -100,7 +101,7 @@ class SyntheticSource:
 
 
 class TapeMarket:
-    """A recorded tape with books or trades, or part of it; ``shift_ns`` is added to all times."""
+    """A recorded tape with books or trades, or part of a tape; ``shift_ns`` is added to all times."""
 
     def __init__(self, path: Path, pairs: Mapping[str, Pair], span: tuple[Nanos, Nanos] | None = None) -> None:
         # imported here because reading tapes loads pyarrow, which a synthetic market does not need
@@ -154,7 +155,7 @@ class TapeMarket:
 
 
 def _shifted(columns: _Columns, by: Nanos) -> _Columns:
-    """Return the rows with all receive times and timestamps shifted."""
+    """Return the rows with all receipt times and timestamps shifted."""
     if not by:
         return columns
     return msgspec.structs.replace(columns, received=columns.received + by, time=columns.time + by)

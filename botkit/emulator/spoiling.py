@@ -1,4 +1,4 @@
-"""Applies faults to a correct answer or frame: changed fields, missing rows, excessive length."""
+"""Applies faults to a correct response or frame: changed fields, missing rows, excessive length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MB: Final = 2**20
 
 
 def spoil_answer(body: bytes, struck: Mapping[str, Fault], faults: Faults, now: Nanos) -> bytes:
-    """Return an answer's body after the faults are applied."""
+    """Return a response body after the faults have been applied."""
     if "lagging" in struck:
         newest = now - int((struck["lagging"].value or 0) * NS_PER_MS)
         body = _with_rows(body, lambda rows: [row for row in rows if _made(row) <= newest])

@@ -1,6 +1,6 @@
 """Tables that the exchange publishes and botkit does not use in calculations: currencies, transfers, fee ranks.
 
-For coins not named in the documents, figures are estimates of the right order of magnitude.
+For coins not named in the documents, values are order-of-magnitude estimates.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from botkit.model.money import format_units, to_units
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """One route for transferring a currency. ``label`` follows the currency's name in the table, and is "" for its own
-    chain.
+    """One route for transferring a currency. ``label`` follows the currency's name in the table, and is "" for the
+    currency's own chain.
     """
 
     protocol: str
@@ -117,7 +117,7 @@ def transfer_limits(level: int) -> tuple[TransferLimitRow, ...]:
 
 
 def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
-    """Return the rows of ``tradingFeeRate``. For rank 0 the volume is the upper limit, for other ranks the lower
+    """Return the rows of ``tradingFeeRate``. For rank 0 the volume is the upper limit; for other ranks it is the lower
     limit.
     """
     rows = []
@@ -145,5 +145,5 @@ def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
 
 
 def units(text: str) -> int:
-    """Return a figure from these tables in units of 1e-8."""
+    """Return an amount from these tables in units of 1e-8."""
     return to_units(text)

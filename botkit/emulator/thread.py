@@ -20,7 +20,7 @@ T = TypeVar("T")
 class EmulatorThread:
     """Starts an emulator in a thread: ``with EmulatorThread(make_emulator) as emulator: emulator.rest``.
 
-    ``make`` is called in that thread. The emulator must not be used from other threads; use `call` to run something on
+    ``make`` is called in that thread. The emulator must not be used from other threads; use `call` to run a function on
     it.
     """
 
@@ -60,8 +60,8 @@ class EmulatorThread:
         asyncio.run(serve())
 
     def call(self, work: Callable[[Emulator], T | Awaitable[T]], timeout_s: float = 30.0) -> T:
-        """Run ``work`` (a function or coroutine function that takes the emulator) in its thread and return the
-        result.
+        """Run ``work`` (a function or coroutine function that takes the emulator) in the emulator's thread and return
+        the result.
         """
         assert self._loop is not None
 

@@ -1,7 +1,7 @@
 """The emulated exchange without I/O: the simulated exchange, its market, and its deliveries to accounts over time.
 
-Time is passed in. `submit` accepts a private request; `advance` moves time and returns `Delivery` objects in the
-documented total order: by time, then answers and account events, books, trades; then by pair.
+Time is passed in. `submit` accepts a private request; `advance` moves the clock forward and returns `Delivery` objects
+in the documented total order: by time, then answers and account events, books, trades; then by pair.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """Something that becomes known at ``at`` to one account, or to everybody if ``account`` is None.
+    """An item that becomes known at ``at`` to one account, or to everyone if ``account`` is None.
 
     For public trades, ``item`` is just the pair. If this delivery gets a frame, ``trades`` is the list of recent
     trades, newest first. Every frame repeats that list, so not every trade in a burst needs a frame. For an answer,
-    ``item`` is the answer. Deliveries with the same ``group`` (not 0) are part of one match, although each has its own
-    frame. ``acted`` is the time at which the exchange acted; it becomes the frame's timestamp.
+    ``item`` is the answer. Deliveries with equal ``group`` numbers (other than 0) are part of one match, although each
+    has its own frame. ``acted`` is the time at which the exchange acted; it becomes the frame's timestamp.
     """
 
     at: Nanos
@@ -61,7 +61,7 @@ class Delivery(msgspec.Struct, frozen=True):
     acted: Nanos = 0
 
 
-#: a delivery, preceded by its sort key in the total order and followed by the trade, if it is one
+#: a delivery, preceded by its sort key in the total order and followed by its trade, if there is one
 _Found: TypeAlias = tuple[Nanos, int, str, int, Delivery, TradeRow | None]
 
 
@@ -151,8 +151,8 @@ class EmulatedVenue:
         self._trades_max = switches.number("trades_rows")
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
-        self._tape_next: Nanos = _NEVER  # the earliest time in any of the tapes
-        # readers align each list with the previous one, so at least half of it must overlap
+        self._tape_next: Nanos = _NEVER  # the earliest time on any of the tapes
+        # readers align each list with the previous one, so at least half of the list must overlap
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
         self._groups = 0
@@ -178,7 +178,7 @@ class EmulatedVenue:
 
     @property
     def is_synthetic(self) -> bool:
-        """True if the market is invented."""
+        """True if the market is synthetic."""
         return self._source.synthetic
 
     @property
@@ -189,7 +189,9 @@ class EmulatedVenue:
     # -- the market -----------------------------------------------------------------------------------------------
 
     def _note_last(self, candles: CandleColumns) -> None:
-        """Start the public list of trades with the history's last prices, so that the list is not empty at first."""
+        """Initialize the public list of trades with the last prices in the history, so that it is not empty at
+        first.
+        """
         pair = self.pairs[candles.pair]
         for minute, close, lots in list(
             zip(candles.time.tolist(), candles.close.tolist(), candles.lots.tolist(), strict=True)
@@ -225,28 +227,26 @@ class EmulatedVenue:
         self.kernel.submit(account, make(self._request_id), now)
 
     def answer(self, delivery: Delivery) -> None:
-        """Pass an answer to the request that waits for it."""
+        """Pass an answer to the request that is waiting for it."""
         assert isinstance(delivery.item, Answer)
         on_answer = self._answers.pop(delivery.item.request_id, None)
         if on_answer is not None:
             on_answer(delivery.item, delivery.at)
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which something may be delivered. At that time, there may still be no
-        delivery.
-        """
+        """Return the earliest time at which a delivery may occur. There may turn out to be no delivery at that time."""
         known = self.kernel.next_at()
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
 
     @property
     def is_paused(self) -> bool:
-        """True between the books and the trades of one moment."""
+        """True between simultaneous books and trades."""
         return self.kernel.is_paused
 
     def advance(self, to: Nanos, *, pause: bool = False) -> list[Delivery]:
-        """Advance time to ``to`` and return what became known by then, in order. With ``pause``, this may stop after a
-        moment's books if orders arrive instantly; `next_at` then still returns that moment.
+        """Advance time to ``to`` and return the deliveries up to then, in order. With ``pause``, this may stop after
+        the books of one timestamp if orders arrive instantly; `next_at` then still returns that timestamp.
         """
         if self._source.known_until < to + _AHEAD:
             self._load(to)
@@ -273,7 +273,7 @@ class EmulatedVenue:
                     )
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         if self.kernel.is_paused:
-            to = self.kernel.now - 1  # this moment's trades come after requests that the bot sends now
+            to = self.kernel.now - 1  # the trades with this timestamp come after requests that the bot sends now
         due = list(self._tapes.items()) if self._tape_next <= to else []
         for name, tape in due:
             if tape.next_at is not None and tape.next_at <= to:
@@ -289,7 +289,7 @@ class EmulatedVenue:
         return self._listed(found)
 
     def _listed(self, found: list[_Found]) -> list[Delivery]:
-        """Add trades to the lists of recent trades. A burst that does not fit in one list is sent as several."""
+        """Add trades to the lists of recent trades. A burst that does not fit in one list is sent as several lists."""
         last = {row[2]: index for index, row in enumerate(found) if row[5] is not None}
         untold = dict.fromkeys(last, 0)
         deliveries = []
@@ -322,7 +322,7 @@ class EmulatedVenue:
         return self.kernel.candle_history(pair).rows(resolution, start, end)
 
     def ticker(self, pair: Pair, *, fresh: bool = False) -> TickerRow:
-        """Return 24-hour figures, which are at most a second old, or current with ``fresh``."""
+        """Return 24-hour statistics, which are at most a second old, or current with ``fresh``."""
         kept = self._tickers.get(pair)
         if not fresh and kept is not None and self.now - kept[0] < NS_PER_S:
             return kept[1]

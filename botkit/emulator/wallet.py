@@ -1,5 +1,5 @@
-"""Deposits and withdrawals for the emulator's accounts. A withdrawal is debited immediately, then passes through its
-statuses.
+"""Deposits and withdrawals for the emulator's accounts. A withdrawal is debited immediately, then passes through
+several statuses.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Transfer(msgspec.Struct):
 
     @property
     def serial(self) -> str:
-        """The serial, which consists of the date and a number."""
+        """The serial number, which consists of the date and a sequence number."""
         kind = "TW" if self.currency == "twd" else "BW"
         return f"{to_datetime(self.created):%Y%m%d}{kind}{self.number % 100_000_000:08d}"
 
@@ -148,7 +148,7 @@ class Wallet:
         raise RefusedError("Invalid withdraw id.")  # assumed
 
     def withdraw(self, account: str, names: Names, body: WithdrawBody) -> HttpReply:
-        """Answer POST /wallet/withdraw/{currency}. ``amount`` is debited, and the fee is deducted from it."""
+        """Answer POST /wallet/withdraw/{currency}. ``amount`` is debited, and the fee is deducted from this amount."""
         venue, currency = self._venue, self._currency(names)
         protocol = (body.protocol or chains_of(currency)[0].protocol).upper()
         chain = next((chain for chain in chains_of(currency) if chain.protocol == protocol), None)
@@ -215,5 +215,5 @@ class Wallet:
         )
 
     def figures(self) -> Mapping[str, int]:
-        """Return how many transfers each account has."""
+        """Return the number of transfers per account."""
         return {email: len(rows) for email, rows in self._transfers.items()}

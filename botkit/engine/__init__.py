@@ -1,5 +1,6 @@
-"""The bot: strategies, portfolio, risk and router, all driven by one `turn` method. It does no I/O and reads no clock.
+"""The bot: strategies, portfolio, risk and router, all driven by a single `turn` method. It does no I/O and reads no
+clock.
 
 A turn takes an event and the time, and returns the requests that may be sent now. The same objects run in a backtest,
-against the emulator, on paper and live, and cannot detect which of these it is.
+against the emulator, on paper and live, and cannot tell these environments apart.
 """

@@ -1,12 +1,11 @@
 """The agenda decides when the engine needs a turn without an event.
 
 Each room (a part of the engine) that may need to be woken has a `Slot` with two functions: one returns the wake time,
-the other does the work that is due then. A room calls `Slot.changed` when its wake time may have changed, and
+the other does the work due at that time. A room calls `Slot.changed` when its wake time may have changed, and
 `Agenda.head` then calls the first function again. Nothing else wakes the engine.
 
-`Changes` counts everything that may end a quiet span: a changed wake time, and anything that a room adds to the outcome
-or to a strategy's mailbox. A span compares two integers instead of relying on a flag that every caller must remember to
-set.
+`Changes` counts every change that may end a quiet span: a changed wake time, and any addition by a room to the outcome
+or to a strategy's mailbox. A span compares two integers, so callers need not remember to set a flag.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from botkit.model.clock import Nanos
 
 
 def earliest(*times: Nanos | None) -> Nanos | None:
-    """Return the earliest of several times, or None if no time is set."""
+    """Return the earliest of several times, or None if all of them are None."""
     first: Nanos | None = None
     for time in times:
         if time is not None and (first is None or time < first):
@@ -25,7 +24,7 @@ def earliest(*times: Nanos | None) -> Nanos | None:
     return first
 
 
-#: everything that may wake the engine; work due at the same time is done in this order
+#: all slots that may wake the engine; work due at the same time is done in this order
 SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "watch", "router")
 
 
@@ -36,7 +35,7 @@ class BotClock:
 
     def __init__(self) -> None:
         self.now: Nanos = 0
-        #: number of inputs processed, including rows of spans; it distinguishes events that have the same time
+        #: number of inputs processed, including rows of spans; it distinguishes events with equal timestamps
         self.events = 0
 
 
@@ -62,14 +61,14 @@ class Slot:
         self.is_known = False
 
     def changed(self) -> None:
-        """Report that the room's wake time has changed or may have changed."""
+        """Mark the room's wake time as possibly changed."""
         self.is_known = False
         agenda = self._agenda
         agenda.is_known = False
         agenda.changes.count += 1
 
     def set(self, due: Nanos | None) -> None:
-        """Set the room's wake time to ``due``. Like `changed`, but for a time that is already known."""
+        """Set the room's wake time to ``due``. Use this instead of `changed` if the new wake time is already known."""
         self.due, self.is_known = due, True
         agenda = self._agenda
         agenda.is_known = False
@@ -83,7 +82,7 @@ class Slot:
         self._agenda.is_known = False
 
     def ask(self) -> Nanos | None:
-        """Return when the room needs to be woken."""
+        """Return the room's wake time."""
         if not self.is_known:
             self.due = self.when()
             self.is_known = True
@@ -97,7 +96,7 @@ class Agenda:
 
     def __init__(self, changes: Changes) -> None:
         self.changes = changes
-        #: False if a slot has changed since the head was computed
+        #: False if a slot has changed since the head was last computed
         self.is_known = False
         #: the last result of `head`; valid while ``is_known``
         self.known_head: Nanos | None = None
@@ -114,7 +113,7 @@ class Agenda:
         return slot
 
     def head(self) -> Nanos | None:
-        """Return the earliest time at which any room needs to be woken."""
+        """Return the earliest wake time of any room."""
         if not self.is_known:
             first: Nanos | None = None
             for slot in self._slots:

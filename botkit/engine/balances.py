@@ -1,4 +1,4 @@
-"""Compares the balances reported by the exchange with the books, and passes the balances on to strategies."""
+"""Compares the exchange's reported balances with the books, and passes the balances on to strategies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport
 
-#: the longest delay until the balance changes caused by an execution arrive
+#: the maximum delay between an execution and the arrival of its balance changes
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 
 
@@ -45,24 +45,24 @@ class Balances:
         #: True after the `Begin` input; before that, balances are only requested and reports are ignored
         self.has_begun = False
         self._last: dict[tuple[str, str], Balance] = {}
-        #: the strategies that define ``on_balance``; known after the `Begin` input
+        #: the strategies that define ``on_balance``; set by the `Begin` input
         self._listeners: tuple[StrategyRecord, ...] | None = None
 
     def reported(self, report: BalanceReport, now: Nanos) -> None:
-        """Handle balances from the account's stream."""
+        """Handle balances from the account stream."""
         if not self.has_begun:
             return
         if self._desk.gate.shortage is not None or not self._portfolio.balances.is_as_expected(report):
             if now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN:
                 self._portfolio.balances.compare(report, now, quiet=not self._table.has_live)
             # otherwise this frame may predate the latest execution: trusting it, however often it is repeated, would
-            # mistake that execution for money moved by somebody else
+            # mistake that execution for a deposit or withdrawal by somebody else
             self.watch_shortages()
         if self._listeners != ():
             self.tell(report.balances)
 
     def tell(self, currencies: Iterable[str]) -> None:
-        """Notify strategies of their balances in some currencies, if the balances changed since the last
+        """Notify strategies of their balances in some currencies, if these balances have changed since the last
         notification.
         """
         listeners = self._listeners

@@ -1,5 +1,5 @@
-"""Executes commands from the user or a guard. Each command sets a reply: a value, or a sentence that explains a
-refusal.
+"""Executes commands from the user or a guard. Each command sets a reply: a value, or a sentence that explains why the
+command was refused.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Commands:
         self._reply()
 
     def resume(self, given: Resume, now: Nanos) -> None:
-        """Lift a halt. A stopped strategy stays stopped, because it has missed events in the meantime."""
+        """Lift a halt. A stopped strategy stays stopped, because it has missed events since it stopped."""
         rooms = self._rooms
         if given.level is not None:
             record = self._record(given.level)
@@ -82,7 +82,7 @@ class Commands:
         self._reply()
 
     def set_parameter(self, given: SetParameter, now: Nanos) -> None:
-        """Set a parameter that is declared ``live``, and notify the strategy."""
+        """Set a parameter declared as ``live``, and notify the strategy."""
         record = self._record(given.strategy)
         if record is None:
             return
@@ -101,7 +101,7 @@ class Commands:
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
-        """Give unassigned money to a strategy (or the pool), or take money back. A move may end a shortage."""
+        """Assign unassigned money to a strategy (or the pool), or take money back. A move may end a shortage."""
         rooms = self._rooms
         transfers = rooms.portfolio.transfers
         refusal = transfers.refusal(given.target, given.units) or transfers.unpriced(given.units)
@@ -120,13 +120,13 @@ class Commands:
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
-        """Cancel open orders whose strategies are gone. The outcome of a later turn reports that the cancels are
+        """Cancel open orders whose strategies no longer exist. The outcome of a later turn reports when all cancels are
         done.
         """
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 
     def cancel_by_hand(self, given: CancelByHand, now: Nanos) -> None:
-        """Cancel one order of any strategy."""
+        """Cancel a single order of any strategy at the user's request."""
         order = self._rooms.table.by_client_id.get(given.client_id)
         if order is None:
             self._reply(refusal=f"this bot has no order {given.client_id}")
@@ -137,7 +137,7 @@ class Commands:
             self._reply()
 
     def flatten(self, given: Flatten, now: Nanos) -> None:
-        """Trade a strategy back to its given holdings, as far as the visible book and the maximum slippage allow."""
+        """Trade a strategy back to its initial holdings, as far as the visible book and the maximum slippage allow."""
         record = self._record(given.strategy)
         if record is None:
             return
@@ -172,7 +172,7 @@ class Commands:
         if lots < rules.least_lots:
             return None
         entry, amount = rooms.contexts[strategy].orders, rules.exact_amount(lots)
-        # the only purchase by a stopping bot; halts and risk rules apply to it as to any other order
+        # the only kind of purchase by a stopping bot; halts and risk rules apply to it as to any other order
         was_stopping, rooms.gate.is_stopping = rooms.gate.is_stopping, False
         try:
             return entry.market_buy(position.pair, None, amount, _FLATTEN_SLIPPAGE_PCT, "flatten")
@@ -180,7 +180,7 @@ class Commands:
             rooms.gate.is_stopping = was_stopping
 
     def forget(self, given: Forget, now: Nanos) -> None:
-        """Drop orders that became final long ago, and reply with them."""
+        """Forget orders that became final long ago, and return them in the reply."""
         self._rooms.clock.events -= 1  # not an event: the event count must not depend on how often the driver cleans up
         self._reply(tuple(self._rooms.table.forget_before(given.before)))
 

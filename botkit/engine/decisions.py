@@ -1,18 +1,19 @@
-"""The record of every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
+"""Records every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
 
-It contains only integers, strings and the bot's time, but no floats, paths, versions or wall times. Equal inputs
-therefore yield equal bytes on any machine, and a backtest can be compared byte for byte with a run over the wire.
+The record contains only integers, strings and the bot's time, and no floats, paths, versions or wall-clock times. Equal
+inputs therefore yield identical bytes on any machine, and a backtest can be compared byte for byte with a run over the
+wire.
 
-An order produces six to ten decisions. `DecisionLog.add` adds each of them as a tuple of values that no longer change,
-and the tuple is written as a line when a block is full. By kind:
+An order produces six to ten decisions. `DecisionLog.add` adds each decision as a tuple of immutable values, and the
+tuples are formatted as lines when a block is full. By kind:
 
-    (INTENT, now, order's spec)                a strategy asked for an order
+    (INTENT, now, order's spec)                a strategy submitted an order
     (CANCEL, now, client id)                   a strategy, or the engine on its behalf, asked to cancel an order
     (REQUEST, now, request)                    a request left the turn
-    (ANSWER, now, request id, outcome, status) an answer arrived
+    (ANSWER, now, request id, outcome, status) a response arrived
     (FILL, now, fill)                          an execution was booked
     (STATE, now, client id, state, reason)     an order changed state
-    (NOTE, now, kind, text)                    a change in what the bot may do: see `DecisionLog.note`
+    (NOTE, now, kind, text)                    the bot's permissions or settings changed: see `DecisionLog.note`
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ FILL: Final = 4
 STATE: Final = 5
 NOTE: Final = 6
 
-#: a decision: its kind, the bot's time, and the details of that kind
+#: a decision: its kind, the bot's time, and kind-specific details
 Decision: TypeAlias = tuple[Any, ...]
 
-#: number of decisions collected before they are written and passed on; a larger number uses more memory but needs fewer
-#: calls
+#: number of decisions to collect before they are written and passed on; a larger number uses more memory but needs
+#: fewer calls
 BLOCK_LINES = 2_000
 
 
@@ -65,7 +66,7 @@ class DecisionLog:
     def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
         self._sink = sink
         self._hash = hashlib.sha256()
-        #: decisions not written yet; code that adds requests or refusals flushes the decisions at `BLOCK_LINES`
+        #: unwritten decisions; code that adds requests or refusals flushes them at `BLOCK_LINES`
         self.pending: list[Decision] = []
         self.add = self.pending.append
         self.count = 0
@@ -82,7 +83,7 @@ class DecisionLog:
             self._sink(block)
 
     def sha256(self) -> str:
-        """Return the hex digest of all lines so far."""
+        """Return the SHA-256 hex digest of all lines so far."""
         self.flush()
         return self._hash.hexdigest()
 
@@ -92,8 +93,8 @@ class DecisionLog:
 
 
 def _lines(decisions: Sequence[Decision]) -> list[str]:
-    """Format each decision as a line. This is a single function, because one call per decision would double the
-    cost.
+    """Format each decision as a line. All formatting is in this one function, because one call per decision would
+    double the cost.
     """
     lines: list[str] = []
     write = lines.append

@@ -67,7 +67,7 @@ from botkit.model.requests import Answer
 
 
 class Engine:
-    """The bot. `botkit.assembly` builds one."""
+    """The bot, built by `botkit.assembly`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Engine:
             settings=settings or EngineSettings(),
             find_callback=find_callback,
         )
-        # the objects that every turn uses
+        # objects used in every turn
         self._clock = rooms.clock
         self._outbox = rooms.outbox
         self._router = router
@@ -117,9 +117,9 @@ class Engine:
             protector=rooms.protector,
         )
         self.view = EngineView(rooms)
-        #: its count stays the same as long as turns produce no outcome and do not change the wake time
+        #: its count stays constant while turns produce no outcome and leave the wake time unchanged
         self.changes = rooms.changes
-        #: `wake_at` returns the agenda's head as long as the head is known
+        #: `wake_at` returns the agenda's head while the head is known
         self.agenda = rooms.agenda
         self._handlers = self._by_type()
 
@@ -159,8 +159,8 @@ class Engine:
     def turn(self, given: Input | None, now: Nanos, out: Outcome) -> None:
         """Process one input, or do the work due at ``now`` if the input is None. The results are added to ``out``.
 
-        Raises ConfigError if the restored state does not fit the configuration. Any other exception is a bug in the
-        engine: nothing from that turn may be sent.
+        Raises ConfigError if the restored state does not match the configuration. Any other exception is a bug in the
+        engine, and nothing from that turn may be sent.
         """
         if given is not None:
             self.turns((given,), now, out)
@@ -212,9 +212,9 @@ class Engine:
         books: PublishedBooks | None = None,
         until: Nanos | None = None,
     ) -> int:
-        """Process rows ``begin`` to ``end`` at once and return how many were processed. The result equals that of one
-        `turn` per row, but is computed faster. ``books`` that a simulated exchange publishes before ``until`` are
-        processed among the rows.
+        """Process rows ``begin`` to ``end`` at once and return the number of rows processed. The result equals that of
+        one `turn` per row, but is computed faster. ``books`` that a simulated exchange publishes before ``until`` are
+        processed in order between the rows.
 
         Processing stops after a row or a book that changes the agenda or the outcome. The driver must ensure that
         nothing else is due before the last row.
@@ -234,16 +234,18 @@ class Engine:
         return taken
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
-        """Return one row of merged streams as an input for `turn`."""
+        """Return a row of merged streams as an input for `turn`."""
         return self._spans.event_at(rows, position)
 
     def wake_at(self) -> Nanos | None:
-        """Return when the engine needs a turn without an input. The time is exact, so a driver need not poll."""
+        """Return the time at which the engine needs its next turn without an input. The time is exact, so a driver need
+        not poll.
+        """
         agenda = self.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
-        """Deliver the effects of the turn, then collect the requests that may be sent. Repeats until there are no new
+        """Deliver the turn's effects, then collect the requests that may be sent. Repeat until there are no new
         effects.
         """
         rooms, router, slot = self._rooms, self._router, self._router_slot

@@ -23,7 +23,7 @@ from botkit.model.requests import Ending, Request
 
 
 class Outcome:
-    """The results of one turn, by kind, each in order."""
+    """The results of one turn, grouped by kind, each group in order."""
 
     __slots__ = (
         "compare_failures",
@@ -45,7 +45,7 @@ class Outcome:
     def __init__(self) -> None:
         #: requests to send now, in this order
         self.requests: list[Request] = []
-        #: every change of an order's state: (order, new state)
+        #: every order state change: (order, new state)
         self.states: list[tuple[Order, OrderState]] = []
         self.fills: list[Fill] = []
         self.notes: list[Note] = []
@@ -53,12 +53,12 @@ class Outcome:
         self.streams: list[StreamWanted] = []
         self.history: list[HistoryWanted] = []
         self.comparisons: list[Comparison] = []
-        #: the reason why a comparison failed (a failed comparison is retried), and how its request ended
+        #: the reason why a comparison failed (a failed comparison is retried), and the outcome of its request
         self.compare_failures: list[tuple[str, Ending]] = []
         #: pairs whose book stream has gone silent although the book changes
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
-        #: the result of `CancelOrphans`: the cancelled ids, or a sentence that explains a failure
+        #: the result of `CancelOrphans`: the cancelled ids, or an error message
         self.orphans: Reply | None = None
         self.withheld: list[Withheld] = []
         self.reply: Reply | None = None
@@ -91,7 +91,7 @@ class Outbox:
         self.out = Outcome()
 
     def note(self, level: Level, text: str, kind: str = "") -> None:
-        """Notify the user; with a ``kind``, also journal the note."""
+        """Notify the user and, if there is a ``kind``, journal the note."""
         self._changes.count += 1
         self.out.notes.append(Note(level, text, kind))
 
@@ -111,7 +111,7 @@ class Outbox:
         self.out.streams.append(stream)
 
     def compare_failed(self, why: str, ending: Ending) -> None:
-        """Report that the bot could not be reconciled with the exchange."""
+        """Report that reconciling the bot with the exchange failed."""
         self._changes.count += 1
         self.out.compare_failures.append((why, ending))
 
@@ -121,12 +121,12 @@ class Outbox:
         self.out.comparisons.append(comparison)
 
     def orphans_done(self, reply: Reply) -> None:
-        """Report that the orders of departed strategies were cancelled, or that cancelling them failed."""
+        """Report that the orders of departed strategies were cancelled, or that this failed."""
         self._changes.count += 1
         self.out.orphans = reply
 
     def resynchronise(self, pair: Pair) -> None:
-        """Request that the book stream of a pair reconnect."""
+        """Request that a pair's book stream reconnect."""
         self._changes.count += 1
         self.out.resynchronise.append(pair)
 

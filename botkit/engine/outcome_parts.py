@@ -9,12 +9,12 @@ import msgspec
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
 
-#: ``message`` is a text that a strategy wants the user to read (`Strategy.notify`), whatever a notifier's lowest level
+#: ``message`` is a text that a strategy sends to the user (`Strategy.notify`), regardless of a notifier's minimum level
 Level = Literal["info", "warning", "error", "message"]
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A sentence for the user. A note with a ``kind`` is also journaled."""
+    """A message for the user. A note with a ``kind`` is also journaled."""
 
     level: Level
     text: str
@@ -24,8 +24,8 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class StrategyFailure(msgspec.Struct, frozen=True):
-    """The failure of a strategy that raised or had to be stopped. ``where`` is the file and line, ``text`` the
-    traceback.
+    """The failure of a strategy that raised an exception or had to be stopped. ``where`` is the file and line, ``text``
+    the traceback.
     """
 
     strategy: str
@@ -34,13 +34,13 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     error: str
     text: str
     time: Nanos
-    #: True if the strategy refused its parameters (ConfigError in on_start): a user error, for which no traceback is
+    #: True if the strategy rejected its parameters (ConfigError in on_start): a user error, for which no traceback is
     #: shown
     is_config: bool = False
 
 
 class Withheld(msgspec.Struct, frozen=True):
-    """The price of a withheld trade or candle, and when it arrived."""
+    """The price of a withheld trade or candle, and its arrival time."""
 
     pair: Pair
     time: Nanos
@@ -59,7 +59,7 @@ class StreamWanted(msgspec.Struct, frozen=True):
 
 
 class HistoryWanted(msgspec.Struct, frozen=True):
-    """A series' request for a number of finished bars from before the start."""
+    """A request for a number of finished bars from before the start, made by a series."""
 
     pair: Pair
     resolution: str
@@ -67,21 +67,19 @@ class HistoryWanted(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A difference between the books and the exchange, as a sentence for the user."""
+    """A difference between the books and the exchange, as a message for the user."""
 
     kind: Literal["order", "balance"]
     text: str
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of reconciling the bot with the exchange. ``began`` is the time at which the comparison was
-    requested.
-    """
+    """The result of reconciling the bot with the exchange. ``began`` is when the comparison was requested."""
 
     began: Nanos
     differences: tuple[Difference, ...] = ()
     foreign: int = 0
-    #: currency -> units added or taken from outside; they are part of unassigned
+    #: currency -> units added or taken from outside, which are now part of unassigned
     adopted: tuple[tuple[str, int], ...] = ()
     #: our orders at the exchange that are missing from the journal (`botkit.model.inputs.Unwritten`)
     unwritten: tuple[str, ...] = ()
@@ -90,14 +88,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Halted(msgspec.Struct, frozen=True):
-    """A halt by the bot itself. ``kind`` is loss or breaker."""
+    """A halt that the bot initiated. ``kind`` is loss or breaker."""
 
     kind: Literal["loss", "breaker"]
     reason: str
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The result of a command: a value, or a sentence that explains a refusal."""
+    """The result of a command: a value, or a sentence that explains why the command was refused."""
 
     value: Any = None
     refusal: str | None = None

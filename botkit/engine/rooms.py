@@ -1,7 +1,8 @@
 """The rooms of one engine, wired together, and the operations that involve several of them.
 
 A room (one part of the engine) receives its dependencies at construction and never sees the engine. Events that concern
-several rooms (an order's new state, a fill, a price, a failed strategy) arrive here and are passed on in a fixed order.
+several rooms (an order's new state, a fill, a price, a failed strategy) arrive here and are dispatched in a fixed
+order.
 """
 
 from __future__ import annotations
@@ -49,14 +50,13 @@ from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 
-#: more refusals than this in one turn indicate that a strategy is looping, so it is stopped
+#: more refusals than this in one turn indicate a looping strategy, so the strategy is stopped
 REFUSALS_A_TURN_MAX = 100
-#: the same limit while all orders, or all orders of a pair, are refused: many orders in a turn are then not a sign of a
-#: loop
+#: the limit while all orders, or all orders of a pair, are refused: many orders in a turn are then not a sign of a loop
 REFUSALS_CLOSED_MAX = 1_000
 #: this many consecutive rejections by the exchange, over all strategies, halt the bot
 REJECTIONS_MAX = 10
-#: maximum number of characters of a message to the user that are sent and recorded
+#: maximum length of a message to the user, in characters; the rest is neither sent nor recorded
 _MESSAGE_MAX = 1_000
 _REFUSED = OrderState.REFUSED
 _REJECTED = OrderState.REJECTED
@@ -67,7 +67,7 @@ FindCallback = Callable[[Strategy, str], Callback | None]
 
 
 class BotRooms:
-    """Every room of one engine. `botkit.engine.engine` passes inputs to them."""
+    """All rooms of one engine. `botkit.engine.engine` passes inputs to them."""
 
     def __init__(
         self,
@@ -312,7 +312,7 @@ class BotRooms:
             self.protector.order_changed(order)
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
-                # no pending execution can disagree with the order's state
+                # no execution is pending that could disagree with the order's state
                 callback = (self._listeners.get(record.name) or self._listen(record))[0]
                 if callback is not None:
                     self.callbacks.mailbox.append((record, callback, order))
@@ -375,7 +375,7 @@ class BotRooms:
                 protector.settle()
 
     def end_of_turn(self) -> None:
-        """Pass on the router's alarms and reset the counts of the turn."""
+        """Pass on the router's alarms and reset the per-turn counts."""
         if self.router.alarms:
             for alarm in self.router.take_alarms():
                 self.outbox.note("warning", alarm.text)
@@ -399,7 +399,9 @@ class BotRooms:
         self.risk.turn_of_day(now)
 
     def begin_day(self, now: Nanos) -> None:
-        """Start the trading day of ``now`` when the bot starts, unless an earlier run has already started it."""
+        """Start the trading day that contains ``now`` when the bot starts, unless an earlier run has already started
+        it.
+        """
         self.risk.turn_of_day(now)
         self._day_slot.changed()
 
@@ -413,7 +415,7 @@ class BotRooms:
     # -- the account ----------------------------------------------------------------------------------------------
 
     def compare(self, now: Nanos, given: Compare) -> None:
-        """Reconcile with the exchange, unless a comparison is running."""
+        """Reconcile with the exchange, unless a comparison is already running."""
         if self.comparison is not None and not self.comparison.is_done:
             return
         self.comparison = Reconciliation(

@@ -1,9 +1,9 @@
 """Quiet spans: runs many rows of recorded data through the strategies in one tight loop.
 
-While nothing can happen to the bot or its orders, only the strategy's own code needs to run. The driver finds the end
-of such a span. This module passes its rows directly to the callbacks and bypasses dispatch, router and portfolio. The
-result equals that of a turn for each row (tests/properties/test_spans.py): a loop ends after a row that changes the
-agenda or the outcome (`botkit.engine.agenda.Changes`), and before a row that would breach a loss limit.
+While nothing can happen to the bot or its orders, only the strategy's own code needs to run. The driver determines the
+end of such a span. This module passes the span's rows directly to the callbacks and bypasses dispatch, router and
+portfolio. The result equals that of a turn for each row (tests/properties/test_spans.py): a loop ends after a row that
+changes the agenda or the outcome (`botkit.engine.agenda.Changes`), and before a row that would breach a loss limit.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Spans:
         self._risk = risk
         self._protector = protector
         self._blocks = BlockCache()
-        # where the last span stopped within consecutive rows of one stream and block; the next one continues there
+        # where the last span stopped within consecutive rows of one stream and block; the next span continues there
         self._rows: MergedRows | None = None
         self._columns: MarketColumns | None = None
         self._block: Any = None
@@ -64,8 +64,8 @@ class Spans:
     def run_with_books(
         self, rows: MergedRows, begin: int, end: int, books: PublishedBooks, until: Nanos | None
     ) -> tuple[int, int]:
-        """Process rows as `run` does, together with an exchange's books: those before ``until``, each ahead of the rows
-        of the same moment. Returns how many rows and how many books were processed.
+        """Process rows as `run` does, together with an exchange's books: those before ``until``, each ahead of any rows
+        with an equal timestamp. Returns the number of rows and the number of books processed.
         """
         run, changes, times = self._run_of(rows, books), self._changes, books.times
         before, position, taken = changes.count, begin, 0
@@ -113,7 +113,7 @@ class Spans:
                 self._callbacks.failed(record, callback, error)
 
     def run(self, rows: MergedRows, begin: int, end: int) -> int:
-        """Process rows from ``begin`` on, up to ``end`` at most. Returns how many were processed."""
+        """Process rows starting at ``begin``, up to ``end`` at most. Returns the number of rows processed."""
         before = self._changes.count
         position = begin
         while position < end and self._changes.count == before:
@@ -149,7 +149,7 @@ class Spans:
         assert market is not None
         feeds, last = market.bar_feeds, market.last.price
         if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
-            end = begin + 1  # the first trade determines when its bar ends, and the driver needs that time
+            end = begin + 1  # the first trade determines when its bar ends, and the driver needs the bar's end time
         if last is None or self._protector.watches:
             return self._row_by_row(block, begin, end if last is not None else begin + 1)
         if market.doubts:
@@ -158,7 +158,7 @@ class Spans:
             end = min(end, block.calm_end)  # the last price is still that of the previous row
         else:
             end = block.calm_until(begin, end, last)
-        if end == begin:  # the row may be withheld; later rows are then compared with another price
+        if end == begin:  # the row may be withheld, and later rows are then compared with a different price
             return self._row_by_row(block, begin, begin + 1)
         if self._risk.has_loss_limits:
             breach = self._risk.first_breach(market.pair, block.prices[begin:end], self._clock.now)
@@ -188,7 +188,7 @@ class Spans:
         return taken
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
-        """Skip rows that no callback needs. Only the last of them has an effect."""
+        """Skip rows that no callback needs. Only the last one has an effect."""
         if market.trade_series:
             block.skip_to(end)
         self._clock.now = block.received[end - 1]
@@ -196,7 +196,7 @@ class Spans:
         return count
 
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:
-        """Process bars of the tape's own resolution: each row is a finished bar."""
+        """Process bars in the tape's own resolution: each row is a finished bar."""
         builder = feed.builder
         events = block.events or block.make_events()
         if not builder.follows(events[begin]):
@@ -218,7 +218,7 @@ class Spans:
     def _call(
         self, record: StrategyRecord, callback: Callback, market: PairMarket, block: Block, begin: int, end: int
     ) -> int:
-        """Call one strategy for each row until it changes something. Returns how many rows were processed."""
+        """Call one strategy for each row until a call causes a change. Returns the number of rows processed."""
         clock, last, changes = self._clock, market.last, self._changes
         if block.done != begin:
             block.skip_to(begin)
@@ -237,7 +237,7 @@ class Spans:
         return block.done - begin
 
     def _row_by_row(self, block: Any, begin: int, end: int) -> int:
-        """Process rows one by one, for every case that the loops above do not cover."""
+        """Process rows one by one, in all cases that the loops above do not cover."""
         clock, changes = self._clock, self._changes
         before = changes.count
         count = 0

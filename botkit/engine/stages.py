@@ -29,7 +29,7 @@ class Stages:
         rooms.gate.is_starting = True
 
     def restore(self, given: Restore, now: Nanos) -> None:
-        """Restore the bot's books and other state. Raises ConfigError if they do not fit the settings."""
+        """Restore the bot's books and other state. Raises ConfigError if they do not match the settings."""
         rooms = self._rooms
         rooms.router.cool_down(given.sends, now)
         try:
@@ -70,7 +70,7 @@ class Stages:
         self._rooms.compare(now, given)
 
     def begin(self, given: Begin, now: Nanos) -> None:
-        """Run every strategy's ``on_start``, in the order of the configuration."""
+        """Run every strategy's ``on_start``, in configuration order."""
         rooms = self._rooms
         assert not rooms.has_begun, "a run can start only once"
         rooms.has_begun = rooms.balances.has_begun = True
@@ -91,7 +91,7 @@ class Stages:
         if self.reads_history:
             wanted = list(rooms.outbox.out.history)
             if rooms.gate.is_starting and not self._is_reading:
-                # with the history, valuations have a price before the first trade
+                # with the history, valuations have prices before the first trade
                 wanted += [HistoryWanted(cell.pair, "1m", 1) for cell in rooms.portfolio.prices.values()]
             if wanted or (rooms.gate.is_starting and not self._is_reading):
                 self._is_reading = True
@@ -134,7 +134,7 @@ class Stages:
 
     def stop(self, given: Stop, now: Nanos) -> None:
         """Run every ``on_stop``. After that, strategies are only notified about their orders, and may only place orders
-        that reduce a position. Any other order placed after the bot has cancelled the open orders would stay at the
+        that reduce a position. Any other order placed after the bot has cancelled the open orders would remain at the
         exchange.
         """
         rooms = self._rooms
@@ -149,7 +149,7 @@ class Stages:
         rooms.work_off()
         rooms.protector.end()
         for record in rooms.records.values():
-            rooms.quoter.drop(record)  # fills from now on do not cause new orders
+            rooms.quoter.drop(record)  # fills from now on do not trigger new orders
             rooms.targets.drop(record)
         rooms.gate.is_stopping = True
         if given.withdraws:

@@ -21,7 +21,7 @@ from botkit.engine.strategy.timers import TimerBook
 
 
 class Stops:
-    """Halts the bot and stops strategies. Orders that reduce a position still pass."""
+    """Halts the bot and stops strategies. Orders that reduce a position are still allowed."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Stops:
         self._records = records
 
     def check_losses(self) -> None:
-        """Halt the bot, or stop a strategy, if its losses have reached a limit."""
+        """Halt the bot, or stop a strategy, if a loss limit has been reached."""
         now = self._clock.now
         while (breach := self._risk.breached(now)) is not None:
             self._decisions.note("loss_limit", now, str(breach))
@@ -74,8 +74,8 @@ class Stops:
             self._outbox.halt("breaker", reason)
 
     def halt(self, reason: str, *, keeps_orders: bool = False) -> None:
-        """Refuse new orders and cancel the open ones. Orders that reduce a position still pass. Only a resume ends the
-        halt.
+        """Refuse new orders and cancel the open ones. Orders that reduce a position are still allowed. Only a resume
+        ends the halt.
         """
         if self._risk.halted(None) is None:
             self._risk.halt(None, reason)
@@ -84,8 +84,8 @@ class Stops:
                 self._desk.cancel(order, self._clock.now)
 
     def stop_strategy(self, record: StrategyRecord, reason: str) -> None:
-        """Stop a strategy and cancel its orders. Orders that reduce its position still pass, and protective exits stay
-        active.
+        """Stop a strategy and cancel its orders. Orders that reduce its position are still allowed, and protective
+        exits stay active.
         """
         if not record.active:
             return
@@ -103,7 +103,8 @@ class Stops:
         self._say_stopped(record)
 
     def _say_stopped(self, record: StrategyRecord) -> None:
-        if self._callbacks.failed_last != record.name:  # if this strategy failed last, its traceback is shown instead
+        # if this strategy was the last to fail, its traceback is shown instead
+        if self._callbacks.failed_last != record.name:
             self._outbox.note("error", f"strategy {record.name!r} was stopped: {record.stopped_because}")
         protected = self._protector.strategy_stopped(record)
         for position in self._portfolio.positions(record.name):

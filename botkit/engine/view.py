@@ -40,8 +40,8 @@ class MoneyView:
 
     @property
     def reported(self) -> Mapping[str, int]:
-        """The balances that the exchange reported at the latest comparison, in units. The books follow once no order of
-        ours can explain a difference.
+        """The balances that the exchange reported at the latest comparison, in units. The books are adjusted once no
+        order of ours can explain a difference.
         """
         return {**self._portfolio.account, **self._portfolio.balances.reported}
 
@@ -57,14 +57,14 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """The number of units by which the books may differ from the account, because the exchange's rounding is
-        undocumented.
+        """The maximum difference between the books and the account, in units, that the exchange's undocumented rounding
+        can cause.
         """
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
-        """Return the units that can be handed over, because no strategy owns them and the reserve does not keep
-        them.
+        """Return the units that can be handed over, because they are neither owned by a strategy nor part of the
+        reserve.
         """
         return self._portfolio.ownership.free_units(currency)
 
@@ -73,21 +73,21 @@ class MoneyView:
         return self._portfolio.ownership.shown(elsewhere or {})
 
     def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
-        """Compute by how many units each position differs from the given holdings; negative if coins are missing."""
+        """Compute how many units each position has in excess of the given holdings; negative if coins are missing."""
         return [(_position(position), units) for position, units in self._portfolio.ownership.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:
-        """Return the equity of a strategy (None: of all) at last prices; None while a price is missing."""
+        """Return the equity of a strategy (None: of all strategies) at last prices; None while a price is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
 
     @property
     def day(self) -> Nanos | None:
-        """The start of the trading day from which profits count, or None before the first."""
+        """The start of the trading day from which profits are measured, or None before the first."""
         return self._portfolio.days.day
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
-        """Return a strategy's profit (None: of all) since the trading day started; None without a loss limit, or while
-        a price is missing.
+        """Return a strategy's profit (None: of all strategies) since the start of the trading day; None without a loss
+        limit, or while a price is missing.
         """
         return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
 
@@ -96,7 +96,7 @@ class MoneyView:
         return dict(self._portfolio.holdings(strategy))
 
     def positions(self, strategy: str) -> list[PositionView]:
-        """Return a strategy's positions, its listed pairs first."""
+        """Return a strategy's positions, starting with its listed pairs."""
         return [_position(position) for position in self._portfolio.positions(strategy)]
 
     def priced_pairs(self) -> list[Pair]:
@@ -113,7 +113,7 @@ class MoneyView:
 
     @property
     def has_peaks(self) -> bool:
-        """True while peak equity is tracked. The peaks change with prices alone."""
+        """True while peak equity is tracked. The peaks can change with prices alone."""
         return bool(self._portfolio.peaks.baselines)
 
     def check(self) -> None:
@@ -122,18 +122,18 @@ class MoneyView:
 
 
 class RouterView:
-    """The waiting requests, and the used part of the exchange's limits."""
+    """The waiting requests, and the usage of the exchange's limits."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._router = rooms.router
 
     @property
     def waiting(self) -> int:
-        """Number of requests that wait for a slot."""
+        """The number of requests waiting for a slot."""
         return self._router.waiting
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Return every window of the limits table, with the slots held."""
+        """Return every window in the limits table, with the slots held."""
         return self._router.usage(now)
 
     def statistics(self) -> RouterUse:
@@ -142,7 +142,7 @@ class RouterView:
 
 
 class ChecksView:
-    """Results of the bot's checks of its data and books."""
+    """The results of the bot's checks of its data and books."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._rooms = rooms
@@ -152,7 +152,7 @@ class ChecksView:
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:
-        """Return how many bars were checked against the exchange's candles, and how many of them differed, by keys such
+        """Return the number of bars checked against the exchange's candles and the number that differed, by keys such
         as ``btc_twd 1m``.
         """
         return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
@@ -165,7 +165,7 @@ class ChecksView:
 
 
 class EngineView:
-    """Values to read between turns."""
+    """Values that can be read between turns."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._rooms = rooms
@@ -185,12 +185,12 @@ class EngineView:
 
     @property
     def halted(self) -> str | None:
-        """The reason why the bot takes no new orders, or None."""
+        """The reason why the bot accepts no new orders, or None."""
         return self._rooms.risk.halted(None)
 
     @property
     def halts(self) -> dict[str, str]:
-        """The halted strategies, with the reasons."""
+        """The halted strategies, and the reason for each halt."""
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
 
     @property
@@ -199,7 +199,7 @@ class EngineView:
         return self._rooms.client_ids.next
 
     def strategies(self) -> list[StrategyView]:
-        """Return every strategy, in the order of the configuration."""
+        """Return every strategy, in configuration order."""
         halts = self._rooms.risk.halts
         return [
             StrategyView(
@@ -223,7 +223,7 @@ class EngineView:
         return list(self._rooms.records)
 
     def kept(self, strategy: str) -> dict[str, Any]:
-        """Return the state that a restart of a strategy must restore."""
+        """Return the strategy state that a restart must restore."""
         rooms = self._rooms
         kept = rooms.records[strategy].kept()
         if rooms.untold.held or rooms.untold.mailed:
@@ -243,7 +243,7 @@ class EngineView:
         ]
 
     def orders(self) -> list[Order]:
-        """Return every order still remembered, oldest first."""
+        """Return every order not yet forgotten, oldest first."""
         return list(self._rooms.table)
 
     def open_orders(self) -> list[Order]:
@@ -255,11 +255,11 @@ class EngineView:
         return self._rooms.table.by_client_id.get(client_id)
 
     def foreign_orders(self) -> list[OrderReport]:
-        """Open orders of the account that are not this bot's."""
+        """The account's open orders that are not this bot's."""
         return list(self._rooms.foreign_orders.values())
 
     def markets(self) -> list[MarketView]:
-        """Return every pair in use, by name."""
+        """Return the markets of all pairs in use, by name."""
         return [
             MarketView(
                 pair=market.pair,

@@ -14,7 +14,7 @@ from botkit.model.pairs import Pair
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy: whether it is running, and its counts. ``halted`` is the reason why it places no new orders."""
+    """One strategy: whether it is running, and its counts. ``halted`` is the reason why it may place no new orders."""
 
     name: str
     active: bool
@@ -25,14 +25,14 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     skips: Mapping[str, int]
     refusals: Mapping[str, int]
     last_skip: Mapping[str, Mapping[str, Any]]
-    #: the current values, live changes included
+    #: the current values, including live changes
     parameters: Mapping[str, Any] = {}
-    #: how the strategy's class declares them
+    #: the parameters as declared in the strategy's class
     declared: Mapping[str, Parameter] = {}
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy's position in a pair; money in the pair's quote currency."""
+    """A strategy's position in a pair, with money in the pair's quote currency."""
 
     pair: Pair
     amount_units: int
@@ -45,12 +45,12 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lots(self) -> int:
-        """The amount in whole lots."""
+        """The amount in full lots."""
         return self.pair.rules.lots_of_units(self.amount_units)
 
 
 class MarketView(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair: its last price, its book and when that arrived (0: never), and its subscriptions."""
+    """One pair: its last price, its book, the book's arrival time (0: never), and the pair's subscriptions."""
 
     pair: Pair
     last: float | None
@@ -58,7 +58,7 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     book_seen: Nanos
     book_depth: int
     resolutions: tuple[str, ...]
-    #: True if trades, books or tickers are subscribed to, not only bars
+    #: True if trades, books or tickers are subscribed to (bars do not count)
     is_listened_to: bool
     #: number of trades that arrived after their bar had closed, in the resolution with the most late trades
     late_trades: int

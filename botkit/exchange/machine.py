@@ -1,7 +1,7 @@
 """The machine's clock and randomness, for clients that are created without their own. A bot always passes its own clock
 and random generator to its clients.
 
-No other module under ``exchange`` reads the clock or draws random numbers, so a test can run a bot on virtual time.
+No other module under ``exchange`` reads the clock or generates random numbers, so a test can run a bot on virtual time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class SystemClock:
 
 
 def system_random() -> Random:
-    """Return a random generator that is seeded differently at every start."""
+    """Return a random generator with a different seed at every start."""
     return Random()
 
 
 def thread_lock() -> AbstractContextManager[object]:
-    """Return a lock for use in a ``with`` block. Only one thread of the process can hold it at a time."""
+    """Return a lock for use in a ``with`` block. Only one thread of the process can hold the lock at a time."""
     return threading.Lock()
 
 

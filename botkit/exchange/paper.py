@@ -18,9 +18,9 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, GetBook, GetCandles, Request
 from botkit.model.venue import Venue
 
-#: the kinds of requests that a paper bot sends to the real exchange
+#: request kinds that a paper bot sends to the real exchange
 MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
-#: how many book levels the simulated exchange keeps
+#: number of book levels that the simulated exchange keeps
 _DEPTH = 50
 
 
@@ -29,7 +29,7 @@ class PaperAdapter(Lifetime):
     (`botkit.model.adapter`).
 
     The bot sees market data exactly as the exchange sends it. Its own orders are matched against that data and do not
-    affect the market. The account's streams cannot be lost, because account events stay within the process.
+    affect the market. The account's streams cannot be lost, because account events never leave the process.
     """
 
     account_streams = ()
@@ -65,7 +65,7 @@ class PaperAdapter(Lifetime):
 
     @property
     def limits(self) -> LimitTable:
-        """The exchange's own limits."""
+        """The rate limits of the real exchange."""
         return self._market.limits
 
     @property
@@ -111,7 +111,7 @@ class PaperAdapter(Lifetime):
             self._market.watch(on_market, books=dict(books or {}), trades=trades, tickers=tickers, account=False)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the market data streams."""
+        """Reconnect the market-data streams."""
         if kind != "account":
             self._market.reconnect(kind)
 
@@ -122,8 +122,8 @@ class PaperAdapter(Lifetime):
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send market reads to the real exchange and all other requests to the simulated one. Raises nothing but
-        CancelledError.
+        """Send market-data reads to the real exchange and all other requests to the simulated one. Raises no exception
+        except CancelledError.
         """
         if not self._is_open:
             return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")

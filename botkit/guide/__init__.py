@@ -1,6 +1,6 @@
 """The guide: Markdown chapters to read on the web or with ``botkit guide``.
 
-Chapters are the ``.md`` files in this folder. ``python -m botkit.guide.reference`` generates all of one chapter and
+Chapters are the ``.md`` files in this folder. ``python -m botkit.guide.reference`` generates one complete chapter and
 part of another.
 """
 

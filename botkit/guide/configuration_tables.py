@@ -1,4 +1,4 @@
-"""Generates one table for each section of a configuration file from the types that parse it."""
+"""Generates one table for each section of a configuration file from the types that parse the section."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def configuration_tables() -> str:
 
 
 def _collect(kind: type[msgspec.Struct], title: str, found: dict[type[msgspec.Struct], str]) -> None:
-    """Collect every section reachable through the keys of ``kind``, with its place in the file."""
+    """Collect every section reachable through the keys of ``kind``, with its location in the file."""
     if kind in found:
         found[kind] += f", {title}"
         return

@@ -1,6 +1,6 @@
 """Generates parts of the guide: ``python -m botkit.guide.reference``.
 
-``reference.md`` is generated entirely, from the docstrings of the public modules. ``configuration.md`` is handwritten
+``reference.md`` is generated entirely from the docstrings of the public modules. ``configuration.md`` is handwritten
 down to `MARKER`; below that line is one generated table per section of a configuration. tests/guide/test_reference.py
 compares both files with the code.
 """
@@ -22,8 +22,8 @@ from botkit.guide.configuration_tables import configuration_tables
 
 __all__ = ["MARKER", "PUBLIC_MODULES", "configuration_chapter", "reference_chapter", "write"]
 
-#: the public modules and their purposes; names not in a module's ``__all__``, or in other modules, may change at any
-#: time
+#: the public modules and their purposes; names missing from a module's ``__all__``, or in other modules, may change at
+#: any time
 PUBLIC_MODULES: dict[str, str] = {
     "botkit": "Everything a strategy needs.",
     "botkit.errors": "Errors, grouped by how botkit reacts to them.",
@@ -126,8 +126,8 @@ def write() -> list[Path]:
 
 
 class _Source:
-    """Facts available only in a module's source: the ``#:`` comments on its constants, and the spelling of their
-    values.
+    """Facts available only in a module's source: the ``#:`` comments on its constants, and the constants' values as
+    written.
     """
 
     def __init__(self, module: ModuleType) -> None:
@@ -158,7 +158,7 @@ def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
     """Return one name's heading, signature and documentation."""
     heading = f"### {module}.{name}\n"
     thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a pytest fixture
-    # the docstring of a name such as Nanos would be that of int, which is useless here
+    # the docstring of a name such as Nanos would be that of int, which is not useful here
     is_alias = name in source.values
     if inspect.isclass(thing) and not is_alias:
         return "\n".join([heading, _class(name, thing)])
@@ -236,7 +236,7 @@ def _fields(kind: type[msgspec.Struct]) -> list[str]:
 
 
 def _signature(thing: Any, *, method: bool = False) -> str:
-    """Return a signature with its annotations as written. With ``method``, leave out the first parameter."""
+    """Return a signature with its annotations as written. With ``method``, omit the first parameter."""
     try:
         signature = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -277,7 +277,7 @@ def _prose(thing: Any) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Return a docstring as Markdown, in which double backticks become single ones."""
+    """Return a docstring as Markdown, with double backticks replaced by single ones."""
     return text.replace("``", "`") + "\n" if text else ""
 
 

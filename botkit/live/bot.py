@@ -50,7 +50,7 @@ log = logging.getLogger("botkit.live")
 
 
 class Bot:
-    """A bot, from its first contact with the exchange to its end. It is the listener of its own driver."""
+    """A bot, from its first contact with the exchange until it has stopped. It is the listener of its own driver."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Bot:
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
         self.opening_equity: int | None = None
-        #: the number of answers for each outcome
+        #: number of responses for each outcome
         self.outcomes: dict[Ending, int] = {}
         #: set when a turn completes a step that the start is waiting for
         self.happened = asyncio.Event()
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
         self.compare_refusal: str | None = None
-        #: set when the exchange refuses the key
+        #: set when the exchange rejects the key
         self.key_refused = asyncio.Event()
         #: the claims of this and other bots on the account; None on the embedded emulator, which no other bot uses
         self.claims = None if parts.is_new_world else Claims(parts.folder)
@@ -126,13 +126,13 @@ class Bot:
         )
 
     def say(self, given: Input) -> Reply:
-        """Pass the engine a stage or a command. Raises ConfigError if a stage does not fit the configuration."""
+        """Pass a stage or a command to the engine. Raises ConfigError if a stage does not match the configuration."""
         return self.driver.say(given)
 
     # -- watching the driver --------------------------------------------------------------------------------------
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """Note that an input is about to be processed."""
+        """Record that an input is about to be processed."""
         self.latencies.went_in(given, now)
         if type(given) is Answer:
             self.outcomes[given.outcome] = self.outcomes.get(given.outcome, 0) + 1
@@ -144,7 +144,7 @@ class Bot:
             if given.is_refused:
                 self._refuse_key(given.detail.partition(";")[0])
             if self.streams.changed(given) and self.started_at:
-                self.driver.soon(self.comparisons.at_once)  # read the events missed while the stream was down
+                self.driver.soon(self.comparisons.at_once)  # read the events missed while the stream was disconnected
             if given.pair is None and given.state is ConnectionState.STALE:
                 self.comparisons.suspect(now)
 
@@ -211,7 +211,7 @@ class Bot:
         for strategy, why in self.persistence.take_unwritable():
             self.notices.tell("error", f"self.state of {strategy!r} cannot be saved for a restart: {why}")
         if self.shared is not None and self.driver.journal_fault is not None:
-            self.shared.disown()  # from here on, cancels and reads are sent without being journaled
+            self.shared.disown()  # from this point on, cancels and reads are sent without being journaled
         if self.view.is_trading and not self.happened.is_set():
             self.happened.set()
 
@@ -237,7 +237,7 @@ class Bot:
             f"reconnecting, and sends no new orders until it is reconciled with the exchange",
         )
         self.note("standstill", f"{slept_s:.0f} s")
-        self.streams.reconnect()  # otherwise a dead connection goes unnoticed for half a minute
+        self.streams.reconnect()  # otherwise a dead connection would go unnoticed for half a minute
         self.driver.soon(self.comparisons.at_once)
 
     def note(self, kind: str, text: str) -> None:
@@ -254,7 +254,7 @@ class Bot:
                 self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
 
     def elsewhere(self) -> dict[str, int]:
-        """Return the coins in the account that other running bots own, in units by currency."""
+        """Return the coins in the account that are owned by other running bots, in units by currency."""
         return {} if self.claims is None else self.claims.elsewhere()
 
     def _blocked(self, blocked: Blocked) -> None:
@@ -295,7 +295,9 @@ class Bot:
     # -- the end --------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Release all resources. Orders stay as they are, so call `botkit.live.stopping.stop` first to cancel them."""
+        """Release all resources. Orders are left as they are, so call `botkit.live.stopping.stop` first to cancel
+        them.
+        """
         await self.driver.close()
         self.watchdog.stop()
         if self.shared is not None:

@@ -1,4 +1,4 @@
-"""Runs one bot of a command, from its parts to its summary. Several bots run side by side without affecting each
+"""Runs one of a command's bots, from its parts to its summary. Several bots run concurrently without affecting each
 other.
 """
 
@@ -29,7 +29,7 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts one bot, keeps it running and stops it cleanly. Call `run` only once. The result is in `summary`,
+    """Starts one bot, keeps it running and stops it cleanly. Call `run` only once. The result is stored in `summary`,
     `failed`, `has_left_orders` and `has_stopped_strategies`.
     """
 
@@ -45,7 +45,8 @@ class BotRun:
         say_notice: Callable[[str, str], None] | None,
         shows_lines: bool,
     ) -> None:
-        """``config`` is the bot's own file, which messages name. ``guard`` starts a guard process. None means no guard.
+        """``config`` is the bot's own file, which is named in messages. ``guard`` starts a guard process. None means no
+        guard.
 
         ``say`` prints a line, and ``say_notice`` prints a line with its level. ``shows_lines`` means that fills and
         figures are printed as they arrive.
@@ -69,7 +70,7 @@ class BotRun:
         self._shows_lines = shows_lines
 
     async def run(self, duration_s: float | None) -> None:
-        """Run the bot from start to end. Raises BotkitError if the bot cannot start. In that case nothing was
+        """Run the bot from start to end. Raises BotkitError if the bot cannot start, in which case nothing was
         traded.
         """
         # tasks started from here on run in this bot's context, so their log lines are attributed to it
@@ -108,12 +109,12 @@ class BotRun:
                 guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
-        """Run the bot like `run`, but never raise, so that the other bots continue."""
+        """Run the bot like `run`, but never raise an exception, so that the other bots continue."""
         try:
             await self.run(duration_s)
         except BotkitError as error:
             self._fail(str(error))
-        except Exception as error:  # a bug in botkit or a plugin ends only this bot
+        except Exception as error:  # a bug in botkit or a plugin stops only this bot
             log.exception("the bot %s has ended", self.parts.name)
             self._fail(f"{type(error).__name__}: {error}")
 
@@ -127,7 +128,7 @@ class BotRun:
         try:
             why = await self.keeper.run(bot, duration_s)
         except Exception:
-            # no matter what failed here, cancel the open orders
+            # whatever failed here, cancel the open orders
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")

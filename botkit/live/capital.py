@@ -98,14 +98,12 @@ def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) 
         bot.say(MoveCapital(target, {currency: -change for currency, change in units.items()}))
         raise
     if bot.opening_equity is not None and before is not None and after is not None:
-        bot.opening_equity += after - before  # profit is measured against the capital, so update both
+        bot.opening_equity += after - before  # profit is measured against the capital, so both are updated
     return _told(money.capital_given(target), target, units)
 
 
 def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
-    """Return, for each strategy, the pairs in which the books of a stopped bot contain positions. Raises
-    JournalError.
-    """
+    """Return, for each strategy, the pairs in which a stopped bot's books contain positions. Raises JournalError."""
     journal = Journal.open(folder.journal, read_only=True)
     try:
         with journal.reading("document portfolio"):

@@ -1,7 +1,8 @@
-"""Records which part of an account each bot owns, so that no two bots count the same coins. Each bot writes a claim
-into its own state folder. A claim is valid while the folder is locked. The system releases that lock whenever the
-process ends, even after a crash, so a dead bot claims nothing. One lock per account makes it a single step to read the
-other claims and write one's own.
+"""Records which part of an account each bot owns, so that no two bots count the same coins.
+
+Each bot writes a claim into its own state folder. A claim is valid while the folder is locked. The operating system
+releases that lock whenever the process exits, even after a crash, so a dead bot claims nothing. A lock per account
+ensures that reading the other claims and writing one's own is a single atomic step.
 
     <state>/<name>/<mode>/<account>/claim.json        what the strategies of that bot own
     <state>/.claims/<mode>-<account>                  held while claims are compared
@@ -27,7 +28,7 @@ _FILE = "claim.json"
 
 
 class ClaimRefused(BotkitError):
-    """Another bot owns coins that this bot would count as its own. The message names the other bot."""
+    """Another bot owns coins that this bot would treat as its own. The message names the other bot."""
 
 
 class CoinClaim(msgspec.Struct, frozen=True):
@@ -70,7 +71,7 @@ class Claims:
         return found
 
     def elsewhere(self) -> dict[str, int]:
-        """Return the coins that other running bots own, in units by currency."""
+        """Return the coins owned by other running bots, in units by currency."""
         total: dict[str, int] = {}
         for claim in self.others():
             for currency, units in claim.units.items():
@@ -86,8 +87,8 @@ class Claims:
     ) -> None:
         """Claim the coins that this bot owns in the account. Raises ClaimRefused and OSError.
 
-        ``account`` contains the account's balances, or None while they are unknown. ``slack`` is how many units the
-        books may differ from the account, because fills are rounded.
+        ``account`` contains the account's balances, or None while they are unknown. ``slack`` is the number of units by
+        which the books may differ from the account, because fills are rounded.
         """
         claim = self._claim(pooled, owned)
         async with self._alone():

@@ -1,5 +1,5 @@
-"""Assigns starting points for client ids to the bots on one account in one process. The points are so far apart that
-ids never collide.
+"""Assigns starting points for client ids to the bots on one account in one process. The starting points are so far
+apart that ids never collide.
 
 The exchange treats a client id as a mere label and accepts duplicates. Each bot counts up from its own starting point,
 which is stored in its journal. A bot that would start near another bot gets a new starting point.
@@ -11,7 +11,7 @@ from random import Random
 
 from botkit.live.journal import ID_MAX
 
-#: enough client ids for sixteen days at 2,100 orders a minute, the most that the exchange's limits allow
+#: enough client ids for sixteen days at 2,100 orders per minute, the maximum rate that the exchange's limits allow
 _APART = 50_000_000
 
 

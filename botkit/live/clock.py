@@ -1,9 +1,9 @@
 """The clock of a running bot. It starts at the wall time and then advances like a monotonic clock.
 
-If the bot followed a wall clock, setting it an hour forward would free the router's slots early, and setting it back
-would stop every timer. So the bot reads the machine's wall time once, and after that only compares its own time with it
-(`SteadyClock.drift_ns`). If the system has a counter that keeps running during sleep, that counter is used. After ten
-minutes of sleep the bot's time is then ten minutes later.
+If the bot followed a wall clock, setting the clock an hour forward would free the router's slots early, and setting it
+back would stop every timer. The bot therefore reads the machine's wall time once, and after that only compares its own
+time with the wall time (`SteadyClock.drift_ns`). If the system has a counter that keeps running during sleep, that
+counter is used, so after ten minutes of sleep the bot's time is ten minutes later.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class DriverClock(Protocol):
     speed: float
 
     def now(self) -> Nanos:
-        """Return the time in nanoseconds since the epoch, UTC. It never goes back."""
+        """Return the time in nanoseconds since the epoch, UTC. It never goes backward."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Passes commands from other processes to a running bot. Commands are files in the bot's folder. They are processed in
-order of name, and the replies are written to the same folder.
+name order, and the replies are written to the folder as well.
 
-Files need no port and no password, and can be written even while no bot is running. Anyone who may write to the folder
+Files need no port and no password, and can be written even while no bot is running. Anyone who can write to the folder
 controls the bot.
 """
 

@@ -14,7 +14,7 @@ from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
 from botkit.model.requests import Ending
 
-#: the interval when nothing happens; a comparison takes three reads a minute, out of hundreds allowed
+#: the interval when nothing suspicious happens; a comparison takes three reads a minute, out of the hundreds allowed
 EVERY: Nanos = 60 * NS_PER_S
 #: the delay between a suspicious event and the comparison
 _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
@@ -25,7 +25,7 @@ _FAILURES_TOLD = 3
 
 class Comparisons:
     """Requests comparisons of the bot's records with the exchange and reports the differences. ``others`` names the
-    other bots on the same account.
+    other bots on the account.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Comparisons:
         self._say = say
         self._others = others
         self._every = EVERY * max(1, int(speed))
-        #: when the latest finished comparison started and ended
+        #: when the latest finished comparison started and when it finished
         self.began: Nanos = 0
         self.ended: Nanos = 0
         self.first: Comparison | None = None
@@ -53,20 +53,24 @@ class Comparisons:
         #: too early
         self._again = False
         self.last_failure = ""
-        #: the number of consecutive requests that found no connection
+        #: number of consecutive requests that found no connection
         self.unreachable = 0
         self._failures = 0
         self._is_told = False
 
     def suspect(self, now: Nanos) -> None:
-        """Note that the books may be wrong. The comparison starts soon, once messages in flight have arrived."""
+        """Record a suspicion that the books may be wrong. The comparison starts soon, once messages in flight have
+        arrived.
+        """
         if self._suspected_at is None:
             self._suspected_at = now
 
     def at_once(self, unwritten: Unwritten | None = None) -> None:
-        """Start a comparison now. If one is in progress, which may have read too early, start another one after it. For
-        the first comparison, ``unwritten`` selects the orders that can be missing from the journal only if it has lost
-        commits.
+        """Start a comparison now. If one is in progress, it may have read too early, so another one is started after
+        it.
+
+        For the first comparison, ``unwritten`` selects the orders that can be missing from the journal only if it has
+        lost commits.
         """
         if self._is_under_way:
             self._again = True
@@ -79,7 +83,7 @@ class Comparisons:
         if self._is_under_way:
             return
         suspected = self._suspected_at
-        # constant manual trading on the account must not use up the read limits
+        # constant manual trading on the account must not exhaust the read limits
         if suspected is not None and now >= suspected + _SUSPECTED_FOR and now >= self.ended + _SUSPECTED_EVERY:
             self._suspected_at = None
             self.at_once()
@@ -121,7 +125,7 @@ class Comparisons:
     def _tell(self, comparison: Comparison) -> None:
         for difference in comparison.differences:
             if difference.kind == "balance" and self._others:
-                continue  # each fill of the other bots changes the account, so only a shortage is worth reporting
+                continue  # each fill of another bot changes the account, so only a shortage is worth reporting
             self._notices.tell("warning", difference.text)
             self._note("difference", difference.text)
         siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""

@@ -1,4 +1,4 @@
-"""Connects the account's streams while a bot starts, or reports why they do not connect."""
+"""Connects the account's streams while a bot starts, or reports why they cannot connect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONNECT_S = 20.0
 #: if the account's streams are not connected after this time, a plain request shows whether it makes sense to keep
 #: waiting
 _CONNECT_SOON_S = 5.0
-#: how long to wait for the exchange's explanation when it refuses a stream
+#: how long to wait for the exchange's explanation after it refuses a stream
 _REASON_S = 5.0
 
 
@@ -28,7 +28,7 @@ async def connect(bot: Bot) -> None:
     if await _is_connected(bot, _CONNECT_SOON_S):
         return
     answer = await _plain_answer(bot)
-    # without a connection, or with a refused key, there is no point in waiting longer
+    # without a connection, or with a rejected key, there is no point in waiting longer
     is_hopeless = answer is not None and answer.outcome in (Ending.NOT_SENT, Ending.REFUSED)
     waited_s = _CONNECT_SOON_S if is_hopeless else _CONNECT_S
     if not is_hopeless and await _is_connected(bot, _CONNECT_S - _CONNECT_SOON_S):
@@ -69,7 +69,7 @@ def _refuse_key(bot: Bot, words: str) -> NoReturn:
 
 
 async def _plain_answer(bot: Bot) -> Answer | None:
-    """Return the exchange's answer to a plain request, or None if there was no answer."""
+    """Return the exchange's response to a plain request, or None if there was no response."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
             return await reads.send(GetBalances(id=-1))

@@ -16,7 +16,7 @@ from typing import IO
 from botkit.live.ports import Appending, DurableFile, DurableFiles, Files, Lock, Pulses
 from botkit.model.clock import Nanos
 
-#: how long SQLite waits for another process (`botkit status`, a checkpoint) to finish
+#: how long SQLite waits for other processes to finish (`botkit status`, a checkpoint)
 _BUSY_S = 5
 #: the unit of direct writes: a multiple of every common disk's own blocks
 _BLOCK = 4_096
@@ -176,7 +176,7 @@ def _write_at(file: FileIO, at: int, content: bytes) -> int:
 
 
 def _sync(number: int) -> None:
-    """Return once the content, size and times of a file have reached the disk itself and not only its cache."""
+    """Return once a file's content, size and times have reached the disk itself, not just its cache."""
     if sys.platform == "darwin":  # pragma: no cover
         import fcntl
 
@@ -200,7 +200,7 @@ def _for_its_owner(path: str, flags: int) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder. After a power cut, a renamed file keeps its new name only if its folder has been synced too."""
+    """Sync a folder. After a power cut, a renamed file keeps its new name only if its folder has also been synced."""
     if os.name != "posix":
         return
     number = os.open(folder, os.O_RDONLY)
@@ -282,7 +282,7 @@ class RealDisk:
         return 0
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove as many of the folder's contents as possible."""
+        """Remove a folder and as much of its contents as possible."""
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -296,7 +296,9 @@ def _open_lock(path: Path) -> IO[str]:
 
 
 def _try_lock(file: IO[str]) -> bool:
-    """Lock a file without waiting. The system releases the lock whenever the process ends, even after a crash."""
+    """Lock a file without waiting. The operating system releases the lock whenever the process exits, even after a
+    crash.
+    """
     if os.name == "posix":
         import fcntl
 

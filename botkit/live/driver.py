@@ -1,10 +1,10 @@
-"""Drives an engine in real time. The driver passes inputs in, sends requests out, and advances time. It makes no
-decisions itself.
+"""Drives an engine in real time. The driver passes inputs to the engine, sends its requests, and advances time. It
+makes no decisions itself.
 
 Each pass sorts all events that arrived since the last pass into the total order of events and runs one engine turn for
-each. Then it commits the changes to the journal and sends the requests. There is no looping task. An event or a timer
-schedules the next pass, so only one step of the event loop lies between a frame and its order. Work that an order need
-not wait for (figures, the next timer, the recording for a replay) is done after the order has been sent.
+each. It then commits the changes to the journal and sends the requests. There is no looping task. An event or a timer
+schedules the next pass, so only one event-loop step lies between a frame and its order. Work that an order need not
+wait for (figures, the next timer, the recording for a replay) is done after the order has been sent.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ _GATHER_S = 0.02
 #: how often to retry a journal that cannot be written
 _RETRY_S = 1.0
 _WRITTEN_AGAIN = "it could not be written for a while; only cancels were sent meanwhile"
-#: the maximum number of events to queue while the bot is busy; beyond it, a new book replaces the oldest queued book of
-#: its pair
+#: maximum number of events to queue while the bot is busy; beyond this limit, a new book replaces the oldest queued
+#: book of its pair
 EVENTS_MAX = 20_000
 _BOOKS = 2
 
 
 class Listener(Protocol):
-    """Observes inputs and outcomes. The running bot implements it."""
+    """Observes inputs and outcomes. Implemented by the running bot."""
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """Note that an input is about to be processed."""
+        """Record that an input is about to be processed."""
         ...
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
@@ -100,7 +100,7 @@ class LiveDriver:
         self.adapter = adapter
         self.clock = clock
         self.folder = folder
-        #: the bug or journal failure that ended the bot
+        #: the bug or journal failure that stopped the bot
         self.fault: BaseException | None = None
         self.journal_fault: str | None = None
         #: the reason why no more requests that need the account's key may be sent
@@ -134,7 +134,7 @@ class LiveDriver:
     # -- inputs ---------------------------------------------------------------------------------------------------
 
     def sink(self, event: Any) -> None:
-        """Queue an event for the next step of the event loop."""
+        """Queue an event for the next event-loop step."""
         ranked = rank(event)
         if ranked == _BOOKS and len(self._events) >= EVENTS_MAX:
             self._drop_old_book(event.pair)
@@ -143,7 +143,7 @@ class LiveDriver:
         self.wake()
 
     def _drop_old_book(self, pair: Pair) -> None:
-        # a newer book replaces an older one, so books can be dropped; trades and answers cannot
+        # a newer book replaces an older one, so books can be dropped; trades and responses cannot
         for i, (ranked, name, _, _) in enumerate(self._events):
             if ranked == _BOOKS and name == pair:
                 del self._events[i]
@@ -155,21 +155,21 @@ class LiveDriver:
         self._loop.call_soon(call, context=self._context)
 
     def wake(self) -> None:
-        """Schedule a pass in the next step of the event loop."""
+        """Schedule a pass in the next event-loop step."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._look, context=self._context)
 
     def now(self) -> Nanos:
-        """Return the bot's time, never earlier than the last turn's."""
+        """Return the bot's time, which is never earlier than the last turn's time."""
         return max(self.clock.now(), self.engine.view.now)
 
     # -- the turns ------------------------------------------------------------------------------------------------
 
     def say(self, given: Input) -> Reply:
-        """Pass the engine a stage or a command at once, send the resulting requests, and return the reply.
+        """Pass a stage or a command to the engine immediately, send the resulting requests, and return the reply.
 
-        Raises ConfigError if a stage does not fit the configuration.
+        Raises ConfigError if a stage does not match the configuration.
         """
         replies: list[Reply] = []
         errors: list[Exception] = []
@@ -223,7 +223,7 @@ class LiveDriver:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # after a failed assertion in the engine its books can no longer be trusted, so the bot sends nothing more
+            # after a failed assertion in the engine, its books can no longer be trusted, so the bot sends nothing more
             log.exception("the bot hit an internal error and is stopping")
             self.fault = error
             self.ended.set()
@@ -295,7 +295,7 @@ class LiveDriver:
     def _dispatch(self, requests: list[Request], now: Nanos) -> None:
         """Commit the changes of the turns, then send their requests.
 
-        If there is nothing to send, the commit waits briefly for further changes. Otherwise every answer and report
+        If there is nothing to send, the commit waits briefly for further changes. Otherwise every response and report
         would cause a commit, and the next book would wait for the disk. After a crash, these inputs are simply read
         from the exchange again.
         """
@@ -311,7 +311,7 @@ class LiveDriver:
                 task.add_done_callback(partial(self._carried, request.id, sent))
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
-        # even without changes, a commit tests whether the journal is writable
+        # even without changes, a commit tests whether the journal can be written
         notes = [] if self.journal_fault is None else [("journal", _WRITTEN_AGAIN, now)]
         if self._gathering is not None:
             self._gathering.cancel()
@@ -332,9 +332,9 @@ class LiveDriver:
             self._persistence.settle()
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
-        # Without a journal there are no new orders. Cancels continue, because it is safe to cancel an order without a
-        # record. The engine blocks new orders, so no order would discover that the journal is writable again. A timer
-        # retries instead.
+        # Without a journal, no new orders are sent. Cancels continue, because it is safe to cancel an order without a
+        # record. The engine blocks new orders, so no order would reveal that the journal is writable again. A timer
+        # retries the write instead.
         self._gathering = self._loop.call_later(
             _RETRY_S / (self.clock.speed or 1.0), self._guarded, self._commit_gathered
         )
@@ -344,8 +344,8 @@ class LiveDriver:
         self.journal_fault = str(error)
 
     def _carried(self, request_id: int, sent: Coroutine[Any, Any, Answer], task: asyncio.Task[None]) -> None:
-        """Handle the end of a request's task. If the task failed, the engine gets an answer of unknown outcome, because
-        an order without an answer would wait forever.
+        """Handle the completion of a request's task. If the task failed, the engine gets an answer with an unknown
+        outcome, because an order without an answer would wait forever.
         """
         self._tasks.discard(task)
         sent.close()  # never started if the task was cancelled before its first step
@@ -392,8 +392,8 @@ class LiveDriver:
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:
-        """Return why a request must not be sent, or None. This is the last check before the socket: the order must be
-        in the journal, and the latch must not be set.
+        """Return the reason why a request must not be sent, or None. This is the last check before the socket: the
+        order must be in the journal, and the latch must not be set.
         """
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
@@ -402,7 +402,7 @@ class LiveDriver:
             return f"not sent: {closed}"
         if self.folder.is_halted():
             halt = self.folder.halt()
-            # with outdated books, an order may seem to reduce a position that was closed long ago
+            # if its books are outdated, an order may seem to reduce a position that was closed long ago
             if not reduces or (halt is not None and halt.kind == JOURNAL_HALT):
                 return f"not sent: the bot is halted: {halt.reason if halt else ''}"
         return None
@@ -431,7 +431,7 @@ class LiveDriver:
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Stop for good. Requests in flight have ``grace_s`` seconds to be answered before they are abandoned."""
+        """Stop permanently. Requests in flight have ``grace_s`` seconds to be answered before they are abandoned."""
         if self._timer is not None:
             self._timer.cancel()
         self._is_ending = True
@@ -439,7 +439,7 @@ class LiveDriver:
             await asyncio.wait(list(self._tasks), timeout=grace_s)
         await self._let_go()
         if self._scheduled and self.fault is None:
-            self._guarded(self._turns)  # journal the answers that have arrived
+            self._guarded(self._turns)  # journal the responses that have arrived
         if self._unfinished and self.fault is None:
             self._guarded(self._finish)
         if self._gathering is not None:

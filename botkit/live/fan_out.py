@@ -1,9 +1,9 @@
-"""Shares one connection to an exchange among several bots of a process. Each stream is opened once and delivered to all
+"""Shares one connection to an exchange among several bots in a process. Each stream is opened once and delivered to all
 bots that watch it.
 
-Each bot gets a `Seat`, which it uses like its own adapter. Requests pass through unchanged. Answers return to the
-sender, so two bots may use the same request ids. Stream events are delivered to every bot that watches the stream. A
-bot that joins later first receives the stream's state and its latest snapshot.
+Each bot gets a `Seat`, which it uses like its own adapter. Requests pass through unchanged. Responses return to the
+sender, so two bots may use equal request ids. Stream events are delivered to every bot that watches the stream. A bot
+that joins later first receives the stream's state and its latest snapshot.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class _Feed:
 
 
 class FanOut:
-    """The connection to one exchange and account that several bots share. It opens with the first bot and closes with
-    the last.
+    """A connection to one exchange and account, shared by several bots. It opens with the first bot and closes with the
+    last.
     """
 
     def __init__(self, adapter: Adapter) -> None:

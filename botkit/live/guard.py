@@ -1,12 +1,12 @@
 """A guard is a separate process that cancels a bot's open orders when the bot's heartbeats stop.
 
 A bot cannot cancel its orders after it is killed or while it hangs in a plugin's endless loop. As a heartbeat, the bot
-stamps its lock file every second, which works even on a full disk. On a disk that accepts no changes (read-only or
-failing), missing heartbeats prove nothing, so the guard waits for the bot's process to end. A restarted bot starts its
-own guard, and the previous guard exits.
+updates the timestamp of its lock file every second, which works even on a full disk. On a disk that accepts no changes
+(read-only or failing), missing heartbeats prove nothing, so the guard waits for the bot's process to exit. A restarted
+bot starts its own guard, and the previous guard exits.
 
-`Guarding` is the bot's side and replaces a guard that has ended. A guard records its intervention in the bot's folder
-(`Strike`). The bot reports it to the user when it wakes up or is started again.
+`Guarding` is the bot's side and replaces a guard that has exited. A guard records its intervention in the bot's folder
+(`Strike`). The bot reports it to the user when it wakes up or is restarted.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from botkit.live.state_folder import StateFolder, Strike
 from botkit.model.clock import Nanos
 
 _LOOK_S = 0.5
-#: If the time between two checks is longer than this, the guard was suspended itself (the machine slept or is very
-#: busy), and perhaps the bot was too. So each check counts for this long at most.
+#: If the time between two checks is longer than this, the guard itself was suspended (the machine slept or is very
+#: busy), and perhaps the bot was too. Each check therefore adds at most this much to the silence.
 _LOOK_COUNTS_S = 2.0
 _AGAIN_S = 5.0
 #: a guard that keeps failing is restarted at increasing intervals
@@ -36,18 +36,18 @@ _LASTED_S = 60.0
 
 
 class GuardProcess(Protocol):
-    """The methods of a guard's process that are used here (`subprocess.Popen` provides them)."""
+    """The methods of a guard process that are used here (`subprocess.Popen` provides them)."""
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the process runs."""
         ...
 
     def terminate(self) -> None:
-        """End the process."""
+        """Terminate the process."""
         ...
 
     def wait(self) -> int:
-        """Wait for the process to end and return its exit code."""
+        """Wait for the process to exit and return its exit code."""
         ...
 
 
@@ -70,7 +70,7 @@ class Guarding:
             self.look()
 
     def look(self) -> None:
-        """Replace the guard if it has ended."""
+        """Replace the guard if it has exited."""
         now = self._now_s()
         if self._guard is not None:
             code = self._guard.poll()
@@ -91,7 +91,7 @@ class Guarding:
             self._tell(f"the guard cannot be started ({error}); retrying in a minute")
 
     def end(self) -> None:
-        """End the guard, because the bot has stopped cleanly."""
+        """Terminate the guard, because the bot has stopped cleanly."""
         if self._guard is not None:
             self._guard.terminate()
             self._guard.wait()
@@ -103,8 +103,8 @@ class Guarding:
 class Silence:
     """Measures how long a bot has been silent by watching its heartbeat.
 
-    The stamp is never compared with a clock, because clocks can be set. Only the time during which this process watched
-    and the stamp did not change is measured.
+    The file's timestamp is never compared with a clock, because clocks can be set. Silence is the time during which
+    this process watched the timestamp and it did not change.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
@@ -127,12 +127,12 @@ class Silence:
 
 
 def has_successor(folder: StateFolder, bot: int) -> bool:
-    """Return whether the bot has been restarted, so that another process is trading."""
+    """Return whether the bot has been restarted, so that another process is now trading."""
     return bool((folder.read_status() or {}).get("process", bot) != bot)
 
 
 class Guard:
-    """Watches the bot that runs as process ``bot``. ``cancel`` cancels the bot's orders and may be called again if it
+    """Watches the bot whose process is ``bot``. ``cancel`` cancels the bot's orders and may be called again if it
     failed.
     """
 
@@ -156,7 +156,7 @@ class Guard:
         self._problem = ""
 
     def run(self) -> None:
-        """Watch until the bot has a successor, its folder is removed, or it has died and its orders are cancelled."""
+        """Watch until the bot has a successor, its folder is removed, or it is dead and its orders are cancelled."""
         has_struck, again_at = False, 0.0
         while not has_successor(self._folder, self._bot):
             silent_s = self._silence.look()
@@ -173,8 +173,8 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _proves_something(self, silent_s: float) -> bool:
-        """Return whether the silence shows that the bot is dead. It does not if the disk accepts no heartbeats while
-        the bot's process is still running.
+        """Return whether the silence shows that the bot is dead. The silence proves nothing if the disk accepts no
+        heartbeats while the bot's process is still running.
         """
         if self._folder.takes_heartbeats() or self._folder.holder() is None:
             return True
@@ -188,7 +188,7 @@ class Guard:
         return False
 
     def _knows_nothing(self) -> bool:
-        """Return whether the journal is gone. Without it there is no list of orders to cancel."""
+        """Return whether the journal is missing. Without it, there is no list of orders to cancel."""
         try:
             return self._folder.disk.files.identity(self._folder.journal) is None
         except OSError:

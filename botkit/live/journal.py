@@ -3,8 +3,8 @@ filled from the log.
 
 Every turn that sends a request is committed before the first byte is sent: its orders (state SENDING), their slots, the
 books and the strategies' own state. A commit is one record of the log (`botkit.live.journal_log`). The record is
-synced, so it survives a power cut. A moment later the commit is copied into SQLite, from which all readers read. The
-journal never contains secrets.
+synced, so it survives a power cut. A moment later, the commit is copied into SQLite, which is the source for all
+readers. The journal never contains secrets.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ __all__ = [
 
 #: a start skips a random number of blocks below this, so that a folder restored from a backup rarely reuses an id
 _BLOCKS_SKIPPED = 100
-#: the greatest distance from the previously reserved ids to the end of the block that a start reserves
+#: the maximum distance from the previously reserved ids to the end of the block that a start reserves
 SKIPPED_MAX = ID_BLOCK * (_BLOCKS_SKIPPED + 1)
 #: how long final orders are remembered, even across restarts, to recognise late reports: four times as long as the
-#: exchange may still act on a request. A busy bot sends 1,200 orders of 2 kB each a minute.
+#: exchange may still act on a request. A busy bot sends 1,200 orders of 2 kB each per minute.
 REMEMBERED: Nanos = NS_PER_HOUR
 
 #: a reader of a running bot's log retries if a segment was deleted while it was reading
@@ -69,7 +69,7 @@ class Journal(JournalReading):
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk, background: Background) -> None:
         super().__init__(connection, path, disk)
-        #: True if there was no file, so the journal starts with this run
+        #: True if the file did not exist, so the journal starts with this run
         self.is_new = False
         self._background = background
         #: the log that is being written; None for a reader
@@ -176,7 +176,8 @@ class Journal(JournalReading):
                     "journal that it belongs to: restore the journal, or move the log away too"
                 )
             end = Place(f"{(random or _chance()).getrandbits(64):016x}", 0, 0, 1)
-        # After a clean end, start the next segment. A copy of the files made at that end then still matches this log.
+        # After a clean shutdown, start the next segment. A copy of the files made at the shutdown then still matches
+        # this log.
         due = end.segment if end.segment and not end.offset else end.segment + 1
         begin = Place(end.log, max([due, *(segment + 1 for segment in found)]), 0, end.number)
         if tail.damage is not None:
@@ -215,7 +216,7 @@ class Journal(JournalReading):
             files.write(path.with_name(path.name.replace("-log-", "-damaged-log-")), files.read(path))
 
     def close(self) -> None:
-        """Copy all commits into SQLite and close the journal. Closing twice does nothing."""
+        """Copy all commits into SQLite and close the journal. A second call does nothing."""
         if self.filling is not None:
             self.filling.end()
         self._db.close()
@@ -233,7 +234,7 @@ class Journal(JournalReading):
         notes: Iterable[tuple[str, str, Nanos]] = (),
     ) -> None:
         """Write one commit atomically. ``sends`` are (request id, endpoint, time, client ids). ``states`` are (name,
-        document). ``notes`` are (kind, text, time). If it raises JournalError, nothing was written.
+        document). ``notes`` are (kind, text, time). If JournalError is raised, nothing was written.
         """
         run = self.run
         operations: list[Operation] = []
@@ -282,7 +283,7 @@ class Journal(JournalReading):
         self._commit([("note", (now, kind, text))])
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
-        """Stop following a departed strategy's orders and mark them as ended."""
+        """Stop following a departed strategy's orders and mark them as final."""
         self._commit([("let_go", (client_id, reason)) for client_id in client_ids])
 
     def parameter(self, strategy: str, name: str, value: Any, now: Nanos) -> None:
@@ -290,11 +291,11 @@ class Journal(JournalReading):
         self._commit([("parameter", (now, strategy, name, msgspec.json.encode(value).decode()))])
 
     def reasons(self, now: Nanos, rows: Iterable[tuple[str, str, str, int]]) -> None:
-        """Add rows of (strategy, kind, reason, count) for trades that were not made since the last call."""
+        """Add rows of (strategy, kind, reason, count): the reasons for not trading since the last call."""
         self._commit([("reason", (now, *row)) for row in rows])
 
     def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self.filling is None:  # during opening, or in a reader
+        if self.filling is None:  # while the journal is being opened, or in a reader
             return super()._ask(statement, values)
         with self.filling.filled():
             return super()._ask(statement, values)
@@ -306,7 +307,7 @@ class Journal(JournalReading):
         number, so that it does not reuse the ids of a lost journal. ``after`` is the bot's current position.
 
         The counter is also stored in a separate file. A journal restored from a backup is out of date, and two orders
-        with the same id could not be told apart. Raises JournalError.
+        with equal ids could not be distinguished. Raises JournalError.
         """
         reserved = max(self._reserved, self._counted())
         if after is not None:
@@ -318,7 +319,7 @@ class Journal(JournalReading):
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
-        # write the journal first: if the count in the file is then ahead of the journal, the journal has lost commits
+        # write the journal first: if the count in the file is ever ahead of the journal, the journal has lost commits
         self.put_meta({"client_ids": first + ID_BLOCK})
         self._reserved = first + ID_BLOCK
         try:

@@ -1,4 +1,4 @@
-"""Explains in one sentence what is wrong with a journal: a problem of its disk, or of the journal itself."""
+"""Explains in one sentence what is wrong with a journal: a problem with its disk, or with the journal itself."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _DISK_CODES = frozenset(
         sqlite3.SQLITE_NOMEM,
     )
 )
-#: with less free space than this, a failed write is attributed to a full disk; the space is enough for a page, SQLite's
-#: index, and a margin
+#: with less free space than this, a failed write is attributed to a full disk; it is enough for a page, SQLite's index,
+#: and a margin
 _ROOM_NEEDED = 256 * 1024
 
 
 def is_the_disks_fault(error: sqlite3.Error | OSError) -> bool:
-    """Return whether the disk is at fault, so that the file may be intact."""
+    """Return whether the disk is at fault, in which case the file may be intact."""
     return isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
 
 
@@ -57,12 +57,12 @@ def failed(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) ->
 
 
 def commits_lost(path: Path, what: str) -> str:
-    """Return an error text for a journal that is readable up to a point, after which commits are missing."""
+    """Return an error text for a journal that is readable up to a point after which commits are missing."""
     return f"the journal {path} has lost its latest commits ({what})"
 
 
 def damaged(path: Path, what: object) -> JournalError:
-    """Return an error for a journal that must not be used any further. The error states what to do."""
+    """Return an error for a journal that must no longer be used. The error states what to do."""
     return JournalError(
         f"the journal {path} is damaged ({what}). To start over, move it away together with the files next to it that "
         f"start with its name. Its orders will then be shown as foreign, so check your open orders first"

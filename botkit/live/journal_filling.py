@@ -28,7 +28,7 @@ _AGAIN_S = 0.5
 _IDLE_S = 3_600.0
 #: how long `close` waits for the thread that copies commits
 _END_S = 10.0
-#: how many commits to copy in one transaction; a reader in this process may have to wait for it
+#: number of commits to copy in one transaction; a reader in this process may have to wait for it
 _AT_ONCE = 500
 #: how long sends are kept, which is far longer than any of the exchange's windows
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
@@ -70,7 +70,9 @@ class Filling:
         self._waiting.append((operations, behind))
 
     def beside(self) -> None:
-        """Wake the background job that fills SQLite, and return at once. Call this when nothing urgent is pending."""
+        """Wake the background job that fills SQLite, and return immediately. Call this when nothing urgent is
+        pending.
+        """
         if self._repeating is None and not self._has_ended:
             self._repeating = self._background.repeat("journal", self._step)
         elif self._is_idle and (self._waiting or self._to_prune is not None):
@@ -139,9 +141,9 @@ class Filling:
         self.beside()
 
     def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
-        """Delete sends that no rate-limit window counts any more, and orders that ended before ``unfilled_before``
-        without a fill. A market maker produces a gigabyte of such orders in a few days. Fills and their orders are
-        kept.
+        """Delete sends that no rate-limit window counts any more, and orders that became final before
+        ``unfilled_before`` without a fill. A market maker produces a gigabyte of such orders in a few days. Fills and
+        their orders are kept.
 
         Each call deletes only a little, so that other users of the connection do not wait long. Returns True if there
         may be more to delete. Raises JournalError.
@@ -155,8 +157,8 @@ class Filling:
         return dropped == _DROPPED_AT_ONCE
 
     def end(self) -> None:
-        """Fill SQLite completely, so that journal.sqlite contains all commits after a clean end. If the disk cannot be
-        written, the remaining commits stay in the log for the next start. A second call does nothing.
+        """Fill SQLite completely, so that journal.sqlite contains all commits after a clean shutdown. If the disk
+        cannot be written, the remaining commits stay in the log for the next start. A second call does nothing.
         """
         if self._has_ended:
             return
@@ -183,18 +185,18 @@ def put(db: sqlite3.Connection, key: str, value: str | int) -> None:
 
 
 def text_of(place: Place) -> str:
-    """Encode a position in the log as the text that SQLite stores."""
+    """Encode a log position as the text that SQLite stores."""
     return msgspec.json.encode(place).decode()
 
 
 def synced(db: sqlite3.Connection, is_synced: bool) -> None:
-    """Choose whether later SQLite transactions return only after their data has reached the disk."""
+    """Set whether later SQLite transactions return only after their data has reached the disk."""
     db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
 
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the block in one transaction. Either all of its changes take effect, or none."""
+    """Run the block in one transaction. Either all of its changes take effect, or none do."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -206,7 +208,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def remove_segments(path: Path, disk: Disk, segments: Iterable[int]) -> None:
-    """Remove segments whose contents have been copied into SQLite completely. If a segment cannot be removed now, the
+    """Remove segments whose contents have been completely copied into SQLite. If a segment cannot be removed now, the
     next start removes it.
     """
     with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """The journal's log. Each commit is one record, synced before anything is sent. SQLite is filled from the log later.
 
 * Owner: only the process that holds the bot's folder writes the log, on its event loop's thread.
-* Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. The filling thread writes each segment full of
+* Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. The filling thread fills each segment with
   zeros and syncs it before the first record is due. A later sync then writes only data and no file size. If the disk
   has too little space, a segment is smaller.
 * A record is length, CRC-32, number and body, at a multiple of 8 bytes. A segment's first record is its heading.
@@ -11,7 +11,7 @@
   running bot's journal. Their commands reach the bot as files (`botkit.live.commands`).
 * The end: an incomplete last record was never acknowledged, so it is dropped. Three cases mean damage: an incomplete
   record followed by complete ones, a segment that is missing or too short, and a log that ends before SQLite's place.
-  Records before the damage count, later ones do not, and the bot halts (`botkit.live.journal_losses`).
+  Records before the damage are used, later ones are not, and the bot halts (`botkit.live.journal_losses`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER = struct.Struct("<Q")
 _ALIGNED = 8
-#: after a broken record, a later record is believed only if its number is at most this far ahead; other matches only
+#: after a broken record, a later record is trusted only if its number is at most this far ahead; other matches only
 #: look like records
 _NUMBERS_AHEAD = 10**6
 _SEGMENT_NAME = re.compile(r"-log-(\d{8})\Z", re.ASCII)
@@ -61,13 +61,13 @@ class Place(msgspec.Struct, frozen=True):
     segment: int
     offset: int
     number: int
-    #: False after a clean end: all commits are in SQLite, and there may be no segment
+    #: False after a clean shutdown: all commits are in SQLite, and there may be no segment
     is_open: bool = True
 
 
 class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
     """The first record of a segment. ``after`` is the offset at which the previous segment's records end. Data beyond
-    it was never acknowledged.
+    this offset was never acknowledged.
     """
 
     botkit_journal_log: int
@@ -80,7 +80,7 @@ class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One commit. ``end`` is the position after the record."""
+    """One commit. ``end`` is the log position after the record."""
 
     body: bytes
     end: Place
@@ -120,7 +120,7 @@ class JournalLog:
     """The writing end of a log. It starts with an empty segment created by `make_segment`."""
 
     def __init__(self, path: Path, disk: Disk, place: Place, making: AbstractContextManager[object]) -> None:
-        """``making`` is a lock that keeps two threads from creating the same segment. Raises OSError."""
+        """``making`` is a lock that prevents two threads from creating the same segment. Raises OSError."""
         self._path = path
         self._disk = disk
         self._log = place.log
@@ -147,7 +147,8 @@ class JournalLog:
     def append(self, body: bytes) -> Place:
         """Write a record, wait until it has reached the disk, and return the position after it.
 
-        Raises OSError. In that case the record counts as not written, and the next record is written to a new segment.
+        Raises OSError, in which case the record is treated as not written, and the next record is written to a new
+        segment.
         """
         if self._is_closed:
             raise OSError(errno.EBADF, "it is closed")
@@ -159,7 +160,7 @@ class JournalLog:
         try:
             self._handle.write(self._at, content)
         except OSError:
-            # after a failure the disk's content of this block is unknown, so later records must not share the block
+            # after a failure, the on-disk content of this block is unknown, so later records must not share the block
             self._has_failed = self._at > 0
             raise
         self._at += len(content)
@@ -178,7 +179,7 @@ class JournalLog:
         return frame_of(self._number, _encode(heading))
 
     def _advance(self, frame_bytes: int) -> None:
-        """Open the next segment, or replace this segment by a larger one if it has no record yet."""
+        """Open the next segment, or replace this segment with a larger one if it has no record yet."""
         segment = self._segment + 1 if self._at else self._segment
         with self._making:
             if self._handle is not None:
@@ -205,7 +206,7 @@ class JournalLog:
                 self._made = segment
 
     def close(self) -> None:
-        """Close the file permanently. Closing twice does nothing."""
+        """Close the file permanently. A second call does nothing."""
         with self._making:
             self._is_closed = True
         if self._handle is not None:
@@ -354,7 +355,7 @@ def _record_at(content: bytes, at: int) -> _Found | None:
 
 def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
     """Return whether a record with a number above ``number`` exists anywhere after ``start``. If so, the broken part
-    before it is not the end of the log.
+    before that record is not the end of the log.
     """
     used = min(_used(content), len(content) - _PREFIX.size + 1)
     for at in range(start, used, _ALIGNED):
@@ -365,8 +366,8 @@ def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
 
 
 def _used(content: bytes) -> int:
-    """Return the size without trailing zeros. A new segment consists mostly of zeros, so they are compared in large
-    blocks, which is fast.
+    """Return the size without trailing zeros. A new segment consists mostly of zeros, so they are skipped quickly by
+    comparing large blocks.
     """
     end, size = len(content), len(_ZEROS)
     while end >= size and content[end - size : end] == _ZEROS:

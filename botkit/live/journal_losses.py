@@ -2,9 +2,9 @@
 an older copy was restored.
 
 The log itself reveals most losses (`botkit.live.journal_log`). If a copy of all files was restored, two other signs
-remain. First, client ids are reserved in the journal before they are counted in a separate file. So if the count in
-that file is ahead of the journal, the journal has lost commits. Second, the exchange may have orders of this bot that
-are missing from the journal.
+remain. First, client ids are reserved in the journal before they are counted in a separate file. If the count in that
+file is ahead of the journal, the journal has therefore lost commits. Second, the exchange may have orders from this bot
+that are missing from the journal.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from botkit.model.inputs import Unwritten
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
-#: The ids of a lost start begin up to `SKIPPED_MAX` after the previous ones. This many lost starts in a row are
-#: noticed. The probability that the ids of another process's bot on the same account are that close is one in two
+#: The ids of a lost start begin up to `SKIPPED_MAX` after the previous ones. This many consecutive lost starts are
+#: detected. The probability that the ids of a bot in another process on the account are that close is one in two
 #: thousand.
 _LOST_STARTS = 5
 
@@ -39,8 +39,8 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
     if reach.first_id is None or reach.last_id is None:
         first_id = reserved - ID_BLOCK
     else:
-        # Orders are not sent in the order of their ids, because a replacement waits for the end of the order it
-        # replaces. So the order of a lost commit may have a smaller id than the last journaled order.
+        # Orders are not sent in id order, because a replacement waits until the order it replaces is final. An order in
+        # a lost commit may therefore have a smaller id than the last journaled order.
         first_id = max(reach.first_id, reach.last_id - ID_BLOCK)
     first_id = max(first_id, int(journal.meta(_WRITTEN_OFF) or 0))
     end_id = min(reserved + _LOST_STARTS * SKIPPED_MAX, ID_MAX) if reserved else 0
@@ -54,7 +54,7 @@ def write_off(journal: Journal, until: int = 0) -> None:
     """Record that the loss has been reported to the user, so that a later start does not report it again. Raises
     JournalError.
 
-    ``until`` is one past the largest client id at the exchange that is missing from the journal.
+    ``until`` is one past the largest client id that is at the exchange but missing from the journal.
     """
     reach = journal.reach()
     journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted, until), DAMAGE: ""})

@@ -1,6 +1,4 @@
-"""The read queries of the journal. A row that has changed since it was written is reported as damage and never
-returned.
-"""
+"""The journal's read queries. A row that has changed since it was written is reported as damage and never returned."""
 
 from __future__ import annotations
 
@@ -106,7 +104,7 @@ class JournalReading:
 
     @contextlib.contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Convert errors caused by unreadable content within the block into a JournalError that reports damage."""
+        """Convert errors that unreadable content causes within the block into a JournalError that reports damage."""
         try:
             yield
         except _UNREADABLE as error:
@@ -126,7 +124,7 @@ class JournalReading:
             return json.loads(text) if text else None
 
     def parameters(self) -> list[tuple[str, str, Any]]:
-        """Return (strategy, name, value) for every parameter set at run time, in the order of the changes."""
+        """Return (strategy, name, value) for every parameter set at run time, in the order in which they were set."""
         rows = self._whole("parameters", "ORDER BY id")
         with self.reading("a parameter"):
             return [(strategy, name, msgspec.json.decode(value)) for _, strategy, name, value in rows]
@@ -158,7 +156,7 @@ class JournalReading:
         return found
 
     def fills(self, client_id: int | None = None, *, since: Nanos | None = None) -> list[FillRecord]:
-        """Return every fill, the fills of one order, or the fills since a time, in order of booking."""
+        """Return every fill, the fills of one order, or the fills since a time, in booking order."""
         where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
         if since is not None:
             where, values = "WHERE time >= ?", (since,)

@@ -1,9 +1,9 @@
 """The journal's SQLite tables, and the code that stores a commit's operations in them.
 
 An operation is (name, values): ``order``, ``fill``, ``send``, ``answered``, ``meta``, ``note``, ``parameter``,
-``reason``, ``let_go``. The log contains the operations unchanged. Writing the same operations a second time, in the
-same order, leaves the tables unchanged. Rows that a restart relies on have a checksum, because SQLite does not notice a
-flipped bit in a cell.
+``reason``, ``let_go``. The log contains the operations unchanged. Replaying the operations in their original order
+leaves the tables unchanged. Rows that a restart relies on have a checksum, because SQLite does not detect a flipped bit
+in a cell.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ CREATE TABLE notes ({_NOTES});
 """
 # Amounts and money are text, because 1e16 lots times a price can exceed 2^63, the limit of SQLite's integers.
 
-#: what the row checksums of each table cover: (the user's word for a row, its key, its columns). A request's answer is
-#: not covered, because it is written later and losing it does no harm.
+#: the data that each table's row checksums cover: (the user's word for a row, its key, its columns). The time of a
+#: request's response is not covered, because it is written later and losing it does no harm.
 SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "orders": ("order", "client_id", ORDER_FIELDS),
     "fills": (
@@ -73,7 +73,7 @@ SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
 #: the statements that upgrade each older schema to the next
 _MIGRATIONS = {
     1: ("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0",),
-    2: ("DROP TABLE IF EXISTS equity",),  # nothing ever read this table, which grew by a row a minute
+    2: ("DROP TABLE IF EXISTS equity",),  # this table was never read, and it grew by one row per minute
     # from this version on, rows have checksums and the journal has a log, which an older botkit would not read
     3: tuple(f"ALTER TABLE {table} ADD COLUMN crc INTEGER" for table in SEALED),
 }
@@ -164,7 +164,7 @@ class RowWriter:
         db.execute(self._put_order, (*values, checksum(values)))
 
     def _answered(self, db: sqlite3.Connection, time: int, run: int, number: int) -> None:
-        if not self._is_over:  # the row's checksum does not cover the answer
+        if not self._is_over:  # the row's checksum does not cover ``answered``
             db.execute("UPDATE sends SET answered = ? WHERE run = ? AND id = ?", (time, run, number))
             return
         columns = (*SEALED["sends"][2], "crc")
@@ -180,7 +180,7 @@ class RowWriter:
 
 
 def _by_name(values: Sequence[Any], names: tuple[str, ...]) -> tuple[Any, ...]:
-    """Convert the values of an order that another version of botkit wrote with the fields ``names`` to a row. Missing
+    """Convert an order's values that another version of botkit wrote, with the fields ``names``, to a row. Missing
     fields get their defaults.
     """
     given = dict(zip(names, values, strict=True))
@@ -188,7 +188,7 @@ def _by_name(values: Sequence[Any], names: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def whole_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Yield each row without its checksum, which is the last column, and whether the row is intact."""
+    """Yield each row without its last column (the checksum), and whether the row is intact."""
     for *values, crc in rows:
         yield tuple(values), crc == checksum(values)
 

@@ -1,7 +1,8 @@
 """Reports when the journal cannot be written or has been moved, and when it recovers.
 
 If the file is deleted or replaced while open, all later writes are lost. After a restart, the bot would not recognise
-the orders of that time as its own. So new orders are blocked, as on a full disk, and only cancels continue.
+orders placed during that time as its own. New orders are therefore blocked, as on a full disk, and only cancels
+continue.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class JournalWatch:
         self._fault_told = False
 
     def _missing(self) -> Path | None:
-        """Return the first file of the journal that is missing or has been replaced, or None."""
+        """Return the first journal file that is missing or has been replaced, or None."""
         files, log = self._journal.disk.files, self._journal.log
         wanted = [(self._path, self._identity), *([] if log is None else [(log.file, log.identity)])]
         for path, identity in wanted:
@@ -36,7 +37,7 @@ class JournalWatch:
         return None
 
     def gate(self) -> str | None:
-        """Return why no new order may be sent, or None."""
+        """Return the reason why no new order may be sent, or None."""
         return self._gone or None
 
     def look(self, fault: str | None) -> None:

@@ -34,10 +34,10 @@ _STATUS_S = 1.0
 _LINE_S = 5.0
 _REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
-#: how far the machine's clock may differ from the exchange's; the exchange's timestamps are whole seconds, and its
-#: tolerance is unpublished
+#: maximum difference between the machine's clock and the exchange's; the exchange's timestamps are whole seconds, and
+#: its tolerance is unpublished
 SKEW_MS_MAX = 5_000
-#: a smaller change of the wall clock is a normal gradual correction
+#: a smaller change in the wall clock is a normal gradual correction
 _MOVED_S = 2.0
 
 
@@ -65,7 +65,7 @@ class Keeper:
         self._stop.set()
 
     def leave_now(self) -> None:
-        """End at once without waiting. Open orders stay open."""
+        """Exit immediately, without waiting. Open orders stay open."""
         self._left.set()
         self._stop.set()
 
@@ -110,7 +110,7 @@ class Keeper:
         return "fault" if driver.fault is not None else self._why
 
     async def stop(self, bot: Bot) -> None:
-        """Stop the bot cleanly. `leave_now` ends the wait."""
+        """Stop the bot cleanly. `leave_now` cuts the wait short."""
         bot.standstill.end()
         with contextlib.suppress(JournalError):
             self._keep_reasons(bot, bot.driver.now())
@@ -144,7 +144,7 @@ class Keeper:
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
-        """Halt if the exchange's answers show that this machine's clock differs too much from the exchange's."""
+        """Halt if the exchange's responses show that this machine's clock differs too much from the exchange's."""
         skew_ms = bot.parts.adapter.clock_skew_ms
         if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
             return
@@ -212,7 +212,7 @@ class Keeper:
             bot.notices.tell("warning", text)
 
     def _keep_reasons(self, bot: Bot, now: Nanos) -> None:
-        """Add to the journal the reasons why strategies did not trade since the last call, for `botkit why`."""
+        """Record in the journal why strategies did not trade since the last call, for `botkit why`."""
         rows = []
         for strategy in bot.view.strategies():
             name = strategy.name
@@ -244,8 +244,8 @@ class Keeper:
             _answer(bot, path, ok=ok, text=text)
 
     async def _panic(self, bot: Bot, path: Path) -> None:
-        """Cancel every order on the account, for a process that does not have the account's key. The halt is set first,
-        as in `botkit panic`.
+        """Cancel every order on the account, for a process that does not have the account's key. As in `botkit panic`,
+        the halt is set first.
         """
         said: list[str] = []
         parts = bot.parts
@@ -299,9 +299,9 @@ class Keeper:
         raise ValueError(f"{command!r} is not a command of this bot")
 
     def beat(self, bot: Bot) -> None:
-        """Leave a heartbeat that shows the guard that the bot is alive."""
+        """Update the heartbeat that shows the guard that the bot is alive."""
         wall = bot.parts.machine.clock.wall_ns()
-        # two successive stamps must differ, even if the wall clock is stopped or set back
+        # two successive timestamps must differ, even if the wall clock is stopped or set back
         self._beat_at = wall if wall != self._beat_at else wall + NS_PER_S
         with contextlib.suppress(OSError):  # the guard tests the disk itself before it considers the bot dead
             bot.parts.folder.beat(self._beat_at)
@@ -333,7 +333,7 @@ class Keeper:
             for currency, units in money.account.items()
             if units
         }
-        #: profits count from each strategy's first start, in the pair's quote currency
+        #: profits are measured from each strategy's first start, in the pair's quote currency
         status["profits"] = [
             {
                 "strategy": name,

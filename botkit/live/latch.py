@@ -62,7 +62,7 @@ class Latch:
             self._journal.note("halt", reason, self._now())
 
     def look(self) -> None:
-        """Check whether another process has set or lifted the latch."""
+        """Check whether another process has set or cleared the latch."""
         self._write()
         if self._to_write is not None:
             return
@@ -83,7 +83,7 @@ class Latch:
                 self._to_write = None
 
     def keep(self, strategies: Mapping[str, str]) -> None:
-        """Save the strategies' halts (from a loss limit or by the user), so that they survive restarts like the bot's
+        """Save the strategies' halts (set by a loss limit or by the user), so that they survive restarts like the bot's
         own halt.
         """
         if strategies != self._strategies:

@@ -1,4 +1,4 @@
-"""Measures how long a run's requests, answers and market data take. Backtests with `latency: {from: RUN}` use the
+"""Measures how long a run's requests, responses and market data take. Backtests with `latency: {from: RUN}` use the
 results.
 
     order    from the turn that decided on a create or cancel (checks, journal and socket included) to the exchange
@@ -47,7 +47,7 @@ from botkit.model.requests import Answer, CancelBatch, CancelOrder, CreateBatch,
 
 #: durations of up to this many bits, in microseconds, are stored exactly, longer ones to within a thousandth
 _EXACT_BITS = 11
-#: how many requests and orders to remember while waiting for their answers and reports
+#: number of requests and orders to remember while waiting for their responses and reports
 _WAITING_MAX = 10_000
 _CREATES, _CANCELS = (CreateOrder, CreateBatch), (CancelOrder, CancelBatch)
 #: timestamps are truncated to the millisecond, so on average they are half a millisecond early
@@ -55,7 +55,7 @@ _STAMP_CUT: Nanos = NS_PER_MS // 2
 
 
 class Histogram:
-    """Counts how often each duration occurred. Its memory stays bounded even if a bot runs for a long time."""
+    """Counts how often each duration occurred. Its memory use stays bounded even if a bot runs for a long time."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -98,7 +98,7 @@ class Latencies:
         self._sent: OrderedDict[int, tuple[Nanos, str, tuple[int, ...]]] = OrderedDict()  # keyed by request id
         self._creating: OrderedDict[int, Nanos] = OrderedDict()  # keyed by client id: when the order was sent
         self._cancelling: OrderedDict[int, Nanos] = OrderedDict()
-        self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # keyed by client id: when the answer arrived
+        self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # keyed by client id: when the response arrived
         # keyed by client id: the timestamp of a fill not yet reported to strategies
         self._filled: OrderedDict[int, Nanos] = OrderedDict()
         self._written = 0
@@ -106,16 +106,16 @@ class Latencies:
         self._new: list[Callable[[], None]] = []
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
-        """Note that a turn at ``now`` decided on these requests and reported these fills to strategies."""
+        """Record that a turn at ``now`` decided on these requests and reported these fills to strategies."""
         self._new.append(partial(self._decided, tuple(requests), tuple(fills), now))
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """Note that a turn at ``now`` received an input."""
+        """Record that a turn at ``now`` received an input."""
         self._new.append(partial(self._take, given, now))
 
     def settle(self) -> None:
-        """Process all new inputs and outcomes. Call this after the requests have been sent, because no order need wait
-        for it.
+        """Process all new inputs and outcomes. Call this after the requests have been sent, because no order should
+        wait for it.
         """
         new, self._new = self._new, []
         for look in new:
@@ -214,7 +214,7 @@ class Latencies:
         return msgspec.to_builtins(found)  # type: ignore[no-any-return]
 
     def save(self) -> None:
-        """Write the measurements if there are new ones. A full disk is reported elsewhere."""
+        """Write the measurements if there are new ones. A full disk is reported by other code."""
         self.settle()
         tables = (self._order, self._answer, self._round_trip)
         measured = self._feed.count + sum(found.count for table in tables for found in table.values())

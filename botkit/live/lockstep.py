@@ -1,9 +1,9 @@
-"""Runs a bot in lockstep with an emulator whose clock it controls. It makes the decisions of a backtest, over real HTTP
-and WebSocket connections.
+"""Runs a bot in lockstep with an emulator whose clock it controls. The bot makes the decisions of a backtest, but over
+real HTTP and WebSocket connections.
 
-The driver asks the emulator to advance to the next delivery, reads exactly the announced answers and frames, and runs
+The driver asks the emulator to advance to the next delivery, reads exactly the announced responses and frames, and runs
 the turns in the order and at the times reported by the emulator. Nothing depends on the speed of the sockets, so the
-decisions match those of a backtest with the same tape, line by line (tests/parity).
+decisions match those of a backtest on the same tape, line by line (tests/parity).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from botkit.model.moment import FIRST, KIND_RANKS
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-#: how long an announced frame or answer may take to arrive, in machine time
+#: maximum time until an announced frame or response arrives, in machine time
 _PATIENCE_S = 120.0
 _STREAM_RANKS = {"order_book": KIND_RANKS["books"], "trades": KIND_RANKS["trades"], "ticker": KIND_RANKS["tickers"]}
-#: how long to wait for answers after the end, as in a backtest
+#: how long to wait for responses after the end, as in a backtest
 DRAIN: Nanos = 10 * NS_PER_S
 
 
@@ -57,7 +57,7 @@ class LockstepError(BotkitError):
 
 class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a run over the wire. ``answers`` and ``frames`` count the messages read from the sockets.
-    ``split_bursts`` counts the moments at which the trades of one pair needed several frames.
+    ``split_bursts`` counts the timestamps at which the trades of one pair needed several frames.
     """
 
     start: Nanos
@@ -78,13 +78,13 @@ class _Told(msgspec.Struct):
     event_id: str = ""
     pair: str = ""
     request: int = 0
-    #: the same number for all frames of one match; 0 for a single frame
+    #: the match's sequence number, shared by all its frames; 0 for a single frame
     group: int = 0
 
 
 def _first(told: _Told) -> tuple[Nanos, int]:
-    """Return the sort key of a delivery. As in a backtest, the effects of an order sent at one moment come before that
-    moment's remaining events of a higher rank.
+    """Return the sort key of a delivery. As in a backtest, the effects of an order precede later-ranked events with an
+    equal timestamp.
     """
     return told.at, FIRST if told.kind == "answer" else _STREAM_RANKS.get(told.stream, FIRST)
 
@@ -115,7 +115,7 @@ class Lockstep:
         self.frames = 0
         self.answers = 0
         self.split_bursts = 0
-        self._trades_told: dict[str, tuple[Nanos, int]] = {}  # by pair: latest moment, frame count
+        self._trades_told: dict[str, tuple[Nanos, int]] = {}  # by pair: latest timestamp, frame count
         self._control = control
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -166,7 +166,7 @@ class Lockstep:
     async def run(
         self, balances: Mapping[str, int], begin: Nanos, start: Nanos, end: Nanos, priced: Iterable[str] = ()
     ) -> None:
-        """Begin at ``begin``, trade from ``start`` to ``end``, and stop, as a backtest over that span does.
+        """Begin at ``begin``, trade from ``start`` to ``end``, and stop, as a backtest over that period does.
 
         The run follows the strategies' subscriptions and the trades of ``priced`` pairs, which are needed for
         valuation.
@@ -192,7 +192,9 @@ class Lockstep:
         return wanted
 
     async def _turn(self, given: Input | None, now: Nanos) -> None:
-        """Run one turn and send its requests. New series that the turn subscribes to get their history at once."""
+        """Run one turn and send its requests. Series to which the turn newly subscribes get their history
+        immediately.
+        """
         out = self._out
         self.engine.turn(given, now, out)
         requests, wanted = list(out.requests), list(out.history)
@@ -278,11 +280,11 @@ class Lockstep:
         return told.stream == "trades"
 
     async def _settle(self) -> None:
-        """Let the emulator carry out the immediate effects of the requests sent so far, and sort these effects among
-        the pending deliveries.
+        """Let the emulator carry out the immediate effects of the requests sent so far, and sort these effects into the
+        pending deliveries.
 
-        As in a backtest, this is done once the answers, account events and books of a moment are processed, and after
-        each trade.
+        As in a backtest, this is done once all responses, account events and books with one timestamp have been
+        processed, and after each trade.
         """
         if self._is_unsettled:
             self._is_unsettled = False
@@ -291,7 +293,9 @@ class Lockstep:
             self._told = deque(sorted(self._told, key=_first))
 
     async def _settle_before(self, told: _Told) -> None:
-        """Process all immediate effects of the orders sent at one trade, before the rest of that trade's frame."""
+        """Process all immediate effects of the orders sent in response to a trade, before the rest of that trade's
+        frame.
+        """
         while self._is_unsettled:
             await self._settle()
             while self._told and _first(self._told[0]) < _first(told):
@@ -316,7 +320,7 @@ class Lockstep:
             )
         if self._broken:
             raise LockstepError(self._broken)
-        # the first frames of each stream were announced too, so read all of them before time advances
+        # the first frames of each stream were also announced, so all of them are read before time advances
         step = await self._step(self.clock.time)
         for told in step.delivered:
             await self._frame(told)
@@ -336,7 +340,7 @@ class Lockstep:
                         if item.state is ConnectionState.CONNECTED:
                             self._connected += 1
                         else:
-                            # its frames are lost, so the order of events cannot be determined any more
+                            # its frames are lost, so the order of events can no longer be determined
                             self._broken = f"the stream {stream_id} was lost: {item.detail}"
                         self._arrived.notify_all()
                     continue

@@ -20,7 +20,7 @@ def this_machine() -> Machine:
 
 
 def secret_random() -> Random:
-    """Return an unpredictable random generator, for tokens."""
+    """Return a random generator with unpredictable output, for tokens."""
     return SystemRandom()
 
 

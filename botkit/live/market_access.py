@@ -56,7 +56,7 @@ class MarketAccess:
         self.is_synthetic = any(_is_synthetic(address) for address in {rest, ws} - {None})
 
     def reads(self, *endpoints: str) -> RateLimitedReads:
-        """Return a sender that reads from these endpoints within the limits. It is an async context manager that may
+        """Return a sender for reads from these endpoints within the limits. It is an async context manager that may
         raise LedgerUnreachable.
         """
         return rate_limited_reads(

@@ -1,4 +1,4 @@
-"""The first stage of a start. It opens the folder, the journal, the client ids, and the connection for sending."""
+"""The first stage of a start: opens the folder, the journal, the client ids, and the connection for sending."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Opened(msgspec.Struct, frozen=True):
     run_folder: Path
     began: Nanos
     unwritten: Unwritten | None
-    #: a description of the journal's losses, if any are known already
+    #: a description of the journal's losses, if any are already known
     losses: str | None
-    #: a message for a bot that has traded before but has no journal now, so that it starts from scratch
+    #: a message for a bot that has traded before but no longer has a journal, so that it starts from scratch
     starts_over: str | None = None
 
 
@@ -81,8 +81,8 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def losses_of(what: str) -> str:
-    """Return the reason why the bot must not continue after losing commits. With outdated books it would buy the same
-    amounts a second time.
+    """Return the reason why the bot must not continue after losing commits, or None. With outdated books, it would buy
+    the same amounts a second time.
     """
     return (
         f"{what}; positions, capital and self.state are outdated. Restore the whole folder, or "

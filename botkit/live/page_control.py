@@ -1,5 +1,5 @@
-"""Defines what the live page may do to a bot. The bot itself enforces this. Every command from the page is marked as
-such, and the page's server cannot write unmarked commands.
+"""Defines what the live page may do to a bot. The bot itself enforces these rules. Every command from the page is
+marked as such, and the page's server cannot write unmarked commands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ ALLOWED = ("pause", "resume", "set", "cancel", "stop", "panic")
 
 
 def refusal(bot: Bot, document: Mapping[str, Any]) -> str | None:
-    """Return why a command from the page is refused, or None. Commands from other sources are not checked."""
+    """Return the reason why a command from the page is refused, or None. Commands from other sources are not
+    checked.
+    """
     if document.get("by") != PAGE:
         return None
     command = document["command"]

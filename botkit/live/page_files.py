@@ -37,7 +37,7 @@ class PageFiles:
         self._disk.files.write(self.path, content, durable=False)
 
     def read(self) -> bytes | None:
-        """Return the page content that the bot wrote last, or None."""
+        """Return the page content that the bot last wrote, or None."""
         try:
             return self._disk.files.read(self.path)
         except OSError:

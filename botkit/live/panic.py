@@ -1,7 +1,7 @@
-"""Cancels all orders of an account from a second process, regardless of the state of the bot.
+"""Cancels all of an account's orders from a second process, regardless of the state of the bot.
 
 The latch is set first and is on disk before anything is sent. If a hanging bot wakes up, it finds the latch before it
-sends its next order. Then all orders are cancelled and listed again until none are left.
+sends its next order. All orders are then cancelled and listed again until none are left.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class PanicResult(msgspec.Struct, kw_only=True):
     cancelled: int = 0
     foreign: int = 0
     left: tuple[str, ...] | None = None
-    #: True if the exchange does not accept the key, in which case nothing else was tried
+    #: True if the exchange does not accept the key, in which case nothing else was attempted
     is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
 
 
 def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
-    """Format the result of a panic as text. ``is_running`` means that the bot is running and cancels its own orders
-    too.
+    """Format the result of a panic as text. ``is_running`` means that the bot is running and also cancels its own
+    orders.
     """
     if result.left:
         return "STILL OPEN:\n  " + "\n  ".join(result.left)
@@ -53,7 +53,7 @@ def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
 class OwnOrders:
     """Distinguishes a bot's orders from other orders, based on the bot's journal (`Journal.order_rows`).
 
-    If the bot never read the answer to an order, the row has no exchange id. The order is then recognised by the
+    If the bot never read the response to an order, the row has no exchange id. The order is then recognised by the
     contents of its request.
     """
 
@@ -82,8 +82,8 @@ def text_of(row: OrderReport) -> str:
 
 
 def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> bool:
-    """Set the latch before anything else, because later steps may fail. Return False if the disk does not accept it.
-    Even then the orders must be cancelled.
+    """Set the latch before anything else, because later steps may fail. Return False if the disk does not accept the
+    latch. Even then, the orders must be cancelled.
     """
     try:
         folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
@@ -108,7 +108,7 @@ async def panic(
     say: Callable[[str], None],
     pause_s: float = _PAUSE_S,
 ) -> PanicResult:
-    """Cancel every order of the account. With ``own_only``, cancel only the orders in ``own``. ``can`` lists the
+    """Cancel all of the account's orders. With ``own_only``, cancel only the orders in ``own``. ``can`` lists the
     exchange's capabilities.
     """
     result = PanicResult()
@@ -146,7 +146,7 @@ async def panic(
         if result.is_key_refused:
             return result
         if not own_only and can.cancel_all:
-            # do this even if the listing failed, because orders can be cancelled without being listed
+            # done even if the listing failed, because orders can be cancelled without being listed
             await send(lambda i: CancelAll(id=i))
         elif can.batch_cancel_max:
             for start in range(0, len(wanted or ()), can.batch_cancel_max):

@@ -43,13 +43,13 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     adapter: Adapter
     folder: StateFolder
     on_stop: Mapping[str, OnStop]
-    #: the most disk space that the recordings of all runs may use
+    #: the maximum disk space for the recordings of all runs
     recording_bytes_max: int
-    #: how long orders that ended without a fill stay in the journal
+    #: how long orders that became final without a fill stay in the journal
     unfilled_kept_ns: Nanos
     #: REST and WebSocket addresses, for a second process that must reach the same exchange
     address: tuple[str | None, str | None]
-    #: True if the exchange ends with the bot (the embedded emulator), so an earlier journal does not apply
+    #: True if the exchange stops with the bot (the embedded emulator), so an earlier journal does not apply
     is_new_world: bool
     #: the creation date of the account's key, if the configuration states it
     key_day: date | None
@@ -61,11 +61,11 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Path | None = None
     #: the data that a replay needs to rebuild the engine, as plain JSON values without secrets
     recipe: Mapping[str, Any]
-    #: the names of the other bots of this process on the same account
+    #: the names of this process's other bots on the account
     siblings: tuple[str, ...] = ()
     #: the starting points for client ids on the account; None if there are no other bots
     client_ids: ClientIdPlaces | None = None
-    #: creates a new engine, not started, from (decision log, first client id, shared counters)
+    #: creates a new, unstarted engine from (decision log, first client id, shared counters)
     engine: Callable[[DecisionLog, int, LeasedPools | None], Engine]
     #: returns a warning if simulated fees are to be paid in a coin that this account does not hold
     lacks_coin: Callable[[Mapping[str, int]], str | None]
@@ -77,7 +77,7 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
         return self.sharing.outside_router(self.adapter, hurries=hurries, say=say)
 
     def recorded_as(self, shared: SharedLimits | None, first_client_id: int) -> dict[str, Any]:
-        """Return the header of a recording, including the values that are known only at the start of the bot."""
+        """Return the header of a recording, including the values that are known only when the bot starts."""
         pools = None if shared is None else list(shared.leased.pools)
         return {**self.recipe, "shared": pools, "first_client_id": first_client_id}
 
@@ -95,7 +95,7 @@ def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
 
 
 def introduced(bots: list[AnyParts]) -> list[AnyParts]:
-    """Return the bots of one account. Each bot knows the names of the others."""
+    """Return the bots of one account, each with the names of the others."""
     if len(bots) < 2:
         return bots
     ids, names = ClientIdPlaces(), [one.name for one in bots]

@@ -30,11 +30,11 @@ _NOTHING_KEPT = _document({"state": {}, "timers": {}, "best": {}}).encode()
 
 
 class Persistence:
-    """Collects the changes made by turns, and writes the changes of a complete pass in one transaction.
+    """Collects the changes made by turns, and writes all changes of a pass in one transaction.
 
-    The books are written without the orders' locks (`without_locks`), so market data alone never changes them.
-    Therefore an order triggered by a book or a trade waits only for its own row to be written and not for a check of
-    the account's books. Other inputs may change the books and are reported through `heard`.
+    The books are written without the orders' locks (`without_locks`), so market data alone never changes them. An order
+    triggered by a book or a trade therefore waits only for its own row to be written, not for a check of the account's
+    books. Other inputs may change the books and are reported through `heard`.
     """
 
     def __init__(self, view: EngineView, journal: Journal, ids_until: int, random: Random) -> None:
@@ -83,7 +83,7 @@ class Persistence:
         self._heard = self._books_due = True
 
     def heard(self) -> None:
-        """Note that an input may have moved money, so that the next commit checks the books."""
+        """Record that an input may have moved money, so that the next commit checks the books."""
         self._heard = self._unsure = True
 
     def fill(self) -> None:
@@ -92,8 +92,8 @@ class Persistence:
             self._journal.filling.beside()
 
     def settle(self) -> None:
-        """Do work that no order waits for: start filling SQLite, check the books so that the next order need not, and
-        reserve client ids.
+        """Do work that no order should wait for: start filling SQLite, check the books so that the next order need not,
+        and reserve client ids.
         """
         self.fill()
         if not self._unsure:
@@ -105,14 +105,14 @@ class Persistence:
 
     @property
     def is_dirty(self) -> bool:
-        """True if there are changes that a crash must not lose. Answers are included: the next start holds an
+        """True if there are changes that a crash must not lose. Responses are included: the next start holds an
         unanswered slot for a minute or more, so a bot that restarts often would have to wait for its own reads.
         """
         return bool(self._orders or self._fills or self._answered or self._books_due)
 
     def commit(self, requests: Sequence[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
-        """Write all collected changes before the requests are sent, with ``notes`` of (kind, text, time). If it raises
-        JournalError, nothing was written, and everything but the notes is written with the next commit.
+        """Write all collected changes before the requests are sent, with ``notes`` of (kind, text, time). If
+        JournalError is raised, nothing was written, and everything but the notes is written with the next commit.
         """
         sends = []
         for request in requests:
@@ -179,9 +179,9 @@ def client_ids_of(request: Request) -> tuple[int, ...]:
 
 
 def without_locks(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the books without the locks of any order, because every live order locks its money again at a restart.
+    """Return the books without any order's locks, because every live order locks its money again at a restart.
 
-    An order that was still queued when the bot ended was never sent, so nothing else would release its money.
+    An order that was still queued when the bot stopped was never sent, so nothing else would release its money.
     """
     ledger = state["ledger"]
     parts = {

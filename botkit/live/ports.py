@@ -1,10 +1,11 @@
 """The ports of a running bot: everything that the bot uses from the machine besides sockets and the event loop.
 
-The clock, randomness, background work and the disk are injected. So a test can run a complete bot in virtual time, with
-seeded randomness and a disk that fails. The machine's own ports are in `botkit.live.clock`, `botkit.live.background`
-and `botkit.live.disk`, and `botkit.live.machine` combines them. The event loop is already a port, so ``asyncio.sleep``
-and ``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a random number, starts a
-thread or touches a file that must survive. tests/test_architecture.py enforces this.
+The clock, randomness, background work and the disk are injected. A test can therefore run a complete bot in virtual
+time, with seeded randomness and a disk that fails. The machine's own ports are in `botkit.live.clock`,
+`botkit.live.background` and `botkit.live.disk`, and `botkit.live.machine` combines them. The event loop is already a
+port, so ``asyncio.sleep`` and ``loop.call_later`` are used directly. No other module of ``live`` reads a clock,
+generates a random number, starts a thread or touches a file that must survive. tests/test_architecture.py enforces
+this.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class MachineClock(Protocol):
         ...
 
     def monotonic_s(self) -> float:
-        """Return monotonic seconds since an arbitrary start. The value is never adjusted and does not advance while the
-        machine sleeps.
+        """Return the seconds of a monotonic clock with an arbitrary start. The value is never adjusted and does not
+        advance while the machine sleeps.
         """
         ...
 
@@ -57,11 +58,11 @@ class Job(Protocol):
     """A job that a `Background` runs once."""
 
     def is_running(self) -> bool:
-        """Return True until the job has ended."""
+        """Return True until the job has finished."""
         ...
 
     def wait(self) -> None:
-        """Block until the job has ended."""
+        """Block until the job has finished."""
         ...
 
 
@@ -73,7 +74,7 @@ class Repeating(Protocol):
         ...
 
     def stop(self, wait_s: float) -> None:
-        """Run the job once more and wait for it to end, for at most ``wait_s`` seconds."""
+        """Run the job once more and wait for it to finish, for at most ``wait_s`` seconds."""
         ...
 
 
@@ -85,7 +86,7 @@ class Background(Protocol):
         ...
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
-        """Call ``step`` until it returns None. Otherwise it returns the number of seconds to wait before the next
+        """Call ``step`` until it returns None. Any other return value is the number of seconds to wait before the next
         call.
         """
         ...
@@ -131,7 +132,7 @@ class DurableFile(Protocol):
     size: int
 
     def write(self, at: int, content: bytes) -> None:
-        """Write at an offset within the file's size. On return the bytes have reached the disk. If it raises OSError,
+        """Write at an offset within the file's size. On return, the bytes have reached the disk. If OSError is raised,
         any part of them may have reached the disk.
         """
         ...
@@ -157,7 +158,7 @@ class Files(Protocol):
         ...
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Replace a file atomically. A reader, or a restart after a crash, finds either the old or the new content and
+        """Replace a file atomically. A reader, or a restart after a crash, finds either the old or the new content,
         never a mixture.
 
         If ``durable``, both content and name have reached the disk on return.
@@ -165,11 +166,11 @@ class Files(Protocol):
         ...
 
     def append(self, path: Path) -> Appending:
-        """Open a file for appending, and create it if it is missing."""
+        """Open a file for appending, creating it if it is missing."""
         ...
 
     def names(self, folder: Path) -> list[str]:
-        """Return the sorted names of the files in a folder, or nothing if the folder does not exist."""
+        """Return the sorted names of the files in a folder, or an empty result if the folder does not exist."""
         ...
 
     def remove(self, path: Path) -> None:
@@ -185,18 +186,22 @@ class Pulses(Protocol):
     """Heartbeats that one process leaves on an existing file for another process. They need no free space."""
 
     def beat(self, path: Path, time: Nanos) -> None:
-        """Stamp the file. Raises OSError if the disk does not even allow this, for example because it is read-only."""
+        """Update the file's timestamp. Raises OSError if the disk does not allow even this, for example because it is
+        read-only.
+        """
         ...
 
     def last(self, path: Path) -> Nanos | None:
-        """Return the file's stamp with the precision of the file system, or None if there is no such file. Raises
+        """Return the file's timestamp with the file system's precision, or None if there is no such file. Raises
         OSError.
         """
         ...
 
 
 class Lock(Protocol):
-    """A lock held by this process. The system releases it whenever the process ends, even after a crash."""
+    """A lock held by this process. The operating system releases the lock whenever the process exits, even after a
+    crash.
+    """
 
     def release(self) -> None:
         """Release the lock. A second call does nothing."""
@@ -234,7 +239,7 @@ class Disk(Protocol):
         ...
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove a folder and its contents as far as possible. Never raises."""
+        """Remove a folder and as much of its contents as possible. Never raises an exception."""
         ...
 
 

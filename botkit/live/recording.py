@@ -1,12 +1,12 @@
-"""Records the engine's inputs, so that the same bot can be run with them again (`botkit.live.replay`).
+"""Records the engine's inputs, so that the bot can be run again with these inputs (`botkit.live.replay`).
 
 The engine has no clock, no randomness and no I/O, so its decisions are a function of its inputs and their times. Each
 input is one entry of ``inputs.bin``. A turn without an input is an empty entry.
 
 An input is serialised once the orders that it caused have been sent (`Recording.settle`). Compression and writing wait
-for `Recording.flush`, a few times a second, so a killed bot loses less than a second of inputs. A write error ends the
-recording but never the bot. The same applies when the recording reaches its size limit and there are no older runs left
-to delete.
+for `Recording.flush`, a few times a second, so a killed bot loses less than a second of inputs. A write error stops the
+recording but never the bot. The recording also stops when it reaches its size limit and there are no older runs left to
+delete.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ HEADER = "inputs.json"
 
 #: the type name of the first entry, which holds the header's sha256
 BEGUN = "begun"
-#: the type names of the last entry: ``closed`` for a run that ended cleanly, ``full`` for a recording that ended before
-#: its run; a ``closed`` entry holds the number of lines in decisions.jsonl and their sha256
+#: the type names of the last entry: ``closed`` for a run that ended cleanly, ``full`` for a recording that stopped
+#: before its run ended; a ``closed`` entry holds the number of lines in decisions.jsonl and their sha256
 CLOSED, FULL = "closed", "full"
-#: how many runs' recordings to keep in a bot's state folder
+#: number of run recordings to keep in a bot's state folder
 RUNS_KEPT = 20
-#: the folder is measured each time this fraction of its limit has been written; exceeding the limit by this fraction
-#: does no harm
+#: the folder's size is measured each time this fraction of its limit has been written; exceeding the limit by this
+#: fraction does no harm
 _MEASURED_SHARE = 64
 #: each entry is preceded by its size and CRC-32
 PREFIX = struct.Struct(">II")
 #: the fields that are stored for an order book
 BOOK_FIELDS = ("pair", "time", "bid_levels", "ask_levels")
-#: inputs that contain orders; orders change, so such inputs are serialised at once
+#: inputs that contain orders; orders change, so such inputs are serialised immediately
 _CHANGING = (Restore, CancelOrphans)
 
 
@@ -62,7 +62,7 @@ class Recording:
     """Records the inputs of one engine.
 
     ``folder`` is the run's folder. The files in all run folders together stay within ``bytes_max``. ``tell`` is called
-    with the reason if a recording ends before its run.
+    with the reason if a recording stops before its run ends.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Recording:
         self.on_trade: Callable[[Trade], None] | None = None
         document = (json.dumps({"format": FORMAT, **header}, indent=1) + "\n").encode()
         files.write(folder / HEADER, document, durable=False)
-        files.remove(folder / INPUTS)  # left by a run with this number in an earlier emulator
+        files.remove(folder / INPUTS)  # left over from a run with this number in an earlier emulator
         self._file: Appending | None = files.append(folder / INPUTS)
         self._add(BEGUN, 0, hashlib.sha256(document).hexdigest())
 
@@ -108,8 +108,8 @@ class Recording:
                 self._catch_up()
 
     def settle(self) -> None:
-        """Serialise and compress new inputs. Call this often, because a second's worth of inputs at once would block
-        the bot.
+        """Serialise and compress new inputs. Call this often, because processing a full second of inputs in one call
+        would block the bot.
         """
         self._catch_up()
         if self._entries:
@@ -131,7 +131,7 @@ class Recording:
             return
         try:
             self._entries.append(self._encode((name, now, content)))
-        except Exception:  # a failed recording must never end the bot
+        except Exception:  # a failed recording must never stop the bot
             log.exception("this run can no longer be recorded, so it cannot be replayed: %s", name)
             self._give_up()
 
@@ -157,7 +157,7 @@ class Recording:
             self._give_up()
 
     def _keep_within_bound(self, file: Appending) -> None:
-        """Delete older runs to make room. If that is not enough, end the recording."""
+        """Delete older runs to make room. If that is not enough, stop the recording."""
         self._unmeasured = 0
         own = self._disk.folder_bytes(self._folder)
         while self._older and own + sum(size for _, size in self._older) > self._bytes_max:
@@ -185,7 +185,7 @@ class Recording:
     def close(self, decisions: tuple[int, str] | None) -> None:
         """Write the remaining entries and close the file.
 
-        ``decisions`` is (lines, sha256) of decisions.jsonl, or None if that file ended before the run.
+        ``decisions`` is (lines, sha256) of decisions.jsonl, or None if that file stopped before the run ended.
         """
         self._catch_up()
         self._add(CLOSED, 0, decisions)

@@ -1,4 +1,4 @@
-"""Explains that an exchange does not accept an account's key (401 on every signed request), or that the key expires
+"""Explains that an exchange does not accept an account's key (401 for every signed request), or that the key expires
 soon.
 """
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from datetime import date
 
-#: the kind of the halt after a refused key. Open orders stay as they are, because they cannot be cancelled without a
-#: key.
+#: the kind of the halt after a refused key. Open orders are left as they are, because they cannot be cancelled without
+#: a key.
 KEY_HALT = "key"
 REFUSED_STATUS = 401
 #: a key without a list of IP addresses expires this many days after it was created

@@ -1,7 +1,7 @@
-"""Replays a recorded run through the same engine, and shows the first decision that differs, if any.
+"""Replays a recorded run through an identical engine, and shows the first decision that differs, if any.
 
-A difference means that the code has changed: another version of botkit or of a strategy, a changed configuration, or a
-strategy that reads a clock, its own random numbers, or the network.
+A difference means that the code or configuration has changed (a different version of botkit or of a strategy, or
+different settings), or that a strategy reads a clock, its own random numbers, or the network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer
 
 _READ_BYTES = 1 << 16
-#: an entry that seems larger than this has a damaged size
+#: an entry that seems larger than this has a damaged size field
 _ENTRY_MAX = 1 << 28
 
 #: How a recording ends: with its run ("closed"), before its run because it reached its limit ("full"), or abruptly
@@ -66,8 +66,8 @@ class DecisionDifference(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The result of a replay. ``decisions`` were compared. ``unflushed`` were made but never written by the run.
-    ``uncompared`` are in decisions.jsonl beyond the end of the recording.
+    """The result of a replay. ``decisions`` is the number of decisions compared. ``unflushed`` were made but never
+    written by the run. ``uncompared`` are in decisions.jsonl beyond the end of the recording.
     """
 
     entries: int
@@ -79,7 +79,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def is_equal(self) -> bool:
-        """True if every decision of the run was repeated. Always False for a truncated recording."""
+        """True if every decision of the run was reproduced. Always False for a truncated recording."""
         return self.difference is None and self.end != "cut"
 
 
@@ -337,7 +337,7 @@ class Replay:
 
     @property
     def end(self) -> RecordingEnd:
-        """The way in which the recording ends."""
+        """How the recording ends."""
         return self._inputs.end
 
     @property
@@ -361,7 +361,7 @@ class Replay:
                     self._watch.turned(now)
         except ReplayError:
             raise
-        except Exception as error:  # for example an answer to a request that was not made in the replay
+        except Exception as error:  # for example, a response to a request that was not made in the replay
             self.error = error
         finally:
             inputs.close()
@@ -370,7 +370,7 @@ class Replay:
 
 def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole: bool) -> Verdict:
     """Compare the decisions. If the run was killed (``is_whole`` is False), two differences at the end are allowed:
-    decisions that the run did not write, and written decisions whose inputs it did not write.
+    decisions that the run did not write, and written decisions whose inputs were not recorded.
     """
     for number, (before, after) in enumerate(itertools.zip_longest(recorded, replayed), 1):
         if before is None and not is_whole:
@@ -402,7 +402,7 @@ def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[st
     decisions.flush()
     recorded = raw.decode("ascii", "replace").splitlines()
     if replay.end != "closed" and recorded and not _is_json(recorded[-1]):
-        recorded.pop()  # the run was killed while it wrote this line
+        recorded.pop()  # the run was killed while it was writing this line
     _check_decisions(path, raw, recorded, replay.decisions)
     verdict = compare(recorded, lines, entries, is_whole=replay.end == "closed" or replay.error is not None)
     if replay.error is not None and (verdict.difference is None or verdict.difference.replayed is None):

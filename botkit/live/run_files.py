@@ -15,14 +15,14 @@ DECISIONS = "decisions.jsonl"
 
 
 class RunFiles:
-    """The two files of a run. ``tell`` is called with the reason if one of them ends before the run."""
+    """The two files of a run. ``tell`` is called with the reason if one of them stops before the run ends."""
 
     def __init__(
         self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None], disk: Disk
     ) -> None:
         self.folder = folder
         self._tell = tell
-        disk.files.remove(folder / DECISIONS)  # left by a run with this number in an earlier emulator
+        disk.files.remove(folder / DECISIONS)  # left over from a run with this number in an earlier emulator
         self._file: Appending | None = disk.files.append(folder / DECISIONS)
         self.decisions = DecisionLog(self._keep)
         self.recording = Recording(folder, header, disk, bytes_max=bytes_max, tell=tell)
@@ -47,7 +47,8 @@ class RunFiles:
     def close(self) -> None:
         """Write the remaining data and close both files."""
         sha256 = self.decisions.sha256()
-        # the end of the recording states the content of decisions.jsonl, so decisions.jsonl must reach the disk first
+        # the last entry of the recording states the content of decisions.jsonl, so decisions.jsonl must reach the disk
+        # first
         if self._file is not None:
             try:
                 self._file.flush()

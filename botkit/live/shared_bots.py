@@ -14,12 +14,12 @@ from botkit.model.adapter import Adapter
 
 
 class SharedBots:
-    """The shared resources of the bots of one process. A single bot does not use them."""
+    """Resources that the bots of one process share. A single bot does not use them."""
 
     def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
         self.machine = machine or this_machine()
-        #: one clock per exchange, so that the bots' windows use the same time
+        #: one clock per exchange, so that all of the bots' windows use one time
         self.clocks: dict[str, DriverClock] = {}
         self._ledgers: dict[str, InProcessLedger] = {}
         self._accounts: dict[object, FanOut] = {}
@@ -41,7 +41,7 @@ class SharedBots:
         return way.seat(self._markets.setdefault(market, way))
 
     def ledger(self, venue: str, clock: DriverClock) -> str | InProcessLedger:
-        """Return the ledger for this process's bots at an exchange. No other process shares it."""
+        """Return the ledger for this process's bots at an exchange. No other process uses that ledger."""
         if self.is_alone:
             return ALONE
         return self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))

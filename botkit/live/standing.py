@@ -1,4 +1,4 @@
-"""The state of a bot at one moment, from which summaries, pictures and the status are built."""
+"""A snapshot of a bot's state, from which summaries, pictures and the status are built."""
 
 from __future__ import annotations
 

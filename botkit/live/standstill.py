@@ -2,8 +2,8 @@
 reconciled.
 
 The bot's clock keeps running during a suspension (`botkit.live.clock`), so all of the bot's data is stale afterwards:
-prices, balances, and connections that may be dead without having been closed. So no new order passes the last gate
-until the streams have reconnected and the books have been compared. Cancels and reads continue.
+prices, balances, and connections that may be dead without having been closed. No new order therefore passes the last
+gate until the streams have reconnected and the books have been compared. Cancels and reads continue.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Standstill:
         self, on_wake: Callable[[float], None], compared_at: Callable[[], Nanos], *, speed: float = 1.0
     ) -> None:
         """``compared_at`` returns the start time of the latest finished comparison of the books. Gaps are measured in
-        machine time, because one busy second on a fast emulator can be a minute of the bot's time.
+        machine time, because one busy second on a fast emulator can be a minute of bot time.
         """
         self._on_wake = on_wake
         self._compared_at = compared_at
@@ -43,8 +43,8 @@ class Standstill:
         self._beat_at = None
 
     def gate(self, now: Nanos) -> str | None:
-        """Return why no new order may be sent at ``now``, or None. Also detects a gap if an order is sent before the
-        next beat.
+        """Return the reason why no new order may be sent at ``now``, or None. Also detects a gap if an order is sent
+        before the next beat.
         """
         self._look(now)
         if self._woke_at is None:

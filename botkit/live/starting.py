@@ -39,25 +39,26 @@ from botkit.model.counts import counted
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, SentBefore
 from botkit.model.orders import LIVE_STATES, Order
 
-#: the start is abandoned after this many consecutive requests, a second apart, that found no connection
+#: the start is abandoned after this many consecutive requests, one second apart, that found no connection
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
-#: how often to compare a claim with other bots' claims before giving up, and the pause between attempts in seconds
+#: number of times to compare a claim with other bots' claims before giving up, and the pause between attempts in
+#: seconds
 _CLAIM_LOOKS = 3
 _CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
-#: requests that are sent even without a journal, and the length of windows that a few such requests can fill
+#: requests that are sent even without a journal, and the length of the windows that a few such requests can fill
 _CANCELS, _BRIEF_S = ("cancel_order", "cancel_batch"), 1
 
 OrphanChoice = Literal["refuse", "adopt", "cancel"]
 
 
 async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
-    """Start a bot and return it once it is trading. If it raises BotkitError, nothing was traded and all resources are
+    """Start a bot and return it once it is trading. If BotkitError is raised, nothing was traded and all resources are
     released.
 
-    ``orphans`` determines what to do with open orders whose strategies are no longer in the configuration.
+    ``orphans`` determines how to handle open orders whose strategies are no longer configured.
     """
     async with contextlib.AsyncExitStack() as stack:
         opened = await open_bot(parts, stack)
@@ -95,7 +96,7 @@ def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
 
 
 async def _share_limits(bot: Bot, opened: Opened) -> None:
-    """Join the other processes that share the same windows. Nothing may be sent before this step."""
+    """Join the other processes that share these windows. Nothing may be sent before this step."""
     shared = bot.shared
     before = predecessor(opened.journal, opened.began - _WINDOWS)
     keep_identity(opened.journal, shared)
@@ -139,7 +140,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
     if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
-        bot.notices.tell("error", opened.losses)  # an earlier loss, not yet handled, stays in force
+        bot.notices.tell("error", opened.losses)  # an earlier, unresolved loss stays in force
     for name, reason in halts.items():
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
@@ -161,8 +162,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
 def _sent_before(bot: Bot, opened: Opened) -> Iterator[SentBefore]:
     """Yield the requests of earlier runs that windows may still count.
 
-    Also yield as many cancels as fit into a window of one second. Cancels continue while a journal cannot be written,
-    so the last run may have just sent cancels that are missing from its journal.
+    Also yield as many cancels as fit into a one-second window. Cancels continue while a journal cannot be written, so
+    the last run may have just sent cancels that are missing from its journal.
     """
     yield from opened.journal.sends_since(opened.began - _WINDOWS)
     if opened.journal.is_new:
@@ -175,7 +176,7 @@ def _sent_before(bot: Bot, opened: Opened) -> Iterator[SentBefore]:
 
 
 async def _claim_pool(bot: Bot) -> None:
-    """Check that no other bot pools the same money, before anything is sent. Raises StartRefused if another bot
+    """Check, before anything is sent, that no other bot pools the same money. Raises StartRefused if another bot
     does.
     """
     claims, money = bot.claims, bot.view.money
@@ -194,16 +195,16 @@ async def _claim_pool(bot: Bot) -> None:
 
 
 async def _claim(bot: Bot) -> None:
-    """Claim the coins that the bot owns. Raises StartRefused if other bots own some of them. In that case the books are
-    not saved.
+    """Claim the coins that the bot owns. Raises StartRefused if other bots own some of them, in which case the books
+    are not saved.
     """
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
     for left in range(_CLAIM_LOOKS, 0, -1):
         try:
-            # compare with the reported balances and not with the books: while own orders are open, the books do not
-            # include what other bots have earned in the meantime
+            # the claim is compared with the reported balances, not with the books: while this bot's orders are open,
+            # the books do not include what other bots have earned in the meantime
             await claims.register(money.pooled, money.holdings(None), money.reported, slack=money.rounding_units)
         except ClaimRefused as error:
             if left == 1:
@@ -229,7 +230,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
     if bot.driver.key_refusal is not None:
         raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
-        # the missing money may be in positions that only the lost journal knows
+        # the missing money may be in positions that are recorded only in the lost journal
         also = f". Also, {opened.starts_over}" if opened.starts_over is not None else ""
         raise StartRefused(f"{bot.compare_refusal}{also}")
     if bot.comparisons.first is None:
@@ -264,7 +265,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
 
 
 def _is_settled(bot: Bot) -> bool:
-    """Return whether the first comparison has ended or can no longer succeed."""
+    """Return whether the first comparison has finished or can no longer succeed."""
     comparisons = bot.comparisons
     is_reached = comparisons.unreachable < _UNREACHABLE_MAX
     return (

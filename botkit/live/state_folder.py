@@ -45,7 +45,7 @@ class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strike(msgspec.Struct, frozen=True, kw_only=True):
-    """An intervention of the guard while its bot was silent. ``time`` is machine time."""
+    """The guard's intervention while its bot was silent. ``time`` is machine time."""
 
     silent_s: float
     cancelled: int
@@ -79,8 +79,8 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """Return the folder of the bot with this name. Prefer the running bot, then the only folder, then the latest
-        folder of a mode without real money.
+        """Return the folder of the bot with this name. Prefer the running bot's folder, then the only folder, then the
+        latest folder in a mode without real money.
 
         Raises ConfigError if there is no folder, or if the choice is ambiguous.
         """
@@ -122,7 +122,7 @@ class StateFolder:
     # -- one process at a time ------------------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Lock the folder until `unlock` is called or the process ends, even by a crash. Raises AlreadyRunning, or
+        """Lock the folder until `unlock` is called or the process exits, even by a crash. Raises AlreadyRunning, or
         FolderUnusable if the folder cannot be written.
         """
         assert self._lock is None
@@ -165,7 +165,7 @@ class StateFolder:
             return True  # a failing disk must not permit trading
 
     def halt(self) -> KeptHalt | None:
-        """Return why new orders are blocked, or None. An unreadable file also blocks new orders."""
+        """Return the reason why new orders are blocked, or None. An unreadable file also blocks new orders."""
         try:
             return msgspec.json.decode(self.disk.files.read(self._halt_path), type=KeptHalt)
         except FileNotFoundError:
@@ -175,8 +175,8 @@ class StateFolder:
 
     def set_halt(self, halt: KeptHalt) -> None:
         """Set the latch. If it is already set, the first reason is kept, unless the journal has lost commits since
-        then. In that case not even orders that seem to reduce a position may be sent, and the user who lifts the halt
-        must know about the loss.
+        then. In that case, not even orders that seem to reduce a position may be sent, and the user who lifts the halt
+        must be informed of the loss.
         """
         earlier = self.halt()
         if earlier is not None:
@@ -188,7 +188,7 @@ class StateFolder:
         self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
-        """Lift the latch. Only `botkit resume` calls this. Raises FolderUnusable."""
+        """Clear the latch. Only `botkit resume` calls this method. Raises FolderUnusable."""
         try:
             self.disk.files.remove(self._halt_path)
         except OSError as error:
@@ -204,7 +204,7 @@ class StateFolder:
         self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
-        """Return the figures that the bot wrote last, or None."""
+        """Return the figures that the bot last wrote, or None."""
         try:
             found = json.loads(self.disk.files.read(self._status_path))
         except (OSError, ValueError, RecursionError):
@@ -215,8 +215,8 @@ class StateFolder:
     # --------------------------------------------------------------------------
 
     def beat(self, time: Nanos) -> None:
-        """Stamp a heartbeat on the lock file. The file exists while the bot runs and can be stamped even on a full
-        disk.
+        """Update the heartbeat timestamp of the lock file. The file exists while the bot runs, and its timestamp can be
+        updated even on a full disk.
 
         Raises OSError if the disk accepts no changes at all.
         """
@@ -230,7 +230,7 @@ class StateFolder:
             return None
 
     def takes_heartbeats(self) -> bool:
-        """Return whether the disk would accept a heartbeat. The test writes the current heartbeat again."""
+        """Return whether the disk would accept a heartbeat. The test rewrites the current heartbeat."""
         try:
             last = self.disk.pulses.last(self._lock_path)
             if last is not None:

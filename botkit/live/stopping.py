@@ -12,12 +12,12 @@ from botkit.model.counts import counted
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
-#: how often to try to sell a position at the end; an unsold rest is kept and reported
+#: number of attempts to sell a position at the end; an unsold remainder is kept and reported
 _FLATTEN_ROUNDS = 10
 
 
 async def stop(bot: Bot, *, wait_s: float = 15.0) -> None:
-    """Stop the strategies, handle their orders as configured, and wait for the orders to end."""
+    """Stop the strategies, handle their orders as configured, and wait until the orders are final."""
     driver = bot.driver
     keep = frozenset(name for name, choice in bot.parts.on_stop.items() if choice == "keep")
     if driver.fault is not None:
@@ -50,7 +50,7 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
 
 
 async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
-    """Wait until all orders have ended, except orders that are to be kept open."""
+    """Wait until all orders are final, except orders that are to be kept open."""
     waited = 0.0
     while waited < wait_s and bot.driver.fault is None:
         if all(order.strategy in keep for order in bot.view.open_orders()):
@@ -61,7 +61,7 @@ async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
 
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
     """Trade back to the holdings that a strategy was given. Each order is limited to the amount that the visible book
-    can absorb within the slippage.
+    can absorb within the slippage limit.
     """
     refused = ""
     money = bot.view.money
@@ -81,7 +81,7 @@ async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float)
 
 
 def _away(money: MoneyView, strategy: str) -> list[tuple[PositionView, int]]:
-    """Return the positions that differ from the given holdings by enough for an order, each with the number of lots."""
+    """Return the positions that differ from the given holdings by enough for an order, with the difference in lots."""
     found = []
     for position, units in money.surplus(strategy):
         rules = position.pair.rules

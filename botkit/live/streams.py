@@ -64,8 +64,8 @@ class Streams:
         self._adapter.reconnect(kind)
 
     def changed(self, event: Connection) -> bool:
-        """Record a stream's new state. Return True if an account stream is connected again, so that missed events must
-        be read.
+        """Record a stream's new state. Return True if an account stream has reconnected, so that missed events must be
+        read.
         """
         key = (event.stream, str(event.pair or ""))
         before = self.connections.get(key)
@@ -77,7 +77,7 @@ class Streams:
         return before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED
 
     def _look_for_account(self) -> None:
-        """Let the start continue when every account stream is connected."""
+        """Let the start continue once every account stream is connected."""
         connected = {stream for (stream, pair), state in self.connections.items() if not pair and state in CONNECTED}
         if connected.issuperset(self._adapter.account_streams):
             self.account_connected.set()

@@ -1,8 +1,8 @@
 """Detects, on a separate thread, that a strategy blocks the bot, and reports the plugin, the file and the line.
 
-While a callback runs, the bot can do nothing else: it reads no answers and cancels no orders. The thread cannot end the
-callback, because Python has no safe way to do so, but it can report which callback is blocking. For a bot that hangs
-forever, `live.guard_s` starts a second process that cancels its orders.
+While a callback runs, the bot can do nothing else: it reads no responses and cancels no orders. The thread cannot abort
+the callback, because Python has no safe way to do so, but it can report which callback is blocking. For a bot that
+hangs forever, `live.guard_s` starts a second process that cancels its orders.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from botkit.live.clock import REAL_CLOCK
 from botkit.live.ports import Background, MachineClock, Repeating
 
 _OWN = str(Path(__file__).resolve().parents[1])
-#: how often the thread checks, and how often it repeats its report while the same callback is running
+#: how often the thread checks, and how often it repeats its report while one callback keeps running
 _LOOK_S = 0.05
 _REPEAT_S = 10.0
 _STOP_S = 2.0
 
 
 class Blocked(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback that has been running for ``seconds``. ``where`` is file:line in the plugin."""
+    """A callback that has been running for ``seconds`` seconds. ``where`` is file:line in the plugin."""
 
     plugin: str
     where: str
@@ -37,7 +37,7 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """Watches the thread that creates it. Call `enter` before a turn and `leave` after it. Each call is a cheap
+    """Watches the thread that created it. Call `enter` before a turn and `leave` after it. Each call is a cheap
     attribute write.
     """
 
@@ -72,12 +72,12 @@ class Watchdog:
             self._looking.stop(_STOP_S)
 
     def enter(self) -> None:
-        """Note the start of a turn."""
+        """Record the start of a turn."""
         self._turn += 1
         self._since = self._now_s()
 
     def leave(self) -> None:
-        """Note the end of a turn."""
+        """Record the end of a turn."""
         self._since = None
 
     def _look(self) -> float | None:

@@ -6,21 +6,23 @@ An adapter sends one account's requests to an exchange and delivers the exchange
     StreamSource    the account's and the market's streams: events in
     RequestSender   requests out, one answer each; the exchange's capabilities and rate limits
 
-`botkit.exchange.bitopro` contains the adapter for BitoPro. The orders of the adapter in `botkit.exchange.paper` never
-leave the process. ``tests/toy_exchange.py`` is a small adapter to start from. A plugin provides its own adapter through
-`Exchange.connect` (`botkit.model.extension`), and `botkit.testing.adapter_cases` tests it against this contract under
-pytest.
+`botkit.exchange.bitopro` contains the BitoPro adapter. The orders sent through the adapter in `botkit.exchange.paper`
+never leave the process. ``tests/toy_exchange.py`` is a small adapter to start from. A plugin provides its own adapter
+through `Exchange.connect` (`botkit.model.extension`), and `botkit.testing.adapter_cases` tests it against this contract
+under pytest.
 
 Beyond the signatures, a bot relies on these rules:
 
-* **One request, one call, one answer.** An adapter never retries a request and never sends requests on its own. Every
-  request counts toward a limit, and the bot's router grants the slots. After an outage the bot requests missed events.
-* **A missing answer is not a refusal.** Between the first byte and a clear answer the outcome is UNKNOWN, and the bot
-  looks the order up. NOT_SENT means that no byte was written, REFUSED that the exchange refused the request,
-  RATE_LIMITED that the exchange refused it for exceeding a rate limit.
-* **Each execution reaches the sink once**, as a `TradeReport`. Order reports may repeat; each contains the current
-  state. A report may arrive before the answer to the request that caused it.
-* **Money is in integers** (ticks, lots, units of 1e-8), and times are the exchange's timestamps, in nanoseconds UTC.
+* **One request, one call, one answer.** An adapter never retries a request and never sends requests on its own
+  initiative. Every request counts toward a limit, and the bot's router grants the slots. After an outage the
+  bot requests missed events.
+* **A missing answer is not a refusal.** Between the first byte sent and a clear answer the outcome is UNKNOWN,
+  and the bot looks the order up. NOT_SENT means that no byte was written, REFUSED that the exchange refused the
+  request, RATE_LIMITED that the exchange refused it for exceeding a rate limit.
+* **Each execution reaches the sink exactly once**, as a `TradeReport`. Order reports may repeat; each contains
+  the current state. A report may arrive before the answer to the request that caused it.
+* **Money is in integers** (ticks, lots, units of 1e-8), and times are the exchange's timestamps, in nanoseconds
+  UTC.
 * **A state is one of `REPORTED_STATES`**: an adapter maps its exchange's own codes to them.
 """
 
@@ -40,7 +42,7 @@ from botkit.model.requests import Answer, Request
 AdapterEvent: TypeAlias = MarketEvent | AccountEvent | Connection
 #: receives an event; it must return immediately and must not raise
 Sink: TypeAlias = Callable[[AdapterEvent], None]
-#: the kinds of streams, named after the arguments of `StreamSource.watch`
+#: the stream kinds, named after the arguments of `StreamSource.watch`
 StreamKind: TypeAlias = Literal["books", "trades", "tickers", "account"]
 
 
@@ -48,10 +50,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """The capabilities of an exchange beyond single limit and market orders.
 
     ``batch_create_max`` and ``batch_cancel_max``: the maximum number of orders in one `CreateBatch` or `CancelBatch`. A
-    value of 0 means that the exchange has no such call, and the limit table has no ``create_batch`` or ``cancel_batch``
-    either. ``cancel_all``: one call can cancel all of the account's orders. ``stop_orders``: the exchange accepts
-    stop-limit orders. ``find_by_client_id``: `ListOrders` can filter by client id. Without this capability it returns
-    every order in the pair and time span. In either case, orders in listings and reports carry their client id.
+    value of 0 means that the exchange has no such call; the limit table then has no ``create_batch`` or
+    ``cancel_batch`` row. ``cancel_all``: one call can cancel all of the account's orders. ``stop_orders``: the exchange
+    accepts stop-limit orders. ``find_by_client_id``: `ListOrders` can filter by client id. Without this capability it
+    returns every order in the pair and time span. In either case, orders in listings and reports carry their client id.
     """
 
     batch_create_max: int = 0
@@ -62,10 +64,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lifetime(Protocol):
-    """The lifetime of an adapter. An adapter is opened once and closed once."""
+    """The lifecycle of an adapter. An adapter is opened once and closed once."""
 
     async def open(self) -> None:
-        """Prepare for sending; this may or may not send requests. Raises ConfigError if the settings cannot work."""
+        """Prepare for sending; this may involve sending requests. Raises ConfigError if the settings cannot work."""
         ...
 
     async def close(self) -> None:
@@ -92,7 +94,7 @@ class StreamSource(Protocol):
         """The names of the account's streams, as used in their `Connection` events.
 
         A bot starts to trade once all of them have reported CONNECTED. There are no names if no connection can be lost,
-        for example within one process.
+        for example when everything runs in one process.
         """
         ...
 
@@ -105,7 +107,7 @@ class StreamSource(Protocol):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Open streams and send their events to ``sink`` until `close`. Further calls add streams.
+        """Open streams and send their events to ``sink`` until `close` is called. Further calls add streams.
 
         ``books`` maps each pair to the minimum depth, in levels per side. A public stream sends a `Connection` for each
         of its pairs; an account stream sends one without a pair. ``account``, which may be set only once, adds the
@@ -143,7 +145,7 @@ class RequestSender(Sender, Protocol):
 
     @property
     def limits(self) -> LimitTable:
-        """The exchange's rate limits, with a row for each ``endpoint`` that its requests use."""
+        """The exchange's rate limits, with a row for each ``endpoint`` used by its requests."""
         ...
 
     @property
@@ -154,13 +156,14 @@ class RequestSender(Sender, Protocol):
     @property
     def clock_skew_ms(self) -> int | None:
         """This machine's time minus the exchange's time, or None before the first answer. It is the smallest difference
-        in the last few answers, and may be off by a second if the exchange's clock counts only seconds. A large skew
-        halts a bot, so a single answer with a wrong time, such as a proxy's, must not cause a large value.
+        among the last few answers, and may be off by a second if the exchange's clock has a resolution of one second. A
+        large skew halts a bot, so a single answer with a wrong time, such as one from a proxy, must not cause a large
+        value.
         """
         ...
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Read the pairs and their current rules from the exchange, by lowercase name. Uses the endpoint
+        """Read the pairs and their current rules from the exchange, keyed by lowercase name. Uses the endpoint
         `botkit.model.limits.PAIRS_ENDPOINT`.
 
         Raises a RequestError whose message explains what to do next (`botkit.errors`).

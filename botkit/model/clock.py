@@ -1,7 +1,7 @@
 """Represents time in botkit as an integer: nanoseconds since 1970-01-01 UTC.
 
-A float of seconds cannot resolve a nanosecond of today's date, and equal inputs must lead to equal decisions on any
-machine. No code in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is an argument.
+A float in seconds cannot represent today's date to the nanosecond, and equal inputs must lead to equal decisions on any
+machine. No code in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is passed as an argument.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 class Clock(Protocol):
-    """A clock that a driver reads: the real clock, an emulator's scaled clock, or a manual clock in a test."""
+    """A clock read by a driver: the real clock, an emulator's scaled clock, or a manual clock in a test."""
 
     def now(self) -> Nanos:
         """Return the current time in nanoseconds since the epoch, UTC."""
@@ -66,15 +66,15 @@ def from_datetime(moment: datetime) -> Nanos:
 
 
 def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
-    """Return the midnight in ``zone`` that starts the trading day containing ``now``."""
+    """Return the midnight in ``zone`` at which the trading day containing ``now`` starts."""
     midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return from_datetime(midnight)
 
 
 def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
-    """Parse an ISO 8601 date or time. A time without an offset is in ``zone``.
+    """Parse an ISO 8601 date or time. A time without an offset is interpreted in ``zone``.
 
-    Raises ValueError with the text and the accepted forms.
+    Raises ValueError with the text and the accepted formats.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
@@ -88,7 +88,7 @@ def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
 
 
 def is_date_only(text: str) -> bool:
-    """Return True for a date without a time, such as ``2025-01-31``. As the end of a range, a date includes its entire
+    """Return True for a date without a time, such as ``2025-01-31``. As the end of a range, a date includes the entire
     day.
     """
     return _DATE_ONLY.match(text.strip()) is not None

@@ -1,8 +1,8 @@
-"""Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receipt.
+"""Recorded market data as columns: equal-length numpy arrays, one row per event, in the order received.
 
 The data is stored as integers (ticks, lots, nanoseconds), from which the floats for strategies are computed.
 ``received`` is the tape's time axis: the time at which the recorder received the row. A backtest matches and delivers
-the row at this time. ``time`` is the exchange's own timestamp and only assigns trades to bars.
+the row at this time. ``time`` is the exchange's own timestamp, used only to assign trades to bars.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TradeColumns(msgspec.Struct, frozen=True):
         return len(self.received)
 
     def rows(self, start: int, stop: int) -> TradeColumns:
-        """Return rows ``start`` to ``stop`` as views."""
+        """Return rows ``start`` up to ``stop`` as views."""
         cut = slice(start, stop)
         return TradeColumns(
             self.pair, self.received[cut], self.time[cut], self.ticks[cut], self.lots[cut], self.side[cut]
@@ -80,7 +80,7 @@ class BookColumns(msgspec.Struct, frozen=True):
 
 
 class CandleColumns(msgspec.Struct, frozen=True):
-    """Finished candles. ``time`` is the start of the candle and ``received`` is its end (plus the source's delay)."""
+    """Completed candles. ``time`` is the start of the candle and ``received`` is its end (plus the source's delay)."""
 
     kind: ClassVar[str] = "candles"
     pair: Pair

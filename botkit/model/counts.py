@@ -6,5 +6,5 @@ __all__ = ["counted"]
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a count with its noun. The noun gets an s unless the count is 1."""
+    """Return a count with its noun, adding an s to the noun unless the count is 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,10 +1,10 @@
-"""Makes text safe in a CSV file, so that a spreadsheet displays the text instead of evaluating it."""
+"""Makes text safe for CSV files, so that a spreadsheet displays the text instead of evaluating it."""
 
 from __future__ import annotations
 
 __all__ = ["inert"]
 
-#: a spreadsheet treats a cell that starts with one of these as a formula
+#: a spreadsheet treats a cell that starts with one of these characters as a formula
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
 
 

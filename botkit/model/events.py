@@ -4,9 +4,9 @@ Market events (`Trade`, `OrderBook`, `Ticker`, `Candle`) and account events (`Or
 `BalanceReport`, `Connection`) enter through ``Engine.turn``. Strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`,
 `Fill`, `Balance`, `Timer` and `Connection`.
 
-Figures for strategies are floats in base or quote currency; ``.exact`` offers the same names as Decimals. Account
-events contain integers (ticks, lots, units of 1e-8), because money is exact. ``time`` is the exchange's own timestamp
-in nanoseconds, while a turn's ``now`` is the time at which the bot received the event.
+The numbers that strategies see are floats in base or quote currency; ``.exact`` provides the same attributes as
+Decimals. Account events contain integers (ticks, lots, units of 1e-8), because money is exact. ``time`` is the
+exchange's own timestamp in nanoseconds, while a turn's ``now`` is the time at which the bot received the event.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 
 def _decimal(value: float, decimals: int) -> Decimal:
-    # the float was computed from an integer of 10^-decimals, so rounding yields that integer exactly
+    # the float was computed from an integer multiple of 10^-decimals, so rounding recovers that integer exactly
     return Decimal(round(value * 10**decimals)).scaleb(-decimals)
 
 
@@ -70,7 +70,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ticker(msgspec.Struct, frozen=True, gc=False):
-    """A pair's 24-hour figures. ``change_pct`` is in percent; ``is_buyer`` is true if the taker of the last trade
+    """A pair's 24-hour statistics. ``change_pct`` is in percent; ``is_buyer`` is true if the taker of the last trade
     bought.
     """
 
@@ -96,7 +96,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candle(msgspec.Struct, frozen=True, gc=False):
-    """A finished candle as reported by the source, received when the candle ends. Strategies see it as a `Bar`."""
+    """A completed candle as reported by the source, received when the candle ends. Strategies see it as a `Bar`."""
 
     pair: Pair
     resolution: str
@@ -109,7 +109,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """A finished bar. ``time`` is the start of the bar; ``volume`` is in base currency.
+    """A completed bar. ``time`` is the start of the bar; ``volume`` is in base currency.
 
     ``empty`` marks an interval without trades, in live trading and in backtests: all prices are the last close, and the
     volume is 0.
@@ -194,7 +194,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     """A complete or partial execution of one of a strategy's orders.
 
     ``value`` is price x amount in quote currency; ``fee`` is in ``fee_currency``. A fill is identified by (order,
-    ``executed_lots``), where ``executed_lots`` is the order's total after this fill.
+    ``executed_lots``), where ``executed_lots`` is the order's cumulative total after this fill.
     """
 
     order: Order
@@ -257,7 +257,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def locked(self) -> float:
-        """The amount locked by open and queued orders, and by orders whose state is unknown."""
+        """The amount locked by open and queued orders, and by orders in an unknown state."""
         return self.locked_units / 10**8
 
     @property
@@ -276,8 +276,8 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False):
-    """An event for a strategy's timer that has fired. ``due`` is the scheduled time; ``missed`` is the number of
-    earlier firings that were skipped.
+    """An event indicating that one of a strategy's timers has fired. ``due`` is the scheduled time; ``missed`` is the
+    number of earlier firings that were skipped.
     """
 
     name: str
@@ -295,10 +295,11 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A change in a stream: it connected, disconnected, or caught up. ``pair`` is None for the account's streams.
+    """A change in a stream's state: it connected, disconnected, or caught up. ``pair`` is None for the account's
+    streams.
 
-    After a ``gap``, rows from before this moment may be missing. ``is_refused`` means that the stream ended
-    permanently, because the exchange does not accept the account's key.
+    After a ``gap``, rows from before this event may be missing. ``is_refused`` means that the stream ended permanently,
+    because the exchange does not accept the account's API key.
     """
 
     state: ConnectionState

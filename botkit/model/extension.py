@@ -53,9 +53,9 @@ Options: TypeAlias = Mapping[str, Any]
 class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the exchange's fee table. Rates are integers of 1e-8 (0.002 is 200_000).
 
-    ``volume`` is the 30-day volume that the rank requires, in units of the exchange's ``volume_currency``. ``held`` is
-    the holding that it requires, in units of the exchange's ``discount_currency``. Either is enough, unless
-    ``needs_both``. The discounted rates apply to fees paid in the ``discount_currency``.
+    ``volume`` is the 30-day volume required for the rank, in units of the exchange's ``volume_currency``. ``held`` is
+    the holding required, in units of the exchange's ``discount_currency``. Either is enough, unless ``needs_both`` is
+    set. The discounted rates apply to fees paid in the ``discount_currency``.
     """
 
     rank: int
@@ -71,10 +71,10 @@ class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
 class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The facts about an exchange that are known without a connection: pairs and their rules, rate limits, fees.
 
-    ``fee_ranks`` has one row if all accounts pay the same fees. If it is empty, the configuration's ``fees`` must set
-    the rates, and no bot runs live. Ranks count volume in ``volume_currency``. Fees paid in ``discount_currency`` (""
-    if there is none) are discounted. ``address`` is the exchange's default address. Processes with the same address
-    share its rate-limit windows.
+    ``fee_ranks`` has a single row if all accounts pay the same fees. If it is empty, the configuration's ``fees`` must
+    set the rates, and no bot can run live. Ranks are based on volume in ``volume_currency``. Fees paid in
+    ``discount_currency`` ("" if there is none) are discounted. ``address`` is the exchange's default address. Processes
+    that use the same address share its rate-limit windows.
     """
 
     name: str
@@ -161,39 +161,39 @@ def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int
 
 
 class LatencyModel(Protocol):
-    """The delays of orders, answers and market data, in nanoseconds. Random draws are keyed by client id or row, so the
-    order of calls does not matter. A model that returns the same delay for every key may set ``is_constant = True``.
-    Each method is then called only once.
+    """The delays of orders, responses and market data, in nanoseconds. Random draws are keyed by client id or row, so
+    the order of calls does not matter. A model that returns the same delay for every key may set ``is_constant =
+    True``. Each method is then called only once.
     """
 
     assumptions: tuple[str, ...]
 
     def order_ns(self, key: int) -> Nanos:
-        """Return the time from sending a request to its arrival at the exchange."""
+        """Return the delay between sending a request and its arrival at the exchange."""
         ...
 
     def answer_ns(self, key: int) -> Nanos:
-        """Return the time from the exchange's action to the bot receiving the answer."""
+        """Return the delay between the exchange's action and the bot receiving the response."""
         ...
 
     def feed_ns(self, key: int) -> Nanos:
-        """Return the time from a market event to the bot receiving it."""
+        """Return the delay between a market event and the bot receiving it."""
         ...
 
 
 @runtime_checkable
 class LatencyByKind(Protocol):
-    """Optional methods for a `LatencyModel` that distinguishes kinds of requests. If present, they replace ``order_ns``
-    and ``answer_ns``.
+    """Optional methods for a `LatencyModel` that distinguishes between kinds of requests. If present, they replace
+    ``order_ns`` and ``answer_ns``.
     """
 
     def request_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the time from sending a request for this endpoint to its arrival at the exchange."""
+        """Return the delay between sending a request for this endpoint and its arrival at the exchange."""
         ...
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the time from an action of the exchange to the bot receiving news of the action. A request for this
-        endpoint caused the action, or another account if ``endpoint`` is empty.
+        """Return the delay between an action by the exchange and the bot receiving news of the action. The action was
+        caused by a request to this endpoint, or by another account if ``endpoint`` is empty.
         """
         ...
 
@@ -214,7 +214,7 @@ class QueueModel(Protocol):
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
         """Return (lots still ahead, how many of ``lots`` are left for the order) after a trade at the order's price.
 
-        The second figure may exceed ``lots``, because the simulated exchange limits the fill only by the order's size.
+        The second value may exceed ``lots``, because the simulated exchange limits the fill only by the order's size.
         This allows a model to fill the complete order every time.
         """
         ...
@@ -236,7 +236,9 @@ class QueueModel(Protocol):
 
 
 class OrderCounts(Protocol):
-    """A risk rule's view of the orders of a strategy or of the entire bot, excluding the order under review."""
+    """A risk rule's view of the orders placed by one strategy or by the entire bot, excluding the order under
+    review.
+    """
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
         """Return the unfilled lots of live and queued orders on one side. Orders in an unknown state are treated as
@@ -254,7 +256,7 @@ class OrderCounts(Protocol):
 
 
 class RiskView(Protocol):
-    """The figures that a risk rule may read: those of one strategy, or of the entire bot for a rule at bot level.
+    """The values that a risk rule may read: those of one strategy, or of the entire bot for a bot-level rule.
 
     ``orders`` counts the orders in the same scope.
     """
@@ -263,7 +265,7 @@ class RiskView(Protocol):
     orders: OrderCounts
 
     def pairs(self) -> Sequence[Pair]:
-        """Return the pairs in scope, in the configuration's order."""
+        """Return the pairs in scope, in configuration order."""
         ...
 
     def last_price(self, pair: Pair) -> float | None:
@@ -279,18 +281,18 @@ class RiskView(Protocol):
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices, or None if a price is missing."""
+        """Convert units of one currency to another at last prices. Returns None if a price is missing."""
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Return the change in the equity of the strategies in scope since the start of the trading day, including
-        unrealised profit.
+        """Return the change in equity of the strategies in scope since the start of the trading day, including
+        unrealized profit.
         """
         ...
 
 
 class RiskRule(Protocol):
-    """A rule that can refuse an order before it reaches the router. The first refusal ends the review."""
+    """A rule that can refuse an order before it reaches the router. The review stops at the first refusal."""
 
     def review(self, order: Order, view: RiskView) -> str | None:
         """Return the reason to refuse the order, or None to accept it."""
@@ -303,11 +305,11 @@ class RiskRule(Protocol):
 class TapeFormat(Protocol):
     """Reads one kind of data file into columns."""
 
-    #: the file name endings that this format reads, such as ``.frames.jsonl``
+    #: the file name suffixes that this format reads, such as ``.frames.jsonl``
     endings: tuple[str, ...]
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """Yield the file's rows in order of receipt, in chunks of limited size.
+        """Yield the file's rows in the order received, in chunks of limited size.
 
         Raises DataError with the file and the row.
         """
@@ -318,7 +320,7 @@ class Notifier(Protocol):
     """Notifies the user outside the terminal."""
 
     def notify(self, level: Literal["info", "warning", "error", "breaker"], title: str, text: str) -> None:
-        """Send one message. May be slow, because it is called outside the trading loop."""
+        """Send one message. This may be slow, because it is called outside the trading loop."""
         ...
 
 

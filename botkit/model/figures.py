@@ -1,4 +1,4 @@
-"""Formats figures for people: with separators, a fixed number of decimals, and never a negative zero."""
+"""Formats numbers for people: with thousands separators, a fixed number of decimals, and never a negative zero."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ __all__ = ["amount_figure", "fixed", "price_figure", "separated"]
 
 
 def fixed(value: float, decimals: int = 2, *, signed: bool = False) -> str:
-    """Format a number with separators. With ``signed``, positive numbers get a plus sign. Zero never has a sign."""
+    """Format a number with thousands separators. With ``signed``, positive numbers get a plus sign. Zero never has a
+    sign.
+    """
     # adding zero turns a negative zero, which may result from rounding, into a positive zero
     rounded = round(value, decimals) + 0.0
     return f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}"
 
 
 def separated(text: str) -> str:
-    """Insert separators into a decimal number in text form: ``-1234567.50`` becomes ``-1,234,567.50``."""
+    """Insert thousands separators into a decimal number in text form: ``-1234567.50`` becomes ``-1,234,567.50``."""
     whole, point, part = text.partition(".")
     sign = "-" if whole.startswith("-") else ""
     digits = whole.removeprefix("-")
@@ -23,10 +25,10 @@ def separated(text: str) -> str:
 
 
 def price_figure(rules: PairRules, ticks: int) -> str:
-    """Format a price with all decimals of its pair: ``104,730.10``."""
+    """Format a price with all of its pair's decimals: ``104,730.10``."""
     return separated(f"{rules.exact_price(ticks):f}")
 
 
 def amount_figure(rules: PairRules, lots: int) -> str:
-    """Format an amount with only the decimals it needs: ``1,200.5``."""
+    """Format an amount with no more decimals than it needs: ``1,200.5``."""
     return separated(rules.amount_text(lots))

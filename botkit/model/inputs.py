@@ -1,4 +1,4 @@
-"""The bot's inputs, each a small type: outside events, the stages of a run, and commands.
+"""The bot's inputs, each a small type: external events, the stages of a run, and commands.
 
 The engine has one entry point, `botkit.engine.engine.Engine.turn`, which takes one of these inputs. A recording of a
 run is a list of inputs with their times. Therefore all data that can affect a decision must be one of these types.
@@ -33,7 +33,7 @@ from botkit.model.requests import Answer
 
 
 class AccountEvents(msgspec.Struct, frozen=True):
-    """The events that the account's streams delivered at one moment, in order of arrival: executions, order states and
+    """The events that the account's streams delivered at one time, in order of arrival: executions, order states and
     balances.
 
     All parts of one match must be in a single `AccountEvents`. Money is booked immediately. Strategies are notified
@@ -54,7 +54,7 @@ class RestoredOrder(msgspec.Struct, frozen=True):
 
 
 class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
-    """A request from an earlier run, read from its journal. ``answered`` is None if no answer was journaled."""
+    """A request from an earlier run, read from that run's journal. ``answered`` is None if no answer was journaled."""
 
     endpoint: str
     sent: Nanos
@@ -80,16 +80,16 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     sends: tuple[SentBefore, ...] = ()
     #: halted strategy -> reason
     halts: Mapping[str, str] = {}
-    #: the reason why the entire bot is halted; None if it is not
+    #: why the entire bot is halted; None if it is not
     halted: str | None = None
-    #: True if the halt of the entire bot leaves open orders in place
+    #: True if a halt of the entire bot leaves open orders in place
     keeps_orders: bool = False
 
 
 class Unwritten(msgspec.Struct, frozen=True):
-    """The bot's orders that may be missing in its journal: created after ``since``, with a client id from ``first_id``
-    up to, but not including, ``end_id`` that is not in ``known``. The exchange has such orders only if the end of the
-    journal was lost.
+    """The bot's orders that may be missing from its journal: created after ``since``, with a client id from
+    ``first_id`` up to, but not including, ``end_id`` that is not in ``known``. Such orders exist at the exchange only
+    if the end of the journal was lost.
     """
 
     since: Nanos
@@ -101,14 +101,14 @@ class Unwritten(msgspec.Struct, frozen=True):
 class Compare(msgspec.Struct, frozen=True):
     """Reconciles the bot with the exchange. The outcome of a later turn reports the result.
 
-    ``unwritten`` describes orders that may be missing in the journal, for which to search as well.
+    ``unwritten`` describes orders that may be missing from the journal and must also be searched for.
     """
 
     unwritten: Unwritten | None = None
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """Runs every strategy's ``on_start``. The outcome names the streams and the history that the strategies need.
+    """Runs every strategy's ``on_start``. The outcome lists the streams and the history that the strategies need.
 
     With ``reads_history``, the bot itself reads the history from the exchange and then starts to trade. Otherwise a
     `History` input follows.
@@ -118,8 +118,8 @@ class Begin(msgspec.Struct, frozen=True):
 
 
 class PastBars(msgspec.Struct, frozen=True):
-    """One pair's finished bars from before the start, in one resolution, oldest first. ``running`` is the unfinished
-    bar.
+    """One pair's completed bars from before the start, in one resolution, oldest first. ``running`` is the bar still in
+    progress.
     """
 
     pair: Pair
@@ -131,8 +131,8 @@ class PastBars(msgspec.Struct, frozen=True):
 class History(msgspec.Struct, frozen=True):
     """Provides the bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, and trading opens.
 
-    ``candle_pairs`` get their bars from candles without gaps, so no timer has to close the bars. ``kinds``, if set,
-    contains every (pair, kind) that the run reads. A later subscription to any other stream is an error.
+    ``candle_pairs`` get their bars from candles without gaps, so no timer is needed to close the bars. ``kinds``, if
+    set, contains every (pair, kind) that the run reads. A later subscription to any other stream is an error.
     """
 
     bars: tuple[PastBars, ...] = ()
@@ -143,7 +143,7 @@ class History(msgspec.Struct, frozen=True):
 class Stop(msgspec.Struct, frozen=True):
     """Ends the run: calls every ``on_stop``, then cancels all orders except those of the strategies in ``keep``.
 
-    If ``withdraws`` is False, orders stay unchanged, as at the end of a backtest.
+    If ``withdraws`` is False, orders are left as they are, as at the end of a backtest.
     """
 
     withdraws: bool = False
@@ -172,8 +172,8 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Lifts the halt on one strategy, or on the bot if ``level`` is None. The daily loss is counted from this
-    moment.
+    """Lifts the halt on one strategy, or on the bot if ``level`` is None. The daily loss is counted from this time
+    on.
     """
 
     level: str | None = None
@@ -188,9 +188,9 @@ class SetParameter(msgspec.Struct, frozen=True):
 
 
 class MoveCapital(msgspec.Struct, frozen=True):
-    """Moves unassigned units of currencies to a strategy or to the pool. Negative amounts move units back.
+    """Moves unassigned funds, in units by currency, to a strategy or to the pool. Negative amounts move units back.
 
-    ``cost_e8`` is the cost of each coin, in units of quote; None means the current price.
+    ``cost_e8`` is the cost of each coin, in quote units; None means the current price.
     """
 
     target: str
@@ -199,40 +199,42 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancels those of the given orders that are still open. Their strategies no longer exist. The outcome of a later
-    turn reports the completion.
+    """Cancels those of the given orders that are still open, although their strategies no longer exist. The outcome of
+    a later turn reports completion.
     """
 
     orders: tuple[Order, ...]
 
 
 class CancelByHand(msgspec.Struct, frozen=True):
-    """Cancels one open order on the user's command. If that is not possible, the reply contains the reason."""
+    """Cancels one open order on the user's command. If that is not possible, the reply states the reason."""
 
     client_id: int
 
 
 class Flatten(msgspec.Struct, frozen=True):
-    """Sells a strategy's holdings, as far as the visible book can absorb them. The reply lists refusals and reasons."""
+    """Sells a strategy's holdings, to the extent that the visible book can absorb them. The reply lists refusals and
+    reasons.
+    """
 
     strategy: str
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """Drops orders that became final before ``before``, so that a bot can run for months."""
+    """Drops orders that reached a final state before ``before``, so that a bot can run for months."""
 
     before: Nanos
 
 
 class JournalFailed(msgspec.Struct, frozen=True):
     """Reports that the journal cannot be written, so no new order may be sent. ``why`` is the reason; None means that
-    writing works again.
+    the journal is writable again.
     """
 
     why: str | None
 
 
-#: the types of events in an `AccountEvents`
+#: the event types in an `AccountEvents`
 ACCOUNT_EVENTS = (OrderReport, TradeReport, BalanceReport)
 
 #: outside events

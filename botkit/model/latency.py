@@ -1,9 +1,8 @@
-"""The latency file of a run: a running bot writes the file to the run's folder, and a backtest reads it.
+"""The latency file of a run. A running bot writes the file to the run's folder, and a backtest reads it.
 
-The file is one JSON object. A distribution is a list of `STEPS` + 1 quantiles in microseconds, from the shortest to the
-longest in equal steps of rank. The list is empty if there were no measurements. ``order_us`` and ``round_trip_us`` have
-a distribution for each of `REQUESTS`, ``answer_us`` has one for each of `NEWS`, and ``feed_us`` is a single
-distribution.
+The file is one JSON object. A distribution is a list of `STEPS` + 1 evenly spaced quantiles in microseconds, from the
+shortest to the longest. The list is empty if there were no measurements. ``order_us`` and ``round_trip_us`` have a
+distribution for each of `REQUESTS`, ``answer_us`` has one for each of `NEWS`, and ``feed_us`` is a single distribution.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = [
     "kind_of",
 ]
 
-#: the name of the file in a run's folder
+#: the file's name in a run's folder
 LATENCIES = "latency.json"
 FORMAT = 1
 #: the number of steps in a distribution
@@ -50,8 +49,8 @@ def kind_of(endpoint: str) -> str:
 
 
 class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allow orders and answers to
-    be measured separately.
+    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allow orders and responses
+    to be measured separately.
     """
 
     format: int
@@ -69,8 +68,8 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, path: Path) -> MeasuredLatencies:
-        """Read a latency file from its path, from the run's folder, or from a bot's state folder. In a state folder,
-        the newest run with measurements is read.
+        """Read a latency file, given its path, the run's folder, or a bot's state folder. In a state folder, the newest
+        run with measurements is read.
 
         Raises ValueError with a message for the user.
         """

@@ -1,7 +1,7 @@
-"""The exchange's documented rate limits as data: all figures with their sources, and the figure in use.
+"""The exchange's documented rate limits as data: all published values with their sources, and the value in use.
 
 The exchange's documents contradict each other in places. The router respects the ``windows`` of an endpoint, and the
-simulated venue enforces them. ``documented`` lists every figure found, strictest first, for the user to choose from.
+simulated venue enforces them. ``documented`` lists every published value, strictest first, for the user to choose from.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class WindowLimit(msgspec.Struct, frozen=True):
 
 
 class DocumentedLimit(msgspec.Struct, frozen=True):
-    """A figure as stated in one document. ``scope`` is the document's own term, such as ``ip_and_account``.
+    """A limit as stated in one document. ``scope`` is the document's own term, such as ``ip_and_account``.
 
     ``source`` is short enough for use in a configuration; ``about`` describes the document.
     """
@@ -93,7 +93,7 @@ class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_disputed(self) -> bool:
-        """True if the documents state different figures."""
+        """True if the documents state different limits."""
         return len({(d.requests, d.per_s) for d in self.documented}) > 1
 
 
@@ -114,8 +114,8 @@ class SlotsChanged(msgspec.Struct, frozen=True):
     input of this type, the answers of `botkit.engine.router.leased.LeasedPools` depend only on this input and the
     router's own count.
 
-    ``until`` is the time at which the leases end, in nanoseconds of the bot's clock. ``cancels_until`` is the same for
-    leases reserved for cancels, which last longer. ``number`` increases with each input.
+    ``until`` is the time at which the leases expire, in nanoseconds of the bot's clock. ``cancels_until`` is the expiry
+    of the leases reserved for cancels, which last longer. ``number`` increases with each input.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""Merges the rows of several streams into one stream, in order of receipt."""
+"""Merges the rows of several streams into one stream, in the order received."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["MergedRows"]
 class MergedRows:
     """The rows of several streams in a total order: by time, then kind, then pair, then row.
 
-    ``streams`` must be sorted by kind and pair (`botkit.model.moment.rank`), and each stream's rows by time of receipt.
-    Positions count rows across all streams. ``received`` contains the time of the row at each position.
+    ``streams`` must be sorted by kind and pair (`botkit.model.moment.rank`), and each stream's rows by receipt time.
+    Positions are row numbers in the merged stream. ``received`` contains the receipt time of the row at each position.
     """
 
     __slots__ = ("_runs", "_starts", "received")
@@ -47,8 +47,8 @@ class MergedRows:
         return len(self.received)
 
     def at(self, position: int) -> tuple[MarketColumns, int, int]:
-        """Return (stream, row in the stream, end of the run) for a position. A run is a sequence of consecutive rows
-        from one stream.
+        """Return (stream, row in the stream, end of the run) for a position. A run here is a sequence of consecutive
+        rows from one stream.
         """
         index = bisect_right(self._starts, position) - 1
         columns, first = self._runs[index]

@@ -1,6 +1,6 @@
 """Exact money. Money is stored in integer units of 1e-8, prices in integer ticks, amounts in integer lots.
 
-Python's integers never overflow, but int64 would: 1e16 lots times 3e6 ticks is 3e22. Text is converted to a number only
+Python's integers never overflow, but int64 would: 1e16 lots times 3e6 ticks is 3e22. Text is converted to numbers only
 by :func:`parse_decimal`, because ``Decimal`` also accepts ``NaN``, ``1_000``, ``1e999999999`` and Arabic digits.
 """
 
@@ -27,7 +27,7 @@ __all__ = [
     "to_units",
 ]
 
-#: units in one coin of any currency: money has eight decimals, as at the exchange (basePrecision 8)
+#: units per coin of any currency: money has eight decimals, as at the exchange (basePrecision 8)
 UNIT = 10**8
 UNIT_DECIMALS = 8
 
@@ -38,7 +38,7 @@ _PLAIN = re.compile(r"[+-]?(\d{1,20})(\.\d{1,18})?\Z", re.ASCII)
 
 def parse_decimal(text: str, what: str = "number") -> Decimal:
     """Parse a plain decimal such as ``12.5``: ASCII digits, no exponent, at most 20 digits before and 18 after the
-    point.
+    decimal point.
 
     Raises ValueError with ``what`` and the text.
     """
@@ -48,7 +48,7 @@ def parse_decimal(text: str, what: str = "number") -> Decimal:
 
 
 def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool = False) -> int:
-    """Parse a plain decimal such as ``12.5`` into an integer of 10^-decimals, without using Decimal.
+    """Parse a plain decimal such as ``12.5`` into an integer multiple of 10^-decimals, without using Decimal.
 
     Digits beyond ``decimals`` must be zeros, unless ``floor`` is set, which drops these digits (toward zero). Raises
     ValueError with ``what`` and the text.
@@ -71,7 +71,7 @@ def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool 
 
 
 def to_decimal(value: Number, what: str = "number") -> Decimal:
-    """Convert a number to a Decimal exactly as written: a float by its shortest repr (0.1 is 0.1), text as a plain
+    """Convert a number to a Decimal exactly as written: a float via its shortest repr (0.1 is 0.1), text as a plain
     decimal.
 
     Raises ValueError for infinity and NaN. Raises TypeError for other values that are not numbers, such as True or
@@ -119,7 +119,7 @@ def format_units(units: int) -> str:
 
 
 def divide_half_up(numerator: int, denominator: int) -> int:
-    """Divide non-negative integers, rounding halves up. The exchange is assumed to round fees in this way (Q31)."""
+    """Divide non-negative integers, rounding halves up. The exchange is assumed to round fees this way (Q31)."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 

@@ -1,7 +1,7 @@
-"""The order book for strategies. Its levels are built when they are first read.
+"""The order book for strategies. Its levels are built on first access.
 
-A backtest delivers a hundred times more levels than its strategies read. Therefore a book of recorded data only refers
-to its row, and the levels of most books are never built.
+A backtest delivers a hundred times more levels than its strategies read. Therefore a book of recorded data only
+references its row, and the levels of most books are never built.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["MAX_BOOK_AGE_S", "Levels", "OrderBook", "RecordedBooks"]
 #: one side of a book, best first: (ticks, lots)
 Levels: TypeAlias = tuple[tuple[int, int], ...]
 
-#: the default maximum age of a book on which the bot trades, in seconds
+#: the default maximum age, in seconds, of a book that the bot may trade on
 MAX_BOOK_AGE_S = 300
 
 
 class RecordedBooks:
-    """Several books as rows of recorded data. All their prices are above 0. A subclass builds their levels."""
+    """Several books, stored as rows of recorded data. All their prices are above 0. A subclass builds their levels."""
 
     __slots__ = ("best_asks", "best_bids", "scale")
 
@@ -32,16 +32,16 @@ class RecordedBooks:
         #: the best prices of each row in ticks; 0 for an empty side
         self.best_bids = best_bids
         self.best_asks = best_asks
-        #: ticks in one unit of the quote currency
+        #: ticks per unit of the quote currency
         self.scale = scale
 
     def levels(self, row: int) -> tuple[Levels, Levels]:
-        """Return the bids and the asks of a row."""
+        """Return the bids and asks of a row."""
         raise NotImplementedError
 
 
 class OrderBook:
-    """A full snapshot of the best levels. Bids are in descending and asks in ascending order of price.
+    """A full snapshot of the best levels. Bids are sorted by descending price, asks by ascending price.
 
     The levels are stored as integers: ``bid_levels`` and ``ask_levels`` are tuples of (ticks, lots).
     """
@@ -71,7 +71,7 @@ class OrderBook:
 
     @property
     def pair(self) -> Pair:
-        """The pair of the book."""
+        """The book's pair."""
         return self._pair
 
     @property
@@ -135,7 +135,7 @@ class OrderBook:
         return self._bids[0][0] if self._bids else 0, self._asks[0][0] if self._asks else 0
 
     def cut(self, depth: int) -> OrderBook:
-        """Return the book with at most ``depth`` levels per side."""
+        """Return the book truncated to at most ``depth`` levels per side."""
         bids, asks = self._bids, self._asks
         if bids is None or asks is None:
             bids, asks = self._build()
@@ -144,19 +144,19 @@ class OrderBook:
         return OrderBook(self._pair, self._time, bids[:depth], asks[:depth])
 
     def shows(self, levels: tuple[Levels, Levels]) -> bool:
-        """Return True if ``levels`` are the book's bids and asks."""
+        """Return True if the book's bids and asks equal ``levels``."""
         bids, asks = self._bids, self._asks
         if bids is None or asks is None:
             bids, asks = self._build()
         return levels[0] == bids and levels[1] == asks
 
     def has_prices(self) -> bool:
-        """Return False if the lowest bid has a price of 0, otherwise True."""
+        """Return False if the price of the lowest bid is 0, otherwise True."""
         return self._rows is not None or not self._bids or self._bids[-1][0] > 0
 
     @property
     def mid(self) -> float | None:
-        """Halfway between the best bid and the best ask, or None if a side is empty."""
+        """Midpoint between the best bid and the best ask, or None if a side is empty."""
         bid, ask = self.touch()
         return (bid + ask) / (2 * int(10**self._pair.rules.price_decimals)) if bid and ask else None
 

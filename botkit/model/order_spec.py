@@ -1,4 +1,4 @@
-"""The single description of an order as requested.
+"""The single definition of an order as requested.
 
 All other forms take their fields from here: the request and its body, the journal row, the decision line, the CSV and
 the page. `botkit.model.orders.Order` adds the order's state and fills.
@@ -33,7 +33,7 @@ class Side(enum.Enum):
     BUY = "buy"
     SELL = "sell"
 
-    __hash__ = object.__hash__  # members are singletons, and Enum's own hash costs a Python call for each lookup
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash costs a Python call per lookup
 
     @property
     def sign(self) -> int:
@@ -66,7 +66,7 @@ STOP_LIMIT: Final = OrderType.STOP_LIMIT
 
 
 class Condition(enum.Enum):
-    """The condition that triggers a stop order, comparing the last price with the order's stop price."""
+    """The condition that triggers a stop order by comparing the last price with the order's stop price."""
 
     AT_LEAST = ">="
     AT_MOST = "<="
@@ -76,8 +76,8 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order as requested, rounded to the pair's steps. A market buy has ``spend_units`` of quote instead of
     ``amount_lots``.
 
-    The exchange receives the client id, pair, side, type, figures, condition and ``post_only``. The other fields stay
-    in the bot.
+    The exchange receives the client id, pair, side, type, prices and amounts, condition and ``post_only``. The other
+    fields are used only within the bot.
     """
 
     #: 1 to 2147483646: the label that identifies an order (clientId in the API documentation)
@@ -94,7 +94,7 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     strategy: str = ""
     #: the time at which the strategy requested the order
     created: Nanos = 0
-    #: the time at which the order is dropped from the queue or cancelled; None for never
+    #: the time at which the order is dropped from the queue or cancelled; None for no expiry
     expires: Nanos | None = None
     #: the maximum slippage of a market order in the visible book, in percent
     max_slippage_pct: float | None = None

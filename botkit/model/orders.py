@@ -86,10 +86,10 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     _S.REFUSED: frozenset(),
     _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.REFUSED, _S.NOT_SENT}),
     _S.EXPIRED: frozenset(),
-    # A push can arrive before the answer to the create, so SENDING can lead directly to any state at the exchange.
+    # A push can arrive before the response to the create, so SENDING can lead directly to any state at the exchange.
     _S.SENDING: frozenset({_S.NOT_SENT, _S.REJECTED, _S.UNKNOWN} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.NOT_SENT: frozenset(),
-    # The order arrived late, or was created despite a 4xx. The bot then adopts its state at the exchange.
+    # The order arrived late, or was created despite a 4xx. The bot then adopts the order's state at the exchange.
     _S.REJECTED: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
     _S.UNKNOWN: frozenset({_S.ABSENT, _S.REJECTED} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.ABSENT: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
@@ -113,9 +113,9 @@ REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:
-    """An order of a strategy: the request (``spec``), its state and its fills. Only the engine writes to it.
+    """A strategy's order: the request (``spec``), its state and its fills. Only the engine writes to it.
 
-    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is the filled amount. A market buy
+    ``price`` and ``amount`` are the requested values after rounding; ``executed`` is the filled amount. A market buy
     has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
     """
 
@@ -152,8 +152,8 @@ class Order:
 
     def __init__(self, spec: OrderSpec) -> None:
         self.spec = spec
-        # copied because they are read several hundred times during an order's life, and a property would cost a call
-        # each time
+        # copied because they are read several hundred times during an order's lifetime, and a property would cost a
+        # call each time
         self.client_id: Final = spec.client_id
         self.strategy: Final = spec.strategy
         self.pair: Final = spec.pair
@@ -180,8 +180,9 @@ class Order:
         self.executed_units = 0
         self.fee_units = 0
         self.cancel_requested = False
-        #: The client id of the order whose position this order should close; 0 if the strategy named none. It is only
-        #: used to match trades in a backtest's result and affects no decision, so it is not restored after a restart.
+        #: The client id of the order whose position this order should close; 0 if the strategy specified none. It is
+        #: used only to match trades in a backtest's result and does not affect decisions, so it is not restored after a
+        #: restart.
         self.closes = 0
 
     # -- for strategies ------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ class Order:
 
     @property
     def spend(self) -> float:
-        """The amount that a market buy spends, in quote currency; 0.0 for any other order."""
+        """The amount spent by a market buy, in quote currency; 0.0 for any other order."""
         return self.spend_units / 10**8
 
     @property
@@ -245,13 +246,13 @@ class Order:
 
     @property
     def exact(self) -> ExactOrder:
-        """The order's figures as Decimals."""
+        """The order's prices and amounts as Decimals."""
         return ExactOrder(self)
 
     # -- for the engine -----------------------------------------------------------------------------------
 
     def shrink_to(self, lots: int) -> None:
-        """Reduce the amount before sending, because the order that this order replaces has been partly filled."""
+        """Reduce the amount before sending, because the order being replaced has been partly filled."""
         assert not self.sent, self
         assert 0 <= lots <= self.amount_lots, (self, lots)
         self.spec = msgspec.structs.replace(self.spec, amount_lots=lots)
@@ -275,7 +276,7 @@ class Order:
 
 
 class ExactOrder:
-    """An order's figures as Decimals, with the same names as in `Order`."""
+    """An order's prices and amounts as Decimals, with the same attribute names as `Order`."""
 
     __slots__ = ("_order",)
 
@@ -299,7 +300,7 @@ class ExactOrder:
 
     @property
     def spend(self) -> Decimal:
-        """The amount that a market buy spends, in quote currency."""
+        """The amount spent by a market buy, in quote currency."""
         return from_units(self._order.spend_units)
 
     @property

@@ -34,7 +34,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     price_decimals: int  # quotePrecision
     amount_decimals: int  # basePrecision
-    display_decimals: int  # amountPrecision: the streams round the amounts in books to it
+    display_decimals: int  # amountPrecision: the streams round book amounts to this many decimals
     least_lots: int  # minLimitBaseAmount
     most_lots: int  # maxLimitBaseAmount
     least_spend_units: int  # minMarketBuyQuoteAmount
@@ -45,7 +45,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_wire(cls, row: Mapping[str, Any], *, amount_step: Literal["base", "amount"] = "base") -> PairRules:
-        """Parse one row of trading-pairs, in which figures are strings. Raises ValueError or KeyError for an invalid
+        """Parse one row of trading-pairs, in which numbers are strings. Raises ValueError or KeyError for an invalid
         row.
         """
         amount_decimals = int(row["basePrecision"])
@@ -81,28 +81,30 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tick_size(self) -> Decimal:
-        """The smallest price step, in quote currency."""
+        """The tick size, in quote currency."""
         return Decimal(1).scaleb(-self.price_decimals)
 
     @property
     def least_amount(self) -> Decimal:
-        """The smallest limit order, in base currency."""
+        """The minimum amount of a limit order, in base currency."""
         return Decimal(self.least_lots).scaleb(-self.amount_decimals)
 
     @property
     def most_amount(self) -> Decimal:
-        """The largest limit order, in base currency."""
+        """The maximum amount of a limit order, in base currency."""
         return Decimal(self.most_lots).scaleb(-self.amount_decimals)
 
     @property
     def least_spend(self) -> Decimal:
-        """The smallest market buy, in quote currency."""
+        """The minimum spend of a market buy, in quote currency."""
         return Decimal(self.least_spend_units).scaleb(-UNIT_DECIMALS)
 
     # -- numbers into steps ---------------------------------------------------------------------------------------
 
     def ticks(self, price: Number, *, up: bool) -> int:
-        """Return a price in ticks, rounded up or down. Orders round in the user's favour: a buy down, a sell up."""
+        """Return a price in ticks, rounded up or down. Order prices are rounded in the user's favor: down for a buy, up
+        for a sell.
+        """
         return steps_of(price, self.price_decimals, up=up, what="price")
 
     def lots(self, amount: Number) -> int:
@@ -111,7 +113,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return lots - lots % self.amount_step
 
     def spend_units(self, spend: Number) -> int:
-        """Return a quote amount in units, rounded down to quotePrecision as market buys require."""
+        """Return a quote amount in units, rounded down to quotePrecision as required for market buys."""
         steps = steps_of(spend, self.price_decimals, up=False, what="spend")
         return steps * _TEN[UNIT_DECIMALS - self.price_decimals]
 
@@ -153,7 +155,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return lots - lots % self.amount_step
 
     def value_units(self, ticks: int, lots: int) -> int:
-        """Return the value of ``lots`` at ``ticks`` in quote units. It is rounded down once, and is the same for buyer
+        """Return the value of ``lots`` at ``ticks`` in quote units. It is rounded down once, and is identical for buyer
         and seller.
         """
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
@@ -161,8 +163,8 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
 
     def value_units_up(self, ticks: int, lots: int) -> int:
-        """Return the quote units that a limit buy must lock. They are rounded up, so the lock always covers the order's
-        fills.
+        """Return the quote units that a limit buy must lock. They are rounded up, so the locked funds always cover the
+        order's fills.
         """
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
@@ -179,7 +181,8 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 class Pair(str):
     """A trading pair such as ``btc_twd``: a string with the pair's currencies and rules attached.
 
-    A pair compares and hashes like its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are equivalent.
+    A pair compares equal to its name and has the same hash, so ``self.book("btc_twd")`` and ``self.book(self.pair)``
+    are equivalent.
     """
 
     __slots__ = ("base", "lot_units", "quote", "rules", "value_over", "value_times")
@@ -224,7 +227,7 @@ class Pair(str):
 def pairs_from_wire(
     rows: Iterable[Mapping[str, Any]], *, amount_step: Literal["base", "amount"] = "base"
 ) -> dict[str, Pair]:
-    """Convert the exchange's trading-pairs rows into pairs by lowercase name."""
+    """Convert the exchange's trading-pairs rows into a mapping from lowercase name to pair."""
     pairs = {}
     for row in rows:
         name = str(row["pair"]).lower()

@@ -1,5 +1,5 @@
-"""Checks percentages and basis points. Plain names are fractions (0.02 is 2 %), ``_pct`` is percent, ``_bps`` is basis
-points.
+"""Validates percentages and basis points. Plain names are fractions (0.02 is 2 %), ``_pct`` is percent, ``_bps`` is
+basis points.
 
 A fraction passed as a percentage is a hundred times too small, and the mistake stays hidden until it costs money.
 Therefore percentages that are too small to be intended are refused, with a message that suggests the intended
@@ -15,7 +15,7 @@ from botkit.model.money import Number, to_decimal
 
 __all__ = ["check_bps", "check_pct", "looks_like_fraction", "looks_tiny"]
 
-#: Percentages below this are treated as mistaken fractions. Fees alone are several times larger, so no sensible stop,
+#: Percentages below this are treated as misplaced fractions. Fees alone are several times larger, so no sensible stop,
 #: target or collar is this close.
 _LEAST_PCT = Decimal("0.1")
 #: percentages below this are accepted, but with a warning
@@ -24,7 +24,7 @@ _LEAST_BPS = Decimal("0.01")
 
 
 def check_pct(name: str, value: Number | None, *, below: int | None = None) -> None:
-    """Check a distance in percent; None means no distance. Raises ValueError with a suggested fix."""
+    """Validate a distance in percent; None means no distance. Raises ValueError with a suggested fix."""
     if value is None:
         return
     pct = _number(name, value, "percent such as 2")
@@ -38,7 +38,7 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
 
 
 def looks_like_fraction(value: Number | None) -> bool:
-    """Return True for a valid percentage that was probably meant as a fraction, such as 0.2 where 20 % may be
+    """Return True for a valid percentage that was probably meant as a fraction, such as 0.2 where 20 % may have been
     intended.
     """
     return value is not None and _LEAST_PCT <= to_decimal(value) < _DOUBTFUL_PCT
@@ -50,7 +50,7 @@ def looks_tiny(value: Number | None) -> bool:
 
 
 def check_bps(name: str, value: Number) -> None:
-    """Check a distance in basis points. Raises ValueError with a suggested fix."""
+    """Validate a distance in basis points. Raises ValueError with a suggested fix."""
     bps = _number(name, value, "basis points such as 5")
     if bps < 0:
         raise ValueError(f"{name} is {value}; it must be 0 or more basis points")

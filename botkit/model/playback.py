@@ -1,7 +1,7 @@
 """Describes a run as a sequence of frames, for the playback page (`botkit.report.playback`).
 
-Frames are equally spaced in time. Frame ``i`` shows the state of the run just before ``start + i * step``. Prices are
-in ticks, amounts in lots, money in units of 1e-8.
+Frames are evenly spaced in time. Frame ``i`` shows the state of the run just before ``start + i * step``. Prices are in
+ticks, amounts in lots, money in units of 1e-8.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BookSides = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
 
 class QueuePlace(msgspec.Struct, frozen=True, gc=False):
-    """An order in the book. ``ahead_lots`` is the amount ahead of it in the queue, or None if the amount is unknown."""
+    """An order in the book. ``ahead_lots`` is the amount ahead of the order in the queue, or None if unknown."""
 
     client_id: int
     ahead_lots: int | None
@@ -38,7 +38,7 @@ class QueuePlace(msgspec.Struct, frozen=True, gc=False):
 
 
 class Gauge(msgspec.Struct):
-    """One window of the exchange's request limits, with the number of slots in use in each frame."""
+    """One window of the exchange's rate limits, with the number of slots in use in each frame."""
 
     pool: str
     scope: str
@@ -48,7 +48,7 @@ class Gauge(msgspec.Struct):
 
 
 class PairFrames(msgspec.Struct):
-    """One pair, with its book and last price in each frame, and the public trades."""
+    """One pair, with its public trades, and its book and last price in each frame."""
 
     pair: Pair
     books: list[BookSides] = []
@@ -57,7 +57,7 @@ class PairFrames(msgspec.Struct):
 
 
 class SkipCount(msgspec.Struct, frozen=True, gc=False):
-    """How often a strategy reported a reason not to trade since the previous frame."""
+    """How many times a strategy reported a reason not to trade since the previous frame."""
 
     frame: int
     strategy: str
@@ -66,8 +66,8 @@ class SkipCount(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """The data that strategies saw when one of them made a decision. Each pair has its book, the book's time of arrival
-    (0 if none arrived) and the last price. Each strategy has its holdings.
+    """The data that strategies saw when one of them made a decision. Each pair has its book, the book's arrival time (0
+    if none has arrived) and the last price. Each strategy has its holdings.
     """
 
     time: Nanos
@@ -77,8 +77,8 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class PlacedOrder(msgspec.Struct):
-    """The life of one order. The times are those of the bot: requested, sent, first known to be open, ended. A time is
-    None if the event did not occur.
+    """The lifecycle of one order. The times are those at which the bot requested the order, sent it, first knew it was
+    open, and knew it had reached a final state. A time is None if the event did not occur.
     """
 
     client_id: int
@@ -118,7 +118,7 @@ class PlayStep(msgspec.Struct, frozen=True, gc=False):
 
 
 class Playback(msgspec.Struct, kw_only=True):
-    """A run, or a part of a run, as a sequence of frames."""
+    """A run, or part of a run, as a sequence of frames."""
 
     name: str
     #: the mode: backtest, emulator, paper or live
@@ -130,19 +130,19 @@ class Playback(msgspec.Struct, kw_only=True):
     step: Nanos
     frames: int
     pairs: list[PairFrames]
-    #: equity in each frame; None before the first prices
+    #: equity in each frame; None until the first prices arrive
     equity: list[int | None]
     #: by strategy, the holdings in each frame by currency
     holdings: dict[str, dict[str, list[int]]]
     gauges: list[Gauge]
-    #: requests that waited for a slot, in each frame
+    #: the number of requests waiting for a slot, in each frame
     waiting: list[int]
-    #: own orders in the book, in each frame
+    #: the bot's own orders in the book, in each frame
     standing: list[list[QueuePlace]]
     skips: list[SkipCount]
     orders: list[PlacedOrder]
     steps: list[PlayStep]
     moments: list[Moment]
     lines: list[IndicatorLine]
-    #: notes that the reader must know about this playback, such as omitted data
+    #: notes that the reader must see with this playback, such as omitted data
     notes: list[str]

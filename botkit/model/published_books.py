@@ -10,8 +10,8 @@ __all__ = ["PublishedBooks"]
 
 
 class PublishedBooks:
-    """The next books of some pairs, in order of publication. An entry is None if the pair's book is unchanged at that
-    moment. ``done`` is the number of books that the bot has processed.
+    """The next books of some pairs, in publication order. An entry is None if the pair's book is unchanged at that
+    time. ``done`` is the number of books that the bot has processed.
 
     The books are published unchanged unless another event at the exchange comes first: a request arrives, or the
     recorded market touches an order. Such an event cannot happen before ``until`` (None: it cannot happen at all).
@@ -35,9 +35,9 @@ class PublishedBooks:
         self.pairs = pairs
         self.best_bids = best_bids
         self.best_asks = best_asks
-        #: no book has more levels per side than this
+        #: the maximum number of levels per side in these books
         self.depth = depth
         self.until = until
         self.done = 0
-        #: True if the bot has seen no other event since the last book that it processed
+        #: True if the bot has seen no other event since the last book it processed
         self.is_latest = False

@@ -1,4 +1,6 @@
-"""Groups the reasons why strategies did not trade. Messages that differ only in their figures are one reason."""
+"""Groups the reasons why strategies did not trade. Messages that differ only in their numbers are treated as one
+reason.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,19 @@ from collections.abc import Mapping
 
 __all__ = ["FIGURE", "grouped", "kind_of"]
 
-#: a stand-alone figure: 12.5, -3, 1,000,000 or 0.05%; not the 5 in "5m" or "sma_5"
+#: a standalone number: 12.5, -3, 1,000,000 or 0.05%; not the 5 in "5m" or "sma_5"
 _FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
-#: replaces each figure in a reason, to form the reason's kind
+#: replaces each number in a reason, to form the reason's kind
 FIGURE = "…"
 
 
 def kind_of(reason: str) -> str:
-    """Return the reason with every figure replaced by ``…``."""
+    """Return the reason with every number replaced by ``…``."""
     return _FIGURE.sub(FIGURE, reason)
 
 
 def grouped(counts: Mapping[str, int]) -> dict[str, int]:
-    """Group counts by kind, most frequent first. A kind with only one wording keeps its figures."""
+    """Group counts by kind, most frequent first. A kind with only one wording keeps its numbers."""
     kinds: dict[str, int] = {}
     wordings: dict[str, list[str]] = {}
     for reason, count in counts.items():

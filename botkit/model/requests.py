@@ -1,4 +1,4 @@
-"""The bot's requests to the exchange and the exchange's answers.
+"""The bot's requests to the exchange, and the exchange's answers.
 
 Every request names the *endpoint* whose documented rate limit applies to it (`botkit.model.limits`). The engine's
 router creates a request when it grants a slot. ``id`` is unique within a run and is repeated in the `Answer`.
@@ -50,7 +50,7 @@ class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CreateBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """POST /orders/batch: 1 to 10 LIMIT or MARKET orders of one strategy."""
+    """POST /orders/batch: 1 to 10 LIMIT or MARKET orders from one strategy."""
 
     endpoint: ClassVar[str] = "create_batch"
     id: int
@@ -100,7 +100,7 @@ class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
     """GET /orders/all/{pair} with statusKind=ALL: orders created in ``start`` <= time < ``end``, optionally only those
     with ``client_id``.
 
-    ``order_ids`` requests only these orders, regardless of their time of creation. An exchange may ignore ``order_ids``
+    ``order_ids`` requests only these orders, regardless of creation time. An exchange may ignore ``order_ids``
     (`botkit.engine.orders.by_ids`).
     """
 
@@ -184,17 +184,17 @@ class Ending(enum.Enum):
     """The possible outcomes of a request, as far as the bot knows."""
 
     OK = "ok"  # 200, with a body that matches the request
-    REFUSED = "refused"  # a 4xx: the exchange states that nothing was done
+    REFUSED = "refused"  # a 4xx: the exchange states that the request had no effect
     RATE_LIMITED = "rate_limited"  # 429: refused, but counted toward the limit
     UNKNOWN = "unknown"  # timeout, reset, 408, 5xx or garbage: the request may have taken effect, or may still do so
     NOT_SENT = "not_sent"  # no byte was written: the request had no effect and was not counted
 
-    __hash__ = object.__hash__  # Enum's own hash costs a Python call for each lookup
+    __hash__ = object.__hash__  # Enum's own hash costs a Python call per lookup
 
 
 class OrderAck(msgspec.Struct, frozen=True, gc=False):
-    """The exchange's acceptance of an order. ``client_id`` is the one that the exchange returned, or None if it
-    returned none.
+    """The exchange's acceptance of an order. ``client_id`` is the id echoed by the exchange, or None if it returned
+    none.
     """
 
     order_id: str
@@ -202,7 +202,9 @@ class OrderAck(msgspec.Struct, frozen=True, gc=False):
 
 
 class CancelAck(msgspec.Struct, frozen=True):
-    """The exchange's acceptance of cancels. Only a pushed report or a read proves that the orders are cancelled."""
+    """The exchange's acceptance of cancels. Only a pushed report or a read proves that the orders have been
+    cancelled.
+    """
 
     orders: tuple[tuple[str, str], ...]  # (lowercase pair, order id)
 
@@ -223,7 +225,7 @@ AnswerBody: TypeAlias = (
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to a request. It takes effect at the ``now`` of its turn. ``text`` is the exchange's own message. A
-    ``status`` of 401 means that the exchange does not accept the account's key.
+    ``status`` of 401 means that the exchange does not accept the account's API key.
 
     ``body`` depends on the request: a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck`
     in request order for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.

@@ -1,6 +1,6 @@
 """The exchange's candle resolutions and their buckets (the time intervals of candles).
 
-Source: the exchange's trading-history documentation. Days, weeks (from Monday) and months start at midnight UTC.
+Source: the exchange's trading-history documentation. Days, weeks (starting on Monday) and months start at midnight UTC.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MONDAY = 4 * NS_PER_DAY  # 1970-01-05, the first Monday after the epoch
 
 
 def check_resolution(text: str) -> str:
-    """Return the resolution unchanged. Raises ValueError with the valid resolutions."""
+    """Return the resolution unchanged. Raises ValueError listing the valid resolutions."""
     if text not in RESOLUTIONS:
         raise ValueError(f"{text!r} is not a resolution that the exchange offers; use one of {', '.join(RESOLUTIONS)}")
     return text
@@ -54,7 +54,7 @@ def bucket_start(time: Nanos, resolution: str) -> Nanos:
 
 
 def bucket_end(start: Nanos, resolution: str) -> Nanos:
-    """Return the end of the bucket that starts at ``start``, which is the start of the next bucket."""
+    """Return the end of the bucket that starts at ``start``, which is also the start of the next bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return start + length

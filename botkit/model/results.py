@@ -1,8 +1,8 @@
 """A backtest's result as plain data. The driver fills it in; `backtest.outputs` and `report` present it.
 
-Rows contain integers (ticks, lots, units of 1e-8), so that files are exact. Figures summed over currencies are floats
-in the run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined figure, such as the Sharpe
-ratio of a single day, is None and never NaN, because JSON has no NaN.
+Rows contain integers (ticks, lots, units of 1e-8), so that files are exact. Totals across currencies are floats in the
+run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined metric, such as the Sharpe ratio of a
+single day, is None and never NaN, because JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ TradeKind: TypeAlias = Literal["long", "short", "loop"]
 #: the times after a fill, in seconds, at which the mid price is recorded
 MARKOUTS_S = (1, 10, 60)
 
-#: the figures in every summary, in the order of writing; more may follow
+#: the metrics in every summary, in output order; more may follow
 SUMMARY_KEYS = (
     "strategy",
     "currency",
@@ -97,7 +97,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """Return the row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
+        """Return the row for an order in its current state. (``_value_`` returns ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -131,7 +131,7 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, fill: Fill, value: float, fee_value: float) -> FillRow:
-        """Return the row for a fill with this value and fee in the valuation currency."""
+        """Return the row for a fill, given its value and fee in the valuation currency."""
         order = fill.order
         return cls(
             fill.time,
@@ -153,11 +153,12 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """A trade: the part of a strategy's position in a pair that one order closed, or a loop through several pairs.
+    """A trade: the part of a strategy's position in a pair that was closed by one order, or a loop through several
+    pairs.
 
     Money is in ``currency``: the pair's quote currency, or the currency in which a loop starts and ends.
-    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees. ``pnl_units`` is the profit after
-    entry and exit fees, and ``pnl`` is the same profit in the valuation currency, at the rate of the exit.
+    ``entry_units`` and ``exit_units`` are values at the fill prices, before fees. ``pnl_units`` is the profit after
+    entry and exit fees, and ``pnl`` is the same profit in the valuation currency, at the exit rate.
     """
 
     strategy: str
@@ -167,7 +168,7 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     opened: Nanos
     closed: Nanos
-    #: the base currency that was closed, net of fees taken in it; for a loop, the money spent
+    #: the base currency that was closed, net of fees paid in it; for a loop, the money spent
     units: int
     entry_units: int
     exit_units: int
@@ -181,9 +182,9 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     exit_reason: str = "signal"
     #: the client id of the order that closed the trade
     client_id: int = 0
-    #: changes of the holding over time: (time, base units added, quote units received, before fees)
+    #: changes in the holding over time: (time, base units added, quote units received, before fees)
     steps: tuple[tuple[Nanos, int, int], ...] = ()
-    #: the worst and the best result before the exit, as fractions of the entry value; None if unknown
+    #: the worst and best results before the exit, as fractions of the entry value; None if unknown
     mae: float | None = None
     mfe: float | None = None
 
@@ -206,10 +207,10 @@ class FillMark(msgspec.Struct, frozen=True, gc=False):
 
 
 class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a strategy's maker fills in a pair. Figures are weighted by the fills' values.
+    """The result of a strategy's maker fills in a pair. Averages are weighted by fill value.
 
-    Basis points are relative to the fill's price, and positive values are good for the strategy. They are None without
-    a mid price.
+    Basis points are relative to the fill price; positive values are good for the strategy. They are None without a mid
+    price.
     """
 
     strategy: str
@@ -217,40 +218,40 @@ class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
     #: the number of maker fills, and their value in the valuation currency
     fills: int
     value: float
-    #: the value of maker fills as a share of the value of all of the strategy's fills in the pair
+    #: the value of maker fills as a fraction of the value of all of the strategy's fills in the pair
     share: float
-    #: the distance of the fills' prices from the mid price at the time of the fill
+    #: the distance of the fill prices from the mid price at the time of the fill
     spread_bps: float | None
-    #: the distance of the fills' prices from the mid price `MARKOUTS_S` seconds later
+    #: the distance of the fill prices from the mid price `MARKOUTS_S` seconds later
     markouts_bps: tuple[float | None, ...]
     fee_bps: float
-    #: base currency held, without coins that were handed over, during the run: minimum, maximum, and average over time
+    #: base currency held during the run, excluding coins that were handed over: minimum, maximum, and time average
     inventory_least: float
     inventory_most: float
     inventory_average: float
 
 
 class RestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures on a strategy's limit orders in a pair, compared with the recorded books."""
+    """Statistics on a strategy's limit orders in a pair, compared with the recorded books."""
 
     strategy: str
     pair: Pair
-    #: the number of orders that rested, and how many of them were executed at least in part
+    #: the number of orders that rested, and how many of them were at least partly filled
     orders: int
     filled: int
-    #: the share of the run's time in which the strategy's best bid (or ask) was equal to or better than the recorded
+    #: the fraction of the run during which the strategy's best bid (or ask) was equal to or better than the recorded
     #: one
     at_best_bid: float
     at_best_ask: float
-    #: the median amount of base currency ahead of an order when it joined the queue, as the queue assumption counts it;
-    #: None if no book reached the prices of the orders
+    #: the median amount of base currency ahead of an order when it joined the queue, as counted by the queue
+    #: assumption; None if no book extended to the orders' prices
     ahead_median: float | None
-    #: the median time for which the orders rested; None without orders
+    #: the median time that orders rested; None without orders
     rested_median_s: float | None
 
 
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of a set of trades. Money is in the valuation currency. A figure is None if no trade defines it."""
+    """The metrics of a set of trades. Money is in the valuation currency. A metric is None if no trade defines it."""
 
     count: int
     wins: int
@@ -264,7 +265,7 @@ class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def win_rate(self) -> float | None:
-        """Share of trades with a profit."""
+        """Fraction of trades with a profit."""
         return self.wins / self.count if self.count else None
 
     @property
@@ -274,14 +275,14 @@ class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expectancy(self) -> float | None:
-        """The mean profit of a trade."""
+        """The mean profit per trade."""
         return (self.gross_profit - self.gross_loss) / self.count if self.count else None
 
 
 class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
     """Base currency that a strategy held at the end: bought (positive units) or sold short (negative units).
 
-    ``cost_units`` is the lot's cost in quote currency, fees included. It is negative for the proceeds of a short sale.
+    ``cost_units`` is the lot's cost in quote currency, including fees. It is negative for the proceeds of a short sale.
     """
 
     strategy: str
@@ -309,15 +310,15 @@ class PriceCandles(msgspec.Struct):
     high: Sequence[float]
     low: Sequence[float]
     close: Sequence[float]
-    #: traded amounts in base currency; empty if unknown
+    #: trading volumes in base currency; empty if unknown
     volume: Sequence[float] = ()
 
 
 class IndicatorLine(msgspec.Struct):
     """A line on a pair's price chart: an attached indicator, or values that a strategy plotted.
 
-    ``pane`` is "price", or the name of a separate pane below. Times ascend. On the chart, a point is drawn at the
-    candle that contains it.
+    ``pane`` is "price", or the name of a separate pane below the chart. Times ascend. On the chart, a point is drawn at
+    the candle that contains it.
     """
 
     pair: str
@@ -331,10 +332,10 @@ class IndicatorLine(msgspec.Struct):
 
 
 class Drawdown(msgspec.Struct, frozen=True):
-    """A fall in equity from a peak, as a ``fraction`` of the peak, with its times.
+    """A drawdown of equity from a peak, as a ``fraction`` of the peak, with its times.
 
-    ``peak_time`` is the last moment at the peak. ``recovered`` is the time at which equity first reached the peak
-    again, or None.
+    ``peak_time`` is the last time at the peak. ``recovered`` is the time at which equity first reached the peak again,
+    or None.
     """
 
     fraction: float = 0.0
@@ -390,14 +391,14 @@ class StrategyRow(msgspec.Struct, kw_only=True):
     positions: list[PositionRow] = msgspec.field(default_factory=list)
     skips: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    stopped: str = ""  # the reason why the strategy stopped early, with the last line of the traceback
+    stopped: str = ""  # why the strategy stopped early, with the last line of the traceback
 
 
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
     """The router's use of one endpoint.
 
-    ``peak_use`` is the highest use of any of its windows, as a fraction of the documented ``limit`` (such as "1,200 in
-    60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
+    ``peak_use`` is the highest utilization of any of its windows, as a fraction of the documented ``limit`` (such as
+    "1,200 in 60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
     """
 
     endpoint: str
@@ -413,7 +414,7 @@ class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterUse(msgspec.Struct, kw_only=True):
-    """The router's figures for a run: the number of orders that waited for a slot, their waits, and the use of each
+    """The router's statistics for a run: the number of orders that waited for a slot, their waits, and the use of each
     endpoint.
     """
 
@@ -422,11 +423,11 @@ class RouterUse(msgspec.Struct, kw_only=True):
     max_queue_ms: float = 0.0
     batched: int = 0
     dropped: int = 0
-    refused_by_exchange: int = 0  # 429 answers; always 0 while the router respects its slots
+    refused_by_exchange: int = 0  # 429 responses; always 0 while the router respects its slots
 
 
 class DataDescription(msgspec.Struct, kw_only=True):
-    """The recorded data that a run used. ``kinds`` contains each pair's source: {"btc_usdt": "candles 1m"}."""
+    """The recorded data used in a run. ``kinds`` contains each pair's source: {"btc_usdt": "candles 1m"}."""
 
     path: str
     start: Nanos
@@ -439,7 +440,7 @@ class DataDescription(msgspec.Struct, kw_only=True):
 
 
 class QueueReading(msgspec.Struct, kw_only=True):
-    """The run's figures under one queue assumption. ``figures`` uses the keys of the summary."""
+    """The run's metrics under one queue assumption. ``figures`` uses the keys of the summary."""
 
     name: str
     chosen: bool
@@ -458,7 +459,7 @@ class Caution(msgspec.Struct, frozen=True):
 
 
 class Benchmark(msgspec.Struct, kw_only=True):
-    """The development of the opening equity without the strategies, for comparison with a run."""
+    """The value of the opening equity over time without the strategies, for comparison with a run."""
 
     name: str
     equity: Curve
@@ -512,16 +513,16 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
     #: the strategies' holdings at the start, in units by currency
     opening: dict[str, int] = msgspec.field(default_factory=dict)
-    #: figures of groups of trades; first key: the grouping (such as "exit_reason"), second key: the group
+    #: metrics of groups of trades; first key: the breakdown (such as "exit_reason"), second key: the group
     groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
     #: a mark for each fill; empty without order books
     marks: list[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)
     rests: list[RestRow] = msgspec.field(default_factory=list)
-    #: the command that repeats the run; empty if the run was not started by a command
+    #: the command that repeats the run; empty if the run was not started from the command line
     command: str = ""
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
-    #: the deepest falls of equity below a peak, sorted by depth, deepest first
+    #: the deepest drawdowns of equity, deepest first
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)
     prices: list[PriceCandles] = msgspec.field(default_factory=list)
     indicators: list[IndicatorLine] = msgspec.field(default_factory=list)
@@ -530,7 +531,7 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     warnings: list[Caution] = msgspec.field(default_factory=list)
     queue_readings: list[QueueReading] = msgspec.field(default_factory=list)
     dust: list[str] = msgspec.field(default_factory=list)
-    #: money that was not assigned to any strategy at the end, in units by currency; excluded from all figures
+    #: money that was not assigned to any strategy at the end, in units by currency; excluded from all metrics
     unassigned: dict[str, int] = msgspec.field(default_factory=dict)
     versions: dict[str, str] = msgspec.field(default_factory=dict)
     # data for plugins' report sections; botkit itself does not read it

@@ -43,7 +43,7 @@ class Venue(Protocol):
         ...
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which an event may become known, or None if that requires new input."""
+        """Return the earliest time at which an event may become known, or None if new input is required first."""
         ...
 
 

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args(arguments)
     with contextlib.suppress(ValueError, OSError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is only for the bots
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is meant only for the bots
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
             os.nice(_NICENESS)

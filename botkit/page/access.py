@@ -1,9 +1,11 @@
-"""Controls access to the page: only a browser on this machine (or at the near end of a tunnel) that knows the token.
+"""Controls access to the page: only a browser on this machine (or at the other end of a tunnel) that knows the token.
 
 * The server listens only on the loopback address.
-* The Host header must be a known name, so that a name pointed at 127.0.0.1 by an attacker (DNS rebinding) is refused.
-* The Origin of a request, if present, must be the page itself, not another site or another port.
-* Everything except the page's own file needs the token, sent in a header or in the first WebSocket message.
+* The Host header must be a known name, so that an attacker's name that resolves to 127.0.0.1 (DNS rebinding) is
+  refused.
+* The Origin header of a request, if present, must be the page itself, not another site or another port.
+* Every request except the one for the page's own file needs the token, sent in a header or in the first
+  WebSocket message.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _NOTHING = "default-src 'none'; frame-ancestors 'none'"
 
 
 def kept_token(root: Path) -> str:
-    """Return this user's token. It stays the same, so that an open page finds its server again after a restart.
+    """Return this user's token. It stays the same, so that an open page can reconnect to its server after a restart.
 
     Anyone who can read the token can also leave commands in the bots' folders. If the file is deleted, a new token is
     created.
@@ -56,7 +58,7 @@ def kept_token(root: Path) -> str:
 
 
 class PageAccess:
-    """Checks requests to one server. ``names`` returns additional Host names that the bots' configurations allow."""
+    """Validates requests to one server. ``names`` returns additional Host names allowed by the bots' configurations."""
 
     def __init__(self, token: str, names: Callable[[], Iterable[str]]) -> None:
         self.token = token
@@ -69,7 +71,7 @@ class PageAccess:
         return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.token.encode())
 
     def require(self, request: web.Request) -> None:
-        """Raise HTTPForbidden unless the request has the token in its header."""
+        """Raise HTTPForbidden unless the request's header contains the token."""
         if not self.knows(request.headers.get(HEADER)):
             raise web.HTTPForbidden(text="the token is missing or wrong\n")
 
@@ -92,7 +94,7 @@ class PageAccess:
 
     @property
     def middleware(self) -> Middleware:
-        """Refuse foreign requests, and add the headers that every response has."""
+        """Refuse cross-origin requests and unknown hosts, and add the headers common to all responses."""
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Starts the page's process for ``botkit run --page``, and ends it together with the bots."""
+"""Starts the page's process for ``botkit run --page``, and stops it together with the bots."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from types import TracebackType
 from botkit.errors import ConfigError
 from botkit.report.language import current
 
-#: the time that the process has to end after its input is closed
+#: how long the process may take to exit after its input is closed
 _END_S = 5.0
 
 
 class PageBeside:
-    """Runs the page for some bots' folders in a separate process until the block ends. Raises ConfigError."""
+    """Runs the page for some bots' folders in a separate process until the end of the block. Raises ConfigError."""
 
     def __init__(self, folders: Sequence[Path], *, port: int | None) -> None:
         self._folders = folders

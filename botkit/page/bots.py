@@ -26,7 +26,7 @@ from botkit.page.candles import PairCandles, candle_of
 from botkit.page.following import FollowedFile
 from botkit.report.language import told
 
-#: maximum numbers of messages, fills, log lines and equity points to keep and show for a run
+#: maximum numbers of messages, fills, log lines and equity points to keep and show per run
 MESSAGES_MAX = 500
 FILLS_MAX = 2_000
 LOG_MAX = 500
@@ -34,17 +34,17 @@ _EQUITY_MAX = 20_000
 _LINES_MAX = 10_000
 #: a bot stamps its lock file every second; after this long without a stamp, its lock is tried
 _SILENT_S = 5.0
-#: the shortest interval between two reads of the journal while fills arrive
+#: the minimum interval between two reads of the journal while fills arrive
 _JOURNAL_EVERY_S = 1.0
 
 
 _decode_state = msgspec.json.Decoder(PageState).decode
-#: errors that figures from another version of botkit may raise
+#: errors that data from another version of botkit may raise
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, IndexError)
 
 
 class NumberedRow(msgspec.Struct):
-    """One fill, message or equity point, with its number within the run. Numbers only increase."""
+    """One fill, message or equity point, with its sequence number within the run. Numbers only increase."""
 
     number: int
     row: list[Any]
@@ -63,7 +63,7 @@ class NumberedRows:
         self._next += 1
 
     def after(self, number: int) -> list[list[Any]]:
-        """Return the rows from ``number`` on."""
+        """Return the rows numbered ``number`` and above."""
         return [shown.row for shown in self._rows if shown.number >= number]
 
     @property
@@ -99,7 +99,8 @@ class ShownBot:
 
     def _begin_run(self) -> None:
         run = self.folder.path / "runs" / str(self._run)
-        self.epoch = secrets.randbits(48)  # another server's numbers are not comparable, even for the same run
+        # sequence numbers from different servers are not comparable, even for the same run
+        self.epoch = secrets.randbits(48)
         self.messages = NumberedRows(MESSAGES_MAX)
         self.fills = NumberedRows(FILLS_MAX)
         self.equity = NumberedRows(_EQUITY_MAX)
@@ -118,7 +119,7 @@ class ShownBot:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def look(self, *, whole: bool) -> None:
-        """Read the status and, if ``whole``, all other new data."""
+        """Read the status and, if ``whole`` is set, all other new data."""
         files = self.folder.disk.files
         with contextlib.suppress(OSError):
             found = files.identity(self.folder.path / "status.json")
@@ -164,8 +165,8 @@ class ShownBot:
             self.page = {}
 
     def _look_for_life(self) -> None:
-        """Update whether the bot is running. Its lock is tried only if its heartbeat has stopped, because a bot that
-        starts at that moment would find the lock taken.
+        """Update whether the bot is running. The bot's lock is tried only if its heartbeat has stopped, because a bot
+        that starts at that moment would find the lock taken.
         """
         now, beat = time.monotonic(), self.folder.heartbeat()
         if beat != self._beat:
@@ -185,7 +186,7 @@ class ShownBot:
     def _look_for_run(self) -> None:
         runs = self.folder.disk.files.names(self.folder.path / "runs")
         latest = max((int(name) for name in runs if name.isdigit()), default=0)
-        # an emulator that ends with its bot starts again with run 1
+        # an emulator that exits with its bot starts again with run 1
         found = (latest, self.status.get("since"), self.status.get("process"))
         if found != self._run_key:
             self._run, self._run_key = latest, found
@@ -193,7 +194,7 @@ class ShownBot:
 
     def _rows_of(self, followed: FollowedFile) -> list[Any]:
         begins, rows = followed.new_rows()
-        if begins:  # another emulator's run with the same number
+        if begins:  # a run of another emulator with the same run number
             self._begin_run()
         return rows
 
@@ -233,7 +234,7 @@ class ShownBot:
                 self.fills.add(fill_row(fill, decimals[fill.pair]))
 
     def show_viewer(self) -> None:
-        """Signal to the bot that a page is showing it."""
+        """Signal to the bot that it is being shown on a page."""
         with contextlib.suppress(OSError):
             self._page_files.view(time.time_ns())
 
@@ -328,7 +329,7 @@ def _told_keys(by_sentence: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_row(fill: FillRecord, decimals: Sequence[int]) -> list[Any]:
-    """Return a fill for the page: time (ns), strategy, pair, side, price, amount, value, fee, its currency, maker."""
+    """Return a fill for the page: time (ns), strategy, pair, side, price, amount, value, fee, fee currency, maker."""
     price, amount = fill.price_ticks / 10 ** decimals[0], fill.lots / 10 ** decimals[1]
     return [
         *(fill.time, fill.strategy, fill.pair, fill.side, price, amount, fill.value_units / UNIT),
@@ -337,7 +338,7 @@ def fill_row(fill: FillRecord, decimals: Sequence[int]) -> list[Any]:
 
 
 class Bots:
-    """The bots to show: those in ``folders``, or if None all bots that ever ran on this machine."""
+    """The bots to show: those in ``folders`` or, if None, all bots that ever ran on this machine."""
 
     def __init__(self, root: Path, folders: Sequence[Path] | None = None) -> None:
         self._root = root
@@ -345,7 +346,7 @@ class Bots:
         self._known: dict[str, ShownBot] = {}
 
     def all(self) -> list[ShownBot]:
-        """Return the bots, after looking for new ones."""
+        """Return the bots, after checking for new ones."""
         for path in self._places():
             bot = ShownBot(StateFolder(path, root=self._root))
             self._known.setdefault(bot.id, bot)
@@ -356,7 +357,7 @@ class Bots:
         return self._known.get(bot_id) if isinstance(bot_id, str) else None
 
     def hosts(self) -> set[str]:
-        """Return additional Host names that the bots' configurations allow."""
+        """Return additional Host names allowed by the bots' configurations."""
         return {str(host) for bot in self._known.values() for host in bot.status.get("page_hosts", ())}
 
     def _places(self) -> Iterable[Path]:

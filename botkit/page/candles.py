@@ -1,4 +1,6 @@
-"""A pair's candles for the chart, built from the minutes that a bot writes (`botkit.live.telling.minutes`)."""
+"""A pair's candles for the chart, built from the one-minute candles that a bot writes
+(`botkit.live.telling.minutes`).
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,22 @@ from typing import Any, TypeAlias
 #: start in seconds, open, high, low, close, volume
 Candle: TypeAlias = tuple[int, float, float, float, float, float]
 
-#: the lengths to choose from, in seconds
+#: the candle lengths to choose from, in seconds
 WIDTHS = (60, 300, 900, 3_600, 14_400, 86_400)
-#: how many candles a chart gets
+#: the number of candles on a chart
 CANDLES_MAX = 1_000
-#: how many minutes of a pair to keep: about seventy days
+#: how many minutes to keep per pair: about seventy days
 _MINUTES_MAX = 100_000
 
 
 class PairCandles:
-    """The minutes of one pair, oldest first."""
+    """One pair's one-minute candles, oldest first."""
 
     def __init__(self) -> None:
         self._rows: list[Candle] = []
 
     def add(self, row: Candle) -> None:
-        """Add a minute, or replace the last one, which was unfinished."""
+        """Add a minute, or replace the last one if it was unfinished."""
         rows = self._rows
         while rows and rows[-1][0] >= row[0]:
             rows.pop()
@@ -33,11 +35,11 @@ class PairCandles:
 
     @property
     def span_s(self) -> int:
-        """Seconds from the first minute to the end of the last."""
+        """Seconds from the start of the first minute to the end of the last."""
         return self._rows[-1][0] + 60 - self._rows[0][0] if self._rows else 0
 
     def candles(self, width_s: int, since_s: int = 0) -> list[Candle]:
-        """Return the latest candles of a length, starting with the one that contains ``since_s``."""
+        """Return the latest candles of a given length, starting with the one that contains ``since_s``."""
         if not self._rows:
             return []
         first = max(since_s // width_s, self._rows[-1][0] // width_s - CANDLES_MAX + 1) * width_s
@@ -54,6 +56,6 @@ class PairCandles:
 
 
 def candle_of(row: list[Any]) -> Candle:
-    """Return a written row, without its pair, as a candle. Raises ValueError if it is not one."""
+    """Return a written row, without its pair, as a candle. Raises ValueError if the row is not a candle."""
     _, time, opened, high, low, close, volume = row
     return int(time), float(opened), float(high), float(low), float(close), float(volume)

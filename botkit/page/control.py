@@ -1,4 +1,4 @@
-"""Passes the page's commands to running bots, which check them again (`botkit.live.page_control`)."""
+"""Passes the page's commands to running bots, which validate them again (`botkit.live.page_control`)."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class StopCommand(_Command, frozen=True, tag="stop"):
 
 
 class PanicCommand(_Command, frozen=True, tag="panic"):
-    """Halt the bot, even across restarts, and cancel every order. ``confirm`` is the bot's name, as the user typed
-    it.
+    """Halt the bot, persistently across restarts, and cancel every order. ``confirm`` is the bot's name as typed by the
+    user.
     """
 
     confirm: str = ""
@@ -64,7 +64,7 @@ _decode = msgspec.json.Decoder(PageCommand).decode
 
 
 class CommandRefused(BotkitError):
-    """The page's command cannot be carried out."""
+    """Raised when the page's command cannot be executed."""
 
 
 def decoded(content: bytes) -> PageCommand:
@@ -91,7 +91,7 @@ def carry_out(bot: ShownBot, command: PageCommand) -> str:
 
 
 def _value(text: str) -> object:
-    """Parse a parameter's value as `botkit set` does."""
+    """Parse a parameter's value in the same way as `botkit set`."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):

@@ -1,4 +1,4 @@
-"""Follows a file of JSON lines that another process appends to."""
+"""Follows a file of JSON lines to which another process appends."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ _READ_BYTES = 4 << 20
 
 
 class FollowedFile:
-    """Reads the lines appended since the last call. A file that was replaced or truncated is read from its start."""
+    """Reads the lines appended since the last call. A file that was replaced or truncated is read from the start."""
 
     def __init__(self, path: Path, *, tail_bytes: int | None = None) -> None:
-        """With ``tail_bytes``, the first call reads only the last ``tail_bytes`` of the file."""
+        """Prepare to follow the file. With ``tail_bytes``, the first call reads only the last ``tail_bytes`` of the
+        file.
+        """
         self.path = path
         self._tail_bytes = tail_bytes
         self._at = 0
         self._file_id: tuple[int, int] | None = None
 
     def new_rows(self) -> tuple[bool, list[Any]]:
-        """Return (whether the file has started over, the new rows). An incomplete or unreadable line is left out."""
+        """Return (whether the file has started over, the new rows). Incomplete and unreadable lines are omitted."""
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())

@@ -1,5 +1,5 @@
-"""The page itself: one HTML file that contains its style sheet and two scripts, and the policy that allows only
-these.
+"""The page itself: one HTML file that contains its style sheet and two scripts, and the policy that allows only these
+scripts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from botkit.report import language
 from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
 from botkit.report.templates import template
 
-#: the parts of the page's script, each after the parts that it uses
+#: the parts of the page's script, each after the parts it depends on
 _SCRIPTS = (
     *("live/first.js", "say.js", "theme.js", "charts.js"),
     *("live/link.js", "live/tables.js", "live/chart.js", "live/panels.js", "live/controls.js", "live/main.js"),
@@ -38,7 +38,7 @@ def page_html() -> str:
 
 @cache
 def page_policy() -> str:
-    """Return the page's content security policy, except for the addresses to which it may connect."""
+    """Return the page's content security policy, except for the addresses to which the page may connect."""
     scripts = script_sources(package_file(CHART_LIBRARY), joined_script(_SCRIPTS))
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; frame-src 'self'; "

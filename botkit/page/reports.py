@@ -26,8 +26,8 @@ _BYTES_MAX = 64 << 20
 
 
 class Reports:
-    """The backtests below a folder. A ticket opens one report once; it is needed because a frame cannot send the
-    token's header.
+    """The backtests below a folder. A ticket opens one report once. Tickets are needed because a frame cannot send the
+    token in a header.
     """
 
     def __init__(self, out: Path) -> None:
@@ -36,7 +36,7 @@ class Reports:
         self._found: dict[str, Path] = {}
 
     def all(self) -> list[dict[str, Any]]:
-        """Return the latest backtests with their figures, newest first."""
+        """Return the latest backtests with their metrics, newest first."""
         rows: list[dict[str, Any]] = []
         self._found.clear()
         for run in kept_runs(self._out):
@@ -57,7 +57,7 @@ class Reports:
         return rows[:_RUNS_MAX]
 
     def ticket(self, run_id: object) -> str | None:
-        """Return a ticket for a run's report, or None if there is no such run. The ticket is valid once, for one
+        """Return a ticket for a run's report, or None if there is no such run. The ticket can be used once, within one
         minute.
         """
         if not isinstance(run_id, str):

@@ -26,7 +26,7 @@ from botkit.report import language
 _LOOK_S = 0.5
 _VIEWED_EVERY_S = 4.0
 _RUNS_EVERY_S = 10.0
-#: how long a connection may take to send the token
+#: how long a new connection may take to send the token
 _GREETING_S = 10.0
 #: how long a slow connection may take to receive the last message
 _FAREWELL_S = 2.0
@@ -38,14 +38,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Greeting(msgspec.Struct, frozen=True):
-    """A connection's first message."""
+    """The first message on a connection."""
 
     token: str
 
 
 class PageServer:
-    """Serves the page until the block ends. Port 0 uses any free port. None uses the default port, or any free port if
-    the default is taken.
+    """Serves the page until the end of the block. Port 0 uses any free port. None uses the default port, or any free
+    port if the default is taken.
 
     ``folders`` are the bots to show, or None for all; ``out`` is the folder with finished backtests, or None to show
     none.
@@ -119,7 +119,7 @@ class PageServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(self._look, whole=True)  # read the last figures of a bot that has just ended
+            await asyncio.to_thread(self._look, whole=True)  # read the final state of a bot that has just exited
         self._is_closing = True
         for news in self._viewers.values():
             news.set()

@@ -1,7 +1,7 @@
-"""One open page: the bot that it shows, the data that it has, and the data that it still needs.
+"""One open page: the bot it shows, the data it already has, and the data it still needs.
 
-The page names a bot, a pair and a candle length, and (after a lost connection) the rows of the run that it already has.
-It receives only new data: complete sections that have changed, and added rows.
+The page specifies a bot, a pair and a candle length, and (after a lost connection) the rows of the run that it already
+has. It receives only new data: complete sections that have changed, and added rows.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from botkit.page.candles import WIDTHS
 from botkit.report.language import told
 
 _encode = msgspec.json.Encoder().encode
-#: the parts of a run that grow, by their names in a message
+#: the growing parts of a run, by their names in a message
 _STREAMS = ("messages", "fills", "equity", "log", "lines")
 
 
 class PageView(msgspec.Struct, frozen=True):
-    """The view that a page requests. ``have`` gives the numbers of the next rows, and is valid only in that
+    """The view requested by a page. ``have`` contains the sequence numbers of the next rows, and is valid only for that
     ``epoch``.
     """
 
@@ -32,7 +32,7 @@ class PageView(msgspec.Struct, frozen=True):
 
 
 class Viewer:
-    """The data that one connection has been sent."""
+    """The data already sent on one connection."""
 
     def __init__(self) -> None:
         self.look = PageView()

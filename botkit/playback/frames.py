@@ -1,4 +1,4 @@
-"""Takes the frames of a playback from a run, between its turns."""
+"""Captures the frames of a playback from a run, between the run's turns."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from botkit.model.pairs import Pair
 from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, QueuePlace, SkipCount
 from botkit.model.results import IndicatorLine
 
-#: maximum number of frames for all pairs together: four hours of seconds
+#: maximum number of frames for all pairs combined: four hours of seconds
 FRAMES_MAX = 14_400
-#: levels on each side of a book, for all pairs together
+#: number of levels on each side of a book, for all pairs combined
 LEVELS_MAX = 20
-#: levels on each side of the books recorded with decisions
+#: number of levels on each side of the books recorded with decisions
 LEVELS_SEEN = 10
-#: maximum number of decisions recorded together with the book that the strategy saw
+#: maximum number of decisions recorded together with the book seen by the strategy
 MOMENTS_MAX = 6_000
 PAIRS_MAX = 4
 
@@ -39,13 +39,13 @@ class ExchangeSide(Protocol):
     """The exchange's side of a run, known only in a simulation."""
 
     def to(self, before: Nanos) -> None:
-        """Advance the simulation to just before a time."""
+        """Advance the simulation to just before a given time."""
 
     def book(self, pair: Pair, depth: int) -> BookSides:
         """Return the market's book, without the bot's own orders."""
 
     def standing(self) -> list[QueuePlace]:
-        """Return the bot's own orders in the books, with their places in the queue."""
+        """Return the bot's own orders in the books, with their queue positions."""
 
 
 def step_of(span: Nanos, pairs: int) -> Nanos:
@@ -57,8 +57,7 @@ def step_of(span: Nanos, pairs: int) -> Nanos:
 class FrameTaker:
     """Observes a run whenever a frame is ``due``, and at every decision from ``start`` to ``end``.
 
-    Without an ``exchange``, as in a live run, books are those that the bot received, and places in the queue are
-    unknown.
+    Without an ``exchange``, as in a live run, books are those that the bot received, and queue positions are unknown.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class FrameTaker:
         self._written = decisions.count + len(decisions.pending)
 
     def before(self, moment: Nanos) -> None:
-        """Take the frames that are due by ``moment``, just before the next event."""
+        """Capture the frames that are due by ``moment``, just before the next event."""
         while self.due <= moment:
             self._take()
             self.due += self.step
@@ -113,7 +112,7 @@ class FrameTaker:
         self._written = written
         if not self.start <= now <= self.end:
             return
-        # entries that were flushed cannot be inspected any more, so assume that they contain a decision
+        # entries that have been flushed can no longer be inspected, so assume that they contain a decision
         if new > len(log.pending) or any(entry[0] in (INTENT, CANCEL) for entry in log.pending[-new:]):
             self._moments_seen += 1
             if self._moments_seen % self.stride == 0:
@@ -123,7 +122,7 @@ class FrameTaker:
                     self.stride *= 2
 
     def see(self, rows: Sequence[MarketColumns]) -> None:
-        """Store the public trades of a finished slice."""
+        """Store the public trades of a completed slice."""
         for columns in rows:
             if isinstance(columns, TradeColumns):
                 for frames in self.pairs:

@@ -11,14 +11,14 @@ from botkit.model.playback import PlacedOrder, PlayStep
 
 _RESTING = {"open", "partly_filled", "untriggered"}
 _FINAL = {"refused", "expired", "not_sent", "rejected", "absent", "filled", "cancelled", "post_only_cancelled"}
-#: final states that are shown as their own line; the others follow from a fill or a cancellation
+#: final states shown on their own line; the others follow from a fill or a cancellation
 _TOLD = _FINAL - {"filled", "cancelled"}
 #: lines about requests, which the gauges show
 _QUIET = {"request", "answer"}
 
 
 class Steps:
-    """The orders that existed within a span, and the events within the span."""
+    """The orders that existed within a span, and the events within that span."""
 
     def __init__(self, start: Nanos, end: Nanos) -> None:
         self._start, self._end = start, end
@@ -37,7 +37,7 @@ class Steps:
             self._line(found["t"], found["k"], found)
 
     def orders(self) -> list[PlacedOrder]:
-        """Return the span's orders, in the order in which they were requested."""
+        """Return the span's orders, in the order they were requested."""
         return [order for order in self._orders.values() if order.ended is None or order.ended >= self._start]
 
     def _line(self, now: Nanos, kind: str, found: dict[str, Any]) -> None:

@@ -1,11 +1,11 @@
-"""Finds plugins and the objects that they offer, once at the start.
+"""Finds plugins and the objects that they provide, once at startup.
 
 Loading order: built-in plugins, entry points in the group ``botkit`` (sorted by distribution and name, so that the
 order does not depend on the machine), then the configuration's folders and modules. Every failure is a `PluginError`
-that names the plugin, the file and the remedy: a misspelt hook, a duplicate name, a plugin that cannot be imported, a
+that names the plugin, the file and the remedy: a misspelled hook, a duplicate name, a plugin that cannot be imported, a
 callback that is not an event.
 
-`discovery` finds and imports plugins, `checks` refuses those that cannot work, and `registry` keeps the registered
+`discovery` finds and imports plugins, `checks` refuses those that cannot work, and `registry` stores the registered
 objects and calls hooks.
 """
 

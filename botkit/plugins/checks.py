@@ -1,7 +1,7 @@
-"""Reports plugin and strategy mistakes that would otherwise go unnoticed: misspelt hooks, missing markers, wrong
+"""Reports plugin and strategy mistakes that would otherwise go unnoticed: misspelled hooks, missing markers, wrong
 arguments.
 
-Pluggy calls the names that match and ignores the rest, so a misspelt callback would never run.
+Pluggy calls the names that match and ignores the rest, so a misspelled callback would never run.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def _check_hook(name: str, hook: str, function: Callable[..., Any], options: dic
 
 
 def check_event_methods(cls: type, file: str) -> None:
-    """Refuse a strategy's public ``on_*`` methods that no event would call, or would call with other arguments.
+    """Refuse a strategy's public ``on_*`` methods that no event would call, or that an event would call with other
+    arguments.
 
     Raises PluginError with the method's line and a suggestion. ``file`` is used if the line is not known.
     """
@@ -85,9 +86,8 @@ def check_event_methods(cls: type, file: str) -> None:
 
 
 def check_hidden_names(cls: type, file: str) -> None:
-    """Refuse a strategy's methods and attributes that would replace a member of the base class: a method named
-    ``close``, for example, would silently replace the order method. Parameters are checked elsewhere, where they are
-    read.
+    """Refuse a strategy's methods and attributes that would replace a member of the base class. For example, a method
+    named ``close`` would silently replace the order method. Parameters are validated elsewhere, where they are read.
 
     Raises PluginError with the method's line. ``file`` is used if the line is not known.
     """

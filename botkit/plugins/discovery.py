@@ -26,7 +26,7 @@ Origin = Literal["built-in", "entry point", "folder", "module"]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that was found but not imported yet. ``file`` is its path, or its name if it has not been imported."""
+    """A plugin that was found but not yet imported. ``file`` is its path, or its name if it has not been imported."""
 
     name: str
     origin: Origin
@@ -78,8 +78,8 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Find plugin files in folders, sorted, and single files, each real file once. Names that start with ``_``, or with
-    ``.`` as editors' files do, are ignored.
+    """Find plugin files in folders, sorted, as well as single files, each actual file once. Names that start with
+    ``_``, or with ``.`` like editors' temporary files, are ignored.
     """
     seen: set[Path] = set()
     for folder in folders:
@@ -104,8 +104,8 @@ def _python_files(folder: Path) -> list[Path]:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a plugin folder that others can write to, unless the configuration names it, because its files would be
-    run. Raises PluginError. On systems without POSIX permissions, every folder passes.
+    """Refuse a plugin folder that others can write to, unless the configuration names it, because the files in it would
+    be executed. Raises PluginError. On systems without POSIX permissions, every folder passes.
     """
     if os.name != "posix":
         return
@@ -146,8 +146,8 @@ _imported: dict[Path, tuple[bytes, ModuleType]] = {}
 def import_file(file: Path) -> ModuleType:
     """Import a plugin's file under its own module name. The file is imported again only if its text changes.
 
-    This bypasses the import system's cache of compiled files. The cache compares only whole seconds and sizes, so it
-    would run the old text of a file that was edited quickly.
+    This bypasses the import system's bytecode cache. The cache compares only sizes and whole seconds, so it would run
+    the old text of a file that was edited twice within a second.
     """
     real = file.resolve()
     text = real.read_bytes()
@@ -206,7 +206,7 @@ def error_place(error: BaseException, file: str) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """Return the error on one line."""
+    """Return the error as a single line of text."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Holds the objects that loaded plugins offer, and calls their hooks."""
+"""Stores the objects provided by loaded plugins, and calls their hooks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """An object that a plugin offers under a name."""
+    """An object that a plugin provides under a name."""
 
     name: str
     thing: Any
@@ -54,8 +54,8 @@ _METHODS: dict[str, tuple[str, ...]] = {
 
 
 def made(kind: str, found: Registration, *arguments: Any) -> Any:
-    """Create an object with a plugin's factory. ValueError, TypeError and ConfigError from the factory explain its
-    options and are passed on. Any other failure raises PluginError naming the plugin's line.
+    """Create an object using a plugin's factory. ValueError, TypeError and ConfigError from the factory describe
+    problems with its options and are re-raised. Any other failure raises PluginError naming the plugin's line.
     """
     what = f"the {_SINGULAR[kind]} `{found.name}` of the plugin `{found.plugin}`"
     try:
@@ -98,7 +98,9 @@ class BotPluginManager(pluggy.PluginManager):
 
 
 class Plugins:
-    """The loaded plugins and the objects that they offer: one registry per kind, by name, in order of registration."""
+    """The loaded plugins and the objects that they provide: one registry per kind, by name, in order of
+    registration.
+    """
 
     def __init__(self) -> None:
         self.manager = BotPluginManager("botkit")
@@ -119,7 +121,7 @@ class Plugins:
     # -- loading --------------------------------------------------------------------------------------------------
 
     def add(self, candidate: Candidate) -> None:
-        """Import a plugin, check it and register it. Raises PluginError."""
+        """Import, validate and register a plugin. Raises PluginError."""
         other = next((plugin for plugin in self.loaded if plugin.name == candidate.name), None)
         if other is not None:
             raise PluginError(
@@ -128,7 +130,7 @@ class Plugins:
             )
         thing = import_candidate(candidate)
         if self.manager.is_registered(thing):
-            return  # the same module was found twice, for example by an entry point and by `plugins:`
+            return  # the same module was found twice, for example via an entry point and via `plugins:`
         file = candidate.file if candidate.origin == "folder" else file_of(thing)
         check_plugin(candidate.name, thing, file)
         try:
@@ -210,7 +212,9 @@ class Plugins:
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
 
     def _unoffered(self, name: str) -> str | None:
-        """Return the remedy if a plugin's file defines this strategy class without registering it, otherwise None."""
+        """Return the remedy if a plugin's file defines this strategy class without registering it; otherwise return
+        None.
+        """
         offered = {registration.thing for registration in self.strategies.values()}
         found: dict[str, tuple[type, str]] = {}
         for plugin in self.loaded:
@@ -231,7 +235,7 @@ class Plugins:
         )
 
     def report_sections(self, result: Any) -> list[ReportSection]:
-        """Return the sections that plugins add to a report. Raises PluginError naming the plugin that failed."""
+        """Return the sections that plugins add to a report. Raises PluginError naming the failed plugin."""
         found: list[ReportSection] = []
         for plugin, call in self._each("botkit_report_sections"):
             for given in call(result=result):
@@ -286,8 +290,8 @@ class Plugins:
     # -- events ---------------------------------------------------------------------------------------------------
 
     def register_strategy(self, strategy: Any, name: str) -> None:
-        """Register an instance: its ``on_*`` methods become hook implementations. Must precede the first `callbacks`
-        call.
+        """Register a strategy instance: its ``on_*`` methods become hook implementations. This must precede the first
+        `callbacks` call.
         """
         assert is_strategy(strategy), strategy
         assert not self._calls, "strategies must be registered before calls are resolved"
@@ -367,7 +371,7 @@ def load_plugins(
     environ_load: str | None = None,
     builtin: Sequence[tuple[str, ModuleType | object]] = (),
 ) -> Plugins:
-    """Find, import, check and register all plugins: built-in, installed, then those in folders and modules.
+    """Find, import, validate and register all plugins: built-in, installed, then those in folders and modules.
 
     Plugins named in ``block`` are not even imported; ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS (None if it
     is not set). Raises PluginError naming the plugin, the file and the remedy.
@@ -393,14 +397,14 @@ def load_plugins(
 
 
 def is_strategy(thing: Any) -> bool:
-    """Return True if an object is a strategy instance, recognised by a marker attribute because nothing here imports
-    the engine.
+    """Return True if an object is a strategy instance. Strategies are recognized by a marker attribute because this
+    module does not import the engine.
     """
     return not isinstance(thing, (type, ModuleType)) and getattr(type(thing), "__botkit_strategy__", False) is True
 
 
 def _overrides(cls: type, name: str) -> bool:
-    """Return True if a class overrides the base's method, which does nothing."""
+    """Return True if a class overrides the base class's method, which does nothing."""
     for owner in cls.__mro__:
         if name in vars(owner):
             return "__botkit_strategy__" not in vars(owner)

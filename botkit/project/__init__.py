@@ -1,1 +1,1 @@
-"""A configuration with its plugins and its exchange's facts, checked but not wired to anything yet."""
+"""A configuration with its plugins and its exchange's facts, validated but not yet wired to anything."""

@@ -1,4 +1,4 @@
-"""Connects to the exchange that a configuration names."""
+"""Connects to the exchange named in a configuration."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from botkit.project.project import Project
 
 
 def market_key(project: Project, address: object) -> Hashable:
-    """Return a key that is equal for bots that may share a connection. Adapters count in lots, so the key includes the
-    lot sizes.
+    """Return a key that is equal for bots that may share a connection. Adapters count in lots, so the key includes lot
+    sizes.
     """
     config = project.config
     return address, config.exchange.name, repr(config.exchange.options), repr(config.amount_step)
@@ -30,8 +30,8 @@ def connect(
     random: Random,
     **more: Any,
 ) -> Adapter:
-    """Return an adapter, not yet open, for the configuration's exchange. ``random`` and ``clock`` default to the
-    machine's; ``more`` are further options for the exchange's plugin.
+    """Return an unopened adapter for the configuration's exchange. ``random`` and ``clock`` default to the machine's;
+    ``more`` are further options for the exchange's plugin.
     """
     found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
     exchange: Exchange = found.thing

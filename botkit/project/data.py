@@ -49,7 +49,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
 
 
 def backtest_feed(project: Project, data: Path | None) -> Feed:
-    """Open the data for a backtest: ``data`` from the command line, or otherwise the data that the configuration names.
+    """Open the data for a backtest: ``data`` from the command line, or otherwise the data named in the configuration.
 
     Raises DataError or ConfigError.
     """
@@ -65,7 +65,7 @@ def backtest_feed(project: Project, data: Path | None) -> Feed:
 
 
 def pairs_with_data(project: Project, feed: Feed) -> dict[str, Pair]:
-    """Return the pairs that strategies name, together with the pairs in the data."""
+    """Return the pairs named by strategies, together with the pairs in the data."""
     named = [str(pair) for pair in project.bot_pairs()]
     read = {stream.pair for stream in feed.streams}
     return {name: project.pairs[name] for name in dict.fromkeys([*named, *(p for p in project.pairs if p in read)])}
@@ -80,7 +80,7 @@ def one_tape(project: Project) -> Path:
 
 
 def emulator_tape(project: Project) -> Path | None:
-    """Return the tape that the emulator plays, or None for the synthetic market."""
+    """Return the tape played by the emulator, or None for the synthetic market."""
     market = project.config.emulator.market
     if market == "synthetic":
         return None

@@ -18,7 +18,7 @@ from botkit.plugins.discovery import check_own, did_you_mean
 from botkit.sim import plugin as sim_plugin
 from botkit.tape import plugin as tape_plugin
 
-#: plugins that ship with botkit, in the order in which they are called; they never include strategies
+#: plugins that ship with botkit, in the order they are called; they never include strategies
 BUILT_IN: tuple[tuple[str, Any], ...] = (
     ("botkit.risk", engine_plugin),
     ("botkit.sim", sim_plugin),
@@ -34,7 +34,7 @@ def assemble_plugins(
     """Load a configuration's plugins. Without a configuration, load the built-in and installed plugins and those in
     ./strategies.
 
-    ``installed_only`` leaves out ./strategies, because showing help should not run files that the user did not name.
+    ``installed_only`` omits ./strategies, because showing help should not run files that the user did not name.
     ``also`` are plugins that exist as objects, such as a class from a notebook: (name, object).
     """
     environ_load = os.environ.get("BOTKIT_LOAD_PLUGINS")

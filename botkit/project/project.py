@@ -1,4 +1,4 @@
-"""Builds the objects that a configuration describes: strategies, risk rules, models, and the exchange."""
+"""Builds the objects described by a configuration: strategies, risk rules, models, and the exchange."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Project:
 
     @classmethod
     def load(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
-        """Read a configuration, load its plugins and check every setting that needs no data. Raises ConfigError."""
+        """Read a configuration, load its plugins and validate every setting that needs no data. Raises ConfigError."""
         return cls.of(load_config(path, overrides=overrides))
 
     @classmethod
     def of(cls, loaded: LoadedConfig, *, also: Sequence[tuple[str, Any]] = ()) -> Project:
-        """Load a configuration's plugins and those in ``also``, given as (name, object), and check every setting that
-        needs no data. Raises ConfigError.
+        """Load a configuration's plugins and those in ``also``, given as (name, object), and validate every setting
+        that needs no data. Raises ConfigError.
         """
         plugins = assemble_plugins(loaded, also=also)
         facts = exchange_facts(loaded, plugins)
@@ -66,7 +66,7 @@ class Project:
         return project
 
     def with_backtest(self, section: BacktestConfig) -> Project:
-        """Return the same project with another ``backtest:`` section. Both share the plugins, as in
+        """Return the same project with another ``backtest:`` section. Both projects share the plugins, as in
         `with_parameters`.
         """
         config = msgspec.structs.replace(self.config, backtest=section)
@@ -75,7 +75,7 @@ class Project:
         return project
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
-        """Use the pairs that the exchange currently lists, with the configuration's amount steps. Raises ConfigError if
+        """Use the pairs currently listed by the exchange, with the configuration's amount steps. Raises ConfigError if
         a strategy's pair is no longer listed.
         """
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
@@ -83,7 +83,7 @@ class Project:
 
     def check_currencies(self) -> None:
         """Check that the exchange has every currency and pair for which the configuration sets an amount, because a
-        reserve under a misspelt name would protect nothing. Raises ConfigError.
+        reserve under a misspelled name would protect nothing. Raises ConfigError.
         """
         if isinstance(self.config.amount_step, dict):
             for name in self.config.amount_step:
@@ -102,8 +102,8 @@ class Project:
                     raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
 
     def check_choices(self) -> None:
-        """Check that every model and notifier exists and accepts its options, whichever mode would use it. Raises
-        ConfigError.
+        """Check that every model exists and accepts its options, and that every notifier exists, regardless of which
+        mode uses it. Raises ConfigError.
         """
         config = self.config
         fees = (("backtest", config.backtest.fees), ("emulator", config.emulator.fees), ("live", config.live.fees))
@@ -149,7 +149,7 @@ class Project:
         return specs
 
     def bot_pairs(self) -> list[Pair]:
-        """Return the pairs that strategies name in their parameters, in the configuration's order."""
+        """Return the pairs that strategies name in their parameters, in configuration order."""
         if self._named is None or self._named[0] is not self.pairs:
             found: dict[str, Pair] = {}
             for spec in self.specs():
@@ -159,11 +159,11 @@ class Project:
         return list(self._named[1])
 
     def priced_pairs(self) -> dict[str, Pair]:
-        """Return the pairs that the bot trades, and the pairs that it needs for valuation."""
+        """Return the pairs that the bot trades, and the pairs needed for valuation."""
         return {str(pair): pair for pair in (*self.bot_pairs(), *self.valuation_pairs())}
 
     def valuation_pairs(self) -> tuple[Pair, ...]:
-        """Return the pairs that the bot does not trade but needs for converting its currencies into the valuation
+        """Return the pairs that the bot does not trade but needs to convert its currencies to the valuation
         currency.
         """
         return pairs_on_the_way(self.pairs, self.bot_pairs(), self.currency)
@@ -216,14 +216,14 @@ class Project:
             raise self.loaded.error(section, str(error)) from None
 
     def fee_model(self, fees: FeesConfig, section: str) -> FeeModel:
-        """Return a new fee model, as chosen by a section. Each account needs its own, because the model follows the
-        account's volume.
+        """Return a new fee model, as chosen by a section. Each account needs its own model, because the model tracks
+        the account's volume.
         """
         model: FeeModel = self._model("fee_models", section, fees.choice(), self.facts)
         return model
 
     def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
-        """Return the latency model that a section chooses."""
+        """Return the latency model chosen by a section."""
         choice = latency.choice()
         model: LatencyModel = self._model("latency_models", section, choice, seed)
         for name in ("order_ns", "answer_ns", "feed_ns"):
@@ -241,7 +241,7 @@ class Project:
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:
-        """Return the queue model that a section chooses."""
+        """Return the queue model chosen by a section."""
         model: QueueModel = self._model("fill_models", section, fills.choice())
         return model
 
@@ -249,7 +249,7 @@ class Project:
 def make_portfolio(
     project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
 ) -> Portfolio:
-    """Return a bot's books for the pairs that have prices. The books are neither opened nor restored. Raises
+    """Return a bot's books for the pairs that have prices. The books have been neither opened nor restored. Raises
     ConfigError.
     """
     traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}
@@ -281,12 +281,12 @@ def books_over(
 def _capital(strategy: Any) -> dict[str, int] | int | None:
     if isinstance(strategy.capital, dict):
         return {currency: int(amount * UNIT) for currency, amount in strategy.capital.items()}
-    percent: int | None = strategy.capital_percent  # always a whole number: the configuration refuses others
+    percent: int | None = strategy.capital_percent  # always an integer: the configuration refuses other values
     return percent
 
 
 def pairs_of(spec: StrategySpec) -> list[Pair]:
-    """Return the pairs among a strategy's parameters, in the order of declaration."""
+    """Return the pairs among a strategy's parameters, in declaration order."""
     found: list[Pair] = []
     for value in spec.parameters.values():
         if isinstance(value, Pair):
@@ -297,7 +297,7 @@ def pairs_of(spec: StrategySpec) -> list[Pair]:
 
 
 def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
-    """Return the facts of the configuration's exchange, with its limits and amount steps applied."""
+    """Return the facts of the configuration's exchange, with the configuration's limits and amount steps applied."""
     config = loaded.config
     exchange = plugins.pick("exchanges", config.exchange.name, loaded.where("exchange")).thing
     options = dict(config.exchange.options)
@@ -328,5 +328,5 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
 
 
 def _stepped(pair: Pair, choice: str) -> Pair:
-    """Return the pair, with amount steps from amountPrecision if the configuration selects these (Q11)."""
+    """Return the pair, with amount steps from amountPrecision if the configuration selects them (Q11)."""
     return pair.with_rules(pair.rules.in_display_steps()) if choice == "amount" else pair

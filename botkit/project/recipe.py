@@ -37,7 +37,7 @@ def recipe_of(
 
 def recorded_project(recipe: Mapping[str, Any], config: Path | None) -> Project:
     """Return a recorded run's configuration, with the pairs as they were during the run. ``config`` replaces the run's
-    own.
+    own configuration.
 
     Raises ConfigError if the configuration is missing or has changed.
     """

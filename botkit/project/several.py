@@ -1,4 +1,4 @@
-"""Loads and compares the projects for one command."""
+"""Loads the projects for one command and checks that they are compatible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations given to one command. Raises a ConfigError that lists all mistakes in them."""
+    """Load the configurations passed to one command. Raises a ConfigError that lists all mistakes in them."""
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []
@@ -31,7 +31,7 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
 
 
 class LimitsAgreement:
-    """Checks that the configurations of one command agree on rate limits, because all bots of the command share each
+    """Checks that the configurations in one command agree on rate limits, because all of the command's bots share each
     exchange's limits.
     """
 
@@ -40,7 +40,7 @@ class LimitsAgreement:
 
     def check(self, project: Project, venue: str, *, shares: bool) -> None:
         """Raise ConfigError if another configuration for the exchange has different limits. With ``shares``, other
-        processes may use that exchange as well, so the ledgers must agree too.
+        processes may use that exchange as well, so the configurations must also agree on the ledger.
         """
         first = self._firsts.setdefault(venue, project)
         together = f"the bots in one command share the limits of {venue}: use the same value in both"
@@ -53,7 +53,7 @@ class LimitsAgreement:
 
 
 def check_one_account(projects: Sequence[Project]) -> None:
-    """Raise ConfigError if configurations for one account would count the same money twice."""
+    """Raise ConfigError if configurations for one account would count the same funds twice."""
     if len(projects) > 1:
         check_shared_money([Claim(p.loaded, p.currency, [pairs_of(spec) for spec in p.specs()]) for p in projects])
 
@@ -61,7 +61,7 @@ def check_one_account(projects: Sequence[Project]) -> None:
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
     """Return the first configuration that sets ``key``, or None if none does.
 
-    Raises ConfigError if another configuration sets it differently.
+    Raises ConfigError if another configuration sets ``key`` differently.
     """
     found: Project | None = None
     for project in projects:

@@ -1,4 +1,4 @@
-"""Describes the strategies that plugins offer, and their parameters."""
+"""Describes the strategies provided by plugins, and their parameters."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from botkit.project.plugins import assemble_plugins
 
 
 def loaded_plugins(config: Path | None) -> Plugins:
-    """Return a configuration's plugins; without one, the installed plugins and those in ./strategies. Raises
-    ConfigError.
+    """Return a configuration's plugins or, without a configuration, the installed plugins and those in ./strategies.
+    Raises ConfigError.
     """
     return assemble_plugins(load_config(config) if config is not None else None)
 
 
 def described_strategies(plugins: Plugins, name: str | None = None) -> list[dict[str, Any]]:
-    """Return one row per strategy, or only the row of ``name``: name, plugin, file, summary (its docstring's first
-    paragraph), doc, parameters.
+    """Return one row per strategy, or only the row for ``name``: name, plugin, file, summary (the first paragraph of
+    its docstring), doc, parameters.
 
-    A parameter has name, kind, required, default (as a configuration writes it), bounds, choices, live and doc. Raises
+    A parameter has name, kind, required, default (as written in a configuration), bounds, choices, live and doc. Raises
     PluginError for an unknown name or a class whose parameters cannot be read.
     """
     found = plugins.strategies.values() if name is None else [plugins.pick("strategies", name)]
@@ -34,7 +34,7 @@ def described_strategies(plugins: Plugins, name: str | None = None) -> list[dict
     for registration in found:
         doc = inspect.getdoc(registration.thing) or ""
         if doc == (inspect.getdoc(Strategy) or ""):
-            doc = ""  # inherited, so it describes strategies in general
+            doc = ""  # an inherited docstring, so it describes strategies in general
         rows.append(
             {
                 "name": registration.name,
@@ -96,7 +96,7 @@ def bounds_text(parameter: Parameter) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a default as a configuration writes it."""
+    """Return a default as written in a configuration."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""Loads the parts of a configuration that commands for a bot need, without importing strategy files.
+"""Loads the parts of a configuration needed by commands for a bot, without importing strategy files.
 
-A strategy file that is being edited, or that crashed the bot, must not prevent `botkit panic`.
+A strategy file that is being edited, or that crashed the bot, must not prevent `botkit panic` from working.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from botkit.project.project import Project, books_over, exchange_facts
 
 
 def without_strategies(config: Path | LoadedConfig) -> Project:
-    """Load the parts that are needed to reach the account. A configuration's own plugins are imported only if one of
-    them provides the exchange. Raises BotkitError.
+    """Load the parts needed to reach the account. A configuration's own plugins are imported only if one of them
+    provides the exchange. Raises BotkitError.
     """
     loaded = load_config(config) if isinstance(config, Path) else config
     try:
@@ -31,7 +31,9 @@ def without_strategies(config: Path | LoadedConfig) -> Project:
 
 
 def account_of(config: Path) -> Project:
-    """Do the same as `without_strategies` for a configuration that may have mistakes elsewhere. Raises BotkitError."""
+    """Do the same as `without_strategies` for a configuration that may contain mistakes in other parts. Raises
+    BotkitError.
+    """
     found = load_essentials(config)
     if not found.is_readable:
         raise ConfigError(found.problem)
@@ -39,8 +41,8 @@ def account_of(config: Path) -> Project:
 
 
 def stopped_books(project: Project, positions: Mapping[str, Iterable[str]]) -> Portfolio:
-    """Return the books of a bot that is not running. The books are neither opened nor restored. ``positions`` names,
-    for each strategy, the pairs in which its saved books have positions. Raises ConfigError.
+    """Return the books of a bot that is not running. The books have been neither opened nor restored. ``positions``
+    lists, for each strategy, the pairs in which its saved books have positions. Raises ConfigError.
     """
     known = project.pairs
     traded = {name: [known[pair] for pair in pairs if pair in known] for name, pairs in positions.items()}

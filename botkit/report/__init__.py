@@ -1,4 +1,6 @@
-"""Presents a finished run as an HTML file for the browser and a summary for the terminal. It imports only `model`."""
+"""Presents a finished run as an HTML file for the browser and a summary for the terminal. This package imports only
+`model`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Data for the charts. It has few points, is rounded, and is in local time, so that a page with many pairs stays
-small.
-"""
+"""Data for the charts. There are few points, in local time and rounded, so that a page with many pairs stays small."""
 
 from __future__ import annotations
 
@@ -34,18 +32,18 @@ CANDLES_MAX = 1_050_000
 CANDLES_MAX_TOGETHER = 1_050_000
 #: above this number of candles, volumes have three significant digits instead of four
 CANDLES_MANY = 300_000
-#: maximum number of indicator and plot lines on a pair's chart, and of their values on all charts together
+#: maximum number of indicator and plot lines on a pair's chart, and of line values on all charts combined
 LINES_MAX = 16
-#: maximum number of coins with their own pane below the equity
+#: maximum number of coins with their own pane below the equity curve
 COINS_MAX = 3
 LINE_VALUES_MAX_TOGETHER = 600_000
-#: significant digits of a line's largest value; all values of the line have the same number of decimals
+#: significant digits of a line's largest value; all values on the line have the same number of decimals
 LINE_DIGITS = 9
 
 
 class LocalTimes:
-    """Converts times to milliseconds of local time. The chart library supports only UTC, so it receives local time
-    labelled as UTC.
+    """Converts times to milliseconds of local time. The chart library supports only UTC, so it receives local times
+    labeled as UTC.
     """
 
     def __init__(self, zone: tzinfo) -> None:
@@ -63,17 +61,17 @@ class LocalTimes:
 
 
 def rounded(value: float) -> float:
-    """Round to eight significant digits. More digits would not be visible and would double the page's size."""
+    """Round to eight significant digits. More digits would not be visible and would double the page size."""
     return float(f"{value:.8g}")
 
 
 def shown(value: float) -> float:
-    """Round to the precision of the figures under the crosshair, so that these are not rounded twice."""
+    """Round to the precision of the values shown at the crosshair, so that these are not rounded twice."""
     return float(f"{value:.13g}")
 
 
 def thin(curve: Curve, points_max: int) -> Curve:
-    """Reduce a curve to ``points_max`` points, keeping both ends and each stretch's lowest and highest point."""
+    """Reduce a curve to ``points_max`` points, keeping both ends and each segment's lowest and highest points."""
     n = len(curve.times)
     if n <= points_max:
         return curve
@@ -88,10 +86,10 @@ def thin(curve: Curve, points_max: int) -> Curve:
 
 
 def ascending(times: Sequence[int]) -> list[int]:
-    """Return the indices of points at strictly ascending times. Of several points in one millisecond, the last is kept.
+    """Return the indices of points at strictly increasing times. If several points fall in one millisecond, the last is
+    kept.
 
-    If a clock change repeats an hour, only the first pass is kept, because the chart library refuses times that
-    decrease.
+    If a clock change repeats an hour, only the first pass is kept, because the chart library refuses decreasing times.
     """
     rows: list[int] = []
     for i, time in enumerate(times):
@@ -103,7 +101,7 @@ def ascending(times: Sequence[int]) -> list[int]:
 
 
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
-    """Return a curve in the page's format, with ``less`` subtracted."""
+    """Return a curve in the page's format, with ``less`` subtracted from each value."""
     curve = thin(curve, points_max)
     return _points([local.ms(t) for t in curve.times], [rounded(v - less) for v in curve.values])
 
@@ -118,7 +116,7 @@ def falls_below_peak(values: Sequence[float]) -> list[float]:
     falls, peak = [], float("-inf")
     for value in values:
         peak = max(peak, value)
-        # adding zero turns a negative zero into a positive one
+        # adding zero turns a negative zero into a positive zero
         falls.append(round((value / peak - 1) * 100, 4) + 0.0 if peak > 0 else 0.0)
     return falls
 
@@ -157,7 +155,7 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
 
 
 def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
-    """Join candles into longer ones if there are more than ``candles_max``."""
+    """Merge candles into longer ones if there are more than ``candles_max``."""
     n = len(candles.times)
     if n <= candles_max:
         return candles
@@ -176,8 +174,8 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
 
 
 def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
-    """Return marks for fills on a pair's candles, one per candle and side. The columns are candles as differences,
-    sides (1 or -1), numbers of fills, lots, and average prices in ticks above the candle's close.
+    """Return marks for fills on a pair's candles, one per candle and side. The columns are candle indices as
+    differences, sides (1 or -1), numbers of fills, lots, and average prices in ticks above the candle's close.
 
     One mark per fill would make the page too large.
     """
@@ -203,7 +201,7 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
 
 
 def _whole_if_exact(value: int, lots: int) -> float:
-    """Return value / lots, as an integer if it is exact, because an integer takes fewer digits."""
+    """Return value / lots, as an integer if it is exact, because integers need fewer digits."""
     ticks, rest = divmod(value, lots) if lots else (0, 0)
     return ticks if not rest else round(ticks + rest / lots, 4)
 
@@ -227,7 +225,7 @@ def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | Non
 def in_force(values: Sequence[float | None]) -> ChartData:
     """Return a line's values in columns: the index of the first candle with a value, then integers as differences.
 
-    The value of an indicator on longer bars stays in force until its next bar, so no value is missing after the first.
+    An indicator's value on longer bars stays in force until its next bar, so no value is missing after the first.
     """
     first = next((row for row, value in enumerate(values) if value is not None), len(values))
     known: list[float] = []
@@ -239,7 +237,9 @@ def in_force(values: Sequence[float | None]) -> ChartData:
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
-    """Return the lines on a pair's chart. Lines of one indicator share a number, which determines their color."""
+    """Return the lines on a pair's chart. Lines from the same indicator share a number, which determines their
+    color.
+    """
     several = len({found.strategy for found in lines}) > 1
     numbers: dict[tuple[str, str], int] = {}
     charts = []
@@ -327,8 +327,8 @@ def _price_columns(candles: PriceCandles) -> ChartData:
 
 def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None, bool]:
     """Return a comparison curve at the given times, and whether it is exact. The curve is the run's benchmark or,
-    without one, the opening equity invested in the traded pair. It is None unless there is exactly one pair, quoted in
-    the run's currency.
+    without one, the opening equity invested in the traded pair. Without a benchmark, it is None unless there is exactly
+    one pair, quoted in the run's currency.
 
     The curve is exact on candles of the tape's own length. Longer candles lack the movements within them, so the curve
     is interpolated between their ends.
@@ -367,10 +367,10 @@ def _between(ends: Sequence[Nanos], values: Sequence[float], times: IntArray) ->
 
 
 def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
-    """Return equity, benchmark, drawdown, exposure and coins, all at the same times, so that all figures under the
-    crosshair are for one moment.
+    """Return equity, benchmark, drawdown, exposure and coins, all at the same times, so that all values at the
+    crosshair are for one time.
 
-    Exposure is the share of equity that is not in the valuation currency.
+    Exposure is the fraction of equity that is not in the valuation currency.
     """
     curve = thin(_to_the_end(result), EQUITY_POINTS_MAX)
     falls = falls_below_peak(curve.values)
@@ -402,8 +402,8 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
 
 
 def _to_the_end(result: BacktestResult) -> Curve:
-    """Return the equity. If it never changed, it was valued only at the start, so continue it to the end of the run,
-    where the curves that it is compared with also end.
+    """Return the equity curve. If equity never changed, it was valued only at the start, so extend it to the end of the
+    run, where the curves compared with it also end.
     """
     curve = result.equity
     if not curve.times or len(set(curve.values)) > 1:
@@ -417,7 +417,7 @@ def _to_the_end(result: BacktestResult) -> Curve:
 
 
 def _coins(result: BacktestResult) -> list[str]:
-    """Return the traded base currencies, those with the most fills first."""
+    """Return the traded base currencies, ordered by number of fills, highest first."""
     counts: dict[str, int] = {}
     for fill in result.fills:
         counts[fill.pair.base] = counts.get(fill.pair.base, 0) + 1
@@ -436,7 +436,7 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     fills: dict[str, list[FillRow]] = {}
     for fill in result.fills:
         fills.setdefault(str(fill.pair), []).append(fill)
-    # traded pairs first, because not all pairs may fit
+    # traded pairs first, because there may not be room for all pairs
     prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
     lines: dict[str, list[IndicatorLine]] = {}
     for found in result.indicators:

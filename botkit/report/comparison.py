@@ -1,4 +1,4 @@
-"""Compares several runs: their figures in a table, their curves on one chart, and the differences between their
+"""Compares several runs: their metrics in a table, their curves on one chart, and the differences between their
 configurations.
 """
 
@@ -20,7 +20,7 @@ from botkit.report.page_files import package_file
 from botkit.report.svg import curves_svg
 from botkit.report.templates import template
 
-#: the figures to compare: title, key in the summary, function that formats the value
+#: the metrics to compare: title, key in the summary, formatting function
 FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Return", "return", lambda v: wording.percent(v, sign=True)),
     ("Buy and hold", "buy_and_hold_return", lambda v: wording.percent(v, sign=True)),
@@ -47,7 +47,7 @@ START = 100.0
 
 
 class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a comparison. ``settings`` is its resolved configuration, by key."""
+    """One run in a comparison. ``settings`` is its resolved configuration, by key."""
 
     label: str
     summary: dict[str, Figure]
@@ -62,8 +62,8 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
-    """Return (key, each run's value) for every setting that differs between runs, and for the span if it differs. The
-    value is "" for a run without the setting.
+    """Return (key, each run's value) for every setting that differs between runs, and for the span if it differs. For a
+    run without the setting, the value is "".
     """
     zone = wording.zone_of(runs[0].timezone) if runs else None
     keys = dict.fromkeys(key for run in runs for key in run.settings)
@@ -75,7 +75,7 @@ def differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
 
 
 def cautions(runs: Sequence[ComparedRun]) -> list[str]:
-    """Return sentences that explain why some figures of the runs are not comparable."""
+    """Return sentences that explain why some of the runs' metrics are not comparable."""
     found = []
     if len({run.summary.get("currency") for run in runs}) > 1:
         found.append("the runs are valued in different currencies, so compare percentages, not amounts of money")
@@ -118,7 +118,7 @@ def render_comparison(runs: Sequence[ComparedRun]) -> str:
 
 
 def print_comparison(console: Console, runs: Sequence[ComparedRun]) -> None:
-    """Print the runs' figures and the differences between their configurations."""
+    """Print the runs' metrics and the differences between their configurations."""
     console.print()
     for caution in cautions(runs):
         console.print(Text(f"! {language.told(caution)}", "yellow"))

@@ -1,5 +1,5 @@
 """The doctor's findings in a report. `botkit doctor` writes its findings to the folder of a bot's runs. A report shows
-them if they are about exactly the same decisions, whether the report or the findings came first.
+them if they apply to exactly the same decisions, regardless of whether the report or the findings came first.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from botkit.report import language
 from botkit.report.language import say
 from botkit.report.templates import template
 
-#: the file with the findings, in the folder of a bot's runs
+#: the findings file, in the folder of a bot's runs
 FILE = "doctor.json"
 
-#: the places of the findings in a page: a sentence at the top, and a section below
+#: the locations of the findings in a page: a sentence at the top, and a section below
 _PLACES = ("doctor-verdict", "doctor-ladder")
 
 
@@ -31,7 +31,7 @@ class LadderStep(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """The doctor's findings about one run, which is identified by the hash of its decisions."""
+    """The doctor's findings about one run, identified by the hash of its decisions."""
 
     verdict: str
     sentence: str
@@ -40,7 +40,7 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 def read_findings(folder: Path) -> Findings | None:
-    """Return the findings in the folder of a bot's runs, or None if there are none or they are unreadable."""
+    """Return the findings in the folder of a bot's runs, or None if they are missing or unreadable."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Findings)
     except (OSError, ValueError):
@@ -48,7 +48,7 @@ def read_findings(folder: Path) -> Findings | None:
 
 
 def placed(html: str, findings: Findings) -> str:
-    """Return a report in which the findings replace any earlier findings."""
+    """Return a report in which the new findings replace any earlier findings."""
     found = {
         _PLACES[0]: _sentence(findings),
         _PLACES[1]: template("doctor.html.j2").render(f=findings, conclusion=_conclusion(findings)),

@@ -1,4 +1,4 @@
-"""The exact holdings of a run over time, from its opening holdings and its fills, in units of 1e-8."""
+"""The exact holdings of a run over time, computed from its opening holdings and its fills, in units of 1e-8."""
 
 from __future__ import annotations
 

@@ -21,15 +21,14 @@ from botkit.report.packing import packed
 from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
 from botkit.report.templates import template
 
-ROWS_MAX = 60  # numbers of latest orders and latest fills to show; the CSV files contain all of them
+ROWS_MAX = 60  # numbers of latest orders and latest fills to show; the CSV files contain all orders and fills
 
 
 def render(
     result: BacktestResult, sections: Sequence[ReportSection] = (), *, findings: doctor.Findings | None = None
 ) -> str:
     """Render the complete page in the current language (`botkit.report.language`). Plugins' ``sections`` follow
-    botkit's own; their HTML is not escaped. The doctor's ``findings`` are shown if they are about the decisions of this
-    run.
+    botkit's own; their HTML is not escaped. The doctor's ``findings`` are shown if they apply to this run's decisions.
     """
     zone = wording.zone_of(result.timezone)
     offsets = wording.offsets(result.start, result.end, zone)
@@ -47,7 +46,7 @@ def render(
         at=at,
         offsets=offsets,
         cur=result.currency.upper(),
-        library=Markup(library),  # not escaped, because these are files of this package
+        library=Markup(library),  # not escaped, because these are files in this package
         script=Markup(script),
         style=Markup(package_file("page/report.css")),
         script_sources=script_sources(library, script),
@@ -86,7 +85,7 @@ def render(
 
 
 def _drawn_orders(rested: int) -> str:
-    """Return a sentence about orders that are left out of the price charts, or "" if none are."""
+    """Return a sentence about orders omitted from the price charts, or "" if there are none."""
     if rested <= resting.RESTING_MAX:
         return ""
     most = wording.count(resting.RESTING_MAX)
@@ -113,7 +112,7 @@ def page_script() -> str:
 
 
 def warnings(result: BacktestResult) -> list[Caution]:
-    """Return cautions for the reader, the most serious first. The banner already states that the data is synthetic."""
+    """Return cautions for the reader, most serious first. The banner already states that the data is synthetic."""
     found = [caution for caution in result.warnings if not (result.data.synthetic and caution.text == SYNTHETIC)]
     found += [
         Caution(f"{row.name} was stopped before the end: {row.stopped}") for row in result.strategies if row.stopped
@@ -121,7 +120,7 @@ def warnings(result: BacktestResult) -> list[Caution]:
     return sorted(found, key=lambda caution: not caution.grave)
 
 
-#: the figures to compare between queue assumptions: title, key in the summary, format
+#: the metrics to compare between queue assumptions: title, key in the summary, format
 _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Final equity", "final_equity", wording.money),
     ("Return", "return", lambda v: wording.percent(v, sign=True)),

@@ -2,7 +2,7 @@
 
 The English text is the key, as in gettext: ``say("{} fills", 3)``. A result contains finished sentences, such as
 cautions and assumptions. ``told`` recognizes them by the same keys, whose ``{}`` then match any text. Text without a
-translation stays in English, such as a plugin's sentences, or names that a user chose.
+translation stays in English, such as a plugin's sentences, or names chosen by a user.
 """
 
 from __future__ import annotations
@@ -32,15 +32,11 @@ _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def preferred() -> str:
-    """Return the user's language: BOTKIT_LANG, otherwise the system's language if botkit supports it, otherwise
-    English.
-
-    Raises ConfigError if BOTKIT_LANG names an unsupported language.
-    """
+    """Return the user's language: BOTKIT_LANG, or the system's language if botkit supports it, or otherwise English."""
     given = os.environ.get(VARIABLE)
     if given:
         return _chosen(VARIABLE, given, LANGUAGES)
-    # POSIX uses these in this order; Windows has none of them, but has a locale with a name such as zh_TW
+    # POSIX uses these in this order; Windows uses none of them, but has a locale with a name such as zh_TW
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     first = next((name for name in names if name), None) or _system() or ""
     language = first.replace("-", "_").lower()
@@ -63,7 +59,7 @@ def current() -> str:
 
 def rises_in_red() -> bool:
     """Return whether gains are red and losses green, as in Taiwan. BOTKIT_UP is red or green; if it is not set, the
-    language decides. Raises ConfigError if BOTKIT_UP has another value.
+    default for the language applies. Raises ConfigError if BOTKIT_UP has another value.
     """
     given = os.environ.get(COLOUR_VARIABLE)
     return _chosen(COLOUR_VARIABLE, given, ("red", "green")) == "red" if given else current() == CHINESE
@@ -88,7 +84,7 @@ def using(language: str) -> Iterator[None]:
 
 @cache
 def phrases(language: str) -> Mapping[str, str]:
-    """Return a language's translations by their English text. English has none."""
+    """Return a language's translations, keyed by English text. English has none."""
     if language == ENGLISH:
         return {}
     text = (resources.files("botkit.report") / f"languages/{language}.json").read_text(encoding="utf-8")
@@ -110,7 +106,7 @@ def words() -> set[str]:
 
 
 def say(template: str, *values: object) -> str:
-    """Return a text in the current language with its ``{}`` filled in. A translation may number its places: ``{1}
+    """Return a text in the current language with its ``{}`` filled in. A translation may number its placeholders: ``{1}
     {0}``.
     """
     wanted = phrases(current()).get(template, template)
@@ -118,7 +114,7 @@ def say(template: str, *values: object) -> str:
 
 
 def told(sentence: str) -> str:
-    """Return the translation of a finished sentence, or the sentence itself if there is none."""
+    """Return the translation of a complete sentence, or the sentence itself if there is no translation."""
     return sentence if current() == ENGLISH else _told(current(), sentence)
 
 
@@ -142,7 +138,7 @@ _PLACES = ((18, "(.*?)"), (14, r"(\S+)"), (0, r"([-+\u2212]?\d[\d,.]*)"))
 
 @cache
 def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """Return the phrases that contain ``{}`` as patterns, those with the most fixed text first."""
+    """Return the phrases that contain ``{}`` as patterns, sorted by length of fixed text, longest first."""
     found = [(key.split("{}"), text) for key, text in phrases(language).items() if "{}" in key]
     found.sort(key=lambda phrase: -sum(map(len, phrase[0])))
     patterns = []

@@ -1,4 +1,4 @@
-"""Renders a result for a notebook as HTML without scripts: figures, cautions and curves."""
+"""Renders a result for a notebook as HTML without scripts: metrics, cautions and curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.report.svg import curves_svg
 
 CAUTIONS_SHOWN, CAUTION_LENGTH = 8, 500
 _COLUMNS = 3
-#: the figures to show: title, key in the summary, function that formats the value
+#: the metrics to show: title, key in the summary, formatting function
 _FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Return", "return", wording.percent),
     ("Profit and loss", "pnl", wording.money),
@@ -60,7 +60,7 @@ def result_svg(run: BacktestResult) -> str:
 
 
 def one_line(run: BacktestResult) -> str:
-    """Return a run's main figures on one line."""
+    """Return a run's main metrics on one line."""
     s = run.summary
     return (
         f"return {wording.percent(s.get('return'))}, drawdown {wording.percent(s.get('max_drawdown'))}, "

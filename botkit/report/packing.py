@@ -1,8 +1,8 @@
-"""Packs a page's data so that a million candles stay below 8 MB. The data is JSON; long columns of integers are moved
+"""Packs a page's data so that a million candles take less than 8 MB. The data is JSON; long integer columns are moved
 out of it as bytes. All of it is deflated and encoded in base 85. `page/data.js` unpacks it.
 
 A column's numbers are divided by their greatest common divisor (prices often move in larger steps than a tick) and
-zigzag-coded (0, -1, 1, -2, ...). All lowest bytes come first, then all second lowest bytes, and so on. The higher bytes
+zigzag-coded (0, -1, 1, -2, ...). All lowest bytes come first, then all second-lowest bytes, and so on. The higher bytes
 are mostly equal, and equal bytes deflate to almost nothing.
 """
 
@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: a higher level takes four times as long and saves only 3 %
+#: a higher compression level takes four times as long and saves only 3 %
 LEVEL = 6
 #: shorter columns stay in the JSON
 COLUMN_LEAST = 64
-#: JavaScript numbers are doubles, in which even twice this number is exact
+#: JavaScript numbers are doubles, which represent even twice this number exactly
 EXACT = 2**52
-#: the digits of base 85, which takes 6 % less than base 64. None of them can end an element or needs escaping in HTML
+#: the base-85 digits, which take 6 % less space than base 64. None of them can end an element or needs escaping in HTML
 DIGITS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,-./:;=?@[]^_{|"
 _POWERS = 85 ** np.arange(4, -1, -1, dtype=np.uint64)
-#: the key of a column in the JSON; the value has its offset, the count of numbers, the bytes per number, and the
-#: divisor
+#: the key of a column in the JSON; the value has its offset, the number of values, the bytes per value, and the divisor
 COLUMN = "\x00column"
 
 
@@ -37,14 +36,14 @@ def packed(data: object) -> str:
     """
     blob = bytearray()
     text = json.dumps(_without_columns(data, blob), allow_nan=False, separators=(",", ":")).encode("ascii")
-    # bytes of numbers repeat less than text does; the strategy for such data saves 6 % of a large page
+    # bytes of numbers are less repetitive than text; the strategy for such data saves 6 % of a large page
     coder = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED if len(blob) > len(text) else zlib.Z_DEFAULT_STRATEGY)
     whole = coder.compress(struct.pack("<I", len(text)) + text + blob) + coder.flush()
     return _written(whole)
 
 
 def unpacked(text: str) -> object:
-    """Return the data that `packed` received, with tuples as lists."""
+    """Return the data that was passed to `packed`, with tuples as lists."""
     whole = zlib.decompress(_read(text))
     (length,) = struct.unpack_from("<I", whole)
     blob = whole[4 + length :]
@@ -62,9 +61,7 @@ def unpacked(text: str) -> object:
 
 
 def _written(data: bytes) -> str:
-    """Return bytes as text: the number of zeros that fill up the last word of four bytes, then five digits for each
-    word.
-    """
+    """Return bytes as text: the number of zeros that pad the last four-byte word, then five digits for each word."""
     extra = -len(data) % 4
     words = np.frombuffer(data + bytes(extra), ">u4").astype(np.uint64)
     digits = words[:, None] // _POWERS % np.uint64(85)
@@ -81,7 +78,7 @@ def _read(text: str) -> bytes:
 
 
 def deltas(values: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
-    """Return the first number, followed by differences, which need fewer digits."""
+    """Return the first number, followed by the differences between consecutive numbers, which need fewer digits."""
     column = np.asarray(values, np.int64)
     return np.diff(column, prepend=np.int64(0)).tolist() if len(column) else []
 

@@ -19,10 +19,10 @@ from botkit.report.packing import deltas, packed
 from botkit.report.page_files import joined_script, package_file, script_sources
 from botkit.report.templates import template
 
-#: maximum number of public trades of a pair to draw: the largest ones
+#: maximum number of public trades to draw per pair: the largest ones
 TRADES_MAX = 40_000
 
-#: the parts of the page's script, each after the parts that it uses
+#: the parts of the page's script, each after the parts it depends on
 _SCRIPTS = (
     *("data.js", "say.js", "theme.js"),
     *("playback/frames.js", "playback/market.js", "playback/overview.js", "playback/sides.js", "playback/steps.js"),
@@ -100,7 +100,7 @@ def playback_data(playback: Playback, offset_ms: int) -> dict[str, Any]:
 
 
 def _gauges(gauges: Sequence[Gauge]) -> list[dict[str, Any]]:
-    """Return the used windows. Windows with equal counts per IP address and per account are shown as one."""
+    """Return the windows in use. Windows with equal counts per IP address and per account are shown as one."""
     found: dict[tuple[str, int, int, tuple[int, ...]], list[str]] = {}
     for gauge in gauges:
         if any(gauge.held):
@@ -129,7 +129,7 @@ def _offset_text(offset_ms: int) -> str:
 
 
 def _known(values: Sequence[int | None]) -> dict[str, Any]:
-    """Return the index of the first known value, and all values from there on as differences. In a later gap, the last
+    """Return the index of the first known value, and all values from there on as differences. In later gaps, the last
     value is repeated.
     """
     first = next((i for i, value in enumerate(values) if value is not None), len(values))
@@ -155,8 +155,8 @@ def _pair(frames: PairFrames, ms: Any) -> dict[str, Any]:
 
 
 def _side(levels: Sequence[Sequence[tuple[int, int]]]) -> dict[str, Any]:
-    """Return one side of the books, in columns. Each level has its distance in ticks from the better level (for the
-    best level, from zero) and its lots. Both are differences from frame to frame. A missing level has no lots.
+    """Return one side of the books, in columns. Each level has its distance in ticks from the next better level (for
+    the best level, from zero) and its lots. Both are differences from frame to frame. A missing level has no lots.
     """
     depth = max((len(side) for side in levels), default=0)
     ticks = np.zeros((len(levels), depth), np.int64)
@@ -198,8 +198,8 @@ def _trades(frames: PairFrames, ms: Any) -> dict[str, Any]:
 
 
 def _standing(frames: Sequence[Sequence[QueuePlace]], places: dict[int, int]) -> dict[str, Any]:
-    """Return own orders in the books: their number in each frame, then for each order its index, the lots ahead of it
-    (−1 if unknown) and its remaining lots.
+    """Return the bot's own orders in the books: the number of orders in each frame, then for each order its index, the
+    lots ahead of it (−1 if unknown) and its remaining lots.
     """
     kept = [[order for order in frame if order.client_id in places] for frame in frames]
     rows = [order for frame in kept for order in frame]

@@ -1,4 +1,4 @@
-"""The orders that rested on each pair's market, in columns, for the lines on its price chart."""
+"""The orders that rested in each pair's market, in columns, for the lines on the pair's price chart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botkit.model.order_spec import LIMIT, STOP_LIMIT, Side
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, OrderState
 from botkit.model.results import BacktestResult, OrderRow
 
-#: maximum number of lines on all charts together; orders that rested longest are preferred
+#: maximum number of lines on all charts combined; orders that rested longest are preferred
 RESTING_MAX = 20_000
 
 #: the kind of order that a line shows
@@ -22,8 +22,8 @@ _AT_EXCHANGE = {state.value for state in LIVE_STATES} | {OrderState.FILLED.value
 
 
 def rested(result: BacktestResult) -> list[OrderRow]:
-    """Return the orders that waited at the exchange, in order of request. Orders that were filled entirely as taker did
-    not wait.
+    """Return the orders that rested at the exchange, in the order requested. Orders filled entirely as taker did not
+    rest.
     """
     makers = {fill.client_id for fill in result.fills if fill.is_maker}
     return [
@@ -37,8 +37,8 @@ def rested(result: BacktestResult) -> list[OrderRow]:
 
 
 def span_of(row: OrderRow, end: Nanos) -> tuple[Nanos, Nanos]:
-    """Return the time at which an order was sent, and the time at which the bot learned of its end. An order that did
-    not end lasts until ``end``, the end of the run.
+    """Return the time at which an order was sent, and the time at which the bot learned of its final state. An order
+    that did not reach a final state lasts until ``end``, the end of the run.
     """
     return row.sent, row.updated if row.state in _FINAL else max(end, row.sent)
 

@@ -1,4 +1,4 @@
-"""Returns by month, and the distribution of trade returns."""
+"""Monthly returns, and the distribution of trade returns."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from botkit.model.results import BacktestResult, DayRow
 
 #: more histogram bars would be too narrow to point at
 BARS_MAX = 40
-#: the fraction of trades at each end that share the end bar, so that one outlier does not squeeze the other bars
+#: the fraction of trades at each end that share the end bar, so that a single outlier does not squeeze the other bars
 TAIL = 0.01
 #: the monthly return that gets the strongest color
 FULL_HEAT = 0.1
 
 
 class MonthRow(msgspec.Struct, frozen=True):
-    """One year: the return of each month (None if it is not in the run) and of the year."""
+    """One year: the return of each month (None if the month is not in the run) and of the year."""
 
     year: str
     months: list[float | None]
@@ -26,8 +26,8 @@ class MonthRow(msgspec.Struct, frozen=True):
 
 
 def monthly_returns(result: BacktestResult) -> list[MonthRow]:
-    """Return the change of equity in each month, by year. Only the part of the first and the last month inside the run
-    is counted, so the months together yield the run's return.
+    """Return the change in equity in each month, by year. Only the part of the first and last months inside the run is
+    included, so the months together compound to the run's return.
     """
     opening = result.summary.get("opening_equity")
     if not result.days or not isinstance(opening, (int, float)) or opening <= 0:
@@ -54,15 +54,15 @@ def _last_of_each(days: Sequence[DayRow], letters: int) -> dict[str, float]:
 
 
 def heat(value: float) -> int:
-    """Return the color strength for a month, in percent. Returns of a tenth or more get the full strength, which still
-    keeps the text readable.
+    """Return the color strength for a month, in percent. Returns of 10 % or more, positive or negative, get the maximum
+    strength, at which the text is still readable.
     """
     return round(8 + 37 * min(1.0, abs(value) / FULL_HEAT)) if value else 0
 
 
 class ReturnBar(msgspec.Struct, frozen=True):
-    """The number of trades with a return from ``low`` to below ``high``. The end bars also include all returns
-    beyond.
+    """The number of trades with a return from ``low`` up to, but not including, ``high``. The end bars also include all
+    returns beyond them.
     """
 
     low: float
@@ -72,8 +72,8 @@ class ReturnBar(msgspec.Struct, frozen=True):
 
 
 def trade_histogram(result: BacktestResult) -> list[ReturnBar]:
-    """Return the distribution of returns of trades in coins that the strategies bought. All bars have the same round
-    width, and one border is at zero.
+    """Return the distribution of the returns of trades in coins that the strategies bought. All bars have the same
+    round width, and one bar boundary is at zero.
     """
     values = sorted(v for trade in result.trades if not trade.is_given and (v := trade.return_) is not None)
     if len(values) < 2:

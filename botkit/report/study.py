@@ -1,6 +1,6 @@
 """Renders the page of a search or a walk-forward as one self-contained HTML file without scripts.
 
-All contents are drawn here as SVG or tables, so the page works wherever HTML is shown.
+All content is drawn here as SVG or tables, so the page works wherever HTML is displayed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StudyTable(msgspec.Struct, frozen=True):
 
 
 class MapCell(msgspec.Struct, frozen=True):
-    """One cell of a map. ``share`` is 0 for the worst value and 1 for the best; None if no trial is in the cell."""
+    """One cell of a map. ``share`` is 0 for the worst value and 1 for the best, or None if no trial is in the cell."""
 
     text: str
     share: float | None

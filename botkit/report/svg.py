@@ -21,7 +21,7 @@ def curves_svg(
     curves: Mapping[str, Curve], *, zone: tzinfo, title: str = "Equity", height: int = 220, falls: int = 90
 ) -> str:
     """Return the curves on one chart as SVG. Each curve's drawdown is drawn below the chart, ``falls`` pixels high, or
-    not at all if 0.
+    omitted if ``falls`` is 0.
 
     All text is escaped. A curve is thinned to `POINTS_MAX` points, which include its extremes.
     """
@@ -104,7 +104,7 @@ def _days(start: Nanos, end: Nanos, y: float, zone: tzinfo) -> list[str]:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """Return the curve with at most `POINTS_MAX` points: the lowest and the highest point of each stretch."""
+    """Return the curve with at most `POINTS_MAX` points: the lowest and highest points of each segment."""
     count = len(curve.times)
     if count <= POINTS_MAX:
         return curve

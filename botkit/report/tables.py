@@ -27,7 +27,7 @@ class FeeLine(msgspec.Struct):
 
 
 def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
-    """Sum up the fees by pair; each pair's maker fees come before its taker fees."""
+    """Add up the fees by pair; each pair's maker fees come before its taker fees."""
     lines: dict[tuple[str, bool], FeeLine] = {}
     for fill in fills:
         key = (str(fill.pair), not fill.is_maker)
@@ -41,7 +41,7 @@ def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
 
 
 def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
-    """Sum up the fees in the currencies in which they were paid, as units by currency."""
+    """Add up the fees by the currency in which they were paid, in units."""
     paid: dict[str, int] = {}
     for fill in fills:
         if fill.fee_units:
@@ -49,7 +49,7 @@ def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
     return dict(sorted(paid.items()))
 
 
-#: the groupings of trades in the report: title, key
+#: the breakdowns of trades in the report: title, key
 _GROUPS = (
     ("pair", "pair"),
     ("strategy", "strategy"),
@@ -59,20 +59,20 @@ _GROUPS = (
     ("exit tag", "exit_tag"),
     ("month", "month"),
 )
-#: the maximum number of groups in a grouping in the report (trades.csv has all trades)
+#: the maximum number of groups per breakdown in the report (trades.csv has all trades)
 GROUPS_MAX = 12
 
 
 def trade_groups(result: BacktestResult) -> list[tuple[str, list[tuple[str, TradeFigures]]]]:
-    """Return the figures of the trades for each grouping in `_GROUPS`. A grouping with only one group is left out,
-    except for pairs.
+    """Return the trade metrics for each breakdown in `_GROUPS`. A breakdown with only one group is omitted, except for
+    pairs.
     """
     found = [(title, list(result.groups.get(key, {}).items())) for title, key in _GROUPS]
     return [(title, groups[-GROUPS_MAX:]) for title, groups in found if len(groups) > (title != "pair")]
 
 
 class Reason(msgspec.Struct):
-    """A reason for not trading, and how often it occurred."""
+    """A reason for not trading, and the number of times it occurred."""
 
     strategy: str
     kind: str
@@ -80,7 +80,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: how an order ended without a fill, and the reason to show if the order does not have one
+#: the outcome of an order without a fill, and the reason to show if the order has none
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),
@@ -92,8 +92,8 @@ _FATES = {
 
 
 def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
-    """Group the skips and refusals that strategies counted, and the orders that ended without a fill. Groups are by
-    kind, most frequent first.
+    """Group the skips and refusals that strategies counted, and the orders that reached a final state without a fill.
+    Groups are by kind, most frequent first.
     """
     found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in grouped(row.skips).items()]
     found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in grouped(row.refusals).items()]
@@ -114,10 +114,10 @@ def queue_ms(order: OrderRow) -> float | None:
 
 
 def latest_orders(result: BacktestResult, most: int) -> list[OrderRow]:
-    """Return the last orders, newest first."""
+    """Return the latest orders, newest first."""
     return result.orders[-most:][::-1]
 
 
 def latest_fills(result: BacktestResult, most: int) -> list[FillRow]:
-    """Return the last fills, newest first."""
+    """Return the latest fills, newest first."""
     return result.fills[-most:][::-1]

@@ -1,4 +1,4 @@
-"""Templates of pages, with filters that format figures, and texts in the reader's language."""
+"""Page templates, with filters that format numbers, and texts in the reader's language."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORMATS = (
 
 @cache
 def template(name: str) -> jinja2.Template:
-    """Return the template in a file of ``page/``. The template escapes all text and refuses undefined names."""
+    """Return the template in a file in ``page/``. The template escapes all text and refuses undefined names."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

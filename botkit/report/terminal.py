@@ -19,7 +19,7 @@ _STYLES = {"gain": "green", "loss": "red", "": ""}
 
 
 def print_summary(console: Console, result: BacktestResult) -> None:
-    """Print the run: cautions, figures, strategies if there are several, and why they did not trade."""
+    """Print the run: cautions, metrics, strategies if there are several, and why they did not trade."""
     summary, zone, currency = result.summary, wording.zone_of(result.timezone), result.currency.upper()
     console.print()
     title = Text.assemble((result.name, "bold"), (say("  backtest"), "dim"))

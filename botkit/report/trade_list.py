@@ -1,4 +1,4 @@
-"""A run's closed trades in columns, for the page's trade list and for the lines that join entries to exits."""
+"""A run's closed trades in columns, for the page's trade list and for the lines that connect entries to exits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ GIVEN = "handed over"
 
 
 def _numbered(texts: Iterable[str]) -> tuple[list[str], list[int]]:
-    """Return the distinct texts in order of first appearance, and for each text its index among them."""
+    """Return the distinct texts in order of first appearance, and each text's index among the distinct texts."""
     numbers: dict[str, int] = {}
     column = [numbers.setdefault(text, len(numbers)) for text in texts]
     return list(numbers), column
 
 
 def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dict[str, Any]:
-    """Return the trades in order of their exits, one list for each column.
+    """Return the trades ordered by exit time, with one list per column.
 
     ``entry`` and ``exit`` are average prices in the pair's ticks; for a loop, the money spent and received in units of
     1e-8. ``return``, ``worst`` and ``best`` are in basis points of the entry value, as the page shows them. ``pnl`` has

@@ -1,4 +1,6 @@
-"""Describes a run in two sentences: its profit compared with buy and hold, its risk, and how certain the result is."""
+"""Describes a run in two sentences: its profit compared with buy and hold, its risk, and the certainty of the
+result.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ TRADES_FEW = 30
 
 
 def sharpe_interval(result: BacktestResult) -> tuple[float, float] | None:
-    """Return the 95 % interval of the run's Sharpe ratio, or None if it has no ratio."""
+    """Return the 95 % confidence interval of the run's Sharpe ratio, or None if it has no ratio."""
     ratio, error = result.summary.get("sharpe"), result.summary.get("sharpe_error")
     if not isinstance(ratio, (int, float)) or not isinstance(error, (int, float)):
         return None
@@ -21,7 +23,7 @@ def sharpe_interval(result: BacktestResult) -> tuple[float, float] | None:
 
 
 def verdict(result: BacktestResult) -> list[str]:
-    """Return two sentences, the first about the money, the second about its certainty."""
+    """Return two sentences, the first about the profit, the second about its certainty."""
     s = result.summary
     earned = s.get("return")
     if not isinstance(earned, (int, float)):

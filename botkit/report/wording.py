@@ -1,4 +1,4 @@
-"""Formats figures for people, in one place so that the page and the terminal agree."""
+"""Formats numbers for people, in one module so that the page and the terminal agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTHING = "–"
 
 
 def zone_of(name: str) -> tzinfo:
-    """Return a run's time zone, or UTC if the system does not know it."""
+    """Return a run's time zone, or UTC if the system does not recognize it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -35,13 +35,13 @@ def _signed(number: float, sign: bool, decimals: int) -> str:
 
 
 def decimals_of(number: float) -> int:
-    """Return the number of decimals with which an amount of money of this size is written."""
+    """Return the number of decimals used for a monetary amount of this size."""
     size = abs(number)
     return 2 if size >= 10 or size < 5e-9 else 4 if size >= 0.1 else 8
 
 
 def money(value: Any, sign: bool = False) -> str:
-    """Format an amount of money. Small amounts get more decimals: 1,234,567.89 and 0.00012345."""
+    """Format a monetary amount. Small amounts get more decimals: 1,234,567.89 and 0.00012345."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -68,13 +68,13 @@ def ratio(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """Format a whole number with thousands separators."""
+    """Format an integer with thousands separators."""
     number = _number(value)
     return NOTHING if number is None else _signed(number, False, 0)
 
 
 def milliseconds(value: Any) -> str:
-    """Format a waiting time: 12 ms, 3.4 s, 2.1 min."""
+    """Format a wait time: 12 ms, 3.4 s, 2.1 min."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -124,7 +124,7 @@ def span(length: Nanos) -> str:
 
 
 def lasting(seconds: Any) -> str:
-    """Format a duration in seconds like `span`, or to the millisecond if it is below ten seconds."""
+    """Format a duration in seconds like `span`, or to the millisecond if it is less than ten seconds."""
     number = _number(seconds)
     if number is None:
         return NOTHING
@@ -132,6 +132,6 @@ def lasting(seconds: Any) -> str:
 
 
 def tone(value: Any) -> str:
-    """Return the CSS class, and rich style, for a gain or a loss."""
+    """Return the CSS class and rich style for a gain or a loss."""
     number = _number(value)
     return "" if not number else "gain" if number > 0 else "loss"

@@ -5,9 +5,9 @@
         run = bench.run({"sma": {"fast": fast}})
         print(fast, run.figures["return"], run.journal_sha256)
 
-A run executes in this process, on the calling thread, and writes no files. Its result depends only on the project, the
-rows, the parameters, the span and the seed. Therefore equal inputs yield equal figures and an equal decision hash on
-any machine. A run leaves no data in memory, so memory use stays constant over ten thousand runs.
+Runs execute in this process, on the calling thread, and write no files. A run's result depends only on the project, the
+rows, the parameters, the span and the seed. Therefore equal inputs yield equal metrics and an equal decision hash on
+any machine. A run leaves no data in memory, so memory use stays constant across ten thousand runs.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from botkit.tape.mapped import MappedRows
 
 
 class BenchRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one run on the bench: its figures, the hash of its decisions, and each day's close.
+    """The result of one run on the bench: its metrics, the hash of its decisions, and each day's close.
 
     ``figures`` has the keys of ``summary.json`` except those that depend on the machine (``wall_s``,
-    ``events_per_second``); an undefined figure is None.
+    ``events_per_second``); an undefined metric is None.
     """
 
     figures: dict[str, Figure]
@@ -54,8 +54,9 @@ class Bench:
 
     ``feed`` is the data (default: the data named by the project's configuration). Each of its streams is read when a
     run first needs it, and then stays in memory. ``start`` and ``end`` bound every run, in nanoseconds, end exclusive
-    (default: the configuration's span, or else all of the data). Rows before ``start`` warm up the indicators. Benches
-    in several processes with the same folder ``shared`` share one copy of the rows. Raises ConfigError or DataError.
+    (default: the configuration's span, or otherwise all of the data). Rows before ``start`` warm up the indicators.
+    Benches in several processes share one copy of the rows if they use the same ``shared`` folder. Raises ConfigError
+    or DataError.
     """
 
     def __init__(
@@ -98,8 +99,8 @@ class Bench:
         end: Nanos | None = None,
         readings: bool = False,
     ) -> BacktestResult:
-        """Run like `run`, but return all data that a report shows: orders, fills, curves, indicators. Takes more time
-        and memory.
+        """Run in the same way as `run`, but return all data shown in a report: orders, fills, curves, indicators. Takes
+        more time and memory.
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 

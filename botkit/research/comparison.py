@@ -52,14 +52,14 @@ def find_run(reference: str, out: Path) -> KeptRun:
 
 
 def compared(references: Sequence[str], out: Path) -> list[ComparedRun]:
-    """Return the runs with these references, in the same order. Raises ConfigError or DataError."""
+    """Return the runs with these references, in the order given. Raises ConfigError or DataError."""
     runs = [find_run(reference, out) for reference in references]
     labels = _labels(runs)
     return [_compared(run, label) for run, label in zip(runs, labels, strict=True)]
 
 
 def _labels(runs: Sequence[KeptRun]) -> list[str]:
-    """Label each run with its bot's name. Runs of the same bot also get their number or folder."""
+    """Label each run with its bot's name. Runs of the same bot are also labeled with their number or folder."""
     names = [run.name for run in runs]
     labels = []
     for run in runs:
@@ -67,7 +67,7 @@ def _labels(runs: Sequence[KeptRun]) -> list[str]:
             labels.append(run.name)
         else:
             labels.append(f"{run.name}@{run.number}" if run.number else str(run.folder))
-    while len(set(labels)) < len(labels):  # the same run may be given twice
+    while len(set(labels)) < len(labels):  # the same run may be passed twice
         twice = next(label for label in labels if labels.count(label) > 1)
         labels[len(labels) - 1 - labels[::-1].index(twice)] += " (again)"
     return labels
@@ -115,8 +115,8 @@ def _text(value: Any) -> str:
 
 
 def _settings(path: Path) -> dict[str, str]:
-    """Return the settings of a resolved configuration as text, by key. A strategy's keys start with its name, not its
-    index.
+    """Return the settings of a resolved configuration as text, keyed by dotted path. A strategy's keys start with its
+    name, not its index.
     """
     if not path.exists():
         return {}
@@ -131,7 +131,7 @@ def _settings(path: Path) -> dict[str, str]:
 
 
 def _curves(path: Path) -> tuple[Curve, Curve | None]:
-    """Return a run's equity, and the equity of its benchmark if it had one."""
+    """Return a run's equity curve, and that of its benchmark if it had one."""
     equity, held = Curve([], []), Curve([], [])
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -148,7 +148,7 @@ def _curves(path: Path) -> tuple[Curve, Curve | None]:
 
 
 def comparison_json(runs: Sequence[ComparedRun]) -> str:
-    """Return a JSON list with each run's figures and its values of the settings that differ between the runs."""
+    """Return a JSON list with each run's metrics and the settings whose values differ between the runs."""
     from botkit.report.comparison import differences
 
     found = differences(runs)

@@ -1,4 +1,4 @@
-"""The functions that `import botkit` exports for backtests in Python. Importing this module is fast, because other
+"""The functions exported by `import botkit` for backtests in Python. Importing this module is fast, because other
 modules are imported only on the first call.
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from botkit.research.search.optimize import Progress, SearchResult
     from botkit.research.tapes import LoadedTape
 
-#: the maximum number of strategies' messages that a result stores
+#: the maximum number of strategies' messages stored in a result
 MESSAGES_KEPT = 1_000
 
 
@@ -42,9 +42,9 @@ def backtest(
     ``strategy`` is a class, the name of a strategy in a plugin or in ./strategies, the path of a configuration, or a
     configuration as a dict. ``data`` is a path, a DataFrame of candles or trades, a result of `load`, a list of these,
     or a dict of these by pair; the default is the data named in the configuration. ``params`` are the strategy's
-    parameters. ``start`` and ``end`` bound the run (if the end is a date, it includes that day). ``readings`` also runs
-    the optimistic and the pessimistic queue model if orders rested in a book. ``progress`` is called with the queue
-    assumption and the completed fraction, 0 to 1.
+    parameters. ``start`` and ``end`` bound the run (an end date is inclusive). ``readings`` also runs the optimistic
+    and the pessimistic queue model if orders rested in a book. ``progress`` is called with the queue assumption and the
+    completed fraction, 0 to 1.
 
     Every other argument is a key of the configuration's ``backtest:`` section (``slippage``, ``fees``, ``latency``,
     ``fills``) or of the configuration (``risk``, ``currency``, ``timezone``, ``plugins``), or ``capital``. The backtest
@@ -97,10 +97,10 @@ def optimize(
         found = botkit.optimize("configs/sma_cross.yaml", {"fast": "5:50:5", "slow": [20, 50]}, where="fast < slow")
         found.best.params, found.frame()
 
-    ``ranges`` maps a parameter, or ``"sma.fast"`` with several strategies, to ``"LOW:HIGH:STEP"`` with both ends,
-    ``"LOW:HIGH"``, ``"LOW:HIGH:log"``, or a list of values. ``objective`` is a figure, or a function of the summary;
-    higher is better. Trials run sequentially in this process; `botkit optimize` uses every core, or a cluster. The
-    trials are stored in the folder ``out`` (default: ``out/NAME/searches/N``). The other arguments are those of
+    ``ranges`` maps a parameter, or ``"sma.fast"`` with several strategies, to ``"LOW:HIGH:STEP"`` with both ends
+    included, ``"LOW:HIGH"``, ``"LOW:HIGH:log"``, or a list of values. ``objective`` is a metric, or a function of the
+    summary; higher is better. Trials run sequentially in this process; `botkit optimize` uses every core, or a cluster.
+    The trials are stored in the folder ``out`` (default: ``out/NAME/searches/N``). The other arguments are those of
     `backtest`. Raises BotkitError.
     """
     from botkit.project.data import asked_span
@@ -137,14 +137,14 @@ def load(
     resolution: str | None = None,
     timezone: str | None = None,
 ) -> LoadedTape:
-    """Open recorded data as DataFrames. The data is a tape's folder, or a file of candles or trades.
+    """Open recorded data as DataFrames. The data is a tape folder, or a file of candles or trades.
 
         tape = botkit.load("backtest_data")
         tape.streams                                  # its contents
         tape.candles("btc_usdt", "1m")                # also .trades(pair), .books(pair)
-        botkit.backtest(MyStrategy, data=tape, ...)   # read only once for any number of backtests
+        botkit.backtest(MyStrategy, data=tape, ...)   # loaded only once for any number of backtests
 
-    A CSV file needs its ``pair``, and a file of trades also ``kind="trades"``; ``resolution`` and ``timezone`` are for
+    A CSV file needs its ``pair``, and a file of trades also ``kind="trades"``; set ``resolution`` and ``timezone`` for
     files that do not contain them. Raises BotkitError.
     """
     from botkit.research.tapes import open_tape

@@ -1,7 +1,7 @@
 """Reads DataFrames of candles or trades as recorded data, with the same checks as for files. Also converts recorded
 rows to DataFrames.
 
-Figures are converted to text and then parsed like those in a CSV file, so that 0.1 stays 0.1. Messages number rows from
+Numbers are converted to text and then parsed like those in a CSV file, so that 0.1 stays 0.1. Messages number rows from
 0, as ``frame.iloc`` does.
 """
 
@@ -41,7 +41,7 @@ def is_frame(thing: Any) -> bool:
 
 
 def frame_source(frame: pd.DataFrame, pair: Pair) -> FileSource:
-    """Return a DataFrame of candles or trades as a source of rows. Raises DataError with the problem if it is not
+    """Return a DataFrame of candles or trades as a source of rows. Raises DataError describing the problem if it is not
     valid.
     """
     source = FileSource(Path(f'data["{pair}"]'), _FrameRows(frame), {str(pair): pair})
@@ -50,7 +50,7 @@ def frame_source(frame: pd.DataFrame, pair: Pair) -> FileSource:
 
 
 class _FrameRows:
-    """Reads a DataFrame like a file."""
+    """Reads a DataFrame as if it were a file."""
 
     endings: tuple[str, ...] = ()
 
@@ -76,7 +76,7 @@ class _FrameRows:
 
 
 def _columns(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns by lower-case name, including the index if it contains times."""
+    """Return the columns keyed by lowercase name, including the index if it contains times."""
     import pandas as pd
 
     names = [str(name).strip().lower() for name in frame.columns]
@@ -178,7 +178,7 @@ def _steps(path: Path, what: str, values: Any, decimals: int) -> Any:
 
 
 def _text(path: Path, what: str, values: Any) -> Any:
-    """Return a column's figures as Arrow text. Floats are written with the fewest digits that identify them."""
+    """Return a numeric column as Arrow text. Floats are written with the fewest digits that identify them."""
     import pyarrow as pa
 
     missing = values.isna().to_numpy()
@@ -198,9 +198,9 @@ def _text(path: Path, what: str, values: Any) -> Any:
 def frame_of(columns: MarketColumns) -> pd.DataFrame:
     """Return rows as a DataFrame, indexed by time in UTC.
 
-    Candles are indexed by their start: open, high, low, close, volume. Trades are indexed by their time of receipt:
-    time (the exchange's), price, amount, side (the taker's: buy, sell, or empty). Books are indexed by their time of
-    receipt: bid_price_1, bid_amount_1, ask_price_1, ask_amount_1 and so on. Missing levels are NaN.
+    Candles are indexed by their start: open, high, low, close, volume. Trades are indexed by receipt time: time (the
+    exchange's), price, amount, side (the taker's: buy, sell, or empty). Books are indexed by receipt time: bid_price_1,
+    bid_amount_1, ask_price_1, ask_amount_1 and so on. Missing levels are NaN.
     """
     import pandas as pd
 

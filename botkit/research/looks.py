@@ -1,9 +1,9 @@
-"""The ledger of looks, which records every combination that has been tried on a span of a market.
+"""The ledger of looks, which records every combination that has been tried on a market's data.
 
 The best of a thousand trials looks good on any market, so judging a result requires the number of trials behind it. A
 look is a distinct combination of code, configuration (without its seed) and parameters, with its daily returns. It
-counts whenever the same strategy is judged on the same pairs over a span that overlaps the span of the look. New code
-adds looks and never removes any. Runs in tests and under other queue assumptions do not count.
+counts whenever the same strategy is judged on the same pairs over a span that overlaps the look's span. New code adds
+looks and never removes any. Runs in tests and under other queue assumptions do not count.
 
 Each user has one SQLite file, next to the bots' state. It contains no account data.
 """
@@ -51,7 +51,9 @@ class LooksError(BotkitError):
 
 
 class Market(msgspec.Struct, frozen=True):
-    """The market of a look: the strategy's registered name, its pairs, and whether the tape is synthetic."""
+    """The market that a look applies to: the strategy's registered name, its pairs, and whether the tape is
+    synthetic.
+    """
 
     strategy: str
     pairs: tuple[str, ...]
@@ -64,7 +66,7 @@ class Market(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """A combination of code, configuration and parameters that was tried.
+    """A combination of code, configuration and parameters that has been tried.
 
     ``code`` and ``config`` are hashes; ``params`` maps ``sma.fast`` to its value. ``returns`` are daily returns as
     fractions, starting on calendar day ``first_day`` (days since 1970-01-01 in UTC). A day without a return is NaN.
@@ -83,16 +85,16 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookLedger:
-    """The ledger of the current user's looks. Several processes may use the ledger at once."""
+    """The current user's ledger of looks. Several processes may use the ledger at once."""
 
     def __init__(self, folder: Path) -> None:
-        """Prepare the ledger in ``folder``, the folder of all bots' state. No file is created until a look is
+        """Prepare the ledger in ``folder``, the state folder shared by all bots. No file is created until a look is
         recorded.
         """
         self.path = folder / FILE
 
     def note(self, market: Market, looks: Sequence[Look]) -> int:
-        """Record looks and return how many of them are new. Raises LooksError."""
+        """Record looks and return the number of new ones. Raises LooksError."""
         if not looks:
             return 0
         try:
@@ -183,13 +185,13 @@ def returns_matrix(looks: Sequence[Look], first_day: int, days: int) -> npt.NDAr
 
 
 def content_hash(value: Any) -> str:
-    """Return a short hash of plain data. The hash is the same on every machine."""
+    """Return a short hash of plain data. The hash is identical on every machine."""
     text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_test_running() -> bool:
-    """Return True during a pytest test, because runs in tests do not count as looks."""
+    """Return True inside a pytest test, because runs in tests do not count as looks."""
     return "PYTEST_CURRENT_TEST" in os.environ
 
 

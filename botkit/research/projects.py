@@ -21,7 +21,7 @@ from botkit.research.frames import frame_source, is_frame
 from botkit.research.tapes import LoadedTape
 from botkit.tape.feed import Feed, FeedSource
 
-#: arguments with a different name than the key that they set in the configuration's `backtest:` section
+#: arguments whose names differ from the keys that they set in the configuration's `backtest:` section
 _RENAMED = {"start": "backtest.from", "end": "backtest.to"}
 
 
@@ -55,7 +55,7 @@ def project_of(
     keys: Mapping[str, Any] | None = None,
     also: Sequence[tuple[str, Any]] = (),
 ) -> Project:
-    """Return the project for a strategy's class or name, a configuration's path, or a configuration as a dict.
+    """Return the project for a strategy class or name, the path of a configuration, or a configuration as a dict.
 
     ``params`` are parameters of the strategy, or of several strategies as ``{"sma.fast": 5}`` or ``{"sma": {"fast":
     5}}``. ``values`` are further arguments of `botkit.backtest`. ``keys`` are further settings by their full key, such
@@ -175,7 +175,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 def _moment_text(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            return value.isoformat()  # like text, a time without an offset is in the configuration's time zone
+            return value.isoformat()  # as in text, a time without an offset is in the configuration's time zone
         return value.isoformat().replace("+00:00", "Z")
     return value
 
@@ -184,7 +184,7 @@ def _moment_text(name: str, value: Any) -> Any:
 
 
 def feed_of(project: Project, data: Any) -> Feed:
-    """Return a backtest's data as a feed. If ``data`` is None, it is the data named in the configuration. Otherwise
+    """Return a backtest's data as a feed. If ``data`` is None, the data named in the configuration is used. Otherwise
     ``data`` is a path, a DataFrame, a result of `botkit.load`, a list of these, or a dict of these by pair. Raises
     ConfigError or DataError.
     """

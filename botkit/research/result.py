@@ -1,4 +1,4 @@
-"""The result of a backtest in Python: its figures, its rows as DataFrames, its report, and its HTML for notebooks."""
+"""The result of a backtest in Python: its metrics, its rows as DataFrames, its report, and its HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Plot:
-    """A chart as SVG. A notebook displays the chart, and `save` writes it to a file."""
+    """An SVG chart. A notebook displays the chart, and `save` writes it to a file."""
 
     def __init__(self, svg: str) -> None:
         self.svg = svg
@@ -43,7 +43,7 @@ class Result:
     """A finished backtest. It contains no secrets and can be pickled.
 
     ``figures`` is the summary as a dict; ``messages`` contains the first warnings and errors that strategies logged.
-    Each table is created when it is first read.
+    Each table is created on first access.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Result:
 
     @property
     def figures(self) -> Mapping[str, Figure]:
-        """Every figure of the summary by name. Undefined figures are None."""
+        """Every metric of the summary by name. Undefined metrics are None."""
         return MappingProxyType(self._run.summary)
 
     @property
@@ -99,22 +99,22 @@ class Result:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """Every figure, as a DataFrame with one row."""
+        """Every metric, as a DataFrame with one row."""
         return tables.summary_frame(self._run.summary, self._run.name)
 
     @cached_property
     def orders(self) -> pd.DataFrame:
-        """All orders, in the order in which they were placed."""
+        """All orders, in the order they were placed."""
         return tables.orders_frame(self._run)
 
     @cached_property
     def fills(self) -> pd.DataFrame:
-        """All fills, in order of time, with their markouts if there were order books."""
+        """All fills in chronological order, with their markouts if there were order books."""
         return tables.fills_frame(self._run)
 
     @cached_property
     def trades(self) -> pd.DataFrame:
-        """All trades, in order of their exits."""
+        """All trades, ordered by exit time."""
         return tables.trades_frame(self._run)
 
     @cached_property
@@ -129,17 +129,17 @@ class Result:
 
     @cached_property
     def drawdowns(self) -> pd.DataFrame:
-        """The deepest falls below a peak, with their durations."""
+        """The deepest drawdowns, with their durations."""
         return tables.drawdowns_frame(self._run)
 
     @cached_property
     def makers(self) -> pd.DataFrame:
-        """The results of maker fills on the spread, by strategy and pair."""
+        """The spread results of maker fills, by strategy and pair."""
         return tables.makers_frame(self._run)
 
     @cached_property
     def monthly(self) -> pd.Series[float]:
-        """The return of each calendar month, keyed by month such as ``2025-01``."""
+        """Each calendar month's return, keyed by month such as ``2025-01``."""
         import pandas as pd
 
         found = monthly_returns(self._run.days)
@@ -147,8 +147,8 @@ class Result:
         return pd.Series(list(found.values()), index=index, name="return", dtype="float64")
 
     def by(self, group: str) -> pd.DataFrame:
-        """Return the figures of the trades, grouped by ``pair``, ``strategy``, ``entry_tag``, ``exit_tag``,
-        ``exit_reason``, ``kind`` or ``month`` (of the exit). Raises ConfigError for any other group.
+        """Return the trades' metrics, grouped by ``pair``, ``strategy``, ``entry_tag``, ``exit_tag``, ``exit_reason``,
+        ``kind`` or ``month`` (of the exit). Raises ConfigError for any other grouping.
         """
         if group not in GROUPS:
             raise ConfigError(f"trades cannot be grouped by {group!r}; use one of: {', '.join(GROUPS)}")

@@ -1,7 +1,8 @@
-"""Converts a result's rows to DataFrames. Times are in UTC, amounts of money are floats, and missing values are NaN or
+"""Converts a result's rows to DataFrames. Times are in UTC, monetary amounts are floats, and missing values are NaN or
 NaT.
 
-Text columns have pandas' type ``string``, counts ``int64``, figures ``float64``, and times ``datetime64[ns, UTC]``.
+Text columns have the pandas type ``string``, counts ``int64``, other numbers ``float64``, and times ``datetime64[ns,
+UTC]``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def orders_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return all orders, in the order in which they were placed."""
+    """Return all orders, in the order they were placed."""
     rows, specs = result.orders, [order.spec for order in result.orders]
     return _frame(
         {
@@ -57,8 +58,8 @@ def orders_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def fills_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return all fills, in order of time. With order books, each row has the mid price at the fill and its markouts in
-    basis points.
+    """Return all fills in chronological order. With order books, each row has the mid price at the fill and its
+    markouts in basis points.
     """
     rows = result.fills
     columns = {
@@ -89,7 +90,7 @@ def fills_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def trades_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return all trades, in order of their exits."""
+    """Return all trades, ordered by exit time."""
     rows = result.trades
     return _frame(
         {
@@ -121,8 +122,8 @@ def trades_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def equity_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return the sampled equity by time and its drawdown from the peak so far. If there are several strategies, the
-    equity of each is included.
+    """Return the sampled equity by time and its drawdown from the peak so far. If there are several strategies, each
+    strategy's equity is included.
     """
     times, values = result.equity.times, np.asarray(result.equity.values, dtype=np.float64)
     peaks = np.maximum.accumulate(values) if len(values) else values
@@ -154,7 +155,7 @@ def daily_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def drawdowns_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return the deepest falls below a peak, deepest first, computed over every row of the equity."""
+    """Return the deepest drawdowns, deepest first, computed over every row of the equity."""
     falls = result.drawdowns
     lasted = [(fall.recovered or result.end) - (fall.peak_time or 0) for fall in falls]
     return _frame(
@@ -192,7 +193,7 @@ def makers_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def grouped_frame(found: Mapping[str, TradeFigures], name: str) -> pd.DataFrame:
-    """Return the figures of groups of trades, by group. Trades in coins that were handed over are excluded."""
+    """Return the metrics of groups of trades, by group. Trades in coins that were handed over are excluded."""
     import pandas as pd
 
     rows = list(found.values())
@@ -214,7 +215,7 @@ def grouped_frame(found: Mapping[str, TradeFigures], name: str) -> pd.DataFrame:
 
 
 def summary_frame(figures: Mapping[str, Figure], name: str) -> pd.DataFrame:
-    """Return a summary as one row. Undefined figures are NaN, or missing text."""
+    """Return a summary as one row. Undefined metrics are NaN, or missing text."""
     import pandas as pd
 
     columns: dict[str, Any] = {}
@@ -229,7 +230,7 @@ def summary_frame(figures: Mapping[str, Figure], name: str) -> pd.DataFrame:
 
 
 def _price(trade: ClosedTrade, money: int) -> float | None:
-    """Return a trade's mean price, which is its money divided by its amount. Returns None for a loop, which has several
+    """Return a trade's mean price, which is its value divided by its amount. Returns None for a loop, which has several
     prices.
     """
     return money / trade.units if trade.kind != "loop" and trade.units else None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class LoadedTape:
     """Recorded data as DataFrames. Each DataFrame is created on request. The tape can be passed to backtests as
-    ``data``, and is then read only once for all of them.
+    ``data``; it is then read only once for all of them.
     """
 
     def __init__(self, source: HeldSource, pairs: Mapping[str, Pair]) -> None:
@@ -57,12 +57,11 @@ class LoadedTape:
         return self._frame(pair, "candles", resolution)
 
     def trades(self, pair: str) -> pd.DataFrame:
-        """Return a pair's trades, indexed by the time of receipt: time, price, amount and side. Raises DataError."""
+        """Return a pair's trades, indexed by receipt time: time, price, amount and side. Raises DataError."""
         return self._frame(pair, "trades", None)
 
     def books(self, pair: str) -> pd.DataFrame:
-        """Return a pair's order books, indexed by the time of receipt: bid_price_1, bid_amount_1, ask_price_1 and so
-        on.
+        """Return a pair's order books, indexed by receipt time: bid_price_1, bid_amount_1, ask_price_1 and so on.
 
         Raises DataError.
         """

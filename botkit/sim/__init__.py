@@ -6,7 +6,7 @@
 * venue_limits: the exchange's own counting of requests (429)
 * order, ledger: the exchange's orders; balances, locks, fees, and the check that no unit is lost
 * streams: recorded columns, loaded in chunks, and the search for the next row that can touch an order
-* market: one pair with its streams, our orders in it, and the amounts that they took from recorded levels
+* market: one pair with its streams, our orders in it, and the amounts they took from recorded levels
 * matching: fills against recorded books and trades, and between accounts
 * candles: fills on candle-only tapes
 * publish: the exchange's output in total order: answers, account events, books, own prints

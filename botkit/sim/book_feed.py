@@ -1,6 +1,4 @@
-"""Publishes the books of a pair: the recorded ones, less the amounts taken by our orders, with our resting orders
-added.
-"""
+"""Publishes a pair's books: the recorded books, less the amounts taken by our orders, with our resting orders added."""
 
 from __future__ import annotations
 
@@ -35,8 +33,8 @@ def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> t
 class BookFeed:
     """Publishes the books of one pair as the stream would: on change, at most once per ``cadence``.
 
-    Rows recorded from the wire (``is_wire``) keep their receive times, since the exchange has already spaced them. Only
-    our own changes between them wait for the cadence.
+    Rows recorded from the wire (``is_wire``) keep their receipt times, since the exchange has already spaced them. Only
+    our own changes between these rows wait for the cadence.
 
     Amounts are exact in the first frame and rounded to the nearest unit of amountPrecision in later ones.
     """
@@ -52,7 +50,7 @@ class BookFeed:
         #: the earliest time at which a book may be due, and the earliest time at which our own change may be published
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
-        #: the time since which our part of the book has differed from the last published one
+        #: the time since which our part of the book has differed from the last published book
         self.changed_at: Nanos | None = now
         self._unit = market.display_unit
         self.look()
@@ -64,7 +62,7 @@ class BookFeed:
             self.look()
 
     def deepen(self, depth: int, now: Nanos) -> None:
-        """Increase the depth if needed."""
+        """Increase the depth if necessary."""
         if depth > self.depth:
             self.depth = depth
             self.note_change(now)
@@ -78,7 +76,7 @@ class BookFeed:
         next_row = max(self._row + 1, books.first)
         row_at = books.time_of(next_row)
         if self._row < 0 and self._last_at is None:
-            # before the first recorded row there is nothing to show
+            # before the first recorded row there is no book to publish
             changed = None if row_at is None else max(row_at, changed or row_at)
         elif row_at is not None and (changed is None or row_at < changed) and not self._is_wire:
             changed = row_at
@@ -89,7 +87,7 @@ class BookFeed:
         self.due = changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
-        """Return the book at ``now``, or None if there is nothing new to publish."""
+        """Return the book at ``now``, or None if there is no change to publish."""
         self.changed_at = None
         book = self._book(now)
         self.look()
@@ -102,7 +100,7 @@ class BookFeed:
             return None
         self._row = row
         if market.is_stale(row, now):
-            return None  # our part has changed, but publishing the stale rest again would make it look fresh
+            return None  # our part has changed, but republishing the stale recorded levels would make them look fresh
         books = market.books
         is_plain = books is not None and not (market.buys or market.sells or market.taken)
         if is_plain and books is not None:  # the book contains none of our orders
@@ -125,7 +123,7 @@ class BookFeed:
         return book_event(market, row, composed, now) if last is None else book
 
     def _is_exact(self) -> bool:
-        """Return True if rounding the book's amounts changes none of them."""
+        """Return True if rounding the book's amounts would change none of them."""
         market = self.market
         if self._unit == 1:
             return True
@@ -141,7 +139,7 @@ class BookFeed:
 
     def ahead(self, most: int) -> FeedAhead | None:
         """Prepare up to ``most`` of the next books, as they will be published if nothing happens to our orders. Return
-        None if a change to our orders must be shown first, or if no further book is loaded.
+        None if a change to our orders must be published first, or if no further book is loaded.
         """
         market, books, last_at = self.market, self.market.books, self._last_at
         if books is None or last_at is None or self.changed_at is not None or market.taken or not self._is_exact():
@@ -163,7 +161,7 @@ class BookFeed:
             times,
             rows,
         )
-        # on a thinned tape, the next book may be published sooner after an unchanged one
+        # on a thinned tape, a book that follows an unchanged one may be published sooner
         ahead.drop_unchanged(self._last, is_cut=is_thinned and not self._is_wire)
         latest = ahead.published_by[-1]
         since = ahead.times[latest] if latest >= 0 else last_at
@@ -171,8 +169,8 @@ class BookFeed:
         return ahead
 
     def _spaced(self, books: BookStream, index: int, most: int, last_at: Nanos) -> tuple[list[Nanos], IntArray]:
-        """Return the next rows that are published at their receive times, together with these times, up to the first
-        row that comes too soon after another.
+        """Return the next rows that are published at their receipt times, together with these times, up to the first
+        row that comes too soon after the previous one.
         """
         received = books.received[index : index + most + 1]
         gap = 1 if self._is_wire else self._cadence
@@ -216,8 +214,8 @@ class BookFeed:
 
 
 def book_event(market: VenueMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
-    """Return the composed book as an event. Its time is the exchange's: the row's timestamp plus the time since the row
-    was received.
+    """Return the composed book as an event. The event's time is in exchange time: the row's timestamp plus the time
+    since the row was received.
     """
     books = market.books
     if books is None or row < 0:

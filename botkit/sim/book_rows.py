@@ -1,4 +1,4 @@
-"""Recorded books with our accounts' orders added, as an exchange publishes them."""
+"""Recorded books with our accounts' orders added, in the form an exchange would publish."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS_AT_ONCE = 16
 
 
 class BookRows(RecordedBooks):
-    """Several rows of recorded books, of shape (rows, depth), with the same orders of ours in each.
+    """Several rows of recorded books, of shape (rows, depth), each with the same set of our orders.
 
     None of the rows may reach one of our orders from the opposite side.
     """
@@ -35,8 +35,8 @@ class BookRows(RecordedBooks):
         depth: int,
         scale: int,
     ) -> None:
-        """Store the rows. ``bids`` and ``asks`` are (ticks, lots) of each row, and ``own_bids`` and ``own_asks`` are
-        our orders. A book shows ``depth`` levels per side.
+        """Store the rows. ``bids`` and ``asks`` are each row's (ticks, lots), and ``own_bids`` and ``own_asks`` are our
+        orders. A book shows ``depth`` levels per side.
         """
         best_bid = np.where(bids[1][:, 0] > 0, bids[0][:, 0], NEVER_DOWN)
         best_ask = np.where(asks[1][:, 0] > 0, asks[0][:, 0], NEVER_UP)
@@ -54,7 +54,7 @@ class BookRows(RecordedBooks):
         self._own_bids = own_bids
         self._own_asks = own_asks
         self._depth = depth
-        # the rows that were last converted, starting at row ``_first``
+        # the most recently converted rows, starting at row ``_first``
         self._first = 0
         self._converted: list[list[list[int]]] = [[], [], [], []]
 
@@ -75,8 +75,8 @@ class BookRows(RecordedBooks):
         )
 
     def are_equal(self) -> tuple[list[bool], list[bool]]:
-        """Return, for each row after the first, whether it certainly equals the previous row, and whether it certainly
-        differs. If neither is certain, the rows must be compared level by level.
+        """Return, for each row after the first, whether it is known to equal the previous row, and whether it is known
+        to differ. If neither is known, the rows must be compared level by level.
         """
         bids, asks, own_bids, own_asks = self._bids, self._asks, self._own_bids, self._own_asks
         count = len(bids[0])
@@ -92,7 +92,7 @@ class BookRows(RecordedBooks):
 
 
 def levels_of(ticks: Sequence[int], lots: Sequence[int]) -> Side:
-    """Return one side's levels, without the empty ones."""
+    """Return the levels of one side, without empty levels."""
     levels = list(zip(ticks, lots, strict=True))
     return levels if 0 not in lots else [level for level in levels if level[1]]
 
@@ -112,8 +112,8 @@ def lay_over(bids: Side, asks: Side, own_bids: Side, own_asks: Side, depth: int)
 
 
 def _insert(levels: Side, own: Side, sign: int, opposite: int) -> None:
-    """Add one side's orders to its levels, both sorted best first. Orders that the best price of the ``opposite`` side
-    has reached are omitted. ``sign`` is positive for the side on which higher prices are better.
+    """Add one side's orders to its levels, both sorted best first. Orders reached by the best price of the ``opposite``
+    side are omitted. ``sign`` is positive for the side on which higher prices are better.
     """
     place = 0
     for price, lots in own:

@@ -1,7 +1,7 @@
 """The next books that the exchange will publish if nothing happens to our orders.
 
-Between requests and matches, every book follows from the recorded rows and our unchanged orders. So many books can be
-prepared at once, and a driver passes them to the bot without advancing the exchange for each one.
+Between requests and matches, every book is determined by the recorded rows and our unchanged orders. Therefore many
+books can be prepared at once, and a driver passes them to the bot without advancing the exchange for each one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from botkit.model.published_books import PublishedBooks
 from botkit.sim.book_feed import BookFeed
 from botkit.sim.feed_ahead import FeedAhead
 
-#: the initial and the maximum number of books of a pair to prepare; it grows while the bot takes all of them
+#: the initial and maximum number of books to prepare per pair; the number grows while the bot processes all of them
 _FIRST, _MOST, _GROWTH = 8, 512, 4
 
 
 class BooksAhead:
-    """Prepares books for all feeds, and advances the feeds once the bot has taken the books."""
+    """Prepares books for all feeds, and advances the feeds once the bot has processed the books."""
 
     def __init__(self) -> None:
         self._count = _FIRST
@@ -28,21 +28,21 @@ class BooksAhead:
         self._sources: list[tuple[BookFeed, FeedAhead, int]] = []
 
     def drop(self) -> None:
-        """Discard the prepared books, because something else happens first."""
+        """Discard the prepared books, because another event happens first."""
         self.books = None
         self._count = _FIRST
 
     def next(self) -> PublishedBooks | None:
-        """Return the prepared books, or None if none are left."""
+        """Return the prepared books, or None if there are none left."""
         books = self.books
         return books if books is not None and books.done < len(books.times) else None
 
     def is_latest(self) -> bool:
-        """Return True if the bot has seen no other event since the last book that it took."""
+        """Return True if the bot has seen no other event since the last book that it processed."""
         return self.books is not None and self.books.is_latest
 
     def prepare(self, feeds: Sequence[BookFeed]) -> PublishedBooks | None:
-        """Prepare the next books, unless a change to our orders must be shown first."""
+        """Prepare the next books, unless a change to our orders must be published first."""
         self.books = None
         found: list[tuple[BookFeed, FeedAhead]] = []
         further: Nanos | None = None
@@ -69,7 +69,7 @@ class BooksAhead:
             bids, asks = ahead.laid.best_bids, ahead.laid.best_asks
             pairs = [feed.market.pair] * count
             return PublishedBooks(ahead.times, ahead.books, pairs, bids, asks, feed.depth, further)
-        # books of one moment are in the order of their pairs, which is also the order of the feeds
+        # simultaneous books are ordered by pair, which is also the order of the feeds
         rows = sorted(
             (at, place, index)
             for place, (_, ahead) in enumerate(found)
@@ -88,7 +88,7 @@ class BooksAhead:
         )
 
     def note_taken(self) -> Nanos | None:
-        """Mark the books that the bot has taken as published. Return the time of the last one, or None if there are
+        """Mark the books that the bot has processed as published. Return the time of the last one, or None if there are
         none.
         """
         books = self.books

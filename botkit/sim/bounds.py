@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-#: a price above, and a price below, all recorded rows
+#: one price above and one price below every recorded price
 NEVER_UP = 1 << 62
 NEVER_DOWN = -1
 
@@ -25,7 +25,7 @@ class Bounds(msgspec.Struct):
     take_sell: int = NEVER_UP
 
     def of_book(self) -> Bounds:
-        """Return the bounds for book snapshots, without those that only trades can touch."""
+        """Return the bounds for book snapshots, without the bounds that only trades can touch."""
         return Bounds(self.buy, self.sell)
 
 

@@ -1,6 +1,6 @@
 """Fills on candle-only tapes.
 
-A bar has four prices and a volume but not their sequence, so every ambiguity is resolved pessimistically.
+A bar has four prices and a volume but does not show their sequence, so every ambiguity is resolved pessimistically.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class CandleMatcher(Matcher):
             market.rest(order)
 
     def on_bar(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """Process a finished bar: fill the orders whose prices it traded through, then trigger stops."""
+        """Process a completed bar: fill the orders whose prices it traded through, then trigger stops."""
         candles = market.candles
         assert candles is not None
         index = row - candles.first
@@ -123,7 +123,7 @@ class CandleMatcher(Matcher):
             self.trigger(market, low, high, deed, arrived_by=start)
 
     def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process a triggered stop like an order that is sent when the trigger becomes known."""
+        """Process a triggered stop as if it had been sent when the trigger became known."""
         if market.candles is not None:
             order.sent = order.arrived = deed.time
             order.opens_at = -1

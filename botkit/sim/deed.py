@@ -11,7 +11,7 @@ from botkit.sim.order import Account, VenueOrder
 
 
 class AccountNews(msgspec.Struct):
-    """The changes that one event made to one account, in order."""
+    """The changes to one account caused by one event, in order."""
 
     #: the latency key: the client id or request id that caused the changes
     key: int
@@ -26,7 +26,7 @@ class AccountNews(msgspec.Struct):
 class Deed(msgspec.Struct):
     """One event at the exchange: an arrival, or a recorded row that touches orders.
 
-    ``trade_row`` is the number of the recorded trade, if the event is one: later trades have not happened yet.
+    ``trade_row`` is the row number of the recorded trade, if the event is a trade: later trades have not happened yet.
     """
 
     time: Nanos

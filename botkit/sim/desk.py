@@ -56,7 +56,7 @@ class Floor(Protocol):
         ...
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos, /) -> VenueOrder:
-        """Return a new order with an id and a rank, not yet in a market."""
+        """Return a new order with an id and a rank, not yet placed in a market."""
         ...
 
     def book(self, pair: Pair, depth: int, /) -> OrderBook:
@@ -69,7 +69,7 @@ class Floor(Protocol):
 
 
 class Desk:
-    """Answers requests. The second part of each result is the markets in which orders changed."""
+    """Answers requests. The second part of each result lists the markets in which orders changed."""
 
     def __init__(self, floor: Floor, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
         self._floor = floor
@@ -139,7 +139,7 @@ class Desk:
                 return refused(request.id, refusal), ()
         floor = self._floor
         orders = [floor.new_order(account, new, units, sent, deed.time) for new, units in accepted]
-        # lock for all orders first, because a fee in BITO must not use funds that a later order has locked
+        # lock funds for all orders first, because a fee in BITO must not use funds that a later order has locked
         for order in orders:
             self._ledger.open(order, deed)
         markets: dict[str, VenueMarket] = {}

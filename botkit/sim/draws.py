@@ -1,4 +1,4 @@
-"""Keyed random draws: each depends only on (seed, kind, key), so an extra read does not shift the others.
+"""Keyed random draws: each draw depends only on (seed, kind, key), so an extra read does not shift the others.
 
 They use a 64-bit mixer (splitmix64, Steele et al. 2014) instead of ``random.Random(f"{seed}:{key}")``, because seeding
 a Mersenne Twister costs about 10 us, a third of an order's total cost here.
@@ -19,7 +19,7 @@ def mix(value: int) -> int:
 
 
 def text_key(text: str) -> int:
-    """Return an integer for a short text, equal on every machine (unlike ``hash`` of a str)."""
+    """Return an integer for a short text. It is identical on every machine (unlike ``hash`` of a str)."""
     return mix(int.from_bytes(text.encode(), "big") & _MASK) ^ len(text)
 
 
@@ -29,9 +29,10 @@ def keyed(seed: int, kind: int, key: int) -> int:
 
 
 def normal(seed: int, kind: int, key: int) -> float:
-    """Return an approximately normal draw with mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
+    """Return an approximately normal draw with mean 0 and standard deviation 1, within +-6: the sum of twelve uniform
+    draws less six.
 
-    It uses only additions, because logarithms and sines differ in the last digit between machines.
+    The computation uses only additions, because logarithms and sines differ in the last digit between machines.
     """
     total = 0
     for part in range(3):
@@ -41,7 +42,7 @@ def normal(seed: int, kind: int, key: int) -> float:
 
 
 def exponential(x: float) -> float:
-    """Compute e^x for |x| <= 40 using only multiplications and additions, so that the float is the same on every
+    """Compute e^x for |x| <= 40 using only multiplications and additions, so that the result is identical on every
     machine.
     """
     small = x / 64

@@ -1,4 +1,4 @@
-"""Counts how often an endpoint was called."""
+"""Counts the requests to an endpoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class EndpointCount(msgspec.Struct):
-    """Arrivals at one endpoint, for all accounts together. ``busiest`` is the fullest window, whether or not it
+    """Arrivals at one endpoint, for all accounts combined. ``busiest`` is the fullest window, regardless of whether it
     exceeded its limit.
     """
 

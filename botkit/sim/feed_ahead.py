@@ -38,25 +38,25 @@ class FeedAhead:
             depth,
             int(10**pair.rules.price_decimals),
         )
-        # the exchange's time: the row's timestamp plus the time since the row was received
+        # in exchange time: the row's timestamp plus the time since the row was received
         stamps = stream.time[rows] + np.array(times) - stream.received[rows]
         #: None where the book is unchanged
         self.books: list[OrderBook | None] = [
             OrderBook(pair, stamp, None, None, self.laid, row)
             for row, stamp in enumerate((stamps - stamps % NS_PER_MS).tolist())
         ]
-        #: for each book, the index of the last book up to it that is published, or -1
+        #: for each book, the index of the last published book up to and including it, or -1
         self.published_by: list[int] = []
         #: when the next book after these is due; None if no further row is loaded
         self.further: Nanos | None = None
 
     def row_of(self, index: int) -> int:
-        """Return the number of a book's recorded row."""
+        """Return a book's recorded row number."""
         return self._first + int(self._rows[index])
 
     def drop_unchanged(self, last: OrderBook | None, *, is_cut: bool) -> None:
-        """Drop books that equal the previous book; for the first book, the previous one is ``last``. With ``is_cut``,
-        also drop all books after an unchanged one.
+        """Drop books that equal the previous book; the first book is compared with ``last``. With ``is_cut``, also drop
+        all books after an unchanged one.
         """
         same, other = self.laid.are_equal()
         made, published = list(self.books), -1
@@ -81,6 +81,6 @@ class FeedAhead:
                 return
 
     def find_further(self, stream: BookStream, earliest: Nanos) -> None:
-        """Find out when the next book after these is due, no earlier than ``earliest``."""
+        """Determine when the next book after these is due, no earlier than ``earliest``."""
         at = stream.time_of(self.row_of(len(self.times) - 1) + 1)
         self.further = at if at is None or at > earliest else earliest

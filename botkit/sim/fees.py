@@ -1,7 +1,7 @@
 """The built-in fee models: fixed rates, and the exchange's ranks.
 
 Source of the ranks: the exchange's limitations-and-fees table (`ExchangeFacts.fee_ranks`). Paying in BITO gives a 20 %
-discount. The level is computed from a snapshot at 00:00 UTC+8 and applied at 04:00 UTC+8.
+discount. The rank is computed from a snapshot at 00:00 UTC+8 and applied at 04:00 UTC+8.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ class FixedFees:
 
 
 class RankFees:
-    """The exchange's ranks: ``{rank: 0..6, bito: true}`` or ``{rank: auto}``, which follows the 30-day volume.
+    """The exchange's ranks: ``{rank: 0..6, bito: true}`` or ``{rank: auto}``, which tracks the 30-day volume.
 
     ``auto`` starts at rank 0, without past volume. The model does not know the account's BITO holdings, so it never
-    grants a rank for holdings alone, nor one that requires both holdings and volume.
+    grants a rank that is based on holdings alone or that requires both holdings and volume.
     """
 
     def __init__(self, options: Options, facts: ExchangeFacts) -> None:
@@ -142,7 +142,7 @@ class RankFees:
         return max(reached, key=lambda row: row.rank, default=lowest)
 
     def record(self, now: Nanos, volume_units: int) -> None:
-        """Add a fill's value to the volume of its day (UTC+8)."""
+        """Add a fill's value to the day's volume (UTC+8)."""
         if self._auto:
             day = (now + _TAIPEI) // NS_PER_DAY
             self._volumes[day] = self._volumes.get(day, 0) + volume_units

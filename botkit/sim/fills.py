@@ -1,7 +1,7 @@
 """The built-in queue assumptions: how trades and snapshots move a resting order forward in the queue.
 
 A recorded book shows amounts, not orders, so it is unknown which cancelled orders were ahead of ours and which were
-behind. The true result lies between the bounds of these three assumptions. Run all three to see how much the result
+behind. The true result lies within the bounds set by these three assumptions. Run all three to see how much the result
 depends on luck in the queue.
 """
 
@@ -26,7 +26,7 @@ class Queue:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """Return the complete amount shown as the amount ahead."""
+        """Return the full amount shown as the amount ahead."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
@@ -47,7 +47,9 @@ class Queue:
 
 
 class Optimistic:
-    """Nothing is ahead, and anything that touches an order fills it completely: an upper bound."""
+    """Assumes that nothing is ahead of an order, and that anything that touches it fills it completely: an upper
+    bound.
+    """
 
     assumptions: tuple[str, ...] = (
         "Queue (optimistic assumption): nothing is ahead of an order, and any trade at or beyond its price, or an "
@@ -76,7 +78,7 @@ class Optimistic:
 
 
 class Pessimistic:
-    """The order is always last at its price, so only trades beyond the price fill it: a lower bound."""
+    """Assumes that the order is always last at its price, so only trades beyond the price fill it: a lower bound."""
 
     assumptions: tuple[str, ...] = (
         "Queue (pessimistic assumption): an order is always last at its price, so only a recorded trade beyond the"

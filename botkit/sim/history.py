@@ -27,11 +27,11 @@ class CandleHistory:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self._minutes: dict[Nanos, list[int]] = {}
-        self._order: list[Nanos] = []  # kept sorted, so that a year of minutes need not be sorted for each read
+        self._order: list[Nanos] = []  # kept sorted, so that a year of minutes need not be sorted on every read
         self._absorbed = 0
 
     def preload(self, candles: CandleColumns) -> None:
-        """Add finished one-minute candles from before the first trade; those without volume are skipped."""
+        """Add completed one-minute candles from before the first trade; candles without volume are skipped."""
         assert candles.resolution == "1m", candles.resolution
         columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.lots)
         for minute, *row in zip(*(column.tolist() for column in columns), strict=True):
@@ -45,7 +45,7 @@ class CandleHistory:
             cut = slice(max(self._absorbed - trades.first, 0), stop - trades.first)
             self._absorbed = stop
             minutes = trades.time[cut] // NS_PER_MINUTE
-            # timestamps may decrease slightly in the order of receipt
+            # timestamps may decrease slightly along the order of receipt
             order = np.argsort(minutes, kind="stable")
             ticks, lots, minutes = trades.ticks[cut][order], trades.lots[cut][order], minutes[order]
             if not len(minutes):
@@ -87,7 +87,7 @@ class CandleHistory:
         return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in ended)
 
     def rows(self, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """Return (bucket start, [open, high, low, close, lots]) of all buckets with ``start`` <= bucket start <
+        """Return (bucket start, [open, high, low, close, lots]) for all buckets with ``start`` <= bucket start <
         ``end``, oldest first, including the unfinished bucket.
         """
         buckets: dict[Nanos, list[int]] = {}
@@ -104,7 +104,7 @@ class CandleHistory:
 def held_candles(
     pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
 ) -> tuple[Candle, ...]:
-    """Select the recorded candles of that resolution that are still in memory and have ended by ``now``. Used for
+    """Select the recorded candles with that resolution that are still in memory and have ended by ``now``. Used for
     candle tapes.
     """
     if stream.resolution != resolution:

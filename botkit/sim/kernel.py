@@ -55,8 +55,8 @@ TOO_MANY = "Too Many Requests"  # assumed: the exchange's wording is undocumente
 class Kernel:
     """The simulated exchange. The module docstring describes the order of events.
 
-    ``slippage_e8`` (a fraction in 1e-8) is for tapes without books. If ``batch_all_or_nothing`` is False, the valid
-    orders of a batch are accepted and the others dropped (Q7). Takers ignore recorded levels older than
+    ``slippage_e8`` (a fraction in units of 1e-8) is for tapes without books. If ``batch_all_or_nothing`` is False, the
+    valid orders in a batch are accepted and the others dropped (Q7). Takers ignore recorded levels older than
     ``max_book_age_s``. ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` is the set of
     order numbers already in use.
     """
@@ -99,7 +99,7 @@ class Kernel:
         self.markets: dict[str, VenueMarket] = {}
         #: markets in which requests of this moment have changed something
         self._unsearched: list[VenueMarket] = []
-        self._order: list[VenueMarket] = []  # sorted by pair name, which is the order of events at one moment
+        self._order: list[VenueMarket] = []  # sorted by pair name, which determines the order of simultaneous events
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
@@ -112,22 +112,22 @@ class Kernel:
         self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
-        #: nothing becomes known to anybody before this time. A driver may run its bot up to this time before it calls
-        #: `advance`, because any request that the bot sends until then arrives after all events that the bot does not
-        #: know yet
+        #: nothing becomes known to any account before this time. A driver may run its bot up to this time before it
+        #: calls `advance`, because any request that the bot sends until then arrives after all events that the bot does
+        #: not know yet
         self.next_news: Nanos | None = None
         #: False if `next_news` is outdated; `update_news` recomputes it
         self.is_news_known = True
-        self._next: Nanos | None = None  # when the next event happens, as opposed to becoming known
-        self._touched: Nanos | None = None  # when the recorded market may touch an order next
+        self._next: Nanos | None = None  # when the next event happens, which may be earlier than when it becomes known
+        self._touched: Nanos | None = None  # when the recorded market may next touch an order
         self._is_instant = not self._order_ns
         #: True if the bot can run ahead: events become known `_answer_ns` after they happen, with many rows in between
         self._runs_ahead = False
         self._has_books = False
         self._is_trades_only = True
         self._only_account = next(iter(self._ledger.accounts.values())) if len(accounts) == 1 else None
-        self._paused_at: Nanos | None = None  # set between the books and the trades of this moment
-        self._traded_at: Nanos | None = None  # the latest moment whose trades have happened
+        self._paused_at: Nanos | None = None  # set between simultaneous books and trades
+        self._traded_at: Nanos | None = None  # the latest timestamp whose trades have happened
         self._sent_before_pause = 0
         self._ahead = BooksAhead()
         #: True if nothing has happened since the last book, so that `books_ahead` may return further books
@@ -149,7 +149,8 @@ class Kernel:
         """Append the next chunk of a recorded stream, and drop past rows. Always keep one chunk loaded ahead of the
         current time.
 
-        Raises ValueError for rows older than those of the same stream, and for candles mixed with books or trades.
+        Raises ValueError for rows older than those already loaded in the same stream, and for candles mixed with books
+        or trades.
         """
         market = self.market(columns.pair)
         self.matcher.settle_all(market, self.now)
@@ -162,8 +163,8 @@ class Kernel:
         if market.candles is None:
             self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
-            # orders are open, but the new stream has not been searched for rows that touch them, not even at this
-            # moment
+            # orders are open, but the new stream has not been searched for rows that touch them, not even rows at the
+            # current time
             market.searched = None
             self._search(market, self.now - 1)
         if columns.pair in self._feeds:
@@ -192,7 +193,7 @@ class Kernel:
     def publish_books(self, pair: Pair, depth: int, *, is_wire: bool = False) -> None:
         """From now on, publish the pair's books, with the best ``depth`` levels per side.
 
-        ``is_wire`` means that the books were recorded from the wire, so they are published at their receive times and
+        ``is_wire`` means that the books were recorded from the wire, so they are published at their receipt times and
         never thinned.
         """
         feed = self._feeds.get(pair)
@@ -234,7 +235,7 @@ class Kernel:
         return due[0][0] if due and (at is None or due[0][0] < at) else at
 
     def _look_ahead(self) -> None:
-        """Recompute the next moment after a change from outside."""
+        """Recompute the next event time after an external change."""
         self._next = self._next_deed()
         self.is_news_known = False
 
@@ -249,7 +250,7 @@ class Kernel:
             news = at + self._answer_ns  # news for an account
             account = self._only_account
             if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:
-                shown = self._shown_at(at)  # and the first public news
+                shown = self._shown_at(at)  # the first public news
                 if shown is not None and shown < news:
                     news = shown
         self.next_news = known if known is not None and (news is None or known < news) else news
@@ -259,8 +260,8 @@ class Kernel:
         """Return the earliest time, from ``at`` on, at which our orders can appear in public data, or None if no
         pending event will show them.
 
-        A book shows our orders at its next publication. A trade shows an order that takes: one that arrives on a tape
-        with books and is not post-only, a triggered stop, or one of our orders that meets another.
+        A book shows our orders at its next publication. A trade shows an order that takes liquidity: one that arrives
+        on a tape with books and is not post-only, a triggered stop, or one of our orders that matches another.
         """
         earliest: Nanos | None = None
         buys = sells = False
@@ -296,7 +297,7 @@ class Kernel:
         return earliest
 
     def _next_deed(self) -> Nanos | None:
-        """Return when the next event happens, as opposed to becoming known."""
+        """Return when the next event happens, which may be earlier than when it becomes known."""
         if self._paused_at is not None:
             return self._paused_at
         earliest = self._arrivals[0][0] if self._arrivals else None
@@ -316,7 +317,7 @@ class Kernel:
 
     def _touched_at(self, market: VenueMarket, until: Nanos | None) -> Nanos | None:
         """Return when the recorded market may next touch an order. If that is after ``until``, any time after ``until``
-        will do.
+        may be returned.
         """
         if market.candles is not None:
             touch = market.candles.next_touch(until)
@@ -334,11 +335,11 @@ class Kernel:
     # -- many books at once -------------------------------------------------------------------------------------------
 
     def books_ahead(self) -> PublishedBooks | None:
-        """Return the next books, if nothing else is about to happen. A driver may pass them to the bot directly, each
-        at its time, as long as the bot sends no request. It then calls `update_news`.
+        """Return the next books if no other event is about to happen. A driver may pass them to the bot directly, each
+        at its own time, as long as the bot sends no request. It then calls `update_news`.
         """
         if self._paused_at is not None:
-            return None  # this moment's trades come first
+            return None  # the trades with this timestamp come first
         ahead = self._ahead.next()
         if ahead is None and not (self._is_instant and len(self._feeds) > 1):
             ahead = self._ahead.prepare(list(self._feeds.values()))
@@ -350,7 +351,7 @@ class Kernel:
         return ahead
 
     def _quiet_until(self, ahead: PublishedBooks) -> Nanos | None:
-        """Return the earliest time at which anything other than the publication of these books may happen or become
+        """Return the earliest time at which an event other than the publication of these books may happen or become
         known.
         """
         until, due = ahead.until, self._outbox.due
@@ -363,7 +364,7 @@ class Kernel:
         return until
 
     def _note_books(self) -> None:
-        """Record the books that the bot has taken since the last call."""
+        """Record the books that the bot has processed since the last call."""
         at = self._ahead.note_taken()
         if at is None:
             return
@@ -376,7 +377,7 @@ class Kernel:
 
     @property
     def is_paused(self) -> bool:
-        """True between a moment's books and its trades. The next `advance` continues with the trades."""
+        """True between simultaneous books and trades. The next `advance` continues with the trades."""
         return self._paused_at is not None
 
     def advance(self, to: Nanos, *, pause: bool = False, to_news: bool = False) -> list[Publication]:
@@ -430,7 +431,9 @@ class Kernel:
     # -- one moment -----------------------------------------------------------------------------------------------
 
     def _candles_and_books(self, now: Nanos) -> None:
-        """Process the recorded rows of this moment that come before trades: the bars of all pairs, then the books."""
+        """Process the recorded rows with this timestamp that come before trades: the bars of all pairs, then the
+        books.
+        """
         busy, matcher = list(self._busy.values()), self.matcher
         for market in busy:
             if market.candles is None:
@@ -447,8 +450,8 @@ class Kernel:
                 self._rows_of(market, market.books, matcher.on_book, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
-        """Process the orders that were sent in response to this moment's books. Orders sent earlier are processed
-        later.
+        """Process the orders that were sent in response to the books with this timestamp. Orders sent earlier are
+        processed later.
         """
         due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
         earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
@@ -598,7 +601,7 @@ class Kernel:
     # -- for the desk --------------------------------------------------------------------------------------
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
-        """Return a new order with a fresh id: ten digits, not increasing over time, prefixed with ``SL-`` for stops."""
+        """Return a new order with a new id: ten digits, not increasing over time, prefixed with ``SL-`` for stops."""
         self._rank += 1
         key = account.key ^ new.client_id if new.client_id else self._rank
         attempt = 0
@@ -615,18 +618,18 @@ class Kernel:
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
         """Return the exact current book: recorded levels less the amounts taken by our orders, plus our resting orders
-        if ``own``.
+        if ``own`` is set.
         """
         market = self.market(pair)
         row = market.book_row(self.now)
         return book_event(market, row, compose(market, row, depth, own=own), self.now)
 
     def orders(self, account: str) -> list[OrderReport]:
-        """Return every order of the account, in order of arrival."""
+        """Return every order on the account, in order of arrival."""
         return [order.report() for order in self._ledger.accounts[account].orders.values()]
 
     def trades(self, account: str) -> list[TradeReport]:
-        """Return every execution of the account, in order."""
+        """Return every execution on the account, in order."""
         return list(self._ledger.accounts[account].trades)
 
     def account(self, name: str) -> Account:
@@ -634,7 +637,7 @@ class Kernel:
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:
-        """Make a deposit (or, if negative, a withdrawal of available funds) now."""
+        """Make a deposit (or, if negative, a withdrawal of available funds) immediately."""
         owner = self._ledger.accounts[account]
         deed = Deed(self.now)
         deed.news[owner] = AccountNews(self._rank)
@@ -643,12 +646,12 @@ class Kernel:
         self._look_ahead()
 
     def forget_before(self, time: Nanos) -> None:
-        """Drop orders and executions from before ``time``, which no request will need any more."""
+        """Drop orders and executions from before ``time`` that no future request will need."""
         for account in self._ledger.accounts.values():
             account.forget_before(time)
 
     def last_price(self, pair: Pair) -> int | None:
-        """Return the last traded price in ticks, or None before the first."""
+        """Return the last traded price in ticks, or None before the first trade."""
         return self._last_ticks(pair)
 
     def check(self) -> None:
@@ -656,7 +659,7 @@ class Kernel:
         self._ledger.check()
 
     def assumptions(self) -> list[str]:
-        """Return all assumptions of this run, as sentences for the report."""
+        """Return all of this run's assumptions, as sentences for the report."""
         sentences: list[str] = []
         markets = self._order
         if any(market.books is not None for market in markets):

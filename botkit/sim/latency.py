@@ -34,7 +34,7 @@ def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
 
 
 class Constant:
-    """Constant delays of requests, answers and events. ``seed`` is unused."""
+    """Constant delays of requests, responses and events. ``seed`` is unused."""
 
     is_constant = True
 
@@ -51,20 +51,20 @@ class Constant:
         )
 
     def order_ns(self, key: int) -> Nanos:
-        """Return the delay from sending to arrival at the exchange."""
+        """Return the delay between sending a request and its arrival at the exchange."""
         return self._order_ns
 
     def answer_ns(self, key: int) -> Nanos:
-        """Return the delay from the exchange's action until the bot receives the answer."""
+        """Return the delay between the exchange's action and the bot receiving the response."""
         return self._answer_ns
 
     def feed_ns(self, key: int) -> Nanos:
-        """Return the delay from a market event until the bot receives it."""
+        """Return the delay between a market event and the bot receiving it."""
         return self._feed_ns
 
 
 class Lognormal:
-    """Lognormal delays: the medians ``order_ms``, ``answer_ms`` and ``feed_ms``, each times e^(sigma x normal).
+    """Lognormal delays: the medians ``order_ms``, ``answer_ms`` and ``feed_ms``, each multiplied by e^(sigma x normal).
     ``sigma`` defaults to 0.5.
 
     Draws are rounded to whole microseconds.
@@ -96,15 +96,15 @@ class Lognormal:
         return int(median * factor) // NS_PER_US * NS_PER_US
 
     def order_ns(self, key: int) -> Nanos:
-        """Return the delay from sending to arrival at the exchange."""
+        """Return the delay between sending a request and its arrival at the exchange."""
         return self._draw(self._order_ns, _ORDER, key)
 
     def answer_ns(self, key: int) -> Nanos:
-        """Return the delay from the exchange's action until the bot receives the answer."""
+        """Return the delay between the exchange's action and the bot receiving the response."""
         return self._draw(self._answer_ns, _ANSWER, key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """Return the delay from a market event until the bot receives it."""
+        """Return the delay between a market event and the bot receiving it."""
         return self._draw(self._feed_ns, _FEED, key)
 
 
@@ -112,10 +112,10 @@ class Measured:
     """A run's measured latencies (`from`: the run's folder or file), with one draw per request from their
     distributions.
 
-    A tape's times are those at which a bot received the market. An order meets the market as received one book delay
-    later, so its delay to the exchange is increased by the delay of books. The delay of the answer is reduced by the
-    mean delay of books. If the answer's delay would be negative, it is 0 and the order's delay is reduced instead, so
-    that a request and its answer together take as long as measured.
+    A tape's times are those at which a bot received the market data. An order meets the market as received one book
+    delay later, so its delay to the exchange is increased by the book delay. The response delay is reduced by the mean
+    book delay. If the response delay would be negative, it is set to 0 and the order's delay is reduced instead, so
+    that the round trip takes as long as measured.
     """
 
     def __init__(self, options: Options, seed: int = 0) -> None:
@@ -158,12 +158,12 @@ class Measured:
         return quantiles[index] + ((quantiles[index + 1] - quantiles[index]) * rest >> 64)
 
     def request_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the delay from sending to arrival at the exchange, including the delay of books."""
+        """Return the delay between sending a request and its arrival at the exchange, including the book delay."""
         way = self._draw(self._order[kind_of(endpoint)], _ORDER, key) + self._draw(self._feed, _FEED, key) - self._ahead
         return max(0, way) * NS_PER_US
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the delay from the exchange's action until the bot receives it, less the delay of books."""
+        """Return the delay between the exchange's action and the bot receiving news of it, less the book delay."""
         quantiles = self._answer[kind_of(endpoint) if endpoint else FILL]
         return max(0, self._draw(quantiles, _ANSWER, key) - self._feed_mean) * NS_PER_US
 
@@ -176,7 +176,7 @@ class Measured:
         return self.news_ns("", key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """Return 0, because an order's delay already includes the delay of books."""
+        """Return 0, because an order's delay already includes the book delay."""
         return 0
 
 
@@ -185,6 +185,6 @@ def _mean(quantiles: Sequence[int]) -> int:
 
 
 def _for_all(measured: Mapping[str, Quantiles], kinds: Sequence[str]) -> dict[str, Quantiles]:
-    """Return a distribution for each kind. An unmeasured kind gets the distribution of another kind."""
+    """Return a distribution for each kind. An unmeasured kind uses another kind's distribution."""
     known = next(us for kind in kinds if (us := measured.get(kind)))
     return {kind: measured.get(kind) or known for kind in kinds}

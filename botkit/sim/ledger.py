@@ -1,7 +1,8 @@
 """Accounts, locks, fills and fees in exact integer units, and a check that no unit appears or vanishes.
 
 A fill moves quote and base between two parties: an account on one side, and another account or the recorded *market* on
-the other. Fees go to the exchange. ``Ledger.check`` asserts that the sum of accounts, market and fees never changes.
+the other. Fees are paid to the exchange. ``Ledger.check`` asserts that the sum of accounts, market and fees never
+changes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from botkit.sim.order import FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
 class Ledger:
     """Records the fills and locks of all accounts.
 
-    ``last_price`` returns a pair's last price in ticks by name, for fees paid in the exchange's own coin.
+    ``last_price`` takes a pair's name and returns its last price in ticks, for fees paid in the exchange's own coin.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Ledger:
         discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
-        # the recorded market's side of every fill; negative for units that the market paid
+        # the recorded market's side of every fill; negative for units paid by the market
         self.market: dict[str, int] = {}
         self.fees: dict[str, int] = {}
         self._pairs = pairs
@@ -61,7 +62,7 @@ class Ledger:
         currency = pair.quote if order.is_buy else pair.base
         account.locked[currency] = account.locked.get(currency, 0) + order.lock_units
         assert account.locked[currency] <= account.total.get(currency, 0), order
-        news = deed.news[account]  # the news of the order's request
+        news = deed.news[account]  # the account news for the order's request
         news.orders[order.order_id] = order
         news.currencies[currency] = None
 
@@ -82,11 +83,11 @@ class Ledger:
         order.state = state
         order.updated = deed.time
         if order.is_market_buy:
-            # Q12: when finished, a market buy shows the bought amount as its original amount
+            # Q12: once final, a market buy shows the bought amount as its original amount
             order.original_lots = order.executed_lots
 
     def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
-        """Deposit money, or withdraw it if ``units`` is negative. Only available funds can be withdrawn."""
+        """Deposit funds, or withdraw them if ``units`` is negative. Only available funds can be withdrawn."""
         assert account.available(currency) + units >= 0, (account.name, currency, units)
         account.total[currency] = account.total.get(currency, 0) + units
         account.locked.setdefault(currency, 0)
@@ -205,7 +206,7 @@ class Ledger:
         return currency, fee
 
     def _in_volume_currency(self, currency: str, units: int) -> tuple[int, int] | None:
-        """Convert ``units`` of a currency into the volume currency, as an exact fraction. Return None if there is no
+        """Convert ``units`` of a currency to the volume currency, as an exact fraction. Return None if there is no
         price.
         """
         target = self._volume_currency
@@ -215,8 +216,8 @@ class Ledger:
         return None if price is None else (units * price[0], price[1])
 
     def _in_discount_currency(self, quote: str, units_e8: int) -> int | None:
-        """Convert a fee of ``units_e8`` (1e-8 of a unit of ``quote``) into units of the discount coin, rounded
-        half up.
+        """Convert a fee of ``units_e8`` (1e-8 of a unit of ``quote``) to units of the discount coin, rounded half
+        up.
         """
         worth = self._in_volume_currency(quote, units_e8)
         price = self._price_of(self._discount_currency, self._volume_currency)

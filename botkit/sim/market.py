@@ -18,7 +18,7 @@ _priority = attrgetter("priority")
 
 
 class VenueMarket:
-    """The streams, resting orders by price and time, stops, and orders waiting for the next market event.
+    """The streams, resting orders in price-time order, stops, and orders waiting for the next market event.
 
     ``waiting`` holds orders that cannot be processed yet: on candles until an open, on trade-only tapes until a trade.
     """
@@ -36,7 +36,7 @@ class VenueMarket:
         self.taken: dict[tuple[bool, int], Taken] = {}
         self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
-        #: True between the publication of this moment's books and its trades, which orders sent now will meet
+        #: True between the publication of books and the simultaneous trades, which orders sent now will meet
         self.before_trades = False
         rules = pair.rules
         #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
@@ -51,8 +51,8 @@ class VenueMarket:
         self._print_row = -1
 
     def load(self, columns: MarketColumns) -> None:
-        """Append a chunk. Raises ValueError for candles mixed with books or trades, because a pair has only one kind of
-        source.
+        """Append a chunk. Raises ValueError for candles mixed with books or trades, because a pair can have only one
+        kind of source.
         """
         if isinstance(columns, CandleColumns):
             if self.trades is not None or self.books is not None:
@@ -83,7 +83,7 @@ class VenueMarket:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def trade_position(self, now: Nanos) -> int:
-        """Find the number of the first recorded trade after ``now``. Requires recorded trades."""
+        """Find the row number of the first recorded trade after ``now``. Requires recorded trades."""
         assert self.trades is not None
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
@@ -117,7 +117,7 @@ class VenueMarket:
     # -- the recorded book, less our takes ---------------------------------------------------------------------
 
     def book_row(self, now: Nanos) -> int:
-        """Find the number of the current snapshot, or -1."""
+        """Find the row number of the current snapshot, or -1."""
         books = self.books
         if books is None:
             return -1
@@ -131,8 +131,8 @@ class VenueMarket:
             return lots
         if taken.row != row:
             assert self.books is not None
-            # a row that does not reach the price (-1) also counts as a change, because the amount there was unknown
-            # meanwhile
+            # a row that does not reach the price (-1) also counts as a change, because the amount there was temporarily
+            # unknown
             if not self.books.stands(taken.row, row, (ticks, taken.recorded), bids=bids):
                 del self.taken[bids, ticks]
                 return lots
@@ -143,7 +143,7 @@ class VenueMarket:
         """Return one side of the current snapshot, best first, less the amounts taken by our orders, without empty
         levels.
 
-        With a ``depth``, return at least that many levels, if available.
+        With a ``depth``, return at least that many levels if available.
         """
         if row < 0:
             return []
@@ -165,8 +165,8 @@ class VenueMarket:
         """Return the levels available to a taker on one side: `net_levels` less the amounts taken by trades since the
         snapshot.
 
-        Trades count up to and including ``trade_row``, or by default all trades received by ``now``. A book beyond the
-        maximum age has no levels left.
+        Trades are included up to and including ``trade_row``, or by default up to the last trade received by ``now``. A
+        book beyond the maximum age has no levels left.
         """
         if self.is_stale(row, now):
             return []
@@ -225,7 +225,7 @@ class VenueMarket:
             taken.lots += lots
 
     def settle(self, now: Nanos) -> None:
-        """Update all traces of our orders to ``now``, before older rows are dropped."""
+        """Update the recorded effects of our orders to ``now``, before older rows are dropped."""
         self._swept_since(self.book_row(now), now, None)
         books = self.books
         if books is None or not self.taken:
@@ -242,7 +242,7 @@ class VenueMarket:
         self.changed = True
 
     def remove(self, order: VenueOrder) -> None:
-        """Remove an order from any list that contains it."""
+        """Remove an order from the list that contains it, if any."""
         for place in (self.buys if order.is_buy else self.sells, self.stops, self.waiting):
             if order in place:
                 place.remove(order)

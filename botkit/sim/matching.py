@@ -17,7 +17,7 @@ from botkit.sim.order import CANCELLED, FILLED, OPEN, POST_ONLY_CANCELLED, Venue
 
 #: an unlimited level, because candles and trades do not show how many lots rested at a price
 ENDLESS = WHOLE
-#: marks a price whose amount has not been shown in any snapshot yet
+#: marks a price whose amount has not yet been shown in any snapshot
 UNSEEN = WHOLE
 
 BOOK_ASSUMPTIONS = (
@@ -71,7 +71,7 @@ class Matcher:
 
     @staticmethod
     def meets(order: VenueOrder, ticks: int) -> bool:
-        """Return True if the order may trade at this price of the opposite side."""
+        """Return True if the order may trade at this price on the opposite side."""
         if order.type is MARKET:
             return True
         return ticks <= order.price_ticks if order.is_buy else ticks >= order.price_ticks
@@ -89,7 +89,7 @@ class Matcher:
         is_limit, books = order.type is not MARKET, market.books
         if books is not None:
             row = market.book_row(deed.time)
-            # the levels left never start at a better price than the recorded ones
+            # the remaining levels never start at a better price than the recorded ones
             if row >= 0 and (not is_limit or self.meets(order, books.best(row, bids=not order.is_buy))):
                 levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
         last = None if books is not None or not is_limit else market.last_ticks(deed.time)
@@ -128,13 +128,13 @@ class Matcher:
             market.rest(order)
 
     def take(self, order: VenueOrder, market: VenueMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
-        """Take from recorded levels (net, best first) and from our accounts' resting orders, by price, then time.
+        """Take from recorded levels (net, best first) and from our accounts' resting orders, in price-time order.
 
-        At one price, the recorded amount ahead of a resting order is taken first, and the rest of the level last.
+        At each price, the recorded amount ahead of a resting order is taken first, and the rest of the level last.
         """
         others = market.sells if order.is_buy else market.buys
         sign = 1 if order.is_buy else -1
-        # the limit, signed so that higher is worse for this order; it takes no price beyond
+        # the limit, signed so that higher is worse for this order; the order takes no price beyond the limit
         reach = WHOLE if order.type is MARKET else sign * order.price_ticks
         index = 0
         left = levels[0][1] if levels else 0
@@ -176,7 +176,7 @@ class Matcher:
                     self.settle(standing, market, row)
                     standing.ahead = max(standing.ahead - lots, 0)
             if available == ENDLESS:
-                return  # nothing is left to fill
+                return  # nothing left to fill
             left -= lots
             if not left:
                 index += 1
@@ -199,7 +199,9 @@ class Matcher:
         return order.remaining_lots
 
     def finish(self, order: VenueOrder, deed: Deed) -> None:
-        """End a market order. A market buy is complete if its remaining spend buys nothing at the last price paid."""
+        """Finish a market order. A market buy is complete if its remaining spend buys nothing at the last price
+        paid.
+        """
         if order.is_market_buy:
             trades = order.account.trades
             rules = order.pair.rules
@@ -213,7 +215,7 @@ class Matcher:
     # -- the queue ------------------------------------------------------------------------------------------------
 
     def settle(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
-        """Update the amount ahead of an order with the snapshots since the last update."""
+        """Update the amount ahead of an order using the snapshots since the last update."""
         if order.book_row >= row or market.books is None:
             return
         shown_lots = market.books.shown(order.book_row, row, order.price_ticks, bids=order.is_buy)
@@ -240,8 +242,8 @@ class Matcher:
     # -- recorded rows --------------------------------------------------------------------------------------------
 
     def on_book(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """Process a snapshot. Fill each resting order whose price the opposite side has reached, up to the amount that
-        the snapshot shows at that price or better.
+        """Process a snapshot. Fill each resting order whose price has been reached by the opposite side, up to the
+        amount that the snapshot shows at that price or better.
         """
         for is_buy in (True, False):
             orders = market.buys if is_buy else market.sells
@@ -296,7 +298,7 @@ class Matcher:
     def _work(
         self, market: VenueMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
     ) -> int:
-        """Allocate a trade to resting orders by price, then time. Return the lots left over."""
+        """Allocate a trade to resting orders in price-time order. Return the remaining lots."""
         queue = self.queue
         book_row = market.book_row(deed.time)
         for order in orders:
@@ -318,7 +320,7 @@ class Matcher:
         return lots
 
     def _take_trade(self, market: VenueMarket, ticks: int, lots: int, deed: Deed) -> int:
-        """On trade-only tapes, let waiting taker orders take from a trade. Return the lots left over."""
+        """On trade-only tapes, let waiting taker orders take from a trade. Return the remaining lots."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
             if order.type is MARKET:
@@ -336,7 +338,7 @@ class Matcher:
         return lots
 
     def trigger(self, market: VenueMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
-        """Activate the stops whose condition was met between two prices, among those that arrived in time."""
+        """Activate the stops whose condition was met within a price range, if they arrived in time."""
         met = [
             order
             for order in market.stops
@@ -347,7 +349,7 @@ class Matcher:
             self.activate(order, market, deed)
 
     def trigger_by_prints(self, market: VenueMarket, deed: Deed) -> None:
-        """Trigger stops by our own executions. These are ordinary trades, and may trigger further stops."""
+        """Trigger stops with our own executions. The executions are ordinary trades, and may trigger further stops."""
         seen = 0
         while market.stops and len(market.prints) > seen:
             prices = [row.ticks for row in market.prints[seen:]]
@@ -355,7 +357,7 @@ class Matcher:
             self.trigger(market, min(prices), max(prices), deed)
 
     def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Turn a stop into a limit order now."""
+        """Convert a stop to a limit order now."""
         order.state = OPEN
         order.updated = deed.time
         deed.of(order)

@@ -28,9 +28,9 @@ POST_ONLY_CANCELLED: Final = OrderState.POST_ONLY_CANCELLED
 class VenueOrder:
     """One order at the simulated exchange. ``rank`` is its time priority; ``lock_units`` are its locked funds.
 
-    ``ahead`` is the number of recorded lots in front of it. ``book_row`` is the last recorded snapshot applied to
-    ``ahead``, and ``is_placed`` is True once a snapshot has reached its price. ``joined_behind`` is the amount that was
-    ahead when the order joined the queue, for reports; None if it never rested in a book.
+    ``ahead`` is the number of recorded lots ahead of the order. ``book_row`` is the last recorded snapshot applied to
+    ``ahead``, and ``is_placed`` is True once a snapshot has reached the order's price. ``joined_behind`` is the amount
+    that was ahead when the order joined the queue, for reports, or None if the order never rested in a book.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class VenueOrder:
         # True for an order that spends an amount of quote currency
         self.is_market_buy = self.is_buy and new.type is MARKET
         self.price_ticks = new.price_ticks
-        #: sort key among the resting orders of its side
+        #: sort key among the resting orders on its side
         self.priority = (-new.price_ticks if self.is_buy else new.price_ticks, rank)
         self.original_lots = new.amount_lots
         self.remaining_lots = new.amount_lots
@@ -95,12 +95,12 @@ class VenueOrder:
         self.shown_lots = -1
         self.is_placed = False
         self.joined_behind: int | None = None
-        self.opens_at: Nanos = -1  # on candles, the time at which it is processed, and the open
+        self.opens_at: Nanos = -1  # on candles, the time at which the order is processed, and the open
         self.open_ticks = 0
         self.bar_lots = 0
 
     def report(self) -> OrderReport:
-        """Return the order's row. Times are whole milliseconds, as on the wire."""
+        """Return the order's row. Times are in whole milliseconds, as on the wire."""
         new = self.new
         return OrderReport(
             pair=self.pair,
@@ -136,8 +136,8 @@ class Orders(dict[str, VenueOrder]):
         return (order for order in reversed(self.values()) if is_listed(order, request))
 
     def closed_since(self, time: Nanos, pair_rows_max: int) -> list[VenueOrder]:
-        """Return orders that ended at ``time`` or later, in order of creation, but only the newest ``pair_rows_max`` of
-        each pair.
+        """Return orders that reached a final state at ``time`` or later, in order of creation, but only the newest
+        ``pair_rows_max`` for each pair.
         """
         counts: dict[str, int] = {}
         found = []
@@ -193,7 +193,7 @@ class Account:
         self.known_at: Nanos = 0
 
     def forget_before(self, time: Nanos) -> None:
-        """Drop orders that ended before ``time``, and executions made before ``time``."""
+        """Drop orders that reached a final state before ``time``, and executions from before ``time``."""
         for order in [o for o in self.orders.values() if o.updated < time and o.state in FINAL_STATES]:
             del self.orders[order.order_id]
         kept = bisect_left(self.trades, time, key=lambda trade: trade.time)
@@ -204,6 +204,6 @@ class Account:
         return self.total.get(currency, 0) - self.locked.get(currency, 0)
 
     def balances(self) -> BalanceReport:
-        """Return all balances, as the exchange reports them."""
+        """Return all balances, as reported by the exchange."""
         locked = self.locked
         return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)

@@ -15,11 +15,12 @@ Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """An event and the time at which it becomes known, to one account or to everybody (``account`` None).
+    """An event and the time at which it becomes known, to one account or to everyone (``account`` None).
 
-    A tuple contains all effects of a match, or of several at one moment, on an account: executions, then a row for each
-    touched order, then the balances. The receiver should see the executions only once order and balance include them.
-    ``acted`` is the time at which the exchange acted, which is the timestamp of the frames of an account's streams.
+    A tuple contains all effects on an account of one match, or of several simultaneous matches: executions, then a row
+    for each touched order, then the balances. The receiver should see the executions only once orders and balances
+    include them. ``acted`` is the time at which the exchange acted, which is the timestamp of the frames on an
+    account's streams.
     """
 
     at: Nanos
@@ -29,6 +30,6 @@ class Publication(msgspec.Struct, frozen=True):
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The individual events, in the order in which the exchange's streams would send them."""
+        """The individual events, in the order that the exchange's streams would send them."""
         event = self.event
         return event if isinstance(event, tuple) else (event,)

@@ -1,6 +1,6 @@
 """The exchange's output in total order, by the time at which the bot receives it.
 
-At equal times, account events (including answers) come first, then books, then trades, by pair.
+When times are equal, account events (including answers) come first, then books, then trades, by pair.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from botkit.model.pairs import Pair
 from botkit.sim.market import VenueMarket
 from botkit.sim.publication import AccountEvent, Publication
 
-#: the ranks of the kernel's output in the total order; 1 is for finished bars, which the driver creates
+#: the ranks of the kernel's output in the total order; 1 is for completed bars, which the driver creates
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
 
 
 def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) -> tuple[AccountEvent, ...]:
-    """Merge the effects of two matches at one moment, keeping the later state of each order and balance."""
+    """Merge the effects of two simultaneous matches, keeping the later state of each order and balance."""
     executions: list[AccountEvent] = []
     orders: dict[str, OrderReport] = {}
     balances: dict[str, tuple[int, int]] = {}
@@ -36,7 +36,8 @@ def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) ->
     return (*executions, *orders.values(), *((BalanceReport(balances),) if balances else ()))
 
 
-#: the time it becomes known, its kind, the pair (of public events), the delivery's number, and its events
+#: the time at which the delivery becomes known, its kind, the pair (for public events), the delivery's number, and its
+#: events
 _Delivery: TypeAlias = tuple[Nanos, int, str, int, list[Publication]]
 
 
@@ -44,7 +45,7 @@ class Deliveries:
     """The events in transit to the bots."""
 
     def __init__(self) -> None:
-        #: a heap whose first item becomes known next
+        #: a heap whose first item is the next to become known
         self.due: list[_Delivery] = []
         #: adds events that become known at the same time, in order
         self.put: Callable[[_Delivery], None] = functools.partial(heapq.heappush, self.due)

@@ -46,7 +46,7 @@ def _bad_amount(new: OrderSpec, pair: Pair) -> str | None:
 def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:
     """Return the refusal of an order that violates a rule of its pair, or None. `balance_refusal` checks balances.
 
-    ``queued`` is the number of earlier orders of the same batch and pair.
+    ``queued`` is the number of earlier orders in the same batch and pair.
     """
     pair = pairs.get(new.pair)
     if pair is None:
@@ -75,8 +75,8 @@ def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, q
 
 
 def lock_of(new: OrderSpec) -> tuple[str, int]:
-    """Return (currency, units) that an order locks: its value at the limit price, rounded up; its spend; or its amount
-    of base currency.
+    """Return the (currency, units) that an order locks: its value at the limit price, rounded up; its spend; or its
+    amount of base currency.
     """
     pair = new.pair
     if new.side is SELL:
@@ -87,7 +87,7 @@ def lock_of(new: OrderSpec) -> tuple[str, int]:
 
 
 def balance_refusal(currency: str, units: int, available: int) -> str | None:
-    """Return the refusal of an order whose lock cannot be covered, or None."""
+    """Return the refusal of an order whose lock the balance does not cover, or None."""
     if units <= available:
         return None
     have, ordered = format_units(available), format_units(units)

@@ -1,11 +1,11 @@
 """Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
 
-Rows are numbered consecutively over the complete run, and ``first`` is the number of the first row still in memory. So
-row numbers stay valid when past rows are dropped. No code here loops over rows in Python.
+Rows are numbered consecutively over the entire run, and ``first`` is the number of the first row still in memory. Row
+numbers therefore stay valid when past rows are dropped. No code here loops over all rows in Python.
 
 The search examines the rows of the current block, then the extremes of all later blocks at once, then the rows of the
-block that it found. It remembers its progress: rows before ``scanned`` touch nothing. A distant order costs one
-comparison per block, even if it is replaced again and again.
+block that it found. It remembers its progress: rows before ``scanned`` touch nothing. An order far from the market
+costs one comparison per block, even if it is replaced repeatedly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NEAR = 64
 #: how many books to convert to lists at a time
 _ROWS_AT_ONCE = 128
 
-#: arrays by name, and whether they contain the highest or the lowest value of several rows
+#: arrays by name, and whether they contain the highest or the lowest value among several rows
 _Extremes: TypeAlias = dict[tuple[str, bool], npt.NDArray[Any]]
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
@@ -40,7 +40,7 @@ _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 class VenueStream(Generic[_Columns]):
     """Columns of one kind, contiguous from the latest past row on."""
 
-    #: the names of the arrays to slice and join
+    #: the names of the arrays to slice and concatenate
     arrays: ClassVar[tuple[str, ...]] = ()
     #: the arrays whose lowest values matter to the search, and those whose highest values do
     lowest: ClassVar[tuple[str, ...]] = ()
@@ -55,9 +55,9 @@ class VenueStream(Generic[_Columns]):
         self._cursor = 0
         self.bounds = Bounds()
         self.scanned = 0
-        #: the number of the row that `next_touch` found
+        #: the number of the row found by `next_touch`
         self.touch_row = -1
-        #: the values that the search compares, for each row and for each block, by (array, whether the highest)
+        #: the values compared by the search, for each row and for each block, by (array, whether the highest)
         self._each: _Extremes = {}
         self._blocks: _Extremes = {}
         #: for each row, the prices that may touch the best resting buy from above and the best resting sell from below;
@@ -132,19 +132,19 @@ class VenueStream(Generic[_Columns]):
 
     @property
     def current(self) -> int:
-        """The number of the newest past row, or one less than the first row in memory if there is none."""
+        """The row number of the newest past row, or one less than the first row in memory if there is no past row."""
         return self.first + self._cursor - 1
 
     def time_of(self, row: int) -> Nanos | None:
-        """Return the receive time of a row, or None if it is not loaded."""
+        """Return the receipt time of a row, or None if the row is not loaded."""
         index = row - self.first
         return self._axis[index] if index < self.held else None
 
     # -- the search -----------------------------------------------------------------------------------------------
 
     def watch(self, bounds: Bounds, now: Nanos, floor: int | None = None) -> None:
-        """Search for ``bounds``. If they reach further than before, start again at row ``floor``, by default the first
-        row after ``now``.
+        """Search for ``bounds``. If they extend further than before, restart the search at row ``floor``, by default
+        the first row after ``now``.
 
         Narrower bounds keep the search result, because a row that no longer touches anything is harmless.
         """
@@ -177,10 +177,10 @@ class VenueStream(Generic[_Columns]):
         )
 
     def next_touch(self, until: Nanos | None) -> Nanos | None:
-        """Return the receive time of the next row that can touch an order, or None if no such row will come.
+        """Return the receipt time of the next row that can touch an order, or None if there is no such row.
 
-        Something else happens at ``until`` anyway. After that time the search may therefore stop early and return the
-        time for the next call.
+        Another event happens at ``until`` in any case. Beyond ``until``, the search may therefore stop early and return
+        the time for the next call.
         """
         if self.is_idle:
             return None
@@ -216,7 +216,7 @@ class VenueStream(Generic[_Columns]):
         raise NotImplementedError
 
     def _first_touch(self, begin: int, end: int) -> int:
-        """Return the first row from ``begin`` to before ``end`` that `_touched` marks, or ``end``."""
+        """Return the first row from ``begin`` up to, but not including, ``end`` that `_touched` marks, or ``end``."""
         mask = self._touched(self._each, begin, end)
         found = int(mask.argmax())
         return begin + found if mask[found] else end
@@ -264,7 +264,8 @@ class TradeStream(VenueStream[TradeColumns]):
             "ticks": columns.ticks,
             "lots": columns.lots,
             "side": columns.side,
-            # a buyer's trade reaches resting buys only beyond its price, so its price counts one tick higher for these
+            # a buyer's trade reaches resting buys only beyond its price, so for these orders its price counts one tick
+            # higher
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }
@@ -279,9 +280,9 @@ class TradeStream(VenueStream[TradeColumns]):
 
     def sweep(self, start: int, stop: int, so_far: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """Return (highest price of buyers, lots there, lowest price of sellers, lots there) for ``so_far`` and these
-        rows together.
+        rows combined.
 
-        A trade of unknown side counts for both sides, which is the pessimistic choice.
+        A trade with unknown side counts for both sides, which is the pessimistic choice.
         """
         buy, buy_lots, sell, sell_lots = so_far
         cut = slice(max(start - self.first, 0), stop - self.first)
@@ -328,7 +329,7 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
-        #: rows as lists from a start index on, by side and depth
+        #: rows as lists, starting at a given index, by side and depth
         self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
 
     def _view(self) -> None:
@@ -404,7 +405,7 @@ class BookStream(VenueStream[BookColumns]):
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
         """Return True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change quickly, so looking a short way ahead nearly always suffices
+        width = 4  # levels change quickly, so looking a few rows ahead is nearly always enough
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -428,7 +429,7 @@ class BookStream(VenueStream[BookColumns]):
 
 
 class CandleStream(VenueStream[CandleColumns]):
-    """Finished candles of one resolution."""
+    """Completed candles of one resolution."""
 
     arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")
     lowest = ("_low",)
@@ -494,7 +495,7 @@ class CandleStream(VenueStream[CandleColumns]):
         """Return (start, open in ticks, lots) of the bar at whose open an order is processed: the first with trades
         that opens no earlier than the order was sent and ends after it arrived. Returns None while it is not loaded.
         """
-        # it is nearly always the current or the next bar, so check these before searching
+        # it is nearly always the current or the next bar, so check these two before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

@@ -1,4 +1,4 @@
-"""The exchange's own counting of requests by time of arrival, which decides which requests are answered with 429.
+"""The exchange's own count of requests by arrival time, which determines which requests get a 429.
 
 Windows slide: the exchange does not document which kind it uses, and sliding windows are stricter. A refused request
 also counts in each of its windows, so a client that keeps sending stays locked out.
@@ -23,8 +23,8 @@ class _Window:
 
 
 class VenueLimits:
-    """Counts arrivals against the limit table, per IP address and per account. Without a table it counts but never
-    refuses.
+    """Counts arrivals against the limit table, per IP address and per account. Without a table, arrivals are counted
+    but never refused.
     """
 
     def __init__(self, table: LimitTable | None) -> None:
@@ -49,7 +49,7 @@ class VenueLimits:
         return route
 
     def admit(self, endpoint: str, account: str, address: str, now: Nanos) -> bool:
-        """Count one request arriving at ``now``. Return False if a window is over its limit, in which case the answer
+        """Count one request arriving at ``now``. Return False if a window is over its limit, in which case the response
         is 429.
         """
         count = self.counts.get(endpoint)

@@ -1,4 +1,4 @@
-"""Candle buckets: their starts and ends, and the missing ones."""
+"""Candle buckets: their starts and ends, and missing buckets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def candle_ends(times: IntArray, resolution: str) -> IntArray:
 
 
 def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[Nanos, Nanos]]:
-    """Find spans without candles. Return (end of the previous candle, start of the next candle) for each, in ns."""
+    """Find spans without candles. For each span, return (end of the previous candle, start of the next candle), in
+    ns.
+    """
     times = columns.time
     length = fixed_length(columns.resolution)
     if last_time is not None:
@@ -41,9 +43,9 @@ def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[N
 
 
 def has_receive_times(columns: MarketColumns) -> bool:
-    """Return True if any row has a real receive time.
+    """Return True if any row has an actual receipt time.
 
-    A format without receive times uses the row's own time, or a candle's end.
+    A format without receipt times uses the row's own time, or a candle's end.
     """
     known = candle_ends(columns.time, columns.resolution) if isinstance(columns, CandleColumns) else columns.time
     return bool(np.any(columns.received != known))

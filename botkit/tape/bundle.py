@@ -1,7 +1,7 @@
 """Writes a synthetic market as a tape: months of one-minute candles, followed by hours of books and trades.
 
-The bundled ``backtest_data`` is the output of `write_synthetic` with its defaults. Equal arguments yield an equal
-``content_sha256`` in the manifest on any machine.
+The bundled ``backtest_data`` is the output of `write_synthetic` with its default arguments. Equal arguments yield an
+equal ``content_sha256`` in the manifest on any machine.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def write_synthetic(
 ) -> Manifest:
     """Create the tape at ``out``, replacing any synthetic tape there. Books and trades cover the last ``hours``.
 
-    ``progress`` is called with (minutes done, total minutes). If the folder contains anything but a synthetic tape, it
-    is left untouched, and DataError is raised.
+    ``progress`` is called with (minutes done, total minutes). If the folder contains anything other than a synthetic
+    tape, it is left untouched and DataError is raised.
     """
     if days < 1 or not 0 <= hours <= 24 * days:
         raise DataError(f"{hours} hours of books and trades do not fit into {days} days of candles")
@@ -92,7 +92,7 @@ def _generate(
 ) -> Manifest:
     total, fine = days * 1440, hours * 60
     market = SyntheticMarket(pairs, seed=seed, start=start)
-    # amounts have four decimals, as on the wire, because these need half the space of eight
+    # amounts have four decimals, as on the wire, because these take half the space of eight
     decimals = {name: pairs[name].rules.display_decimals for name in PAIRS}
     command = f"botkit data synthetic --out {name} --seed {seed}"
     for given, default, option in (

@@ -25,7 +25,7 @@ NO_CANDLE = "candles are missing before this row"
 #: a pause between trades is noted only if it is longer than this, and than this many mean intervals. If trades were
 #: independent, the longest of a million intervals would be about 14 times the mean
 _QUIET_S, _QUIET_INTERVALS = 3600, 50
-#: a price counts as a jump if it is at least this many times the previous one, or at most the inverse fraction
+#: a price counts as a jump if it is at least this multiple of the previous price, or at most the inverse fraction
 _SPIKE = 2
 
 
@@ -54,13 +54,13 @@ class StreamReport(msgspec.Struct, kw_only=True):
     gaps: int = 0
     missing_candles: int = 0
     longest_silence_s: float = 0.0
-    #: the start of the longest silence
+    #: the start of the longest pause
     silent_from: Nanos = 0
     findings: list[Finding] = []
 
     def notes(self) -> list[str]:
-        """Return notes on findings that need not be errors in the file: gaps during recording or import, and unusually
-        long pauses between trades.
+        """Return notes on findings that are not necessarily errors in the file: gaps during recording or import, and
+        unusually long pauses between trades.
         """
         if self.info.kind == "candles":
             return []
@@ -101,7 +101,7 @@ class _Inspector:
 
     def chunk(self, columns: MarketColumns) -> None:
         start = self.report.rows
-        # prepend the previous chunk's last row, so that neighbours are also compared across chunks
+        # prepend the previous chunk's last row, so that adjacent rows are also compared across chunks
         whole = join([self._last, columns]) if self._last is not None else columns
         skip = len(whole) - len(columns)
         self._common(whole, start - skip, skip)
@@ -119,7 +119,7 @@ class _Inspector:
         return self.report
 
     def _note(self, what: str, mask: Any, start: int, received: IntArray) -> int:
-        """Count the rows for which ``mask`` (an array of booleans over ``received``) is true."""
+        """Count the rows for which ``mask`` (a boolean array aligned with ``received``) is true."""
         count = int(mask.sum())
         if count:
             row = int(np.argmax(mask))
@@ -148,8 +148,8 @@ class _Inspector:
             same &= equal if equal.ndim == 1 else equal.all(axis=1)
         doubled = np.concatenate(([False], same))
         if isinstance(columns, TradeColumns):
-            # equal trades occur when one taker meets several makers at one price, so they are counted but are not an
-            # error
+            # equal trades occur when one taker is matched with several makers at one price, so they are counted but are
+            # not an error
             self.report.doubled += int(doubled.sum())
         else:
             self.report.doubled += self._note("doubled row", doubled, start, received)
@@ -223,7 +223,7 @@ def inspect(source: FeedSource) -> Iterator[StreamReport]:
 
 
 def _other_sums(tape: Tape) -> list[str]:
-    """Return sentences about streams whose rows and span differ from those of their files."""
+    """Return sentences about streams whose rows and span do not match those of their files."""
     found: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
     for entry in tape.manifest.files:
         found.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)

@@ -1,7 +1,7 @@
 """Converts text columns of a CSV file to exact integers, one chunk at a time.
 
 Prices and amounts are never read as floats: text becomes a 128-bit decimal, then ticks or lots, so that 0.1 stays 0.1.
-A figure with more decimals than its pair has is rounded to the nearest step and counted, because other sources often
+A number with more decimals than its pair has is rounded to the nearest step and counted, because other sources often
 export extra digits. Arrow processes the columns as vectors: a million candles take about a second.
 """
 
@@ -38,7 +38,9 @@ _MAGNITUDES = ((10**17, 1), (10**14, NS_PER_US), (10**11, NS_PER_MS), (0, NS_PER
 
 
 class CsvFile:
-    """A CSV file whose columns are found by name. ``wanted`` maps our names to the accepted headers, in lower case."""
+    """A CSV file whose columns are found by name. ``wanted`` maps our column names to the accepted headers, in
+    lowercase.
+    """
 
     def __init__(
         self,
@@ -86,7 +88,7 @@ class CsvFile:
         return str(text).strip("\r\n")
 
     def chunks(self) -> Iterator[tuple[int, dict[str, pa.Array]]]:
-        """Yield (line of the first row, text columns by our names) for each block."""
+        """Yield (line of the first row, text columns keyed by our names) for each block."""
         import pyarrow as pa
         from pyarrow import csv
 
@@ -117,7 +119,7 @@ class CsvFile:
 
 
 def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int) -> tuple[IntArray, int]:
-    """Convert numbers to steps of 10^-decimals. Return them and how many had to be rounded (half away from zero).
+    """Convert numbers to steps of 10^-decimals. Return the steps and how many had to be rounded (half away from zero).
 
     Raises DataError naming the line of the first value that is not a number or does not fit 64 bits.
     """
@@ -166,10 +168,11 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
 
 
 def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = None) -> IntArray:
-    """Convert times to nanoseconds since the epoch. Times are numbers in s, ms, us or ns, distinguished by size, or ISO
-    8601 with an offset.
+    """Convert times to nanoseconds since the epoch. Times are numbers in s, ms, us or ns, distinguished by magnitude,
+    or ISO 8601 with an offset.
 
-    Times without an offset are in ``zone``. If there is no zone, they are refused, because a guess could be hours off.
+    Times without an offset are interpreted in ``zone``. If there is no zone, they are refused, because a guess could be
+    off by hours.
     """
     first = text[0].as_py().strip()
     if _NUMBER.match(first):

@@ -2,7 +2,7 @@
 
 A driver works slice by slice. A slice contains every row of every wanted stream with ``start <= received < end``. It
 ends at the latest time up to which all streams have been read, so that no earlier row can follow. ``rows_max`` limits
-memory, however long the tape is.
+memory, regardless of the tape's length.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from botkit.tape.tape import Tape
 
 StreamKey: TypeAlias = tuple[str, Kind, str | None]
 
-#: a book row counts as this many rows, because it has 80 or more numbers and a trade has 5
+#: a book row counts as this many rows, because it has 80 or more numbers, whereas a trade has 5
 _BOOK_WEIGHT = 12
 #: files with fewer rows than this are read once and kept in memory
 _KEPT_ROWS = 4_000_000
@@ -61,7 +61,7 @@ class FeedSource(Protocol):
         ...
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Return rows of one stream with ``start <= received < end``, in order of receipt."""
+        """Return rows of one stream with ``start <= received < end``, in the order received."""
         ...
 
 
@@ -153,7 +153,8 @@ class FileSource:
                 self._kept.setdefault(key, []).append(columns)
         if not found:
             raise DataError(f"{self._file} has no rows")
-        # a recorder stamps all rows or none, so a row whose stamp happens to equal the exchange's time has a real stamp
+        # a recorder stamps all rows or none, so a row whose receipt time happens to equal the exchange's time still has
+        # an actual receipt time
         stamped = any(survey.has_receive_times for key, survey in found.items() if key[1] != "candles")
         return [
             survey.info(
@@ -183,7 +184,7 @@ class FileSource:
 
 
 def _once(sentences: list[str], text: str) -> None:
-    # a large file is read several times and would produce the same message each time
+    # a large file is read several times and would otherwise repeat its messages each time
     if text not in sentences:
         sentences.append(text)
 
@@ -208,7 +209,7 @@ class _Survey:
         self.has_receive_times |= has_receive_times(columns)
 
     def info(self, key: StreamKey, has_receive_times: bool, told: tuple[tuple[Nanos, Nanos], ...] = ()) -> StreamInfo:
-        """Return the stream's description. ``told`` are the gaps that the format reported."""
+        """Return the stream's description. ``told`` are the gaps reported by the format."""
         return StreamInfo(
             pair=key[0],
             kind=key[1],
@@ -222,7 +223,7 @@ class _Survey:
 
 
 class Feed:
-    """Several sources joined. A row without a receive time is treated as received ``feed_ms`` after its own time."""
+    """Several sources joined. A row without a receipt time is treated as received ``feed_ms`` after its own time."""
 
     def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
         self.sources = list(sources)
@@ -275,7 +276,7 @@ class Feed:
         return next((info for info in self.streams if info.key == (pair, kind, resolution)), None)
 
     def is_wire(self, pair: str) -> bool:
-        """Return True if the pair's books are real and were recorded as the exchange sent them, with their receive
+        """Return True if the pair's books are real and were recorded as the exchange sent them, with their receipt
         times.
         """
         parts = self._parts.get((pair, "books", None), [])
@@ -288,7 +289,7 @@ class Feed:
         end: Nanos | None = None,
         rows_max: int = 1_000_000,
     ) -> Iterator[Slice]:
-        """Yield slices of the wanted streams from ``start`` to ``end`` (receive times; by default the complete span).
+        """Yield slices of the wanted streams from ``start`` to ``end`` (receipt times; by default the complete span).
 
         The first slice starts at ``start``, each later one at the end of the previous one, and the last ends at
         ``end``. A slice has at most about ``rows_max`` rows, where a book row counts as twelve. Raises DataError for a
@@ -327,13 +328,13 @@ class Feed:
         return read
 
     def notes(self) -> list[str]:
-        """Return the repairs made while reading single files, such as rounded prices, each with its file's name."""
+        """Return the repairs made while reading single files, such as rounded prices, each with its file name."""
         sources = {id(source): source for parts in self._parts.values() for source, _ in parts}
         return [f"{source.name}: {note}" for source in sources.values() for note in getattr(source, "notes", ())]
 
     def describe(self) -> list[dict[str, Any]]:
         """Return a description of the data for the report: one entry per source and stream, with name, path, span (ns),
-        rows, gaps and whether it is synthetic.
+        rows, gaps and whether the data is synthetic.
         """
         return [
             {
@@ -363,7 +364,7 @@ def _chunk_rows(key: StreamKey, budget: int) -> int:
 
 
 class _Cursor:
-    """Rows of one stream that have been read but not yet taken."""
+    """Rows of one stream that have been read but not yet consumed."""
 
     def __init__(self, reader: Callable[[int], Iterator[MarketColumns]], rows: int) -> None:
         self._chunks = reader(rows)
@@ -386,7 +387,7 @@ class _Cursor:
         """
         while not self._exhausted and self._held_rows < self._rows:
             self._load()
-        # if all rows of a chunk share one time, the next chunk may contain more rows with that time
+        # if all rows in a chunk have equal times, the next chunk may contain more rows with that time
         while not self._exhausted and self._held[0].received[0] == self._held[-1].received[-1]:
             self._load()
         return sys.maxsize if self._exhausted else int(self._held[-1].received[-1])

@@ -19,7 +19,7 @@ from botkit.model.resolutions import RESOLUTIONS, check_resolution, fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
 from botkit.tape.csv_columns import CsvFile, parse_steps, parse_times, zone_of
 
-#: (line of each row, arrays of integers starting with the times, how many figures were rounded)
+#: (line of each row, arrays of integers starting with the times, how many numbers were rounded)
 _Chunk: TypeAlias = tuple[IntArray, np.ndarray[Any, np.dtype[np.int64]], int]
 
 _TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
@@ -30,9 +30,7 @@ _UNKNOWN_SIDE = {"": 0, "0": 0, "none": 0, "unknown": 0}
 
 
 def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
-    """Find a pair by name, in upper or lower case. If there is none, raises a DataError that suggests the nearest
-    names.
-    """
+    """Find a pair by name, ignoring case. If there is none, raises a DataError that suggests the nearest names."""
     if not name:
         raise DataError(f"{where} does not name its pair; add `pair:` to the configuration, or --pair to the command")
     key = str(name).lower()
@@ -58,7 +56,7 @@ def _rounded(count: int, pair: Pair) -> str:
 class CandleCsv:
     """CSV candles: time, open, high, low, close, volume (base currency). ``time`` is the start of the bucket.
 
-    Options: ``pair``; ``resolution`` (default: the smallest distance between rows in the first block); ``doubled``:
+    Options: ``pair``; ``resolution`` (default: the shortest interval between rows in the first block); ``doubled``:
     "refuse" (default) or "drop" rows that repeat the previous row exactly; ``timezone`` for times without an offset;
     ``sort``: True accepts rows in any order, such as newest first.
     """
@@ -118,7 +116,7 @@ class CandleCsv:
 
 def _sorted(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
     """Yield all rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order. If
-    the file runs from newest to oldest, that order is reversed.
+    the file runs from newest to oldest, their order is reversed.
     """
     parts = list(chunks)
     if not parts:
@@ -139,7 +137,7 @@ def _refuse_descending(path: Path, line: int, time: IntArray) -> None:
 
 
 def guess_resolution(path: Path, time: IntArray) -> str:
-    """Return the resolution whose length is the smallest distance between rows. Raises DataError if there is none."""
+    """Return the resolution whose length is the shortest interval between rows. Raises DataError if there is none."""
     steps = np.diff(time)
     steps = steps[steps > 0]
     if not len(steps) and len(time) > 1:
@@ -181,7 +179,7 @@ class CandleCheck:
         *,
         first: bool,
     ) -> CandleColumns:
-        """Return the checked chunk as columns. Raises DataError at the first bad row."""
+        """Return the checked chunk as columns. Raises DataError at the first invalid row."""
         table = np.column_stack((time, *prices, lots))
         if self._last is not None:
             table = np.concatenate((np.array([self._last], dtype=np.int64), table))

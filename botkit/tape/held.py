@@ -16,10 +16,10 @@ from botkit.tape.parquet import join
 
 
 class HeldSource:
-    """Wraps another source. It reads each stream once, at its first use, and keeps all its rows.
+    """Wraps another source. It reads each stream once, on first use, and keeps all its rows.
 
-    All readers share the rows, so their arrays are read-only. With ``mapped``, processes with the same mapped folder
-    share them as well.
+    All readers share the rows, so their arrays are read-only. With ``mapped``, processes that use the same mapped
+    folder also share the rows.
     """
 
     def __init__(self, source: FeedSource, mapped: MappedRows | None = None) -> None:

@@ -1,10 +1,10 @@
 """A recording's journal: rows as they arrive, append-only, until they are converted to Parquet.
 
 A Parquet file does not survive a kill, because its footer is written last. Rows are therefore first written to
-``<tape>/journal/*.rows``, one file per day, and reach the disk every second. A file is a line of JSON (`Heading`),
-followed by records: length, CRC-32 and MessagePack. A record at the end that a crash truncated is ignored. Damage
-before the end is skipped up to the next complete record. It is reported (`TapeJournal.damage`), and every stream gets a
-gap there.
+``<tape>/journal/*.rows``, one file per day, and synced to disk every second. A file is a line of JSON (`Heading`),
+followed by records: length, CRC-32 and MessagePack. A record truncated by a crash at the end of the file is ignored.
+Damage before the end is skipped up to the next complete record. It is reported (`TapeJournal.damage`), and every stream
+gets a gap there.
 
 A tape is read together with its journals, so a recording can be backtested while it is running, and after a kill -9.
 """
@@ -35,7 +35,7 @@ FORMAT_VERSION = 1
 #: rows per chunk of one stream
 CHUNK_ROWS = 4_096
 _PREFIX = struct.Struct("<II")
-#: the largest record is a book with fifty levels per side, so a greater length means a torn prefix
+#: the largest record is a book with fifty levels per side, so a greater length means a corrupted length prefix
 _RECORD_MAX = 64 * 1024
 #: the first bytes of every heading
 _BEGINS = b'{"botkit_journal":'
@@ -50,7 +50,7 @@ _KINDS: tuple[Kind, ...] = ("books", "trades")
 
 class Heading(msgspec.Struct, frozen=True, kw_only=True):
     """The first line. ``pairs`` contains each pair's (price decimals, amount decimals). Records refer to a pair by its
-    position there.
+    index in ``pairs``.
     """
 
     botkit_journal: int = FORMAT_VERSION
@@ -62,7 +62,7 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     pairs: dict[str, tuple[int, int]]
     notes: tuple[str, ...] = ()
-    #: True if the market is invented, such as an emulator's
+    #: True if the market is synthetic, such as an emulator's
     synthetic: bool = False
 
 
@@ -108,7 +108,7 @@ def journal_files(root: Path) -> list[Path]:
 
 
 class JournalWriter:
-    """Appends records to a new journal. `append` only buffers; `sync` writes everything to disk.
+    """Appends records to a new journal. `append` only buffers; `sync` writes all buffered records to disk.
 
     `sync` may be called from another thread, so that a slow disk does not delay the streams.
     """
@@ -178,7 +178,7 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class _Rows:
-    """Collects one stream's rows for a chunk."""
+    """Collects the rows of one stream for a chunk."""
 
     def __init__(self, pair: Pair, kind: Kind, depth: int) -> None:
         self.pair, self.kind, self.depth = pair, kind, depth
@@ -221,8 +221,8 @@ class TapeJournal:
 
     @classmethod
     def open(cls, path: Path, pairs: Mapping[str, Pair]) -> TapeJournal | None:
-        """Open a journal and read its heading. Returns None if the recorder was killed before writing it. Raises
-        DataError.
+        """Open a journal and read its heading. Returns None if the recorder was killed before writing the heading.
+        Raises DataError.
         """
         with _opened(path) as file:
             line = file.readline(_HEADING_MAX)
@@ -269,12 +269,12 @@ class TapeJournal:
                     yield Damage(at, whole - at, is_rest=False)
                     file.seek(whole)
                     continue
-                if not is_torn:  # the record is complete, but differs from the written one
+                if not is_torn:  # the record is complete, but differs from the one written
                     yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
                 return
 
     def damage(self) -> list[str]:
-        """Describe the damage, except for an end that a crash truncated."""
+        """Describe the damage, not including a last record truncated by a crash."""
         return [
             f"{self.path} is damaged at byte {part.at:,}: {part.size:,} bytes contain no complete record, and the rows "
             f"in them are lost{'; nothing after them can be read' if part.is_rest else ''}"
@@ -283,7 +283,7 @@ class TapeJournal:
         ]
 
     def _noted(self) -> Iterator[tuple[JournalKey, Nanos, Nanos]]:
-        """Yield the gaps in order of their end: those that the recorder noted, and one per stream around each damaged
+        """Yield the gaps in order of their end: those recorded by the recorder, and one per stream around each damaged
         part.
         """
         ends: dict[JournalKey, Nanos] = {}
@@ -313,8 +313,8 @@ class TapeJournal:
         end: Nanos | None = None,
         rows_max: int = CHUNK_ROWS,
     ) -> Iterator[MarketColumns]:
-        """Yield rows with ``start <= received < end`` in chunks. Chunks of different streams alternate, or there is
-        only the stream ``only``.
+        """Yield rows with ``start <= received < end`` in chunks. Chunks of different streams alternate, unless ``only``
+        restricts them to one stream.
 
         ``after`` maps a stream to the time up to which the tape already has its rows; these rows are skipped.
         """
@@ -348,7 +348,7 @@ class TapeJournal:
                 yield rows.take()
 
     def gaps(self) -> list[tuple[JournalKey, Nanos, Nanos]]:
-        """Return the gaps that the recorder noted, and the gaps around damage."""
+        """Return the gaps recorded by the recorder, and the gaps around damage."""
         return list(self._noted())
 
     def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:

@@ -21,12 +21,12 @@ _LAST: Nanos = (1 << 63) - 1
 MANIFEST_NAME = "manifest.json"
 
 Kind: TypeAlias = Literal["trades", "books", "candles"]
-#: the order of kinds among rows with equal times, as in the total order of events
+#: the order of kinds for rows with equal times, as in the total order of events
 KINDS: tuple[Kind, ...] = ("candles", "books", "trades")
 
 
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream in a source. ``start`` and ``end`` are the receive times of its first and last row, in ns."""
+    """One stream in a source. ``start`` and ``end`` are the receipt times of its first and last rows, in ns."""
 
     pair: str
     kind: Kind
@@ -50,7 +50,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 GAPS_KEPT = 100
-#: a manifest's description of candles that the exchange built
+#: a manifest's description of candles built by the exchange
 DOWNLOADED = (
     "botkit download: candles as the exchange made them, without those of buckets in which nothing was traded; "
     "received at the end of their bucket"
@@ -90,8 +90,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def content_hash(files: Iterable[FileEntry]) -> str:
-    """Return the hash that identifies a tape. Equal rows have equal hashes, whichever library wrote the Parquet
-    files.
+    """Return the hash that identifies a tape. Equal rows have equal hashes, regardless of which library wrote the
+    Parquet files.
     """
     digest = hashlib.sha256()
     for entry in sorted(files, key=lambda f: f.path):
@@ -100,8 +100,8 @@ def content_hash(files: Iterable[FileEntry]) -> str:
 
 
 def folder_name(kind: Kind, resolution: str | None) -> str:
-    """Return the folder name of a stream: ``trades``, ``books`` or ``candles-1m``. A month is ``1mo``, because some
-    file systems do not distinguish 1M from 1m.
+    """Return a stream's folder name: ``trades``, ``books`` or ``candles-1m``. A month is ``1mo``, because some file
+    systems do not distinguish 1M from 1m.
     """
     if kind != "candles":
         return kind
@@ -148,5 +148,5 @@ def is_inside(path: str) -> bool:
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Return the manifest as indented JSON with a final newline."""
+    """Return the manifest as indented JSON with a trailing newline."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

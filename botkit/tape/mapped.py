@@ -28,7 +28,7 @@ class MappedRows:
     def stream(
         self, key: tuple[str, Kind, str | None], read: Callable[[], MarketColumns | None]
     ) -> MarketColumns | None:
-        """Return a stream's rows. If no process has read them before, call ``read`` for them."""
+        """Return a stream's rows. If no process has read them before, call ``read`` to get them."""
         pair, kind, resolution = key
         # in hex, because some file systems do not distinguish 1m from 1M
         folder = self._folder / f"{pair}-{kind}-{(resolution or '').encode().hex()}"
@@ -40,8 +40,8 @@ class MappedRows:
         return columns_of_kind(self._pairs[pair], kind, resolution, arrays)
 
     def _write(self, folder: Path, rows: MarketColumns, kind: Kind) -> bool:
-        """Write rows, unless another process was faster. Return False if they cannot be written, such as on a full
-        disk.
+        """Write rows, unless another process was faster. Return False if they cannot be written, for example because
+        the disk is full.
         """
         beside = None
         try:

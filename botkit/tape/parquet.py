@@ -1,7 +1,7 @@
 """Writes columns to Parquet and reads them back: integers, with the number of decimals in the file's metadata.
 
 Prices are stored as ticks and amounts as lots. The metadata contains their decimals, which may be fewer than the
-pair's: amounts with four decimals need half the space of eight. The reader scales them to the pair's rules and refuses
+pair's: amounts with four decimals take half the space of eight. The reader scales them to the pair's rules and refuses
 values that do not fit. Functions import pyarrow locally, because it takes 0.3 s to load and most commands do not need
 it.
 """
@@ -61,7 +61,7 @@ def resolution_of(columns: MarketColumns) -> str | None:
 
 
 def join(parts: list[MarketColumns]) -> MarketColumns:
-    """Concatenate parts of one stream. Books with fewer levels are padded with empty ones."""
+    """Concatenate parts of one stream. Books with fewer levels are padded with empty levels."""
     assert parts, "nothing to join"
     first = parts[0]
     if len(parts) == 1:
@@ -161,8 +161,8 @@ class ParquetSink:
             is_level = name.startswith(("bid_", "ask_"))
             fields.append(pa.field(name, pa.int8() if unit == "side" else levels if is_level else pa.int64(), False))
         self._schema = pa.schema(fields, metadata={_META + k.encode(): v.encode() for k, v in metadata.items()})
-        # Neighbouring values differ little, so their differences take few bits. Book levels repeat from row to row.
-        # zstd finds such repetition only in plain encoding, where rows are stored consecutively.
+        # Adjacent values differ little, so their differences take few bits. Book levels repeat from row to row. zstd
+        # finds such repetition only in plain encoding, where rows are stored consecutively.
         plain = {name for name, unit in COLUMNS[self.kind].items() if unit == "side" or name[:4] in ("bid_", "ask_")}
         encodings = {name: "DELTA_BINARY_PACKED" for name in COLUMNS[self.kind] if name not in plain}
         self._writer = pq.ParquetWriter(
@@ -218,13 +218,13 @@ def read_file(
     """Yield rows with ``start <= received < end``, at most ``rows_max`` at a time. Row groups outside this span are not
     read.
 
-    Raises DataError for a file that is missing or damaged, or has another kind or precision.
+    Raises DataError for a file that is missing or damaged, or has a different kind or precision.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # pre_buffer would load whole row groups of all columns at once, and a tape may be larger than memory
+        # pre_buffer would load entire row groups of all columns at once, and a tape may be larger than memory
         file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
     except FileNotFoundError:
         raise DataError(f"{path} is missing, though the manifest lists it; import or generate the tape again") from None

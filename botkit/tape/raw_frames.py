@@ -2,8 +2,8 @@
 
     <tape>/raw/<start time>.frames.jsonl.gz         one frame per line: {"received": <ms>, "frame": {...}}
 
-An unfinished file ends in ``.part``. It is flushed every second. After a kill, the next start repairs it: complete
-lines are kept, and a torn last line is dropped.
+An unfinished file ends in ``.part``. It is flushed every second. After a kill, the next start repairs the file:
+complete lines are kept, and a truncated last line is dropped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RawFrames:
         self.frames = 0
 
     def open(self) -> None:
-        """Repair any file that an earlier run left unfinished. Raises DataError if the folder cannot be written."""
+        """Repair any file left unfinished by an earlier run. Raises DataError if the folder cannot be written."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for part in sorted(self._folder.glob(f"*{ENDING}{_PART}")):

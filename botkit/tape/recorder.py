@@ -1,12 +1,12 @@
 """Records market events as durable rows of a tape. It has no clock and no connection.
 
-Events go into a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 loses at most that
-second. At the end of a day, its journal is converted to Parquet; after a crash, this happens at the next start. A
-stream's rows never go back in time, and every span in which rows may be missing is noted as a gap:
+Events are written to a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 loses at most
+that second. At the end of a day, the day's journal is converted to Parquet; after a crash, this happens at the next
+start. The times of a stream's rows never decrease, and every span in which rows may be missing is recorded as a gap:
 
 * books: from the last row before an interruption to the first one after it;
-* trades: only if the exchange's list of recent trades does not reach back to the last known trade, and between two
-  runs of the recorder, because the first list in a run is history.
+* trades: only if the exchange's list of recent trades does not reach back to the last known trade, and between
+  two runs of the recorder, because the first list in a run is history.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from botkit.tape.manifest import MANIFEST_NAME, Kind, read_manifest
 from botkit.tape.writer import TapeWriter
 
 LOCK_NAME = "recorder.lock"
-#: suffix for a journal with rows that could not be added to the tape
+#: suffix of a journal with rows that could not be added to the tape
 DAMAGED = ".damaged"
 #: the kind of rows for each stream name in `Connection` events
 STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
@@ -53,9 +53,9 @@ _COMPRESSION_LEVEL = 9
 
 
 class Recorder:
-    """Records pairs into the tape at ``root``. A tape has only one recorder at a time: a second one is refused.
+    """Records pairs into the tape at ``root``. A tape can have only one recorder at a time: a second one is refused.
 
-    Call `open` (which converts the journals of an earlier run to Parquet), `take` for every event, `sync` every second,
+    Call `open` (which converts an earlier run's journals to Parquet), `take` for every event, `sync` every second,
     `write_finished_days` from time to time, and `close`. Times come from the driver's clock.
     """
 
@@ -75,7 +75,7 @@ class Recorder:
         """Create a recorder. ``known`` are all pairs of the exchange, because an earlier run may have left rows for
         pairs not in ``pairs``.
 
-        ``synthetic`` means that the market is invented, such as an emulator's.
+        ``synthetic`` means that the market is synthetic, such as an emulator's.
         """
         assert pairs, "no pairs to record"
         self.root = Path(root)
@@ -89,9 +89,9 @@ class Recorder:
         self._journal: JournalWriter | None = None
         self._day = 0
         self._last: Nanos = 0
-        #: the time of each stream's last row, including earlier runs
+        #: the time of each stream's last row, including rows from earlier runs
         self._ends: dict[JournalKey, Nanos] = {}
-        #: streams whose next row (for trades: next connection) ends a gap
+        #: streams for which the next row (for trades: the next connection) ends a gap
         self._broken: set[JournalKey] = set()
         self._finished: list[Path] = []
         self.rows: dict[JournalKey, int] = {}
@@ -100,7 +100,7 @@ class Recorder:
     # -- the life of a recording ----------------------------------------------------------------------------------
 
     def open(self, now: Nanos) -> list[str]:
-        """Lock the tape, convert the journals of an earlier run, and start. Return messages about the conversion.
+        """Lock the tape, convert an earlier run's journals, and start. Return messages about the conversion.
 
         Raises DataError if the tape is already being recorded, if this recorder may not add to it, or if its last row
         is later than ``now``.
@@ -160,7 +160,7 @@ class Recorder:
             ) from None
 
     def write_finished_days(self) -> list[str]:
-        """Convert the journals of finished days to Parquet. This may take seconds, so call it from another thread."""
+        """Convert the journals of completed days to Parquet. This may take seconds, so call it from another thread."""
         finished, self._finished = self._finished, []
         return [
             sentence for path in finished for sentence in _write(self.root, path, self._known, command=self._command)
@@ -168,7 +168,7 @@ class Recorder:
 
     @property
     def has_finished_days(self) -> bool:
-        """True if `write_finished_days` has something to do."""
+        """True if there are journals for `write_finished_days` to convert."""
         return bool(self._finished)
 
     def close(self) -> list[str]:
@@ -192,15 +192,15 @@ class Recorder:
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.close()  # closing the file, or ending the process, releases the lock
+            lock.close()  # closing the file, or exiting the process, releases the lock
 
     # -- events ---------------------------------------------------------------------------------------------------
 
     def take(self, event: object, received: Nanos) -> None:
         """Record an event received at ``received``.
 
-        Events that a tape cannot store are ignored. If the clock goes back, the last time is used again, so that rows
-        stay in order.
+        Events that a tape cannot store are ignored. If the clock goes back, the last time is reused, so that rows stay
+        in order.
         """
         assert self._journal is not None, "the recorder is not open"
         received = max(received, self._last)
@@ -240,7 +240,7 @@ class Recorder:
             self._note_gap(key, received)
         rules = trade.pair.rules
         side = 1 if trade.side is Side.BUY else -1 if trade.side is Side.SELL else 0
-        # each float is an integer divided once, so rounding restores the integer
+        # each float is the result of dividing an integer once, so rounding recovers the integer
         ticks = round(trade.price * 10**rules.price_decimals)
         lots = round(trade.amount * 10**rules.amount_decimals)
         self._append(key, TradeRecord(self._numbers[trade.pair], received, trade.time, ticks, lots, side))
@@ -258,7 +258,7 @@ class Recorder:
         key: JournalKey = (str(connection.pair), kind)
         if kind == "trades":
             if key in self._broken and connection.state is ConnectionState.CONNECTED:
-                self._note_gap(key, received)  # a gap between two runs; from here on, the lists are complete
+                self._note_gap(key, received)  # the gap between two runs; from here on, the lists are complete
             elif connection.gap:
                 self._note_gap(key, received)
         elif connection.state in (ConnectionState.LOST, ConnectionState.STALE):
@@ -279,13 +279,15 @@ class Recorder:
 
 
 def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> list[str]:
-    """Convert all of a tape's journals to Parquet. Return messages about their contents. No recorder may be running."""
+    """Convert all of a tape's journals to Parquet. Return messages about the journals' contents. No recorder may be
+    running.
+    """
     return [sentence for path in journal_files(root) for sentence in _write(root, path, pairs, command=command)]
 
 
 def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
-    """Write one journal's rows to the tape and remove the journal. If killed midway, this can be repeated without
-    duplicating rows.
+    """Write one journal's rows to the tape and remove the journal. If the process is killed midway, this can be
+    repeated without duplicating rows.
     """
     journal = TapeJournal.open(path, pairs)
     told = []
@@ -368,7 +370,7 @@ def _lock_file(file: IO[bytes]) -> None:
         import msvcrt
 
         windows: Any = msvcrt
-        # lock a byte far beyond the text, because Windows cannot even read a locked byte
+        # lock a byte far beyond the text, because Windows does not allow even reading a locked byte
         file.seek(1_000)
         windows.locking(file.fileno(), windows.LK_NBLCK, 1)
         return

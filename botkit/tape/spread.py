@@ -1,6 +1,7 @@
 """The cost of trading, measured on recorded books: spread, depth, and the cost of market orders of several sizes.
 
-Use these figures to choose ``slippage`` for tapes without books: at least half the spread, and more for larger orders.
+Use these statistics to choose ``slippage`` for tapes without books: at least half the spread, and more for larger
+orders.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class SpreadReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_spread(source: FeedSource, pair: str, sizes: Sequence[float] | None = None) -> SpreadReport:
-    """Measure one pair's books. Raises DataError if the source has no book with both sides."""
+    """Measure one pair's books. Raises DataError if no book in the source has both sides."""
     info = next((s for s in source.streams if s.pair == pair and s.kind == "books"), None)
     if info is None:
         have = ", ".join(s.pair for s in source.streams if s.kind == "books")
@@ -99,7 +100,7 @@ def _cost_bps(
     mid: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     value: float,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return the cost of an order of this quote value for every book; NaN where the book is too thin."""
+    """Return the cost of an order of this quote value on every book; NaN where the book is too thin."""
     worth = price * amount
     before = np.cumsum(worth, axis=1) - worth
     taken = np.clip(value - before, 0, worth)

@@ -1,7 +1,8 @@
-"""The synthetic market: four correlated pairs with books, order flow and candles, the same on any machine for one seed.
+"""The synthetic market: four correlated pairs with books, order flow and candles, identical on any machine for a given
+seed.
 
-One process has two outputs: coarse one-minute candles (months of history in seconds), and fine books and trades second
-by second, without end. Both follow the same prices, so the candles continue into hours of trades without a jump:
+One process has two outputs: coarse one-minute candles (months of history in seconds), and fine-grained books and trades
+second by second, without end. Both follow the same prices, so the candles continue into hours of trades without a jump:
 
     market = SyntheticMarket(pairs, seed=7, start=start)
     for candles in market.history(92 * 1440): ...        # list[CandleColumns], one day each
@@ -29,7 +30,7 @@ _MINUTES_A_CHUNK = 1440
 
 
 class SyntheticMarket:
-    """A seeded market. ``start`` is a full minute; the market has been generated up to ``time``."""
+    """A seeded market. ``start`` must be a full minute; the market has been generated up to ``time``."""
 
     def __init__(self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos) -> None:
         missing = [name for name in PAIRS if name not in pairs]
@@ -48,7 +49,7 @@ class SyntheticMarket:
     # -- coarse: candles ----------------------------------------------------------------------------------------------
 
     def history(self, minutes: int) -> Iterator[list[CandleColumns]]:
-        """Yield one-minute candles of all pairs for the next ``minutes``, at most a day at a time."""
+        """Yield one-minute candles for all pairs for the next ``minutes``, at most a day at a time."""
         assert self._before is None, "candles come before books and trades"
         while minutes > 0:
             chunk = min(minutes, _MINUTES_A_CHUNK)
@@ -65,13 +66,13 @@ class SyntheticMarket:
             yield [_candle_columns(pair, rows[pair]) for pair in self._pairs]
 
     def _candle(self, pair: Pair, points: list[dict[str, int]]) -> tuple[int, ...]:
-        """Build a candle from a minute of trades at the book's best prices, around the price points ten seconds
+        """Build a candle from a minute of trades at the book's best prices, around price points spaced ten seconds
         apart.
         """
         dice, style = self._candle_dice[pair], STYLES[pair]
         unit = 10 ** (8 - pair.rules.price_decimals)
         activity = self._fundamentals.activity_percent
-        # the chance of a trade within ten seconds, in thousandths; it saturates at high activity
+        # the probability of a trade within ten seconds, in thousandths; it saturates at high activity
         rate = style.takers_per_minute * activity // 6
         busy = 1000 * rate // (rate + 60)
         prices: list[int] = []
@@ -97,9 +98,9 @@ class SyntheticMarket:
     # -- fine: books and trades ---------------------------------------------------------------------------------------
 
     def advance(self, until: Nanos) -> list[MarketColumns]:
-        """Generate books and trades of all pairs with exchange times in [``time``, ``until``), in whole seconds.
+        """Generate books and trades for all pairs with exchange times in [``time``, ``until``), in whole seconds.
 
-        Some rows may be received slightly after ``until``. Empty streams are left out.
+        Some rows may be received slightly after ``until``. Empty streams are omitted.
         """
         trades: list[list[TradeRow]] = [[] for _ in self._pairs]
         books: list[list[BookRow]] = [[] for _ in self._pairs]

@@ -1,4 +1,4 @@
-"""One pair of the synthetic market. Makers keep a book around the fair price, and takers arrive in bursts."""
+"""One pair of the synthetic market. Makers maintain a book around the fair price, and takers arrive in bursts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BookRow: TypeAlias = tuple[int, int, list[int], list[int], list[int], list[int]]
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """The character of a pair's market. Distances are in hundredths of a basis point of the price."""
+    """The characteristics of a pair's market. Distances are in hundredths of a basis point of the price."""
 
     half_spread: int  # the smallest distance from the fair price at which makers quote
     spread_wander: int  # the variation of that distance
@@ -87,7 +87,9 @@ class SyntheticPair:
     # -- one second ---------------------------------------------------------------------------------------------------
 
     def second(self, time: Nanos, fair_units: int, activity_percent: int) -> tuple[list[TradeRow], BookRow | None]:
-        """Return the trades in the second starting at ``time``, and the book at its end if the shown levels changed."""
+        """Return the trades in the second starting at ``time``, and the book at the end of that second if the shown
+        levels changed.
+        """
         fair = fair_units // self._tick_units
         self._requote(fair, activity_percent)
         trades = self._trade(time, fair, activity_percent)
@@ -140,7 +142,7 @@ class SyntheticPair:
         ticks, sign, dice = side.ticks, side.sign, self._dice
         for _ in range(4):
             away = sign * (ticks[0] - limit) if ticks else 0
-            # the further the best price has fallen behind, the more likely is a better quote
+            # the further the best price has fallen behind, the more likely a better quote is
             if away <= gap or dice.below(1000) >= 250 * away // gap:
                 return
             ticks.insert(0, ticks[0] - sign * (1 + dice.below(away)))

@@ -1,14 +1,15 @@
-"""The prices behind the synthetic market: the value of each coin every ten seconds, computed in integers.
+"""The prices underlying the synthetic market: the value of each coin every ten seconds, computed in integers.
 
 Floats are avoided because the last bit of exp, log and sin depends on the machine. numpy generators are avoided because
 their streams may change between versions. All calculations use integers and ``random.Random.getrandbits``, whose output
-Python guarantees. The same seed therefore yields the same market everywhere, and its content hash identifies it.
+Python guarantees. Equal seeds therefore yield equal markets on every machine, and a market's content hash identifies
+it.
 
-The model: bitcoin in USDT is a random walk with varying volatility. It has occasional jumps, follows the hour of the
-day, and drifts in regimes of hours to days, so there are trends and reversals. Ether follows bitcoin, with its own
+The model: bitcoin in USDT is a random walk with varying volatility. It has occasional jumps, follows an intraday
+pattern, and drifts in regimes of hours to days, so there are trends and reversals. Ether follows bitcoin, with its own
 noise. The Taiwan dollar reverts to a slowly moving anchor. A TWD pair is its USDT price times usdt_twd times (1 +
-basis). The basis varies by tenths of a percent. Sometimes a burst (a big local order) pushes it past the cost of a
-round through three pairs, and it decays within minutes.
+basis). The basis varies by tenths of a percent. Sometimes a burst (a big local order) pushes it past the cost of a loop
+through three pairs, and it decays within minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PPB = 10**9
 #: prices are integers in units of 1e-8 quote currency, the ledger's unit
 BTC_USDT, ETH_USDT, USDT_TWD = 10_000_000_000_000, 312_000_000_000, 3_242_000_000
 
-#: activity by hour of the day (UTC), in percent: Asia's morning, Europe, then the American session
+#: activity by hour of the day (UTC), in percent: the Asian morning, Europe, then the American session
 HOUR_PERCENT = (
     95, 105, 105, 95, 90, 85, 85, 95, 100, 105, 105, 105, 115, 140, 150, 145, 130, 115, 105, 100, 95, 90, 85, 85,
 )  # fmt: skip
@@ -64,8 +65,8 @@ class Dice:
 
 
 class Basis:
-    """The deviation of a TWD price from the USDT price times usdt_twd, in ppb. It has mean reversion, noise, and rare
-    bursts.
+    """The deviation of a TWD price from the USDT price times usdt_twd, in ppb. It is mean-reverting, with noise and
+    rare bursts.
     """
 
     __slots__ = ("_burst", "_dice", "_noise", "value")
@@ -80,7 +81,7 @@ class Basis:
         slow = self.value - self._burst
         slow += -slow // 400 + dice.normal() * self._noise // NORMAL_SD
         self._burst -= self._burst // 45 if self._burst >= 0 else -(-self._burst // 45)
-        if dice.chance(1_500):  # about once in two hours
+        if dice.chance(1_500):  # about once every two hours
             size = 5_000_000 + dice.below(9_000_000)
             self._burst += size if dice.below(2) else -size
         self.value = slow + self._burst
@@ -107,7 +108,7 @@ class Fundamentals:
 
     @property
     def activity_percent(self) -> int:
-        """Return the market's activity in percent, from the hour of the day and the volatility."""
+        """Return the market's activity in percent, based on the hour of the day and the volatility."""
         hour = HOUR_PERCENT[self.time // NS_PER_HOUR % 24]
         return max(20, min(500, hour * self.volatility // 250_000))
 

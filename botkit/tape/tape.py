@@ -1,7 +1,7 @@
 """A tape: a folder of recorded data, ``<exchange>/<pair>/<kind>/<date>.parquet`` and ``manifest.json``.
 
-Trades and books have one file per day. Candles have one per month, because a day's 1,440 rows are too few for a file.
-Dates are in UTC. Rows that a recorder has not yet converted to Parquet are read from its journal
+Trades and books have one file per day. Candles have one file per month, because a day's 1,440 rows are too few for a
+file. Dates are in UTC. Rows that a recorder has not yet converted to Parquet are read from its journal
 (`botkit.tape.journal`).
 """
 
@@ -37,8 +37,8 @@ class Tape:
         self.path = path
         self.manifest = manifest
         self._journals = journals
-        #: the end of each stream in Parquet, because after a crash a journal may still contain rows that were already
-        #: converted
+        #: the end of each stream in Parquet, because after a crash a journal may still contain rows that have already
+        #: been converted
         self._written: dict[JournalKey, Nanos] = {(s.pair, s.kind): s.end for s in manifest.streams if not s.resolution}
         self._all_streams = _with_journals(manifest.streams, [j.streams(self._written) for j in journals])
         self._pairs = pairs
@@ -48,7 +48,7 @@ class Tape:
 
     @classmethod
     def open(cls, path: Path | str, pairs: Mapping[str, Pair]) -> Tape:
-        """Open the folder. ``pairs`` define the scale of its prices and amounts. Raises DataError."""
+        """Open the folder. ``pairs`` define the decimals of its prices and amounts. Raises DataError."""
         root = Path(path)
         journals = [journal for file in journal_files(root) if (journal := TapeJournal.open(file, pairs)) is not None]
         if journals and not (root / MANIFEST_NAME).exists():  # the recording is on its first day
@@ -115,8 +115,8 @@ class Tape:
             if (start is not None and entry.end < start) or (end is not None and entry.start >= end):
                 continue
             path = self.path / entry.path
-            # rows after the entry's end are from a recorder that was killed before it updated the manifest; its journal
-            # still contains them
+            # rows after the entry's end were written by a recorder that was killed before it updated the manifest; its
+            # journal still contains them
             until = entry.end + 1 if end is None else min(end, entry.end + 1)
             for columns in read_file(path, known, kind, resolution, start=start, end=until, rows_max=rows_max):
                 yield path, columns
@@ -129,7 +129,7 @@ class Tape:
                 yield journal.path, columns
 
     def journal_damage(self) -> list[str]:
-        """Describe the damage in the journals of the recording."""
+        """Describe the damage in the recording's journals."""
         return [sentence for journal in self._journals for sentence in journal.damage()]
 
     def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:

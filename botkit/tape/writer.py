@@ -1,4 +1,4 @@
-"""Writes tapes. Rows go to temporary files, which are synced and renamed only once they are complete.
+"""Writes tapes. Rows are written to temporary files, which are synced and renamed only once they are complete.
 
 An interrupted write leaves the tape unchanged, because the files are renamed and added to the manifest only when the
 last row is on disk.
@@ -35,8 +35,7 @@ from botkit.tape.manifest import (
 )
 from botkit.tape.parquet import ContentHash, ParquetSink, join, kind_of, read_file, resolution_of
 
-#: rows per row group, large enough to compress well and small enough to read in pieces; a book row has 80 numbers or
-#: more
+#: rows per row group: enough to compress well, but few enough to read in pieces; a book row has 80 numbers or more
 GROUP_ROWS = {"trades": 131_072, "candles": 65_536, "books": 16_384}
 
 
@@ -119,7 +118,7 @@ class _Stream:
 
     def __init__(self, known: StreamInfo | None) -> None:
         self.end: Nanos | None = known.end if known else None
-        # the last candle's bucket, so that a gap between two writing sessions is noticed as well
+        # the last candle's bucket, so that a gap between two writing sessions is also detected
         self.last_time: Nanos | None = (
             bucket_start(known.end - 1, known.resolution) if known and known.resolution else None
         )
@@ -131,7 +130,7 @@ class _Stream:
 class TapeWriter:
     """Adds rows to a tape, creating the tape if necessary. Use it as a context manager.
 
-    A stream's rows must be in order of receipt and later than all its rows already on the tape; other rows raise
+    A stream's rows must be in the order received and later than all its rows already on the tape; other rows raise
     DataError. If an exception leaves the context, the tape stays unchanged.
     """
 
@@ -152,7 +151,7 @@ class TapeWriter:
     ) -> None:
         self.root = Path(root)
         self._amount_decimals = dict(amount_decimals or {})
-        self._compression_level = compression_level  # zstd: level 12 writes half a million rows a second
+        self._compression_level = compression_level  # zstd: level 12 writes half a million rows per second
         if (self.root / MANIFEST_NAME).exists():
             self._base = read_manifest(self.root)
             if self._base.exchange != exchange or self._base.synthetic != synthetic:
@@ -226,7 +225,7 @@ class TapeWriter:
         stream.last_time = int(columns.time[-1])
 
     def note_gap(self, pair: str, kind: Kind, start: Nanos, end: Nanos) -> None:
-        """Note that a recorder missed rows of a stream between two times."""
+        """Record that a recorder missed rows of a stream between two times."""
         stream = self._streams.setdefault((pair, kind, None), _Stream(self._known.get((pair, kind, None))))
         stream.gaps.append((start, end))
 
@@ -251,7 +250,7 @@ class TapeWriter:
         old = self._entries.get(relative)
         if old is None:
             return _DayFile(self.root, relative, columns, decimals, self._compression_level)
-        # if the day already has a file, its rows are copied in front of the new ones and the new file replaces it
+        # if the day already has a file, its rows are copied before the new rows, and the new file replaces it
         kind, resolution = kind_of(columns), resolution_of(columns)
         parts = read_file(self.root / relative, pair, kind, resolution, rows_max=GROUP_ROWS[kind])
         file: _DayFile | None = None
@@ -289,7 +288,7 @@ class TapeWriter:
             _remove_empty_folders(self.root)
 
     def close(self) -> Manifest:
-        """Finish all files, rename them, and write and return the manifest."""
+        """Finish all files, rename them, then write and return the manifest."""
         for stream in self._streams.values():
             if stream.file is not None:
                 self._keep(stream.file)
@@ -319,8 +318,8 @@ class TapeWriter:
         grouped: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
         for entry in files:
             grouped.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)
-        # a recorder stamps all rows or none, so even a stream whose stamps happen to equal the exchange's times has
-        # real stamps
+        # a recorder stamps all rows or none, so even a stream whose receipt times happen to equal the exchange's times
+        # has actual receipt times
         stamped = any(s.has_receive_times for key, s in self._streams.items() if key[1] != "candles")
         infos = []
         for key, entries in sorted(grouped.items(), key=lambda item: tuple(map(str, item[0]))):
@@ -342,7 +341,7 @@ class TapeWriter:
 
 
 def _periods(received: IntArray, *, monthly: bool) -> np.ndarray[Any, Any]:
-    # a candle is filed under the period of its end, less one nanosecond, because a month's last candle ends at midnight
+    # a candle is filed under the period of its end minus one nanosecond, because a month's last candle ends at midnight
     # of the next month
     if monthly:
         return (received - 1).astype("datetime64[ns]").astype("datetime64[M]")

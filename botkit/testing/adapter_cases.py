@@ -1,6 +1,6 @@
-"""Tests that an exchange adapter fulfils its contract (`botkit.model.adapter`), to run under pytest.
+"""Tests that an exchange adapter fulfills its contract (`botkit.model.adapter`), to run under pytest.
 
-Describe in a `World` how to reach your exchange or its test network, and inherit the cases in a test class:
+In a `World`, describe how to reach your exchange or its test network, and inherit the cases in a test class:
 
     from botkit.testing.adapter_cases import AdapterCases
 
@@ -9,7 +9,7 @@ Describe in a `World` how to reach your exchange or its test network, and inheri
             return MyWorld()  # an async context manager that yields a World
 
 Every case opens its own world. A case that does not apply (batches, stop orders) is skipped, or checks that the adapter
-refuses requests that the exchange cannot handle. ``tests/toy_exchange.py`` has a world in a few lines.
+refuses requests that the exchange cannot handle. ``tests/toy_exchange.py`` defines a world in a few lines.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class World(Protocol):
         ...
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
-        """Return an adapter for the account, not yet open. Its clock is this far ahead of the exchange's."""
+        """Return an unopened adapter for the account. Its clock is ``clock_ahead_ms`` ahead of the exchange's."""
         ...
 
     async def trade(self, lots: int) -> None:
@@ -80,7 +80,7 @@ class World(Protocol):
         ...
 
     async def lose_next_answer(self) -> bool:
-        """Let the next create take effect, but lose its answer. Return False if no answer can be lost."""
+        """Let the next create take effect, but lose its answer. Return False if answers cannot be lost."""
         ...
 
     async def cut(self) -> None:
@@ -89,7 +89,7 @@ class World(Protocol):
 
 
 class Session:
-    """A world, an open adapter, and the events it has sent."""
+    """A world, an open adapter, and the events that the adapter has delivered."""
 
     def __init__(self, world: World, adapter: Adapter, patience_s: float) -> None:
         self.world = world
@@ -119,7 +119,7 @@ class Session:
         await self.until(lambda: self.of(OrderBook), f"a book arrives for {pair}")
 
     async def connected(self, since: int = 0) -> None:
-        """Wait until every account stream has reported CONNECTED, counting events from index ``since``."""
+        """Wait until every account stream has reported CONNECTED, considering events from index ``since`` on."""
         wanted = set(self.adapter.account_streams)
 
         def is_there() -> bool:
@@ -130,7 +130,7 @@ class Session:
         await self.until(is_there, f"the account's streams {sorted(wanted)} are connected")
 
     async def send(self, make: Callable[[int], Request]) -> Answer:
-        """Send a request with a new number, which its answer must carry."""
+        """Send a request with a new id, which its answer must carry."""
         self._request_id += 1
         answer = await self.adapter.send(make(self._request_id))
         expect(answer.request_id == self._request_id, f"the answer to {self._request_id} carries that id: {answer}")
@@ -156,7 +156,7 @@ class Session:
         )
 
     async def create(self, order: OrderSpec) -> str:
-        """Create an order, which must be accepted. Return the exchange's id."""
+        """Create an order, which must be accepted. Return the order id assigned by the exchange."""
         answer = await self.read(lambda i: CreateOrder(id=i, order=order, timestamp=self.world.now()))
         body = answer.body
         assert isinstance(body, OrderAck), f"a create is answered with an OrderAck: {answer}"
@@ -177,7 +177,7 @@ class Session:
         return found[-1]
 
     async def read_until(self, order_id: str, executed: int) -> OrderReport:
-        """Read an order until this many lots are executed."""
+        """Read an order repeatedly until this many lots are executed."""
         for _ in range(20):
             answer = await self.read(lambda i: GetOrder(id=i, pair=self.world.pair, order_id=order_id))
             row = _reports(answer)[0]
@@ -187,7 +187,7 @@ class Session:
         raise AssertionError(f"the contract requires: {executed} lots of {order_id} are executed: {row}")
 
     async def open_orders(self) -> dict[str, OrderReport]:
-        """Return the account's open orders in the pair, by the exchange's id."""
+        """Return the account's open orders in the pair, keyed by the exchange's order id."""
         answer = await self.read(lambda i: ListOpenOrders(id=i, pair=self.world.pair))
         rows = _reports(answer)
         expect(
@@ -196,7 +196,7 @@ class Session:
         return {row.order_id: row for row in rows}
 
     async def listed(self, client_id: int) -> list[OrderReport]:
-        """Return the orders with a client id, looked up as a bot does after a lost answer."""
+        """Return the orders with a given client id, looked up in the way a bot does after a lost answer."""
         now = self.world.now()
         answer = await self.read(
             lambda i: ListOrders(
@@ -226,7 +226,7 @@ class Session:
         return await self.send(lambda i: CancelOrder(id=i, pair=self.world.pair, order_id=order_id))
 
     def executed(self, order_id: str) -> list[TradeReport]:
-        """Return an order's executions, as the streams reported them."""
+        """Return an order's executions, as reported by the streams."""
         return [trade for trade in self.of(TradeReport) if trade.order_id == order_id]
 
 
@@ -254,7 +254,7 @@ class AdapterCases:
         raise NotImplementedError("implement `world`, which says how to reach the exchange")
 
     def run(self, case: Callable[[Session], Awaitable[None]], *, clock_ahead_ms: int = 0, watched: bool = True) -> None:
-        """Run a case with an open adapter. Its streams are open too unless ``watched`` is False."""
+        """Run a case with an open adapter. Its streams are also open unless ``watched`` is False."""
 
         async def main() -> None:
             async with self.world() as world, world.adapter(clock_ahead_ms=clock_ahead_ms) as adapter:
@@ -606,7 +606,7 @@ class AdapterCases:
 
 
 async def _lost(session: Session, since: int) -> None:
-    """Wait until an account stream has reported that its connection was lost."""
+    """Wait until an account stream has reported the loss of its connection."""
     await session.until(
         lambda: any(
             isinstance(e, Connection) and e.pair is None and e.state is ConnectionState.LOST

@@ -1,4 +1,4 @@
-"""The other process in which `strategy_cases` runs a strategy, to check that its decisions are the same there."""
+"""The other process in which `strategy_cases` runs a strategy, to check that it makes the same decisions there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _class_in(file: str, name: str) -> Any:
-    """Load a file under a separate module name, and return a class from it."""
+    """Load a file under a separate module name, and return a class from the file."""
     spec = importlib.util.spec_from_file_location("strategy_under_test", file)
     assert spec is not None, file
     assert spec.loader is not None, file

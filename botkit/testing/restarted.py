@@ -1,7 +1,7 @@
-"""A backtest whose bot restarts during the run, as when a bot's process ends and a new one starts.
+"""A backtest whose bot restarts during the run, as when a bot's process exits and a new one starts.
 
-The exchange continues meanwhile: orders keep resting and are filled. The new bot knows only the contents of the old
-bot's journal: its books, its orders, and each strategy's state as JSON.
+In the meantime, the exchange keeps running: orders keep resting and are filled. The new bot knows only the contents of
+the old bot's journal: its books, its orders, and each strategy's state as JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from botkit.tape.feed import Slice
 
 __all__ = ["Restarted", "run_restarted"]
 
-#: how many seconds after the wanted moment the restart may happen, because orders may be in flight at that moment
+#: how many seconds after the requested time the restart may happen, because orders may be in flight at that time
 _PATIENCE_S = 30
 _SLICE_ROWS = 1_000_000
 
@@ -36,8 +36,8 @@ _SLICE_ROWS = 1_000_000
 class Restarted(msgspec.Struct, frozen=True, kw_only=True):
     """A run with a restart. ``orders`` are the orders of both bots, oldest first.
 
-    ``overwritten`` maps "strategy.key" to (before, after) for values of ``self.state`` that ``on_start`` reset to those
-    of a first start.
+    ``overwritten`` maps "strategy.key" to (before, after) for values of ``self.state`` that ``on_start`` reset to their
+    initial values.
     """
 
     at: Nanos
@@ -48,7 +48,7 @@ class Restarted(msgspec.Struct, frozen=True, kw_only=True):
 def run_restarted(parts: BacktestParts, at: Nanos) -> Restarted | str | None:
     """Run a backtest whose bot restarts at ``at``, or up to half a minute later if orders are in flight.
 
-    Returns the reason as text if the state of a strategy cannot be saved, and None if no moment was suitable. Raises
+    Returns the reason as text if a strategy's state cannot be saved, and None if no time was suitable. Raises
     BotkitError.
     """
     run = _RestartedRun(parts, at)
@@ -70,7 +70,7 @@ class _RestartedRun(Run):
         self.overwritten: dict[str, tuple[Any, Any]] = {}
 
     def run(self, progress: object) -> None:
-        """Run to the end of the data, with the restart."""
+        """Run to the end of the data, including the restart."""
         self.driver.turn(self._opening, self.plan.start)
         self.driver.run(self._slices(), self._after_slice)
 
@@ -85,7 +85,7 @@ class _RestartedRun(Run):
             self._executions.setdefault(fill.order.client_id, []).append((fill.price_ticks, fill.lots))
 
     def _slices(self) -> Iterator[Slice]:
-        """Cut the data at the moments at which the bot may restart."""
+        """Split the data at the times at which the bot may restart."""
         plan, at = self.plan, self.plan.start
         moments = [self._wanted + second * NS_PER_S for second in range(_PATIENCE_S)]
         for until in (*(moment for moment in moments if plan.start < moment < plan.end), plan.end):

@@ -5,17 +5,17 @@
 
     TestDip = strategy_cases(Dip, {"pair": "btc_usdt", "spend": 1000})
 
-creates a test class that checks these requirements:
+This creates a test class that checks these requirements:
 
-* equal inputs lead to equal decisions, also in another process;
+* equal inputs lead to equal decisions, including in another process;
 * decisions stay the same if only the future changes;
 * a restart changes no decision, and the strategy's state can be saved;
 * refused orders do no harm;
 * the strategy does not send more orders than the exchange accepts;
 * its log calls work live;
-* its decisions over HTTP and WebSocket are the same as in a backtest.
+* its decisions over HTTP and WebSocket match those in a backtest.
 
-Each case needs orders: without any, it fails with "proved nothing".
+Each case needs orders: without orders, it fails with "proved nothing".
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ __all__ = ["StrategyCases", "StrategyTrial", "strategy_cases"]
 
 _CUTS = 12
 _RESTARTS = 3
-#: seconds between an order and a restart, so that the order's answers have arrived
+#: seconds between an order and a restart, so that all answers about the order have arrived
 _SETTLED_S = 2
-#: the settings that the cases need, unless the caller or the configuration has others
+#: the settings that the cases need, unless overridden by the caller or the configuration
 _COSTS = {"slippage": 0.0005, "latency": {"order_ms": 100, "answer_ms": 100}}
 _RULE = "refused_by_the_test"
-#: if refusals increase the number of orders by more than this factor, the strategy keeps retrying in vain
+#: if refusals increase the number of orders by more than this factor, the strategy keeps retrying without success
 _ASKS_MOST = 20
 _HASH_SEEDS = ("1", "2")
-#: the highest share of a rate limit that one strategy may use
+#: the maximum fraction of a rate limit that one strategy may use
 _USE_MOST = 0.5
-#: the shortest wait for a rate limit that counts, so that short waits behind the bot's own cancels do not
+#: the minimum rate-limit wait that counts, so that short waits behind the bot's own cancels are ignored
 _WAIT_MS = 1_000
 
 
@@ -83,13 +83,13 @@ def strategy_cases(
     same_after_restart: bool = True,
     **overrides: Any,
 ) -> type[StrategyCases]:
-    """Return a test class for a strategy's class, or for the path of a configuration.
+    """Return a test class for a strategy class, or for the path of a configuration.
 
-    The strategy runs on an invented market that reaches one of ``prices`` every ``every_s`` seconds. For several pairs,
+    The strategy runs on a synthetic market that reaches one of ``prices`` every ``every_s`` seconds. For several pairs,
     ``prices`` is a dict such as ``{"btc_usdt": [...]}``; by default the prices are lively. ``data`` replaces this
     market, as in `botkit.backtest`; without a tape of trades, the case over the wire is skipped. ``overrides`` are
-    further arguments of `botkit.backtest`. ``same_after_restart=False`` is for a strategy that is meant to decide
-    differently after a restart. The case then only checks that it keeps running.
+    further arguments of `botkit.backtest`. ``same_after_restart=False`` is for a strategy that is intended to decide
+    differently after a restart. In that case, the test checks only that the strategy keeps running.
     """
     name = getattr(strategy, "__name__", None) or Path(str(strategy)).stem
     asked = _Asked(
@@ -137,7 +137,7 @@ class StrategyCases:
             )
 
     def test_another_process_gives_equal_decisions(self, trial: StrategyTrial) -> None:
-        """Run the strategy in processes in which sets have a different order."""
+        """Run the strategy in processes with different set iteration orders."""
         expected = trial.decided().summary["journal_sha256"]
         if any(found != expected for found in trial.decided_elsewhere(_HASH_SEEDS)):
             _fail(
@@ -147,7 +147,7 @@ class StrategyCases:
             )
 
     def test_the_future_changes_no_decision(self, trial: StrategyTrial) -> None:
-        """Replace all rows after several moments, and compare the decisions up to those moments."""
+        """Replace all rows after several points in time, and compare the decisions up to those points."""
         orders = trial.specs(trial.decided())
         start, end = span_of(trial.bench)
         found = seen_ahead(trial.bench, orders, start, end, _CUTS)
@@ -159,7 +159,7 @@ class StrategyCases:
             )
 
     def test_a_restart_changes_no_decision(self, trial: StrategyTrial) -> None:
-        """Restart the bot at several moments, with the contents of its journal."""
+        """Restart the bot at several times, with the contents of its journal."""
         orders = trial.specs(trial.decided())
         is_proved = False
         for at in trial.moments(orders):
@@ -186,7 +186,7 @@ class StrategyCases:
 
     @pytest.mark.parametrize("every", [1, 2], ids=["all", "every second one"])
     def test_refused_orders_do_no_harm(self, trial: StrategyTrial, every: int) -> None:
-        """Refuse the strategy's orders, as a risk rule or an empty account would."""
+        """Refuse the strategy's orders, as a risk rule or an account without funds would."""
         most = _ASKS_MOST * (len(trial.decided().orders) + 10)
         result = trial.run(trial.project({f"risk.{_RULE}": every}))
         refused = [row for row in result.orders if row.state == OrderState.REFUSED.value and _RULE in row.reason]
@@ -202,8 +202,8 @@ class StrategyCases:
             )
 
     def test_orders_stay_within_the_exchanges_limits(self, trial: StrategyTrial) -> None:
-        """Compare the strategy's busiest minute with the exchange's rate limits, and its open orders with the
-        maximum.
+        """Check that the strategy's orders stay within the exchange's rate limits and its maximum number of open
+        orders.
         """
         result = trial.decided()
         for use in result.router.endpoints:
@@ -222,7 +222,7 @@ class StrategyCases:
                 _fail(f"{count} orders were refused: {reason}; cancel old orders before placing new ones")
 
     def test_log_calls_work_live(self, trial: StrategyTrial) -> None:
-        """Format all log records of every level, as a live bot with a log file does."""
+        """Format all log records at every level, as a live bot with a log file does."""
         trial.decided()
         handler = _Records()
         logger = logging.getLogger("botkit.strategy")
@@ -284,7 +284,7 @@ class StrategyTrial:
             return bench.result()
 
     def decided(self) -> BacktestResult:
-        """Return the strategy's run. Fails if the run placed no order."""
+        """Return the strategy's run. Fails if no order was placed."""
         if not self._base.orders:
             _fail(
                 "proved nothing: the strategy placed no orders on this market. Pass parameters or prices=[...] that "
@@ -297,7 +297,7 @@ class StrategyTrial:
         return self.run()
 
     def parts(self) -> BacktestParts:
-        """Return the parts of a new backtest."""
+        """Return the parts for a new backtest."""
         return self.bench.parts()
 
     def specs(self, result: BacktestResult) -> list[OrderSpec]:
@@ -305,14 +305,14 @@ class StrategyTrial:
         return [row.spec for row in result.orders if row.spec.created < result.end]
 
     def moments(self, orders: Sequence[OrderSpec]) -> list[Nanos]:
-        """Return several moments for a restart, spread over the run, each just before a row of the market."""
+        """Return several times for a restart, spread over the run, each just before a market row."""
         times = sorted({spec.created for spec in orders})
         chosen = [times[len(times) * (2 * number + 1) // (2 * _RESTARTS)] for number in range(_RESTARTS)]
         return [self._row_after(time + _SETTLED_S * NS_PER_S) for time in dict.fromkeys(chosen)]
 
     def _row_after(self, time: Nanos) -> Nanos:
-        """Return the time at which the next book arrives, or ``time`` if there are no books. A bot that starts is sent
-        the book.
+        """Return the time at which the next book arrives, or ``time`` if there are no books. A bot receives the book
+        when it starts.
         """
         for stream in self.bench.feed.streams:
             if stream.kind == "books":
@@ -329,8 +329,8 @@ class StrategyTrial:
         return self.project({"backtest.data": [{"path": str(Path(data).absolute())}]})
 
     def decided_elsewhere(self, hash_seeds: Sequence[str]) -> list[str]:
-        """Run the strategy in one process for each hash seed, in parallel, and return the hashes of their decisions.
-        Skips the case for a class that exists only in this process.
+        """Run the strategy in one process per hash seed, in parallel, and return the hashes of the decisions. Skips the
+        case for a class that exists only in this process.
         """
         strategy, file = self.asked.strategy, ""
         if isinstance(strategy, type):
@@ -383,7 +383,7 @@ class _Refusing:
 
 
 class _Records(logging.Handler):
-    """Formats records as the log file does, and collects those that cannot be formatted."""
+    """Formats log records as the log file does, and collects those that cannot be formatted."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Window indicators: values computed block by block in a quiet span always equal values fed bar by bar."""
+"""Window indicators: values computed block by block in a quiet span must equal values computed bar by bar."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = 400
 
 
 def candles(seed: int) -> CandleColumns:
-    """Return candles with only a few distinct prices, so that lines often touch."""
+    """Return candles with only a few distinct prices, so that indicator lines often touch."""
     rng = np.random.default_rng(seed)
     close = 1_000 + np.cumsum(rng.integers(-1, 2, ROWS))
     time = T0 + np.arange(ROWS, dtype=np.int64) * NS_PER_MINUTE
@@ -40,7 +40,7 @@ def lines(series: BarSeries) -> list[Attached[Any]]:
 
 
 def read(random: Random, found: list[Attached[Any]], bands: Attached[Any]) -> object:
-    """Read a randomly chosen property of the lines."""
+    """Read a randomly chosen property of the indicator lines."""
     one, other = random.choice(found), random.choice(found)
     return random.choice(
         (
@@ -55,7 +55,7 @@ def read(random: Random, found: list[Attached[Any]], bands: Attached[Any]) -> ob
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_lines_computed_block_by_block_equal_lines_fed_bar_by_bar(seed: int) -> None:
+def test_lines_computed_block_by_block_equal_lines_computed_bar_by_bar(seed: int) -> None:
     columns = candles(seed)
     block, bars = CandleBlock(columns, 0, ROWS), CandleBlock(columns, 0, ROWS).make_events()
     results = []
@@ -81,7 +81,7 @@ def test_lines_computed_block_by_block_equal_lines_fed_bar_by_bar(seed: int) -> 
             chance = random.random()
             if chance < 0.01:
                 found[0] = series.attach(SMA(3 + row % 7), name="0")
-            if chance > 0.98 and source is not None:  # an event that ends the span
+            if chance > 0.98 and source is not None:  # an event that terminates the span
                 source.end()
                 source = None
         if source is not None:
@@ -94,7 +94,7 @@ def test_lines_computed_block_by_block_equal_lines_fed_bar_by_bar(seed: int) -> 
     assert drawn == expected_lines
 
 
-def test_a_line_read_at_each_bar_is_computed_only_once_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_read_at_every_bar_is_computed_only_once_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[float] = []
     step = SMA.step
     monkeypatch.setattr(SMA, "step", lambda self, value: steps.append(value) or step(self, value))

@@ -48,7 +48,7 @@ def builder(resolution: str = "1m", grace_ns: int = GRACE) -> BarBuilder:
 # -- from trades ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_trade_of_the_next_interval_closes_the_bar_and_opens_the_next_one() -> None:
+def test_the_first_trade_of_the_next_interval_closes_the_current_bar_and_opens_a_new_one() -> None:
     b = builder()
     for second, price, amount in ((1, 10.0, 0.1), (20, 14.0, 0.2), (40, 8.0, 0.3), (59, 11.0, 0.4)):
         assert not b.on_trade(T0 + second * NS_PER_S, price, amount)
@@ -62,7 +62,7 @@ def test_intervals_without_trades_produce_flat_empty_bars() -> None:
     assert list(b.on_trade(T0 + 3 * M + 1, 12.0, 1.0)) == [bar(0, 10.0), flat(1, 10.0), flat(2, 10.0)]
 
 
-def test_the_timer_closes_a_bar_after_its_end_plus_the_grace_period() -> None:
+def test_the_timer_closes_a_bar_once_the_grace_period_after_its_end_has_elapsed() -> None:
     b = builder()
     assert b.next_close() is None
     assert not b.close_due(T0 + 100 * M)
@@ -75,7 +75,7 @@ def test_the_timer_closes_a_bar_after_its_end_plus_the_grace_period() -> None:
     assert not b.close_due(T0 + 4 * M)
 
 
-def test_a_trade_within_the_grace_period_is_included_and_a_later_one_is_late() -> None:
+def test_a_trade_within_the_grace_period_is_included_and_a_trade_after_it_is_late() -> None:
     b = builder()
     b.on_trade(T0, 10.0, 1.0)
     b.on_trade(T0 + M - 1, 11.0, 1.0)
@@ -83,7 +83,7 @@ def test_a_trade_within_the_grace_period_is_included_and_a_later_one_is_late() -
     assert (closed.close, closed.volume) == (11.0, 2.0)
     assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # while the next bar has no trades yet
     b.on_trade(T0 + M + 1, 12.0, 1.0)
-    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # and once the next bar has some
+    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # and after the next bar has trades
     assert b.late == 2
     assert list(b.close_due(T0 + 2 * M + GRACE)) == [bar(1, 12.0)]
 
@@ -106,7 +106,7 @@ def test_volumes_are_rounded_to_whole_lots() -> None:
 
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
-def test_each_resolution_has_its_own_buckets(resolution: str) -> None:
+def test_each_resolution_has_its_own_intervals(resolution: str) -> None:
     b = builder(resolution)
     b.on_trade(T0, 10.0, 1.0)
     start = bucket_start(T0, resolution)
@@ -117,7 +117,7 @@ def test_each_resolution_has_its_own_buckets(resolution: str) -> None:
     assert b.next_close() == bucket_end(end, resolution) + GRACE
 
 
-def test_months_have_different_lengths() -> None:
+def test_monthly_bars_follow_the_calendar() -> None:
     b = builder("1M")
     b.on_trade(parse_time("2024-01-31"), 10.0, 1.0)
     starts = [closed.time for closed in b.on_trade(parse_time("2024-04-01"), 10.0, 1.0)]
@@ -162,7 +162,7 @@ def test_ordered_trades_are_grouped_into_bars_by_interval(rows: list[tuple[int, 
 
 @given(TRADES)
 @settings(deadline=None, max_examples=150)
-def test_trades_in_any_order_with_timers_yield_each_interval_once(rows: list[tuple[int, int, int, int]]) -> None:
+def test_unordered_trades_with_timers_produce_each_interval_once(rows: list[tuple[int, int, int, int]]) -> None:
     b = builder()
     bars: list[Bar] = []
     applied, now = 0, T0
@@ -190,7 +190,7 @@ def candle(b: BarBuilder, minute: int, o: float, h: float, low: float, c: float,
     return list(b.on_candle(T0 + minute * M, o, h, low, c, v, "1m"))
 
 
-def test_a_candle_of_the_same_resolution_becomes_a_bar_immediately() -> None:
+def test_a_candle_with_the_bars_resolution_becomes_a_bar_immediately() -> None:
     b = builder(grace_ns=0)
     for minute in range(3):
         assert candle(b, minute, 10, 12, 9, 11, 2) == [bar(minute, 10, 2, high=12, low=9, close=11)]
@@ -202,7 +202,7 @@ def test_a_gap_between_candles_is_filled_with_flat_bars() -> None:
     assert candle(b, 3, 5, 5, 5, 5, 1) == [flat(1, 11), flat(2, 11), bar(3, 5, 1)]
 
 
-def test_the_timer_fills_a_gap_at_the_end_of_the_interval() -> None:
+def test_the_timer_fills_a_gap_once_the_interval_is_over() -> None:
     b = builder(grace_ns=0)
     candle(b, 0, 10, 12, 9, 11, 2)
     assert b.next_close() == T0 + 2 * M
@@ -210,7 +210,7 @@ def test_the_timer_fills_a_gap_at_the_end_of_the_interval() -> None:
     assert candle(b, 2, 5, 5, 5, 5, 1) == [bar(2, 5, 1)]
 
 
-def test_a_candle_for_a_closed_bar_is_counted_but_not_used() -> None:
+def test_a_candle_for_an_already_closed_bar_is_counted_but_ignored() -> None:
     b = builder(grace_ns=0)
     candle(b, 0, 10, 12, 9, 11, 2)
     b.close_due(T0 + 2 * M)
@@ -218,21 +218,21 @@ def test_a_candle_for_a_closed_bar_is_counted_but_not_used() -> None:
     assert b.late == 1
 
 
-def test_a_coarser_bar_ends_with_its_last_candle() -> None:
+def test_a_coarser_bar_closes_with_its_last_candle() -> None:
     b = builder("5m", 0)
     for minute in range(4):
         assert candle(b, minute, 10 + minute, 20 + minute, 5 + minute, 11 + minute, 0.1) == []
     assert candle(b, 4, 1, 2, 0.5, 1.5, 0.1) == [Bar(PAIR, T0, 10, 23, 0.5, 1.5, 0.5, "5m")]
 
 
-def test_a_coarser_bar_missing_its_last_candle_ends_with_the_next_candle_or_by_timer() -> None:
+def test_a_coarser_bar_missing_its_last_candle_closes_with_the_next_candle_or_by_timer() -> None:
     b = builder("5m", 0)
     candle(b, 0, 10, 10, 10, 10, 1)
     assert candle(b, 11, 7, 7, 7, 7, 1) == [Bar(PAIR, T0, 10, 10, 10, 10, 1, "5m"), flat(1, 10, "5m", 5 * M)]
     assert list(b.close_due(T0 + 15 * M)) == [Bar(PAIR, T0 + 10 * M, 7, 7, 7, 7, 1, "5m")]
 
 
-def test_a_flat_candle_without_volume_is_treated_as_an_interval_without_trades() -> None:
+def test_a_flat_candle_with_zero_volume_is_treated_as_an_interval_without_trades() -> None:
     b = builder(grace_ns=0)
     assert candle(b, 0, 10, 10, 10, 10, 0)[0].empty
     coarse = builder("5m", 0)
@@ -251,14 +251,14 @@ def test_monthly_bars_are_built_from_daily_or_monthly_candles() -> None:
         assert [(x.time, x.volume) for x in bars] == [(parse_time("2024-02-01"), float(len(starts)))]
 
 
-def test_candles_whose_resolution_does_not_fit_into_the_bar_are_refused() -> None:
+def test_candles_whose_resolution_does_not_divide_the_bar_resolution_are_refused() -> None:
     with pytest.raises(ValueError, match="bars of 4h cannot be built from candles of 3h"):
         builder("4h").on_candle(T0, 1, 1, 1, 1, 1, "3h")
     with pytest.raises(ValueError, match="'2m' is not a resolution"):
         builder("4h").on_candle(T0, 1, 1, 1, 1, 1, "2m")
 
 
-def test_bars_are_built_only_from_resolutions_that_divide_theirs() -> None:
+def test_bars_are_built_only_from_resolutions_that_divide_their_own() -> None:
     for coarse in RESOLUTIONS:
         for fine in RESOLUTIONS:
             starts = range(T0 - 40 * NS_PER_DAY, T0 + 40 * NS_PER_DAY, NS_PER_HOUR)
@@ -290,17 +290,17 @@ def test_coarse_bars_built_from_trades_equal_those_built_from_fine_bars(minutes:
     assert direct == merged
 
 
-def test_a_warm_start_leaves_no_gap_between_history_and_the_first_bar() -> None:
+def test_a_warm_start_leaves_no_gap_between_the_history_and_the_first_bar() -> None:
     b = builder()
     history = b.warm_start([bar(0, 10.0), bar(3, 12.0)])
     assert history == [bar(0, 10.0), flat(1, 10.0), flat(2, 10.0), bar(3, 12.0)]
-    # the exchange lists no candles for the quiet minutes before the start
+    # the exchange returns no candles for the intervals without trades before the start
     assert list(b.close_due(T0 + 6 * M)) == [flat(4, 12.0)]
     b.on_trade(T0 + 6 * M + 1, 13.0, 1.0)
     assert list(b.close_due(T0 + 7 * M + GRACE)) == [bar(6, 13.0)]
 
 
-def test_a_warm_start_accepts_history_of_a_finer_resolution() -> None:
+def test_a_warm_start_accepts_history_in_a_finer_resolution() -> None:
     b = builder("5m")
     assert [x.time for x in b.warm_start([bar(minute) for minute in range(7)])] == [T0]
     b.on_trade(T0 + 8 * M, 3.0, 1.0)
@@ -308,7 +308,7 @@ def test_a_warm_start_accepts_history_of_a_finer_resolution() -> None:
     assert (closed.open, closed.close, closed.volume) == (1.0, 3.0, 3.0)
 
 
-def test_a_builder_continues_after_bars_built_elsewhere() -> None:
+def test_a_builder_continues_from_bars_built_elsewhere() -> None:
     b = builder(grace_ns=0)
     assert not b.follows(bar(0))
     candle(b, 0, 10, 10, 10, 10, 1)
@@ -330,7 +330,7 @@ def test_a_builder_refuses_invalid_arguments() -> None:
         builder("1m", -1)
 
 
-def test_millisecond_timestamps_from_the_wire_fall_into_their_bucket() -> None:
+def test_millisecond_timestamps_from_the_wire_fall_into_the_correct_interval() -> None:
     b = builder()
     b.on_trade(T0 + 59_999 * NS_PER_MS, 1.0, 1.0)
     assert len(b.on_trade(T0 + 60_000 * NS_PER_MS, 1.0, 1.0)) == 1

@@ -1,4 +1,4 @@
-"""The order protocol with hand-written answers that are lost, late, early, repeated or out of order."""
+"""The order protocol with handcrafted responses that are lost, late, early, duplicated or out of order."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def bot(**more: object) -> Bot:
 
 
 def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Order:
-    """Place a limit buy and return it in flight."""
+    """Place a limit buy and return it while its create is in flight."""
     order: Order = bot.s.buy(BTC, amount=amount, price=price, **more)
     bot.end_turn()
     return order
 
 
 def states(bot: Bot, order: Order) -> list[str]:
-    """Return the order states that the strategy was notified of."""
+    """Return the order states reported to the strategy."""
     return [state.value for heard, state in bot.s.of("order") if heard is order]
 
 
 # -- the simple path -----------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_followed_from_the_call_to_the_fill() -> None:
+def test_an_order_is_tracked_from_the_call_to_the_fill() -> None:
     b = bot()
     order = buy(b)
     assert order.state is OrderState.SENDING
@@ -67,7 +67,7 @@ def test_money_is_locked_as_soon_as_an_order_is_placed() -> None:
     assert b.s.balance("twd").locked == 900
 
 
-def test_a_report_that_arrives_before_the_answer_is_applied_once() -> None:
+def test_a_report_that_arrives_before_the_response_is_applied_once() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0)
@@ -76,7 +76,7 @@ def test_a_report_that_arrives_before_the_answer_is_applied_once() -> None:
     assert states(b, order) == ["open"]
 
 
-def test_a_pushed_report_of_an_order_frees_its_request_slot() -> None:
+def test_a_pushed_order_report_frees_the_request_slot() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0)
@@ -86,7 +86,7 @@ def test_a_pushed_report_of_an_order_frees_its_request_slot() -> None:
     assert {use.held for use in b.router.usage(b.now) if use.pool == "create_order"} == {0}
 
 
-def test_an_execution_that_arrives_before_the_answer_is_kept_until_the_order_is_known() -> None:
+def test_an_execution_that_arrives_before_the_response_is_kept_until_the_order_id_is_known() -> None:
     b = bot()
     order = buy(b)
     b.execute(order, 10_000)
@@ -117,15 +117,15 @@ def test_executions_of_foreign_orders_do_not_accumulate() -> None:
         b.execute(stranger, 9)
         b.accept(order)
         if is_another:
-            # no create is in flight any more, so neither this execution nor the previous one can be for our orders
+            # no create is in flight anymore, so neither this execution nor the previous one can belong to our orders
             b.execute(stranger, 9)
         ours = buy(b)
-        b.accept(ours)  # has the stranger's order ID: any execution kept for that ID would be booked here
+        b.accept(ours)  # has the foreign order's ID: any execution kept for that ID would be booked here
         assert order_id_of(ours) == order_id_of(stranger)
         assert ours.executed_lots == (0 if is_another else 9)
 
 
-def test_repeated_and_reordered_reports_change_nothing_further() -> None:
+def test_duplicate_and_reordered_reports_have_no_further_effect() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -153,7 +153,7 @@ def test_an_order_stays_open_after_its_final_report_until_its_executions_arrive(
     assert order.state is OrderState.FILLED
 
 
-def test_missing_executions_are_requested_after_a_second() -> None:
+def test_missing_executions_are_requested_after_one_second() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -168,7 +168,7 @@ def test_missing_executions_are_requested_after_a_second() -> None:
     assert b.s.position(BTC).amount == 101.0
 
 
-def test_an_older_report_does_not_stop_the_wait_for_executions() -> None:
+def test_an_older_report_does_not_end_the_wait_for_executions() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -188,13 +188,13 @@ def test_an_execution_booked_from_a_listing_is_not_booked_again_from_the_stream(
     b.answer(b.last(GetOrder), body=(report_of(order, 1, 5_000),))
     b.answer(b.last(ListTrades), body=(b.execution(order, 5_000, trade_id="rest"),))
     assert order.executed_lots == 5_000
-    b.execute(order, 5_000, trade_id="stream")  # the same execution, arriving late
+    b.execute(order, 5_000, trade_id="stream")  # a late duplicate of that execution
     assert order.executed_lots == 5_000
-    b.execute(order, 5_000, trade_id="stream2")  # another execution of the same size
+    b.execute(order, 5_000, trade_id="stream2")  # another execution of equal size
     assert order.executed_lots == 10_000
 
 
-def test_a_late_execution_of_a_finished_order_is_booked() -> None:
+def test_a_late_execution_of_a_final_order_is_booked() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -228,7 +228,7 @@ def test_a_cancel_for_an_order_in_flight_waits_until_the_order_id_is_known() -> 
     assert cancelled_ids(b.accept(order)) == [order.client_id]
 
 
-def test_a_repeated_cancel_is_sent_once() -> None:
+def test_repeated_cancel_calls_send_only_one_cancel() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -239,7 +239,7 @@ def test_a_repeated_cancel_is_sent_once() -> None:
     assert len(b.all(CancelOrder)) == 1
 
 
-def test_an_order_ends_on_a_pushed_final_state_but_not_on_a_200_or_404_to_its_cancel() -> None:
+def test_an_order_becomes_final_on_a_pushed_final_state_but_not_on_a_200_or_404_to_its_cancel() -> None:
     for outcome, status in ((Ending.OK, 200), (Ending.REFUSED, 404)):
         b = bot()
         order = b.rest(buy(b))
@@ -253,7 +253,7 @@ def test_an_order_ends_on_a_pushed_final_state_but_not_on_a_200_or_404_to_its_ca
         assert b.s.balance("twd").locked == 0
 
 
-def test_a_cancel_without_a_pushed_result_is_checked_after_a_second_and_repeated_while_the_order_lives() -> None:
+def test_a_cancel_without_a_pushed_result_is_checked_after_a_second_and_resent_while_the_order_is_live() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -269,7 +269,7 @@ def test_a_cancel_without_a_pushed_result_is_checked_after_a_second_and_repeated
     assert order.state is OrderState.CANCELLED
 
 
-def test_the_read_after_a_cancel_is_repeated_until_it_succeeds() -> None:
+def test_the_order_read_after_a_cancel_is_retried_until_it_succeeds() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -291,14 +291,14 @@ def test_a_fill_that_arrives_before_the_cancel_takes_effect_is_booked() -> None:
     assert order.state is OrderState.FILLED
 
 
-def test_cancel_all_cancels_only_the_callers_own_orders() -> None:
+def test_cancel_all_cancels_only_the_orders_of_the_calling_strategy() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
     mine, other = first.buy(BTC, amount=1, price=900), second.buy(BTC, amount=1, price=900)
     b.end_turn()
     request = b.create_of(mine)
-    assert request is not b.create_of(other)  # orders of different strategies are never in the same batch
+    assert request is not b.create_of(other)  # orders of different strategies are never in one batch
     b.rest(mine)
     b.rest(other)
     first.cancel_all()
@@ -348,7 +348,7 @@ def test_a_market_order_is_dropped_after_five_seconds_in_the_queue() -> None:
 # -- replacing --------------------------------------------------------------------------------------------------------
 
 
-def test_a_replacement_is_sent_only_once_the_old_order_is_final() -> None:
+def test_a_replacement_is_not_sent_until_the_old_order_is_final() -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -387,7 +387,7 @@ def test_a_replacement_that_is_no_longer_needed_is_dropped(filled: int, status: 
     assert not b.s.open_orders()
 
 
-def test_replacing_a_queued_order_keeps_its_place_in_the_queue() -> None:
+def test_replacing_a_queued_order_keeps_its_queue_position() -> None:
     b = bot()
     old = b.s.buy(BTC, amount=1, price=900)
     new = b.s.replace(old, price=910, amount=2)
@@ -424,7 +424,7 @@ def test_only_the_latest_of_several_replacements_is_sent() -> None:
     assert b.s.open_orders() == [third]
 
 
-def test_a_waiting_replacement_can_be_cancelled() -> None:
+def test_a_pending_replacement_can_be_cancelled() -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -444,7 +444,7 @@ def test_a_final_order_cannot_be_replaced() -> None:
     assert "cancelled" in new.reason
 
 
-def test_a_triggered_stop_order_is_replaced_by_a_limit_order() -> None:
+def test_a_triggered_stop_order_can_be_replaced_by_a_limit_order() -> None:
     b = bot()
     stop = b.s.sell(BTC, amount=1, price=900, stop_price=950)
     b.end_turn()
@@ -459,7 +459,7 @@ def test_a_triggered_stop_order_is_replaced_by_a_limit_order() -> None:
 # -- incomplete answers --------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_final_if_none_of_its_bytes_were_sent() -> None:
+def test_an_order_is_final_if_no_byte_of_its_request_was_sent() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.NOT_SENT, text="t0 is too old")
@@ -467,7 +467,7 @@ def test_an_order_is_final_if_none_of_its_bytes_were_sent() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_a_refusal_is_trusted_once_a_look_up_finds_no_order() -> None:
+def test_a_rejection_is_trusted_only_after_a_look_up_finds_no_order() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=422, text="no")
@@ -478,7 +478,7 @@ def test_a_refusal_is_trusted_once_a_look_up_finds_no_order() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_an_order_that_exists_despite_its_refusal_is_adopted() -> None:
+def test_an_order_found_live_despite_its_rejection_is_adopted() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=400)
@@ -487,7 +487,7 @@ def test_an_order_that_exists_despite_its_refusal_is_adopted() -> None:
     assert b.s.balance("twd").locked == 900
 
 
-def test_a_rejected_order_that_turns_out_to_be_live_is_counted_again_and_cancelled() -> None:
+def test_a_rejected_order_found_live_later_is_counted_again_and_cancelled() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=400)
@@ -503,14 +503,14 @@ def test_a_rejected_order_that_turns_out_to_be_live_is_counted_again_and_cancell
     assert b'"late_order"' in b"".join(b.log)
 
 
-def test_an_answer_with_another_client_id_is_not_trusted() -> None:
+def test_a_response_with_a_different_client_id_is_not_trusted() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), body=OrderAck("X9", 9))
     assert order.state is OrderState.UNKNOWN
 
 
-def test_a_report_of_another_users_order_with_our_client_id_is_foreign() -> None:
+def test_a_report_of_another_users_order_with_our_client_id_is_treated_as_foreign() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0, price_ticks=901, order_id="F1")
@@ -519,7 +519,7 @@ def test_a_report_of_another_users_order_with_our_client_id_is_foreign() -> None
     assert {row.order_id for row in b.engine.view.foreign_orders()} == {"F1", "F2"}
 
 
-def test_a_report_with_the_client_id_of_an_unsent_order_is_foreign() -> None:
+def test_a_report_with_the_client_id_of_an_unsent_order_is_treated_as_foreign() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
     b.s.cancel(order)
@@ -549,7 +549,7 @@ def test_a_batch_of_unknown_outcome_is_resolved_order_by_order() -> None:
     assert {order.state for order in inside[1:]} == {OrderState.UNKNOWN}
 
 
-def test_a_batch_answer_with_fewer_rows_than_orders_is_not_trusted() -> None:
+def test_a_batch_response_with_fewer_rows_than_orders_is_not_trusted() -> None:
     b = bot(limits={"create_order": "3/1m"})
     for i in range(7):
         b.s.buy(BTC, amount=0.1, price=900 + i)
@@ -560,7 +560,7 @@ def test_a_batch_answer_with_fewer_rows_than_orders_is_not_trusted() -> None:
     assert {o.state for o in b.s.open_orders() if o.sent and o.state is not OrderState.SENDING} == {OrderState.UNKNOWN}
 
 
-def test_the_remainder_of_a_market_buy_is_counted_in_the_quote_currency() -> None:
+def test_the_remaining_amount_of_a_market_buy_is_in_quote_currency() -> None:
     b = bot()
     order = b.s.market_buy(BTC, spend=1_000)
     b.end_turn()
@@ -574,7 +574,7 @@ def test_the_remainder_of_a_market_buy_is_counted_in_the_quote_currency() -> Non
     b.check()
 
 
-def test_a_final_report_with_fewer_lots_than_booked_is_still_final() -> None:
+def test_a_final_report_with_fewer_lots_than_already_booked_is_still_final() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.execute(order, 4_000)
@@ -599,7 +599,7 @@ def test_executions_missing_from_listings_are_requested_at_growing_intervals() -
     assert len(times) < 13
 
 
-def test_a_delayed_replacement_counts_towards_the_order_rate_when_it_is_sent() -> None:
+def test_a_delayed_replacement_counts_toward_the_order_rate_when_it_is_sent() -> None:
     b = bot(risk={"max_orders_per_second": 2})
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -609,7 +609,7 @@ def test_a_delayed_replacement_counts_towards_the_order_rate_when_it_is_sent() -
     assert new.state is OrderState.SENDING
 
 
-def test_a_replacement_that_expires_while_waiting_does_not_set_a_wake_time_in_the_past() -> None:
+def test_a_pending_replacement_that_expires_does_not_set_a_wake_time_in_the_past() -> None:
     b = bot()
     old = b.rest(buy(b, expire_s=5))
     new = b.s.replace(old, price=910)
@@ -625,7 +625,7 @@ def test_a_replacement_that_expires_while_waiting_does_not_set_a_wake_time_in_th
 # -- forgetting -------------------------------------------------------------------------------------------------------
 
 
-def test_unsent_orders_are_forgotten_immediately_and_sent_ones_kept_for_late_reports() -> None:
+def test_unsent_orders_are_dropped_immediately_and_sent_ones_are_kept_for_late_reports() -> None:
     b = bot()
     cancelled = buy(b)
     b.accept(cancelled)
@@ -648,7 +648,7 @@ def test_unsent_orders_are_forgotten_immediately_and_sent_ones_kept_for_late_rep
 # -- what cannot be ---------------------------------------------------------------------------------------------------
 
 
-def test_a_report_cannot_carry_a_state_internal_to_the_bot() -> None:
+def test_a_report_cannot_carry_a_state_that_is_internal_to_the_bot() -> None:
     for state in set(OrderState) - REPORTED_STATES:
         b = bot()
         order = buy(b)
@@ -657,7 +657,7 @@ def test_a_report_cannot_carry_a_state_internal_to_the_bot() -> None:
             b.push(order, 0, state=state)
 
 
-def test_decisions_do_not_pile_up_when_every_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pending_decisions_do_not_accumulate_when_every_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botkit.engine.rooms.BLOCK_LINES", 10)
     b = bot()
     for _ in range(30):

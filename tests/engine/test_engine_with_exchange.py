@@ -1,4 +1,4 @@
-"""The engine and the simulated exchange together: requests, answers, and agreement of the books."""
+"""The engine with the simulated exchange: requests, responses, and matching balances."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def sim(*strategies: Listener, prints: Any = (), **more: Any) -> Sim:
 
 
 def _at_t0(rows: Any) -> Any:
-    shift = (T0 - venue.T0) // S  # the tables in that module count from a different start time
+    shift = (T0 - venue.T0) // S  # the tables in that module use a different start time
     return [(row[0] + shift, *row[1:]) for row in rows]
 
 
 class Deaf(Sim):
-    """An exchange whose answers to creates are lost, so that the bot gives up on each after five seconds."""
+    """An exchange that loses the responses to creates, so the bot gives up on each create after five seconds."""
 
     def send(self, leaving: Any) -> None:
         self.lost: set[int] = getattr(self, "lost", set())
@@ -63,14 +63,14 @@ class Deaf(Sim):
                     if isinstance(event, Answer) and event.request_id in self.lost:
                         gone.append((at + 5 * S, event.request_id))
                     elif publication.account is None or isinstance(event, Answer):
-                        self.tell(event)  # other account events are dropped: the account's stream is down
+                        self.tell(event)  # other account events are dropped: the account stream is down
             if not news:
                 self.tell(None)
         self.now = max(self.now, target)
         return []
 
 
-def test_a_market_order_fills_from_the_book_and_the_balances_agree() -> None:
+def test_a_market_order_fills_from_the_book_and_both_sides_report_equal_balances() -> None:
     b = sim()
     order = b.s.market_buy(BTC, amount=6, max_slippage_pct=2)
     b.end_turn()
@@ -131,7 +131,7 @@ def test_a_protected_position_is_closed_by_an_order_at_the_exchange() -> None:
     b.check()
 
 
-def test_orders_with_lost_answers_are_found_in_listings_and_their_fills_in_trade_listings() -> None:
+def test_orders_with_lost_responses_are_found_in_order_listings_and_their_fills_in_trade_listings() -> None:
     b = Deaf(Listener(start=listens), columns=[venue.books(_at_t0(BOOKS), BTC)])
     b.to(2)
     b.trade(1_000)

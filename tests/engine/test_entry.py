@@ -1,4 +1,4 @@
-"""Refusals of orders before they are sent, with the reasons that a strategy reads."""
+"""Orders refused before they are sent, and the reasons reported to the strategy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_invalid_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
     assert not b.end_turn()
 
 
-def test_amounts_and_prices_round_to_the_users_disadvantage() -> None:
+def test_amounts_and_prices_are_rounded_to_the_users_disadvantage() -> None:
     b = bot()
     buy, sell = b.s.buy(BTC, amount=1.00019, price=900.9), b.s.sell(BTC, amount=1.00019, price=1_100.1)
     assert (buy.amount_lots, buy.price_ticks) == (10_001, 900)
@@ -68,7 +68,7 @@ def test_coins_in_open_orders_cannot_be_spent_twice() -> None:
     assert refused.reason == "needs 60 btc, 40 available (60 locked in 1 order)"
 
 
-def test_stop_orders_trigger_on_the_usual_or_the_requested_side() -> None:
+def test_stop_orders_trigger_in_the_default_or_the_requested_direction() -> None:
     b = bot()
     sell = b.s.sell(BTC, amount=1, price=900, stop_price=950)
     buy = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
@@ -86,12 +86,12 @@ def test_a_stop_order_whose_condition_is_already_met_can_become_a_market_order()
     assert buy.spend == 1_000.0
 
 
-def test_a_stop_without_a_last_price_is_refused() -> None:
+def test_a_stop_order_without_a_last_price_is_refused() -> None:
     b = Bot(Listener())
     assert "no last price" in b.s.sell(BTC, amount=1, price=900, stop_price=950).reason
 
 
-def test_a_replacement_stop_order_is_refused_if_its_condition_is_met() -> None:
+def test_a_stop_order_replacement_is_refused_if_its_condition_is_already_met() -> None:
     b = bot()
     old = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
     b.end_turn()
@@ -135,7 +135,7 @@ def test_slippage_is_measured_from_the_best_visible_price() -> None:
     assert "shows no bids" in b.s.market_sell(BTC, amount=1).reason
 
 
-def test_slippage_is_checked_again_when_the_order_leaves_the_queue() -> None:
+def test_slippage_is_rechecked_when_the_order_leaves_the_queue() -> None:
     b = bot(limits={"create_order": "2/1m"}, batching=False)
     b.book([(990, 10**6)], [(1_000, 10**6)])
     orders = [b.s.market_buy(BTC, spend=1_000) for _ in range(3)]
@@ -149,7 +149,7 @@ def test_slippage_is_checked_again_when_the_order_leaves_the_queue() -> None:
     assert all("visible book" in order.reason for order in waiting)
 
 
-def test_close_sells_the_sellable_amount_or_reports_that_there_is_none() -> None:
+def test_close_sells_the_sellable_amount_or_reports_that_nothing_is_sellable() -> None:
     b = bot()
     order = b.s.close(BTC)
     assert (order.amount_lots, order.reduces) == (10**6, True)
@@ -157,7 +157,7 @@ def test_close_sells_the_sellable_amount_or_reports_that_there_is_none() -> None
     assert again.reason == "nothing of btc_twd can be sold now (position 100 btc)"
 
 
-def test_every_order_is_refused_during_maintenance() -> None:
+def test_all_orders_are_refused_during_maintenance() -> None:
     pair = Pair("btc_twd", msgspec.structs.replace(RULES, maintenance=True))
     b = Bot(Listener(pair), pairs={**PAIRS, "btc_twd": pair})
     b.trade(1_000, pair=pair)
@@ -169,18 +169,18 @@ def test_every_order_is_refused_during_maintenance() -> None:
         assert order.reason == "btc_twd is in maintenance"
 
 
-def test_the_exchanges_open_order_cap_is_shared_by_all_strategies() -> None:
+def test_all_strategies_share_the_exchanges_open_order_cap() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
     orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
     refused = second.buy(BTC, amount="0.01", price=900)
     assert refused.reason == "8 orders of btc_twd are open, which is the exchange's maximum"
-    assert first.replace(orders[0], price=910).is_open  # allowed, because it replaces one of them
+    assert first.replace(orders[0], price=910).is_open  # allowed because it replaces one of them
     assert second.market_buy(BTC, spend=1_000).is_open
 
 
-def test_an_unknown_pair_is_an_error() -> None:
+def test_an_unknown_pair_raises_an_error() -> None:
     b = bot()
     with pytest.raises(ValueError, match="'doge_twd' is not traded on this exchange; its pairs are btc_twd, eth_twd"):
         b.s.buy("doge_twd", amount=1, price=1)
@@ -205,7 +205,7 @@ def test_a_halted_bot_accepts_only_reducing_orders_until_resumed() -> None:
     assert b.s.buy(BTC, amount=1, price=900).is_open
 
 
-def test_orders_waiting_when_the_bot_is_halted_are_never_sent() -> None:
+def test_orders_queued_when_the_bot_is_halted_are_never_sent() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
     b.risk.halt(None, "test")  # even if no cancel was sent for the order
@@ -214,7 +214,7 @@ def test_orders_waiting_when_the_bot_is_halted_are_never_sent() -> None:
     assert order.reason == "the bot is halted: test"
 
 
-def test_a_shortage_names_the_coin_and_blocks_new_orders_until_it_is_resolved() -> None:
+def test_a_shortage_message_names_the_coin_and_new_orders_are_blocked_until_it_is_resolved() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"], "btc": RICH["btc"]}])
     b.trade(1_000)
     actual = {"twd": (RICH["twd"], RICH["twd"]), "btc": (60 * UNIT, 60 * UNIT)}
@@ -242,7 +242,7 @@ def test_a_shortage_names_the_coin_and_blocks_new_orders_until_it_is_resolved() 
 # -- stale books -----------------------------------------------------------------------------------------------
 
 
-def test_a_market_order_on_a_stale_book_is_refused_with_the_age_of_the_book() -> None:
+def test_a_market_order_on_a_stale_book_is_refused_with_the_book_age() -> None:
     b = bot()
     b.book([(990, 10**6)], [(1_010, 10**6)])
     b.to(300)
@@ -258,7 +258,7 @@ def test_a_market_order_on_a_stale_book_is_refused_with_the_age_of_the_book() ->
     assert b.s.market_sell(BTC, amount=1).is_open
 
 
-def test_the_book_age_is_not_checked_in_a_run_without_books() -> None:
+def test_the_book_age_is_not_checked_in_a_run_without_book_data() -> None:
     b = bot()
     b.to(10_000)
     assert b.s.market_buy(BTC, spend=1_000).is_open
@@ -267,7 +267,7 @@ def test_the_book_age_is_not_checked_in_a_run_without_books() -> None:
 # -- the price collar -------------------------------------------------------------------------------------------------
 
 
-def test_the_collar_compares_market_orders_with_the_visible_book() -> None:
+def test_the_collar_checks_market_orders_against_the_visible_book() -> None:
     b = bot(risk={"price_collar_pct": 5})
     b.book([(900, 10**6)], [(1_100, 10**6)])
     assert "expected price 1100 is 10.00 % above the last price 1000" in b.s.market_buy(BTC, spend=1_000).reason
@@ -276,7 +276,7 @@ def test_the_collar_compares_market_orders_with_the_visible_book() -> None:
     assert b.s.market_buy(BTC, spend=1_000).is_open
 
 
-def test_the_expected_price_is_the_average_over_the_levels_that_would_be_taken() -> None:
+def test_the_expected_price_is_the_average_over_the_levels_that_the_order_would_take() -> None:
     b = bot()
     spend = _order(b, Side.BUY, spend_units=2_050 * UNIT)
     market = PairMarket(BTC, b.portfolio.prices[BTC])
@@ -298,7 +298,7 @@ def _order(b: Bot, side: Side, **more: Any) -> Any:
 # -- how a refusal is reported ------------------------------------------------------------------------------------
 
 
-def test_a_refusal_is_reported_after_the_callback_with_the_same_now() -> None:
+def test_a_refusal_is_reported_after_the_callback_with_an_unchanged_now() -> None:
     told: list[tuple[str, int]] = []
 
     def on_trade(s: Any, _: Any) -> None:
@@ -316,7 +316,7 @@ def test_a_refusal_is_reported_after_the_callback_with_the_same_now() -> None:
     assert told == [("after the call", b.now), ("refused", b.now)]
 
 
-def test_more_than_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
+def test_more_than_a_hundred_refusals_in_one_turn_stop_the_strategy() -> None:
     b = bot()
     for _ in range(100):
         b.s.buy(BTC, amount=0, price=1)
@@ -329,13 +329,13 @@ def test_more_than_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
 
 
-def test_a_halt_that_refuses_many_orders_in_a_turn_does_not_stop_the_strategy() -> None:
+def test_a_halt_that_refuses_many_orders_in_one_turn_does_not_stop_the_strategy() -> None:
     b = bot()
     b.tell(Halt("botkit panic"))
     for _ in range(1_000):
         assert b.s.buy(BTC, amount=1, price=900).reason == "the bot is halted: botkit panic"
     b.end_turn()
     assert b.seen().active
-    for _ in range(1_001):  # beyond 1000 refusals the strategy is in an endless loop
+    for _ in range(1_001):  # beyond 1000 refusals, assume an endless loop
         b.s.buy(BTC, amount=1, price=900)
     assert "more than 1000 orders were refused in one turn" in b.seen().stopped_because

@@ -1,4 +1,4 @@
-"""Order checks: the fast path gives the same result as the full list of checks."""
+"""Order checks: the fast path returns the same result as the full list of checks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from botkit.model.clock import NS_PER_DAY
 from botkit.model.orders import Condition, Order, OrderSpec, OrderType, Side
 from tests.engine_world import BTC, PAIRS, RATES, RICH, T0, Listener
 
-#: conditions that may block several orders
+#: conditions that may block multiple orders
 BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "stopped", "journal")
-#: the subset of these conditions that is checked again when a slot is granted
+#: the subset of these conditions that is rechecked when a slot is granted
 GRANTED_BARS = {"shortage", "halted", "unknown", "journal"}
 
 
@@ -90,7 +90,7 @@ def some_order(dice: Random) -> Order:
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_the_fast_and_the_full_check_refuse_orders_for_the_same_reason(seed: int) -> None:
+def test_the_fast_path_and_the_full_checks_return_identical_refusal_reasons(seed: int) -> None:
     dice = Random(seed)
     bars = {bar for bar in BARS if dice.random() < dice.choice([0.0, 0.0, 0.2, 0.5])}
     rooms = some_rooms(with_rules=dice.random() < 0.5)

@@ -1,4 +1,6 @@
-"""Coins given to a strategy: how the strategy sees them, how many `close` sells, and where flattening stops."""
+"""Coins assigned to a strategy: how the strategy sees them, how many of them `close` sells, and where flattening
+stops.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ GIVEN = {"twd": 10_000 * UNIT, "btc": 2 * UNIT}
 
 
 def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
-    """Return a bot with a price and a book. Its account holds more coins than its strategies were given."""
+    """Return a bot with a price and a book. Its account holds more coins than are assigned to its strategies."""
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_book(BTC, 5)) for _ in range(strategies)),
         balances=ACCOUNT,
@@ -36,7 +38,7 @@ def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
 
 
 def asked(b: Bot) -> list[Order]:
-    """Return the orders that have been sent."""
+    """Return the sent orders."""
     found: list[Order] = []
     for request in b.requests:
         if isinstance(request, CreateOrder):
@@ -46,7 +48,7 @@ def asked(b: Bot) -> list[Order]:
     return found
 
 
-def test_without_a_given_capital_the_coins_of_the_account_are_unassigned() -> None:
+def test_coins_of_the_account_are_unassigned_if_no_strategy_is_given_them() -> None:
     b = trading(None)
     position = b.s.position(BTC)
     assert (position.amount, position.given, position.sellable) == (0, 0, 0)
@@ -58,7 +60,7 @@ def test_without_a_given_capital_the_coins_of_the_account_are_unassigned() -> No
     assert not asked(b)
 
 
-def test_close_sells_exactly_the_coins_that_the_strategy_owns() -> None:
+def test_close_sells_only_the_coins_that_the_strategy_owns() -> None:
     b = trading(GIVEN)
     assert (b.s.position(BTC).amount, b.s.position(BTC).given) == (2, 2)
     b.s.close(BTC)
@@ -68,7 +70,7 @@ def test_close_sells_exactly_the_coins_that_the_strategy_owns() -> None:
     assert b.portfolio.unassigned["btc"] == 3 * UNIT
 
 
-def test_trades_do_not_change_given_coins_but_capital_moves_do() -> None:
+def test_capital_moves_change_the_given_coins_but_trades_do_not() -> None:
     b = trading(GIVEN)
     bought = b.s.market_buy(BTC, spend=3003)
     b.end_turn()
@@ -85,7 +87,7 @@ def test_trades_do_not_change_given_coins_but_capital_moves_do() -> None:
 
 
 @pytest.mark.parametrize(("bought", "side", "lots"), [(3, Side.SELL, 3), (-1, Side.BUY, 1)])
-def test_flattening_restores_the_given_amount_of_coins(bought: int, side: Side, lots: int) -> None:
+def test_flattening_restores_the_given_coin_amount(bought: int, side: Side, lots: int) -> None:
     b = trading(GIVEN)
     if bought > 0:
         order = b.s.market_buy(BTC, spend=1001 * bought)
@@ -103,14 +105,14 @@ def test_flattening_restores_the_given_amount_of_coins(bought: int, side: Side, 
     assert b.s.market_buy(BTC, spend=1001).reason == "the bot is being stopped"
 
 
-def test_flattening_a_strategy_that_holds_its_given_coins_does_nothing() -> None:
+def test_flattening_does_nothing_if_the_strategy_holds_exactly_its_given_coins() -> None:
     b = trading(GIVEN)
     b.tell(Stop(withdraws=True))
     b.tell(Flatten("s0"))
     assert not asked(b)
 
 
-def test_flattening_does_not_buy_coins_back_while_the_bot_is_halted() -> None:
+def test_flattening_does_not_buy_back_coins_while_the_bot_is_halted() -> None:
     b = trading(GIVEN)
     order = b.s.market_sell(BTC, amount=1)
     b.end_turn()
@@ -125,7 +127,7 @@ def test_flattening_does_not_buy_coins_back_while_the_bot_is_halted() -> None:
     assert b.reply.value == ("the bot is halted: too much lost",)
 
 
-def test_a_coin_bought_in_one_pair_and_sold_in_another_is_not_surplus() -> None:
+def test_a_coin_bought_in_one_pair_and_sold_in_another_is_not_a_surplus() -> None:
     owned = coins(twd=10_000, btc=1)
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BTC_USDT), owned), balances=owned)
     for pair, side, amount in ((BTC_TWD, Side.BUY, 3.0), (BTC_USDT, Side.SELL, 2.0)):
@@ -145,7 +147,7 @@ def restarted(portfolio: Portfolio, state: Any = None) -> Portfolio:
     return again
 
 
-def test_the_pool_takes_only_the_quote_currencies_of_each_strategys_first_pair() -> None:
+def test_the_pool_contains_only_the_quote_currency_of_each_strategys_first_pair() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, BTC_USDT)),
         CapitalShare("b", (USDT_TWD,)),
@@ -156,7 +158,7 @@ def test_the_pool_takes_only_the_quote_currencies_of_each_strategys_first_pair()
     assert portfolio.position("b", USDT_TWD).amount == 0
 
 
-def test_money_in_the_pool_is_not_treated_as_a_strategys_coins() -> None:
+def test_pooled_money_is_not_treated_as_coins_of_a_strategy() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_USDT,)), CapitalShare("b", (USDT_TWD,)), balances=coins(twd=100, usdt=50)
     )
@@ -164,7 +166,7 @@ def test_money_in_the_pool_is_not_treated_as_a_strategys_coins() -> None:
     assert portfolio.position("b", USDT_TWD).sellable == 0, "closing its position must not sell a's money"
 
 
-def test_a_strategy_without_pairs_pools_the_bots_valuation_currency() -> None:
+def test_a_strategy_without_pairs_shares_the_bots_valuation_currency() -> None:
     portfolio = open_portfolio(CapitalShare("a"), balances=coins(twd=100, usdt=50))
     assert portfolio.unassigned == coins(twd=0, usdt=50)
 
@@ -177,7 +179,7 @@ def test_given_coins_survive_restarts() -> None:
     assert restarted(portfolio).position("a", BTC_TWD).given == 1.5
 
 
-def test_given_coins_in_older_books_are_never_surplus() -> None:
+def test_given_coins_in_state_saved_by_older_versions_are_never_surplus() -> None:
     fixed = CapitalShare("fixed", (BTC_TWD, BTC_USDT), coins(twd=100, btc=1))
     portfolio = open_portfolio(fixed, CapitalShare("pool", (BTC_TWD,)), balances=coins(twd=300, btc=3))
     portfolio.transfers.move("pool", coins(btc=2))
@@ -194,7 +196,7 @@ def test_given_coins_in_older_books_are_never_surplus() -> None:
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_the_cost_stated_for_added_coins_becomes_their_average_cost_without_profit(is_running: bool) -> None:
+def test_the_specified_cost_of_added_coins_becomes_their_average_cost_without_profit(is_running: bool) -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.days.watch("a", "twd")
     if is_running:
@@ -217,7 +219,7 @@ def test_coins_added_without_a_cost_are_valued_at_the_current_price() -> None:
     ("moved", "told"),
     [(coins(twd=1), "omit the cost"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
 )
-def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], told: str) -> None:
+def test_a_cost_without_exactly_one_coin_is_refused(moved: dict[str, int], told: str) -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, USDT_TWD), coins(twd=50)), balances=coins(twd=100, btc=2, usdt=9)
     )
@@ -227,7 +229,7 @@ def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], tol
 # -- reports ------------------------------------------------------------------------------------------------------
 
 
-def test_the_report_lists_the_coins_each_strategy_owns_and_the_unassigned_ones() -> None:
+def test_the_report_lists_each_strategys_coins_and_the_unassigned_coins() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BTC_TWD,)),
@@ -244,7 +246,7 @@ def test_the_report_lists_the_coins_each_strategy_owns_and_the_unassigned_ones()
     assert shown.remedy("x.yaml") == ("assign coins with `botkit capital add x.yaml a btc=1.25 --cost PRICE`")
 
 
-def test_a_coin_partly_given_to_a_strategy_is_not_offered_again() -> None:
+def test_coins_partly_given_to_a_strategy_are_not_offered_again() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=9, btc=1)), balances=coins(twd=9, btc=3, usdt=4))
     shown = portfolio.ownership.shown({})
     assert shown.left == coins(btc=2, usdt=4)

@@ -1,4 +1,4 @@
-"""Indicators: known values, the first valid value, stability over many updates, and input errors."""
+"""Indicators: known values, the first valid value, numerical stability over many updates, and input errors."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def walk(count: int, seed: int = 1) -> list[float]:
     return prices
 
 
-def test_averages_match_known_values() -> None:
+def test_moving_averages_match_known_values() -> None:
     assert steps(SMA(3), [1, 2, 3, 4, 8]) == [None, None, 2, 3, 5]
     assert steps(WMA(3), [1, 2, 3, 4, 8])[2:] == pytest.approx([14 / 6, 20 / 6, 35 / 6])
     assert steps(EMA(3), [1, 2, 3, 4, 8]) == [None, None, 2, 3, 5.5]
 
 
-def test_extremes_match_known_values() -> None:
+def test_highs_and_lows_match_known_values() -> None:
     assert steps(RollingHigh(3), [3, 1, 2, 1, 5, 4]) == [None, None, 3, 2, 5, 5]
     assert steps(RollingLow(3), [3, 1, 2, 3, 5, 4]) == [None, None, 1, 1, 2, 3]
 
@@ -47,13 +47,13 @@ def test_bands_match_known_values() -> None:
 
 
 def test_true_ranges_match_known_values() -> None:
-    # ranges: 2; max(1, |11 - 9|, |10 - 9|) = 2; a gap down: max(1, |6 - 10|, |5 - 10|) = 5
+    # true ranges: 2; max(1, |11 - 9|, |10 - 9|) = 2; a gap down: max(1, |6 - 10|, |5 - 10|) = 5
     assert steps(ATR(2), [10, 11, 6], [8, 10, 5], [9, 10, 5.5]) == [None, 2, (2 + 5) / 2]
 
 
 def test_volume_weighted_average_prices_match_known_values() -> None:
     prices, volumes = [10.0, 20, 30, 40], [1.0, 3, 0, 0]
-    assert steps(VWAP(2), prices, volumes) == [None, 17.5, 20, 40]  # no volume was traded in the last window
+    assert steps(VWAP(2), prices, volumes) == [None, 17.5, 20, 40]  # no trades occurred in the last window
     assert steps(VWAP(), prices, volumes) == [10, 17.5, 17.5, 17.5]
 
 
@@ -66,7 +66,7 @@ def test_a_cumulative_average_can_be_reset() -> None:
 
 
 def test_rsi_matches_wilders_definition() -> None:
-    # the usual textbook example (14 periods) with figures rounded to two decimals
+    # the usual textbook example (14 periods) with values rounded to two decimals
     closes = [
         44.3389, 44.0902, 44.1497, 43.6124, 44.3278, 44.8264, 45.0955, 45.4245, 45.8433, 46.0826, 45.8931, 46.0328,
         45.6140, 46.2820, 46.2820, 46.0028, 46.0328, 46.4116, 46.2222, 45.6439,
@@ -82,7 +82,7 @@ def test_rsi_reaches_its_upper_and_lower_bounds() -> None:
     assert steps(RSI(2), [2, 2, 2])[-1] == 50
 
 
-def test_macd_is_computed_from_its_averages() -> None:
+def test_macd_is_computed_from_its_moving_averages() -> None:
     prices = walk(60)
     line = EMA(3).over(prices) - EMA(6).over(prices)
     signal = EMA(4).over(line[5:])
@@ -104,7 +104,7 @@ def test_each_indicators_first_value_is_available_after_the_documented_number_of
         assert indicator.ready is (count >= first)
 
 
-def test_averages_agree_with_pandas() -> None:
+def test_moving_averages_agree_with_pandas() -> None:
     prices = walk(500)
     series = pd.Series(prices)
     np.testing.assert_allclose(SMA(30).over(prices), series.rolling(30).mean(), rtol=1e-13)
@@ -130,8 +130,9 @@ def test_rounding_errors_do_not_accumulate_over_many_updates() -> None:
     assert bands.value.upper - bands.value.middle == pytest.approx(2 * np.std(last), rel=1e-12)
 
 
-def test_bands_are_exact_for_a_high_price_that_barely_moves() -> None:
-    # computed from sums of squares, the variance would be 0 or negative: 1e9 squared leaves no digit for a hundredth
+def test_bands_are_accurate_for_a_high_price_that_barely_moves() -> None:
+    # computed from sums of squares, the variance would be zero or negative: 1e9 squared leaves no digits for a
+    # hundredth
     line = [1e9 + 0.01 * (i % 2) for i in range(40)]
     bands = Bollinger(20, 1).over(line)
     assert bands.upper[-1] - bands.middle[-1] == pytest.approx(0.005, rel=1e-4)
@@ -146,10 +147,10 @@ def test_an_array_indicator_accepts_any_function() -> None:
     assert mean.value == got[-1]
 
 
-def test_an_array_indicator_supports_options_inputs_and_tuples() -> None:
+def test_an_array_indicator_supports_options_input_selection_and_tuple_results() -> None:
     def spread(high: Any, low: Any, *, times: float) -> tuple[Any, Any]:
         assert len(high) == len(low) == 3
-        high *= times  # the function gets copies, so this must not change the indicator's own values
+        high *= times  # the function receives copies, so this must not change the indicator's own values
         return high - low, low
 
     indicator = ArrayIndicator(spread, 3, inputs=("high", "low"), fields=("spread", "low"), times=2.0)
@@ -190,7 +191,7 @@ def test_other_invalid_arguments_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [SMA, WMA, EMA, RSI, Bollinger, RollingHigh, RollingLow])
-def test_short_and_empty_arrays_return_nan(kind: Any) -> None:
+def test_short_and_empty_arrays_yield_nan(kind: Any) -> None:
     for count in (0, 1, 4):
         result = kind(5).over([1.0] * count)
         for part in result if isinstance(result, tuple) else (result,):

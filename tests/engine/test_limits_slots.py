@@ -1,4 +1,4 @@
-"""One rate-limit window: taking slots and freeing them."""
+"""One rate-limit window: taking and freeing slots."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ HOLD = hold_ns(NS_PER_S)
 T0 = 1_000 * NS_PER_S
 
 
-def test_a_slot_is_held_for_the_window_plus_a_margin_for_clock_differences() -> None:
+def test_a_slot_is_held_for_the_window_length_plus_a_clock_difference_margin() -> None:
     assert hold_ns(60 * NS_PER_S) == 60 * NS_PER_S + 6 * NS_PER_MS + 2 * NS_PER_MS
 
 
-def test_a_slot_becomes_free_exactly_one_window_after_its_answer() -> None:
+def test_a_slot_becomes_free_exactly_one_window_after_the_response() -> None:
     log = SlotLog(WINDOW)
     log.take()
-    assert log.free(T0 + 10 * NS_PER_S) == 2  # there is no answer yet, so the slot is still held
+    assert log.free(T0 + 10 * NS_PER_S) == 2  # there is no response yet, so the slot is still held
     log.release(T0 + 10 * NS_PER_S)
     assert log.free(T0 + 10 * NS_PER_S + HOLD - 1) == 2
     assert log.free(T0 + 10 * NS_PER_S + HOLD) == 3
@@ -44,7 +44,7 @@ def test_no_slot_is_freed_early_when_the_clock_is_set_back() -> None:
     assert log.free(T0 + NS_PER_S + HOLD) == 3
 
 
-def test_an_unknown_outcome_holds_its_slot_for_one_window_after_the_latest_possible_arrival() -> None:
+def test_a_request_of_unknown_outcome_holds_its_slot_for_one_window_after_the_latest_possible_arrival() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.hold_late(7, T0 + 900 * NS_PER_S)
@@ -58,12 +58,12 @@ def test_resolving_an_unknown_outcome_can_only_shorten_the_hold() -> None:
     log.hold_late(7, T0 + 900 * NS_PER_S)
     log.shorten(7, T0 + 5 * NS_PER_S)
     log.shorten(7, T0 + 60 * NS_PER_S)
-    log.shorten(8, T0)  # this key was never held, so nothing changes
+    log.shorten(8, T0)  # this key never held a slot, so nothing changes
     assert log.free(T0 + 5 * NS_PER_S + HOLD - 1) == 2
     assert log.free(T0 + 5 * NS_PER_S + HOLD) == 3
 
 
-def test_with_all_slots_in_flight_the_next_free_time_is_unknown_until_an_answer_arrives() -> None:
+def test_with_all_slots_in_flight_the_next_free_time_is_unknown_until_a_response_arrives() -> None:
     log = SlotLog(WINDOW)
     for _ in range(3):
         log.take()
@@ -128,7 +128,7 @@ def test_slots_become_free_exactly_at_the_announced_time(deeds: list[tuple[str, 
             log.lower(now)
         at = log.open_at(now, needed)
         if at is None:
-            # (open_at advances the log's time, so the example ends here)
+            # (open_at advances the log time, so the example ends here)
             assert log.free(now + 100 * NS_PER_S) < needed
             return
         assert at >= now
@@ -145,7 +145,9 @@ _DEEDS = st.lists(
 
 @given(_DEEDS, st.integers(0, 2))
 @settings(max_examples=300)
-def test_taking_a_slot_directly_equals_checking_for_a_free_slot_first(deeds: list[tuple[str, int]], kept: int) -> None:
+def test_taking_a_slot_directly_is_equivalent_to_checking_for_a_free_slot_first(
+    deeds: list[tuple[str, int]], kept: int
+) -> None:
     at_once, asked = SlotLog(WINDOW), SlotLog(WINDOW)
     now, flying = T0, 0
     for key, (deed, ms) in enumerate(deeds):

@@ -1,4 +1,4 @@
-"""Attempts by a strategy to look ahead, or to change data, through the arrays of its bars."""
+"""Attempts by a strategy to look ahead or modify data through its bar arrays."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NAMES = ("open", "high", "low", "close", "volume", "time")
 
 
 def bars(count: int) -> list[Bar]:
-    """Create bars in which every figure of bar i is at least 1000 + i, so that figures from later bars can be
-    recognised.
+    """Create bars in which every value of bar i is at least 1000 + i, so that values from later bars can be
+    recognized.
     """
     return [Bar(PAIR, T0 + i * NS_PER_MINUTE, *([1000.0 + i] * 5)) for i in range(count)]
 
 
 def everything_behind(view: Any) -> Iterator[Any]:
-    """Yield the view and every object reachable from it: bases, memoryviews and their objects."""
+    """Yield the view and every object reachable from it: base arrays, memoryviews and their underlying objects."""
     seen: list[Any] = []
     queue = [view]
     while queue:
@@ -75,14 +75,14 @@ def test_the_memory_contains_no_later_bar_at_any_step() -> None:
         base = close.base
         assert isinstance(base, np.ndarray)
         assert not base[i + 1 :].any()
-        # the memory past the end of the view holds no later bars either
+        # the memory past the end of the view contains no later bars either
         room = len(base) - len(close)
         beyond = np.lib.stride_tricks.as_strided(close, shape=(len(close) + room,), writeable=False)[len(close) :]
         assert not beyond.any()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_neither_views_nor_their_bases_are_writable(name: str) -> None:
+def test_neither_views_nor_their_base_arrays_are_writable(name: str) -> None:
     series = BarSeries(PAIR, "1m")
     series.append_all(bars(300))
     view = getattr(series, name)
@@ -108,7 +108,7 @@ def test_neither_views_nor_their_bases_are_writable(name: str) -> None:
     assert getattr(series, name).tolist() == [getattr(bar, name) for bar in bars(300)]
 
 
-def test_the_object_behind_the_base_exposes_no_buffer() -> None:
+def test_the_object_behind_the_base_array_exposes_no_buffer() -> None:
     series = BarSeries(PAIR, "1m")
     series.append_all(bars(3))
     base = series.close.base
@@ -117,7 +117,7 @@ def test_the_object_behind_the_base_exposes_no_buffer() -> None:
     public = {name: getattr(keeper, name) for name in dir(keeper) if not name.startswith("__")}
     assert not public
     assert keeper is not None
-    assert keeper.__array_interface__["data"][1] is True  # any array made from it is read-only
+    assert keeper.__array_interface__["data"][1] is True  # any array created from it is read-only
     with pytest.raises(ValueError, match="WRITEABLE"):
         np.asarray(keeper).flags.writeable = True
 
@@ -140,12 +140,12 @@ def test_a_view_outlives_its_series() -> None:
     view, wanted = series.close, series.close.tolist()
     del series
     gc.collect()
-    scribble = [np.full(512, -1.0) for _ in range(200)]  # these arrays would overwrite memory that was freed too early
+    scribble = [np.full(512, -1.0) for _ in range(200)]  # these arrays would overwrite prematurely freed memory
     assert view.tolist() == wanted
     assert len(scribble) == 200
 
 
-def test_memory_is_freed_once_no_view_remains() -> None:
+def test_memory_is_freed_once_all_views_are_gone() -> None:
     import weakref
 
     series = BarSeries(PAIR, "1m")
@@ -170,14 +170,14 @@ def test_a_coarser_series_is_never_ahead_of_a_finer_one() -> None:
         for bar in five.on_candle(*row):
             coarse.append(bar)
         assert fine.close[-1] == price
-        assert len(coarse) == (i + 1) // 5  # the bar under construction is not included
+        assert len(coarse) == (i + 1) // 5  # the unfinished bar is not included
         if len(coarse):
             assert coarse.high[-1] <= price
             assert coarse.close.base is not None
             assert coarse.close.base.max() <= price
 
 
-def test_warm_up_exposes_only_history() -> None:
+def test_only_history_is_visible_during_warm_up() -> None:
     history, future = bars(50)[:30], bars(50)[30:]
     series, builder = BarSeries(PAIR, "1m"), BarBuilder(PAIR, "1m", grace_ns=0)
     series.append_all(builder.warm_start(history))
@@ -191,7 +191,7 @@ def test_warm_up_exposes_only_history() -> None:
     assert len(series) == 50
 
 
-def test_the_arrays_passed_to_extend_are_not_kept() -> None:
+def test_extend_does_not_keep_references_to_its_argument_arrays() -> None:
     series = BarSeries(PAIR, "1m")
     source = np.array([1000.0 + i for i in range(500)])
     times = np.array([T0 + i * NS_PER_MINUTE for i in range(500)])

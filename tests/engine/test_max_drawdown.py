@@ -1,4 +1,4 @@
-"""``max_drawdown``: a fall from peak equity halts trading until resumed, in every mode, whether prices arrive singly or
+"""``max_drawdown``: a drop from peak equity halts trading until resumed, in every mode, whether prices arrive singly or
 in blocks.
 """
 
@@ -47,7 +47,7 @@ def test_a_value_that_is_not_a_fraction_is_refused_with_an_example(value: object
 
 
 @pytest.mark.parametrize("level", [None, "s0"])
-def test_a_fall_from_the_peak_halts_the_level_that_the_rule_is_set_for(level: str | None) -> None:
+def test_a_drop_from_the_peak_halts_the_bot_or_strategy_that_has_the_rule(level: str | None) -> None:
     risk = desk("0.1", level)
     assert mark(risk, 1_000) is None  # an equity of 4,000
     assert mark(risk, 2_000) is None  # an equity of 7,000, the peak
@@ -67,7 +67,7 @@ def test_after_a_resume_the_drawdown_is_measured_from_the_equity_at_the_resume()
     assert mark(risk, 600) is not None
 
 
-def test_capital_moves_are_treated_neither_as_a_fall_nor_as_a_new_peak() -> None:
+def test_capital_moves_count_neither_as_a_drawdown_nor_as_a_new_peak() -> None:
     portfolio = Portfolio(
         pairs=PAIRS,
         shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 4_000 * UNIT})],
@@ -84,7 +84,7 @@ def test_capital_moves_are_treated_neither_as_a_fall_nor_as_a_new_peak() -> None
     assert portfolio.peaks.baseline_units(None, "twd") == 7_000 * UNIT
 
 
-def test_the_peak_survives_a_restart() -> None:
+def test_the_peak_equity_survives_a_restart() -> None:
     risk = desk()
     for price in (1_000, 2_000, 1_900):
         assert mark(risk, price) is None
@@ -96,7 +96,7 @@ def test_the_peak_survives_a_restart() -> None:
     assert mark(later, 1_700) is not None
 
 
-def test_with_a_journal_older_than_the_rule_the_peak_starts_at_the_first_price() -> None:
+def test_if_the_journal_predates_the_rule_the_peak_starts_at_the_first_price() -> None:
     risk = desk()
     mark(risk, 2_000)
     state = risk.portfolio.state()
@@ -117,7 +117,7 @@ def price_by_price(prices: Sequence[float]) -> tuple[int | None, int | None]:
 
 
 def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int | None]:
-    """Process prices as the engine's spans do: in blocks of any length, and the breaching row separately."""
+    """Process prices as the engine's spans do: in blocks of any length, with the breaching row processed separately."""
     risk = desk("0.05")
     assert mark(risk, prices[0]) is None
     row = 1
@@ -137,7 +137,7 @@ def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int 
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_blocks_of_prices_reach_a_breach_at_the_same_row_as_single_prices(seed: int) -> None:
+def test_blocks_of_prices_breach_the_limit_at_the_same_row_as_single_prices(seed: int) -> None:
     chance = Random(seed)
     price, prices = 1_000.0, []
     for _ in range(400):

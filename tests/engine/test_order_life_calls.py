@@ -1,4 +1,4 @@
-"""The number of Python calls per order from placement to last callback. The limit is the same on every machine."""
+"""Number of Python calls per order from placement to the last callback. The limit does not depend on the machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import botkit.engine.engine
 from tests.benchmarks.order_trace import LIVES, book_calls, lives
 
-#: Calls from the strategy's order to its last callback, including the simulated exchange, the driver and the recorder.
-#: tests/benchmarks/order_trace.py prints their distribution. Lower these numbers when it drops; never raise them.
+#: Number of calls from the strategy's order to its last callback, including the simulated exchange, the driver and the
+#: recorder. tests/benchmarks/order_trace.py prints their distribution. Lower these limits when the number of calls
+#: drops; never raise them.
 CALLS = {
     "limit order that takes, on bars": 94,
     "limit order that takes, on trades": 115,
@@ -21,12 +22,12 @@ CALLS = {
     "quote replaced, on bars": 141,
     "quote replaced, on trades": 128,
 }
-#: tolerance: about one turn of the driver more or less
+#: tolerance: about one driver turn more or less
 ROOM = 10
 
 
 @pytest.mark.skipif(not botkit.engine.engine.__file__.endswith(".py"), reason="calls in compiled code are not visible")
-def test_the_number_of_calls_per_order_stays_within_the_budget(tmp_path: Path) -> None:
+def test_the_number_of_calls_per_order_stays_within_budget(tmp_path: Path) -> None:
     measured = {life.name: life.calls for life in lives(tmp_path)}
     assert set(measured) == {name for name, _, _ in LIVES} == set(CALLS)
     over = {name: round(calls) for name, calls in measured.items() if calls > CALLS[name] + ROOM}
@@ -36,5 +37,5 @@ def test_the_number_of_calls_per_order_stays_within_the_budget(tmp_path: Path) -
 
 
 @pytest.mark.skipif(not botkit.engine.engine.__file__.endswith(".py"), reason="calls in compiled code are not visible")
-def test_a_book_update_without_consequences_stays_within_the_call_budget(tmp_path: Path) -> None:
+def test_a_book_update_that_triggers_nothing_stays_within_the_call_budget(tmp_path: Path) -> None:
     assert book_calls(tmp_path) < 9

@@ -1,4 +1,4 @@
-"""Parameters: the declarations that a class may contain, and the values that a configuration may contain."""
+"""Parameters: the declarations allowed in a class, and the values allowed in a configuration."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """A stand-in for Strategy. This attribute is how parameters_of recognises a strategy."""
+    """A stand-in for Strategy. parameters_of recognizes a strategy by this attribute."""
 
     __botkit_strategy__: ClassVar[bool] = True
     _context: Unknown  # this annotation cannot be resolved, which does not matter because the attribute is private
@@ -148,7 +148,7 @@ def test_annotated_attributes_are_parameters_in_declaration_order() -> None:
     assert (found["share"].above, found["share"].below) == (0, 1)
 
 
-def test_defaults_are_filled_in_with_their_types() -> None:
+def test_defaults_are_filled_in_and_converted_to_their_types() -> None:
     got = values(Sample, pair="btc_twd")
     assert got == {
         "pair": "btc_twd", "fast": 10, "slow": 30, "spend": 20_000.0, "share": Decimal("0.5"), "name_tag": "x",
@@ -158,7 +158,7 @@ def test_defaults_are_filled_in_with_their_types() -> None:
     assert type(got["spend"]) is float
 
 
-def test_two_instances_do_not_share_a_list_default() -> None:
+def test_instances_do_not_share_a_list_default() -> None:
     first, second = values(Sample, pair="btc_twd"), values(Sample, pair="btc_twd")
     first["weights"].append(9.0)
     assert second["weights"] == [0.5, 0.5]
@@ -178,7 +178,7 @@ def test_a_subclass_can_inherit_override_and_fix_parameters() -> None:
     assert parameters_of(Sample)["fast"].default == 10
 
 
-def test_annotating_an_attribute_again_without_a_value_keeps_the_parents_value() -> None:
+def test_redeclaring_an_attribute_without_a_value_keeps_the_parents_value() -> None:
     class Child(Sample):
         fast: int
 
@@ -212,14 +212,14 @@ def test_a_mixin_adds_its_parameters() -> None:
         ({"__annotations__": {"x": "Mode"}, "x": "lang"}, "did you mean long"),
     ],
 )
-def test_an_invalid_declaration_is_reported_with_class_and_attribute(body: dict[str, Any], says: str) -> None:
+def test_an_invalid_declaration_is_reported_with_its_class_and_attribute(body: dict[str, Any], says: str) -> None:
     cls = type("Wrong", (Base,), {"__module__": __name__, **body})
     with pytest.raises(PluginError, match=says) as caught:
         parameters_of(cls)
     assert "Wrong." in str(caught.value)
 
 
-def test_a_parameter_cannot_share_its_name_with_an_inherited_method() -> None:
+def test_a_parameter_cannot_have_the_name_of_an_inherited_method() -> None:
     class Parent(Base):
         def trend(self) -> int:
             return 1
@@ -238,7 +238,7 @@ def test_annotations_are_resolved_even_if_the_module_is_not_registered() -> None
     assert parameters_of(scope["C"])["x"].kind is Decimal
 
 
-def test_parameter_kinds_have_readable_names() -> None:
+def test_parameter_types_have_readable_names() -> None:
     found = parameters_of(Sample)
     assert found["fast"].kind_text == "whole number"
     assert found["weights"].kind_text == "list of numbers"
@@ -250,7 +250,7 @@ def test_parameter_kinds_have_readable_names() -> None:
 
 
 @pytest.mark.parametrize("given", [10, "10", 10.0, "10.0", Decimal("10"), Decimal("1E+1"), " 10 ", "+10"])
-def test_whole_numbers_are_accepted_in_every_notation(given: Any) -> None:
+def test_integers_are_accepted_in_every_notation(given: Any) -> None:
     got = only(Whole, given)
     assert got == 10
     assert type(got) is int
@@ -261,7 +261,7 @@ def test_whole_numbers_are_accepted_in_every_notation(given: Any) -> None:
     [True, False, 1.5, "1.5", "010", "1e3", "1_000", "ten", "", float("nan"), float("inf"), [1], {}, b"1", "0x10",
      Decimal("1E+999999"), "١٠"],
 )  # fmt: skip
-def test_values_that_are_not_whole_numbers_are_refused(given: Any) -> None:
+def test_values_that_are_not_integers_are_refused(given: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         only(Whole, given)
     assert caught.value.name == "x"
@@ -288,17 +288,17 @@ def test_decimals_are_exact(given: Any, wanted: str) -> None:
 
 @given(st.decimals(min_value=-(10**12), max_value=10**12, places=8))
 @settings(deadline=None, max_examples=60)
-def test_a_decimal_keeps_the_written_digits(number: Decimal) -> None:
+def test_a_decimal_keeps_its_digits_as_written(number: Decimal) -> None:
     assert only(Exact, f"{number:f}") == number
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @settings(deadline=None, max_examples=60)
-def test_a_float_is_returned_without_loss(number: float) -> None:
+def test_a_float_round_trips_without_loss(number: float) -> None:
     assert only(Floating, number).hex() == number.hex()
 
 
-def test_only_true_and_false_are_booleans() -> None:
+def test_only_true_and_false_are_accepted_as_booleans() -> None:
     assert [only(Truth, v) for v in (True, False, "true", "false")] == [True, False, True, False]
     for wrong in (1, 0, "yes", "no", "True", "on", 1.0, ""):
         with pytest.raises(ParameterError, match="must be true or false"):
@@ -322,7 +322,7 @@ def test_an_enum_parameter_accepts_a_member_its_value_or_its_name() -> None:
         only(OneStep, True)
 
 
-def test_a_literal_parameter_keeps_the_type_of_the_chosen_value() -> None:
+def test_a_literal_parameter_keeps_the_type_of_the_selected_value() -> None:
     assert [only(Choice, v) for v in ("a", 5, "5", True)] == ["a", 5, 5, True]
     for wrong in (1, "b", 5.5, False, [1]):
         with pytest.raises(ParameterError, match="must be one of a, 5, true"):
@@ -340,12 +340,12 @@ def test_a_literal_parameter_keeps_the_type_of_the_chosen_value() -> None:
         (5, "must be a pair such as btc_twd"),
     ],
 )
-def test_a_misspelt_pair_gets_a_suggestion(given: Any, says: str) -> None:
+def test_a_misspelled_pair_gets_a_suggestion(given: Any, says: str) -> None:
     with pytest.raises(ParameterError, match=says):
         only(OnePair, given)
 
 
-def test_pair_parameters_contain_the_rules_of_the_run() -> None:
+def test_pair_parameters_carry_the_pair_rules_of_the_run() -> None:
     stale = Pair("btc_twd", RULES)
     assert only(OnePair, stale) is PAIRS["btc_twd"]
     assert only(ManyPairs, ["btc_twd", "eth_twd"]) == ["btc_twd", "eth_twd"]
@@ -379,7 +379,7 @@ def test_only_an_optional_parameter_accepts_null() -> None:
         values(Sample, pair="btc_twd", fast=None)
 
 
-def test_unknown_and_missing_names_are_reported() -> None:
+def test_unknown_and_missing_parameter_names_are_reported() -> None:
     with pytest.raises(ParameterError, match=r"fats: Sample has no such parameter; did you mean fast\?; it has pair"):
         values(Sample, pair="btc_twd", fats=3)
     with pytest.raises(ParameterError, match=r"pair: Sample requires it \(pair\); add it under params"):
@@ -387,7 +387,7 @@ def test_unknown_and_missing_names_are_reported() -> None:
     assert issubclass(ParameterError, ConfigError)
 
 
-def test_a_single_value_can_be_checked_on_its_own() -> None:
+def test_a_single_value_can_be_validated_separately() -> None:
     assert check_value(parameters_of(Sample)["fast"], "12", PAIRS) == 12
 
 

@@ -1,4 +1,4 @@
-"""Plots of strategies are bounded, thinned identically however points arrive, and separated by name."""
+"""Strategy plots are bounded in size, thinned identically no matter how points arrive, and separated by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from botkit.engine.strategy.plots import LINES_MAX, LineKey, PlotLine, PlotStore
 
 
-def test_points_with_the_same_name_form_a_line() -> None:
+def test_points_with_equal_names_form_a_line() -> None:
     store = PlotStore("s")
     store.plot(1, "spread", 2.5)
     store.plot(2, "spread", 3)
@@ -24,20 +24,20 @@ def test_points_with_the_same_name_form_a_line() -> None:
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
-def test_an_unknown_value_leaves_a_gap(value: Any) -> None:
+def test_a_missing_value_leaves_a_gap(value: Any) -> None:
     store = PlotStore("s")
     store.plot(1, "spread", value)
     assert store.lines() == []
 
 
 @pytest.mark.parametrize("value", ["1", True, [1.0]])
-def test_values_other_than_numbers_are_refused(value: Any) -> None:
+def test_non_numeric_values_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"plot\('spread', ...\) takes a number, not"):
         PlotStore("s").plot(1, "spread", value)
 
 
 @given(st.integers(0, 500), st.integers(2, 20))
-def test_a_line_over_the_full_run_is_halved_when_full_and_stays_evenly_spaced(count: int, most: int) -> None:
+def test_a_line_over_the_full_run_is_thinned_by_half_when_full_and_stays_evenly_spaced(count: int, most: int) -> None:
     line = PlotLine("price", (), most, whole_run=True)
     for i in range(count):
         line.add(i, float(i))
@@ -49,7 +49,7 @@ def test_a_line_over_the_full_run_is_halved_when_full_and_stays_evenly_spaced(co
     assert len(times) > most // 2 or count <= most
 
 
-def test_a_live_line_keeps_its_latest_points() -> None:
+def test_a_live_line_keeps_its_most_recent_points() -> None:
     line = PlotLine("price", (), 10, whole_run=False)
     for i in range(1_000):
         line.add(i, float(i))

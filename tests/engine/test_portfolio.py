@@ -35,7 +35,7 @@ def balance(portfolio: Portfolio, strategy: str, currency: str) -> tuple[float, 
 # -- the split --------------------------------------------------------------------------------------------------------
 
 
-def test_a_strategy_without_capital_can_spend_the_account_minus_reserve_and_sub_accounts() -> None:
+def test_a_strategy_without_capital_can_spend_the_account_balance_minus_reserve_and_sub_accounts() -> None:
     portfolio = open_portfolio(
         CapitalShare("fixed", (BTC_TWD,), coins(twd=30)),
         CapitalShare("rest", (BTC_TWD,)),
@@ -48,7 +48,7 @@ def test_a_strategy_without_capital_can_spend_the_account_minus_reserve_and_sub_
     assert portfolio.unassigned == coins(twd=20, btc=2)
 
 
-def test_a_percentage_applies_to_the_unreserved_balance_of_quote_currencies() -> None:
+def test_a_percentage_applies_to_the_unreserved_quote_currency_balance() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), 40),
         CapitalShare("b", (BTC_TWD,), 60),
@@ -61,7 +61,7 @@ def test_a_percentage_applies_to_the_unreserved_balance_of_quote_currencies() ->
     assert portfolio.unassigned == coins(twd=50, btc=1)
 
 
-def test_without_pooled_strategies_the_rest_of_the_account_is_unassigned() -> None:
+def test_without_pooled_strategies_the_remaining_account_balance_is_unassigned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=30)), balances=coins(twd=100))
     assert portfolio.unassigned == coins(twd=70)
 
@@ -72,7 +72,7 @@ def test_coins_without_a_pair_stay_unassigned() -> None:
     assert portfolio.unassigned["doge"] == 5 * COIN
 
 
-def test_capital_larger_than_the_account_is_refused_with_figures() -> None:
+def test_capital_larger_than_the_account_balance_is_refused_with_figures() -> None:
     portfolio = Portfolio(
         pairs=PAIRS,
         shares=[CapitalShare("a", (), coins(twd=60)), CapitalShare("b", (), coins(twd=50))],
@@ -83,7 +83,7 @@ def test_capital_larger_than_the_account_is_refused_with_figures() -> None:
         portfolio.open(coins(twd=100))
 
 
-def test_percentages_that_add_up_to_more_than_a_hundred_are_refused() -> None:
+def test_percentages_that_total_more_than_a_hundred_are_refused() -> None:
     portfolio = Portfolio(
         pairs=PAIRS, shares=[CapitalShare("a", (), 60), CapitalShare("b", (), 50)], reserve={}, currency="twd"
     )
@@ -99,7 +99,7 @@ def test_capital_in_an_untraded_currency_is_refused() -> None:
         portfolio.open(coins(doge=100))
 
 
-def test_a_valuation_currency_that_no_pair_converts_to_is_refused() -> None:
+def test_a_valuation_currency_without_a_conversion_path_is_refused() -> None:
     with pytest.raises(ValueError, match="btc cannot be valued in eur"):
         Portfolio(pairs=PAIRS, shares=[], reserve={}, currency="eur")
 
@@ -118,13 +118,13 @@ def test_a_limit_buy_locks_its_value_rounded_up_and_a_sell_locks_its_coins() -> 
     portfolio.check()
 
 
-def test_a_market_buy_locks_its_full_spend() -> None:
+def test_a_market_buy_locks_its_full_spending_amount() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     assert portfolio.lock(make_order("a", BTC_TWD, Side.BUY, spend=400)) is None
     assert balance(portfolio, "a", "twd") == (600, 400)
 
 
-def test_a_refusal_names_the_needed_available_and_locked_amounts() -> None:
+def test_a_refusal_states_the_required_available_and_locked_amounts() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=4200))
     for _ in range(2):
         assert portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=1500, amount=1)) is None
@@ -132,7 +132,7 @@ def test_a_refusal_names_the_needed_available_and_locked_amounts() -> None:
     assert refusal == "needs 5000 twd, 1200 available (3000 locked in 2 orders)"
 
 
-def test_a_sub_account_cannot_spend_the_money_of_another() -> None:
+def test_a_sub_account_cannot_spend_another_sub_accounts_money() -> None:
     portfolio = open_portfolio(
         CapitalShare("poor", (BTC_TWD,), coins(twd=10)), CapitalShare("rich", (BTC_TWD,)), balances=coins(twd=1000)
     )
@@ -154,7 +154,7 @@ def test_releasing_a_lock_twice_has_no_further_effect() -> None:
 # -- fills ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_buy_filled_below_its_limit_frees_the_difference_and_pays_its_fee_in_coins() -> None:
+def test_a_buy_filled_below_its_limit_price_frees_the_difference_and_pays_its_fee_in_coins() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
     portfolio.lock(order)
@@ -167,7 +167,7 @@ def test_a_buy_filled_below_its_limit_frees_the_difference_and_pays_its_fee_in_c
     assert portfolio.position("a", BTC_TWD).amount == 0.998
 
 
-def test_a_sell_pays_its_fee_from_its_proceeds() -> None:
+def test_the_fee_of_a_sell_is_deducted_from_its_proceeds() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=2)), balances=coins(btc=2))
     order = make_order("a", BTC_TWD, Side.SELL, price=100, amount=2)
     portfolio.lock(order)
@@ -177,7 +177,7 @@ def test_a_sell_pays_its_fee_from_its_proceeds() -> None:
     portfolio.check()
 
 
-def test_unspent_money_of_a_market_buy_is_freed_when_the_order_ends() -> None:
+def test_unspent_money_of_a_market_buy_is_freed_when_the_order_becomes_final() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, spend=400)
     portfolio.lock(order)
@@ -191,14 +191,14 @@ def test_many_small_fills_leave_no_locked_remainder() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,)), balances=coins(usdt=1))
     order = make_order("a", BTC_USDT, Side.BUY, price=33_333.33, amount=0.00000007)
     portfolio.lock(order)
-    for _ in range(7):  # 33333.33 x 1e-8 floors to 33,333 units each time
+    for _ in range(7):  # 33333.33 x 1e-8 rounds down to 33,333 units each time
         portfolio.fill(order, execution(order, price=33_333.33, amount=0.00000001), 1)
         portfolio.check()
     assert portfolio.ledger.locks.get(order.client_id, 0) == 0
     assert portfolio.balance("a", "usdt").available_units == COIN - 7 * 33_333
 
 
-def test_filling_more_than_the_amount_of_an_order_fails_an_assertion() -> None:
+def test_filling_more_than_the_order_amount_fails_an_assertion() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -206,7 +206,7 @@ def test_filling_more_than_the_amount_of_an_order_fails_an_assertion() -> None:
         portfolio.fill(order, execution(order, price=100, amount=1.5), 1)
 
 
-def test_a_fee_in_the_exchanges_coin_is_taken_first_from_the_strategys_own_balance() -> None:
+def test_a_fee_in_the_exchanges_token_is_first_deducted_from_the_strategys_own_balance() -> None:
     owned = coins(twd=1000, bito=10)
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BITO_TWD), owned), balances=owned)
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
@@ -216,7 +216,7 @@ def test_a_fee_in_the_exchanges_coin_is_taken_first_from_the_strategys_own_balan
     assert balance(portfolio, "a", "btc") == (1, 0)
 
 
-def test_a_fee_paid_with_another_strategys_coins_is_charged_to_the_strategy_that_caused_it() -> None:
+def test_a_fee_paid_with_another_strategys_coins_is_charged_to_the_strategy_that_incurred_it() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BITO_TWD,), coins(bito=3)),
@@ -227,7 +227,7 @@ def test_a_fee_paid_with_another_strategys_coins_is_charged_to_the_strategy_that
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
-    assert portfolio.unassigned["bito"] == 0  # unassigned coins pay the fee first ...
+    assert portfolio.unassigned["bito"] == 0  # unassigned coins pay for the fee first ...
     assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest of the fee is borrowed from the other strategy
     assert portfolio.equity_units("a", "twd") == 90 * COIN
     assert portfolio.equity_units("b", "twd") == 15 * COIN
@@ -237,7 +237,7 @@ def test_a_fee_paid_with_another_strategys_coins_is_charged_to_the_strategy_that
     portfolio.check()
 
 
-def test_a_late_fill_is_booked_as_a_debt_that_later_income_repays() -> None:
+def test_a_late_fill_is_booked_as_a_debt_repaid_from_later_income() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BTC_TWD,)),
@@ -260,7 +260,7 @@ def test_a_late_fill_is_booked_as_a_debt_that_later_income_repays() -> None:
     portfolio.check()
 
 
-def test_relocking_an_order_that_turns_out_live_locks_the_available_money() -> None:
+def test_relocking_an_order_found_live_locks_the_available_money() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -274,7 +274,7 @@ def test_relocking_an_order_that_turns_out_live_locks_the_available_money() -> N
     portfolio.check()
 
 
-def test_relocking_a_partly_locked_order_does_not_count_its_lock_twice() -> None:
+def test_relocking_a_partly_locked_order_does_not_count_the_existing_lock_twice() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -297,7 +297,7 @@ def report(**totals: float) -> BalanceReport:
     return BalanceReport({c: (u, u) for c, u in coins(**totals).items()})
 
 
-def test_a_deposit_is_unassigned() -> None:
+def test_a_deposit_is_booked_as_unassigned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     (found,) = portfolio.balances.compare(report(twd=150), 0, quiet=True)
     assert (found.actual_units - found.expected_units, found.adopted_units, found.shortage) == (
@@ -311,7 +311,7 @@ def test_a_deposit_is_unassigned() -> None:
     portfolio.check()
 
 
-def test_withdrawing_money_of_a_strategy_causes_a_shortage_until_the_money_is_returned() -> None:
+def test_withdrawing_a_strategys_money_causes_a_shortage_until_the_money_is_returned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100), reserve=coins(twd=10))
     (found,) = portfolio.balances.compare(report(twd=95), 0, quiet=True)
     assert found.shortage is None
@@ -323,13 +323,13 @@ def test_withdrawing_money_of_a_strategy_causes_a_shortage_until_the_money_is_re
     assert portfolio.balances.shortages() == []
 
 
-def test_a_currency_missing_from_a_snapshot_is_read_as_zero() -> None:
+def test_a_currency_missing_from_a_snapshot_is_treated_as_zero() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, btc=1))
     found = portfolio.balances.compare(BalanceReport({"twd": (100 * COIN, 0)}, snapshot=True), 0, quiet=True)
     assert [d.currency for d in found] == ["btc"]
 
 
-def test_a_difference_that_a_live_order_may_explain_is_not_adopted() -> None:
+def test_a_balance_difference_that_a_live_order_may_explain_is_not_adopted() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
     portfolio.lock(order)
@@ -340,7 +340,7 @@ def test_a_difference_that_a_live_order_may_explain_is_not_adopted() -> None:
     assert portfolio.balances.compare(report(twd=40, btc=1), 20 * SETTLE_NS, quiet=True) == []
 
 
-def test_an_unexplained_difference_is_adopted_once_it_is_stable() -> None:
+def test_an_unexplained_balance_difference_is_adopted_once_it_is_stable() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=60, amount=1))
     (first,) = portfolio.balances.compare(report(twd=30), 0, quiet=False)
@@ -401,11 +401,11 @@ def test_strategies_in_a_pool_keep_their_own_positions_and_profits() -> None:
     assert portfolio.position("b", BTC_TWD).unrealised == -20
 
 
-def test_the_profit_of_a_new_day_counts_from_the_start_of_the_day() -> None:
+def test_daily_profit_is_measured_from_the_start_of_the_day() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.days.watch("a", "twd")
     assert portfolio.days.pnl_units("a", "twd") is None
-    portfolio.mark(BTC_TWD, 100)  # without prices at the start of the day, profit counts from the first price
+    portfolio.mark(BTC_TWD, 100)  # without prices at the start of the day, profit is measured from the first price
     portfolio.mark(BTC_TWD, 90)
     assert portfolio.days.pnl_units("a", "twd") == -10 * COIN
     portfolio.days.start(86_400)
@@ -414,7 +414,7 @@ def test_the_profit_of_a_new_day_counts_from_the_start_of_the_day() -> None:
     assert portfolio.days.pnl_units("a", "twd") == 5 * COIN
 
 
-def test_deposits_are_not_profit() -> None:
+def test_deposits_do_not_count_as_profit() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     portfolio.days.watch(None, "twd")
     portfolio.balances.compare(report(twd=500), 0, quiet=True)
@@ -430,7 +430,7 @@ def restarted(portfolio: Portfolio, *shares: CapitalShare) -> Portfolio:
     return again
 
 
-def test_a_restart_restores_the_full_state() -> None:
+def test_a_restart_restores_the_complete_state() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
@@ -449,7 +449,7 @@ def test_a_restart_restores_the_full_state() -> None:
     assert balance(again, "a", "twd") == (201, 0)
 
 
-def test_editing_the_configured_capital_is_an_error_that_names_the_capital_commands() -> None:
+def test_editing_the_configured_capital_raises_an_error_that_names_the_capital_commands() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000))
     with pytest.raises(ConfigError, match=r"was 500 twd .* is now 600 twd\. .*botkit capital add"):
         restarted(portfolio, CapitalShare("a", (BTC_TWD,), coins(twd=600)))
@@ -477,7 +477,7 @@ def two_with_capital() -> Portfolio:
     )
 
 
-def test_capital_moves_between_the_unassigned_funds_and_a_sub_account() -> None:
+def test_capital_moves_between_unassigned_funds_and_a_sub_account() -> None:
     portfolio = two_with_capital()
     assert moved(portfolio, "a", twd=300, btc=0.5) is None
     assert balance(portfolio, "a", "twd") == (800, 0)
@@ -508,7 +508,7 @@ def test_a_refused_capital_move_returns_the_reason_and_changes_nothing() -> None
     assert portfolio.state() == before
 
 
-def test_the_pools_capital_can_be_changed() -> None:
+def test_the_capital_of_the_pool_can_be_changed() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
@@ -526,7 +526,7 @@ def test_the_pools_capital_can_be_changed() -> None:
     assert portfolio.days.pnl_units("b", "twd") == 0
 
 
-def test_coins_given_to_a_pooled_strategy_can_only_be_taken_back_from_that_strategy() -> None:
+def test_coins_given_to_a_pooled_strategy_can_only_be_withdrawn_from_that_strategy() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=5)
     )
@@ -537,7 +537,7 @@ def test_coins_given_to_a_pooled_strategy_can_only_be_taken_back_from_that_strat
     assert moved(portfolio, "a", btc=1) is None
     assert (portfolio.position("a", BTC_TWD).given, portfolio.position("b", BTC_TWD).given) == (1, 2)
     assert portfolio.equity_units("b", "twd") == coins(twd=200)["twd"]
-    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are shared by its strategies
+    assert balance(portfolio, "a", "btc") == (3, 0)  # strategies in the pool share its funds
     refusal = moved(portfolio, "a", btc=-2)
     assert refusal is not None
     assert "a has 1 btc of its own to give back, but 2 was requested" in refusal
@@ -564,7 +564,7 @@ def test_deposits_and_withdrawals_do_not_change_profit_even_before_the_first_pri
     assert position.realised + position.unrealised == -5
 
 
-def test_a_strategy_that_joins_adds_no_profit_to_the_day() -> None:
+def test_a_newly_added_strategy_does_not_change_the_daily_profit() -> None:
     a, b = CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,), coins(twd=100, eth=1))
     portfolio = open_portfolio(a, balances=coins(twd=1000, eth=2))
     portfolio.days.watch(None, "twd")
@@ -578,7 +578,7 @@ def with_capital(name: str, capital: dict[str, int] | int | None) -> CapitalShar
     return CapitalShare(name, (BTC_TWD,), capital)
 
 
-def test_the_file_may_state_the_capital_of_the_first_start_of_the_last_start_or_the_current_total() -> None:
+def test_the_configured_capital_may_match_the_first_start_the_last_start_or_the_current_total() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     assert moved(portfolio, "a", twd=100) is None
     for amount in (500, 600):
@@ -596,7 +596,7 @@ def test_the_file_may_state_the_capital_of_the_first_start_of_the_last_start_or_
         restarted(portfolio, with_capital("a", coins(twd=520)))
 
 
-def test_a_configured_percentage_may_be_kept_or_replaced_by_amounts() -> None:
+def test_a_configured_percentage_may_be_kept_or_replaced_with_amounts() -> None:
     portfolio = open_portfolio(with_capital("a", 40), balances=coins(twd=1000, btc=1))
     assert moved(portfolio, "a", twd=100) is None
     restarted(portfolio, with_capital("a", 40))
@@ -607,7 +607,7 @@ def test_a_configured_percentage_may_be_kept_or_replaced_by_amounts() -> None:
         restarted(portfolio, with_capital("a", None))
 
 
-def test_books_saved_without_capital_totals_are_restored() -> None:
+def test_portfolio_state_saved_without_capital_totals_is_restored() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     state = portfolio.state()
     for name in ("given", "written", "unsettled"):
@@ -617,7 +617,7 @@ def test_books_saved_without_capital_totals_are_restored() -> None:
     assert again.state() == portfolio.state()
 
 
-def test_the_money_of_a_removed_strategy_is_kept_for_its_return_and_can_be_withdrawn() -> None:
+def test_a_removed_strategys_money_is_kept_for_its_return_and_can_be_withdrawn() -> None:
     a, b = with_capital("a", coins(twd=500)), with_capital("b", coins(twd=100, btc=1))
     before = open_portfolio(a, b, balances=coins(twd=1000, btc=2))
     before.days.watch("b", "twd")
@@ -630,7 +630,7 @@ def test_the_money_of_a_removed_strategy_is_kept_for_its_return_and_can_be_withd
     assert portfolio.position("b", BTC_TWD).amount == 0.75
 
 
-def test_books_of_a_stopped_bot_can_be_changed_whichever_capital_figure_the_file_states() -> None:
+def test_capital_of_a_stopped_bot_can_be_changed_whichever_accepted_figure_the_file_states() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     shares = (with_capital("a", coins(twd=600)), with_capital("new", coins(twd=1)))
     again = Portfolio(pairs=PAIRS, shares=shares, reserve={}, currency="twd")
@@ -644,7 +644,7 @@ def test_books_of_a_stopped_bot_can_be_changed_whichever_capital_figure_the_file
     assert balance(started, "a", "twd") == (600, 0)
 
 
-def test_a_removed_strategy_keeps_its_money_and_a_new_strategy_is_funded_from_the_rest() -> None:
+def test_a_removed_strategy_keeps_its_money_and_a_new_strategy_is_funded_from_the_remainder() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000, btc=1))
     again = restarted(portfolio, CapitalShare("new", (BTC_TWD,), coins(twd=300, btc=1)))
     assert balance(again, "new", "twd") == (300, 0)

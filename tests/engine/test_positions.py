@@ -36,13 +36,13 @@ def test_two_purchases_average_their_cost_and_a_sale_realises_profit() -> None:
     assert (position.amount, position.average_entry, position.unrealised, position.realised) == (0, 0, 0, 93)
 
 
-def test_a_fee_taken_in_coins_raises_the_average_entry() -> None:
+def test_a_fee_deducted_in_coins_raises_the_average_entry_price() -> None:
     portfolio, position = start(twd=10_000)
     trade(portfolio, Side.BUY, 100, 1, fee=COIN // 5)
     assert (position.amount, position.average_entry) == (0.8, 125)
 
 
-def test_opening_coins_cost_the_first_price_and_are_booked_to_the_first_listed_pair() -> None:
+def test_opening_coins_are_valued_at_the_first_price_and_booked_to_the_first_listed_pair() -> None:
     portfolio, position = start(twd=1000, btc=2)
     assert portfolio.position("a", BTC_USDT).amount == 0
     assert (position.amount, position.average_entry, position.unrealised) == (2, 0, 0)
@@ -57,7 +57,7 @@ def test_opening_coins_sold_before_the_first_price_are_valued_at_their_proceeds(
     assert (position.realised, position.average_entry) == (0, 500)
 
 
-def test_coins_bought_in_one_pair_and_sold_in_another_make_a_short_position() -> None:
+def test_coins_bought_in_one_pair_and_sold_in_another_create_a_short_position() -> None:
     portfolio, position = start(twd=1000)
     trade(portfolio, Side.BUY, 100, 2)
     trade(portfolio, Side.SELL, 4, 2, pair=BTC_USDT)
@@ -92,7 +92,7 @@ def test_the_sellable_amount_is_capped_by_the_balance() -> None:
     assert (position.amount, position.sellable) == (2, 0.5)
 
 
-def test_a_position_below_the_smallest_order_is_dust() -> None:
+def test_a_position_below_the_minimum_order_size_is_dust() -> None:
     portfolio, position = start(twd=1000)
     assert position.is_flat
     trade(portfolio, Side.BUY, 100, 0.0001, fee=1)
@@ -110,7 +110,7 @@ def test_a_fully_locked_position_is_not_flat() -> None:
     assert (position.sellable, position.is_flat) == (0, False)
 
 
-def test_exact_figures_are_the_same_as_the_float_figures_but_in_decimals() -> None:
+def test_exact_figures_equal_the_float_figures_as_decimals() -> None:
     portfolio, position = start(twd=1000)
     trade(portfolio, Side.BUY, 100, 0.3, fee=1)
     portfolio.mark(BTC_TWD, 110)

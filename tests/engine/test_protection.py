@@ -1,4 +1,4 @@
-"""Protective exits that the engine manages."""
+"""Protective exits managed by the engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POOR = {"twd": RICH["twd"]}
 
 
 def bot(**protection: Any) -> Bot:
-    """Return a bot that holds one coin, bought at 1000 and protected."""
+    """Return a bot that holds one coin, bought at 1000, with protection set."""
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, **protection)
@@ -48,7 +48,7 @@ def cancelled_buy(b: Bot) -> Order:
 
 
 def is_watching(b: Bot, cancelled: Order) -> bool:
-    """Return True if a position opened by a late execution of a cancelled order is still exited."""
+    """Return True if protection still exits a position opened by a late execution of a cancelled order."""
     before = len(exits(b))
     b.execute(cancelled, 5_000)
     b.trade(400)
@@ -147,7 +147,7 @@ def test_a_limit_exit_is_repriced_in_a_falling_market() -> None:
 
 
 @replaces_code
-def test_a_refused_exit_is_retried_but_not_on_every_price() -> None:
+def test_a_refused_exit_is_retried_but_not_on_every_price_update() -> None:
     b = bot(stop_loss_pct=5)
     b.portfolio.lock = lambda order: "no"  # type: ignore[method-assign]
     for _ in range(50):
@@ -159,9 +159,9 @@ def test_a_refused_exit_is_retried_but_not_on_every_price() -> None:
 
 
 @pytest.mark.parametrize("thin", [False, True])
-def test_an_exit_held_back_because_of_the_journal_is_retried_a_second_later(thin: bool) -> None:
+def test_an_exit_held_back_by_a_journal_problem_is_retried_a_second_later(thin: bool) -> None:
     b = bot(stop_loss_pct=5)
-    if thin:  # no market order is possible on this book, and the limit order in its place is held back too
+    if thin:  # no market order is possible on this book, and the limit order sent instead is also held back
         b.book([(900, 1)], [(950, 100)])
     b.tell(JournalFailed("the disk is full"))
     for _ in range(50):
@@ -181,7 +181,7 @@ def test_protection_can_be_removed() -> None:
     assert not b.engine.view.kept("s0")["best"]
 
 
-def test_changing_the_distances_keeps_the_best_price_so_far() -> None:
+def test_changing_the_distances_preserves_the_best_price_so_far() -> None:
     b = bot(trail_pct=50)
     b.trade(1_500)
     b.s.protect(BTC, trail_pct=10)
@@ -202,7 +202,7 @@ def test_a_halted_bot_still_exits_positions() -> None:
     assert exits(b)[0].state is OrderState.SENDING
 
 
-def test_a_halt_does_not_interrupt_exits_in_progress() -> None:
+def test_a_halt_does_not_cancel_exits_in_progress() -> None:
     b = bot(stop_loss_pct=5)
     b.trade(900)
     (order,) = exits(b)
@@ -214,7 +214,7 @@ def test_a_halt_does_not_interrupt_exits_in_progress() -> None:
 # -- a stopped strategy's exits -----------------------------------------------------------------------------------
 
 
-def test_a_strategy_stopped_by_its_loss_limit_keeps_its_exits() -> None:
+def test_a_strategy_stopped_by_its_loss_limit_keeps_its_protective_exits() -> None:
     b = Bot(Listener(), balances=POOR, strategy_risk={"s0": {"max_daily_loss": {"twd": 20}}})
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
@@ -241,7 +241,7 @@ def test_a_strategy_stopped_by_its_loss_limit_keeps_its_exits() -> None:
     b.check()
 
 
-def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_reported() -> None:
+def test_a_failed_strategy_keeps_its_exits_and_its_unprotected_positions_are_reported() -> None:
     def fail(strategy: Any, event: Any) -> None:
         raise RuntimeError("a mistake")
 
@@ -260,7 +260,7 @@ def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_reporte
         assert [order.tag for order in exits(b)] == (["trailing_stop"] if protection else [])
 
 
-def test_a_buy_that_fills_while_its_strategy_is_being_stopped_is_protected() -> None:
+def test_a_buy_that_fills_while_its_strategy_is_stopping_is_protected() -> None:
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
@@ -274,7 +274,7 @@ def test_a_buy_that_fills_while_its_strategy_is_being_stopped_is_protected() -> 
     assert [o.tag for o in exits(b)] == ["stop_loss"]
 
 
-def test_the_protection_of_a_stopped_strategy_without_a_position_is_dropped() -> None:
+def test_protection_of_a_stopped_strategy_without_a_position_is_removed() -> None:
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
@@ -283,7 +283,7 @@ def test_the_protection_of_a_stopped_strategy_without_a_position_is_dropped() ->
     assert not is_watching(b, late)
 
 
-def test_an_exit_in_progress_is_not_cancelled_by_pausing_or_stopping_its_strategy() -> None:
+def test_pausing_or_stopping_a_strategy_does_not_cancel_its_exit_in_progress() -> None:
     b = bot(stop_loss_pct=5)
     b.trade(900)
     (order,) = exits(b)
@@ -293,7 +293,7 @@ def test_an_exit_in_progress_is_not_cancelled_by_pausing_or_stopping_its_strateg
     assert not order.cancel_requested
 
 
-def test_a_paused_strategy_keeps_its_exits() -> None:
+def test_a_paused_strategy_keeps_its_protective_exits() -> None:
     b = bot(take_profit_pct=5)
     b.tell(Pause("s0"))
     b.trade(1_050)
@@ -301,7 +301,7 @@ def test_a_paused_strategy_keeps_its_exits() -> None:
     assert "paused" in b.s.buy(BTC, amount=1, price=900).reason
 
 
-def test_protection_ends_with_the_run() -> None:
+def test_protection_ends_when_the_run_stops() -> None:
     b = bot(stop_loss_pct=5)
     b.tell(Stop())
     b.trade(900)

@@ -34,7 +34,7 @@ def show(b: Bot, bids: Levels, asks: Levels, *, after_s: float = 1) -> None:
 
 
 def read(b: Bot, bids: Levels, asks: Levels) -> None:
-    """Let the stream be quiet until the bot reads the book over REST, and answer the read."""
+    """Keep the stream silent until the bot reads the book over REST, and respond to the read."""
     b.to((b.now - T0) / S + QUIET_S + 2)
     (request,) = [request for request in b.all(GetBook) if request.pair == BTC]
     b.answer(request, body=OrderBook(BTC, b.now, bids, asks))
@@ -53,12 +53,12 @@ def messages(b: Bot) -> list[str]:
     return [f"{level}: {text}" for level, text in b.messages]
 
 
-def test_a_single_trade_at_a_trillion_affects_no_loss_limit_price_or_bar() -> None:
+def test_a_single_trade_at_a_price_of_a_trillion_affects_no_loss_limit_price_or_bar() -> None:
     b = world(balances={"twd": 10**6 * UNIT, "btc": 5 * UNIT}, risk={"max_daily_loss": {"twd": 100}})
     trade(b, 1_000)
     trade(b, 1_001)
     equity = b.portfolio.equity_units(None, "twd")
-    for price in (10**12, 1):  # a spike upwards would look like a profit of the day, a spike downwards like a loss
+    for price in (10**12, 1):  # an upward spike would look like a daily profit, a downward spike like a daily loss
         trade(b, price)
         assert b.portfolio.equity_units(None, "twd") == equity
         assert b.engine.view.halted is None
@@ -75,12 +75,12 @@ def test_a_single_trade_at_a_trillion_affects_no_loss_limit_price_or_bar() -> No
     assert over == ("info: btc_twd: later prices agree with the earlier ones, around 1,002; 2 withheld before that")
 
 
-def test_a_price_confirmed_at_two_later_moments_is_accepted() -> None:
+def test_a_price_confirmed_at_two_later_times_is_accepted() -> None:
     b = world(risk={"max_daily_loss": {"twd": 10**9}})
     trade(b, 1_000)
     trade(b, 3_000)
     for _ in range(3):
-        trade(b, 3_010, after_s=0)  # a trade at the same moment does not count as a second confirmation
+        trade(b, 3_010, after_s=0)  # a trade with an equal timestamp is not a second confirmation
     trade(b, 3_020)
     assert b.portfolio.last_price(BTC) == 1_000
     trade(b, 3_030)
@@ -109,7 +109,7 @@ def test_an_accepted_book_confirms_a_trade_after_a_long_silence() -> None:
     ],
     ids=["crossed", "locked", "a negative level", "a negative bid", "nothing but a zero"],
 )
-def test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives(bids: Levels, asks: Levels) -> None:
+def test_an_impossible_book_is_never_accepted_however_often_it_arrives(bids: Levels, asks: Levels) -> None:
     b = world()
     trade(b, 1_000)
     show(b, ((999, 5),), ((1_001, 5),))
@@ -133,7 +133,7 @@ def test_a_crossed_book_read_over_rest_is_also_rejected() -> None:
     assert b.strategies[0].book(BTC).best_bid == 999
 
 
-def test_a_book_far_from_known_prices_needs_two_confirming_frames_or_one_rest_read() -> None:
+def test_a_book_far_from_known_prices_requires_two_confirming_frames_or_one_rest_read() -> None:
     for is_read in (False, True):
         b = world(watch_speed=1)
         trade(b, 1_000)
@@ -153,7 +153,7 @@ def test_a_book_far_from_known_prices_needs_two_confirming_frames_or_one_rest_re
         assert "confirm" in over
 
 
-def test_wide_one_sided_and_empty_books_are_normal() -> None:
+def test_wide_one_sided_and_empty_books_are_accepted() -> None:
     b = world()
     trade(b, 1_000)
     for bids, asks in [
@@ -187,7 +187,7 @@ def test_a_ticker_far_from_the_last_price_is_not_delivered() -> None:
     assert [event.last_price for event in heard(b, "ticker")] == [1_001]
 
 
-def test_candle_prices_and_wicks_may_double_but_not_grow_tenfold() -> None:
+def test_candle_prices_and_wicks_may_double_but_not_increase_tenfold() -> None:
     b = Bot(Follower(), candle_pairs=["btc_twd"])
     rows = [
         (1_000, 1_000, 1_000, 1_000),
@@ -217,7 +217,7 @@ def test_an_invalid_price_is_never_accepted(price: float) -> None:
     assert b.portfolio.last_price(BTC) == 1_000
 
 
-def test_a_flapping_feed_is_reported_once_an_hour() -> None:
+def test_a_flapping_feed_is_reported_at_most_once_an_hour() -> None:
     b = world()
     trade(b, 1_000)
     for i in range(60):

@@ -1,4 +1,4 @@
-"""Quotes that a strategy states become orders: matching orders stay, others are replaced, refused ones are not
+"""Quotes set by a strategy are turned into orders: matching orders stay, others are replaced, and refused ones are not
 retried.
 """
 
@@ -19,7 +19,7 @@ def bot(**more: Any) -> Bot:
 
 
 def quote(b: Bot, bids: Any = (), asks: Any = (), **more: Any) -> list[Order]:
-    """State a quote, let the exchange accept the orders sent, and return the open orders."""
+    """Set a quote, let the exchange accept the sent orders, and return the open orders."""
     b.s.quote(BTC, bids=bids, asks=asks, **more)
     b.end_turn()
     settle(b)
@@ -48,14 +48,14 @@ def levels(b: Bot) -> list[tuple[str, int, int]]:
     return [(o.side.value, o.price_ticks, o.remaining_lots) for o in resting(b)]
 
 
-def test_a_stated_quote_is_placed_post_only() -> None:
+def test_a_quote_is_placed_post_only() -> None:
     b = bot()
     orders = quote(b, bids=[(990, 1), (980, 2)], asks=[(1_010, 1)])
     assert levels(b) == [("buy", 980, 20_000), ("buy", 990, 10_000), ("sell", 1_010, 10_000)]
     assert all(order.post_only for order in orders)
 
 
-def test_restating_an_identical_quote_sends_nothing() -> None:
+def test_setting_an_identical_quote_again_sends_nothing() -> None:
     b = bot()
     quote(b, bids=[(990, 1)])
     before = len(b.requests)
@@ -63,7 +63,7 @@ def test_restating_an_identical_quote_sends_nothing() -> None:
     assert len(b.requests) == before
 
 
-def test_orders_within_the_tolerance_are_kept_and_the_others_are_replaced() -> None:
+def test_orders_within_the_tolerance_are_kept_and_others_are_replaced() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)], tolerance_bps=20)
     assert quote(b, bids=[(991, 1)], tolerance_bps=20) == [order]
@@ -72,7 +72,7 @@ def test_orders_within_the_tolerance_are_kept_and_the_others_are_replaced() -> N
     assert other.price_ticks == 995
 
 
-def test_nothing_is_placed_on_a_side_until_its_cancels_are_confirmed() -> None:
+def test_no_order_is_placed_on_a_side_until_its_cancels_are_confirmed() -> None:
     b = bot()
     (old,) = quote(b, bids=[(990, 1)])
     b.s.quote(BTC, bids=[(900, 1)], asks=[(1_010, 1)])
@@ -93,12 +93,12 @@ def test_a_quote_replenishes_filled_amounts() -> None:
         ("buy", 990, 6_000),
         ("buy", 990, 4_000),
     ]
-    b.execute(order, 2_000)  # a second partial fill: the state stays the same, but the remaining amount changes
+    b.execute(order, 2_000)  # a second partial fill: the state is unchanged, but the remaining amount changes
     settle(b)
     assert sum(lots for _, _, lots in levels(b)) == 10_000
 
 
-def test_a_remainder_below_the_minimum_is_not_replenished() -> None:
+def test_a_remainder_below_the_minimum_order_size_is_not_replenished() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
     b.execute(order, 5)
@@ -106,20 +106,20 @@ def test_a_remainder_below_the_minimum_is_not_replenished() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_levels_below_the_minimum_are_skipped_and_counted() -> None:
+def test_levels_below_the_minimum_order_size_are_skipped_and_counted() -> None:
     b = bot()
     quote(b, bids=[(990, 1), (980, "0.0005")])
     assert levels(b) == [("buy", 990, 10_000)]
     assert sum(b.seen().skips.values()) == 1
 
 
-def test_levels_at_the_same_price_become_one_order() -> None:
+def test_levels_with_equal_prices_are_merged_into_one_order() -> None:
     b = bot()
     quote(b, bids=[(990, 1), (990.4, 1)])
     assert levels(b) == [("buy", 990, 20_000)]
 
 
-def test_a_quote_with_a_bid_at_or_above_an_ask_is_ignored() -> None:
+def test_a_quote_whose_bid_is_at_or_above_its_ask_is_ignored() -> None:
     b = bot()
     quote(b, bids=[(990, 1)])
     quote(b, bids=[(1_000, 1)], asks=[(1_000, 1)])
@@ -127,7 +127,7 @@ def test_a_quote_with_a_bid_at_or_above_an_ask_is_ignored() -> None:
     assert b.seen().skips == {"quote: a bid at or above an ask": 1}
 
 
-def test_an_order_cancelled_by_post_only_is_not_retried_until_the_quote_is_restated() -> None:
+def test_an_order_cancelled_by_post_only_is_not_retried_until_the_quote_is_set_again() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -141,7 +141,7 @@ def test_an_order_cancelled_by_post_only_is_not_retried_until_the_quote_is_resta
     assert len(b.all(CreateOrder)) == 2
 
 
-def test_a_refused_level_is_not_retried_until_the_quote_is_restated() -> None:
+def test_a_refused_level_is_not_retried_until_the_quote_is_set_again() -> None:
     b = bot()
     quote(b, bids=[(990, 10**5), (980, 1)])
     assert levels(b) == [("buy", 980, 10_000)]
@@ -151,7 +151,7 @@ def test_a_refused_level_is_not_retried_until_the_quote_is_restated() -> None:
     assert sum(b.seen().refusals.values()) == 1
 
 
-def test_nothing_is_placed_until_an_unknown_order_is_resolved() -> None:
+def test_no_order_is_placed_until_an_order_of_unknown_outcome_is_resolved() -> None:
     b = bot()
     other = b.s.buy(BTC, amount=1, price=900)  # this order is not part of the quote
     b.end_turn()
@@ -163,7 +163,7 @@ def test_nothing_is_placed_until_an_unknown_order_is_resolved() -> None:
     assert [level for level in levels(b) if level[1] == 990] == [("buy", 990, 10_000)]
 
 
-def test_an_unknown_order_of_a_quote_is_treated_as_resting() -> None:
+def test_an_order_of_unknown_outcome_in_a_quote_is_treated_as_resting() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -175,7 +175,7 @@ def test_an_unknown_order_of_a_quote_is_treated_as_resting() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_an_absent_order_of_a_quote_is_not_resent_automatically() -> None:
+def test_a_quotes_order_proved_absent_is_not_resent_automatically() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -204,7 +204,7 @@ def test_far_levels_are_cancelled_to_make_room_for_near_ones_when_the_market_mov
     assert [price for _, price, _ in levels(b)] == list(range(985, 993))
 
 
-def test_a_place_under_the_cap_freed_by_another_order_is_used() -> None:
+def test_an_open_order_slot_freed_by_another_order_is_used() -> None:
     b = bot()
     others = [b.rest(order) for order in [_buy(b, 800 + i) for i in range(7)]]
     quote(b, bids=[(990, 1), (980, 1)])
@@ -234,7 +234,7 @@ def test_a_queued_order_is_withdrawn_when_its_quote_changes() -> None:
     assert not levels(b)
 
 
-def test_an_empty_quote_cancels_all_orders_with_its_tag_only() -> None:
+def test_an_empty_quote_cancels_only_the_orders_with_its_tag() -> None:
     b = bot()
     quote(b, bids=[(990, 1)], tag="a")
     quote(b, bids=[(980, 1)], tag="b")
@@ -251,7 +251,7 @@ def test_a_stopped_strategy_no_longer_quotes() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_only_the_last_of_several_quotes_stated_in_one_turn_is_placed() -> None:
+def test_only_the_last_of_several_quotes_set_in_one_turn_is_placed() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.s.quote(BTC, bids=[(980, 1)])
@@ -259,7 +259,7 @@ def test_only_the_last_of_several_quotes_stated_in_one_turn_is_placed() -> None:
     assert [r.order.price_ticks for r in b.all(CreateOrder)] == [980]
 
 
-def test_a_quote_does_not_replenish_fills_after_the_stop() -> None:
+def test_a_quote_does_not_replenish_fills_after_the_strategy_stops() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
     b.tell(Stop())
@@ -268,7 +268,7 @@ def test_a_quote_does_not_replenish_fills_after_the_stop() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_levels_delayed_by_an_unknown_order_are_placed_once_it_is_resolved() -> None:
+def test_levels_delayed_by_an_order_of_unknown_outcome_are_placed_once_it_is_resolved() -> None:
     b = bot(limits={"create_order": "3/1m"}, batching=False)
     b.s.quote(BTC, bids=[(990 - i, 1) for i in range(5)])
     b.end_turn()

@@ -1,4 +1,4 @@
-"""Comparisons with the exchange: the data that is read, the order of the reads, and how often they are repeated."""
+"""Comparisons with the exchange: which data is read, in which sequence, and when reads are retried."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def resting() -> tuple[Bot, Order]:
     return b, order
 
 
-def test_an_order_missing_from_the_listing_is_read_again_until_a_read_succeeds() -> None:
+def test_an_order_missing_from_the_listing_is_reread_until_a_read_succeeds() -> None:
     b, order = resting()
     b.tell(Compare())
     b.answer(b.last(ListOpenOrders), body=())
@@ -37,7 +37,7 @@ def test_an_order_missing_from_the_listing_is_read_again_until_a_read_succeeds()
     assert len(b.all(GetOrder)) == 3
 
 
-def test_balances_are_not_read_before_the_executions_of_a_missing_order_are_booked() -> None:
+def test_balances_are_not_read_until_the_executions_of_a_missing_order_are_booked() -> None:
     b, order = resting()
     b.tell(Compare())
     b.answer(b.last(ListOpenOrders), body=())
@@ -78,7 +78,7 @@ def test_balances_are_read_again_after_the_executions_of_an_unknown_order_found_
     assert len(b.all(GetBalances)) == 2
 
 
-def test_a_comparison_ends_without_adopting_anything_if_an_order_cannot_be_read() -> None:
+def test_a_comparison_finishes_without_adopting_anything_if_an_order_cannot_be_read() -> None:
     b, _ = resting()
     b.tell(Compare())
     b.answer(b.last(ListOpenOrders), body=())
@@ -92,7 +92,7 @@ def test_a_comparison_ends_without_adopting_anything_if_an_order_cannot_be_read(
     richer.balances["twd"] = (total + 5 * UNIT, available + 5 * UNIT)
     b.answer(b.last(GetBalances), body=richer)
     assert b.portfolio.unassigned.get("twd", 0) == 0
-    b.tell(Compare())  # a new comparison starts, which shows that the previous one has ended
+    b.tell(Compare())  # a new comparison starts, which shows that the previous one has finished
     assert len(b.all(ListOpenOrders)) == 2
 
 
@@ -120,10 +120,10 @@ def test_an_order_whose_final_report_follows_the_listing_is_not_read() -> None:
     assert b.all(GetOrder) == []
 
 
-def test_an_unwritten_order_is_found_even_if_its_id_is_below_the_last_journaled_id() -> None:
+def test_an_order_missing_from_the_journal_is_found_even_if_its_id_is_below_the_last_journaled_id() -> None:
     b, order = resting()
-    # A replacement gets its ID when it is requested, but is sent only once the order it replaces has ended. Here, ID 5
-    # was journaled before ID 4 was sent.
+    # A replacement gets its ID when it is requested, but is sent only after the order that it replaces is final. Here,
+    # ID 5 was journaled before ID 4 was sent.
     b.tell(Compare(Unwritten(T0, first_id=3, end_id=900, known=(3, 5))))
     rows = tuple(report_of(order, 0, client_id=i, order_id=f"E{i}") for i in (3, 4, 5))
     for _ in range(2):
@@ -136,7 +136,7 @@ def test_an_unwritten_order_is_found_even_if_its_id_is_below_the_last_journaled_
     assert b.comparisons[0].unwritten_until == 5
 
 
-def test_balances_older_than_an_execution_are_not_taken_for_a_withdrawal_even_if_repeated() -> None:
+def test_balances_older_than_an_execution_are_not_mistaken_for_a_withdrawal_even_if_repeated() -> None:
     b, order = resting()
     resting_too = b.s.sell(BTC, amount=0.5, price=2_000)
     b.end_turn()
@@ -144,7 +144,7 @@ def test_balances_older_than_an_execution_are_not_taken_for_a_withdrawal_even_if
     older = BalanceReport({"twd": b.exact_balances().balances["twd"], "btc": b.exact_balances().balances["btc"]})
     b.execute(order, BTC_LOTS)
     b.push(order, 2, BTC_LOTS)
-    for second in (1.5, 3, 4, 5.5):  # the balance stream lags behind the execution stream
+    for second in (1.5, 3, 4, 5.5):  # the balance stream lags the execution stream
         b.to(second)
         b.tell(older)
     b.to(7)

@@ -1,4 +1,4 @@
-"""Orders of unknown outcome are looked up until they are found or proved absent, and are never sent twice."""
+"""Orders of unknown outcome are looked up until they are found or proved absent, and are never resent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.engine_world import BTC, ETH, Bot, Exchange, Listener, S, cancelled_i
 
 
 def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Order]:
-    """Return a bot with a buy whose answer was lost."""
+    """Return a bot with a buy whose response was lost."""
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), **more)
     b.trade(1_000)
     order = b.s.buy(BTC, amount=amount, price=price)
@@ -35,7 +35,7 @@ def kinds(requests: list[Request]) -> list[str]:
     return [type(r).__name__ for r in requests]
 
 
-def test_an_unknown_order_is_looked_up_at_growing_intervals() -> None:
+def test_an_order_of_unknown_outcome_is_looked_up_at_growing_intervals() -> None:
     b, _ = unknown(latest_accept_s=900)
     times = []
     for tenth in range(1, 1_000):
@@ -64,7 +64,7 @@ def test_refused_look_ups_are_retried_soon_but_not_simultaneously() -> None:
     assert len(asked[first.client_id]) < 6, "reads are not repeated too quickly"
 
 
-def test_an_unknown_order_is_found_and_adopted() -> None:
+def test_an_order_of_unknown_outcome_is_found_and_adopted() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 0)]
@@ -73,7 +73,7 @@ def test_an_unknown_order_is_found_and_adopted() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_an_unknown_order_is_found_through_a_pushed_report() -> None:
+def test_an_order_of_unknown_outcome_is_found_through_a_pushed_report() -> None:
     b, order = unknown()
     b.push(order, 0)
     assert order.state is OrderState.OPEN
@@ -81,7 +81,7 @@ def test_an_unknown_order_is_found_through_a_pushed_report() -> None:
     assert not b.all(ListOrders), "no more look-ups are sent"
 
 
-def test_the_executions_are_read_when_an_unknown_order_is_found_filled() -> None:
+def test_executions_are_read_when_an_order_of_unknown_outcome_is_found_filled() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000)]
@@ -92,7 +92,7 @@ def test_the_executions_are_read_when_an_unknown_order_is_found_filled() -> None
     b.check()
 
 
-def test_a_cancel_is_held_back_until_the_unknown_order_is_found() -> None:
+def test_a_cancel_is_held_back_until_the_order_of_unknown_outcome_is_found() -> None:
     b, order = unknown()
     b.s.cancel(order)
     assert not b.end_turn()
@@ -151,7 +151,7 @@ def test_a_matching_row_without_a_client_id_prevents_a_proof_of_absence() -> Non
     assert order.state is OrderState.UNKNOWN
 
 
-def test_the_row_of_an_earlier_order_with_the_same_client_id_does_not_match() -> None:
+def test_the_listing_row_of_an_earlier_order_with_an_equal_client_id_does_not_match() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000, created=order.sent - 3 * S)]
@@ -171,7 +171,7 @@ def test_unexplained_locked_money_prevents_a_proof_of_absence() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_locks_of_our_own_and_foreign_orders_explain_the_balance() -> None:
+def test_locks_of_our_own_and_foreign_orders_account_for_the_locked_balance() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     mine = b.s.buy(BTC, amount=2, price=800)
@@ -202,7 +202,7 @@ def test_a_manual_trade_is_explained_once_its_order_has_been_read() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_an_unknown_order_is_adopted_through_a_listed_trade() -> None:
+def test_an_order_of_unknown_outcome_is_adopted_through_a_listed_trade() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.trades = [b.execution(order, 10_000)]
@@ -235,7 +235,7 @@ def test_further_pages_are_read_after_a_full_listing_page() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_a_market_order_is_found_although_its_row_has_another_price_and_amount() -> None:
+def test_a_market_order_is_found_even_if_its_row_has_a_different_price_and_amount() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     order = b.s.market_buy(BTC, spend=1_000)
@@ -252,7 +252,7 @@ def test_a_market_order_is_found_although_its_row_has_another_price_and_amount()
 # -- the pair of an unknown order -------------------------------------------------------------------------------------
 
 
-def test_the_pair_of_an_unknown_order_accepts_only_reducing_limit_sells() -> None:
+def test_a_pair_with_an_order_of_unknown_outcome_accepts_only_reducing_limit_sells() -> None:
     b, order = unknown()
     assert "unknown outcome" in b.s.buy(BTC, amount=1, price=800).reason
     assert "unknown outcome" in b.s.market_sell(BTC, amount=1).reason
@@ -284,14 +284,14 @@ def test_coins_in_sells_of_unknown_outcome_are_treated_as_sold_for_strategies_th
     b.rest(more)
     b.execute(more, 500_000)
     b.push(more, 2, 500_000)
-    order = first.sell(BTC, amount=60, price=1_100)  # of the hundred coins that the first strategy owns
+    order = first.sell(BTC, amount=60, price=1_100)  # out of the hundred coins that the first strategy owns
     b.end_turn()
     b.answer(b.create_of(order), Ending.UNKNOWN)
     assert first.sell(BTC, amount=50, price=1_100).is_refused
     assert second.sell(BTC, amount=50, price=1_100).is_open
 
 
-def test_a_pair_with_two_unknown_orders_is_blocked_until_both_are_resolved() -> None:
+def test_a_pair_with_two_orders_of_unknown_outcome_is_blocked_until_both_are_resolved() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy(BTC, amount=1, price=800)
@@ -304,7 +304,7 @@ def test_a_pair_with_two_unknown_orders_is_blocked_until_both_are_resolved() -> 
     assert b.s.buy(BTC, amount=1, price=700).is_open
 
 
-def test_a_foreign_order_is_shown_but_not_changed() -> None:
+def test_a_foreign_order_is_shown_but_never_changed() -> None:
     b, order = unknown()
     row = report_of(order, 0, client_id=9, order_id="F1", type=OrderType.LIMIT, side=Side.SELL)
     b.tell(row)
@@ -312,7 +312,7 @@ def test_a_foreign_order_is_shown_but_not_changed() -> None:
     assert not cancelled_ids(b.requests)
 
 
-def test_queued_orders_are_not_sent_while_their_pair_has_an_unknown_order() -> None:
+def test_queued_orders_are_not_sent_while_their_pair_has_an_order_of_unknown_outcome() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), limits={"create_order": "3/1m"}, batching=False)
     b.trade(1_000)
     orders = [b.s.buy(BTC, amount=1, price=900 + i) for i in range(4)]

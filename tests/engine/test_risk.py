@@ -1,4 +1,6 @@
-"""Risk rules for the bot and for single strategies: the built-in rules, order and position counts, and loss limits."""
+"""Risk rules for the bot and for individual strategies: the built-in rules, order and position counts, and loss
+limits.
+"""
 
 from __future__ import annotations
 
@@ -109,13 +111,13 @@ def test_an_order_that_cannot_be_valued_yet_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("bot", "own"), [(10, 5), (5, 10)])
-def test_the_stricter_of_bot_and_strategy_limits_applies(bot: int, own: int) -> None:
+def test_the_stricter_of_the_bot_and_strategy_limits_applies(bot: int, own: int) -> None:
     desk, _ = desk_of(rules(max_order_value={"twd": bot}), rules(max_order_value={"twd": own}))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=5, amount=1)) is None
     assert "max_order_value 5 TWD" in str(desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1)))
 
 
-def test_a_rule_of_one_strategy_does_not_affect_the_others() -> None:
+def test_a_rule_for_one_strategy_does_not_affect_the_others() -> None:
     desk, _ = desk_of(a=rules(max_order_value={"twd": 5}))
     assert desk.review(make_order("b", BTC_TWD, BUY, price=6, amount=1)) is None
 
@@ -133,7 +135,7 @@ def test_an_order_is_refused_if_a_rule_raises_an_exception() -> None:
 # -- positions --------------------------------------------------------------------------------------------------------
 
 
-def test_live_and_queued_buys_count_towards_the_position() -> None:
+def test_live_and_queued_buys_count_toward_the_position() -> None:
     desk, portfolio = desk_of(a=rules(max_position={"btc": "5"}))
     first = send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=2)) is None
@@ -147,7 +149,7 @@ def test_live_and_queued_buys_count_towards_the_position() -> None:
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=3.1)) is not None
 
 
-def test_a_coin_limit_covers_all_pairs_of_the_coin_and_a_pair_limit_only_that_pair() -> None:
+def test_a_coin_limit_applies_to_all_pairs_of_the_coin_and_a_pair_limit_only_to_that_pair() -> None:
     balances = coins(twd=100_000, usdt=2000)
     desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), balances=balances)
     send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
@@ -161,7 +163,7 @@ def test_a_coin_limit_covers_all_pairs_of_the_coin_and_a_pair_limit_only_that_pa
     )
 
 
-def test_a_position_limit_in_money_covers_the_value_of_all_positions() -> None:
+def test_a_position_limit_in_money_applies_to_the_total_value_of_all_positions() -> None:
     desk, portfolio = desk_of(rules(max_position={"twd": 5000}))
     send(desk, portfolio, make_order("b", ETH_TWD, BUY, price=90, amount=20))  # 2000 at the last price of 100
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=3)) is None
@@ -169,7 +171,7 @@ def test_a_position_limit_in_money_covers_the_value_of_all_positions() -> None:
     assert refusal == "position would be 5,100 TWD with this order and those still open, above max_position 5,000 TWD"
 
 
-def test_a_market_buy_is_counted_as_the_lots_it_would_buy_at_the_last_price() -> None:
+def test_a_market_buy_counts_as_the_lots_it_would_buy_at_the_last_price() -> None:
     desk, portfolio = desk_of(a=rules(max_position={"btc": 5}))
     order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
@@ -180,7 +182,7 @@ def test_a_market_buy_is_counted_as_the_lots_it_would_buy_at_the_last_price() ->
     desk.order_closed(order)
 
 
-def test_a_market_buy_of_an_earlier_run_is_counted_once_there_is_a_price() -> None:
+def test_a_market_buy_from_an_earlier_run_is_counted_once_a_price_is_known() -> None:
     desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
     desk.order_opened(make_order("a", BTC_TWD, BUY, spend=6_000))
     fits, too_much = (make_order("a", BTC_TWD, BUY, price=900, amount=amount) for amount in (4, 4.1))
@@ -197,7 +199,7 @@ def test_a_market_buy_without_a_price_blocks_no_orders_if_no_rule_limits_positio
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=4)) is None
 
 
-def test_a_market_buy_that_ended_before_the_first_price_is_no_longer_counted() -> None:
+def test_a_market_buy_that_was_final_before_the_first_price_is_no_longer_counted() -> None:
     desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
     order = make_order("a", BTC_TWD, BUY, spend=6_000)
     desk.order_opened(order)
@@ -208,7 +210,7 @@ def test_a_market_buy_that_ended_before_the_first_price_is_no_longer_counted() -
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=10)) is None
 
 
-def test_only_the_unfilled_rest_of_a_market_buy_is_counted() -> None:
+def test_only_the_unfilled_remainder_of_a_market_buy_is_counted() -> None:
     desk, _ = desk_of(rules(max_position={"btc": "10"}))
     order = make_order("a", BTC_TWD, BUY, spend=6_000)
     order.executed_units = 4_000 * COIN
@@ -241,7 +243,7 @@ def test_open_orders_are_counted_for_the_bot_and_for_each_strategy() -> None:
     assert desk.view("a").orders.open_orders(BTC_TWD) == desk.view("a").orders.open_orders() == 1
 
 
-def test_orders_above_the_rate_are_refused_until_a_second_has_passed() -> None:
+def test_orders_above_the_order_rate_are_refused_until_a_second_has_passed() -> None:
     desk, portfolio = desk_of(rules(max_orders_per_second=2))
 
     def order(at: int) -> Order:
@@ -251,14 +253,14 @@ def test_orders_above_the_rate_are_refused_until_a_second_has_passed() -> None:
     second = send(desk, portfolio, order(6))
     assert desk.review(order(NS_PER_S + 4)) == "2 orders in the last second, max_orders_per_second is 2"
     desk.order_closed(second)
-    desk.order_opened(second)  # the order was put back after a failed replacement and must be counted only once
+    desk.order_opened(second)  # the order was restored after a failed replacement and must be counted only once
     assert desk.review(order(NS_PER_S + 5)) is None
 
 
 # -- collar -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_collar_refuses_only_prices_that_harm_the_user() -> None:
+def test_the_collar_refuses_only_prices_unfavorable_to_the_user() -> None:
     desk, _ = desk_of(rules(price_collar_pct="2.5"))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1025, amount=1)) is None
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1026, amount=1))
@@ -297,7 +299,7 @@ def losing(limit: Mapping[str, Any], level: str = "a") -> tuple[RiskDesk, Portfo
     return desk, portfolio
 
 
-def test_an_unrealised_loss_reaches_a_limit_and_halts_the_bot_or_strategy_once() -> None:
+def test_an_unrealised_loss_that_reaches_a_limit_halts_the_bot_or_strategy_once() -> None:
     desk, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 701)
     assert desk.breached(1) is None
@@ -312,7 +314,7 @@ def test_an_unrealised_loss_reaches_a_limit_and_halts_the_bot_or_strategy_once()
     assert desk.review(make_order("b", BTC_TWD, BUY, price=1, amount=1)) is None
 
 
-def test_after_a_resume_the_daily_loss_counts_from_the_resume() -> None:
+def test_after_a_resume_the_daily_loss_is_measured_from_the_resume() -> None:
     desk, portfolio = losing({"twd": 3000}, "bot")
     portfolio.mark(BTC_TWD, 700)
     assert desk.breached(1) is not None
@@ -333,7 +335,7 @@ def test_only_reducing_orders_are_accepted_once_the_loss_limit_is_reached() -> N
     assert desk.review(make_order("a", BTC_TWD, SELL, price=690, amount=1, reduces=True)) is None
 
 
-def test_a_trading_day_starts_at_local_midnight_even_when_clocks_change() -> None:
+def test_a_trading_day_starts_at_local_midnight_even_across_clock_changes() -> None:
     starts = [0, 23 * NS_PER_HOUR, 48 * NS_PER_HOUR, 72 * NS_PER_HOUR, 96 * NS_PER_HOUR]
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.mark(BTC_TWD, 100)
@@ -347,13 +349,13 @@ def test_a_trading_day_starts_at_local_midnight_even_when_clocks_change() -> Non
     assert portfolio.days.pnl_units(None, "twd") == 0
 
 
-def test_the_start_of_the_next_day_is_known_even_without_loss_limits() -> None:
+def test_the_start_of_the_next_trading_day_is_known_even_without_loss_limits() -> None:
     desk, _ = desk_of(rules(max_open_orders=5))
     assert not desk.has_loss_limits
     assert desk.next_day() == NS_PER_DAY
 
 
-def test_a_restart_keeps_the_days_baseline_and_a_new_limit_counts_from_the_first_price() -> None:
+def test_a_restart_keeps_the_days_baseline_and_a_new_limit_is_measured_from_the_first_price() -> None:
     _, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 900)
     again = Portfolio(
@@ -391,7 +393,7 @@ def test_a_price_between_two_ticks_is_rounded_to_the_nearest_tick() -> None:
     assert desk.breached(2) is not None
 
 
-def test_the_breach_check_of_a_span_skips_halted_strategies() -> None:
+def test_the_breach_check_for_a_span_skips_halted_strategies() -> None:
     desk, _ = losing({"twd": 3000})
     assert desk.first_breach(BTC_TWD, np.array([600.0]), 0) == 0
     desk.halt("a", "by hand")

@@ -1,4 +1,4 @@
-"""The order in which the router sends requests: which are sent first, which are batched, and which are never sent."""
+"""The router's send order: which requests are sent first, which are batched, and which are never sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fill_up(router: Router, requests: int) -> None:
 def test_an_order_is_sent_immediately_when_the_queue_is_empty() -> None:
     router = a_router()
     assert router.create(order(1, post_only=True), START) is None
-    assert router.is_waiting(order(1)) is False  # a different order with the same client ID
+    assert router.is_waiting(order(1)) is False  # a different order with an equal client ID
     (request,) = router.due(START).requests
     assert isinstance(request, CreateOrder)
     assert (request.id, request.timestamp) == (1, START)
@@ -78,7 +78,7 @@ def test_cancels_and_exits_are_not_paced() -> None:
     assert len(router.due(START).requests) == 600
 
 
-def test_strategies_send_in_turns() -> None:
+def test_strategies_take_turns_sending() -> None:
     router = a_router(create_order=(6, 60))
     for client_id in range(1, 101):
         router.create(order(client_id, "greedy"), START)
@@ -88,7 +88,7 @@ def test_strategies_send_in_turns() -> None:
     assert sent_ids(router.due(START).requests) == [[1], [201], [301], [2], [202], [3]]
 
 
-def test_cancelling_a_waiting_create_removes_both_requests() -> None:
+def test_cancelling_a_queued_create_removes_both_requests() -> None:
     router = a_router(create_order=(1, 60))
     fill_up(router, 1)
     waiting = order(1)
@@ -108,7 +108,7 @@ def test_a_create_placed_in_the_same_turn_is_withdrawn_by_its_cancel() -> None:
     assert router.due(START).requests == []
 
 
-def test_a_repeated_cancel_is_sent_again_only_after_the_first_was_answered() -> None:
+def test_a_repeated_cancel_is_sent_only_after_the_first_was_answered() -> None:
     router = a_router()
     placed = resting(1)
     assert router.cancel(placed, START) is Withdrawal.QUEUED
@@ -120,7 +120,7 @@ def test_a_repeated_cancel_is_sent_again_only_after_the_first_was_answered() -> 
 
 
 @pytest.mark.parametrize("others", [0, 1, 5])
-def test_a_cancel_for_an_order_that_has_ended_takes_no_slot(others: int) -> None:
+def test_a_cancel_for_a_final_order_takes_no_slot(others: int) -> None:
     router = a_router(batching=True)
     placed = resting(1)
     router.cancel(placed, START)
@@ -134,7 +134,7 @@ def test_a_cancel_for_an_order_that_has_ended_takes_no_slot(others: int) -> None
     assert [c for ids in cancelled for c in ids] == list(range(2, 2 + others))
 
 
-def test_a_replaced_create_keeps_its_place_in_the_queue() -> None:
+def test_a_replaced_create_keeps_its_queue_position() -> None:
     router = a_router(create_order=(1, 60))
     fill_up(router, 1)
     first, second, third = order(1), order(2), order(3)
@@ -148,7 +148,7 @@ def test_a_replaced_create_keeps_its_place_in_the_queue() -> None:
     assert (request.order.client_id, request.order.price_ticks) == (11, 999)
 
 
-def test_a_replacement_of_another_priority_class_waits_in_the_queue_of_that_class() -> None:
+def test_a_replacement_of_a_different_priority_class_joins_the_queue_of_that_class() -> None:
     router = a_router(create_order=(1, 60))
     fill_up(router, 1)
     first, second = order(1), order(2)
@@ -159,7 +159,7 @@ def test_a_replacement_of_another_priority_class_waits_in_the_queue_of_that_clas
     assert sent_ids(router.due(START).requests) == [[12]]
 
 
-def test_an_expired_item_is_returned_exactly_at_its_deadline() -> None:
+def test_an_expired_queue_entry_is_returned_exactly_at_its_deadline() -> None:
     router = a_router(create_order=(1, 60), open_orders=(1, 60))
     fill_up(router, 1)
     late, patient = order(1, expires=START + 5 * NS_PER_S), order(2)
@@ -180,7 +180,7 @@ def test_an_expired_item_is_returned_exactly_at_its_deadline() -> None:
     assert router.statistics().dropped == 2
 
 
-def test_an_order_that_expired_while_waiting_is_not_sent_even_if_the_queue_is_empty() -> None:
+def test_an_order_that_expired_in_the_queue_is_not_sent_even_if_the_queue_is_empty() -> None:
     router = a_router()
     late = order(1, expires=START)
     router.create(late, START)
@@ -201,7 +201,7 @@ def test_a_full_queue_refuses_creates_and_drops_reads_but_accepts_cancels() -> N
     assert [dropped.ticket for dropped in router.due(START).dropped] == [ticket]
 
 
-def test_a_read_is_built_when_it_is_sent_and_its_ticket_is_its_request_id() -> None:
+def test_a_read_is_built_when_it_is_sent_and_its_ticket_becomes_its_request_id() -> None:
     router = a_router()
     ticket = router.read(make_balances, endpoint="balance", owner="a", priority=Priority.PRIVATE_READ, now=START)
     (request,) = router.due(START).requests
@@ -243,7 +243,7 @@ def test_stop_orders_and_exits_are_never_batched() -> None:
     assert sent_ids(router.due(START).requests) == [[3, 6, 9, 12, 15, 18, 21, 24, 27, 30]]
 
 
-def test_a_few_waiting_orders_are_paced_rather_than_batched() -> None:
+def test_a_few_queued_orders_are_paced_rather_than_batched() -> None:
     def endpoints(orders: int) -> list[str]:
         router = a_router(batching=True)
         for client_id in range(1, 1 + orders):
@@ -253,12 +253,12 @@ def test_a_few_waiting_orders_are_paced_rather_than_batched() -> None:
     burst = endpoints(60)
     assert burst == ["create_order"] * len(burst)
     assert len(burst) >= 57
-    # pacing alone would send three more within 0.2 s, but not seven more
+    # pacing alone would allow three more within 0.2 s, but not seven more
     assert endpoints(len(burst) + 3) == burst
     assert endpoints(len(burst) + 7) == [*burst, "create_batch"]
 
 
-def test_without_batching_every_order_is_sent_alone() -> None:
+def test_without_batching_every_order_is_sent_separately() -> None:
     router = a_router(create_order=(1, 60))
     for client_id in range(1, 31):
         router.create(order(client_id), START)
@@ -266,7 +266,7 @@ def test_without_batching_every_order_is_sent_alone() -> None:
     assert {request.endpoint for request in router.due(START).requests} == {"cancel_order", "create_order"}
 
 
-def test_several_cancels_of_one_strategy_share_one_put_request() -> None:
+def test_multiple_cancels_of_one_strategy_share_one_put_request() -> None:
     router = a_router(batching=True)
     for client_id in range(1, 9):
         router.cancel(resting(client_id, "a" if client_id < 6 else "b"), START)
@@ -284,21 +284,21 @@ def test_a_single_cancel_never_waits_for_a_batch() -> None:
     assert [request.endpoint for request in router.due(START).requests] == ["cancel_order"]
 
 
-def test_if_the_window_of_single_cancels_is_full_even_one_cancel_uses_the_put_request() -> None:
+def test_a_single_cancel_uses_the_put_request_if_the_window_for_single_cancels_is_full() -> None:
     router = a_router(batching=True, cancel_order=(1, 60))
     router.cancel(resting(1), START)
     router.cancel(resting(2), START)
     assert [request.endpoint for request in router.due(START).requests] == ["cancel_order", "cancel_batch"]
 
 
-def test_cancels_without_any_slot_wait_for_the_window_that_frees_first() -> None:
+def test_cancels_without_a_slot_wait_for_the_window_that_frees_up_first() -> None:
     router = a_router(batching=True, cancel_order=(1, 60), cancel_batch=(1, 1))
     for client_id in (1, 2):
         router.cancel(resting(client_id), START)
     single, batch = router.due(START).requests
     router.cancel(resting(3), START)
     assert router.due(START).requests == []
-    assert router.next_due() is None  # no request has been answered yet, so no slot has a known free time
+    assert router.next_due() is None  # no request has been answered yet, so no slot has a known release time
     router.answered(single.id, START + NS_PER_MS, Ending.OK)
     router.answered(batch.id, START + NS_PER_MS, Ending.OK)
     at = router.next_due()
@@ -306,7 +306,7 @@ def test_cancels_without_any_slot_wait_for_the_window_that_frees_first() -> None
     assert [request.endpoint for request in router.due(at).requests] == ["cancel_batch"]
 
 
-def test_equal_calls_produce_equal_requests() -> None:
+def test_identical_calls_produce_identical_requests() -> None:
     def run() -> list[Request]:
         router = a_router(batching=True, create_order=(3, 1))
         sent: list[Request] = []
@@ -325,7 +325,7 @@ def test_equal_calls_produce_equal_requests() -> None:
     assert run() == run()
 
 
-def test_statistics_count_orders_and_their_waiting_times() -> None:
+def test_statistics_count_orders_and_their_queueing_times() -> None:
     router = a_router(create_order=(2, 1))
     for client_id in range(1, 5):
         router.create(order(client_id), START)

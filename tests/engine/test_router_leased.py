@@ -1,4 +1,6 @@
-"""A router with shared windows decides from the last lease change and the slots it has taken, without a clock."""
+"""A router with shared windows bases its decisions on the last lease change and the slots it has taken, without a
+clock.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ NEVER = 1 << 62
 
 
 class Shared:
-    """A router with leases. Records the reports about its slots."""
+    """A router with leases that records its slot reports."""
 
     def __init__(self) -> None:
         self.news: list[tuple[str, SlotNews]] = []
@@ -28,7 +30,7 @@ class Shared:
         self.router.slots_changed(SlotsChanged(self._number, leased, until, cancels_until))
 
     def create(self, count: int, now: int) -> list[int]:
-        """Return the IDs of the requests that are sent immediately."""
+        """Return the IDs of the requests sent immediately."""
         for n in range(count):
             self.router.create(order(1000 * self._number + n + 1, "a"), now)
         return self.due(now)
@@ -38,7 +40,7 @@ class Shared:
         return [request.id for request in self.router.due(now).requests]
 
 
-def test_requests_with_leased_slots_are_sent_and_slots_are_requested_for_the_rest() -> None:
+def test_requests_with_leased_slots_are_sent_and_slots_are_requested_for_the_others() -> None:
     shared = Shared()
     shared.lease(create_order=2)
     assert len(shared.create(5, S)) == 2
@@ -48,17 +50,17 @@ def test_requests_with_leased_slots_are_sent_and_slots_are_requested_for_the_res
     assert len(shared.due(S)) == 3
 
 
-def test_a_lease_change_from_before_slots_were_taken_does_not_return_them() -> None:
+def test_a_lease_change_that_predates_taken_slots_does_not_return_them() -> None:
     shared = Shared()
     shared.lease(create_order=3)
     assert len(shared.create(2, S)) == 2
-    shared.lease(create_order=1)  # this change was in flight while the second request was sent
+    shared.lease(create_order=1)  # this change was in flight when the second request was sent
     assert shared.create(1, S) == []
     shared.lease(create_order=3)
     assert len(shared.due(S)) == 1
 
 
-def test_only_cancels_are_sent_after_the_leases_end() -> None:
+def test_only_cancels_are_sent_after_the_leases_expire() -> None:
     shared = Shared()
     shared.lease(until=5 * S, cancels_until=60 * S, create_order=10, cancel_order=10)
     assert len(shared.create(1, 5 * S - 1)) == 1

@@ -1,4 +1,6 @@
-"""Throughput and waiting times against the documented limits, on virtual time with 1 to 80 ms of jitter each way."""
+"""Throughput and queueing times measured against the documented limits, on virtual time with 1 to 80 ms of jitter in
+each direction.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ def test_three_thousand_creates_use_the_full_limit_and_never_exceed_it(seed: int
     assert w.idle_wakes == 0  # no polling: every wake-up has work to do
 
 
-def test_with_batches_a_backlog_is_sent_at_over_2050_orders_a_minute() -> None:
+def test_with_batches_a_backlog_is_sent_at_more_than_2050_orders_a_minute() -> None:
     limits = table()
     w = world(limits, batching=True)
     for client_id in range(1, 6301):
@@ -101,7 +103,7 @@ def test_a_greedy_strategy_delays_neither_light_strategies_nor_cancels(batching:
 def test_orders_of_a_light_strategy_are_not_delayed_when_the_others_are_idle() -> None:
     w = world(table(), batching=True)
     for number in range(20):
-        for client_id in range(20):  # twenty orders at the same time, every ten seconds
+        for client_id in range(20):  # twenty simultaneous orders every ten seconds
             w.at(
                 START + number * 10 * NS_PER_S,
                 lambda id=number * 100 + client_id + 1: w.router.create(order(id), w.now),  # type: ignore[misc]

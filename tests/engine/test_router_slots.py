@@ -1,4 +1,4 @@
-"""The router and its windows: unknown outcomes, 429 answers and restarts."""
+"""The router and its windows: unknown outcomes, 429 responses and restarts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def a_router(**limits: tuple[int, int]) -> Router:
     return Router(table(**limits), latest_accept_ns=LATEST_NS, batching=False)
 
 
-def test_requests_that_arrive_late_after_an_abort_still_hold_their_slots() -> None:
+def test_aborted_requests_that_may_arrive_late_still_hold_their_slots() -> None:
     router = a_router(create_order=(4, 1))
     for client_id in range(1, 61):
         router.create(order(client_id), START)
@@ -63,7 +63,7 @@ def test_a_create_holds_its_slot_even_if_there_was_a_response() -> None:
     assert router.next_due() == START + LATEST_NS + HOLD_1S
 
 
-def test_a_resolved_create_frees_its_slot_one_window_after_it_is_resolved() -> None:
+def test_a_resolved_create_frees_its_slot_one_window_after_resolution() -> None:
     router = a_router(create_order=(1, 1))
     router.create(order(1), START)
     (first,) = router.due(START).requests
@@ -101,7 +101,7 @@ def test_an_unsent_request_frees_its_slot_immediately() -> None:
     assert len(router.due(START).requests) == 1
 
 
-def test_an_answer_without_a_request_is_an_error_and_frees_no_slot() -> None:
+def test_a_response_without_a_request_is_an_error_and_frees_no_slot() -> None:
     router = a_router(create_order=(1, 60))
     router.create(order(1), START)
     (request,) = router.due(START).requests
@@ -110,7 +110,7 @@ def test_an_answer_without_a_request_is_an_error_and_frees_no_slot() -> None:
         router.answered(request.id, START, Ending.OK)
 
 
-def test_a_429_pauses_the_endpoint_lowers_its_limit_and_raises_an_alarm() -> None:
+def test_a_429_pauses_the_endpoint_lowers_its_limit_and_triggers_an_alert() -> None:
     router = a_router(create_order=(100, 60))
     router.create(order(1), START)
     (request,) = router.due(START).requests
@@ -131,7 +131,7 @@ def test_a_429_pauses_the_endpoint_lowers_its_limit_and_raises_an_alarm() -> Non
     assert router.take_alarms() == []
 
 
-def test_several_429s_at_the_same_moment_are_one_event() -> None:
+def test_simultaneous_429s_are_treated_as_one_event() -> None:
     router = a_router(create_order=(100, 60))
     for client_id in range(1, 4):
         router.create(order(client_id), START)
@@ -180,7 +180,7 @@ def test_exits_and_cancels_keep_a_share_of_the_limit_during_a_429_pause() -> Non
     first = router.due(START).requests
     assert [request.endpoint for request in first] == ["cancel_order", "create_order"]
     assert first[1].order.client_id == 3  # type: ignore[union-attr]
-    # the next exit may leave at a tenth of the limit or when the pause ends; here, the pause ends sooner
+    # the next exit may be sent at a tenth of the limit or when the pause ends; here, the pause ends sooner
     until = router.paused_until("create_order")
     assert router.next_due() == until
 
@@ -193,7 +193,7 @@ def test_a_restart_counts_only_the_requests_in_the_journal() -> None:
             # this slot became free long ago
             SentBefore(endpoint="create_order", sent=START, answered=START + NS_PER_S),
             SentBefore(endpoint="create_order", sent=START, answered=now - 10 * NS_PER_S),
-            SentBefore(endpoint="create_order", sent=now - NS_PER_S, client_ids=(41,)),  # no answer was journaled
+            SentBefore(endpoint="create_order", sent=now - NS_PER_S, client_ids=(41,)),  # no response was journaled
         ],
         now,
     )
@@ -202,7 +202,7 @@ def test_a_restart_counts_only_the_requests_in_the_journal() -> None:
     assert router.due(now).requests == []
     hold = 60 * NS_PER_S + 8 * NS_PER_MS
     assert router.next_due() == now - 10 * NS_PER_S + hold
-    router.resolved(41, now - 20 * NS_PER_S)  # the exchange's listing shows that the order had arrived by then
+    router.resolved(41, now - 20 * NS_PER_S)  # the exchange's listing shows that the order had arrived by that time
     assert router.next_due() == now - 20 * NS_PER_S + hold
     router.cancel(resting(2), now)
     assert len(router.due(now).requests) == 1  # the cancel window was never used

@@ -1,4 +1,4 @@
-"""Schedules: strictly ascending, aligned, correct across both clock changes, with errors that name the fix."""
+"""Schedules: strictly ascending, aligned, correct across both clock changes, with error messages that suggest a fix."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_count_between_includes_the_end_but_not_the_start() -> None:
     assert schedule.count_between(0, 10**9 * NS_PER_S) == 10**8
 
 
-def test_cron_fires_in_its_time_zone() -> None:
+def test_cron_schedules_fire_in_their_time_zone() -> None:
     assert rings(CronSchedule("0 9 * * 1", TAIPEI), "2025-01-01", 2, TAIPEI) == [
         "2025-01-06T09:00+08:00", "2025-01-13T09:00+08:00",
     ]  # fmt: skip
     assert CronSchedule("0 9 * * *").next_after(START) == START + 9 * 3600 * NS_PER_S
 
 
-def test_cron_fires_strictly_after_the_given_time() -> None:
+def test_cron_schedules_fire_strictly_after_the_given_time() -> None:
     schedule = CronSchedule("30 * * * *", TAIPEI)
     ring = schedule.next_after(START)
     assert schedule.next_after(ring) == ring + 3600 * NS_PER_S
@@ -59,7 +59,7 @@ def test_cron_fires_strictly_after_the_given_time() -> None:
     assert schedule.next_after(ring + 1) == ring + 3600 * NS_PER_S
 
 
-def test_a_firing_time_skipped_in_spring_fires_at_the_clock_change() -> None:
+def test_a_firing_skipped_in_spring_occurs_at_the_clock_change() -> None:
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-03-29T02:30+01:00", 2, BERLIN) == [
         "2025-03-30T03:00+02:00", "2025-03-31T02:30+02:00",
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_firing_time_repeated_in_autumn_fires_only_once() -> None:
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-26T02:15+01:00", 1, BERLIN) == wanted[1:]
 
 
-def test_an_interval_schedule_continues_through_the_repeated_hour() -> None:
+def test_an_interval_schedule_keeps_firing_through_the_repeated_hour() -> None:
     assert rings(CronSchedule("*/30 * * * *", BERLIN), "2025-10-26T01:45+02:00", 5, BERLIN) == [
         "2025-10-26T02:00+02:00", "2025-10-26T02:30+02:00", "2025-10-26T02:00+01:00", "2025-10-26T02:30+01:00",
         "2025-10-26T03:00+01:00",
@@ -84,14 +84,14 @@ EXPRESSIONS = ["0 9 * * 1", "30 2 * * *", "15,30 2-3 * * *", "*/7 * * * *", "0 0
 
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from([BERLIN, TAIPEI, UTC, ZoneInfo("Australia/Lord_Howe")]), TIMES)
 @settings(deadline=None, max_examples=80)
-def test_the_next_firing_is_the_same_from_every_moment_between_two_firings(
+def test_the_next_firing_is_identical_for_all_times_between_two_firings(
     expression: str, zone: tzinfo, time: int
 ) -> None:
     first = CronSchedule(expression, zone).next_after(time)
     assert first > time
     for between in (time + (first - time) // 3, (time + first) // 2, first - 1):
         assert CronSchedule(expression, zone).next_after(between) == first
-    # the next firing after a firing is the same with and without the cached iterator
+    # the next firing after a firing is identical with and without the cached iterator
     schedule = CronSchedule(expression, zone)
     schedule.next_after(time)
     assert schedule.next_after(first) == CronSchedule(expression, zone).next_after(first) > first
@@ -99,7 +99,7 @@ def test_the_next_firing_is_the_same_from_every_moment_between_two_firings(
 
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from([BERLIN, TAIPEI]), TIMES, st.integers(0, 5 * NS_PER_DAY))
 @settings(deadline=None, max_examples=30)
-def test_counts_match_the_firings(expression: str, zone: tzinfo, after: int, span: int) -> None:
+def test_counts_equal_the_number_of_firings(expression: str, zone: tzinfo, after: int, span: int) -> None:
     schedule, count, at = CronSchedule(expression, zone), 0, after
     while (at := schedule.next_after(at)) <= after + span:
         count += 1
@@ -107,7 +107,7 @@ def test_counts_match_the_firings(expression: str, zone: tzinfo, after: int, spa
     assert schedule.count_between(after + span, after) == 0
 
 
-def test_counting_over_a_long_absence_stops_at_the_maximum() -> None:
+def test_counting_missed_firings_over_a_long_downtime_stops_at_the_maximum() -> None:
     assert CronSchedule("* * * * *").count_between(START, START + 1000 * NS_PER_DAY) == COUNT_MOST
 
 
@@ -143,6 +143,6 @@ def test_parse_returns_the_matching_schedule() -> None:
         ({"cron": "0 9 * * *", "zone": "../etc"}, "not a time zone"),
     ],
 )
-def test_schedule_mistakes_are_reported_with_a_fix(given: dict[str, Any], says: str) -> None:
+def test_invalid_schedules_are_reported_with_a_suggested_fix(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_schedule(**given)

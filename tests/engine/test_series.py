@@ -1,4 +1,4 @@
-"""The series that a strategy reads: contents, attached indicators, crossings and plots."""
+"""The series available to a strategy: contents, attached indicators, crossings and plots."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_series_returns_its_latest_bars_regardless_of_how_it_is_filled_and_rea
     assert got[-3:] == visible[-3:]
 
 
-def test_items_of_a_series_are_bars() -> None:
+def test_series_items_are_bars() -> None:
     got = series(5)
     assert got[-1] == got[4] == bar(4, 4.0, 0, empty=True)
     assert got[0].time == T0
@@ -136,7 +136,7 @@ def test_keep_must_be_a_positive_integer(keep: Any) -> None:
         BarSeries(PAIR, "1m", keep=keep)
 
 
-def test_bars_out_of_order_fail_an_assertion_because_only_an_engine_bug_causes_them() -> None:
+def test_bars_out_of_order_fail_an_assertion_because_only_an_engine_bug_can_cause_them() -> None:
     for later in ([1, 1], [2, 1], [1, 2, 2]):
         got = series(1)
         for minute in later:
@@ -150,7 +150,7 @@ def test_bars_out_of_order_fail_an_assertion_because_only_an_engine_bug_causes_t
         _ = got.close
 
 
-def test_a_pulled_series_is_up_to_date_at_every_read() -> None:
+def test_a_lazily_filled_series_is_up_to_date_at_every_read() -> None:
     got, ready = BarSeries(PAIR, "1m"), [0, 0]
 
     def pull() -> None:
@@ -188,7 +188,7 @@ def test_an_attached_indicator_returns_the_latest_and_the_previous_value() -> No
 
 
 class Momentum(Indicator[float]):
-    """An indicator as a user would write it."""
+    """An indicator written as a user would write it."""
 
     def __init__(self, length: int) -> None:
         self.history = length + 1
@@ -263,7 +263,7 @@ def test_an_indicator_is_updated_with_every_bar_even_if_it_is_not_read() -> None
 # -- the start ----------------------------------------------------------------------------------------------------
 
 
-def test_a_series_requests_the_history_that_its_indicators_need() -> None:
+def test_a_series_requests_the_history_required_by_its_indicators() -> None:
     got = BarSeries(PAIR, "1m", warm_up=40, is_ready=False)
     assert got.wanted_history == 40
     got.attach(SMA(30))
@@ -278,7 +278,7 @@ def test_a_series_requests_the_history_that_its_indicators_need() -> None:
      lambda s: next(iter(s.attached.values())).value, lambda s: next(iter(s.attached.values())).previous,
      lambda s: next(iter(s.attached.values())).crossed_above(3.0)],
 )  # fmt: skip
-def test_reading_a_series_before_its_history_arrives_is_an_error_that_names_the_fix(read: Any) -> None:
+def test_reading_a_series_before_its_history_arrives_raises_an_error_with_a_suggested_fix(read: Any) -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     got.attach(SMA(2))
     with pytest.raises(
@@ -308,7 +308,7 @@ def test_an_indicator_is_warmed_up_with_exactly_the_history_it_requires() -> Non
     assert len(got) == len(closes)
 
 
-def test_bars_that_ended_during_the_history_read_are_appended_without_duplicates() -> None:
+def test_bars_that_closed_during_the_history_read_are_appended_without_duplicates() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     mean = got.attach(SMA(2))
     got.append(bar(5, 50.0))
@@ -318,7 +318,7 @@ def test_bars_that_ended_during_the_history_read_are_appended_without_duplicates
     assert (mean.value, mean.previous) == (55.5, 45.5)
 
 
-def test_a_short_history_does_not_delay_the_start() -> None:
+def test_incomplete_history_does_not_delay_the_start() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     mean = got.attach(SMA(3))
     got.begin(bars_of([1.0, 2.0]))
@@ -331,7 +331,7 @@ def test_a_short_history_does_not_delay_the_start() -> None:
 # -- the kept bars ---------------------------------------------------------------------------------------------------
 
 
-def test_a_series_keeps_ten_thousand_bars_or_as_many_as_its_indicators_need() -> None:
+def test_a_series_keeps_ten_thousand_bars_or_as_many_as_its_indicators_require() -> None:
     assert BarSeries(PAIR, "1m").keep == KEEP_BARS == 10_000
     small = BarSeries(PAIR, "1m", keep=5)
     small.attach(SMA(30))
@@ -392,7 +392,7 @@ def test_two_fields_of_one_indicator_can_cross() -> None:
         macd["lines"]
 
 
-def test_crossing_with_an_indicator_of_another_series_is_refused() -> None:
+def test_crossing_with_an_indicator_from_another_series_is_refused() -> None:
     one, other = BarSeries(PAIR, "1m"), BarSeries(PAIR, "5m")
     fast, slow = one.attach(SMA(1)), other.attach(SMA(2))
     with pytest.raises(
@@ -406,7 +406,7 @@ def test_crossing_with_an_indicator_of_another_series_is_refused() -> None:
 # -- attaching --------------------------------------------------------------------------------------------------------
 
 
-def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_the_kept_bars() -> None:
+def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_the_stored_bars() -> None:
     got = BarSeries(PAIR, "1m")
     first = got.attach(SMA(2), name="fast")
     feed(got, [1.0, 2.0, 3.0, 4.0])
@@ -422,7 +422,7 @@ def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_the_kept_bar
 
 
 @pytest.mark.parametrize("since", [0, 1, 40])
-def test_older_bars_found_later_give_an_indicator_the_same_values_as_a_full_warm_up(since: int) -> None:
+def test_older_bars_added_later_give_an_indicator_the_values_of_a_full_warm_up(since: int) -> None:
     closes = [float(i * 7 % 31) for i in range(300)]
     whole = bars_of(closes)
     late, wanted = BarSeries(PAIR, "1m", keep=10), BarSeries(PAIR, "1m", is_ready=False)
@@ -448,7 +448,7 @@ def picky(closes: Any) -> float:
 
 
 @pytest.mark.parametrize("reads", [False, True])
-def test_a_failing_indicator_raises_only_where_it_is_read(reads: bool) -> None:
+def test_a_failing_indicator_raises_only_when_it_is_read(reads: bool) -> None:
     got = BarSeries(PAIR, "1m")
     before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
     for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
@@ -466,7 +466,7 @@ def test_a_failing_indicator_raises_only_where_it_is_read(reads: bool) -> None:
     assert list(got.attached) == ["SMA(2)", "SMA(3)"]
 
 
-def test_an_indicator_that_fails_during_warm_up_raises_only_where_it_is_read() -> None:
+def test_an_indicator_that_fails_during_warm_up_raises_only_when_it_is_read() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     broken, fine = got.attach(ArrayIndicator(picky, 3)), got.attach(SMA(1))
     got.begin(bars_of([11.0, 12.0, 13.0]))
@@ -475,7 +475,7 @@ def test_an_indicator_that_fails_during_warm_up_raises_only_where_it_is_read() -
         _ = broken.value
 
 
-def test_invalid_uses_of_attach_are_refused_with_a_fix() -> None:
+def test_invalid_uses_of_attach_are_refused_with_a_suggested_fix() -> None:
     got = BarSeries(PAIR, "1m")
     with pytest.raises(ValueError, match="of='middle' is not a value of a bar; choose one of open, high"):
         got.attach(SMA(2), of="middle")
@@ -492,10 +492,10 @@ def test_invalid_uses_of_attach_are_refused_with_a_fix() -> None:
             ValueError, match=r"this SMA\(2\) is already attached; attach a new one as '(other|SMA\(2\))'"
         ):
             series.attach(one, name)
-    assert got.attach(one).value is None  # repeating the call changes nothing
+    assert got.attach(one).value is None  # repeating the call has no effect
 
 
-def test_the_input_of_an_indicator_appears_in_its_label_and_determines_its_pane() -> None:
+def test_an_indicators_input_appears_in_its_label_and_determines_its_pane() -> None:
     got = BarSeries(PAIR, "1m")
     labels = [got.attach(RollingHigh(2), of="high"), got.attach(SMA(2), of="volume"), got.attach(RSI(2), of="volume")]
     assert [(a.name, a.pane) for a in labels] == [
@@ -570,7 +570,7 @@ def test_a_trade_series_contains_trades_and_updates_its_indicators_with_each_tra
         got.attach(SMA(2), of="close")
 
 
-def test_trades_added_as_columns_equal_trades_added_singly() -> None:
+def test_trades_added_as_columns_are_equivalent_to_trades_added_singly() -> None:
     one, other = TradeSeries(PAIR), TradeSeries(PAIR)
     means = [one.attach(EMA(5)), other.attach(EMA(5))]
     rows = trades(500)

@@ -1,4 +1,4 @@
-"""The stages of a run: restore, begin, history and stop, including events that must wait and calls made too early."""
+"""The stages of a run: restore, begin, history and stop, including deferred events and premature calls."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.engine_world import BTC, ETH, MINUTE, PAIRS, RICH, T0, Bot, Listener,
 
 
 def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
-    """Create finished bars that end at the start. The first closes at 900, and each closes higher than the one
-    before.
+    """Create finished bars, the last of which ends at the start time. The first closes at 900, and each closes higher
+    than the previous one.
     """
     return tuple(
         Bar(pair, T0 - (count - i) * MINUTE, 900.0 + i, 900.0 + i, 900.0 + i, 900.0 + i, 1.0, "1m")
@@ -61,7 +61,7 @@ def test_begin_returns_the_required_streams_and_history() -> None:
     assert out.history == [HistoryWanted(BTC, "5m", 7), HistoryWanted(ETH, "1m", 1)]
 
 
-def test_on_start_and_on_ready_run_once_each_and_the_history_is_read_between_them() -> None:
+def test_on_start_and_on_ready_run_once_each_with_the_history_read_in_between() -> None:
     order: list[Any] = []
 
     def start(s: Any) -> None:
@@ -77,7 +77,7 @@ def test_on_start_and_on_ready_run_once_each_and_the_history_is_read_between_the
     assert order == ["start", ("ready", 3)]
 
 
-def test_an_order_in_on_start_is_refused_and_the_reason_mentions_on_ready() -> None:
+def test_an_order_in_on_start_is_refused_with_a_reason_that_mentions_on_ready() -> None:
     placed: list[Order] = []
 
     def start(s: Any) -> None:
@@ -92,7 +92,7 @@ def test_an_order_in_on_start_is_refused_and_the_reason_mentions_on_ready() -> N
 
 
 def rested(client_id: int = 1) -> Order:
-    """Return an order of an earlier run that rests at the exchange."""
+    """Return an order from an earlier run that rests at the exchange."""
     order = Order(
         OrderSpec(
             client_id=client_id,
@@ -140,7 +140,7 @@ def test_timers_set_in_on_start_do_not_fire_until_the_history_has_arrived() -> N
     assert [timer.due for timer in b.s.of("timer")] == [T0 + 30 * S]
 
 
-def test_a_bot_that_reads_its_own_history_starts_once_the_history_arrives() -> None:
+def test_a_bot_that_reads_history_itself_starts_once_the_history_arrives() -> None:
     ready: list[int] = []
     b = Bot(
         Listener(
@@ -183,7 +183,7 @@ def test_no_market_callback_runs_before_on_ready() -> None:
 
 
 def reading(now_s: float) -> Bot:
-    """Return a bot that began ``now_s`` seconds into a minute and has requested the earlier bars."""
+    """Return a bot that began ``now_s`` seconds into a minute and has requested the preceding bars."""
     b = Bot(
         Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
         start=False,
@@ -222,7 +222,7 @@ def test_the_unfinished_bar_at_a_live_start_is_completed_with_the_exchanges_cand
     assert len(b.s.series[0]) == 3
 
 
-def test_a_bar_that_closes_while_the_history_is_being_read_is_read_again() -> None:
+def test_a_bar_that_closes_during_the_history_read_is_read_again() -> None:
     b = reading(58)
     b.tell(Trade(BTC, b.now, 905.0, 2.0))
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
@@ -250,10 +250,10 @@ def test_a_series_added_during_a_run_is_warmed_up_by_a_second_history_read() -> 
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0, 903.0]
 
 
-def test_subscribing_later_to_data_that_the_run_does_not_receive_is_an_error() -> None:
+def test_subscribing_later_to_data_that_the_run_does_not_receive_raises_an_error() -> None:
     b, _ = started(Listener(start=lambda s: s.subscribe_trades(BTC)))
     turn(b, History(kinds=frozenset({("btc_twd", "trades")})))
-    b.s.subscribe_bars(BTC, "1m")  # these bars can be built from the trades that the run reads
+    b.s.subscribe_bars(BTC, "1m")  # these bars can be built from trades that the run receives anyway
     told = (
         r"this run reads no books of btc_twd, since no strategy subscribed to them in on_start; it reads btc_twd trades"
     )
@@ -263,14 +263,14 @@ def test_subscribing_later_to_data_that_the_run_does_not_receive_is_an_error() -
         b.s.subscribe_bars(ETH, "1m")
 
 
-def test_using_a_pair_without_prices_is_an_error_that_names_the_fix() -> None:
+def test_using_a_pair_without_prices_raises_an_error_with_a_suggested_fix() -> None:
     other = Pair("doge_twd", BTC.rules)
     b = Bot(Listener(), pairs={**PAIRS, "doge_twd": other}, traded=PAIRS)
     with pytest.raises(ValueError, match=r"no prices for doge_twd: declare the pair as a parameter of the strategy"):
         b.s.last_price("doge_twd")
 
 
-def test_restoring_state_that_contradicts_the_configuration_is_an_error() -> None:
+def test_restoring_state_that_contradicts_the_configuration_raises_an_error() -> None:
     b = Bot(Listener(), capital=[{"twd": 2 * RICH["twd"]}], start=False)
     with pytest.raises(ConfigError, match="twd"):
         turn(b, Restore(balances=RICH))
@@ -288,7 +288,7 @@ def test_halts_parameters_and_state_are_restored_before_on_start() -> None:
     assert [shown.halted for shown in b.engine.view.strategies()] == [None, "by hand"]
 
 
-def test_an_unsent_order_of_an_earlier_run_is_dropped() -> None:
+def test_an_unsent_order_from_an_earlier_run_is_dropped() -> None:
     never_sent = Order(
         OrderSpec(
             client_id=1,
@@ -306,14 +306,14 @@ def test_an_unsent_order_of_an_earlier_run_is_dropped() -> None:
     assert [order.client_id for order in b.engine.view.orders()] == [2]
 
 
-def test_trading_days_change_even_without_loss_limits() -> None:
+def test_the_trading_day_changes_even_without_loss_limits() -> None:
     b = Bot(Listener(start=lambda s: None))
     assert b.engine.wake_at() == T0 + NS_PER_DAY
     b.to(2 * NS_PER_DAY / S)
     assert b.engine.wake_at() == T0 + 3 * NS_PER_DAY
 
 
-def test_after_the_stop_new_orders_are_refused_and_orders_to_be_kept_stay_open() -> None:
+def test_after_the_stop_new_orders_are_refused_and_orders_marked_to_be_kept_stay_open() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     resting = []

@@ -1,4 +1,4 @@
-"""Tests of the smaller methods of the strategy interface."""
+"""Tests for the smaller methods of the strategy interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
 
 
-def test_random_numbers_are_the_same_in_equal_runs_and_differ_between_strategies() -> None:
+def test_random_numbers_are_identical_in_repeated_runs_and_differ_between_strategies() -> None:
     def draw(seed: int) -> list[float]:
         b = Bot(Listener(), Listener(), seed=seed)
         return [s.random.random() for s in b.strategies]
@@ -20,7 +20,7 @@ def test_random_numbers_are_the_same_in_equal_runs_and_differ_between_strategies
     assert len(set(draw(1))) == 2
 
 
-def test_skips_are_counted_by_reason_and_the_last_values_are_kept() -> None:
+def test_skips_are_counted_by_reason_and_the_latest_values_are_kept() -> None:
     b = Bot(Listener())
     b.s.skip("spread", bps=3)
     b.s.skip("spread", bps=4)
@@ -37,7 +37,7 @@ def test_each_strategy_has_its_own_state() -> None:
     assert b.engine.view.kept("s0")["state"] == {"n": 1}
 
 
-def test_now_is_the_time_of_the_event_and_local_time_is_in_the_configured_zone() -> None:
+def test_now_is_the_event_time_and_local_time_is_in_the_configured_zone() -> None:
     b = Bot(Listener(), zone=ZoneInfo("Asia/Taipei"))
     b.now += 5 * S
     b.trade(1_000)
@@ -46,7 +46,7 @@ def test_now_is_the_time_of_the_event_and_local_time_is_in_the_configured_zone()
     assert b.s.name == "s0"
 
 
-def test_rules_fees_prices_and_money_can_be_read_by_pair_or_by_name() -> None:
+def test_rules_fees_prices_and_money_can_be_looked_up_by_pair_or_by_name() -> None:
     b = Bot(Listener())
     assert b.s.last_price("btc_twd") is None
     b.trade(1_000)
@@ -72,7 +72,7 @@ def test_log_lines_contain_the_strategys_name_and_the_bots_time(caplog: pytest.L
     assert "s0: hello there" in record.getMessage()
 
 
-def test_open_orders_lists_a_strategys_own_orders_by_pair_oldest_first() -> None:
+def test_open_orders_returns_the_strategys_own_orders_by_pair_oldest_first() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy("eth_twd", amount=1, price=900)
@@ -81,7 +81,7 @@ def test_open_orders_lists_a_strategys_own_orders_by_pair_oldest_first() -> None
     assert b.strategies[1].open_orders() == []
 
 
-def test_client_ids_ascend_and_never_reach_the_id_that_the_exchange_uses() -> None:
+def test_client_ids_are_ascending_and_never_reach_the_id_used_by_the_exchange() -> None:
     b = Bot(Listener(), first_client_id=2_147_483_645)
     assert [b.s.buy(BTC, amount=1, price=900).client_id for _ in range(3)] == [2_147_483_645, 2_147_483_646, 1]
     assert b.engine.view.next_client_id == 2

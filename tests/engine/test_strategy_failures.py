@@ -1,4 +1,4 @@
-"""A strategy that fails is stopped, and the others continue."""
+"""A failing strategy is stopped, and the others continue."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rested(b: Bot, s: Any) -> Order:
 
 
 def provoke(b: Bot, name: str, order: Order) -> None:
-    """Trigger the event that a callback receives."""
+    """Trigger the event that is delivered to a callback."""
     if name == "trade":
         b.trade(1_000)
     elif name == "book":
@@ -134,14 +134,14 @@ def test_a_keyboard_interrupt_is_not_caught() -> None:
     assert not b.failures
 
 
-def test_an_error_raised_in_botkit_code_is_reported_with_the_strategys_line() -> None:
+def test_an_error_raised_in_botkit_code_is_reported_with_the_line_in_the_strategy() -> None:
     b = Bot(Listener(start=start, trade=lambda s, _: s.position("nothing")))
     b.trade(1_000)
     assert b.failures[0].where.startswith(__file__)
     assert "is not traded on this exchange" in b.failures[0].error
 
 
-def test_orders_placed_in_the_callback_before_it_raised_are_withdrawn() -> None:
+def test_orders_placed_in_a_callback_before_it_raised_are_withdrawn() -> None:
     def trade(s: Any, _: Any) -> None:
         s.buy(BTC, amount=1, price=900)
         s.quote(BTC, bids=[(800, 1)])
@@ -183,7 +183,7 @@ def endless_withdrawals(s: Any, _: Any) -> None:
 
 
 @pytest.mark.parametrize("deed", [endless_orders, endless_withdrawals])
-def test_a_callback_that_places_orders_endlessly_is_aborted_and_its_strategy_is_stopped(deed: Any) -> None:
+def test_a_callback_that_places_orders_in_an_endless_loop_is_aborted_and_its_strategy_stopped(deed: Any) -> None:
     b = Bot(Listener(start=start, trade=deed), Listener(start=start))
     b.trade(1_000)
     (failure,) = b.failures
@@ -192,13 +192,13 @@ def test_a_callback_that_places_orders_endlessly_is_aborted_and_its_strategy_is_
     assert not b.seen().active
     assert not b.s.open_orders()
     assert len(b.engine.view.orders()) <= ORDERS_A_MOMENT_MAX
-    assert len(b.requests) <= 1  # at most the first order, already in flight when the loop started
+    assert len(b.requests) <= 1  # at most the first order, in flight before the loop started
     assert b.strategies[1].of("trade")
 
 
 def test_timers_that_trigger_each_other_endlessly_stop_only_their_strategy() -> None:
     def again(s: Any, timer: Any) -> None:
-        # a timer with missed firings fires immediately; this callback then sets another such timer, and so on
+        # a timer with missed firings fires immediately; its callback then sets another such timer, and so on
         s.set_timer(f"timer {len(s.of('timer'))}", every_s=60, missed="once")
 
     missed = {f"timer {i}": T0 - MINUTE for i in range(30_000)}
@@ -224,7 +224,7 @@ def test_orders_that_trigger_each_other_endlessly_stop_only_their_strategy() -> 
     assert b.seen(1).active
 
 
-def test_skip_reasons_containing_figures_use_bounded_memory() -> None:
+def test_skip_reasons_that_contain_figures_use_bounded_memory() -> None:
     b = Bot(Listener(start=start))
     for i in range(3_000):
         b.s.skip(f"spread {i} bps", spread=i)
@@ -269,7 +269,7 @@ def botkit_register_strategies(register):
 """
 
 
-def test_a_backtest_with_a_failing_strategy_ends_with_the_error_and_leaves_no_folder(
+def test_a_backtest_with_a_failing_strategy_exits_with_the_error_and_leaves_no_folder_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

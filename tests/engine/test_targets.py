@@ -1,4 +1,4 @@
-"""`order_target` and `rebalance`: a strategy states its target holdings, and its sales fund its purchases."""
+"""`order_target` and `rebalance`: a strategy sets its target holdings, and sales fund purchases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bot(funds: dict[str, int] = FUNDS) -> Bot:
 
 
 def fill_whole(b: Bot, order: Order, price: int) -> None:
-    """Let the exchange fill a market order completely at a price."""
+    """Let the exchange fill a market order completely at a given price."""
     b.accept(order)
     lots = order.spec.amount_lots or int(order.spec.spend_units * 10_000 // (price * UNIT))
     b.execute(order, lots, price)
@@ -39,7 +39,7 @@ def new_orders(b: Bot, known: list[Order]) -> list[Order]:
     return found
 
 
-def test_the_difference_to_the_target_is_bought_or_sold() -> None:
+def test_the_difference_from_the_target_is_bought_or_sold() -> None:
     b = bot()
     order = b.s.order_target(BTC, 12, tag="more")
     b.end_turn()
@@ -53,7 +53,7 @@ def test_the_difference_to_the_target_is_bought_or_sold() -> None:
 def test_no_order_is_sent_if_the_target_is_already_reached() -> None:
     b = bot()
     assert b.s.order_target(BTC, 10) is None
-    assert b.s.order_target(BTC, 10.0005) is None  # the difference is below the smallest order
+    assert b.s.order_target(BTC, 10.0005) is None  # the difference is below the minimum order size
     assert not b.engine.view.orders()
 
 
@@ -97,7 +97,7 @@ def test_if_the_sale_fails_the_purchase_proceeds_with_the_available_money() -> N
     assert purchase.spec.spend_units == 10_000 * UNIT
 
 
-def test_a_new_target_replaces_a_pending_one() -> None:
+def test_a_new_target_replaces_a_pending_target() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None

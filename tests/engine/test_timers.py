@@ -1,4 +1,4 @@
-"""Timers of strategies: firing times, missed firings, and the order of events at the same moment."""
+"""Strategy timers: firing times, missed firings, and the order of simultaneous events."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_a_timer_with_every_s_is_aligned_to_the_epoch() -> None:
     assert rings(b) == [("timer", 60, 0), ("timer", 120, 0), ("timer", 180, 0)]
 
 
-def test_cron_fires_in_the_configured_time_zone() -> None:
+def test_cron_timers_fire_in_the_configured_time_zone() -> None:
     b = bot(lambda s: s.set_timer(cron="0 9 * * *"), zone=ZoneInfo("Asia/Taipei"))
     b.to(NS_PER_HOUR / S)
     assert b.s.local_time.hour == 9
     b.to(NS_PER_DAY / S)
-    assert [timer.due for timer in b.s.of("timer")] == [T0 + NS_PER_HOUR]  # T0 is 08:00 in that zone
+    assert [timer.due for timer in b.s.of("timer")] == [T0 + NS_PER_HOUR]  # T0 is 08:00 in that time zone
 
 
 def test_after_a_clock_jump_a_timer_fires_once_and_counts_the_missed_firings() -> None:
@@ -46,7 +46,7 @@ def test_after_a_clock_jump_a_timer_fires_once_and_counts_the_missed_firings() -
     assert rings(b)[-1] == ("timer", 50, 0)
 
 
-def test_a_timer_fires_once_for_firings_missed_while_the_bot_was_down_if_requested() -> None:
+def test_a_timer_fires_once_on_request_for_firings_missed_while_the_bot_was_down() -> None:
     for missed, expected in (("once", [("timer", 0, 3)]), ("skip", [])):
         b = bot(lambda s: None, start=False)
         b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": {"timer": T0 - 3 * MINUTE}}}))
@@ -57,7 +57,7 @@ def test_a_timer_fires_once_for_firings_missed_while_the_bot_was_down_if_request
         assert rings(b) == [*expected, ("timer", 60, 0)]
 
 
-def test_a_timer_with_the_same_name_is_replaced() -> None:
+def test_setting_a_timer_with_an_existing_name_replaces_it() -> None:
     b = bot(lambda s: (s.set_timer(every_s=10), s.set_timer(every_s=25), s.set_timer("other", every_s=20)))
     b.to(50)
     assert rings(b) == [("other", 20, 0), ("timer", 25, 0), ("other", 40, 0), ("timer", 50, 0)]
@@ -73,13 +73,13 @@ def test_a_cancelled_timer_does_not_fire() -> None:
     assert not b.engine.view.has_timers()
 
 
-def test_timers_due_at_the_same_moment_fire_in_the_order_in_which_they_were_set() -> None:
+def test_timers_due_at_the_same_time_fire_in_the_order_in_which_they_were_set() -> None:
     b = bot(lambda s: (s.set_timer("b", every_s=10), s.set_timer("a", every_s=5)))
     b.to(10)
     assert [name for name, due, _ in rings(b) if due == 10] == ["b", "a"]
 
 
-def test_a_timer_fires_after_the_bars_of_its_moment_and_its_orders_are_sent_in_the_same_turn() -> None:
+def test_a_timer_fires_after_simultaneous_bars_and_its_orders_are_sent_in_the_same_turn() -> None:
     def start(s: Any) -> None:
         s.subscribe_trades(BTC)
         s.subscribe_bars(BTC, "1m")

@@ -1,4 +1,4 @@
-"""One turn: the order of events at the same moment, their receivers, and the requests that are sent."""
+"""One turn: the order of simultaneous events, their receivers, and the requests that are sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listens(*resolutions: str, **options: Any) -> Any:
 # -- bars -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_trade_that_ends_a_bar_is_delivered_after_the_bar() -> None:
+def test_the_trade_that_closes_a_bar_is_delivered_after_the_bar() -> None:
     b = Bot(Listener(start=listens("1m")))
     b.trade(1_000)
     b.now = T0 + MINUTE
@@ -39,7 +39,7 @@ def test_the_trade_that_ends_a_bar_is_delivered_after_the_bar() -> None:
     assert (bar.open, bar.close, bar.volume, bar.empty) == (1_000.0, 1_000.0, 0.01, False)
 
 
-def test_the_timer_ends_a_bar_after_its_grace_period() -> None:
+def test_the_timer_closes_a_bar_after_its_grace_period() -> None:
     b = Bot(Listener(start=listens("1m")), bar_grace_s=2)
     b.trade(1_000)
     b.to(61.9)
@@ -72,7 +72,7 @@ def test_all_series_contain_their_new_bar_before_any_bar_callback_runs() -> None
     assert lengths == [*(("1m", i, 0) for i in range(1, 6)), ("5m", 5, 1)]
 
 
-def test_bars_that_end_together_are_ordered_by_pair() -> None:
+def test_bars_that_close_simultaneously_are_ordered_by_pair() -> None:
     def start(s: Any) -> None:
         s.subscribe_bars(ETH, "1m")
         s.subscribe_bars(BTC, "1m")
@@ -104,7 +104,7 @@ def test_a_series_may_have_its_own_callback() -> None:
         b.s.subscribe_bars(BTC, "1m", on="on_trade")
 
 
-def test_warm_up_fills_the_series_without_calling_callbacks() -> None:
+def test_warm_up_fills_the_series_without_triggering_callbacks() -> None:
     def history(pair: Any, resolution: str, count: int) -> list[Bar]:
         return [
             Bar(pair, T0 - (count - i) * MINUTE, 900.0 + i, 900.0 + i, 900.0 + i, 900.0 + i, 1.0, resolution)
@@ -114,7 +114,7 @@ def test_warm_up_fills_the_series_without_calling_callbacks() -> None:
     b = Bot(Listener(start=listens("1m", warm_up=3)), history=history)
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0]
     assert not b.s.of("bar")
-    b.to(60)  # nothing was traded since, so a flat bar follows the last bar of the history
+    b.to(60)  # no trade has occurred since, so a flat bar follows the last bar of the history
     assert [(bar.close, bar.empty) for bar in b.s.of("bar")] == [(902.0, True)]
 
 
@@ -182,7 +182,7 @@ def test_tickers_and_connection_changes_are_delivered() -> None:
     assert b.s.heard == [("ticker", ticker), ("connection", lost)]
 
 
-def test_on_balance_reports_each_change_once() -> None:
+def test_on_balance_reports_each_balance_change_once() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"]}])
     b.tell(BalanceReport({"twd": (RICH["twd"], RICH["twd"])}))
     b.tell(BalanceReport({"twd": (RICH["twd"], RICH["twd"])}))
@@ -193,7 +193,7 @@ def test_on_balance_reports_each_change_once() -> None:
     assert b.s.of("balance")[-1].locked == 900.0
 
 
-def test_a_deposit_is_unassigned() -> None:
+def test_a_deposit_is_booked_as_unassigned() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"]}])
     b.tell(BalanceReport({"twd": (2 * RICH["twd"], 2 * RICH["twd"])}))
     assert b.s.balance("twd").total == 10.0**6
@@ -224,7 +224,7 @@ def test_an_order_placed_in_on_fill_is_sent_in_the_same_turn() -> None:
     assert names(b)[-2:] == ["fill", "order"]
 
 
-def test_position_and_balance_already_include_a_fill_when_it_is_reported() -> None:
+def test_position_and_balance_already_reflect_a_fill_when_it_is_reported() -> None:
     seen: list[tuple[float, float]] = []
     b = Bot(
         Listener(fill=lambda s, _: seen.append((s.position(BTC).amount, s.balance("twd").total))),
@@ -247,7 +247,7 @@ def test_on_stop_may_still_place_orders() -> None:
     assert not b.engine.view.has_timers()
 
 
-def test_an_earlier_time_fails_an_assertion() -> None:
+def test_time_going_backwards_fails_an_assertion() -> None:
     b = Bot(Listener())
     b.to(5)
     b.trade(1_000)
@@ -258,7 +258,7 @@ def test_an_earlier_time_fails_an_assertion() -> None:
 # -- losses -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_loss_limit_of_a_strategy_stops_only_that_strategy() -> None:
+def test_a_strategys_loss_limit_stops_only_that_strategy() -> None:
     b = Bot(
         Listener(start=lambda s: s.subscribe_trades(BTC)),
         Listener(start=lambda s: s.subscribe_trades(BTC)),
@@ -287,7 +287,7 @@ def test_the_loss_limit_of_a_strategy_stops_only_that_strategy() -> None:
     assert b.risk.halted("s0")
 
 
-def test_the_loss_limit_of_the_bot_halts_all_strategies() -> None:
+def test_the_bots_loss_limit_halts_all_strategies() -> None:
     b = Bot(Listener(), balances={"twd": RICH["twd"]}, risk={"max_daily_loss": {"twd": 100}})
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=1_000)
@@ -303,10 +303,10 @@ def test_the_loss_limit_of_the_bot_halts_all_strategies() -> None:
     assert b.s.buy(BTC, amount=1, price=500).is_refused
     b.tell(Resume())
     b.trade(899)
-    assert b.engine.view.halted is None  # after a resume, the day's profit counts from the resume
+    assert b.engine.view.halted is None  # after a resume, daily profit is measured from the resume
 
 
-def test_loss_limits_breached_for_the_bot_and_a_strategy_at_once_both_take_effect() -> None:
+def test_simultaneous_loss_limit_breaches_of_the_bot_and_a_strategy_both_take_effect() -> None:
     b = Bot(
         Listener(),
         balances={"twd": RICH["twd"]},
@@ -334,7 +334,7 @@ def test_the_trading_day_changes_at_midnight() -> None:
     b.push(order, 2, 10_000)
     b.trade(950)
     b.to(86_400)
-    b.trade(880)  # 70 below the price at midnight, 120 below the entry
+    b.trade(880)  # 70 below the price at midnight, 120 below the entry price
     assert b.engine.view.halted is None
 
 

@@ -1,4 +1,4 @@
-"""Units: a setting in percent or basis points refuses a value that can only be a fraction."""
+"""Units: a setting in percent or basis points refuses a value that is clearly a fraction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bot() -> Bot:
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "take_profit_pct", "trail_pct"])
 @pytest.mark.parametrize(("value", "meant"), [(0.02, "2"), (0.015, "1.5"), (0.05, "5")])
-def test_a_fraction_given_as_a_percentage_is_refused_with_the_percentage_probably_meant(
+def test_a_fraction_given_as_a_percentage_is_refused_with_the_likely_percentage(
     name: str, value: float, meant: str
 ) -> None:
     sentence = f"{name} is {value}, which means {value} %; write {meant} for {meant} %"
@@ -38,7 +38,7 @@ def test_a_stop_loss_of_100_percent_is_refused(name: str) -> None:
         bot().s.protect(BTC, **{name: 100})
 
 
-def test_a_percentage_that_looks_like_a_fraction_causes_one_warning() -> None:
+def test_a_percentage_that_looks_like_a_fraction_triggers_one_warning() -> None:
     b = bot()
     for _ in range(3):
         b.s.protect(BTC, stop_loss_pct=0.2, take_profit_pct=150)
@@ -52,7 +52,7 @@ def test_plausible_percentages_are_accepted(value: Any) -> None:
     bot().s.protect(BTC, stop_loss_pct=value)
 
 
-def test_basis_points_are_also_checked() -> None:
+def test_values_in_basis_points_are_also_checked() -> None:
     with pytest.raises(ValueError, match=r"is 0.0005; this setting is in basis points: write 5 for 0.05 %"):
         bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0.0005)
     bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0)
@@ -65,7 +65,7 @@ def test_risk_rules_check_the_units_of_their_values() -> None:
         MaxDrawdown(20)
 
 
-def test_a_slippage_that_looks_like_a_fraction_is_explained_in_the_refusal() -> None:
+def test_a_refusal_explains_that_the_slippage_looks_like_a_fraction() -> None:
     b = bot()
     b.book([(999, 10)], [(1_001, 10), (1_010, 10_000)])
     order = b.s.market_buy(BTC, spend=5_000, max_slippage_pct=0.01)

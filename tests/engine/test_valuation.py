@@ -1,4 +1,4 @@
-"""Conversion between currencies at the last prices of the pairs."""
+"""Currency conversion at the last prices of the pairs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def test_a_pair_converts_in_both_directions() -> None:
     assert made.convert(1_500_000 * COIN, "twd", "btc") == COIN // 2
 
 
-def test_btc_is_converted_to_twd_through_usdt_if_that_is_the_only_path() -> None:
+def test_btc_is_converted_to_twd_through_usdt_if_no_other_path_exists() -> None:
     made = valuation(BTC_USDT, USDT_TWD, btc_usdt=60_000.5, usdt_twd=32.039)
     assert made.convert(COIN, "btc", "twd") == 6_000_050 * 32_039 * COIN // 100_000
 
 
-def test_the_shortest_path_is_used_and_the_first_listed_of_equal_ones() -> None:
+def test_the_shortest_path_is_used_and_the_first_listed_among_equally_short_ones() -> None:
     made = valuation(BTC_USDT, USDT_TWD, BTC_TWD, btc_usdt=1.0, usdt_twd=1.0, btc_twd=7.0)
     assert made.convert(COIN, "btc", "twd") == 7 * COIN
     both = valuation(ETH_TWD, ETH_BTC, BTC_USDT, USDT_TWD, eth_twd=2.0, usdt_twd=1.0, eth_btc=9.0, btc_usdt=1.0)
@@ -40,7 +40,7 @@ def test_conversion_returns_none_without_a_price_except_for_zero_units() -> None
     assert made.convert(COIN, "twd", "twd") == COIN
 
 
-def test_a_missing_path_is_an_error_that_lists_the_pairs() -> None:
+def test_a_missing_path_raises_an_error_that_lists_the_pairs() -> None:
     made = valuation(BTC_TWD)
     with pytest.raises(ValueError, match=r"eth cannot be valued in twd.*pairs of this bot: btc_twd\)\. Add a pair"):
         made.check_path("eth", "twd")
@@ -48,7 +48,7 @@ def test_a_missing_path_is_an_error_that_lists_the_pairs() -> None:
     assert made.convert(COIN, "eth", "twd") is None
 
 
-def test_a_pair_added_later_opens_new_paths() -> None:
+def test_a_pair_added_later_adds_conversion_paths() -> None:
     made = valuation(BTC_TWD, btc_twd=100.0)
     assert made.find_path("eth", "twd") is None
     made.add(ETH_TWD).price = 5.0

@@ -1,4 +1,4 @@
-"""Compares the books of the exchange and the bot at one moment."""
+"""Compares the records of the exchange and the bot at a single point in time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def open_rows(emulator: Emulator) -> list[Any]:
 
 
 def differences(bot: Bot, emulator: Emulator) -> list[str]:
-    """Return the differences at this moment as sentences. Each starts with its kind: lost, doubled, orphaned or
-    money.
-    """
+    """Return the current differences as sentences. Each starts with its kind: lost, doubled, orphaned or money."""
     rows = exchange_rows(emulator)
     view = bot.view
     known = {row["client_id"]: row for row in bot.journal.order_rows()}
@@ -54,7 +52,7 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
 
 
 async def compared(bot: Bot, timeout_s: float = 20.0) -> None:
-    """Reconcile the bot with the exchange, and wait until the comparison has ended."""
+    """Reconcile the bot with the exchange, and wait until the comparison has finished."""
     await until(lambda: not bot.view.checks.is_comparing, timeout_s)
     asked = bot.driver.now()
     bot.comparisons.at_once()

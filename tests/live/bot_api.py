@@ -1,4 +1,4 @@
-"""A server that implements the part of Telegram's Bot API that botkit uses, including the limits that matter to it."""
+"""A server that implements the part of Telegram's Bot API used by botkit, including the relevant limits."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ PATIENCE_S = 120.0
 
 
 class BotApiServer:
-    """Serves one Telegram bot. A test plays the user with `write` and `press`, and finds the bot's messages in
+    """Serves one Telegram bot. A test plays the user's role with `write` and `press`, and finds the bot's messages in
     `sent`.
     """
 
     def __init__(self, *, per_second: int | None = 1) -> None:
-        """Answer 429 if a chat gets more than ``per_second`` messages in a second."""
+        """Respond with 429 if a chat gets more than ``per_second`` messages in a second."""
         self.sent: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.answered: list[dict[str, Any]] = []
-        #: how often two programs waited for updates at the same time
+        #: number of times that two programs polled for updates simultaneously
         self.conflicts = 0
         self.refusals = 0
-        #: answers to return from the next sendMessage calls instead of accepting the messages
+        #: responses to return from the next sendMessage calls instead of accepting the messages
         self.scripted: deque[tuple[int, dict[str, Any]]] = deque()
-        #: builds the answer to every request while set
+        #: while set, builds the response to every request
         self.instead: Callable[[], web.Response] | None = None
         self._per_second = per_second
         self._times: deque[float] = deque()
@@ -64,7 +64,7 @@ class BotApiServer:
         """Send a message to the bot as the user."""
         message = {
             "message_id": self._number,
-            # Telegram's dates are whole seconds. A date rounded down may be before the start of a bot that already
+            # Telegram's dates are whole seconds. A date rounded down may predate the start of a bot that already
             # responds, and botkit rightly drops messages sent before its start.
             "date": math.ceil(time.time() - age_s),
             "chat": {"id": chat, "type": "private" if chat > 0 else "group"},
@@ -86,7 +86,7 @@ class BotApiServer:
 
     @property
     def texts(self) -> list[str]:
-        """The texts of all messages that the bot sent."""
+        """The texts of all messages sent by the bot."""
         return [message["text"] for message in self.sent]
 
     async def answer(self, *parts: str, after: int = 0) -> str:
@@ -99,7 +99,9 @@ class BotApiServer:
                 await asyncio.sleep(0.01)
 
     async def button(self, label: str) -> str:
-        """Wait for a button whose label starts with ``label`` in the last message with buttons, and return its data."""
+        """Wait for a button whose label starts with ``label`` in the latest message with buttons, and return its
+        data.
+        """
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 for message in reversed(self.sent):
@@ -132,7 +134,7 @@ class BotApiServer:
 
     async def _get_updates(self, given: dict[str, Any]) -> web.Response:
         if self._waiting is not None:
-            # Telegram ends the older call, so both programs notice the conflict sooner or later
+            # Telegram aborts the older call, so both programs eventually notice the conflict
             self.conflicts += 1
             self._waiting.set()
         mine = self._waiting = asyncio.Event()
@@ -155,7 +157,7 @@ class BotApiServer:
             code, more = self.scripted.popleft()
             return _refused(code, more.pop("description", "Too Many Requests"), **more)
         now = time.monotonic()
-        # a little less than a second, because requests take time to arrive
+        # slightly less than a second, because requests take time to arrive
         while self._times and self._times[0] <= now - 0.9:
             self._times.popleft()
         if self._per_second is not None and len(self._times) >= self._per_second:

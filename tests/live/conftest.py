@@ -12,13 +12,14 @@ from tests.live.world import World, make_world
 
 @pytest.fixture(autouse=True)
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # nonces never decrease within a process, but each world starts at the present time and then runs faster
+    # nonces never decrease within a process, but each world starts at the current time and then runs faster than real
+    # time
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
 
 
 @pytest.fixture(autouse=True)
 def every_doubt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    # a minute at the exchange takes a second here; test_news.py covers outcomes that resolve without a message
+    # a minute at the exchange takes a second here; test_news.py covers outcomes that are resolved without a message
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.0)
 
 

@@ -1,7 +1,7 @@
-"""Lists the tests and the user's message for each fault.
+"""Lists the tests and the user message for each fault.
 
 These are the faults that botkit must withstand, section by section. `test_fault_catalogue` compares this table with the
-tests: every test named here must exist, and must assert the message that the table states.
+tests: every test listed here must exist and must assert the message in the table.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 
 class Shown(NamedTuple):
-    """The tests that cover a fault, and its message.
+    """The tests that cover a fault, and the user message for it.
 
-    ``tests`` are pytest names relative to the project's folder, without parameters. ``says`` is the message that the
-    user reads, with ``...`` for parts that vary. Each piece must occur in the file of one of the tests. ``says`` is
+    ``tests`` are pytest names relative to the project's folder, without parameters. ``says`` is the message shown to
+    the user, with ``...`` for variable parts. Each fixed part must occur in the file of one of the tests. ``says`` is
     empty if no message is sent, because nothing is lost and the user has nothing to do.
     """
 
@@ -29,12 +29,12 @@ _STREAMS = _LIVE + "test_faults_streams.py::"
 _KEY = _LIVE + "test_faults_key.py::"
 _TRANSPORT = "tests/exchange/test_transport.py::"
 _CREATE = _ANSWERS + "test_a_create_is_neither_lost_nor_doubled"
-_CANCEL = _ANSWERS + "test_a_cancelled_order_ends_and_frees_its_money"
-_UNBELIEVED = _ANSWERS + "test_an_order_whose_answer_cannot_be_trusted_is_looked_up"
-_FORMS = _LISTINGS + "test_books_are_right_in_every_observed_wire_format"
-_SWITCHES = _LISTINGS + "test_books_are_right_in_every_case_that_the_documentation_leaves_open"
-_FRAMES = _STREAMS + "test_fills_are_booked_once_and_none_is_lost_when_frames_are_garbled_doubled_or_reordered"
-_ENDED = _STREAMS + "test_events_missed_while_a_connection_was_closed_are_read"
+_CANCEL = _ANSWERS + "test_a_cancelled_order_becomes_final_and_frees_its_money"
+_UNBELIEVED = _ANSWERS + "test_an_order_whose_response_cannot_be_trusted_is_looked_up"
+_FORMS = _LISTINGS + "test_the_bots_records_are_correct_in_every_observed_wire_format"
+_SWITCHES = _LISTINGS + "test_the_bots_records_are_correct_in_every_case_that_the_documentation_leaves_open"
+_FRAMES = _STREAMS + "test_each_fill_is_booked_exactly_once_when_frames_are_garbled_duplicated_or_reordered"
+_ENDED = _STREAMS + "test_events_missed_while_a_connection_was_closed_are_recovered_by_reads"
 _UNKNOWN = (
     "is unknown, and btc_usdt accepts no new orders until it is known"
     "...looked up until it is found or proved absent, and is never resent"
@@ -50,14 +50,14 @@ NETWORK: dict[str, Shown] = {
     "connect fails": Shown(
         (
             _NETWORK + "test_the_start_is_refused_with_a_reason_if_the_exchange_is_unreachable",
-            _NETWORK + "test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_money",
+            _NETWORK + "test_an_order_to_an_unreachable_exchange_is_not_sent_and_its_money_is_freed",
         ),
         "open orders cannot be fetched...Nothing was traded; check the address...was not sent: ClientConnectorError",
     ),
     "DNS fails": Shown(
         (
             _NETWORK + "test_the_start_is_refused_if_the_host_name_cannot_be_resolved",
-            _NETWORK + "test_nothing_is_sent_while_names_cannot_be_resolved_and_trading_continues_afterwards",
+            _NETWORK + "test_nothing_is_sent_while_names_cannot_be_resolved_and_trading_resumes_afterward",
         ),
         "Nothing was traded; check the address...was not sent: ClientConnectorDNSError",
     ),
@@ -74,7 +74,7 @@ NETWORK: dict[str, Shown] = {
     "slow-drip body": Shown((_CREATE, _TRANSPORT + "test_a_broken_answer_ends_within_the_timeout")),
     "huge body": Shown(
         (
-            _NETWORK + "test_an_oversized_answer_is_cut_off_and_the_read_is_repeated",
+            _NETWORK + "test_an_oversized_response_is_aborted_and_the_read_is_retried",
             _UNBELIEVED,
             _TRANSPORT + "test_a_huge_body_is_cut_off",
         ),
@@ -83,7 +83,7 @@ NETWORK: dict[str, Shown] = {
     "cross-origin redirect": Shown(
         (
             _NETWORK + "test_the_key_is_not_sent_to_another_origin_by_a_redirect",
-            _NETWORK + "test_the_start_is_refused_if_the_exchange_answers_with_a_redirect",
+            _NETWORK + "test_the_start_is_refused_if_the_exchange_responds_with_a_redirect",
         ),
         "a redirect, which botkit does not follow...the server sent a redirect, which botkit does not",
     ),
@@ -104,7 +104,7 @@ ANSWERS: dict[str, Shown] = {
     "409 clock skew": Shown(
         (
             _NETWORK + "test_a_clock_outside_the_exchanges_tolerance_halts_the_bot_and_the_difference_is_reported",
-            _NETWORK + "test_the_start_is_refused_with_the_difference_if_the_clock_is_wrong",
+            _NETWORK + "test_the_start_is_refused_with_the_clock_difference_if_the_clock_is_wrong",
         ),
         "ms behind the exchange's; set it",
     ),
@@ -119,8 +119,8 @@ ANSWERS: dict[str, Shown] = {
     "429 storm": Shown(
         (
             _ANSWERS + "test_a_storm_of_429s_delays_orders_but_loses_none",
-            _ANSWERS + "test_cancels_are_still_sent_while_creates_get_429",
-            _ANSWERS + "test_cancels_that_get_429_are_repeated_until_they_succeed",
+            _ANSWERS + "test_cancels_are_still_sent_while_creates_receive_429",
+            _ANSWERS + "test_cancels_that_receive_429_are_retried_until_they_succeed",
         ),
         "429 at create_order: another program is using this account or IP address",
     ),
@@ -138,30 +138,30 @@ ANSWERS: dict[str, Shown] = {
     "200 with another amount": Shown((_UNBELIEVED,), _UNKNOWN + "...for another order"),
     "unknown status": Shown(
         (
-            _LISTINGS + "test_a_pushed_row_of_unknown_kind_is_skipped_reported_and_followed_by_a_comparison",
-            _LISTINGS + "test_a_listing_with_a_row_of_unknown_kind_is_rejected_and_reported",
+            _LISTINGS + "test_a_pushed_row_of_an_unknown_type_is_skipped_and_reported_and_triggers_a_comparison",
+            _LISTINGS + "test_a_listing_with_a_row_of_an_unknown_type_is_rejected_and_reported",
         ),
         _UNREADABLE + "...has the unknown type 'LIMIT' or status 9",
     ),
     "unknown type": Shown(
         (
-            _LISTINGS + "test_a_pushed_row_of_unknown_kind_is_skipped_reported_and_followed_by_a_comparison",
-            _LISTINGS + "test_a_listing_with_a_row_of_unknown_kind_is_rejected_and_reported",
-            _LISTINGS + "test_an_unreadable_open_order_on_the_account_refuses_the_start_with_the_reason",
+            _LISTINGS + "test_a_pushed_row_of_an_unknown_type_is_skipped_and_reported_and_triggers_a_comparison",
+            _LISTINGS + "test_a_listing_with_a_row_of_an_unknown_type_is_rejected_and_reported",
+            _LISTINGS + "test_an_unreadable_open_order_on_the_account_prevents_the_start_with_the_reason",
         ),
         _UNREADABLE + "...has the unknown type 'ICEBERG' or status 0",
     ),
     "listing lags behind": Shown(
         (
-            _LISTINGS + "test_an_order_missing_from_early_listings_is_not_declared_absent",
-            _LISTINGS + "test_balances_older_than_a_fill_are_not_treated_as_a_difference",
+            _LISTINGS + "test_an_order_missing_from_early_listings_is_not_considered_absent",
+            _LISTINGS + "test_balances_older_than_a_fill_are_not_treated_as_a_discrepancy",
         ),
         _KNOWN,
     ),
     "listing filter ignored": Shown(
-        (_LISTINGS + "test_an_unfiltered_listing_leads_to_the_right_order_or_to_none",), _KNOWN
+        (_LISTINGS + "test_an_unfiltered_listing_is_matched_to_the_right_order_or_to_none",), _KNOWN
     ),
-    "paging by non-monotonic ids": Shown((_LISTINGS + "test_all_pages_are_read_when_rows_are_in_any_order",)),
+    "paging by non-monotonic ids": Shown((_LISTINGS + "test_all_pages_are_read_whatever_the_order_of_their_rows",)),
     "ids as int and as string": Shown((_FORMS,)),
     "clientId and clientID": Shown((_FORMS,)),
     "stamps in seconds and milliseconds": Shown((_FORMS, _SWITCHES)),
@@ -169,17 +169,17 @@ ANSWERS: dict[str, Shown] = {
         (
             _FORMS,
             _SWITCHES,
-            _LISTINGS + "test_a_missing_balance_list_is_not_taken_for_zero_balances",
+            _LISTINGS + "test_a_missing_balance_list_is_not_mistaken_for_zero_balances",
             _LISTINGS + "test_the_start_is_refused_if_the_balances_cannot_be_read",
         ),
         "the account's balances cannot be fetched: balance: the answer lists no currency",
     ),
     "maintenance": Shown(
-        (_ANSWERS + "test_an_order_of_a_suspended_pair_is_rejected_with_the_exchanges_message",),
+        (_ANSWERS + "test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_message",),
         "was rejected by the exchange: Trading pair btc_usdt is under maintenance",
     ),
     "open-order cap reached": Shown(
-        (_ANSWERS + "test_an_order_beyond_the_open_order_cap_of_the_exchange_is_rejected_and_reported",),
+        (_ANSWERS + "test_an_order_above_the_exchanges_open_order_cap_is_rejected_and_reported",),
         "was rejected by the exchange: Open orders of btc_usdt exceed the limit of",
     ),
 }
@@ -194,16 +194,16 @@ WEBSOCKET: dict[str, Shown] = {
         (
             _FRAMES,
             _STREAMS + "test_the_newest_balance_applies_when_balance_frames_are_reordered",
-            _STREAMS + "test_a_balance_change_reported_only_by_a_stream_soon_leads_to_a_comparison",
+            _STREAMS + "test_a_balance_change_reported_only_by_a_stream_soon_triggers_a_comparison",
         )
     ),
     "dropped frame": Shown(
         (_STREAMS + "test_a_fill_whose_frame_was_dropped_is_found_by_the_next_comparison",), "was open and is filled"
     ),
     "fill before the REST answer": Shown(
-        (_STREAMS + "test_a_fill_that_arrives_before_the_answer_to_its_order_is_booked_once",)
+        (_STREAMS + "test_a_fill_that_arrives_before_the_create_response_is_booked_once",)
     ),
-    "reconnect storm": Shown((_STREAMS + "test_repeated_disconnects_lead_to_growing_pauses",), "was lost...is back"),
+    "reconnect storm": Shown((_STREAMS + "test_repeated_disconnects_lead_to_increasing_pauses",), "was lost...is back"),
     "frozen book on a live socket": Shown(
         (
             _STREAMS + "test_a_frozen_book_on_an_open_connection_halts_the_bot",
@@ -213,7 +213,7 @@ WEBSOCKET: dict[str, Shown] = {
     ),
     "frame of 10 MB": Shown((_ENDED,), "was lost: a frame larger than 4 MB was rejected..." + _MISSED),
     "unknown event": Shown(
-        (_STREAMS + "test_a_frame_with_an_unknown_event_loses_nothing_and_is_reported_once",),
+        (_STREAMS + "test_a_frame_with_an_unknown_event_loses_no_data_and_is_reported_once",),
         "frames with the unknown event USER_TRADE_V2 are ignored, and everything else continues; check for",
     ),
 }
@@ -228,11 +228,11 @@ _PLUGINS = _LIVE + "test_faults_plugins.py::"
 _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
 _SOURCE = "tests/config/test_source.py::"
-_JUMP = _TIME + "test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_timers_nor_timestamps"
+_JUMP = _TIME + "test_a_one_hour_wall_clock_jump_is_reported_but_changes_neither_timers_nor_timestamps"
 _JUMPED = "this machine's clock was set 3,600 s...; the bot's own clock"
-_FAILS = _PLUGINS + "test_a_failing_strategy_is_stopped_without_affecting_others_and_reported_with_its_line"
+_FAILS = _PLUGINS + "test_a_failing_strategy_is_stopped_and_reported_with_its_line_without_affecting_others"
 _NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, but cancels continue"
-_FEES = _DATA + "test_fees_are_booked_correctly_regardless_of_their_name_and_scale_on_the_wire"
+_FEES = _DATA + "test_fees_are_booked_correctly_regardless_of_their_currency_name_and_scale_on_the_wire"
 _PLAIN_YAML = _SOURCE + "test_constructs_beyond_plain_yaml_are_refused_with_their_line"
 
 TIME: dict[str, Shown] = {
@@ -245,13 +245,13 @@ TIME: dict[str, Shown] = {
     "machine suspended ten minutes": Shown(
         (
             _TIME + "test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any_new_order",
-            _TIME + "test_cancels_are_sent_immediately_after_a_sleep",
+            _TIME + "test_cancels_are_sent_immediately_after_the_machine_wakes_up",
         ),
         "the bot was suspended for...it is reconnecting, and sends no new orders until it is reconciled",
     ),
     "seconds and milliseconds mixed": Shown(
         (
-            _TIME + "test_the_size_of_a_timestamp_decides_between_seconds_and_milliseconds",
+            _TIME + "test_the_magnitude_of_a_timestamp_distinguishes_seconds_from_milliseconds",
             _TIME + "test_an_impossible_timestamp_is_refused",
         )
     ),
@@ -261,12 +261,12 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "kill -9 at any await": Shown(
         (
             _KILLS + "test_no_order_is_lost_doubled_or_orphaned_wherever_the_bot_is_killed",
-            _KILLS + "test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_no_phase_is_neglected",
+            _KILLS + "test_a_third_of_the_kills_fall_between_journal_write_and_response_and_all_phases_are_covered",
         )
     ),
     "SIGTERM in the middle of a submit": Shown(
         (
-            _DISK + "test_a_stop_during_a_create_leaves_no_open_order_behind",
+            _DISK + "test_stopping_during_a_create_leaves_no_open_order_behind",
             _LIVE + "test_modes.py::test_sigterm_stops_the_bot_cleanly_and_the_final_status_is_saved",
         )
     ),
@@ -285,18 +285,18 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "the bot is silent": Shown(
         (
-            _GUARD + "test_the_orders_of_a_dead_bot_are_cancelled_once_and_its_guard_ends",
+            _GUARD + "test_a_dead_bots_orders_are_cancelled_once_and_its_guard_exits",
             _GUARD + "test_a_bot_that_resumes_after_a_silence_is_guarded_again",
             _GUARD + "test_a_bot_that_resumes_reports_the_guards_cancels_and_reconciles",
         ),
         "the guard cancelled 1 of this bot's orders",
     ),
     "the guard dies": Shown(
-        (_GUARD + "test_a_guard_that_has_ended_is_reported_and_replaced",),
+        (_GUARD + "test_a_guard_that_has_exited_is_reported_and_replaced",),
         "this bot's guard has exited (signal 9); starting a new one",
     ),
     "orders that could not be cancelled at the end": Shown(
-        (_LIVE + "test_several.py::test_orders_left_behind_are_reported_unless_the_bot_is_configured_to_keep_them",),
+        (_LIVE + "test_several.py::test_leftover_open_orders_are_reported_unless_the_bot_is_configured_to_keep_them",),
         "1 order may still be open at the exchange; `botkit panic",
     ),
     "two instances": Shown(
@@ -305,66 +305,66 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "journal on a full disk": Shown(
         (
-            _DISK + "test_on_a_truly_full_disk_the_bot_survives_and_sends_no_new_orders",
+            _DISK + "test_on_a_completely_full_disk_the_bot_keeps_running_and_sends_no_new_orders",
             _DISK + "test_on_a_full_disk_only_cancels_are_sent_and_the_bot_recovers_once_there_is_room",
         ),
         _NO_JOURNAL,
     ),
     "journal on a read-only disk": Shown(
         (
-            _DISK + "test_a_journal_that_becomes_read_only_is_reported_as_is_its_recovery",
-            _DISK + "test_an_unwritable_state_folder_refuses_the_start_with_the_reason",
+            _DISK + "test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery",
+            _DISK + "test_an_unwritable_state_folder_prevents_the_start_and_the_reason_is_reported",
         ),
         _NO_JOURNAL + "...can be written again; new orders are allowed",
     ),
     "journal on a failing disk": Shown(
-        (_DISK + "test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_orders",),
+        (_DISK + "test_while_no_file_can_be_written_the_bot_keeps_running_and_sends_no_new_orders",),
         _NO_JOURNAL + "...the halt could not be written",
     ),
     "journal held by another program": Shown(
-        (_DISK + "test_while_another_program_locks_the_journal_no_unwritten_order_is_sent",), "locked"
+        (_DISK + "test_no_unjournaled_order_is_sent_while_another_program_locks_the_journal",), "locked"
     ),
     "torn journal": Shown(
         (
-            _DISK + "test_a_torn_last_record_in_the_journals_log_loses_no_order",
-            _DISK + "test_a_torn_write_ahead_log_loses_no_order",
-            _LOG + "test_after_a_torn_write_all_acknowledged_records_and_no_others_can_be_read",
-            _LOG + "test_a_crash_at_any_step_of_filling_sqlite_and_deleting_logs_loses_nothing",
+            _DISK + "test_no_order_is_lost_if_the_last_record_of_the_journals_log_is_torn",
+            _DISK + "test_no_order_is_lost_if_the_write_ahead_log_is_torn",
+            _LOG + "test_after_a_torn_write_exactly_the_acknowledged_records_can_be_read",
+            _LOG + "test_a_crash_at_any_step_of_copying_to_sqlite_and_deleting_logs_loses_nothing",
         )
     ),
     "damage in the journal's log": Shown(
         (
-            _DISK + "test_lost_commits_halt_the_bot_until_the_user_has_checked",
+            _DISK + "test_lost_commits_halt_the_bot_until_the_user_has_checked_the_account",
             _LOG + "test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported_as_damage",
             _LOG + "test_a_truncated_or_emptied_log_is_reported_as_damaged",
         ),
         "has lost its latest commits (its log journal.sqlite-log-00000001...`botkit resume` lifts it",
     ),
     "a changed cell in the journal": Shown(
-        (_LOG + "test_a_changed_database_cell_is_treated_as_damage",), "has changed since it was written"
+        (_LOG + "test_a_modified_database_cell_is_treated_as_damage",), "has changed since it was written"
     ),
     "corrupt journal": Shown(
-        (_DISK + "test_a_damaged_journal_refuses_the_start_with_an_error_that_names_the_fix",),
+        (_DISK + "test_a_damaged_journal_prevents_the_start_with_an_error_that_suggests_a_fix",),
         "is damaged...To start over, move it away...check your open orders first",
     ),
     "another bot counts the same money": Shown(
-        ("tests/live/test_claims.py::test_two_pools_on_one_account_are_refused_before_anything_is_sent",),
+        ("tests/live/test_claims.py::test_a_second_pool_on_one_account_is_refused_before_any_request_is_sent",),
         "the bot a runs on this account and pools its usdt too",
     ),
     "another bot owns the same coins": Shown(
-        ("tests/live/test_claims.py::test_claims_on_more_coins_than_the_account_has_are_refused",),
+        ("tests/live/test_claims.py::test_claims_that_exceed_the_accounts_coins_are_refused",),
         "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7",
     ),
     "the account holds less than its capital": Shown(
-        ("tests/live/test_capital.py::test_capital_that_the_account_does_not_cover_is_reported_at_the_first_start",),
+        ("tests/live/test_capital.py::test_capital_that_exceeds_the_account_balance_is_reported_at_the_first_start",),
         "is left of the account's 100000 usdt",
     ),
     "deleted journal": Shown(
-        (_DISK + "test_orders_of_a_deleted_journal_are_treated_as_foreign_and_not_touched",),
+        (_DISK + "test_orders_of_a_deleted_journal_are_treated_as_foreign_and_not_changed",),
         "is new, but this bot has traded before...2 open orders are not this bot's and will not be touched",
     ),
     "journal deleted while running": Shown(
-        (_DISK + "test_a_journal_removed_while_the_bot_runs_blocks_new_orders_until_it_is_back",),
+        (_DISK + "test_a_journal_removed_while_the_bot_runs_blocks_new_orders_until_it_is_restored",),
         "was deleted or replaced while the bot was running. Writes to it are lost...is back; new orders are allowed",
     ),
     "restored journal": Shown(
@@ -418,14 +418,14 @@ PLUGINS: dict[str, Shown] = {
         "rogue has blocked the bot for...s at",
     ),
     "swallowed cancellation": Shown(
-        (_FAILS, _LIVE + "test_notify.py::test_a_hanging_notifier_delays_neither_the_bot_nor_the_others"),
+        (_FAILS, _LIVE + "test_notify.py::test_a_hanging_notifier_delays_neither_the_bot_nor_other_notifiers"),
         "CancelledError",
     ),
     "a million orders a second": Shown(
         (
-            _PLUGINS + "test_placing_a_million_orders_in_one_callback_stops_the_strategy_after_few_requests",
-            _PLUGINS + "test_orders_above_the_strategys_order_rate_are_refused_with_a_reason",
-            _PLUGINS + "test_a_loss_above_the_strategys_loss_limit_stops_it_with_a_reason",
+            _PLUGINS + "test_placing_a_million_orders_in_one_callback_stops_the_strategy_after_a_few_requests",
+            _PLUGINS + "test_orders_above_the_strategys_order_rate_limit_are_refused_with_a_reason",
+            _PLUGINS + "test_a_loss_above_the_strategys_loss_limit_stops_the_strategy_with_a_reason",
         ),
         "more than 100 orders were refused in one turn...orders in the last second, max_orders_per_second is 5",
     ),
@@ -438,8 +438,8 @@ PLUGINS: dict[str, Shown] = {
     ),
     "memory growth": Shown(
         (
-            _PLUGINS + "test_doubled_memory_use_is_reported_with_figures",
-            _PLUGINS + "test_a_running_bot_checks_its_memory",
+            _PLUGINS + "test_a_doubling_of_memory_use_is_reported_with_figures",
+            _PLUGINS + "test_a_running_bot_monitors_its_memory_use",
         ),
         "the bot uses...MB of memory, up from 90 MB at its start",
     ),
@@ -451,26 +451,26 @@ PLUGINS: dict[str, Shown] = {
 DATA_AND_MONEY: dict[str, Shown] = {
     "crossed book": Shown(
         (
-            _DATA + "test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
+            _DATA + "test_a_crossed_book_is_withheld_and_a_book_is_read_over_rest_instead",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
         ),
         "the order book is crossed or shows no prices...cannot be trusted, and fetching it over REST did not help",
     ),
     "empty book": Shown(
-        (_DATA + "test_an_empty_book_leads_to_refused_market_orders_and_no_other_harm",),
+        (_DATA + "test_an_empty_book_only_causes_market_orders_to_be_refused",),
         "the book of btc_usdt shows no asks to trade with",
     ),
     "negative book": Shown(
         (
             _DATA + "test_a_book_with_a_negative_level_is_rejected",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
         ),
         "a level of...the order book is crossed or shows no prices",
     ),
     "10^12 spike": Shown(
         (
-            _DATA + "test_a_single_price_spike_to_a_trillion_trips_no_loss_limit_and_is_reported",
-            _DATA + "test_a_real_price_jump_is_accepted_after_two_confirmations",
+            _DATA + "test_a_single_price_spike_to_a_trillion_triggers_no_loss_limit_and_is_reported",
+            _DATA + "test_a_genuine_price_jump_is_accepted_after_two_confirmations",
             "tests/properties/test_spans.py::test_spans_and_turns_make_the_same_decisions",
         ),
         "is far from the last price...withheld from strategies, valuations and loss limits until 2 later ones agree",
@@ -484,7 +484,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     ),
     "duplicate candle": Shown(
         (
-            "tests/engine/test_bars.py::test_a_candle_for_a_closed_bar_is_counted_but_not_used",
+            "tests/engine/test_bars.py::test_a_candle_for_an_already_closed_bar_is_counted_but_ignored",
             "tests/cli/test_data.py::test_duplicate_candles_are_skipped_on_request",
         ),
         "a second candle",
@@ -501,13 +501,14 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "USER_TRADE fee scaled by 10^8": Shown((_FEES,)),
     "the same trade by REST and WS": Shown((_FEES,)),
     "rounding past the balance": Shown(
-        (_DATA + "test_the_full_balance_can_be_spent_but_not_a_unit_more",), "usdt, 100000 available"
+        (_DATA + "test_the_full_balance_can_be_spent_but_not_one_unit_more",), "usdt, 100000 available"
     ),
     "rounding under the minimum": Shown(
-        (_DATA + "test_an_amount_that_rounds_below_the_minimum_is_refused_before_it_is_sent",), "is below the minimum"
+        (_DATA + "test_an_amount_that_rounds_to_below_the_minimum_is_refused_before_it_is_sent",),
+        "is below the minimum",
     ),
     "market buy amount is quote": Shown(
-        (_DATA + "test_a_market_buy_spends_the_amount_in_quote_currency_rather_than_buying_that_many_coins",)
+        (_DATA + "test_a_market_buy_amount_is_spent_in_quote_currency_rather_than_bought_in_coins",)
     ),
 }
 
@@ -522,7 +523,7 @@ SECURITY: dict[str, Shown] = {
         )
     ),
     "a secret in metrics, notifications and recordings": Shown(
-        (_CANARY, _LIVE + "test_notify.py::test_the_last_messages_are_sent_before_the_end_with_secrets_hidden")
+        (_CANARY, _LIVE + "test_notify.py::test_the_last_messages_are_sent_before_shutdown_with_secrets_redacted")
     ),
     "key file that others can read": Shown(
         (

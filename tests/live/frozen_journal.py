@@ -1,8 +1,8 @@
-"""A journal that an older botkit left with many unfinished orders, and the exchange's state at that time.
+"""A journal that an older version of botkit left with many unfinished orders, and the exchange's state at that time.
 
 ``fixtures/journal-3a4e07c/`` was written at that commit by ``python -m tests.live.frozen_journal FOLDER``. It is never
-written again, because it proves that later versions of botkit can read it. ``venue.json`` in the same folder contains
-the exchange's state when the bot died. Only `venue_as_left` and `execute` use the emulator's internals.
+regenerated, because it proves that later versions of botkit can read it. ``venue.json`` in the same folder contains the
+exchange's state when the bot died. Only `venue_as_left` and `execute` use the emulator's internals.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from botkit.sim.deed import Deed
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"
-#: when the old bot started, in the emulator's time
+#: start time of the old bot, in emulator time
 BEGAN: Nanos = 1_764_400_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 STRATEGY = """
 from botkit import Strategy, Pair, hookimpl, param
@@ -114,7 +114,7 @@ PAIR_OF = {"p": "btc_usdt", "q": "btc_twd"}
 
 
 def execute(emulator: Emulator, client_id: int, lots: int) -> None:
-    """Execute ``lots`` of a resting order at its price, as if another user had traded with it."""
+    """Execute ``lots`` of a resting order at its price, as if another user had traded against it."""
     kernel = emulator.venue.kernel
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
     deed = Deed(kernel.now)
@@ -143,7 +143,7 @@ def _create(order: OrderSpec, now: Nanos, number: int) -> CreateOrder:
 
 
 async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
-    """Give the emulator the open orders of a snapshot, with their IDs and executed amounts, and its balances."""
+    """Set up the emulator with the balances and open orders of a snapshot, including order IDs and executed amounts."""
     venue, kernel = emulator.venue, emulator.venue.kernel
     account = kernel.account(DEFAULT_ACCOUNT.email)
     for row in picture["orders"]:
@@ -178,14 +178,14 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
 
 
 class _Dying:
-    """Sits between a bot and its adapter. Once ``is_deaf``, requests are lost or stay unanswered, except creates, which
-    are treated according to ``fate``.
+    """Wraps a bot's adapter. Once ``is_deaf`` is set, requests are lost or stay unanswered, except creates, which are
+    handled according to ``fate``.
     """
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
         self.is_deaf = False
-        #: the treatment of a create, by its amount in lots: (whether it reaches the exchange, whether its outcome is
+        #: what happens to a create, by its amount in lots: (whether it reaches the exchange, whether its outcome is
         #: unknown)
         self.fate: dict[int, tuple[bool, bool]] = {}
         self.met: list[int] = []

@@ -3,8 +3,8 @@
     python -m tests.live.killed_bot        one JSON object a line: a `Life`; answered by process ID, then exit code
 
 A fork does not repeat Python's imports, so hundreds of bots can die in a minute. A bot kills itself with SIGKILL when
-it reaches its phase for the count-th time: nothing is flushed, and no ``finally`` runs, but data that the kernel holds
-for a socket is still sent.
+it reaches its phase for the count-th time: nothing is flushed and no ``finally`` runs, but data in the kernel's socket
+buffers is still sent.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ TORN = "journal row half written"
 FILLING = "SQLite half filled from the log"
 FILLED = "SQLite filled, its log not yet deleted"
 SIGTERM = "SIGTERM in the middle of a submit"
-#: the phases in which a bot kills itself; in the last one it is stopped cleanly instead, at the worst moment
+#: the phases in which a bot kills itself; in the last one, it is instead stopped cleanly at the worst possible time
 INSIDE = (
     *(BEFORE_ROW, TORN, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, FILLING, FILLED),
     SIGTERM,
 )
 #: small, so that a log segment is deleted every few orders
 _SEGMENT_BYTES = 8 * 1024
-#: the longest delay of the emulator's answers
+#: the longest response delay of the emulator
 ANSWER_DELAY_S = 0.06
 _SEVERAL = 3
 _CREATES = ("create_order", "create_batch")
@@ -68,7 +68,7 @@ class Life(msgspec.Struct, kw_only=True):
 
 
 def die() -> None:
-    """Die at once, without output or cleanup."""
+    """Die immediately, without output or cleanup."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -86,7 +86,7 @@ class Blow:
         self._random = random
         self._creates = 0  # creates in flight
         self._fills = 0  # fills received but not yet journaled
-        self._tears = False  # tear the next write of the log
+        self._tears = False  # tear the next write to the log
 
     def _reached(self, phase: str, then: Callable[[], None] = die) -> None:
         if phase == self._phase:
@@ -95,9 +95,7 @@ class Blow:
                 then()
 
     def _soon(self) -> None:
-        """Die at a random moment: at the earliest before the first byte is sent, at the latest roughly when the answer
-        arrives.
-        """
+        """Die at a random time between the sending of the first byte and roughly the arrival of the response."""
         die_within(self._random.uniform(0, ANSWER_DELAY_S))
 
     def arm(self) -> None:

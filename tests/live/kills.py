@@ -1,16 +1,16 @@
-"""Kills bots at every point of an order's path, and compares their books with the exchange's after each restart.
+"""Kills bots at every point of the order path, and compares their records with the exchange's after each restart.
 
 Emulators run in this process. Each bot runs in its own process (`killed_bot`), over real sockets and with limits shared
 through a broker. In each round, a bot trades fast until it dies in one of the phases. A third of all kills fall between
-the journal row and the answer. The bot is then restarted in this process, so that both sides can be compared at the
-same moment:
+the journal write and the response. The bot is then restarted in this process, so that both sides can be compared at a
+single point in time:
 
-    lost      an order that the exchange has and no row of the journal names
+    lost      an order that the exchange has but no journal row contains
     doubled   a client ID under which the exchange has two orders
     orphaned  an order that is open only at the exchange, or only according to the restarted bot
-    money     executed amounts, the account's totals, or the parts' sum that differ from the exchange's
+    money     executed amounts, account totals, or sums of sub-accounts that differ from the exchange's
     429       the exchange refused a request because of a rate limit
-    command   a command was acknowledged but not executed, or executed wrongly
+    command   a command was acknowledged but not executed, or executed incorrectly
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ STARTING, STOPPING, ANY_TIME = "starting", "stopping", "any time"
 SETTING, MOVING = "while a parameter is set", "capital being moved"
 OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING, MOVING)
 PHASES = (*INSIDE, *OUTSIDE)
-#: a third of the kills fall between the journal row and the answer
+#: a third of the kills fall between the journal write and the response
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
 #: number of kills before a new exchange is started. The slots of a killed bot are held for minutes, because it is
-#: unknown which of them were used. After some forty kills within that time, the next bot would have no cancels left.
+#: unknown which of them were used. After about forty kills within that time, the next bot would have no cancels left.
 KILLS_A_WORLD = 20
 _LANES = 2
 _UNIT = 10**8
@@ -160,7 +160,7 @@ class Findings:
 
 
 class Forks:
-    """The process that forks the bots."""
+    """The process from which bots are forked."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -168,7 +168,7 @@ class Forks:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls) -> AsyncIterator[Forks]:
-        """Start the process, which loads all modules once."""
+        """Start the fork process, which loads all modules once."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.live.killed_bot",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
@@ -191,7 +191,7 @@ class Forks:
         return await self._number()
 
     async def ended(self) -> int:
-        """Wait for the latest bot to end. Return its exit code, or the negative signal number."""
+        """Wait for the latest bot to exit. Return its exit code, or the negative signal number."""
         return await self._number()
 
     async def _number(self) -> int:
@@ -200,7 +200,7 @@ class Forks:
 
 
 class KillWorld:
-    """One exchange, and the bot that is killed on it."""
+    """One exchange, and the bot that is repeatedly killed on it."""
 
     def __init__(self, folder: Path, name: str, emulator: Emulator, findings: Findings, *, ledger: str) -> None:
         self.emulator = emulator
@@ -216,7 +216,7 @@ class KillWorld:
             path.write_text(CONFIG.replace("NAME", name).replace("TRADES", trades).replace("LEDGER", ledger))
             path.chmod(0o600)
         self.findings = findings
-        #: how long a restarted bot may take to resolve all doubts
+        #: maximum time for a restarted bot to resolve all unknown outcomes
         self.patience_s = _PATIENCE_S
 
     # -- a bot's life and death -----------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ class KillWorld:
             os.kill(bot, signal.SIGKILL)
             await ending
             raise RuntimeError(f"the bot never reached {phase!r}: {self._last_words()}") from None
-        # a bot that is stopping may have ended before the kill
+        # a bot that is stopping may have exited before the kill
         if code not in {SIGTERM: (0,), STOPPING: (0, -signal.SIGKILL)}.get(phase, (-signal.SIGKILL,)):
             raise RuntimeError(f"the bot ended by itself, with {code}, before {phase!r}: {self._last_words()}")
 
@@ -257,7 +257,7 @@ class KillWorld:
             await asyncio.sleep(random.uniform(0, 0.4))
         else:
             until = time.monotonic() + _PATIENCE_S
-            # the bot trades once this is printed
+            # the bot is trading once this is printed
             while not (self.told.exists() and "Ctrl-C stops" in self.told.read_text()):
                 if time.monotonic() > until:
                     break
@@ -273,7 +273,7 @@ class KillWorld:
             os.kill(bot, signal.SIGKILL)
 
     async def _command(self, bot: int, phase: str, random: Random) -> None:
-        """Leave a command, and kill the bot before, during or after its execution."""
+        """Write a command, and kill the bot before, during or after its execution."""
         folder = self._state_folder()
         was = self._commanded(phase)
         if phase == SETTING:
@@ -294,7 +294,7 @@ class KillWorld:
             self.findings.broken.append(f"command: {phase}: {found}, and it was {was} and should be {wanted}")
 
     def _commanded(self, phase: str) -> float:
-        """Return the journaled value that the phase's command changes."""
+        """Return the journaled value that is changed by the phase's command."""
         journal = Journal.open(self._state_folder().journal, read_only=True)
         try:
             if phase == SETTING:
@@ -310,7 +310,9 @@ class KillWorld:
     # -- restart and verdict -----------------------------------------------------------------------------------------
 
     async def judge(self, phase: str) -> None:
-        """Restart the bot, let it resolve all doubts, and compare the books of both sides at the same moment."""
+        """Restart the bot, let it resolve all orders of unknown outcome, and compare the records of both sides at a
+        single point in time.
+        """
         findings = self.findings
         project = Project.load(self.watching)
         async with live_parts(project, "emulator", rest=self.emulator.rest, ws=self.emulator.ws) as parts:
@@ -330,7 +332,7 @@ class KillWorld:
                 await bot.close()
 
     async def _explained(self, bot: Bot) -> None:
-        """Wait until no order is in doubt and both sides have booked the latest fills."""
+        """Wait until no order has an unknown outcome and both sides have booked the latest fills."""
         until = time.monotonic() + self.patience_s
         while time.monotonic() < until:
             busy = [o for o in bot.view.open_orders() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
@@ -351,7 +353,7 @@ class KillWorld:
 async def kill_world(
     folder: Path, *, name: str = "killed", seed: int = 1, findings: Findings | None = None, ledger: str = "null"
 ) -> AsyncIterator[KillWorld]:
-    """Run an emulator at the machine's speed with slow answers, and an account with enough money for long trading.
+    """Run an emulator at real-time speed with slow responses, and an account with enough money for prolonged trading.
 
     ``ledger`` is the configured ledger through which bots share their limits: ``null`` for the broker, or ``none``.
     """
@@ -370,9 +372,9 @@ async def kill_world(
 @contextlib.contextmanager
 def own_machine(folder: Path) -> Iterator[None]:
     """Use a separate state folder and limits broker, because dozens of dead bots would burden other users of the
-    broker.
+    default broker.
     """
-    broker = tempfile.mkdtemp(prefix="bk")  # a temporary folder, because the path of a socket must be short
+    broker = tempfile.mkdtemp(prefix="bk")  # a temporary folder, because a socket path must be short
     before = {name: os.environ.get(name) for name in (STATE_VARIABLE, FOLDER_VARIABLE)}
     os.environ.update({STATE_VARIABLE: str(folder / "state"), FOLDER_VARIABLE: broker})
     try:
@@ -383,11 +385,13 @@ def own_machine(folder: Path) -> Iterator[None]:
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
-        shutil.rmtree(broker, ignore_errors=True)  # the broker exits on its own after being unused for a while
+        shutil.rmtree(broker, ignore_errors=True)  # the broker exits on its own after being idle for a while
 
 
 async def restart_with_open_orders(world: World, count: int) -> float:
-    """Crash a bot with ``count`` open orders, and return how many seconds the restart takes until it trades again."""
+    """Crash a bot with ``count`` open orders, and return the number of seconds from the restart until it trades
+    again.
+    """
     bot = await world.start()
     orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
     bot.driver.wake()
@@ -400,7 +404,9 @@ async def restart_with_open_orders(world: World, count: int) -> float:
 
 
 def plan(kills: int, random: Random) -> list[str]:
-    """Return the phases of the kills in random order: a third between journal row and answer, the others evenly."""
+    """Return the kill phases in random order: a third between the journal write and the response, the others evenly
+    distributed.
+    """
     others = [phase for phase in PHASES if phase not in BETWEEN]
     third = -(-kills // 3)
     phases = [BETWEEN[i % len(BETWEEN)] for i in range(third)]
@@ -412,7 +418,7 @@ def plan(kills: int, random: Random) -> list[str]:
 async def run_kills(
     folder: Path, phases: list[str], *, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Findings:
-    """Kill and restart a bot once for each of ``phases``, on a few exchanges in parallel."""
+    """Kill and restart a bot once for each phase in ``phases``, on a few exchanges in parallel."""
     findings = Findings()
     worlds = [phases[at : at + KILLS_A_WORLD] for at in range(0, len(phases), KILLS_A_WORLD)]
     if len(worlds) < _LANES:

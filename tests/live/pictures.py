@@ -1,4 +1,4 @@
-"""Builds a bot's `Picture` for tests of its display."""
+"""Builds a bot's `Picture` for tests of the display."""
 
 from __future__ import annotations
 

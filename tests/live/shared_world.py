@@ -1,7 +1,8 @@
 """Several processes with real routers and shared limits, a ledger and a venue, all on virtual time.
 
-The event loop's clock jumps to the next due event, so that minutes pass in moments and every run can be repeated. The
-link to the ledger loses messages and answers, processes die, and the ledger is killed and restored from its snapshot.
+The event loop's clock jumps to the next due event, so that minutes pass in an instant and every run is reproducible.
+The link to the ledger loses messages and responses, processes die, and the ledger is killed and restored from its
+snapshot.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ TIMEOUT_NS = NS_PER_S
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop without sockets whose time advances only to the next due event."""
+    """An event loop without sockets whose clock advances only to the next due event."""
 
     def __init__(self) -> None:
         super().__init__()
         self.virtual_s = 1000.0
-        # coarser than the nanoseconds of the clocks, so that a task waiting for a given nanosecond wakes up after it
+        # coarser than the clocks' nanoseconds, so that a task waiting for a given nanosecond wakes up after it
         self._clock_resolution = 1e-10
         selector = self._selector  # type: ignore[attr-defined]
         look = selector.select
@@ -52,7 +53,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class LoopClock:
-    """A driver's clock that shows the loop's time."""
+    """A driver's clock that returns the event loop's time."""
 
     speed = 1.0
 
@@ -80,7 +81,7 @@ def run_virtually(main: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> N
 
 
 class Server:
-    """The ledger's process."""
+    """The ledger's server process."""
 
     def __init__(self, clock: LoopClock) -> None:
         self.clock = clock
@@ -100,13 +101,13 @@ class Server:
         self.is_up = True
 
     def lose(self) -> None:
-        """Make the ledger lose its state."""
+        """Discard the ledger's state."""
         self.ledger = SlotLedger(f"after {self.clock.now()}")
         self.ledger.lose(self.clock.now())
 
 
 class LossyLink:
-    """A link to the ledger that loses messages and answers."""
+    """A link to the ledger that loses messages and responses."""
 
     name = "the ledger"
 
@@ -147,7 +148,7 @@ class Process:
         account: str = "one",
         heard_after_s: float = 0.0,
     ) -> None:
-        """``heard_after_s`` is the time that a lease change takes to reach the router."""
+        """``heard_after_s`` is the delay until a lease change reaches the router."""
         self.name = name
         self._heard_after_s = heard_after_s
         self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
@@ -188,7 +189,7 @@ class Process:
         )
 
     async def start(self, *, patience_s: float = 10.0, heir_of: Process | None = None) -> None:
-        """Join the ledger. The successor of a dead process also reports the requests which that process sent."""
+        """Join the ledger. The successor of a dead process also reports the requests sent by that process."""
         self.shared.on_join = self._joined
         await self.shared.start(patience_s)
         if heir_of is not None:
@@ -217,7 +218,7 @@ class Process:
         self.pump()
 
     def die(self) -> None:
-        """Die as by kill -9. Requests in flight still arrive."""
+        """Die as after kill -9. Requests in flight still arrive."""
         self.is_alive = False
         if self._wake is not None:
             self._wake.cancel()

@@ -1,4 +1,4 @@
-"""`botkit audit`: a recorded session is simulated again, and the simulation is compared with the recording."""
+"""`botkit audit`: simulates a recorded session again and compares the simulation with the recording."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def botkit_register_strategies(register):
 
 
 class Session:
-    """A recorded run of a bot on the emulator, and the audit of this run."""
+    """A recorded run of a bot on the emulator, and the audit of that run."""
 
     def __init__(self, folder: Path, capsys: Printed) -> None:
         self.folder = folder
@@ -136,7 +136,7 @@ def test_a_nightly_audit_covers_only_the_most_recent_orders(session: Session) ->
     assert 0 < last["runs"][-1]["orders"] < newest["runs"][-1]["orders"]
     begun, ended = last["runs"][-1]["start"], last["runs"][-1]["end"]
     assert 0 <= ended - begun <= 180 * 10**9
-    code, text = session.audit(run=session.config)  # a configuration path selects its bot's latest run
+    code, text = session.audit(run=session.config)  # a configuration path selects the latest run of its bot
     assert f"runs/{runs[-1]}: " in text, text
     assert code in (0, 1)
 
@@ -171,7 +171,7 @@ def test_a_damaged_run_is_reported_as_a_user_error(session: Session, spoil: Any,
     assert message in text
 
 
-def test_a_run_without_orders_reports_no_fills_to_compare(session: Session) -> None:
+def test_the_audit_of_a_run_without_orders_reports_that_there_are_no_fills_to_compare(session: Session) -> None:
     session.run(1)
     [run] = (session.place / "runs").iterdir()
     rows = (run / "decisions.jsonl").read_text().splitlines()

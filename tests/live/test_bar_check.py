@@ -1,4 +1,4 @@
-"""Checks of bars built from streamed trades against the exchange's candles."""
+"""Checks bars built from streamed trades against the exchange's candles."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.portfolio_cases import make_pair
 
 pytestmark = pytest.mark.virtual_time
 
-PAIR = make_pair("btc_twd", price_decimals=0)  # the amounts have eight decimals and are shown with four
+PAIR = make_pair("btc_twd", price_decimals=0)  # the amounts have eight decimals and are displayed with four
 
 
 @pytest.fixture
 async def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """Yield a world in which a minute bar lasts half a second, unless the test sets another speed."""
+    """Yield a world in which a minute bar takes half a second, unless the test sets a different speed."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=getattr(request, "param", 120.0)) as world:
         yield world
@@ -48,30 +48,30 @@ def figures(bot: Bot) -> dict[str, int]:
 
 
 async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
-    """Wait until a condition holds while the bot checks repeatedly."""
+    """Wait until a condition is met while the bot checks repeatedly."""
     await until(is_so, 60)
 
 
 def warnings(bot: Bot) -> list[str]:
-    """Return the reports of trades lost for no known reason. A suspended machine would be a known reason."""
+    """Return the reports of trades lost without a known cause. A suspended machine would be a known cause."""
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("fast", [60.0], indirect=True)  # the default speed of the embedded emulator
-async def test_bars_of_a_healthy_stream_agree_with_candles_at_sixty_times_the_speed(
+async def test_bars_of_a_healthy_stream_agree_with_candles_at_sixty_times_real_time_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
-    # if the machine was suspended for half a second, the differences have another reported cause
+    # if the machine was suspended for half a second, the differences are reported with another cause
     assert not figures(bot)["different"] or "closed" in told(bot) or "between two frames" in told(bot)
     assert bot.driver.fault is None
 
 
-# at a higher speed, the machine may not keep up, and the stream would not be healthy again
+# at a higher speed, the machine may not keep up, and the stream would not recover
 @pytest.mark.parametrize("fast", [40.0], indirect=True)
-async def test_lost_trade_frames_are_reported_once_for_each_stretch_of_bars(
+async def test_lost_trade_frames_are_reported_once_per_run_of_affected_bars(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
@@ -110,7 +110,7 @@ async def test_a_failed_candle_read_is_retried(fast: World, monkeypatch: pytest.
     assert not warnings(bot), warnings(bot)[0]
 
 
-async def test_candle_reads_are_replayed(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_candle_reads_are_reproduced_in_a_replay(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
@@ -138,14 +138,14 @@ class Checked:
         self.stream(ConnectionState.CONNECTED)
         #: the exchange's candles, built from all trades, by time
         self.candles: dict[int, Candle] = {}
-        #: candle reads so far
+        #: number of candle reads so far
         self.reads: list[GetCandles] = []
 
     def stream(self, state: ConnectionState, *, gap: bool = False) -> None:
         self.bot.tell(Connection(state, "trades", BTC, gap=gap))
 
     def to(self, seconds: float) -> None:
-        """Advance second by second, so that each answer arrives before the next check."""
+        """Advance second by second, so that each response arrives before the next check."""
         while (second := (self.bot.now - T0) // S + 1) <= seconds:
             for request in self.bot.to(second):
                 if isinstance(request, GetCandles):
@@ -154,7 +154,7 @@ class Checked:
                     self.bot.answer(request, body=tuple(rows))
 
     def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
-        """Make a trade of one coin, either streamed or missed, optionally at an earlier time."""
+        """Create a trade of one coin, either streamed or missed, optionally at an earlier time."""
         made = self.bot.now if made_s is None else T0 + round(made_s * S)
         minute = made - made % MINUTE
         old = self.candles.get(minute)
@@ -166,7 +166,7 @@ class Checked:
             self.bot.tell(Trade(BTC, made, float(price), 1.0))
 
     def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
-        """Make two trades in each of these minutes. In the minutes in ``missed``, the stream misses the second
+        """Create two trades in each of the given minutes. In the minutes in ``missed``, the stream misses the second
         trade.
         """
         for minute in range(first, last):
@@ -177,7 +177,7 @@ class Checked:
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        """Return the messages to the user about bars."""
+        """Return the user messages about bars."""
         return [(note.level, note.text) for note in self.bot.notes if note.kind == "bars"]
 
     @property
@@ -203,7 +203,7 @@ def test_one_delayed_candle_read_covers_all_bars_since_the_last_read() -> None:
     assert not c.said
 
 
-def test_a_late_candle_is_read_once_more_before_anything_is_reported() -> None:
+def test_a_late_candle_is_reread_once_before_anything_is_reported() -> None:
     c = Checked()
     c.minutes(0, 4)
     late = c.candles.pop(T0 + 2 * MINUTE)
@@ -218,7 +218,7 @@ def test_a_late_candle_is_read_once_more_before_anything_is_reported() -> None:
     assert not c.said
 
 
-def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_when_it_ends() -> None:
+def test_a_series_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end() -> None:
     c = Checked()
     c.minutes(0, 20, missed=(3, 4, 6))
     c.to(26 * 60)
@@ -240,7 +240,7 @@ def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_when_it_end
         ("spike", "info", "an implausible price was withheld"),
     ],
 )
-def test_the_report_on_a_bar_names_the_cause_if_the_bot_knows_it(cause: str, level: str, told_of: str) -> None:
+def test_the_report_of_a_differing_bar_names_the_cause_if_known(cause: str, level: str, told_of: str) -> None:
     c = Checked()
     c.minutes(0, 3)
     c.to(3 * 60 + 10)

@@ -1,4 +1,4 @@
-"""Tests of frozen books: when a book is read, the possible results of the read, and the reaction to each."""
+"""Tests for frozen books: when a book is read, the possible results of the read, and the reaction to each result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST = ((100, 10),), ((110, 10),)
 
 
 class Watched:
-    """A bot that subscribes only to bars but watches its books. The test answers its book reads."""
+    """A bot that subscribes only to bars but monitors its books. The test answers its book reads."""
 
     def __init__(self) -> None:
         listener = Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m"))
@@ -40,12 +40,12 @@ class Watched:
         self.bot.tell(OrderBook(BTC, self.bot.now, bids, asks))
 
     def quiet(self, seconds: float = QUIET_S) -> list[Any]:
-        """Let ``seconds`` pass without frames, and return the book reads sent in that time."""
+        """Let ``seconds`` pass without frames, and return the book reads sent during that time."""
         asked = self.bot.to((self.bot.now - T0) / S + seconds)
         return [request for request in asked if isinstance(request, GetBook)]
 
     def read(self, bids: Any, asks: Any) -> None:
-        """Let a quiet minute pass, and answer the book read that follows."""
+        """Let a minute pass without frames, and answer the book read that follows."""
         (request,) = self.quiet()
         self.bot.answer(request, body=OrderBook(BTC, self.bot.now, bids, asks))
 
@@ -61,11 +61,11 @@ def test_a_book_is_read_over_rest_only_after_a_long_silence() -> None:
     assert not w.quiet(QUIET_S), "only one read at a time"
 
 
-def test_reads_that_equal_the_book_never_halt_the_bot() -> None:
+def test_reads_that_match_the_book_never_halt_the_bot() -> None:
     w = Watched()
     w.frame(*FIRST)
     for _ in range(5):
-        w.read(((100, 9),), ((110, 12),))  # stream and REST round amounts differently
+        w.read(((100, 9),), ((110, 12),))  # the stream and REST round amounts differently
     assert not w.trips
     assert not w.mended
 
@@ -99,7 +99,7 @@ def test_a_frame_between_two_differing_reads_prevents_a_halt() -> None:
     assert len(w.mended) == 2
 
 
-def test_a_stream_that_never_sent_a_book_is_handled_like_a_frozen_one() -> None:
+def test_a_stream_that_never_sent_a_book_is_treated_like_a_frozen_one() -> None:
     w = Watched()
     w.read(*FIRST)
     assert w.bot.s.book(BTC).best_bid == 100
@@ -118,7 +118,7 @@ def test_a_book_that_cannot_be_read_halts_the_bot() -> None:
     assert reason == "no book of btc_twd for 60 s, and it cannot be fetched: no answer"
 
 
-def test_an_answer_older_than_a_newer_frame_is_ignored() -> None:
+def test_a_response_older_than_the_latest_frame_is_ignored() -> None:
     w = Watched()
     w.frame(*FIRST)
     (request,) = w.quiet()
@@ -153,9 +153,7 @@ async def bot_of(world: World, plugin: str) -> LiveBot:
 
 
 @pytest.mark.parametrize("plugin", [BARS_ALONE, TIMER_ALONE], ids=["bars alone", "timer alone"])
-async def test_every_traded_pair_has_a_book_regardless_of_its_strategys_subscriptions(
-    world: World, plugin: str
-) -> None:
+async def test_every_traded_pair_has_a_book_whatever_its_strategy_subscribes_to(world: World, plugin: str) -> None:
     bot = await bot_of(world, plugin)
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask is not None)

@@ -1,4 +1,4 @@
-"""Tests the broker as a process: it is found or started, shared, killed and replaced, and observed from outside."""
+"""Tests the broker as a process: it is found or started, shared, killed and replaced, and inspected from outside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """Return a folder for a broker. tests/conftest.py ends the broker after the test."""
+    """Return a folder for a broker. tests/conftest.py stops the broker after the test."""
     return tmp_path / getattr(request, "param", "b")
 
 
@@ -55,7 +55,7 @@ async def test_a_missing_broker_is_started_and_a_running_one_is_shared(folder: P
     await second.close()
 
 
-def test_bots_started_in_a_terminal_and_as_a_service_find_the_same_broker(
+def test_bots_started_from_a_terminal_and_as_a_service_find_the_same_broker(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
@@ -68,7 +68,7 @@ def test_bots_started_in_a_terminal_and_as_a_service_find_the_same_broker(
 
 
 @pytest.mark.parametrize("folder", ["x" * 100], indirect=True)
-async def test_a_folder_path_too_long_for_a_socket_uses_a_port(folder: Path) -> None:
+async def test_a_broker_uses_a_port_if_its_folder_path_is_too_long_for_a_socket(folder: Path) -> None:
     link = BrokerLink(folder)
     await link.call(Join("a", "", (POOL,)))
     assert held(await link.call(AskUsage())) == (0, 0)
@@ -86,7 +86,7 @@ async def test_a_message_sent_twice_is_applied_once(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the broker in /proc")
-async def test_a_killed_broker_is_replaced_by_one_with_the_same_state(folder: Path) -> None:
+async def test_a_killed_broker_is_replaced_by_one_with_identical_state(folder: Path) -> None:
     link = BrokerLink(folder)
     ledger = (await link.call(Join("a", "", (POOL,)))).ledger
     await link.call(TAKE_THREE)
@@ -121,7 +121,7 @@ def test_a_broker_on_a_port_requires_its_token(tmp_path: Path) -> None:
 
 
 class System:
-    """The machine's boot counter and its successive brokers."""
+    """The machine's boot-time clock and its successive brokers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -129,7 +129,7 @@ class System:
         self.begin()
 
     def begin(self) -> None:
-        """Start a new broker that finds the files of its predecessor."""
+        """Start a new broker that finds its predecessor's files."""
         self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
     def say(self, message: Message) -> LedgerReply:
@@ -149,7 +149,7 @@ def test_a_new_broker_grants_slots_immediately_and_its_successor_keeps_its_state
     before = system.say(AskUsage())
     system.begin()
     assert system.say(AskUsage()) == before
-    assert system.say(TAKE_THREE).granted == ((0, 3),)  # a repeated message gets the same answer again
+    assert system.say(TAKE_THREE).granted == ((0, 3),)  # a repeated message gets an identical response
     assert held(before) == (3, 3)
 
 
@@ -160,7 +160,7 @@ def test_a_limit_lowered_after_a_429_stays_lowered_after_a_broker_restart(system
 
 
 @pytest.mark.parametrize("what", ["torn", "written by another program", "older than the system's start"])
-def test_a_lost_ledger_stays_closed_while_earlier_requests_may_still_be_counted(system: System, what: str) -> None:
+def test_a_lost_ledger_grants_no_slots_while_earlier_requests_may_still_be_counted(system: System, what: str) -> None:
     if what == "torn":
         system.path.write_bytes(system.path.read_bytes()[:-20])
     elif what == "written by another program":
@@ -175,7 +175,7 @@ def test_a_lost_ledger_stays_closed_while_earlier_requests_may_still_be_counted(
     # a request may arrive up to two seconds later, and is counted for a minute
     assert 62 * NS_PER_S < wait < 63 * NS_PER_S
     system.now += wait
-    system.say(Join("b", "", (POOL,)))  # rejoin, because the bot was silent for all that time
+    system.say(Join("b", "", (POOL,)))  # rejoin, because the bot has been silent for that long
     assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
 
 
@@ -187,7 +187,7 @@ def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system
     assert held(system.say(AskUsage())) == (0, 3)
     system.begin()
     system.now += 4 * NS_PER_S
-    # the bot could not send anything without a broker, so it is not dead yet
+    # the bot could not send any request without a broker, so it is not dead yet
     assert held(system.say(AskUsage())) == (3, 3)
     system.now += 2 * NS_PER_S
     assert held(system.say(AskUsage())) == (0, 3)
@@ -196,7 +196,7 @@ def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system
 # -- judged from outside, with windows of a few seconds instead of a minute ------------------------------------------
 
 
-#: a latency of 80 ms is a larger share of a window of a few seconds than of one of a minute
+#: 80 ms of latency are a larger share of a window of a few seconds than of a one-minute window
 MOST_OF_IT = 85
 
 

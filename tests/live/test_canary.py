@@ -1,4 +1,4 @@
-"""A run never stores or prints the account's key or secret, whichever fault occurs."""
+"""A run never stores or prints the account's key or secret, no matter which fault occurs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def assert_absent(what: str, content: bytes) -> None:
 def arguments_of(process_id: int) -> bytes:
     try:
         return Path(f"/proc/{process_id}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # the process has ended, or the system has no /proc
+    except (FileNotFoundError, ProcessLookupError):  # the process has exited, or the system has no /proc
         return b""
 
 
@@ -138,7 +138,7 @@ class Run:
             await asyncio.sleep(0.05)
 
     async def read_metrics(self, port: int) -> None:
-        """Read the bot's metrics until they are complete or the bot ends."""
+        """Read the bot's metrics until they are complete or the bot exits."""
         async with aiohttp.ClientSession() as session:
             while b"botkit_up" not in self.metrics and self.process.returncode is None:
                 with contextlib.suppress(aiohttp.ClientError):
@@ -153,7 +153,7 @@ class Run:
             self.process.send_signal(signal.SIGTERM)
 
     async def ended(self) -> int:
-        """Wait for the process to end, check that its output contains no secret, and return the exit code."""
+        """Wait for the process to exit, check that its output contains no secret, and return the exit code."""
         async with asyncio.timeout(PATIENCE_S):
             await self.process.wait()
             await asyncio.gather(*self._looking)
@@ -224,7 +224,7 @@ async def test_no_secret_appears_in_outputs_files_or_arguments(
 
 
 class Server:
-    """Implements just enough of Redis's protocol to record the commands. Refuses all commands except logging in."""
+    """Implements just enough of the Redis protocol to record the commands. Refuses all commands except login."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []

@@ -1,4 +1,4 @@
-"""`botkit capital add|take`: for a running bot, for a stopped bot, across restarts, and in a replay."""
+"""`botkit capital add|take`: on a running bot, on a stopped bot, across restarts, and in a replay."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def available(bot: Bot, currency: str) -> float:
     return float(puppet(bot).balance(currency).available)
 
 
-async def test_capital_is_added_to_and_taken_from_a_running_bot(
+async def test_capital_can_be_added_to_and_taken_from_a_running_bot(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -79,8 +79,7 @@ async def test_capital_is_added_to_and_taken_from_a_running_bot(
     )
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5
-    # the price moves in the meantime and changes the value of half a coin, but the added capital is neither profit nor
-    # loss
+    # meanwhile, the price moves and changes the value of half a coin, but the added capital is neither profit nor loss
     pnl = bot.view.money.day_pnl("p")
     opening, equity = bot.opening_equity, bot.view.money.equity()
     assert isinstance(pnl, int)
@@ -131,7 +130,7 @@ def _notes(world: World) -> list[tuple[int, str, str]]:
     return rows
 
 
-async def test_capital_that_the_account_does_not_cover_is_reported_at_the_first_start(funded: World) -> None:
+async def test_capital_that_exceeds_the_account_balance_is_reported_at_the_first_start(funded: World) -> None:
     funded.config.write_text(CONFIG.replace("50000", "500000"))
     with pytest.raises(StartRefused) as error:
         await funded.start()
@@ -143,7 +142,7 @@ async def test_capital_that_the_account_does_not_cover_is_reported_at_the_first_
     assert available(bot, "usdt") == 50_000
 
 
-async def test_coins_are_added_at_their_cost_both_for_a_running_and_for_a_stopped_bot(
+async def test_coins_are_added_at_their_cost_for_both_running_and_stopped_bots(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -174,7 +173,7 @@ async def test_coins_are_added_at_their_cost_both_for_a_running_and_for_a_stoppe
     ]
 
 
-async def test_capital_moves_are_reproduced_by_a_replay(funded: World) -> None:
+async def test_a_replay_reproduces_capital_moves(funded: World) -> None:
     (funded.folder / "plugins" / "puppet.py").write_text(STRATEGY)
     bot = await funded.start()
     keeper = Keeper()
@@ -197,7 +196,7 @@ async def test_capital_moves_are_reproduced_by_a_replay(funded: World) -> None:
     assert (run_folder(bot) / "decisions.jsonl").read_text().count('"k":"capital"') == 2
 
 
-async def test_after_moves_on_a_stopped_bot_its_file_may_state_the_old_or_the_new_capital(
+async def test_after_capital_moves_on_a_stopped_bot_its_file_may_state_the_old_or_the_new_capital(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -231,7 +230,7 @@ async def test_after_moves_on_a_stopped_bot_its_file_may_state_the_old_or_the_ne
     ]
 
 
-async def test_money_locked_by_a_stopped_bots_orders_cannot_be_taken(
+async def test_money_locked_by_a_stopped_bots_orders_cannot_be_withdrawn(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     funded.config.write_text(CONFIG + "live: {on_stop: keep}\n")
@@ -275,7 +274,7 @@ async def test_capital_is_not_moved_if_the_move_cannot_be_journaled(funded: Worl
     await running
 
 
-async def test_taking_the_missing_capital_from_the_strategy_ends_a_shortage(funded: World) -> None:
+async def test_taking_the_missing_capital_from_the_strategy_resolves_a_shortage(funded: World) -> None:
     bot = await funded.start()
     # 5,000 of the strategy's money were withdrawn outside the bot
     withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})

@@ -1,4 +1,4 @@
-"""Bots of one account never count the same coin twice, even in separate processes. A dead bot has no claims."""
+"""Bots on one account never count a coin twice, even in separate processes. A dead bot has no claims."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ ACCOUNT = {"usdt": 50_000 * UNIT, "btc": 1 * UNIT}
 
 
 class Account:
-    """An emulator with one account, and the bots that use it."""
+    """An emulator with one account, and the bots on that account."""
 
     def __init__(self, folder: Path, emulator: Emulator) -> None:
         self.folder = folder
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """Return a bot's configuration, with its own capital or, without ``own``, in the pool."""
+        """Return a bot's configuration, with its own capital or, if ``own`` is None, in the pool."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)
@@ -57,7 +57,7 @@ class Account:
 
     @contextlib.asynccontextmanager
     async def running(self, name: str, own: str | None = None) -> AsyncIterator[Bot]:
-        """Run a bot until the block ends."""
+        """Run a bot until the block exits."""
         project = Project.load(self.config(name, own))
         async with live_parts(project, "emulator", rest=self.emulator.rest, ws=self.emulator.ws) as parts:
             bot = await start(parts, Notices())
@@ -68,7 +68,7 @@ class Account:
                 await bot.close()
 
     async def refused(self, name: str, own: str | None = None) -> str:
-        """Return the reason why a bot does not start, and check that it leaves no books behind."""
+        """Return the reason why a bot refuses to start, and check that it leaves no saved portfolio behind."""
         with pytest.raises(StartRefused) as error:
             async with self.running(name, own):
                 pass
@@ -94,7 +94,7 @@ async def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         yield account
 
 
-async def test_two_pools_on_one_account_are_refused_before_anything_is_sent(account: Account) -> None:
+async def test_a_second_pool_on_one_account_is_refused_before_any_request_is_sent(account: Account) -> None:
     async with account.running("a"):
         seen = account.emulator.venue.limits.counts.copy()
         told = await account.refused("b")
@@ -106,7 +106,7 @@ async def test_two_pools_on_one_account_are_refused_before_anything_is_sent(acco
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-async def test_claims_on_more_coins_than_the_account_has_are_refused(account: Account) -> None:
+async def test_claims_that_exceed_the_accounts_coins_are_refused(account: Account) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         told = await account.refused("b", '{btc: "0.7", usdt: "10"}')
         assert "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7" in told
@@ -116,7 +116,7 @@ async def test_claims_on_more_coins_than_the_account_has_are_refused(account: Ac
         assert "10 belong to the bot a" in told
 
 
-async def test_a_pool_is_refused_if_another_bots_capital_is_part_of_the_account(account: Account) -> None:
+async def test_a_pool_is_refused_if_another_bot_has_capital_in_the_account(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}'):
         assert "20000 belong to the bot a, and this bot would take 50000" in await account.refused("b")
 
@@ -156,7 +156,7 @@ async def test_a_killed_bot_with_resting_orders_can_restart_after_another_bot_ha
                 assert [order.client_id for order in again.view.open_orders()] == [resting.client_id]
 
 
-async def test_coins_of_another_bot_cannot_be_added_as_capital(
+async def test_another_bots_coins_cannot_be_added_as_capital(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
@@ -215,7 +215,7 @@ def test_a_reused_process_id_does_not_keep_a_claim(tmp_path: Path, monkeypatch: 
         folder.path.mkdir(parents=True)
         claim = CoinClaim(folder.path.parents[1].name, ("twd",), {"twd": 5})
         (folder.path / "claim.json").write_bytes(msgspec.json.encode(claim))
-        # a process with this ID is alive, but it is a different process
+        # a process with this ID is running, but it is a different process
         (folder.path / "lock").write_text(f" {os.getpid()}\n")
     living.lock()
     me = Claims(StateFolder.of("me", "live", "x"))

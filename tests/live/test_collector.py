@@ -1,4 +1,4 @@
-"""Garbage collection in a running bot: new garbage is collected, but rarely and without older objects."""
+"""Garbage collection in a running bot: recent garbage is collected, but rarely and without scanning older objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Node:
         self.ring: object = self
 
 
-def test_new_cycles_are_collected_while_older_objects_are_collected_only_at_the_end() -> None:
+def test_recent_cycles_are_collected_during_the_run_and_older_objects_only_at_the_end() -> None:
     before = gc.get_threshold()
     old = Node()
     ghost = weakref.ref(old)

@@ -1,4 +1,4 @@
-"""Tests of comparisons with the exchange: when they take place, and that no event during a comparison is missed."""
+"""Tests for comparisons with the exchange: when they run, and that no event during a comparison is missed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ START = 1_700_000_000 * NS_PER_S
 
 
 class Asked:
-    """Runs comparisons with a stand-in engine that only counts the requests."""
+    """Runs comparisons with a stand-in engine that only counts requests."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -25,7 +25,7 @@ class Asked:
         return Reply()
 
     def end(self, began: int, now: int) -> bool:
-        """End the comparison in progress. Return True if another comparison must follow."""
+        """Finish the comparison in progress. Return True if another comparison must follow."""
         out = Outcome()
         out.comparisons.append(Comparison(began=began))
         return self.comparisons.came_out(out, now)
@@ -35,17 +35,17 @@ def test_a_suspicion_during_a_comparison_leads_to_another_comparison() -> None:
     asked = Asked()
     asked.comparisons.at_once()
     asked.comparisons.suspect(START + NS_PER_S)
-    for second in range(30):  # a read of the comparison takes this long
+    for second in range(30):  # duration of a read in the comparison
         asked.comparisons.look(START + second * NS_PER_S)
     assert asked.count == 1
     assert not asked.end(START, START + 30 * NS_PER_S)
     asked.comparisons.look(START + 31 * NS_PER_S)
-    assert asked.count == 1  # the next comparison waits, because its reads must leave room for others
+    assert asked.count == 1  # the next comparison waits, because its reads must leave slots for others
     asked.comparisons.look(START + 41 * NS_PER_S)
     assert asked.count == 2
 
 
-def test_requests_during_a_comparison_lead_to_another_one_right_after_it() -> None:
+def test_requests_during_a_comparison_trigger_another_comparison_right_after_it() -> None:
     asked = Asked()
     for _ in range(3):  # as when streams reconnect or the machine wakes up
         asked.comparisons.at_once()
@@ -56,7 +56,7 @@ def test_requests_during_a_comparison_lead_to_another_one_right_after_it() -> No
     assert not asked.end(START + NS_PER_S, START + 2 * NS_PER_S)
 
 
-def test_a_slow_comparison_is_not_requested_again_on_every_check() -> None:
+def test_a_slow_comparison_is_not_requested_again_at_every_check() -> None:
     asked = Asked()
     asked.comparisons.look(START)
     assert asked.count == 1

@@ -1,4 +1,4 @@
-"""The fault catalogue is correct: its tests exist and assert the listed messages."""
+"""Checks the fault catalogue: its tests exist and assert the listed messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def functions_of(file: str) -> frozenset[str]:
 
 @functools.cache
 def texts_of(file: str) -> str:
-    """Return all strings in a file, with adjacent literals joined and backslashes of patterns removed."""
+    """Return all strings in a file, with adjacent literals joined and regex backslashes removed."""
     tree = ast.parse((_PROJECT / file).read_text())
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return "\n".join(texts).replace("\\", "")

@@ -1,5 +1,5 @@
-"""Faults in an order's request or answer. No order is lost, doubled or sent a second time. Its money is locked while
-its outcome is unknown, and free afterwards.
+"""Faults in an order's request or response. No order is lost, doubled or sent twice. Its money is locked while its
+outcome is unknown, and is freed afterward.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
 pytestmark = pytest.mark.virtual_time
 
-#: for each fault: the order's final state, how many copies of the order the exchange has, and whether its outcome was
-#: in doubt
+#: for each fault: the order's final state, the number of copies of the order at the exchange, and whether its outcome
+#: was unknown
 CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
     "request lost": ({"kind": "lost_request"}, OrderState.ABSENT, 0, True),
     "answer lost": ({"kind": "lost_answer"}, OrderState.OPEN, 1, False),  # the pushed report arrives before the timeout
@@ -58,13 +58,13 @@ async def test_a_create_is_neither_lost_nor_doubled(name: str, world: World) -> 
         assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
         assert "is now known" in told(bot)
 
-    # the next order is not affected, because the fault is over
+    # the fault is over, so the next order is not affected
     again = far_buy(bot, 0.02)
     await settled(again)
     assert again.state is OrderState.OPEN
 
 
-#: untrustworthy answers to a create that was carried out, and the reason that the user reads
+#: untrustworthy responses to a create that was executed, and the reason shown to the user
 UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
     "no answer": ({"kind": "reset_after"}, "Server disconnected"),
     "408": ({"kind": "error_after", "value": 408}, "(Bad Gateway)"),
@@ -85,17 +85,17 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", UNBELIEVED)
-async def test_an_order_whose_answer_cannot_be_trusted_is_looked_up(name: str, world: World) -> None:
+async def test_an_order_whose_response_cannot_be_trusted_is_looked_up(name: str, world: World) -> None:
     fault, why = UNBELIEVED[name]
     bot = await world.start()
-    # the streams do not show the order either, so only a listing finds it
+    # the streams do not report the order either, so only a listing reveals it
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     struck = world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: struck.fired == 1)
     await until(lambda: "is now known" in told(bot), 30)
     assert order.state is OrderState.OPEN, order
-    assert f"order {order.client_id}" not in told(bot)  # the order is reported neither as rejected nor as not sent
+    assert f"order {order.client_id}" not in told(bot)  # the order is reported neither as rejected nor as unsent
     assert why in told(bot)
     assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
     assert "looked up until it is found or proved absent, and is never resent" in told(bot)
@@ -103,7 +103,7 @@ async def test_an_order_whose_answer_cannot_be_trusted_is_looked_up(name: str, w
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_raises_an_alarm(
+async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_triggers_an_alert(
     world: World,
 ) -> None:
     bot = await world.start()
@@ -113,7 +113,7 @@ async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_
     await until(lambda: order.state is OrderState.ABSENT, 30)
     assert exchange_rows(world.emulator) == []
     assert puppet(bot).balance("usdt").exact.available == free
-    # the exchange does not document how late it may act; this is later than the configured bound
+    # the exchange does not document how late it may act on a request; this is later than the configured bound
     await until(lambda: exchange_rows(world.emulator), 30)
     await until(lambda: order.state is OrderState.CANCELLED, 30)
     assert "was assumed absent, but is live at the exchange, so it counts again and is cancelled" in told(bot)
@@ -141,7 +141,7 @@ CANCELS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CANCELS)
-async def test_a_cancelled_order_ends_and_frees_its_money(name: str, world: World) -> None:
+async def test_a_cancelled_order_becomes_final_and_frees_its_money(name: str, world: World) -> None:
     bot = await world.start()
     free = puppet(bot).balance("usdt").exact.available
     order = far_buy(bot)
@@ -187,7 +187,7 @@ async def test_a_storm_of_429s_delays_orders_but_loses_none(world: World) -> Non
     assert len(exchange_rows(world.emulator)) == len(orders) - len(refused)
 
 
-async def test_an_order_of_a_suspended_pair_is_rejected_with_the_exchanges_message(world: World) -> None:
+async def test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_message(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt"})
     order = far_buy(bot)
@@ -200,14 +200,14 @@ async def test_an_order_of_a_suspended_pair_is_rejected_with_the_exchanges_messa
     assert not differences(bot, world.emulator)
     second = far_buy(bot)
     await until(lambda: second.is_final, 20)
-    assert f"order {second.client_id}" not in told(bot)  # the same rejection sends no second message
+    assert f"order {second.client_id}" not in told(bot)  # a repeated rejection sends no second message
     world.emulator.remove_faults()
     third = far_buy(bot)
     await settled(third)
     assert third.state is OrderState.OPEN
 
 
-async def test_an_order_beyond_the_open_order_cap_of_the_exchange_is_rejected_and_reported(world: World) -> None:
+async def test_an_order_above_the_exchanges_open_order_cap_is_rejected_and_reported(world: World) -> None:
     bot = await world.start()
     pair = world.emulator.venue.pairs["btc_usdt"]
     cap = pair.rules.open_orders_max
@@ -234,20 +234,20 @@ def place_by_hand(world: World, pair: Any, number: int) -> None:
     )
 
 
-async def test_new_orders_of_a_pair_are_blocked_by_an_order_of_unknown_outcome(world: World) -> None:
-    # only the listing can show the order, because the answer is garbage and the streams are silent
+async def test_an_order_of_unknown_outcome_blocks_new_orders_in_its_pair(world: World) -> None:
+    # only the listing can show the order, because the response is garbage and the streams are silent
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     world.emulator.add_fault({"kind": "garbage", "where": "create_order", "count": 1})
     bot = await world.start()
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    other = far_buy(bot, 0.02)  # new orders of the pair must wait
+    other = far_buy(bot, 0.02)  # new orders in the pair must wait
     assert other.state is OrderState.REFUSED
     await until(lambda: order.state is OrderState.OPEN, 20)
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_cancels_are_still_sent_while_creates_get_429(world: World) -> None:
+async def test_cancels_are_still_sent_while_creates_receive_429(world: World) -> None:
     bot = await world.start()
     resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
     for order in resting:
@@ -268,7 +268,7 @@ async def test_cancels_are_still_sent_while_creates_get_429(world: World) -> Non
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_cancels_that_get_429_are_repeated_until_they_succeed(world: World) -> None:
+async def test_cancels_that_receive_429_are_retried_until_they_succeed(world: World) -> None:
     bot = await world.start()
     resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
     for order in resting:

@@ -1,5 +1,5 @@
-"""Wrong prices, wrong fees and odd amounts: the bot does not trade on them or book them wrongly, and the user is
-told.
+"""Wrong prices, wrong fees and odd amounts: the bot neither trades on them nor books them incorrectly, and it notifies
+the user.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Lie = Callable[[Any], Any]
 
 
 class Lying:
-    """An adapter that falsifies market data. ``lie`` returns the event to deliver instead of the real one."""
+    """An adapter that falsifies market data. ``lie`` returns the event to deliver instead of the real event."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -87,7 +87,7 @@ async def start(world: World) -> tuple[Bot, Lying]:
     return bot, liars[-1]
 
 
-async def test_a_single_price_spike_to_a_trillion_trips_no_loss_limit_and_is_reported(bounded: World) -> None:
+async def test_a_single_price_spike_to_a_trillion_triggers_no_loss_limit_and_is_reported(bounded: World) -> None:
     bot, feed = await start(bounded)
     price, equity = puppet(bot).last_price("btc_usdt"), bot.view.money.equity()
     for factor in (10**12, 0):
@@ -108,7 +108,7 @@ async def test_a_single_price_spike_to_a_trillion_trips_no_loss_limit_and_is_rep
     await until(lambda: not differences(bot, bounded.emulator))
 
 
-async def test_a_real_price_jump_is_accepted_after_two_confirmations(bounded: World) -> None:
+async def test_a_genuine_price_jump_is_accepted_after_two_confirmations(bounded: World) -> None:
     bot, feed = await start(bounded)
     price = puppet(bot).last_price("btc_usdt")
     feed.lie = times(3)
@@ -118,7 +118,7 @@ async def test_a_real_price_jump_is_accepted_after_two_confirmations(bounded: Wo
     assert bot.view.halted is None
 
 
-async def test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead(
+async def test_a_crossed_book_is_withheld_and_a_book_is_read_over_rest_instead(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 1.5)
@@ -146,12 +146,12 @@ async def test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead
 
 
 def book_seen(bot: Bot) -> int:
-    """Return the arrival time of the book that strategies see."""
+    """Return the arrival time of the book shown to strategies."""
     (seen,) = [market.book_seen for market in bot.view.markets() if market.pair == "btc_usdt"]
     return seen
 
 
-async def test_an_empty_book_leads_to_refused_market_orders_and_no_other_harm(world: World) -> None:
+async def test_an_empty_book_only_causes_market_orders_to_be_refused(world: World) -> None:
     bot, feed = await start(world)
     feed.lie = empty
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is None)
@@ -221,7 +221,7 @@ def test_a_book_with_a_negative_level_is_rejected(price: str, amount: str) -> No
 
 
 @pytest.mark.parametrize("scaled", ["off", "on"])
-async def test_fees_are_booked_correctly_regardless_of_their_name_and_scale_on_the_wire(
+async def test_fees_are_booked_correctly_regardless_of_their_currency_name_and_scale_on_the_wire(
     scaled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # like the exchange's, the emulator's listing names the base currency as feeSymbol even on sells
@@ -238,7 +238,7 @@ async def test_fees_are_booked_correctly_regardless_of_their_name_and_scale_on_t
         for order in orders:
             await until(lambda order=order: order.state is OrderState.FILLED)
         await until(lambda: len(bot.journal.fills()) >= 2)
-        await compared(bot)  # the comparison lists the same executions again
+        await compared(bot)  # the comparison lists these executions again
         fills = bot.journal.fills()
         assert {fill.fee_currency for fill in fills if fill.side == "buy"} == {"btc"}
         assert {fill.fee_currency for fill in fills if fill.side == "sell"} == {"usdt"}
@@ -253,7 +253,7 @@ async def test_fees_are_booked_correctly_regardless_of_their_name_and_scale_on_t
         assert "entered or left the account outside this bot" not in told(bot)
 
 
-async def test_the_full_balance_can_be_spent_but_not_a_unit_more(world: World) -> None:
+async def test_the_full_balance_can_be_spent_but_not_one_unit_more(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     price = strategy.last_price("btc_usdt")
@@ -277,7 +277,7 @@ async def test_the_full_balance_can_be_spent_but_not_a_unit_more(world: World) -
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_an_amount_that_rounds_below_the_minimum_is_refused_before_it_is_sent(world: World) -> None:
+async def test_an_amount_that_rounds_to_below_the_minimum_is_refused_before_it_is_sent(world: World) -> None:
     bot = await world.start()
     pair = puppet(bot).pair
     least = pair.rules.amount(pair.rules.least_lots)
@@ -290,7 +290,7 @@ async def test_an_amount_that_rounds_below_the_minimum_is_refused_before_it_is_s
     assert exchange_rows(world.emulator) == []
 
 
-async def test_a_market_buy_spends_the_amount_in_quote_currency_rather_than_buying_that_many_coins(
+async def test_a_market_buy_amount_is_spent_in_quote_currency_rather_than_bought_in_coins(
     world: World,
 ) -> None:
     bot = await world.start()
@@ -302,7 +302,7 @@ async def test_a_market_buy_spends_the_amount_in_quote_currency_rather_than_buyi
     await until(lambda: order.state is OrderState.FILLED)
     spent = before - strategy.balance("usdt").exact.total
     assert 400 < spent <= 500
-    # the booked fills add up to the order
+    # the booked fills add up to the order amount
     await until(lambda: sum(fill.lots for fill in bot.journal.fills()) == order.executed_lots)
     assert order.executed_lots < strategy.pair.rules.lots(0.05)
     await until(lambda: not differences(bot, world.emulator))

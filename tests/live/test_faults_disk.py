@@ -37,7 +37,7 @@ async def test_on_a_full_disk_only_cancels_are_sent_and_the_bot_recovers_once_th
     db = bot.journal._db
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count={pages}")
-    for i in range(200):  # until the free space within the database pages is used up too
+    for i in range(200):  # until the free space within the database pages is also used up
         order = far_buy(bot, 0.001)
         await until(lambda order=order: order.state not in (OrderState.QUEUED, OrderState.SENDING))
         if order.state is OrderState.NOT_SENT:
@@ -59,7 +59,7 @@ async def test_on_a_full_disk_only_cancels_are_sent_and_the_bot_recovers_once_th
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_a_damaged_journal_refuses_the_start_with_an_error_that_names_the_fix(world: World) -> None:
+async def test_a_damaged_journal_prevents_the_start_with_an_error_that_suggests_a_fix(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -71,15 +71,15 @@ async def test_a_damaged_journal_refuses_the_start_with_an_error_that_names_the_
     path.write_bytes(content)
     with pytest.raises(JournalError, match=r"is damaged .*To start over, move it away.*check your open orders first"):
         await world.start()
-    assert len(world.exchange_orders(open_only=True)) == 1  # the refused start has not touched the orders
+    assert len(world.exchange_orders(open_only=True)) == 1  # the refused start did not touch the orders
 
 
-async def test_a_torn_write_ahead_log_loses_no_order(world: World) -> None:
+async def test_no_order_is_lost_if_the_write_ahead_log_is_torn(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
         await settled(order)
-    # as if the crash happened during a write to the log, which left half a page at the end
+    # as if the crash occurred during a write to the log, leaving half a page at the end
     wal = world.folder / "state" / "journal.sqlite-wal"
     copy = wal.read_bytes()
     main = (world.folder / "state" / "journal.sqlite").read_bytes()
@@ -91,7 +91,7 @@ async def test_a_torn_write_ahead_log_loses_no_order(world: World) -> None:
     await until(lambda: not differences(again, world.emulator))
 
 
-async def test_orders_of_a_deleted_journal_are_treated_as_foreign_and_not_touched(world: World) -> None:
+async def test_orders_of_a_deleted_journal_are_treated_as_foreign_and_not_changed(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001), far_buy(bot, 0.002)]
     for order in orders:
@@ -135,7 +135,7 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_no_client_id_is_
     assert "has lost its latest commits" in refused.reason
     await world.crash(third)
 
-    assert StateFolder(world.folder / "state").halt() is not None  # the halt stays until the user has checked
+    assert StateFolder(world.folder / "state").halt() is not None  # the halt remains until the user has checked
     StateFolder(world.folder / "state").clear_halt()
     fourth = await world.start()
     assert "has lost" not in told(fourth)
@@ -184,7 +184,7 @@ async def test_a_state_folder_restored_from_before_the_last_start_halts_the_bot_
 
 
 @pytest.mark.parametrize("panicked", [False, True], ids=["not halted before", "halted by a panic before"])
-async def test_after_lost_commits_no_order_is_sent_not_even_a_sale(panicked: bool, world: World) -> None:
+async def test_after_lost_commits_no_order_is_sent_not_even_a_sell(panicked: bool, world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
@@ -207,7 +207,7 @@ async def test_after_lost_commits_no_order_is_sent_not_even_a_sale(panicked: boo
     assert (halt.kind, halt.reason.endswith(". Halted before (panic): botkit panic")) == ("journal", panicked)
     count = len(exchange_rows(world.emulator))
     await until(lambda: puppet(again).book("btc_usdt").best_bid)
-    sold = puppet(again).close("btc_usdt")  # sells the position according to the remaining books
+    sold = puppet(again).close("btc_usdt")  # sells the position according to the remaining records
     again.driver.wake()
     assert sold is not None
     await until(lambda: sold.is_final)
@@ -231,7 +231,7 @@ async def test_a_first_journal_without_its_write_ahead_log_halts_the_bot(world: 
     assert far_buy(again).state is OrderState.REFUSED
 
 
-async def test_a_torn_last_record_in_the_journals_log_loses_no_order(world: World) -> None:
+async def test_no_order_is_lost_if_the_last_record_of_the_journals_log_is_torn(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
@@ -241,7 +241,7 @@ async def test_a_torn_last_record_in_the_journals_log_loses_no_order(world: Worl
     log, end = bot.journal.log.file, bot.journal.log.place.offset
     await world.crash(bot)
     content = bytearray(log.read_bytes())
-    content[end : end + 300] = b"\x17" * 300  # as if the crash happened while a commit was being written
+    content[end : end + 300] = b"\x17" * 300  # as if the crash occurred while a commit was being written
     log.write_bytes(content)
     again = await world.start()
     assert "has lost" not in told(again)
@@ -264,7 +264,9 @@ def flip(log: Path) -> None:
     ],
     ids=["damaged", "missing", "cut"],
 )
-async def test_lost_commits_halt_the_bot_until_the_user_has_checked(happens: Any, said: str, world: World) -> None:
+async def test_lost_commits_halt_the_bot_until_the_user_has_checked_the_account(
+    happens: Any, said: str, world: World
+) -> None:
     bot = await world.start()
     for i in range(5):
         await settled(far_buy(bot, 0.001 * (i + 1)))
@@ -300,7 +302,7 @@ async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await until(lambda: not bot.persistence.is_dirty)
-    known = snapshot(world)  # a copy from the same run; no block of client IDs was reserved since then
+    known = snapshot(world)  # a copy from this run; no block of client IDs was reserved since then
     lost = far_buy(bot, 0.002) if stands else puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
     await until(lambda: lost.state is OrderState.OPEN if stands else lost.is_final)
@@ -319,12 +321,12 @@ async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the
     assert "has lost" not in told(third)
 
 
-async def test_a_lost_commit_is_noticed_even_if_its_order_does_not_have_the_highest_id(world: World) -> None:
+async def test_a_lost_commit_is_detected_even_if_its_order_does_not_have_the_highest_id(world: World) -> None:
     bot = await world.start()
     old = far_buy(bot, 0.001)
     await settled(old)
     world.emulator.add_fault({"kind": "delay_request", "where": "cancel_order", "value": 500, "count": 1})
-    # the replacement already has its ID, but is sent only after the old order has ended
+    # the replacement already has its ID, but is sent only after the old order is final
     replacement = puppet(bot).replace(old, amount=0.002)
     later = far_buy(bot, 0.003)
     await settled(later)
@@ -341,7 +343,7 @@ async def test_a_lost_commit_is_noticed_even_if_its_order_does_not_have_the_high
     assert far_buy(again).state is OrderState.REFUSED
 
 
-async def test_a_start_without_journal_after_the_capital_was_spent_is_refused_with_the_reason(
+async def test_a_start_without_a_journal_after_the_capital_was_spent_is_refused_with_the_reason(
     tmp_path: Path,
 ) -> None:
     async with make_world(tmp_path, config=WITH_COINS) as world:
@@ -364,16 +366,16 @@ async def test_an_intact_journal_never_halts_the_bot_regardless_of_when_it_was_k
         assert "has lost" not in told(bot)
         far_buy(bot, 0.001)
         await world.crash(bot)
-        # killed between writing the two places that store the client ID count
+        # killed between the writes to the two locations that store the client ID count
         (world.folder / "state" / "client_ids").write_text("1")
 
 
-async def test_while_another_program_locks_the_journal_no_unwritten_order_is_sent(world: World) -> None:
+async def test_no_unjournaled_order_is_sent_while_another_program_locks_the_journal(world: World) -> None:
     bot = await world.start()
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    first = far_buy(bot)  # the order is in the log, even if SQLite does not have it yet
+    first = far_buy(bot)  # the order is in the log, even if it is not in SQLite yet
     await settled(first)
     assert first.state is OrderState.OPEN
     await until(lambda: bot.journal.filling.fault is not None)
@@ -411,7 +413,7 @@ def no_file_may_grow() -> Iterator[None]:
 
 
 def mounted(folder: Path, *options: str) -> bool:
-    """Mount a separate file system at ``folder``. Return False if this user may not mount."""
+    """Mount a separate file system at ``folder``. Return False if this user lacks permission to mount."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
     try:
@@ -422,7 +424,7 @@ def mounted(folder: Path, *options: str) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 4 MB as the world's state folder."""
+    """Mount a 4 MB disk as the world's state folder."""
     folder = tmp_path / "state"
     if os.name != "posix" or not mounted(folder, "-o", "size=4m"):
         pytest.skip("only root may mount a file system")
@@ -454,7 +456,9 @@ async def judge_that_it_recovers(world: World, bot: Bot) -> None:
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_on_a_truly_full_disk_the_bot_survives_and_sends_no_new_orders(small_disk: Path, world: World) -> None:
+async def test_on_a_completely_full_disk_the_bot_keeps_running_and_sends_no_new_orders(
+    small_disk: Path, world: World
+) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -463,7 +467,7 @@ async def test_on_a_truly_full_disk_the_bot_survives_and_sends_no_new_orders(sma
         with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
-        for _ in range(200):  # until the free space within the journal's pages is used up too
+        for _ in range(200):  # until the free space within the journal's pages is also used up
             order = far_buy(bot, 0.001)
             await until(lambda order=order: order.state not in (OrderState.QUEUED, OrderState.SENDING))
             if order.state is OrderState.NOT_SENT:
@@ -481,7 +485,7 @@ async def test_on_a_truly_full_disk_the_bot_survives_and_sends_no_new_orders(sma
         await judge_that_it_recovers(world, bot)
 
 
-async def test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_orders(world: World) -> None:
+async def test_while_no_file_can_be_written_the_bot_keeps_running_and_sends_no_new_orders(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -492,7 +496,7 @@ async def test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_or
             assert bot.view.halted == "for the test"
             assert "the halt could not be written" in told(bot)
             assert not bot.parts.folder.is_halted()
-            await asyncio.sleep(1.5)  # time for the periodic writes, none of which may end the bot
+            await asyncio.sleep(1.5)  # time for the periodic writes, none of which may stop the bot
             assert bot.view.halted == "for the test"
         await until(lambda: bot.parts.folder.is_halted())
         bot.parts.folder.clear_halt()
@@ -501,7 +505,7 @@ async def test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_or
     assert bot.driver.fault is None
 
 
-async def test_a_journal_that_becomes_read_only_is_reported_as_is_its_recovery(world: World) -> None:
+async def test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -512,7 +516,7 @@ async def test_a_journal_that_becomes_read_only_is_reported_as_is_its_recovery(w
         await judge_that_it_recovers(world, bot)
 
 
-async def test_an_unwritable_state_folder_refuses_the_start_with_the_reason(world: World) -> None:
+async def test_an_unwritable_state_folder_prevents_the_start_and_the_reason_is_reported(world: World) -> None:
     state = world.folder / "state"
     if os.geteuid() == 0:
         if not mounted(state, "-o", "size=1m,ro"):
@@ -534,7 +538,9 @@ async def test_an_unwritable_state_folder_refuses_the_start_with_the_reason(worl
 
 
 @pytest.mark.parametrize("what", ["journal", "journal's log"])
-async def test_a_journal_removed_while_the_bot_runs_blocks_new_orders_until_it_is_back(what: str, world: World) -> None:
+async def test_a_journal_removed_while_the_bot_runs_blocks_new_orders_until_it_is_restored(
+    what: str, world: World
+) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -581,14 +587,14 @@ async def test_a_second_instance_is_refused_with_the_process_id_of_the_first(wor
     ],
     ids=["on its way there", "on its way back", "answer lost", "request lost"],
 )
-async def test_a_stop_during_a_create_leaves_no_open_order_behind(
+async def test_stopping_during_a_create_leaves_no_open_order_behind(
     fault: dict[str, Any], ends: set[OrderState], world: World
 ) -> None:
     bot = await world.start()
     world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     async with kept(bot) as keeper:
         order = far_buy(bot)
-        await until(lambda: order.sent)  # the stream may show the order long before the answer arrives
+        await until(lambda: order.sent)  # the stream may report the order long before the response arrives
     keeper.request_stop("signal")
     await keeper.stop(bot)
     assert order.state in ends, order
@@ -597,7 +603,7 @@ async def test_a_stop_during_a_create_leaves_no_open_order_behind(
     assert bot.journal.order_rows()[-1]["state"] == order.state.value
 
 
-async def test_an_unwritable_run_folder_refuses_the_start_with_a_one_sentence_error(world: World) -> None:
+async def test_an_unwritable_run_folder_prevents_the_start_with_a_one_sentence_error(world: World) -> None:
     bot = await world.start()
     await world.crash(bot)
     runs = world.folder / "state" / "runs"
@@ -609,7 +615,7 @@ async def test_an_unwritable_run_folder_refuses_the_start_with_a_one_sentence_er
     await world.start()
 
 
-async def test_no_client_id_is_reused_after_the_stored_count_was_damaged(world: World) -> None:
+async def test_no_client_id_is_reused_after_the_stored_count_was_corrupted(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)

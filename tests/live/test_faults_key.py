@@ -1,4 +1,4 @@
-"""If the exchange does not accept the key, the bot halts immediately and sends nothing more with this key."""
+"""If the exchange rejects the key, the bot halts immediately and sends no further requests with it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_an_expired_key_halts_the_bot_until_resumed_and_leaves_its_orders_
         await settled(resting)
         world.emulator.add_fault({"kind": "key_expired"})
         if streams == "silent":
-            far_buy(bot, 0.02)  # the refusal of this request shows that the key has expired
+            far_buy(bot, 0.02)  # the rejection of this request shows that the key has expired
         await until(lambda: bot.view.halted is not None, 20)
         assert REFUSED in bot.view.halted
         assert "401" in bot.view.halted
@@ -78,7 +78,7 @@ async def test_a_start_is_refused_if_the_key_expires_during_reconciliation(world
         await world.start()
 
 
-async def test_a_start_with_a_dead_rest_address_is_refused_within_seconds(world: World) -> None:
+async def test_a_start_with_an_unreachable_rest_address_is_refused_within_seconds(world: World) -> None:
     began = REAL_CLOCK.monotonic_s()
     with pytest.raises(StartRefused) as refused:
         await world.start(rest="http://127.0.0.1:9/v3")  # the streams still connect
@@ -96,7 +96,7 @@ async def test_a_start_is_refused_within_seconds_if_the_exchange_is_unreachable(
     assert "ClientConnectorError" in str(refused.value)
 
 
-async def test_panic_with_a_refused_key_tries_once_and_reports_the_reason(world: World) -> None:
+async def test_panic_with_a_rejected_key_tries_once_and_reports_the_reason(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "key_expired"})
     asked, said = world.emulator.received, list[str]()
@@ -108,7 +108,7 @@ async def test_panic_with_a_refused_key_tries_once_and_reports_the_reason(world:
     assert [REFUSED in text for text in said] == [True]
 
 
-async def test_with_a_key_without_trading_rights_new_orders_are_rejected_with_the_exchanges_message(
+async def test_with_a_key_without_trading_permission_new_orders_are_rejected_with_the_exchanges_message(
     world: World,
 ) -> None:
     bot = await world.start()
@@ -120,7 +120,7 @@ async def test_with_a_key_without_trading_rights_new_orders_are_rejected_with_th
     assert bot.view.halted is None
 
 
-def test_the_expiry_of_a_key_is_announced_30_days_7_days_and_one_day_in_advance() -> None:
+def test_a_warning_is_sent_30_days_7_days_and_one_day_before_a_key_expires() -> None:
     created, told, said = date(2026, 1, 31), None, {}
     for day in range(370):
         found = key_ends_soon(created, created + timedelta(days=day), told)

@@ -1,5 +1,5 @@
-"""Faults in listings: rows that are late, too many, in the wrong order, of an unknown kind or missing, and every format
-that the exchange has been observed to use.
+"""Faults in listings: rows that are late, superfluous, in the wrong order, of an unknown kind or missing, and every
+format that the exchange has been observed to use.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.virtual_time
 
 
 def blind(world: World) -> None:
-    """Drop all stream events about orders and executions, so that only reads show them."""
+    """Drop all stream events about orders and executions, so that only reads reveal them."""
     for where in ("active_orders", "order_history", "user_trades"):
         world.emulator.add_fault({"kind": "ws_drop", "where": where})
 
 
-async def test_an_order_missing_from_early_listings_is_not_declared_absent(world: World) -> None:
+async def test_an_order_missing_from_early_listings_is_not_considered_absent(world: World) -> None:
     bot = await world.start()
     blind(world)
     lags = [
@@ -39,9 +39,9 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
     world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # by then the exchange can no longer act on the request, and all listings were read twice
+    # by that time, the exchange can no longer act on the request, and all listings have been read twice
     await until(lambda: lags[1].fired >= 2, 40)
-    assert order.state is OrderState.UNKNOWN  # the locked balance shows that the order exists
+    assert order.state is OrderState.UNKNOWN  # the locked balance reveals that the order exists
     assert f"(client id {order.client_id})" in told(bot)
     assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
@@ -51,9 +51,9 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_an_unfiltered_listing_leads_to_the_right_order_or_to_none(done: bool, world: World) -> None:
+async def test_an_unfiltered_listing_is_matched_to_the_right_order_or_to_none(done: bool, world: World) -> None:
     bot = await world.start()
-    others = [far_buy(bot, 0.01) for _ in range(3)]  # these orders differ only in their client ids
+    others = [far_buy(bot, 0.01) for _ in range(3)]  # these orders differ only in their client IDs
     for other in others:
         await settled(other)
     blind(world)
@@ -71,7 +71,7 @@ async def test_an_unfiltered_listing_leads_to_the_right_order_or_to_none(done: b
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_all_pages_are_read_when_rows_are_in_any_order(
+async def test_all_pages_are_read_whatever_the_order_of_their_rows(
     done: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolution, "_LISTED_MAX", 4)
@@ -83,7 +83,7 @@ async def test_all_pages_are_read_when_rows_are_in_any_order(
     world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
     order = far_buy(bot, 0.01)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # the unknown order is listed after pages of later orders
+    # the order of unknown outcome is listed after pages of later orders
     pair = world.emulator.venue.pairs["btc_usdt"]
     for number in range(1, 12):
         place_by_hand(world, pair, number)
@@ -103,7 +103,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_pushed_row_of_unknown_kind_is_skipped_reported_and_followed_by_a_comparison(
+async def test_a_pushed_row_of_an_unknown_type_is_skipped_and_reported_and_triggers_a_comparison(
     what: str, world: World
 ) -> None:
     find, put, why = UNREADABLE[what]
@@ -125,7 +125,7 @@ async def test_a_pushed_row_of_unknown_kind_is_skipped_reported_and_followed_by_
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_listing_with_a_row_of_unknown_kind_is_rejected_and_reported(what: str, world: World) -> None:
+async def test_a_listing_with_a_row_of_an_unknown_type_is_rejected_and_reported(what: str, world: World) -> None:
     find, put, why = UNREADABLE[what]
     bot = await world.start()
     order = far_buy(bot)
@@ -142,7 +142,7 @@ async def test_a_listing_with_a_row_of_unknown_kind_is_rejected_and_reported(wha
     assert not differences(bot, world.emulator)
 
 
-async def test_an_unreadable_open_order_on_the_account_refuses_the_start_with_the_reason(
+async def test_an_unreadable_open_order_on_the_account_prevents_the_start_with_the_reason(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
@@ -156,7 +156,7 @@ async def test_an_unreadable_open_order_on_the_account_refuses_the_start_with_th
     assert len(world.exchange_orders(open_only=True)) == 1
 
 
-async def test_a_missing_balance_list_is_not_taken_for_zero_balances(world: World) -> None:
+async def test_a_missing_balance_list_is_not_mistaken_for_zero_balances(world: World) -> None:
     bot = await world.start()
     account = dict(bot.view.money.account)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
@@ -185,7 +185,7 @@ async def test_a_listing_with_unusable_responses_is_retried_every_second(kind: s
         assert useless.fired == 8
 
 
-async def test_unusable_responses_to_reads_do_not_delay_the_next_start(tmp_path: Path) -> None:
+async def test_unusable_read_responses_do_not_delay_the_next_start(tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         useless = world.emulator.add_fault({"kind": "garbage", "where": "open_orders", "count": 5})
@@ -207,14 +207,14 @@ async def test_the_start_is_refused_if_the_balances_cannot_be_read(
         await world.start()
 
 
-async def test_balances_older_than_a_fill_are_not_treated_as_a_difference(world: World) -> None:
+async def test_balances_older_than_a_fill_are_not_treated_as_a_discrepancy(world: World) -> None:
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     compared_at = bot.comparisons.ended
     late = world.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 20_000, "count": 1})
     bot.comparisons.at_once()
     await until(lambda: late.fired)
-    # the balance answer, already on its way, does not include this order
+    # the balance response, already in flight, does not include this order
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await until(lambda: order.state is OrderState.FILLED)
@@ -239,10 +239,10 @@ FORMS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_books_are_right_in_every_observed_wire_format(form: str, tmp_path: Path) -> None:
+async def test_the_bots_records_are_correct_in_every_observed_wire_format(form: str, tmp_path: Path) -> None:
     find, put = FORMS[form]
     async with make_world(tmp_path) as world:
-        # public trades are known to have timestamps in seconds; milliseconds would move them to another time
+        # public trades are known to have timestamps in seconds; milliseconds would be misread as a different time
         for where in ("create_order", "cancel_order", "get_order", "open_orders", "all_orders", "my_trades", "balance"):
             world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
         for where in ("active_orders", "order_history", "user_trades", "account_balance"):
@@ -256,8 +256,8 @@ async def test_books_are_right_in_every_observed_wire_format(form: str, tmp_path
 
 
 async def trade_in_every_way(world: World, bot: Bot) -> None:
-    """Place an order that fills, one that is cancelled, one whose answer is lost and one that stays open, then
-    compare.
+    """Place an order that fills, one that is cancelled, one whose response is lost and one that stays open, then run a
+    comparison.
     """
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     filled = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
@@ -284,7 +284,9 @@ SWITCHES: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-async def test_books_are_right_in_every_case_that_the_documentation_leaves_open(name: str, tmp_path: Path) -> None:
+async def test_the_bots_records_are_correct_in_every_case_that_the_documentation_leaves_open(
+    name: str, tmp_path: Path
+) -> None:
     async with make_world(tmp_path, switches=SWITCHES[name]) as world:
         bot = await world.start()
         await trade_in_every_way(world, bot)

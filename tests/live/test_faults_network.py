@@ -1,4 +1,4 @@
-"""The exchange is unreachable, becomes unreachable, returns, or has a different clock."""
+"""The exchange is unreachable at the start, becomes unreachable and recovers, or has a different clock."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_the_start_is_refused_with_a_reason_if_the_exchange_is_unreachable
 ) -> None:
     with pytest.raises(StartRefused, match=r"open orders cannot be fetched: .*Nothing was traded; check the address"):
         await world.start(rest="http://127.0.0.1:9/v3")
-    await asyncio.sleep(0.3)  # six times the pause before another attempt would start
+    await asyncio.sleep(0.3)  # six times the pause before a retry
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
     bot = await world.start()  # the refused start has left nothing behind that prevents another start
     assert bot.view.is_trading
@@ -51,13 +51,13 @@ async def test_the_start_is_refused_if_the_key_is_wrong(world: World) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_money(world: World) -> None:
+async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_its_money_is_freed(world: World) -> None:
     bot = await world.start()
     free = puppet(bot).balance("usdt").exact.available
     await world.emulator.stop()
     order = far_buy(bot)
     await until(lambda: order.is_final or order.state is OrderState.UNKNOWN, 20)
-    if order.state is OrderState.UNKNOWN:  # the bot sent it on a connection that it still believed to be open
+    if order.state is OrderState.UNKNOWN:  # the bot sent it on a connection that it believed to be open
         second = far_buy(bot, 0.02)
         await asyncio.sleep(1)
         assert second.state is not OrderState.OPEN
@@ -67,10 +67,10 @@ async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_mon
         assert f"order {order.client_id}, was not sent: ClientConnectorError" in told(bot)
     await until(lambda: "was lost" in told(bot))
     assert bot.driver.fault is None
-    gc.collect()  # collect the connections that were accepted while the server was stopping
+    gc.collect()  # collect the connections accepted while the server was stopping
 
 
-async def test_failed_reads_at_the_start_are_repeated_until_all_orders_are_explained(world: World) -> None:
+async def test_failed_reads_at_the_start_are_retried_until_all_orders_are_accounted_for(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -102,7 +102,7 @@ async def test_slow_requests_lose_no_order(world: World) -> None:
 
 
 def by_name(world: World) -> dict[str, str]:
-    """Return the emulator's addresses with a host name that must be resolved instead of an IP address."""
+    """Return the emulator's addresses with a host name that must be resolved, instead of an IP address."""
     return {
         "rest": world.emulator.rest.replace("127.0.0.1", "localhost"),
         "ws": world.emulator.ws.replace("127.0.0.1", "localhost"),
@@ -153,7 +153,7 @@ async def test_the_start_is_refused_if_the_host_name_cannot_be_resolved(
     assert (await world.start(**by_name(world))).view.is_trading
 
 
-async def test_nothing_is_sent_while_names_cannot_be_resolved_and_trading_continues_afterwards(
+async def test_nothing_is_sent_while_names_cannot_be_resolved_and_trading_resumes_afterward(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(monkeypatch)
@@ -179,7 +179,7 @@ async def test_nothing_is_sent_while_names_cannot_be_resolved_and_trading_contin
 
 @asynccontextmanager
 async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
-    """Run a server with an untrusted certificate, and yield its address and the list of requests that it receives."""
+    """Run a server with an untrusted certificate, and yield its address and the list of received requests."""
     reached: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -243,7 +243,7 @@ async def test_the_key_is_not_sent_to_another_origin_by_a_redirect(world: World)
         )
         assert "a redirect, which botkit does not follow" in order.reason
         await until(lambda: "the server sent a redirect, which botkit does not follow; reconnecting" in told(bot))
-        # the look-up of the order is redirected too
+        # the order look-up is also redirected
         await until(lambda: "the bot cannot be reconciled with the exchange" in told(bot), 30)
         assert other.requests == []
 
@@ -253,7 +253,7 @@ async def test_the_key_is_not_sent_to_another_origin_by_a_redirect(world: World)
         assert other.requests == []
 
 
-async def test_the_start_is_refused_if_the_exchange_answers_with_a_redirect(world: World) -> None:
+async def test_the_start_is_refused_if_the_exchange_responds_with_a_redirect(world: World) -> None:
     async with venue() as other:
         world.emulator.add_fault({"kind": "redirect", "put": other.rest})
         with pytest.raises(StartRefused, match=r"a redirect, which botkit does not follow.*check the address"):
@@ -281,7 +281,7 @@ async def test_a_silent_connection_is_dropped_and_the_missed_events_are_recovere
         await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_oversized_answer_is_cut_off_and_the_read_is_repeated(world: World) -> None:
+async def test_an_oversized_response_is_aborted_and_the_read_is_retried(world: World) -> None:
     for where in ("open_orders", "balance"):
         world.emulator.add_fault({"kind": "huge", "where": where, "value": 5, "count": 1})
     bot = await world.start()
@@ -303,7 +303,7 @@ async def test_an_oversized_answer_is_cut_off_and_the_read_is_repeated(world: Wo
 async def test_a_clock_outside_the_exchanges_tolerance_halts_the_bot_and_the_difference_is_reported(
     tmp_path: Path,
 ) -> None:
-    # at the machine's speed, because an emulator that runs faster tolerates a wrong clock
+    # at real-time speed, because a faster emulator tolerates a wrong clock
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         async with kept(bot):
@@ -328,7 +328,7 @@ async def test_a_clock_outside_the_exchanges_tolerance_halts_the_bot_and_the_dif
             assert len(exchange_rows(world.emulator)) == 1
 
 
-async def test_the_start_is_refused_with_the_difference_if_the_clock_is_wrong(
+async def test_the_start_is_refused_with_the_clock_difference_if_the_clock_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)

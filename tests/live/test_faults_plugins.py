@@ -1,4 +1,6 @@
-"""Whatever a strategy does, other strategies, orders and books stay intact, and the user is told the reason."""
+"""No matter what a strategy does, other strategies, orders and records stay intact, and the reason is reported to the
+user.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,7 @@ LINES = {
 
 @pytest.fixture
 async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Yield a world whose bot has an honest strategy and a rogue one."""
+    """Yield a world whose bot has a well-behaved strategy and a rogue one."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     rogue = "  - {name: r, use: rogue, capital: {usdt: 50000}, params: {pair: btc_usdt}}\n"
     config = CONFIG.replace("params: {pair: btc_usdt}}\n", "params: {pair: btc_usdt}}\n" + rogue)
@@ -116,7 +118,7 @@ def rogue(bot: Bot) -> Any:
 
 
 def is_active(bot: Bot) -> bool:
-    """Return whether the rogue strategy is still running."""
+    """Return True if the rogue strategy is still running."""
     return {view.name: view.active for view in bot.view.strategies()}["r"]
 
 
@@ -131,7 +133,9 @@ async def resting_orders(bot: Bot) -> tuple[Any, Any]:
 
 
 async def judge_the_others(world: World, bot: Bot, honest: Any) -> None:
-    """Check that the honest strategy still trades, that its order is open, and that the books agree."""
+    """Check that the well-behaved strategy still trades, that its order is open, and that the bot's records match the
+    exchange's.
+    """
     assert honest.state is OrderState.OPEN
     again = far_buy(bot, 0.003)
     await settled(again)
@@ -154,7 +158,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("deed", ERRORS)
-async def test_a_failing_strategy_is_stopped_without_affecting_others_and_reported_with_its_line(
+async def test_a_failing_strategy_is_stopped_and_reported_with_its_line_without_affecting_others(
     deed: str, crowd: World
 ) -> None:
     bot = await crowd.start()
@@ -182,7 +186,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
     rescued: list[str] = []
 
     class Listening(logging.Handler):
-        """Ends the callback once the watchdog, in its own thread, has reported it."""
+        """Returns from the callback once the watchdog, in its own thread, has reported it."""
 
         def emit(self, record: logging.LogRecord) -> None:
             if "has blocked the bot" in record.getMessage():
@@ -190,7 +194,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
                 strategy.go_on = True
 
     def rescue() -> None:
-        """End the callback after a while, so that the test ends even if the watchdog fails."""
+        """Return from the callback after a timeout, so that the test finishes even if the watchdog fails."""
         rescued.append(deed)
         strategy.go_on = True
 
@@ -217,7 +221,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_placing_a_million_orders_in_one_callback_stops_the_strategy_after_few_requests(crowd: World) -> None:
+async def test_placing_a_million_orders_in_one_callback_stops_the_strategy_after_a_few_requests(crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
     rogue(bot).deed = "floods"
@@ -230,7 +234,7 @@ async def test_placing_a_million_orders_in_one_callback_stops_the_strategy_after
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_orders_above_the_strategys_order_rate_are_refused_with_a_reason(crowd: World) -> None:
+async def test_orders_above_the_strategys_order_rate_limit_are_refused_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_orders_per_second: 5},")
@@ -245,7 +249,7 @@ async def test_orders_above_the_strategys_order_rate_are_refused_with_a_reason(c
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_a_loss_above_the_strategys_loss_limit_stops_it_with_a_reason(crowd: World) -> None:
+async def test_a_loss_above_the_strategys_loss_limit_stops_the_strategy_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_daily_loss: {usdt: 1}},")
@@ -268,7 +272,7 @@ async def test_a_loss_above_the_strategys_loss_limit_stops_it_with_a_reason(crow
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
-def test_doubled_memory_use_is_reported_with_figures() -> None:
+def test_a_doubling_of_memory_use_is_reported_with_figures() -> None:
     said: list[str] = []
     held = [90]
     watch = MemoryWatch(lambda level, text: said.append(f"{level}: {text}"), read=lambda: held[0] * 2**20)
@@ -284,7 +288,7 @@ def test_doubled_memory_use_is_reported_with_figures() -> None:
     assert "uses 800 MB" in said[1]
 
 
-def test_high_memory_use_from_the_start_is_not_reported() -> None:
+def test_memory_use_that_is_high_from_the_start_is_not_reported() -> None:
     said: list[str] = []
     watch = MemoryWatch(lambda level, text: said.append(text), read=lambda: 3_000 * 2**20)
     watch.look()
@@ -292,7 +296,7 @@ def test_high_memory_use_from_the_start_is_not_reported() -> None:
     assert said == []
 
 
-async def test_a_running_bot_checks_its_memory(world: World) -> None:
+async def test_a_running_bot_monitors_its_memory_use(world: World) -> None:
     held = resident_bytes()
     if held is None:
         pytest.skip("this system does not show it")

@@ -1,4 +1,4 @@
-"""Stream faults: connections closed, cut or garbled, and frames lost, doubled or out of order while orders fill."""
+"""Stream faults: connections closed, cut or garbled, and frames lost, duplicated or out of order while orders fill."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 
 
 class Overheard:
-    """Wraps an adapter so that a test sees its events before the bot does."""
+    """Wraps an adapter so that a test receives its events before the bot does."""
 
     def __init__(self, adapter: Any, hear: Callable[[Any], object]) -> None:
         self._adapter, self._hear = adapter, hear
@@ -71,12 +71,12 @@ async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-async def test_fills_are_booked_once_and_none_is_lost_when_frames_are_garbled_doubled_or_reordered(
+async def test_each_fill_is_booked_exactly_once_when_frames_are_garbled_duplicated_or_reordered(
     name: str, world: World
 ) -> None:
     bot = await world.start()
     struck = [world.emulator.add_fault(fault) for fault in STREAMS[name]]
-    for _ in range(8):  # faults strike at random, and the number of frames depends on the machine
+    for _ in range(8):  # faults occur at random, and the number of frames depends on the machine
         await trade_for_a_while(bot)
         if all(fault.fired for fault in struck):
             break
@@ -115,7 +115,7 @@ async def test_a_fill_whose_frame_was_dropped_is_found_by_the_next_comparison(wo
     await until(lambda: f"order {order.client_id} of btc_usdt was open and is filled" in told(bot))
 
 
-async def test_a_fill_that_arrives_before_the_answer_to_its_order_is_booked_once(world: World) -> None:
+async def test_a_fill_that_arrives_before_the_create_response_is_booked_once(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "delay_answer", "where": "create_order", "value": 10_000, "count": 1})
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
@@ -141,14 +141,14 @@ async def test_the_newest_balance_applies_when_balance_frames_are_reordered(worl
         await until(lambda moment=moment: world.emulator.venue.now > moment + NS_PER_S // 10)
     await until(lambda: bot.view.money.account["btc"] == 8 * 10**8)
     assert swapped.fired == 1
-    # the overtaken frame's time is between these two
+    # the timestamp of the overtaken frame is between these two
     assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]
     assert bot.view.money.unassigned["usdt"] == 800 * 10**8
     assert bot.comparisons.ended == compared_at
     assert not differences(bot, world.emulator)
 
 
-async def test_a_balance_change_reported_only_by_a_stream_soon_leads_to_a_comparison(world: World) -> None:
+async def test_a_balance_change_reported_only_by_a_stream_soon_triggers_a_comparison(world: World) -> None:
     bot = await world.start()
     compared_at = bot.comparisons.ended
     find, put = r'("currency":"USDT","amount":")\d+', r"\g<1>55"
@@ -170,7 +170,7 @@ async def test_a_balance_change_reported_only_by_a_stream_soon_leads_to_a_compar
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 
-#: events that end a connection: the fault and the user's message
+#: events that close a connection: the fault and the user message
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
     "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; reconnecting"),
     "closed without a reason": (
@@ -183,7 +183,7 @@ ENDS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-async def test_events_missed_while_a_connection_was_closed_are_read(name: str, tmp_path: Path) -> None:
+async def test_events_missed_while_a_connection_was_closed_are_recovered_by_reads(name: str, tmp_path: Path) -> None:
     fault, says = ENDS[name]
     streams = ("active_orders", "order_history", "user_trades", "account_balance")
     async with make_world(tmp_path, switches={"keepalive": "observed"}) as world:
@@ -201,7 +201,7 @@ async def test_events_missed_while_a_connection_was_closed_are_read(name: str, t
         await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_a_frame_with_an_unknown_event_loses_nothing_and_is_reported_once(
+async def test_a_frame_with_an_unknown_event_loses_no_data_and_is_reported_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot = await world.start()
@@ -241,7 +241,7 @@ async def test_a_frozen_book_on_an_open_connection_halts_the_bot(world: World, m
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_repeated_disconnects_lead_to_growing_pauses(world: World) -> None:
+async def test_repeated_disconnects_lead_to_increasing_pauses(world: World) -> None:
     times = StreamTimes(backoff_first_s=0.1, backoff_max_s=0.8, healthy_after_s=3600.0)
 
     def patient(adapter: Any) -> Any:
@@ -263,7 +263,7 @@ async def test_repeated_disconnects_lead_to_growing_pauses(world: World) -> None
     world.emulator.add_fault({"kind": "ws_refuse", "share": 0.3})
     world.emulator.cut_sockets()
     order = far_buy(bot)
-    # the sixth stream carries executions, and this test has none
+    # the sixth stream carries executions, and there are none in this test
     talkative = ("order_book", "trades", "active_orders", "order_history", "account_balance")
     await until(lambda: all(len(delays.get(stream, ())) >= 6 for stream in talkative), 60)
     for found in delays.values():
@@ -273,7 +273,7 @@ async def test_repeated_disconnects_lead_to_growing_pauses(world: World) -> None
     for stream, times_lost in moments.items():  # the bot waited at least as long as announced
         waited = [later - earlier for earlier, later in itertools.pairwise(times_lost)]
         assert all(wait >= said - 0.01 for wait, said in zip(waited, delays[stream], strict=False)), stream
-    # pauses are random, so that no two streams reconnect in step
+    # pauses are random, so that streams do not reconnect simultaneously
     assert len({tuple(delays[stream][:6]) for stream in talkative}) == 5
     assert StreamTimes().backoff_max_s <= 60
     assert storm.fired >= 6

@@ -1,4 +1,4 @@
-"""Clock jumps and suspended machines: the bot does not trade on stale data, and the user is told."""
+"""Clock jumps and suspended machines: the bot does not trade on stale data, and the user is notified."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEN_MINUTES = 600
 
 
 class Wall:
-    """A machine's wall clock that a test can set."""
+    """A machine's wall clock that can be set by a test."""
 
     def __init__(self) -> None:
         self.moved = 0
@@ -43,7 +43,7 @@ class Wall:
 
 @pytest.fixture
 async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Yield a world at the machine's own speed, so that the machine's seconds are not multiplied by sixty."""
+    """Yield a world at real-time speed, so that the machine's seconds are not multiplied by sixty."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=1.0) as found:
         yield found
@@ -64,7 +64,7 @@ def on_a_clock(world: World, clock: SteadyClock) -> None:
 
 
 def sleep_for(world: World, seconds: float) -> None:
-    """Suspend the machine: time passes here and at the exchange, but nothing runs."""
+    """Suspend the machine: time advances here and at the exchange, but nothing runs."""
     clock = world.emulator.clock
     clock.hold()
     clock.move(clock.now() + int(seconds * NS_PER_S))
@@ -72,7 +72,7 @@ def sleep_for(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
-async def test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_timers_nor_timestamps(
+async def test_a_one_hour_wall_clock_jump_is_reported_but_changes_neither_timers_nor_timestamps(
     hours: int, calm: World
 ) -> None:
     wall = Wall()
@@ -85,7 +85,7 @@ async def test_a_wall_clock_jump_of_an_hour_is_reported_but_changes_neither_time
         await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot's own clock" in told(bot))
         order = far_buy(bot)
         await settled(order)
-        # an order with a timestamp an hour off would have been answered with 409
+        # an order with a timestamp that is an hour off would have been rejected with 409
         assert order.state is OrderState.OPEN
         assert 0 <= bot.driver.now() - before < 60 * NS_PER_S
         puppet(bot).cancel(order)
@@ -108,8 +108,8 @@ async def test_a_wrong_clock_halts_the_bot_and_the_difference_is_reported(calm: 
         assert re.search(r"this machine's clock is 3,(599|600),\d{3} ms", told(bot))
         assert "ms ahead of the exchange's; set it, restart the bot, then resume" in told(bot)
         assert far_buy(bot).is_refused
-        await asyncio.sleep(0.5)  # two of the keeper's checks
-        assert told(bot).count("set it, restart the bot") == 1  # halted once rather than at every check
+        await asyncio.sleep(0.5)  # two checks by the keeper
+        assert told(bot).count("set it, restart the bot") == 1  # halted only once, not at every check
         assert exchange_rows(calm.emulator) == []
 
 
@@ -125,7 +125,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         await settled(resting)
         changes.clear()
         await until(lambda: bot.standstill._beat_at is not None)
-        # the balance read of the comparison is answered late, and no new order may be sent until then
+        # the comparison's balance read is answered late, and no new order may be sent before the response
         calm.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 2_000, "count": 1})
         sleep_for(calm, TEN_MINUTES)
         early = far_buy(bot, 0.02)
@@ -151,7 +151,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
     assert bot.driver.fault is None
 
 
-async def test_cancels_are_sent_immediately_after_a_sleep(calm: World) -> None:
+async def test_cancels_are_sent_immediately_after_the_machine_wakes_up(calm: World) -> None:
     bot = await calm.start()
     async with kept(bot):
         resting = far_buy(bot)
@@ -165,7 +165,7 @@ async def test_cancels_are_sent_immediately_after_a_sleep(calm: World) -> None:
         assert bot.standstill.gate(bot.driver.now()) is not None
 
 
-async def test_a_busy_second_is_not_treated_as_a_standstill(calm: World) -> None:
+async def test_a_busy_second_is_not_mistaken_for_a_suspended_process(calm: World) -> None:
     bot = await calm.start()
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
@@ -188,7 +188,7 @@ def test_the_counter_advances_while_the_machine_sleeps_and_cannot_be_set() -> No
 
 
 @pytest.mark.parametrize("stamp", [1_700_000_000, 1_700_000_000_000])
-def test_the_size_of_a_timestamp_decides_between_seconds_and_milliseconds(stamp: int) -> None:
+def test_the_magnitude_of_a_timestamp_distinguishes_seconds_from_milliseconds(stamp: int) -> None:
     assert to_ns(stamp) == 1_700_000_000 * NS_PER_S
 
 

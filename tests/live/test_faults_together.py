@@ -1,6 +1,4 @@
-"""All faults in network, answers and streams strike a trading bot at random and simultaneously. The books stay
-right.
-"""
+"""All network, response and stream faults hit a trading bot at random and simultaneously. Its records stay correct."""
 
 from __future__ import annotations
 
@@ -59,7 +57,7 @@ def booked(bot: Bot) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("share", [0.05])
-async def test_books_are_right_after_all_faults_at_the_same_time(share: float, world: World) -> None:
+async def test_the_bots_records_are_correct_after_all_faults_combined(share: float, world: World) -> None:
     bot = await world.start()
     async with kept(bot):
         faults = [

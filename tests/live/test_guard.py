@@ -1,4 +1,4 @@
-"""A bot's guard acts when the bot is silent, relies on no clock that can jump, and is replaced if it ends."""
+"""A bot's guard acts when the bot is silent, relies on no clock that can jump, and is replaced if it exits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOT = 4711
 
 
 class Watched:
-    """A bot's folder, and a guard whose time the test advances."""
+    """A bot's folder, and a guard whose clock is advanced by the test."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.disk = MemoryDisk()
@@ -79,12 +79,12 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path)
 
 
-def test_the_orders_of_a_dead_bot_are_cancelled_once_and_its_guard_ends(watched: Watched) -> None:
+def test_a_dead_bots_orders_are_cancelled_once_and_its_guard_exits(watched: Watched) -> None:
     def life(look: int) -> None:
         if look < 20:
             watched.beat()
         elif look == 20:
-            watched.folder.unlock()  # as if the bot's process had ended
+            watched.folder.unlock()  # as if the bot's process had exited
             watched.last = watched.clock.monotonic_s()  # type: ignore[attr-defined]
 
     watched.run(life)
@@ -95,7 +95,7 @@ def test_the_orders_of_a_dead_bot_are_cancelled_once_and_its_guard_ends(watched:
     assert (strike.cancelled, round(strike.silent_s)) == (2, 5)
 
 
-def test_a_wall_clock_jump_between_two_heartbeats_is_not_taken_for_silence(watched: Watched) -> None:
+def test_a_wall_clock_jump_between_two_heartbeats_is_not_mistaken_for_silence(watched: Watched) -> None:
     def life(look: int) -> None:
         if look % 8 == 0:
             watched.beat()
@@ -111,7 +111,7 @@ def test_a_guard_that_was_itself_suspended_does_not_declare_its_bot_dead(watched
     def life(look: int) -> None:
         watched.beat()
         if look == 10:
-            watched.clock.counter += 600 * 10**9  # the machine was suspended, and both processes with it
+            watched.clock.counter += 600 * 10**9  # both the machine and the two processes were suspended
         if look == 20:
             watched.beat(process=BOT + 1)
 
@@ -127,7 +127,7 @@ def test_a_guard_that_was_itself_suspended_does_not_declare_its_bot_dead(watched
 
 
 def test_a_bot_that_resumes_after_a_silence_is_guarded_again(watched: Watched) -> None:
-    """Regression: a guard used to act only once, so a bot that woke up, traded on and then died was unguarded."""
+    """Regression: a guard used to act only once, so a bot that woke up, kept trading and then died was unguarded."""
 
     def life(look: int) -> None:
         if look < 10 or 40 <= look < 60:
@@ -153,7 +153,7 @@ def test_a_guard_that_cannot_cancel_retries_until_it_succeeds(watched: Watched) 
     assert "\n".join(watched.said).count("no route to the exchange") == 1
 
 
-def test_a_guard_stops_retrying_when_its_bot_is_back(watched: Watched) -> None:
+def test_a_guard_stops_retrying_when_its_bot_is_active_again(watched: Watched) -> None:
     watched.results = [ValueError("no route to the exchange")] * 3
     watched.beat()
 
@@ -165,7 +165,7 @@ def test_a_guard_stops_retrying_when_its_bot_is_back(watched: Watched) -> None:
     assert len(watched.cancelled) == 3
 
 
-def test_a_guard_ends_when_the_folder_of_its_bot_is_removed(watched: Watched) -> None:
+def test_a_guard_exits_when_its_bots_folder_is_removed(watched: Watched) -> None:
     watched.beat()
 
     def life(look: int) -> None:
@@ -178,7 +178,7 @@ def test_a_guard_ends_when_the_folder_of_its_bot_is_removed(watched: Watched) ->
 
 
 def test_a_full_disk_does_not_make_a_running_bot_look_dead(watched: Watched) -> None:
-    """Regression: on a full disk the status file could not be written, so the guard cancelled a healthy bot's
+    """Regression: on a full disk, the status file could not be written, so the guard cancelled a healthy bot's
     orders.
     """
     watched.beat()
@@ -195,7 +195,7 @@ def test_a_full_disk_does_not_make_a_running_bot_look_dead(watched: Watched) -> 
     assert len(watched.cancelled) == 1
 
 
-def test_on_a_read_only_disk_the_guard_does_not_act_until_the_bots_process_has_ended(watched: Watched) -> None:
+def test_on_a_read_only_disk_the_guard_does_not_act_until_the_bots_process_has_exited(watched: Watched) -> None:
     watched.beat()
     watched.disk.memory.full = watched.disk.stamped.read_only = True
 
@@ -224,7 +224,7 @@ def test_a_hanging_bot_is_detected_once_the_disk_is_writable_again(watched: Watc
     assert len(watched.cancelled) == 1
 
 
-def test_a_guard_reaches_the_account_without_loading_strategy_files(tmp_path: Path) -> None:
+def test_a_guard_can_access_the_account_without_loading_strategy_files(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "edited.py").write_text("def broken(:\n")
     config = tmp_path / "bot.yaml"
@@ -269,7 +269,7 @@ class Side:
             self.guarding.look()
 
 
-def test_a_guard_that_has_ended_is_reported_and_replaced() -> None:
+def test_a_guard_that_has_exited_is_reported_and_replaced() -> None:
     side = Side()
     side.look(100)
     assert len(side.guards) == 1
@@ -281,7 +281,7 @@ def test_a_guard_that_has_ended_is_reported_and_replaced() -> None:
     assert [guard.was_ended for guard in side.guards] == [False, True]
 
 
-def test_a_guard_that_keeps_ending_is_replaced_at_growing_intervals() -> None:
+def test_a_guard_that_keeps_exiting_is_replaced_at_growing_intervals() -> None:
     side = Side()
     for _ in range(3_600):
         side.guards[-1].code = 1
@@ -289,7 +289,7 @@ def test_a_guard_that_keeps_ending_is_replaced_at_growing_intervals() -> None:
     assert 60 <= len(side.guards) <= 70
 
 
-def test_starting_a_guard_is_retried_after_the_machine_could_not_start_a_process() -> None:
+def test_starting_a_guard_is_retried_after_the_machine_failed_to_start_a_process() -> None:
     side = Side()
     side.look(100)
     start, side.guarding._start = side.guarding._start, _no_process

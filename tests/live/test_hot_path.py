@@ -1,4 +1,4 @@
-"""Before an order is sent, it waits only for its journal row and for inputs that moved money."""
+"""Before an order is sent, it waits only for its journal row and for inputs that changed balances."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def botkit_register_strategies(register):
 
 
 def figures(state: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the money in the books, without a day's opening values: those follow prices and are written only when
-    money moves.
+    """Return the portfolio's balances, without the day's opening values: those follow prices and are written only when
+    balances change.
     """
     return state["ledger"], state["positions"]
 
@@ -62,7 +62,7 @@ async def trading(world: World) -> Bot:
     return bot
 
 
-async def test_every_commit_contains_the_current_books_and_states(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_every_commit_contains_the_current_portfolio_and_strategy_state(tmp_path: Path, monkeypatch: Any) -> None:
     commit, differences, looked = Journal.commit, [], []
     bots: list[Bot] = []
 
@@ -86,7 +86,7 @@ async def test_every_commit_contains_the_current_books_and_states(tmp_path: Path
         assert sum("portfolio" not in names for names in looked) >= 10, "an order waited for the account's books"
 
 
-async def test_an_order_is_sent_before_the_figures_of_the_turn_are_computed(
+async def test_an_order_is_sent_before_the_turns_figures_are_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
@@ -121,8 +121,8 @@ async def test_an_order_is_sent_before_the_figures_of_the_turn_are_computed(
     assert "figures" in happened
 
 
-@pytest.mark.real_time  # the subject of this test is the thread
-def test_commits_are_written_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Path) -> None:
+@pytest.mark.real_time  # this test is about the thread
+def test_commits_are_written_to_the_log_and_a_thread_copies_them_into_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     ahead = tmp_path / "journal.sqlite-wal"
 
@@ -141,7 +141,7 @@ def test_commits_are_written_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_
         if i % 200 == 0:
             wait_for(lambda: not journal.filling.waiting)
         largest = max(largest, ahead.stat().st_size)
-        # a segment holds some 170 commits, so none is created and deleted between two looks
+        # a segment holds about 170 commits, so none is created and deleted between two checks
         segments |= {file.name for file in tmp_path.glob("journal.sqlite-log-*") if file.suffix != ".new"}
     assert largest < 12 * 2**20, "SQLite reuses its own log from the beginning"
     assert len(segments) > 5
@@ -155,7 +155,7 @@ def test_commits_are_written_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_
     with_all.close()
 
 
-async def test_inputs_are_committed_together_at_the_latest_when_the_driver_closes(
+async def test_inputs_are_committed_together_no_later_than_when_the_driver_closes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
@@ -173,7 +173,7 @@ async def test_inputs_are_committed_together_at_the_latest_when_the_driver_close
         assert states(bot.journal) == ["open"] * 5
 
 
-async def test_the_commit_of_an_order_includes_earlier_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_orders_commit_includes_earlier_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
     async with make_world(tmp_path) as world:
         bot = await world.start()

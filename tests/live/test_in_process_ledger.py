@@ -1,4 +1,4 @@
-"""Bots of one process share limits fairly, however fast their clock runs compared with the machine's."""
+"""Bots in one process share limits fairly, no matter how fast their clock runs compared with the machine's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 
 
 class Hand:
-    """A clock with its own speed that a test advances."""
+    """A clock with its own speed, advanced by the test."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
@@ -41,8 +41,8 @@ async def test_the_bot_that_has_waited_longest_is_served_first_even_on_a_slow_ma
 
     assert await ask("greedy") == 1
     assert await ask("patient") == 0  # the patient bot is waiting from now on
-    # a delay as on a busy machine, but shorter than the 150 ms after which a bot is no longer treated as waiting
+    # a delay as on a busy machine, but shorter than the 150 ms after which a bot is no longer considered waiting
     clock.machine_ms(50)
-    # the greedy bot's request was answered long ago, so the greedy bot is the first to ask again
+    # the greedy bot's request was answered long ago, so the greedy bot is the first to request slots again
     assert await ask("greedy", returned=1, arrivals=((0, -10 * NS_PER_S),)) == 0
     assert await ask("patient") == 1

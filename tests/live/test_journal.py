@@ -1,4 +1,4 @@
-"""The journal keeps all committed data, and reports the fault of an unusable file."""
+"""The journal keeps all committed data, and reports the cause if its file is unusable."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_order_is_read_back_as_written(tmp_path_factory: pytest.TempPathFa
     again.close()
 
 
-def test_a_commit_is_either_complete_or_absent(tmp_path: Path) -> None:
+def test_a_commit_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     bad = order(client_id=8)
     bad.reason = object()  # type: ignore[assignment]
@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_while_the_bot_runs_is_reported_as_full(tmp_path: P
     journal.close()
 
 
-def test_the_error_about_a_damaged_file_names_the_fix(tmp_path: Path) -> None:
+def test_the_error_about_a_damaged_file_suggests_a_fix(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(JournalError, match="To start over, move it away"):
@@ -187,7 +187,7 @@ def test_a_journal_with_an_unknown_schema_is_refused(tmp_path: Path) -> None:
         Journal.open(path)
 
 
-def test_a_journal_of_the_previous_schema_is_readable_and_upgraded_at_the_next_start(
+def test_a_journal_with_the_previous_schema_is_readable_and_upgraded_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "j.sqlite"
@@ -202,7 +202,7 @@ def test_a_journal_of_the_previous_schema_is_readable_and_upgraded_at_the_next_s
     db.execute("PRAGMA user_version=2")
     db.commit()
     db.close()
-    reading = Journal.open(path, read_only=True)  # as by `botkit journal` while an older bot runs
+    reading = Journal.open(path, read_only=True)  # as `botkit journal` does while an older bot runs
     assert [row["client_id"] for row in reading.order_rows()] == [7]
     reading.close()
     again = Journal.open(path)
@@ -224,13 +224,13 @@ def test_client_ids_are_reserved_in_blocks_and_never_reused(tmp_path: Path) -> N
     assert all(after - before >= ID_BLOCK for before, after in itertools.pairwise(seen))
 
 
-def test_client_ids_never_reach_the_id_that_the_exchanges_tools_use(tmp_path: Path) -> None:
+def test_client_ids_never_reach_the_id_used_by_the_exchanges_tools(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     assert journal.lease_ids(Random(1), after=ID_MAX - 10)[0] == 1
     journal.close()
 
 
-def test_the_fills_of_an_order_are_read_back_in_order(tmp_path: Path) -> None:
+def test_an_orders_fills_are_read_back_in_order(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     made = order(amount_lots=BIG)
     fills = []
@@ -246,7 +246,7 @@ def test_the_fills_of_an_order_are_read_back_in_order(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_old_unfilled_orders_are_dropped_in_small_steps_but_filled_ones_are_kept(tmp_path: Path) -> None:
+def test_old_unfilled_orders_are_deleted_in_small_steps_but_filled_ones_are_kept(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite")
     rows = [order(client_id=i) for i in range(1, 2_505)]
     for made in rows:
@@ -265,7 +265,7 @@ def test_old_unfilled_orders_are_dropped_in_small_steps_but_filled_ones_are_kept
     journal.close()
 
 
-def test_restored_books_do_not_contain_the_locks_of_orders() -> None:
+def test_a_restored_portfolio_does_not_contain_order_locks() -> None:
     state = {
         "ledger": {"parts": {"(pool)": {"usdt": [70, 30, 1, 0]}}, "unassigned": {}, "locks": {"5": 30}},
         "positions": {"s": {"btc_usdt": [10, 100, 0, 4, 0]}},
@@ -278,14 +278,14 @@ def test_restored_books_do_not_contain_the_locks_of_orders() -> None:
     assert state["ledger"]["locks"] == {"5": 30}
 
 
-def test_an_order_of_a_delisted_pair_is_an_error_that_names_the_pair() -> None:
+def test_an_order_in_a_delisted_pair_raises_an_error_that_names_the_pair() -> None:
     row = dict(zip(("client_id", "pair"), (7, "gone_usdt"), strict=True))
     with pytest.raises(JournalError, match="gone_usdt"):
         order_of(row, {"btc_usdt": Pair("btc_usdt", BTC.rules)})
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
-def test_the_state_folder_is_private(tmp_path: Path) -> None:
+def test_the_state_folder_has_private_permissions(tmp_path: Path) -> None:
     from botkit.live.state_folder import StateFolder
 
     folder = StateFolder(tmp_path / "state")

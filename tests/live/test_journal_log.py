@@ -45,12 +45,12 @@ from tests.live.test_ports import MemoryDisk
 from tests.sim.venue import BTC
 
 PATH = Path("/nowhere/journal.sqlite")
-#: three segment sizes: with these, the bodies fill one segment, several segments, or one segment each
+#: three segment sizes, with which the records fill one segment, several segments, or one segment each
 SEGMENTS = (65_536, 4_096, 1_024)
 
 
 def written(bodies: list[bytes], segment_bytes: int) -> tuple[MemoryDisk, Place, list[Place]]:
-    """Write a log with these bodies. Return its disk, its start, and the place after each body."""
+    """Write a log with these record bodies. Return its disk, its start position, and the position after each record."""
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_log, "SEGMENT_BYTES", segment_bytes)
@@ -72,7 +72,9 @@ bodies = st.lists(st.binary(min_size=1, max_size=700), min_size=1, max_size=12)
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None)
-def test_a_log_can_be_read_from_the_place_after_any_record(wrote: list[bytes], size: int, data: st.DataObject) -> None:
+def test_a_log_can_be_read_from_the_position_after_any_record(
+    wrote: list[bytes], size: int, data: st.DataObject
+) -> None:
     disk, begin, places = written(wrote, size)
     at = data.draw(st.integers(0, len(wrote)))
     assert found(disk, [begin, *places][at]) == (wrote[at:], None)
@@ -94,7 +96,7 @@ def test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported_as_damage(
     read, damage = found(disk, begin)
     assert read == wrote[: len(read)], "the log shows a commit that nobody made"
     assert damage is not None or len(read) >= len(wrote) - 1
-    # commits that SQLite already has cannot be lost
+    # commits that have already been copied to SQLite cannot be lost
     at = data.draw(st.integers(0, len(wrote)))
     read, damage = found(disk, [begin, *places][at])
     assert read == wrote[at : at + len(read)]
@@ -103,7 +105,7 @@ def test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported_as_damage(
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_after_a_torn_write_all_acknowledged_records_and_no_others_can_be_read(
+def test_after_a_torn_write_exactly_the_acknowledged_records_can_be_read(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -111,7 +113,7 @@ def test_after_a_torn_write_all_acknowledged_records_and_no_others_can_be_read(
     last = places[-1].segment
     whole = disk.files.read(segment_path(PATH, last))
     was = before.files.read(segment_path(PATH, last)) if last in segments_of(PATH, before.files) else bytes(len(whole))
-    # keep any subset of the sectors that the last write touched, and cut one further sector at any byte
+    # keep any subset of the sectors touched by the last write, and cut another sector at any byte
     changed = [i for i in range(0, len(whole), 512) if whole[i : i + 512] != was[i : i + 512]]
     torn = bytearray(was)
     for sector in data.draw(st.lists(st.sampled_from(changed), unique=True, max_size=len(changed) - 1)):
@@ -147,7 +149,7 @@ def test_a_truncated_or_emptied_log_is_reported_as_damaged(wrote: list[bytes], s
     if is_cut or not is_last:
         # an empty segment at the end looks like one that was never started
         assert damage is not None or (is_last and cut < ends[0])
-    # SQLite's place in the log is after the missing part here
+    # SQLite's position in the log is after the missing part here
     read, damage = found(disk, places[-1])
     assert read == []
     if is_last:
@@ -172,7 +174,7 @@ def test_a_missing_segment_is_reported() -> None:
     assert found(disk, Place("0123", places[-1].segment + 1, 0, 12, is_open=False)) == ([], None)
 
 
-def test_a_log_of_another_journal_or_of_a_newer_botkit_is_not_read() -> None:
+def test_a_log_from_another_journal_or_a_newer_botkit_is_not_read() -> None:
     disk, begin, _ = written([b"one", b"two"], 4_096)
     other = msgspec.structs.replace(begin, log="4567")
     assert found(disk, other) == ([], f"its log {segment_path(PATH, 1).name} belongs to another journal")
@@ -227,7 +229,7 @@ def test_an_unacknowledged_record_never_appears_before_later_acknowledged_ones(
     assert place.number == len(acknowledged) + 1
 
 
-def test_after_a_failed_write_the_next_commit_goes_to_a_new_file() -> None:
+def test_after_a_failed_write_the_next_commit_is_written_to_a_new_file() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     plan: list[int | None] = [None, 8, None]
     opened = disk.durable.open
@@ -246,7 +248,7 @@ def test_after_a_failed_write_the_next_commit_goes_to_a_new_file() -> None:
     assert found(disk, begin) == ([b"one", b"three"], None)
 
 
-def test_segments_are_created_ahead_and_recreated_if_too_small() -> None:
+def test_segments_are_created_ahead_of_time_and_recreated_if_too_small() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     make_segment(PATH, disk.files, 1)
     log = JournalLog(PATH, disk, begin, contextlib.nullcontext())
@@ -267,7 +269,7 @@ def test_segments_are_created_ahead_and_recreated_if_too_small() -> None:
     assert [body[0] for body in found(disk, begin)[0]] == [1, 1, 2, 3]
 
 
-def test_a_small_segment_is_created_if_there_is_no_room_for_a_full_one() -> None:
+def test_a_small_segment_is_created_if_there_is_no_space_for_a_full_one() -> None:
     disk = MemoryDisk()
     write = disk.memory.write
 
@@ -304,7 +306,7 @@ def image(path: Path, folder: Path) -> Path:
 
 
 def in_memory() -> Journal:
-    """Return a journal in memory, which need not survive a crash."""
+    """Return a journal in memory, for tests in which it need not survive a crash."""
     return Journal.open(PATH, disk=MemoryDisk(), background=OnLoop())
 
 
@@ -358,7 +360,9 @@ def work(random: Random) -> Iterator[Callable[[Journal], None]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_reader_and_a_restart_see_every_commit_however_far_sqlite_has_been_filled(tmp_path: Path, seed: int) -> None:
+def test_a_reader_and_a_restart_see_all_commits_however_many_have_been_copied_to_sqlite(
+    tmp_path: Path, seed: int
+) -> None:
     random = Random(seed)
     path = tmp_path / "a" / "journal.sqlite"
     path.parent.mkdir()
@@ -393,7 +397,7 @@ def test_a_reader_and_a_restart_see_every_commit_however_far_sqlite_has_been_fil
     expected.close()
 
 
-def test_a_crash_at_any_step_of_filling_sqlite_and_deleting_logs_loses_nothing(
+def test_a_crash_at_any_step_of_copying_to_sqlite_and_deleting_logs_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_log, "SEGMENT_BYTES", 16_384)
@@ -454,7 +458,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
-    """Return a journal as a killed bot leaves it. SQLite contains none of its commits yet."""
+    """Return a journal as a killed bot leaves it. None of its commits has been copied to SQLite yet."""
     path = tmp_path / f"{name} first" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -466,7 +470,7 @@ def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
     return left
 
 
-def test_damage_inside_the_log_is_reported_and_earlier_commits_and_the_log_are_kept(tmp_path: Path) -> None:
+def test_damage_inside_the_log_is_reported_and_the_log_and_earlier_commits_are_kept(tmp_path: Path) -> None:
     path = killed(tmp_path)
     [file] = log_files(path)
     content = bytearray(file.read_bytes())
@@ -547,7 +551,7 @@ def test_an_older_sqlite_file_with_its_later_log_is_complete(tmp_path: Path) -> 
     again.close()
 
 
-def test_no_commits_are_accepted_while_sqlite_cannot_be_filled(tmp_path: Path) -> None:
+def test_no_commits_are_accepted_while_they_cannot_be_copied_to_sqlite(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite", background=OnLoop())
     filling = journal.filling
     assert filling is not None
@@ -630,7 +634,7 @@ def full(path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", SEALED)
-def test_a_changed_database_cell_is_treated_as_damage(tmp_path: Path, table: str) -> None:
+def test_a_modified_database_cell_is_treated_as_damage(tmp_path: Path, table: str) -> None:
     path = tmp_path / "journal.sqlite"
     full(path)
     content, counted = path.read_bytes(), 0
@@ -649,7 +653,7 @@ def test_a_changed_database_cell_is_treated_as_damage(tmp_path: Path, table: str
             if now == was:
                 continue
             counted += 1
-            # checked both with a reader and with a starting bot
+            # checked with both a reader and a starting bot
             journal = Journal.open(path, read_only=change != "'x'")
             journal.run = 9
             said = ""
@@ -709,7 +713,7 @@ def test_an_invalid_stored_client_id_count_is_ignored(tmp_path: Path, text: str)
 # -- other processes --------------------------------------------------------------------------------------------------
 
 
-def test_capital_cannot_be_moved_in_books_that_lost_commits(tmp_path: Path) -> None:
+def test_capital_cannot_be_moved_in_a_journal_that_lost_commits(tmp_path: Path) -> None:
     path = killed(tmp_path)
     log_files(path)[0].unlink()
     nothing: Any = None

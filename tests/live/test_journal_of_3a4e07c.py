@@ -1,6 +1,6 @@
-"""A bot starts from a journal in which an older bot left many unfinished orders, and settles every order.
+"""A bot starts from a journal in which an older bot left many unfinished orders, and resolves every order.
 
-``frozen_journal.py`` shows the older bot's actions.
+``frozen_journal.py`` contains the older bot's actions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.live.world import until
 
 @pytest.fixture(autouse=True)
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # the emulator's clock starts at the fixture's time, which is long ago
+    # the emulator's clock starts at the fixture's timestamp, which is long past
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
 
 
@@ -31,18 +31,18 @@ def by_amount(bot: Bot, name: str) -> dict[str, Order]:
     return {f"{order.amount:g}": order for order in strategy(bot, name).open_orders()}
 
 
-async def test_every_unfinished_order_and_all_money_of_an_old_journal_are_settled(tmp_path: Path) -> None:
+async def test_all_unfinished_orders_and_balances_in_an_old_journal_are_resolved(tmp_path: Path) -> None:
     picture: dict[str, Any] = json.loads((FIXTURE / "venue.json").read_text())
     (tmp_path / "state").mkdir()
     shutil.copy(FIXTURE / "journal.sqlite", tmp_path / "state" / "journal.sqlite")
     async with frozen_world(tmp_path, picture["time"] + 60 * NS_PER_S) as world:
         await venue_as_left(world.emulator, picture)
         ids = {row["new"]["amount_lots"]: row["new"]["client_id"] for row in picture["orders"]}
-        execute(world.emulator, ids[2_000_000], 400_000)  # a fill while the bot was down
+        execute(world.emulator, ids[2_000_000], 400_000)  # a fill during the downtime
         bot = await started(world)
         p, q = strategy(bot, "p"), strategy(bot, "q")
 
-        # open orders are adopted unchanged, with the fills that happened while the bot was down
+        # open orders are adopted unchanged, with the fills that occurred while the bot was down
         own, other = by_amount(bot, "p"), by_amount(bot, "q")
         stands = {amount: (order.state.value, order.tag, f"{order.executed:g}") for amount, order in own.items()}
         assert {amount: stands[amount] for amount in ("0.011", "0.013", "0.02", "0.016")} == {
@@ -67,7 +67,7 @@ async def test_every_unfinished_order_and_all_money_of_an_old_journal_are_settle
         open_at_venue = {row.order_id for row in rows if row.state in RESTING_STATES}
         assert {order.order_id for order in [*p.open_orders(), *q.open_orders()]} == open_at_venue
 
-        # the books equal the account to the last unit
+        # the bot's balances equal the account's to the last unit
         bot.comparisons.at_once()
         totals = {currency: total for currency, (total, _) in balances(world.emulator).items() if total}
         await until(lambda: {c: units for c, units in bot.view.money.account.items() if units} == totals)

@@ -1,6 +1,6 @@
-"""Bots killed with SIGKILL at every point of an order's path lose, double or orphan no order.
+"""Killing bots with SIGKILL at any point of the order path loses, doubles or orphans no order.
 
-`python -m tests.benchmarks.kill_runs --kills 200` does the same for longer.
+`python -m tests.benchmarks.kill_runs --kills 200` runs this test for longer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def test_no_order_is_lost_doubled_or_orphaned_wherever_the_bot_is_killed(t
     assert findings.executed
 
 
-def test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_no_phase_is_neglected() -> None:
+def test_a_third_of_the_kills_fall_between_journal_write_and_response_and_all_phases_are_covered() -> None:
     for kills, least in ((230, 10), (len(KILLS), 3)):
         phases = plan(kills, Random(1))
         assert sum(phase in BETWEEN for phase in phases) >= kills / 3
@@ -65,7 +65,7 @@ async def test_a_restart_reconciles_two_hundred_open_orders_within_ten_seconds(w
     again.view.money.check()
 
 
-async def test_the_judge_detects_an_order_that_the_journal_does_not_know(
+async def test_the_kill_check_detects_an_order_that_is_missing_from_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
@@ -108,7 +108,7 @@ async def test_the_guard_cancels_the_orders_of_a_silent_bot(world: World) -> Non
     )
     world.config.write_text(text)
     world.config.chmod(0o600)
-    # the guard reads the mode from the folder's path
+    # the guard infers the mode from the folder's path
     folder = StateFolder(world.folder / "world" / "emulator" / "x")
     folder.path.parent.mkdir(parents=True)
     await world.crash(bot)
@@ -127,7 +127,7 @@ async def test_the_guard_cancels_the_orders_of_a_silent_bot(world: World) -> Non
     assert folder.take_strike() is None
 
 
-async def test_the_guard_recognises_an_order_whose_answer_the_bot_never_read(world: World) -> None:
+async def test_the_guard_recognises_an_order_whose_response_the_bot_never_read(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "delay_answer", "where": "create_order", "value": 60_000_000})
     far_buy(bot)
@@ -153,7 +153,7 @@ async def test_the_guard_recognises_an_order_whose_answer_the_bot_never_read(wor
     assert not world.exchange_orders(open_only=True)
 
 
-async def test_the_guard_ends_once_its_bot_has_been_restarted(world: World) -> None:
+async def test_the_guard_exits_once_its_bot_has_been_restarted(world: World) -> None:
     bot = await world.start()
     mine = far_buy(bot)
     await settled(mine)

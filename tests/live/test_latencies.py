@@ -1,4 +1,4 @@
-"""A running bot measures the latencies of its orders, answers and books, and saves them in its run's folder."""
+"""A running bot measures the latencies of its orders, responses and book updates, and saves them in its run folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.live.world import far_buy, make_world, settled, until
 
 PAIR = packaged_pairs()["btc_usdt"]
 T0 = 1_700_000_000 * NS_PER_S
-#: timestamps are cut to the millisecond, so on average the true time is half a millisecond later
+#: timestamps are truncated to the millisecond, so on average the true time is half a millisecond later
 CUT = NS_PER_MS // 2
 
 
@@ -81,18 +81,18 @@ def latencies(tmp_path: Path) -> Latencies:
 
 
 def raw(latencies: Latencies, name: str, kind: str) -> list[float]:
-    """Return the distinct milliseconds in a distribution, with the correction for the clock difference undone."""
+    """Return the distinct millisecond values of a distribution, with the clock difference correction undone."""
     document = latencies.document()
     ahead = {"order": 1, "answer": -1, "feed": -1}.get(name, 0) * document["exchange_ahead_us"]
     return sorted({(us + ahead) / 1000 for us in document[f"{name}_us"][kind]})
 
 
 def approx(value: float) -> object:
-    """Return a value to compare within the precision of a histogram."""
+    """Return a value for comparison within the precision of a histogram."""
     return pytest.approx([value], rel=0.001)
 
 
-def test_quantiles_match_the_values_at_their_ranks() -> None:
+def test_quantiles_equal_the_values_at_their_ranks() -> None:
     dice, found = Random(4), Histogram()
     values = [int(dice.lognormvariate(3, 1) * NS_PER_MS) for _ in range(5_000)]
     for value in values:
@@ -107,7 +107,7 @@ def test_quantiles_match_the_values_at_their_ranks() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, STEPS, STEPS + 1, 3 * STEPS + 1])
-def test_quantiles_range_from_the_shortest_to_the_longest_value_for_any_count(count: int) -> None:
+def test_quantiles_range_from_the_minimum_to_the_maximum_for_any_count(count: int) -> None:
     found = Histogram()
     for value in range(count):
         found.add(value * 10 * NS_PER_US - 50 * NS_PER_US)  # some values are negative because clocks differ
@@ -116,7 +116,7 @@ def test_quantiles_range_from_the_shortest_to_the_longest_value_for_any_count(co
     assert (quantiles[0], quantiles[-1]) == (-50, pytest.approx((count - 1) * 10 - 50, rel=0.001))
 
 
-def test_an_orders_latency_is_measured_by_the_timestamp_of_its_first_report(latencies: Latencies) -> None:
+def test_order_latency_is_measured_by_the_timestamp_of_the_first_report(latencies: Latencies) -> None:
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(report(1, OrderState.OPEN, 30), ms(45))
     latencies.went_in(ok(1), ms(47))
@@ -125,17 +125,17 @@ def test_an_orders_latency_is_measured_by_the_timestamp_of_its_first_report(late
     assert raw(latencies, "round_trip", "create") == approx(47)
 
 
-def test_an_answer_latency_ends_at_the_answer_or_the_first_report_whichever_is_earlier(latencies: Latencies) -> None:
+def test_response_latency_ends_at_the_response_or_the_first_report_whichever_is_earlier(latencies: Latencies) -> None:
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(ok(1), ms(41))
     latencies.went_in(report(1, OrderState.OPEN, 30), ms(45))
     assert raw(latencies, "answer", "create") == approx(11)
 
 
-def test_the_latency_of_a_cancel_is_measured_by_its_report_rather_than_its_answer(latencies: Latencies) -> None:
+def test_cancel_latency_is_measured_by_the_report_rather_than_the_response(latencies: Latencies) -> None:
     latencies.came_out([CancelOrder(id=2, pair=PAIR, order_id="1", client_id=1)], [], ms(0))
     latencies.went_in(Answer(request_id=2, outcome=Ending.OK, body=CancelAck((("btc_usdt", "1"),))), ms(20))
-    # this report is not about the cancel
+    # this report does not belong to the cancel
     latencies.went_in(report(1, OrderState.PARTLY_FILLED, 5, executed=10), ms(21))
     latencies.went_in(report(1, OrderState.CANCELLED, 12), ms(26))
     assert raw(latencies, "order", "cancel") == approx(12)
@@ -143,12 +143,12 @@ def test_the_latency_of_a_cancel_is_measured_by_its_report_rather_than_its_answe
     assert raw(latencies, "round_trip", "cancel") == approx(20)
 
 
-def test_the_latency_of_a_fill_ends_when_strategies_are_notified(latencies: Latencies) -> None:
+def test_fill_latency_ends_when_strategies_are_notified(latencies: Latencies) -> None:
     order = Order(create(1).order)
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(report(1, OrderState.OPEN, 10), ms(15))
     latencies.went_in(report(1, OrderState.PARTLY_FILLED, 30, executed=10), ms(34))
-    latencies.came_out([], [], ms(34))  # the frame of the execution is still in transit
+    latencies.came_out([], [], ms(34))  # the execution frame is still in transit
     latencies.came_out([], [fill(order), fill(order)], ms(37))
     assert raw(latencies, "answer", "fill") == approx(7)
     assert latencies.document()["counts"]["answer"]["fill"] == 1
@@ -156,15 +156,15 @@ def test_the_latency_of_a_fill_ends_when_strategies_are_notified(latencies: Late
 
 def test_reports_without_timestamps_and_unresolved_requests_are_not_measured(latencies: Latencies) -> None:
     latencies.came_out([create(1), create(2), create(3)], [], ms(0))
-    latencies.went_in(report(1, OrderState.OPEN, 0), ms(45))  # no push time: read from a listing
+    latencies.went_in(report(1, OrderState.OPEN, 0), ms(45))  # no push time: from a listing
     latencies.went_in(Answer(request_id=2, outcome=Ending.UNKNOWN, text="timeout"), ms(5_000))
     latencies.went_in(Answer(request_id=3, outcome=Ending.NOT_SENT, text="not sent"), ms(1))
-    latencies.went_in(report(2, OrderState.OPEN, 9_000), ms(9_010))  # the request arrived late after all
+    latencies.went_in(report(2, OrderState.OPEN, 9_000), ms(9_010))  # the request arrived after all, but late
     counts = latencies.document()["counts"]
     assert not any(count for table in counts.values() for count in table.values()), counts
 
 
-def test_without_timestamps_a_round_trip_is_split_into_halves(latencies: Latencies, tmp_path: Path) -> None:
+def test_without_timestamps_a_round_trip_is_split_in_half(latencies: Latencies, tmp_path: Path) -> None:
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(ok(1), ms(50))
     latencies.save()
@@ -174,7 +174,7 @@ def test_without_timestamps_a_round_trip_is_split_into_halves(latencies: Latenci
 
 
 @pytest.mark.parametrize("ahead_ms", [0, 1_200, -1_200])
-def test_the_clock_difference_is_removed_from_latencies(latencies: Latencies, ahead_ms: int) -> None:
+def test_latencies_are_corrected_for_the_clock_difference(latencies: Latencies, ahead_ms: int) -> None:
     for number in range(1, 200):
         at = number * 100
         latencies.came_out([create(number)], [], ms(at))
@@ -198,7 +198,7 @@ def test_latencies_are_written_only_if_there_are_new_ones(latencies: Latencies, 
     assert not (tmp_path / LATENCIES).exists()
 
 
-def test_an_unwritable_disk_does_not_end_the_bot(tmp_path: Path) -> None:
+def test_an_unwritable_disk_does_not_stop_the_bot(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     latencies = Latencies(tmp_path / "file" / "run", REAL_DISK, about={"bot": "b", "mode": "live"})
     latencies.came_out([create(1)], [], ms(0))
@@ -206,7 +206,7 @@ def test_an_unwritable_disk_does_not_end_the_bot(tmp_path: Path) -> None:
     latencies.save()
 
 
-async def test_a_run_over_sockets_saves_its_measurements(tmp_path: Path) -> None:
+async def test_a_run_over_real_sockets_saves_its_measurements(tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         order = far_buy(bot)

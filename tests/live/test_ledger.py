@@ -1,4 +1,4 @@
-"""The ledger of request slots is a plain value and decides identically wherever it is stored."""
+"""The ledger of request slots is a plain value and makes identical decisions wherever it is stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START: Nanos = 1_700_000_000 * NS_PER_S
 
 
 def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
-    """Return pools of windows that fill quickly. The last pool has two windows of different lengths."""
+    """Return pools whose windows fill up quickly. The last pool has two windows of different lengths."""
     return (
         SharedPool(
             "create", late, 2, (SharedWindow("ip|create|20/2", 20, 2), SharedWindow(f"{account}|create|20/2", 20, 2))
@@ -36,7 +36,7 @@ def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
 
 
 class Model:
-    """A process that tracks its leases, so that its messages are consistent."""
+    """A process that tracks its own leases, so that its messages are consistent."""
 
     def __init__(self, name: str, random: Random) -> None:
         self.name, self._random = name, random
@@ -84,7 +84,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_ledger_serialised_between_messages_gives_the_same_answers(seed: int) -> None:
+def test_a_ledger_serialised_between_messages_gives_identical_responses(seed: int) -> None:
     random = Random(seed)
     kept, stored = SlotLedger("any"), msgspec.msgpack.encode(SlotLedger("any"))
     now = START
@@ -117,7 +117,7 @@ def test_a_ledger_serialised_between_messages_gives_the_same_answers(seed: int) 
             both(AskUsage())
         else:
             reply = both(process.message())
-            if reply.status == "unknown holder":  # the process was silent for too long and has been forgotten
+            if reply.status == "unknown holder":  # the process was silent for too long and has been dropped
                 processes[processes.index(process)] = fresh = Model(f"{process.name}x", random)
                 both(Join(fresh.name, reply.ledger, fresh.pools))
             else:
@@ -143,7 +143,7 @@ def test_unanswered_requests_use_at_most_half_of_a_large_window() -> None:
     assert ledger.apply(Sync("a", 3, (answered,)), START).granted == ((0, 100),)
 
 
-def test_a_lost_ledger_reopens_half_of_a_large_window_first_and_the_rest_once_nothing_can_arrive() -> None:
+def test_a_lost_ledger_first_opens_half_of_a_large_window_and_the_rest_once_nothing_can_arrive() -> None:
     ledger = SlotLedger("any")
     ledger.lose(START)
     ledger.apply(Join("a", "", (LARGE,)), START)

@@ -1,4 +1,4 @@
-"""Modules that a running bot does not load."""
+"""Checks which modules a running bot does not load."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.benchmarks.footprint import weigh
 
 
-def test_three_strategies_run_without_pandas_and_pyarrow(tmp_path: Path) -> None:
+def test_three_strategies_run_without_loading_pandas_or_pyarrow(tmp_path: Path) -> None:
     weight = weigh(tmp_path, seconds=0.5)
     assert weight.code == 0
     assert weight.loaded == []

@@ -1,5 +1,5 @@
-"""Every request that any part of botkit sends is counted in the shared windows. The number of requests that arrive at
-the emulator never exceeds the slots that the ledger has granted.
+"""Every request sent by any part of botkit is counted in the shared windows. The number of requests that arrive at the
+emulator never exceeds the slots granted by the ledger.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def orders_of(folder: Path, name: str) -> int:
-    """Return how many orders a bot has placed, according to its status file."""
+    """Return the number of orders a bot has placed, according to its status file."""
     statuses = list((folder / "state" / name).glob("*/*/status.json"))
     return int(json.loads(statuses[0].read_bytes())["orders"]) if statuses else 0
 
 
 class Exchange:
-    """An emulator at the machine's own speed, and the botkit processes that use it."""
+    """An emulator at real-time speed, and the botkit processes connected to it."""
 
     def __init__(self, folder: Path) -> None:
         options = emulator_options(accounts=("a@b.c:some-key:some-secret",), balance="twd=1000000,usdt=100000")
@@ -75,18 +75,18 @@ class Exchange:
         return out.decode()
 
     async def trading(self, bot: asyncio.subprocess.Process) -> None:
-        """Wait until 20 of a bot's creates have arrived."""
+        """Wait until 20 creates from a bot have arrived."""
         await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None)
         assert bot.returncode is None, (await bot.communicate())[1].decode()
 
     def arrived(self, *endpoints: str) -> int:
-        """Return how many requests to these endpoints have arrived."""
+        """Return the number of requests to these endpoints that have arrived."""
         counts = self.emulator.venue.limits.counts
         return sum(counts[endpoint].arrivals for endpoint in endpoints if endpoint in counts)
 
     async def unaccounted(self) -> dict[str, tuple[int, int]]:
-        """Return the windows in which more requests arrived at the exchange than the ledger knows of, as (arrived,
-        known).
+        """Return the windows in which more requests arrived at the exchange than the ledger recorded, as (arrived,
+        recorded).
         """
         link: Any = ledger_link(None)
         try:
@@ -110,7 +110,7 @@ class Exchange:
         return over
 
 
-async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_no_limit(own_folders: Path) -> None:
+async def test_a_greedy_bot_paper_mode_download_account_and_panic_together_exceed_no_limit(own_folders: Path) -> None:
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         where = ("--rest", emulator.rest, "--ws", emulator.ws)
@@ -138,7 +138,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_no_
         for endpoint in ("balance", "open_orders", "trading_history", "trading_pairs"):
             assert exchange.arrived(endpoint), endpoint
         assert emulator.venue.limits.refused == 0
-    # a replay also reproduces when the ledger granted slots to each bot
+    # a replay also reproduces the times at which the ledger granted slots to each bot
     runs = sorted((own_folders / "state").glob("*/*/*/runs/1"))
     assert [run.parts[-5] for run in runs] == ["greedy", "paper"]
     for run in runs:
@@ -148,7 +148,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_no_
 
 
 async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) -> None:
-    """No broker answers and none can be started."""
+    """No broker responds and none can be started."""
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         config = exchange.config("alone")

@@ -35,7 +35,7 @@ def opened(path: Path, **given: Any) -> LogFile:
     return LogFile(path, logger="botkit.test_logs", **given)
 
 
-def test_a_record_is_one_line_of_json_with_its_place_and_traceback(tmp_path: Path, logger: logging.Logger) -> None:
+def test_a_record_is_one_line_of_json_with_its_location_and_traceback(tmp_path: Path, logger: logging.Logger) -> None:
     path = tmp_path / "logs" / "bot.jsonl"
     with opened(path):
         logger.debug("not logged at this level")
@@ -71,7 +71,7 @@ def test_no_part_of_a_log_record_writes_a_secret_to_the_file(tmp_path: Path, log
     assert SECRET not in text
     assert "quotes" not in text
     assert text.count(HIDDEN) == 4
-    assert '"message": "to"' in text  # text that is too short to be a secret is not hidden
+    assert '"message": "to"' in text  # text that is too short to be a secret is not redacted
 
 
 def test_times_are_in_the_zone_of_the_bot_with_its_offset(tmp_path: Path, logger: logging.Logger) -> None:
@@ -83,7 +83,7 @@ def test_times_are_in_the_zone_of_the_bot_with_its_offset(tmp_path: Path, logger
     assert abs(datetime.fromisoformat(row["time"]).timestamp() - path.stat().st_mtime) < 600
 
 
-def test_a_secret_that_contains_another_is_hidden_completely() -> None:
+def test_a_secret_that_contains_another_is_redacted_completely() -> None:
     redactor = Redactor(["abcdef", "abcdefgh"])
     assert redactor.clean("x abcdefgh y abcdef") == f"x {HIDDEN} y {HIDDEN}"
     assert "abcdef" not in repr(redactor)

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus are served only to this machine, are complete, and have the format that Prometheus reads."""
+"""Prometheus metrics are served only to this machine, are complete, and use the format that Prometheus expects."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_every_metric_is_served_with_its_labels() -> None:
     assert "# TYPE botkit_open_orders gauge" in text
 
 
-async def test_plugins_add_metrics_and_a_broken_plugin_removes_none() -> None:
+async def test_plugins_add_metrics_and_a_broken_plugin_removes_no_others() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
         return {"mine_double": 2 * figures['botkit_fills_total{strategy="mm"}'], "no name": 1, "9": 1}
 
@@ -64,7 +64,7 @@ async def test_plugins_add_metrics_and_a_broken_plugin_removes_none() -> None:
             assert read((await fetched(server))[1])["botkit_up", frozenset()] == 1
 
 
-async def test_a_label_distinguishes_the_metrics_of_several_bots() -> None:
+async def test_a_label_distinguishes_the_metrics_of_multiple_bots() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
         return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # written as for a single bot
 
@@ -82,7 +82,7 @@ async def test_a_label_distinguishes_the_metrics_of_several_bots() -> None:
     assert len(found) == 2 * len(samples_of(PICTURE)) + 3
 
 
-async def test_a_bot_is_reported_as_down_before_it_runs() -> None:
+async def test_a_bot_is_reported_as_down_before_it_starts_running() -> None:
     async with MetricsServer([MetricsSource(look=lambda: None)], port=0) as server:
         assert read((await fetched(server))[1]) == {("botkit_up", frozenset()): 0}
 

@@ -92,7 +92,7 @@ async def test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_excha
         (["run", "--duration", "soon"], "is not a duration"),
     ],
 )
-def test_invalid_command_arguments_are_refused_in_one_line(
+def test_invalid_command_arguments_are_refused_with_a_one_line_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     code = main([arguments[0], str(config(tmp_path)), *arguments[1:]])
@@ -102,8 +102,8 @@ def test_invalid_command_arguments_are_refused_in_one_line(
     assert "Traceback" not in output.err
 
 
-async def test_paper_mode_trades_on_market_data_of_an_exchange_without_sending_it_orders(world: World) -> None:
-    # otherwise market reads would be counted at this machine's broker
+async def test_paper_mode_trades_on_an_exchanges_market_data_without_sending_it_orders(world: World) -> None:
+    # otherwise, market data reads would be counted at this machine's broker
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
         bot = await start(parts, Notices())
@@ -123,7 +123,7 @@ async def test_paper_mode_trades_on_market_data_of_an_exchange_without_sending_i
     assert not world.exchange_orders()
 
 
-async def test_paper_mode_fills_nothing_against_a_stale_book(world: World) -> None:
+async def test_paper_mode_does_not_fill_orders_against_a_stale_book(world: World) -> None:
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\nmax_book_age_s: 1\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
         bot = await start(parts, Notices())
@@ -162,7 +162,7 @@ async def test_no_secret_is_written_to_errors_messages_or_files(world: World, tm
             assert CANARY.encode() not in path.read_bytes(), path
 
 
-async def test_a_keeper_leaves_a_status_file_for_other_processes(world: World) -> None:
+async def test_a_keeper_writes_a_status_file_for_other_processes(world: World) -> None:
     bot = await world.start()
     keeper = Keeper()
     assert await keeper.run(bot, 0.4) == "duration"
@@ -207,7 +207,7 @@ async def test_sigterm_stops_the_bot_cleanly_and_the_final_status_is_saved(
     assert "did not stop cleanly; last status from 1970-01-01T08:00:00.000+08:00" in capsys.readouterr().out
 
 
-async def test_no_command_sends_the_keys_of_one_exchange_to_another(tmp_path: Path) -> None:
+async def test_no_command_sends_one_exchanges_keys_to_another_exchange(tmp_path: Path) -> None:
     keys = "{email: a@example.org, key: k, secret: s}"
     project = Project.load(config(tmp_path, f"account: {keys}\nemulator:\n  account: {keys}\n"))
     for mode, rest, mend in (
@@ -220,7 +220,9 @@ async def test_no_command_sends_the_keys_of_one_exchange_to_another(tmp_path: Pa
                 raise AssertionError("a connection was made")
 
 
-def test_account_queries_the_emulator_on_which_the_bot_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_account_command_queries_the_emulator_on_which_the_bot_ran(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     keys = f"{{email: {DEFAULT_ACCOUNT.email}, key: {DEFAULT_ACCOUNT.key}, secret: {DEFAULT_ACCOUNT.secret}}}"
     path = config(tmp_path, f"emulator:\n  account: {keys}\n")
     assert main(["account", str(path), "--mode", "emulator"]) == 2

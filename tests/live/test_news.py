@@ -1,4 +1,4 @@
-"""The user is told enough about streams and orders to act, and no more."""
+"""The user is notified about streams and orders in enough detail to act, but not more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Heard:
         self.news = StreamNews(lambda level, text: self.texts.append(f"{level}: {text}"))
 
     def after(self, now: int, *events: Connection) -> list[str]:
-        """Return the messages after several events that arrived together."""
+        """Return the messages that result from several simultaneous events."""
         for event in events:
             self.news.changed(event)
         self.news.tell(now)
@@ -57,7 +57,7 @@ def test_pairs_on_one_connection_are_reported_together() -> None:
     assert heard.after(2) == []
 
 
-def test_an_unstable_stream_is_reported_at_most_once_in_ten_minutes_per_reason() -> None:
+def test_an_unstable_stream_is_reported_at_most_once_every_ten_minutes_per_reason() -> None:
     heard = Heard()
     told = []
     for minute in range(21):
@@ -86,7 +86,7 @@ def test_the_first_connection_is_not_reported_but_an_unreadable_frame_is() -> No
 
 
 class HandLoop:
-    """An event loop's clock and timers, advanced by the test."""
+    """The clock and timers of an event loop, advanced by the test."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -146,8 +146,8 @@ def doubts(monkeypatch: pytest.MonkeyPatch) -> Doubts:
     return Doubts(monkeypatch)
 
 
-def test_unknown_outcomes_resolved_within_seconds_are_counted_instead_of_reported_one_by_one(doubts: Doubts) -> None:
-    for number in range(1, 201):  # ten minutes with a bad connection
+def test_unknown_outcomes_resolved_within_seconds_are_counted_instead_of_reported_individually(doubts: Doubts) -> None:
+    for number in range(1, 201):  # ten minutes on a bad connection
         order = doubts.order(number)
         doubts.become(order, OrderState.UNKNOWN)
         doubts.loop.move(1.2 if number == 150 else 0.6)
@@ -181,7 +181,7 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_starts_and_when_it_is_res
     assert text.startswith("info: ")
 
 
-def test_an_order_rejected_after_a_brief_doubt_is_reported_as_rejected(doubts: Doubts) -> None:
+def test_an_order_rejected_after_a_briefly_unknown_outcome_is_reported_as_rejected(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     order.reason = "under maintenance"
@@ -190,7 +190,7 @@ def test_an_order_rejected_after_a_brief_doubt_is_reported_as_rejected(doubts: D
     assert "was rejected by the exchange: under maintenance" in text
 
 
-def test_a_live_order_that_was_assumed_absent_always_raises_an_alarm(doubts: Doubts) -> None:
+def test_a_live_order_that_was_assumed_absent_always_triggers_an_alert(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     doubts.become(order, OrderState.ABSENT)
@@ -200,7 +200,7 @@ def test_a_live_order_that_was_assumed_absent_always_raises_an_alarm(doubts: Dou
     assert "was assumed absent, but is live at the exchange" in text
 
 
-async def test_order_news_uses_timers_of_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_order_news_uses_timers_of_the_running_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
     told = asyncio.Event()
     news = OrderNews(lambda level, text: told.set())

@@ -37,7 +37,7 @@ def outbox(**given: Any) -> NotifierOutbox:
 # -- the outbox -------------------------------------------------------------------------------------------------------
 
 
-def test_fills_are_collected_into_one_message_and_errors_are_sent_immediately() -> None:
+def test_fills_are_combined_into_one_message_and_errors_are_sent_immediately() -> None:
     box = outbox(digest_s=30)
     box.tell("info", "bought 1", NOW)
     assert box.take(NOW) == []
@@ -86,7 +86,7 @@ def test_above_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day()
     assert box.take(NOW + DAY)[0].text.startswith("another day")
 
 
-def test_a_flood_of_messages_becomes_one_message_of_bounded_size() -> None:
+def test_a_flood_of_messages_is_combined_into_one_message_of_bounded_size() -> None:
     box = outbox(digest_s=30)
     for i in range(10_000):
         box.tell("info", f"{i} " + "x" * 10_000, NOW)
@@ -95,7 +95,7 @@ def test_a_flood_of_messages_becomes_one_message_of_bounded_size() -> None:
     assert box.take(NOW + 60 * S) == []
 
 
-def test_pending_messages_are_sent_at_the_end() -> None:
+def test_pending_messages_are_sent_at_shutdown() -> None:
     box = outbox(digest_s=3_600)
     for i in range(LINES_MAX + 5):
         box.tell("info", f"fill {i}", NOW)
@@ -135,9 +135,7 @@ class Clock:
 
 
 class Collected:
-    """Collects messages. The first ``failures`` messages fail. If there is a ``gate``, messages hang until it is
-    set.
-    """
+    """Collects messages. The first ``failures`` messages fail. With a ``gate``, messages hang until it is set."""
 
     def __init__(self, failures: int = 0, gate: threading.Event | None = None) -> None:
         self.messages: list[tuple[str, str, str]] = []
@@ -160,7 +158,7 @@ def telling(*notifiers: Collected, redactor: Redactor | None = None, **policy: A
     return found
 
 
-def test_a_hanging_notifier_delays_neither_the_bot_nor_the_others() -> None:
+def test_a_hanging_notifier_delays_neither_the_bot_nor_other_notifiers() -> None:
     gate = threading.Event()
     stuck, free = Collected(gate=gate), Collected()
     told = telling(stuck, free)
@@ -168,7 +166,7 @@ def test_a_hanging_notifier_delays_neither_the_bot_nor_the_others() -> None:
         told.tell("error", f"error {i}")
     wait_for(lambda: free.messages)
     assert not stuck.messages, "all of this happened while the other notifier hung"
-    assert told.figures["dropped"] >= 1  # the queue of the stuck notifier is bounded
+    assert told.figures["dropped"] >= 1  # the stuck notifier's queue is bounded
     gate.set()
     told.close()
     assert stuck.messages
@@ -195,7 +193,7 @@ def test_a_message_that_must_wait_is_sent_later_and_is_not_counted_as_failed(mon
     assert told.figures == {"sent": 1, "failed": 0, "dropped": 0}
 
 
-def test_failed_messages_are_retried_and_the_log_contains_no_address(
+def test_failed_messages_are_retried_and_the_log_contains_no_notifier_address(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, (0.0, 0.0)))
@@ -210,7 +208,7 @@ def test_failed_messages_are_retried_and_the_log_contains_no_address(
     assert "token" not in caplog.text
 
 
-def test_the_last_messages_are_sent_before_the_end_with_secrets_hidden() -> None:
+def test_the_last_messages_are_sent_before_shutdown_with_secrets_redacted() -> None:
     collected = Collected()
     told = telling(collected, redactor=Redactor(["canary-77"]), digest_s=3_600)
     told.tell("info", "the key is canary-77")
@@ -221,7 +219,7 @@ def test_the_last_messages_are_sent_before_the_end_with_secrets_hidden() -> None
     assert text == f"the key is {HIDDEN}\nan unknown level is a warning"
 
 
-def test_a_day_is_summarised_once_it_has_ended() -> None:
+def test_a_daily_summary_is_sent_once_the_day_has_ended() -> None:
     class Moved:
         time = NOW
 
@@ -242,7 +240,7 @@ def test_a_day_is_summarised_once_it_has_ended() -> None:
 # -- options and configuration ----------------------------------------------------------------------------------------
 
 
-def test_policy_options_are_separated_from_the_options_of_the_notifier() -> None:
+def test_policy_options_are_separated_from_notifier_options() -> None:
     policy, rest = policy_of("error", {"digest_s": 5, "daily_cap": "7", "url": "x"})
     assert policy == Policy(level="error", digest_s=5.0, daily_cap=7)
     assert rest == {"url": "x"}
@@ -252,7 +250,7 @@ def test_policy_options_are_separated_from_the_options_of_the_notifier() -> None
         policy_of("info", {"daily_cap": 0})
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised by a module that Apprise imports
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised by a module imported by Apprise
 def test_apprise_addresses_never_appear_in_errors_or_logs(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("apprise")
     for options, message in (
@@ -296,7 +294,9 @@ def project(tmp_path: Path, notify_section: str) -> Project:
     return Project.load(path)
 
 
-async def test_notifiers_are_created_with_secrets_filled_in_and_secrets_are_hidden_in_messages(tmp_path: Path) -> None:
+async def test_notifiers_are_created_with_secrets_filled_in_and_secrets_are_redacted_in_messages(
+    tmp_path: Path,
+) -> None:
     found = project(tmp_path, "  - {use: sink, level: warning, digest_s: 0, url: 'mem://${TOKEN}'}")
     told = bot_outputs(found, "emulator", environ={"TOKEN": "canary-1234"})
     async with told:
@@ -306,7 +306,7 @@ async def test_notifiers_are_created_with_secrets_filled_in_and_secrets_are_hidd
     assert sent == [("error", "mine (emulator): error", f"send to {HIDDEN}")]
 
 
-def test_a_notifier_that_cannot_be_created_is_an_error_that_names_its_place_in_the_file(tmp_path: Path) -> None:
+def test_a_notifier_that_cannot_be_created_raises_an_error_with_its_location(tmp_path: Path) -> None:
     for section, message in (
         ("  - {use: telegram}", "telegram"),
         ("  - {use: bell, loud: true}", "bell takes no options, not 'loud'"),

@@ -1,4 +1,6 @@
-"""Many orders are read with one listing if the exchange is shown to apply its ID filter, and one by one otherwise."""
+"""Many orders are read with one listing if the exchange is shown to apply the listing's ID filter, and one by one
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,15 @@ async def world(
 
 
 def asked(world: World) -> tuple[int, int]:
-    """Return how many reads of single orders and how many listings the exchange has counted."""
+    """Return the numbers of single-order reads and of listings that the exchange has counted."""
     counts = world.emulator.venue.limits.counts
     single, listing = (counts.get(kind.endpoint) for kind in (GetOrder, ListOrders))
     return single.arrivals if single else 0, listing.arrivals if listing else 0
 
 
 async def restarted(world: World, orders: int) -> tuple[int, int]:
-    """Start a bot that places orders and dies, cancel all but one of its orders directly at the exchange, and start it
-    again. Return the numbers of GetOrder and ListOrders requests that the new bot sent.
+    """Start a bot that places orders and dies, cancel all but one of its orders directly at the exchange, and restart
+    the bot. Return the numbers of GetOrder and ListOrders requests sent by the new bot.
     """
     bot = await world.start()
     placed = [far_buy(bot, 0.001 * (number + 1)) for number in range(orders)]
@@ -50,7 +52,7 @@ async def restarted(world: World, orders: int) -> tuple[int, int]:
     for number, order in enumerate(placed[1:]):  # except the first order, which stays open
         kernel.submit(DEFAULT_ACCOUNT.email, CancelOrder(id=-number - 1, pair=order.pair, order_id=order.order_id), 0)
     await until(lambda: len(world.exchange_orders(open_only=True)) == 1)
-    # without this fault, the stream would report the closed orders, which it does for at most a day or a hundred orders
+    # without this fault, the stream would report the closed orders, as it does for up to a day or a hundred orders
     world.emulator.add_fault({"kind": "ws_drop", "where": "order_history"})
     before = asked(world)
     again = await world.start()
@@ -58,24 +60,24 @@ async def restarted(world: World, orders: int) -> tuple[int, int]:
     await until(lambda: not differences(again, world.emulator))
     states = [row["state"] for row in again.journal.order_rows()]
     assert states.count(OrderState.CANCELLED.value) == orders - 1
-    # one listing is not counted: it looks for orders that the journal does not know
+    # one listing is not counted: it looks for orders that are missing from the journal
     return asked(world)[0] - before[0], asked(world)[1] - before[1] - 1
 
 
 @pytest.mark.parametrize("world", ["on"], indirect=True)
-async def test_with_a_verified_filter_many_orders_are_read_at_once(world: World) -> None:
+async def test_with_a_verified_filter_many_orders_are_read_in_one_request(world: World) -> None:
     assert await restarted(world, ORDERS) == (0, 3), "two listings for the proof, one for the orders"
 
 
 @pytest.mark.parametrize("world", ["off"], indirect=True)
-async def test_a_filter_that_the_exchange_ignores_is_detected_and_not_used(world: World) -> None:
+async def test_a_filter_ignored_by_the_exchange_is_detected_and_not_used(world: World) -> None:
     singles, lists = await restarted(world, ORDERS)
     assert singles == ORDERS - 1
     assert lists in (1, 2)
 
 
 @pytest.mark.parametrize("world", ["refused"], indirect=True)
-async def test_a_filter_that_the_exchange_refuses_is_not_used(world: World) -> None:
+async def test_a_filter_refused_by_the_exchange_is_not_used(world: World) -> None:
     assert await restarted(world, ORDERS) == (ORDERS - 1, 1)
 
 

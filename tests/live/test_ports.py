@@ -31,7 +31,7 @@ from tests.waiting import PATIENCE_S
 
 
 class HandClock:
-    """A machine's clock that a test advances."""
+    """A machine clock that a test advances."""
 
     def __init__(self) -> None:
         self.wall = 1_700_000_000 * NS_PER_S
@@ -102,7 +102,7 @@ class MemoryPulses:
 
 
 class MemoryDurable:
-    """Files whose in-place writes are on the disk immediately."""
+    """Files whose in-place writes reach the disk immediately."""
 
     def __init__(self, files: MemoryFiles) -> None:
         self._files = files
@@ -190,7 +190,7 @@ def test_the_state_folder_uses_the_given_disk(tmp_path: Path) -> None:
     assert not (tmp_path / "never").exists()
 
 
-def test_the_journal_uses_the_given_disk_and_its_ids_continue_after_a_crash(tmp_path: Path) -> None:
+def test_the_journal_uses_the_given_disk_and_its_client_ids_continue_after_a_crash(tmp_path: Path) -> None:
     disk = MemoryDisk()
     journal = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk, background=OnLoop())
     _, until = journal.lease_ids(Random(1))
@@ -203,7 +203,7 @@ def test_the_journal_uses_the_given_disk_and_its_ids_continue_after_a_crash(tmp_
     assert not (tmp_path / "never").exists()
 
 
-def test_waiting_for_the_answer_to_a_command_uses_the_given_clock(tmp_path: Path) -> None:
+def test_waiting_for_a_command_response_uses_the_given_clock(tmp_path: Path) -> None:
     disk, clock = MemoryDisk(), HandClock()
     folder = StateFolder(tmp_path, disk)
     with pytest.raises(commands.CommandFailed, match="is not running"):
@@ -409,7 +409,7 @@ def test_a_direct_write_has_reached_the_disk_when_it_returns(tmp_path: Path, mon
     assert opened or sys.platform != "linux"
 
 
-def test_a_lock_is_held_by_one_process_and_released_when_the_process_ends(tmp_path: Path) -> None:
+def test_a_lock_is_held_by_one_process_and_released_when_the_process_exits(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "f" / "lock"
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom botkit.live.disk import RealDisk\n"
@@ -433,7 +433,7 @@ def test_a_lock_is_held_by_one_process_and_released_when_the_process_ends(tmp_pa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_full_disk_during_folder_creation_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_full_disk_during_folder_creation_raises_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("/dev/full")
     with pytest.raises(FolderUnusable, match="cannot be written"):
         StateFolder(tmp_path).lock()
@@ -489,7 +489,7 @@ async def test_a_callers_frame_is_visible_only_from_another_thread(background: B
     assert (frame is None) == isinstance(background, OnLoop)
 
 
-async def test_no_part_of_a_bot_starts_a_thread_if_background_work_runs_on_the_loop(tmp_path: Path) -> None:
+async def test_no_part_of_a_bot_starts_a_thread_if_background_work_runs_on_the_event_loop(tmp_path: Path) -> None:
     before = threading.active_count()
     clock, on_loop = HandClock(), OnLoop()
     sent: list[str] = []
@@ -518,7 +518,7 @@ async def test_no_part_of_a_bot_starts_a_thread_if_background_work_runs_on_the_l
     await asyncio.sleep(0)
     assert sent == []
     clock.counter += 30 * NS_PER_S
-    telling.tell("info", "sold")  # a new message wakes the loop
+    telling.tell("info", "sold")  # a new message wakes the event loop
     await asyncio.sleep(0)
     assert sent == ["bought\nsold"]
     assert threading.active_count() == before
@@ -548,7 +548,7 @@ async def test_a_failed_message_is_retried_after_a_pause_measured_by_the_given_c
     for _ in range(20):
         await asyncio.sleep(0)
         clock.counter += NS_PER_S
-        telling.tell("info", "")  # a new message wakes the loop
+        telling.tell("info", "")  # a new message wakes the event loop
     assert tries == [5.0, 7.0, 17.0]
     assert sent[0] == "broken"
     telling.close()
@@ -557,7 +557,7 @@ async def test_a_failed_message_is_retried_after_a_pause_measured_by_the_given_c
 # -- clocks -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_bots_clock_uses_the_machines_counter_rather_than_the_wall_clock() -> None:
+def test_the_bots_clock_uses_the_machines_monotonic_counter_rather_than_the_wall_clock() -> None:
     machine = HandClock()
     clock = SteadyClock.of(machine)
     began = clock.now()
@@ -568,7 +568,7 @@ def test_the_bots_clock_uses_the_machines_counter_rather_than_the_wall_clock() -
     assert clock.drift_ns() == NS_PER_HOUR - 7
 
 
-def test_a_journal_is_watched_through_the_disk_it_is_on(tmp_path: Path) -> None:
+def test_a_journal_is_watched_through_its_own_disk(tmp_path: Path) -> None:
     disk = MemoryDisk()
     path = tmp_path / "journal.sqlite"
     disk.files.write(path, b"x")
@@ -584,7 +584,7 @@ def test_a_journal_is_watched_through_the_disk_it_is_on(tmp_path: Path) -> None:
 
 
 def _fits(disk: Disk) -> None:
-    """Let mypy check that the argument is a `Disk`."""
+    """Let mypy check that the argument satisfies `Disk`."""
 
 
 _fits(RealDisk())

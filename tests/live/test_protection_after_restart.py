@@ -1,4 +1,4 @@
-"""A trailing stop keeps the price's peak across a restart."""
+"""A trailing stop keeps the peak price across a restart."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_after_a_restart_a_trailing_stop_still_uses_the_earlier_peak(world
     await until(lambda: not again.view.kept("p")["best"])  # the next position starts with a new peak
 
 
-async def test_a_position_left_unprotected_by_a_restart_is_reported_and_its_peak_is_dropped_when_it_closes(
+async def test_a_position_unprotected_after_a_restart_is_reported_and_its_peak_is_dropped_when_it_closes(
     world: World,
 ) -> None:
     await crashed_with_a_protected_position(world)
@@ -53,4 +53,5 @@ async def test_a_position_left_unprotected_by_a_restart_is_reported_and_its_peak
     puppet(again).close("btc_usdt")
     again.driver.wake()
     await until(lambda: puppet(again).position("btc_usdt").is_flat)
-    assert not again.view.kept("p")["best"]  # otherwise a trailing stop of the next position would start from this peak
+    # otherwise, a trailing stop of the next position would start from this peak
+    assert not again.view.kept("p")["best"]

@@ -1,6 +1,4 @@
-"""After a restart, orders that an earlier run placed for a quote are part of the quote again, so none is placed
-twice.
-"""
+"""After a restart, orders placed for a quote by an earlier run belong to the quote again, so none is placed twice."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ async def quoted(world: World, bids: Any) -> Bot:
     return bot
 
 
-async def test_restating_an_identical_quote_after_a_crash_keeps_the_resting_orders(world: World) -> None:
+async def test_setting_an_identical_quote_after_a_crash_keeps_the_resting_orders(world: World) -> None:
     bids = [(20_000, 0.01), (19_000, 0.02)]
     bot = await quoted(world, bids)
     before = resting(world)
@@ -60,7 +58,7 @@ async def test_a_different_quote_after_a_crash_replaces_the_resting_orders(world
     assert len(world.exchange_orders()) == 3
 
 
-async def test_a_quote_does_not_touch_an_ordinary_order_with_the_same_tag(world: World) -> None:
+async def test_a_quote_does_not_change_an_ordinary_order_with_its_tag(world: World) -> None:
     bot = await world.start()
     own = puppet(bot).buy("btc_usdt", amount=0.01, price=15_000, post_only=True)
     bot.driver.wake()
@@ -87,7 +85,7 @@ async def test_a_quote_with_an_order_of_unknown_outcome_places_no_second_order(w
     assert len(world.exchange_orders()) == 1
 
 
-def test_a_journal_of_the_first_schema_is_accepted(tmp_path: Path) -> None:
+def test_a_journal_with_the_first_schema_version_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     Journal.open(path).close()
     with sqlite3.connect(path) as db:

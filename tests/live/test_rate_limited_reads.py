@@ -1,4 +1,4 @@
-"""Reads outside a bot obey the exchange's limits under all network conditions."""
+"""Reads outside a bot respect the exchange's limits under all network conditions."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Clock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        # sleep slightly longer than requested, like a real loop, and never zero, or a waiting loop would not end
+        # sleep slightly longer than requested, like a real loop, and never zero, or a waiting loop would not terminate
         self.time += max(1, round(seconds * S))
 
 
 class Exchange:
-    """Records when each request arrives. Each direction takes a random time."""
+    """Records the arrival time of each request. Each direction takes a random time."""
 
     def __init__(self, clock: Clock, outcomes: list[Ending], seed: int = 0) -> None:
         self.arrivals: list[int] = []
@@ -67,7 +67,7 @@ async def test_a_thousand_reads_never_exceed_a_rate_limit_window() -> None:
     assert clock.now() - began < 1_000 / 60 * 10.7 * S + 300 * S
 
 
-async def test_temporary_failures_are_retried_with_growing_pauses_and_then_reported() -> None:
+async def test_temporary_failures_are_retried_with_increasing_pauses_and_then_reported() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Ending.UNKNOWN, Ending.NOT_SENT, Ending.RATE_LIMITED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
@@ -90,7 +90,7 @@ async def test_a_refused_request_is_not_retried() -> None:
     assert len(exchange.arrivals) == 1
 
 
-def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
+def test_a_read_waits_for_slots_held_by_other_processes() -> None:
     arrivals: dict[str, list[int]] = {}
 
     async def main(loop: VirtualLoop) -> None:
@@ -152,7 +152,7 @@ async def five_rounds(reads: RateLimitedReads) -> None:
         await reads.send(CancelAll(id=n), urgent=True)
 
 
-def test_an_urgent_request_waits_for_slots_that_a_busy_bot_gives_back() -> None:
+def test_an_urgent_request_waits_for_slots_returned_by_a_busy_bot() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -160,7 +160,7 @@ def test_an_urgent_request_waits_for_slots_that_a_busy_bot_gives_back() -> None:
         server = Server(LoopClock(loop))
         bot = Process("bot", LIMITS, server, loop, arrivals, seed=1)
         await bot.shared.start()
-        for n in range(60):  # more reads of open orders than the window allows
+        for n in range(60):  # more open-order reads than the window allows
             bot.router.read(
                 lambda i: ListOpenOrders(id=i), endpoint="open_orders", owner=f"{n}", priority=Priority.PRIVATE_READ,
                 now=bot._clock.now(),
@@ -179,7 +179,7 @@ def test_an_urgent_request_waits_for_slots_that_a_busy_bot_gives_back() -> None:
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_reports_this_once() -> None:
+def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_this_is_reported_once() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Recordings stay within their size limit on disk, and a recording that ends early is reported."""
+"""Recordings stay within their size limit on disk, and a recording that stops early is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bytes_of(run: Path) -> int:
     return sum(path.stat().st_size for path in run.iterdir())
 
 
-async def test_the_recording_ends_at_its_size_limit_and_the_bot_continues(trading: World) -> None:
+async def test_recording_stops_at_its_size_limit_and_the_bot_continues(trading: World) -> None:
     parts = msgspec.structs.replace(trading.parts(), recording_bytes_max=60_000)
     bot = await trading.start_from(parts)
     run = run_folder(bot)

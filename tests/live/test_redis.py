@@ -1,4 +1,4 @@
-"""Tests the ledger on a Redis server: one value shared by several processes, and possible faults of the server."""
+"""Tests the ledger on a Redis server: one value shared by several processes, and possible server faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def link_to(url: str, key: str = "test") -> RedisLink:
 
 
 def as_open(url: str, key: str) -> None:
-    """Mark the stored ledger as open with no earlier requests in doubt, so that tests need not wait for a window."""
+    """Mark the stored ledger as open and free of earlier requests of unknown outcome, so that tests need not wait for a
+    window.
+    """
     change(url, key, lambda kept: [setattr(window, "lost_at", None) for window in kept.ledger.windows.values()])
 
 
@@ -102,27 +104,27 @@ async def test_no_slot_is_freed_early_when_the_servers_clock_is_set_back(url: st
     await link.call(Sync("a", 2, (Report(pool=1, returned=4, arrivals=((0, 0),) * 4),)))
 
     def an_hour_ahead(kept: KeptValue) -> None:
-        # 1.1 s have passed since then: the window's length plus the late arrival allowance
+        # 1.1 s have passed since then: the window length plus the late-arrival allowance
         ahead = NS_PER_HOUR - 11 * NS_PER_S // 10
         kept.ledger.now += ahead
         for window in kept.ledger.windows.values():
             window.held = [until + ahead for until in window.held]
         kept.ledger.holders["a"].heard += ahead
 
-    # the window passes, but not by the server's clock, which is now an hour back
+    # the window elapses, but not by the server's clock, which has been set back an hour
     change(url, "back", an_hour_ahead)
     assert (await link.call(Sync("a", 3, (Report(pool=1, wanted_urgently=1),)))).granted == ()
     await link.close()
 
 
 @needs_server
-async def test_every_window_closes_when_the_servers_clock_is_set_forward(url: str) -> None:
+async def test_all_windows_close_when_the_servers_clock_is_set_forward(url: str) -> None:
     clock = SteadyClock()
     link = RedisLink(url, clock, Random(1), key="forward")
     await link.call(Join("a", "", POOLS))
     as_open(url, "forward")
     assert (await link.call(Sync("a", 1, (Report(pool=0, wanted=1),)))).granted == ((0, 1),)
-    clock._offset -= 2 * NS_PER_S  # the server's clock is now ahead compared with ours
+    clock._offset -= 2 * NS_PER_S  # the server's clock is now ahead of ours
     reply = await link.call(Sync("a", 2, (Report(pool=0, wanted=1),)))
     assert reply.granted == ()
     assert {place for place, _ in reply.closed} == {0, 1, 2}
@@ -143,12 +145,12 @@ async def test_after_a_server_restart_every_window_stays_closed_for_its_full_len
     with redis_server(tmp_path, port):
         with pytest.raises(LedgerUnreachable):
             await link.call(AskUsage())
-        # the loaded snapshot may be old, so holders must join again, and every window must pass once
+        # the loaded snapshot may be old, so holders must join again, and every window must elapse once
         assert (await link.call(Sync("a", 2, (Report(pool=0, wanted=1),)))).status == "unknown holder"
         await link.call(Join("a2", first.ledger, spec))
         reply = await link.call(Sync("a2", 1, (Report(pool=0, wanted=1),)))
         assert reply.granted == ()
-        # from the moment of the loss: each pool's longest window plus the time in which requests may still arrive
+        # from the moment of the loss: each pool's longest window plus the time during which requests may still arrive
         kept = kept_value(url, "test").ledger
         [lost_at] = {window.lost_at for window in kept.windows.values()}
         assert lost_at is not None
@@ -169,7 +171,7 @@ def test_three_processes_share_their_limits_through_redis(tmp_path: Path) -> Non
     assert verdict["violations"] == 0, verdict
 
 
-async def test_the_name_of_an_unreachable_server_does_not_contain_its_password() -> None:
+async def test_the_displayed_name_of_an_unreachable_server_omits_its_password() -> None:
     link = link_to("redis://user:secret@127.0.0.1:1/0")
     with pytest.raises(LedgerUnreachable):
         await link.call(AskUsage())
@@ -177,6 +179,6 @@ async def test_the_name_of_an_unreachable_server_does_not_contain_its_password()
     await link.close()
 
 
-def test_an_address_with_another_scheme_is_refused() -> None:
+def test_an_address_with_an_unsupported_scheme_is_refused() -> None:
     with pytest.raises(ConfigError, match="redis://HOST:PORT/0"):
         link_to("memcached://x")

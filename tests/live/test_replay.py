@@ -97,7 +97,7 @@ async def trading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:  # 
         yield world
 
 
-async def test_every_decision_of_a_run_is_reproduced_by_a_replay(trading: World) -> None:
+async def test_a_replay_reproduces_every_decision_of_a_run(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 3)
     verdict = replay_run(run_folder(bot))
@@ -117,13 +117,13 @@ async def test_a_recorded_run_can_be_shown_as_a_playback(trading: World, tmp_pat
     (text,) = re.findall(r'id="data">([^<]+)<', page.read_text())
     shown: Any = packing.unpacked(text)
     lines = [json.loads(line) for line in (run / "decisions.jsonl").read_text().splitlines()]
-    begin = shown["start"] - 8 * 3_600_000  # the bot's time zone is Taipei's
+    begin = shown["start"] - 8 * 3_600_000  # the bot's time zone is Taipei
     inside = [line for line in lines if line["t"] // 10**6 >= begin]
     kinds = [shown["steps"]["kinds"][number] for number in shown["steps"]["kind"]]
     for kind, name in (("intent", "place"), ("fill", "fill"), ("cancel", "cancel")):
         assert kinds.count(name) == sum(line["k"] == kind for line in inside) > 0
     assert shown["frames"] > 8
-    # a live exchange does not report the queue position of an order
+    # a live exchange does not report an order's queue position
     assert set(shown["standing"]["ahead"]) == {-1}
     assert any(any(step) for step in shown["pairs"][0]["bids"]["lots"])
     assert "The exchange does not report queue positions" in page.read_text()
@@ -160,8 +160,8 @@ async def test_restarts_faults_halts_and_commands_are_replayed(trading: World) -
 
 
 async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
-    """The faults are lost, doubled and overtaking frames, cut sockets, refusals, outside deposits, a frozen book, and
-    halts that are lifted. At the end, all holdings are sold.
+    """The run includes lost, duplicated and overtaking frames, cut sockets, refusals, outside deposits, a frozen book,
+    and lifted halts. At the end, all holdings are sold.
     """
     trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
     bot = await trading.start()
@@ -242,7 +242,7 @@ async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_as_equa
         if bytes(damaged) == files[name]:
             continue
         if how in ("flip", "zeros") and name == INPUTS and unpacked(damaged) == unpacked(files[name]):
-            continue  # the damage hit padding bits before a flush, which carry no data
+            continue  # the corruption hit padding bits before a flush, which carry no data
         (run / name).write_bytes(damaged)
         if how == "gone":
             (run / name).unlink()
@@ -282,7 +282,7 @@ async def test_a_changed_configuration_and_a_missing_run_are_reported(trading: W
         replay_run(trading.folder)
 
 
-async def test_a_recording_of_another_format_is_refused_in_one_sentence(trading: World) -> None:
+async def test_a_recording_in_another_format_is_refused_in_one_sentence(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 0.5)
     header = run_folder(bot) / HEADER
@@ -294,7 +294,7 @@ async def test_a_recording_of_another_format_is_refused_in_one_sentence(trading:
         replay_run(run_folder(bot))
 
 
-def test_changing_the_fields_of_inputs_requires_a_new_format() -> None:
+def test_changing_the_fields_of_inputs_requires_a_new_format_version() -> None:
     shapes = {
         name: thing.__struct_fields__
         for module in (events, inputs, limits, requests)
@@ -309,7 +309,7 @@ def test_changing_the_fields_of_inputs_requires_a_new_format() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-async def test_an_unwritable_recording_does_not_end_the_bot(trading: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unwritable_recording_does_not_stop_the_bot(trading: World, monkeypatch: pytest.MonkeyPatch) -> None:
     append = RealFiles.append
 
     def to_a_full_disk(files: RealFiles, path: Path) -> Appending:

@@ -39,13 +39,13 @@ async def test_an_open_order_is_adopted_after_a_crash(world: World) -> None:
     again.view.money.check()
 
 
-async def test_fills_that_happened_while_the_bot_was_down_are_booked_once(world: World) -> None:
+async def test_fills_that_occurred_while_the_bot_was_down_are_booked_once(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     rules = strategy.rules("btc_usdt")
     await until(lambda: strategy.book("btc_usdt").best_ask)
-    # just below the best ask, so the order is first in the queue and the synthetic market takes it within minutes of
-    # its time
+    # just below the best ask, so the order is first in the queue, and the synthetic market fills it within minutes of
+    # market time
     order = strategy.buy("btc_usdt", amount=0.01, price=strategy.book("btc_usdt").best_ask - 0.5)
     bot.driver.wake()
     await settled(order)
@@ -72,7 +72,7 @@ async def test_fills_that_happened_while_the_bot_was_down_are_booked_once(world:
 
 
 class LosingAnswers:
-    """Sits between the bot and its adapter. The create is sent, but the bot never receives the answer."""
+    """Wraps the bot's adapter. The create is sent, but the bot never receives the response."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -89,7 +89,7 @@ class LosingAnswers:
         return answer
 
 
-async def test_a_crash_between_a_create_and_its_answer_neither_loses_nor_doubles_the_order(world: World) -> None:
+async def test_a_crash_between_a_create_and_its_response_neither_loses_nor_doubles_the_order(world: World) -> None:
     wrapped: list[LosingAnswers] = []
 
     def wrap(adapter: Any) -> Any:
@@ -121,7 +121,7 @@ class NeverSending(LosingAnswers):
         return answer
 
 
-async def test_an_order_journaled_but_not_sent_before_a_crash_is_proved_absent_and_frees_its_money(
+async def test_an_order_journaled_but_not_sent_before_a_crash_is_proved_absent_and_its_money_is_freed(
     world: World,
 ) -> None:
     wrapped: list[NeverSending] = []
@@ -145,7 +145,7 @@ async def test_an_order_journaled_but_not_sent_before_a_crash_is_proved_absent_a
     assert not world.exchange_orders()
 
 
-async def test_an_order_whose_answer_was_lost_is_found_live_by_a_pushed_report(world: World) -> None:
+async def test_an_order_whose_response_was_lost_is_found_live_through_a_pushed_report(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
     order = far_buy(bot)
@@ -171,7 +171,7 @@ async def test_a_second_instance_is_refused_with_the_process_id_of_the_holder(wo
         await world.start()
 
 
-async def test_open_orders_of_a_removed_strategy_block_the_start(world: World) -> None:
+async def test_open_orders_of_a_removed_strategy_prevent_the_start(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -180,7 +180,7 @@ async def test_open_orders_of_a_removed_strategy_block_the_start(world: World) -
         await world.start()
 
 
-async def test_request_slots_of_the_previous_run_still_count(world: World) -> None:
+async def test_request_slots_used_by_the_previous_run_still_count(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)

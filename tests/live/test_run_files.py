@@ -1,4 +1,4 @@
-"""A run's two files end consistently: whenever the bot dies, the recording mentions no decisions that are missing."""
+"""A run's two files stay consistent whenever the bot dies: the recording never refers to decisions that are missing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_recording_is_not_closed_if_its_last_decisions_could_not_be_written(tm
     assert told == ["decisions.jsonl of this run can no longer be written: [Errno 28] No space left on device"]
 
 
-def test_a_recording_truncated_at_any_byte_is_readable_up_to_that_point(tmp_path: Path) -> None:
+def test_a_recording_truncated_at_any_byte_is_readable_up_to_that_byte(tmp_path: Path) -> None:
     files = RunFiles(tmp_path, {}, 1 << 20, lambda text: None, SimulatedDisk())
     for now in range(1, 4):
         files.recording.write(now, None)

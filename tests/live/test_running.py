@@ -1,4 +1,4 @@
-"""A running bot: commands, halts, the breaker, the watchdog and stopping."""
+"""A running bot: commands, halts, the breaker, the watchdog and shutdown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def asked(world: World, command: str, **arguments: Any) -> str:
     return await asyncio.to_thread(commands.ask, folder, command, timeout_s=5.0, **arguments)
 
 
-async def test_stopping_cancels_open_orders_and_waits_until_they_have_ended(world: World) -> None:
+async def test_stopping_cancels_open_orders_and_waits_until_they_are_final(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -79,7 +79,7 @@ async def test_on_stop_keep_leaves_orders_open(world: World) -> None:
 
 @pytest.mark.parametrize("capital", ['{usdt: "100000"}', '{usdt: "50000", btc: "0.25"}'])
 @pytest.mark.parametrize("sells", [False, True])
-async def test_on_stop_flatten_returns_to_the_given_holdings(world: World, capital: str, sells: bool) -> None:
+async def test_on_stop_flatten_restores_the_given_holdings(world: World, capital: str, sells: bool) -> None:
     text = world.config.read_text().replace("use: puppet,", f"use: puppet, capital: {capital},")
     world.config.write_text(text + "live: {on_stop: flatten}\n")
     bot = await world.start()
@@ -96,8 +96,8 @@ async def test_on_stop_flatten_returns_to_the_given_holdings(world: World, capit
     assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
 
 
-async def test_orders_placed_while_a_strategy_is_being_stopped_do_not_stay_open(world: World) -> None:
-    """The strategy receives the fills of its last orders and answers each fill with a new order."""
+async def test_orders_placed_while_a_strategy_is_stopping_do_not_stay_open(world: World) -> None:
+    """The strategy receives the fills of its last orders and responds to each fill with a new order."""
     plugin = world.folder / "plugins" / "puppet.py"
     plugin.write_text(
         plugin.read_text().replace(
@@ -153,7 +153,7 @@ async def test_a_parameter_set_at_run_time_survives_a_restart(world: World) -> N
     assert puppet(await world.start()).size == 0.5
 
 
-async def test_a_halt_cancels_orders_survives_a_restart_and_ends_only_with_a_resume(world: World) -> None:
+async def test_a_halt_cancels_orders_survives_a_restart_and_is_lifted_only_by_a_resume(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -170,11 +170,11 @@ async def test_a_halt_cancels_orders_survives_a_restart_and_ends_only_with_a_res
     assert not far_buy(again).is_refused
 
 
-async def test_the_halt_is_checked_again_immediately_before_an_order_is_sent(world: World) -> None:
+async def test_the_halt_is_rechecked_immediately_before_an_order_is_sent(world: World) -> None:
     bot = await world.start()
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
     assert not order.is_refused
-    # as if another process set the halt between decision and sending
+    # as if another process had set the halt between decision and sending
     bot.parts.folder.set_halt(KeptHalt(kind="panic", reason="by another process", time=0))
     bot.driver.wake()
     await until(lambda: order.is_final)
@@ -183,7 +183,7 @@ async def test_the_halt_is_checked_again_immediately_before_an_order_is_sent(wor
     assert not world.exchange_orders()
 
 
-async def test_panic_cancels_all_orders_or_spares_and_lists_foreign_ones(world: World) -> None:
+async def test_panic_cancels_all_orders_or_skips_and_lists_foreign_ones(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -247,7 +247,7 @@ async def test_while_the_journal_cannot_be_written_only_cancels_are_sent(world: 
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
-async def test_an_order_whose_request_task_is_cancelled_within_the_bot_is_looked_up(world: World, steps: int) -> None:
+async def test_an_order_is_looked_up_if_its_request_task_is_cancelled_within_the_bot(world: World, steps: int) -> None:
     bot = await world.start()
     await until(lambda: not bot.driver._tasks)
     order = far_buy(bot)
@@ -302,7 +302,7 @@ async def test_foreign_orders_are_shown_but_never_changed(world: World) -> None:
     again.view.money.check()
 
 
-async def test_balance_changes_outside_the_bot_are_unassigned(world: World) -> None:
+async def test_balance_changes_outside_the_bot_are_booked_as_unassigned(world: World) -> None:
     bot = await world.start()
     world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
     world.emulator.advance(world.emulator.venue.now)
@@ -311,7 +311,7 @@ async def test_balance_changes_outside_the_bot_are_unassigned(world: World) -> N
     assert puppet(bot).balance("usdt").total == 100_000
 
 
-async def test_withdrawing_a_strategys_coins_outside_the_bot_blocks_new_orders_until_they_are_back(
+async def test_withdrawing_a_strategys_coins_outside_the_bot_blocks_new_orders_until_they_are_returned(
     world: World,
 ) -> None:
     world.config.write_text(WITH_COINS)
@@ -337,7 +337,7 @@ async def test_withdrawing_a_strategys_coins_outside_the_bot_blocks_new_orders_u
     assert again.state is OrderState.OPEN
 
 
-async def test_a_lost_stream_is_reported_and_followed_by_a_comparison(world: World) -> None:
+async def test_a_lost_stream_is_reported_and_triggers_a_comparison(world: World) -> None:
     bot = await world.start()
     await until(lambda: len(bot.streams.connections) >= 6)
     order = far_buy(bot)
@@ -372,14 +372,14 @@ def test_the_watchdog_reports_the_plugin_file_and_line(tmp_path: Any) -> None:
 
 
 class Looks(Threads):
-    """Runs the watchdog's checks when the test says so."""
+    """Runs the watchdog's checks on the test's command."""
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
         self.step = step
         return OnLoop().start(name, lambda: None)  # type: ignore[return-value]  it has nothing to stop
 
 
-def test_the_watchdog_ignores_quick_turns() -> None:
+def test_the_watchdog_ignores_short_turns() -> None:
     reports: list[Blocked] = []
     clock, looks = HandClock(), Looks()
     watchdog = Watchdog(reports.append, limit_s=0.2, clock=clock, background=looks)
@@ -426,7 +426,7 @@ async def test_an_accepted_order_resets_the_count_of_consecutive_rejections(worl
     assert bot.view.halted is None
 
 
-async def test_a_clock_far_from_the_exchanges_clock_trips_the_breaker(tmp_path: Path) -> None:
+async def test_a_large_clock_difference_from_the_exchange_trips_the_breaker(tmp_path: Path) -> None:
     class Ahead:
         clock_skew_ms = 6_000
 
@@ -450,7 +450,7 @@ async def test_a_quiet_book_is_read_and_a_second_differing_read_trips_the_breake
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
-    # from now on no book frames arrive even after reconnects, although the market keeps moving
+    # from now on, no book frames arrive even after reconnects, although the market keeps moving
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
     await until(lambda: "and the stream reconnects" in told(bot), 40)
     assert bot.view.halted is None, "a single difference may be chance"
@@ -458,7 +458,7 @@ async def test_a_quiet_book_is_read_and_a_second_differing_read_trips_the_breake
     assert "changes, but the stream does not show it" in (bot.view.halted or "")
 
 
-async def test_events_at_the_same_moment_are_processed_in_the_documented_order(
+async def test_simultaneous_events_are_processed_in_the_documented_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await world.start()

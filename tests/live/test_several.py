@@ -80,7 +80,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def config(folder: Path, name: str, text: str = CONFIG, more: str = "") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(text.replace("NAME", name) + more)
-    path.chmod(0o600)  # required for a file that contains a secret, even a made-up one
+    path.chmod(0o600)  # required for a file that contains a secret, even a fake one
     return path
 
 
@@ -95,7 +95,7 @@ class _Outputs(BotOutputs):
 
 
 class Together:
-    """The bots of one process at one emulator, each in its own task, as the run command starts them."""
+    """The bots of one process on one emulator, each in its own task, as the run command starts them."""
 
     def __init__(self, emulator: Emulator, runs: list[BotRun], said: list[str]) -> None:
         self.emulator = emulator
@@ -140,7 +140,7 @@ async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[Together]:
-    """Run the bots of one process, and end the process as in a crash at the end of the block."""
+    """Run the bots of one process, and at the end of the block, end the process as in a crash."""
     projects = load_projects(paths)
     async with contextlib.AsyncExitStack() as stack:
         said: list[str] = []
@@ -169,14 +169,14 @@ async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[To
             await asyncio.gather(*world.tasks, return_exceptions=True)
 
 
-async def test_bots_of_one_account_share_its_connections_but_receive_only_their_own_events(tmp_path: Path) -> None:
+async def test_bots_on_one_account_share_its_connections_but_receive_only_their_own_events(tmp_path: Path) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         first = await world.start(0)
         alone = world.emulator.sockets
         # the second bot joins long after the streams connected and delivered their first books
         second = await world.start(1)
         assert world.emulator.sockets == alone == 6  # four streams for the account, plus books and trades
-        # both engines number their requests in the same way, so requests with equal IDs are in flight at the same time
+        # both engines number their requests identically, so requests with equal IDs are in flight simultaneously
         orders = [far_buy(bot, amount) for bot, amount in ((first, 0.01), (second, 0.02), (first, 0.03))]
         for order in orders:
             await settled(order)
@@ -185,7 +185,7 @@ async def test_bots_of_one_account_share_its_connections_but_receive_only_their_
         await until(lambda: foreign_ids(second) == {orders[0].order_id, orders[2].order_id})
         assert foreign_ids(first) == {orders[1].order_id}
         assert abs(orders[0].client_id - orders[1].client_id) > 1_000_000
-        # a fill of one bot must not alarm the other
+        # one bot's fill must not alarm the other bot
         bought = puppet(second).market_buy("btc_usdt", spend=1000)
         second.driver.wake()
         await until(lambda: bought.is_final)
@@ -226,7 +226,7 @@ async def test_greedy_bots_share_a_window_without_exceeding_it_and_their_runs_ca
         def sent_by_each() -> list[int]:
             return [sum(order.sent > 0 for order in bot.view.orders()) for bot in bots]
 
-        alone = sent_by_each()  # the first bot had the windows to itself while the second was starting
+        alone = sent_by_each()  # the first bot had the windows to itself while the second one was starting
         await until(lambda: sum(sent_by_each()) >= sum(alone) + 2.5 * CREATES, 60)
         sent = [now - before for now, before in zip(sent_by_each(), alone, strict=True)]
         runs = [bot.parts.folder.path / "runs" / str(bot.journal.run) for bot in bots]
@@ -272,7 +272,7 @@ async def test_a_crashing_bot_does_not_stop_the_others_and_its_orders_are_cancel
         assert {kept.state, again.state} == {OrderState.CANCELLED}
 
 
-async def test_orders_left_behind_are_reported_unless_the_bot_is_configured_to_keep_them(tmp_path: Path) -> None:
+async def test_leftover_open_orders_are_reported_unless_the_bot_is_configured_to_keep_them(tmp_path: Path) -> None:
     keeps = config(tmp_path, "keeps", more="live: {on_stop: keep}\n")
     async with together([config(tmp_path, "leaves"), keeps]) as world:
         for bot in (await world.start(0), await world.start(1)):
@@ -288,7 +288,7 @@ async def test_orders_left_behind_are_reported_unless_the_bot_is_configured_to_k
 
 
 async def test_a_bot_that_cannot_start_or_is_stopped_does_not_affect_the_others(tmp_path: Path) -> None:
-    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account has
+    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account holds
     paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
     async with together(paths) as world:
         await world.start(0)
@@ -328,7 +328,7 @@ async def test_after_a_process_crash_each_bot_adopts_its_own_orders(tmp_path: Pa
         assert open_rows == []
 
 
-async def test_any_failure_of_one_bot_ends_only_that_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_failure_of_one_bot_stops_only_that_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         first, second = await world.start(0), await world.start(1)
         order = far_buy(first)
@@ -357,7 +357,7 @@ async def test_each_bot_logs_to_its_own_file_and_the_watchdog_reports_the_blocke
             logging.getLogger("botkit.live").info("hello of %s", name)
             if name == "b" and blocking:
                 blocking.clear()
-                # block until the watchdog has reported the callback, or for a minute at most
+                # block until the watchdog has reported the callback, but at most for a minute
                 end = time.monotonic() + 60
                 while not any("has blocked" in line for line in world.said) and time.monotonic() < end:
                     time.sleep(0.05)
@@ -376,7 +376,7 @@ async def test_each_bot_logs_to_its_own_file_and_the_watchdog_reports_the_blocke
     assert "has blocked" not in a
 
 
-async def test_a_second_signal_ends_all_bots_at_once_and_their_open_orders_are_listed(tmp_path: Path) -> None:
+async def test_a_second_signal_stops_all_bots_immediately_and_their_open_orders_are_listed(tmp_path: Path) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         orders = [far_buy(bot) for bot in (await world.start(0), await world.start(1))]
         for order in orders:
@@ -429,7 +429,7 @@ strategies:
 """
 
 
-def test_all_mistakes_in_all_files_are_reported_before_any_bot_trades(tmp_path: Path) -> None:
+def test_all_errors_in_all_files_are_reported_before_any_bot_trades(tmp_path: Path) -> None:
     one = config(tmp_path, "one", ALONE, "speed: 3\n")
     two = config(tmp_path, "two", ALONE.replace("btc_usdt", "nope_usdt"))
     with pytest.raises(ConfigError) as error:
@@ -438,7 +438,7 @@ def test_all_mistakes_in_all_files_are_reported_before_any_bot_trades(tmp_path: 
     assert "two.yaml:5" in str(error.value)
 
 
-def test_two_bots_with_the_same_name_or_log_file_are_an_error_that_names_both_files(tmp_path: Path) -> None:
+def test_two_bots_with_equal_names_or_log_files_raise_an_error_that_names_both_files(tmp_path: Path) -> None:
     one = config(tmp_path, "one", ALONE.replace("name: NAME", "name: same"), "log: {file: x.jsonl}\n")
     two = config(tmp_path, "two", ALONE.replace("name: NAME", "name: Same"), "log: {file: x.jsonl}\n")
     with pytest.raises(ConfigError) as error:
@@ -448,7 +448,7 @@ def test_two_bots_with_the_same_name_or_log_file_are_an_error_that_names_both_fi
     assert "one.yaml:6 writes to the same file" in str(error.value)
 
 
-def test_set_overrides_apply_to_the_bots_that_have_the_strategy(tmp_path: Path) -> None:
+def test_set_overrides_apply_only_to_bots_that_have_the_strategy(tmp_path: Path) -> None:
     paths = [config(tmp_path, "one", ALONE), config(tmp_path, "two", ALONE)]
     one, two = load_projects(paths, overrides=["s_one.fixed=7", "strategies.s_two.params.fixed=8", "seed=5"])
     assert one.config.strategies[0].params == {"pair": "btc_usdt", "fixed": 7}
@@ -467,7 +467,7 @@ def test_set_overrides_apply_to_the_bots_that_have_the_strategy(tmp_path: Path) 
         ("emulator.fills", "{fills: optimistic}", "{fills: queue}"),
     ],
 )
-async def test_contradictory_settings_of_the_embedded_emulator_are_errors(
+async def test_contradictory_settings_for_the_embedded_emulator_raise_an_error(
     tmp_path: Path, key: str, here: str, there: str
 ) -> None:
     paths = [
@@ -480,7 +480,7 @@ async def test_contradictory_settings_of_the_embedded_emulator_are_errors(
             pass
 
 
-async def test_the_embedded_emulator_has_a_separate_account_and_balances_for_each_bot(tmp_path: Path) -> None:
+async def test_the_embedded_emulator_has_a_separate_account_with_balances_for_each_bot(tmp_path: Path) -> None:
     paths = [
         config(tmp_path, "one", ALONE, "emulator: {balances: {usdt: 500}, speed: 2, fees: {maker: 0, taker: 0}}\n"),
         config(tmp_path, "two", ALONE, "emulator: {balances: {usdt: 700}}\n"),
@@ -492,8 +492,7 @@ async def test_the_embedded_emulator_has_a_separate_account_and_balances_for_eac
         bots = await asyncio.gather(start(one, Notices()), start(two, Notices()))
         try:
             assert [bot.view.money.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
-            # the second bot's market data uses the connection that the first bot opened, which must outlive the first
-            # bot
+            # the second bot's market data uses the connection opened by the first bot, which must outlive the first bot
             await bots[0].driver.close()
             await bots[0].close()
             turns = bots[1].driver.turns
@@ -514,7 +513,7 @@ async def test_the_embedded_emulator_has_a_separate_account_and_balances_for_eac
         ("", "capital: {usdt: 5}", r"5 usdt of this account belong to the capital of .*two.yaml; exclude them"),
     ],
 )
-async def test_the_money_of_a_shared_account_is_not_counted_twice(
+async def test_the_money_in_a_shared_account_is_not_counted_twice(
     tmp_path: Path, one: str, two: str, told: str | None
 ) -> None:
     def file(name: str, capital: str) -> Path:
@@ -529,7 +528,7 @@ async def test_the_money_of_a_shared_account_is_not_counted_twice(
                 assert [list(part.siblings) for part in parts] == [["two"], ["one"]]
 
 
-async def test_contradictory_limits_settings_are_an_error(tmp_path: Path) -> None:
+async def test_contradictory_limit_settings_raise_an_error(tmp_path: Path) -> None:
     paths = [config(tmp_path, "one", more="limits: strict\n"), config(tmp_path, "two")]
     options = EmulatorOptions(seed=3, history_days=0.0)
     projects = load_projects(paths)
@@ -539,7 +538,7 @@ async def test_contradictory_limits_settings_are_an_error(tmp_path: Path) -> Non
                 pass
 
 
-def test_client_ids_of_different_bots_start_far_apart() -> None:
+def test_client_id_ranges_of_different_bots_start_far_apart() -> None:
     ids, random = ClientIdPlaces(), Random(1)
     firsts = [ids.claim(f"bot{n}", 5_000, random) for n in range(30)]
     assert firsts[0] == 5_000
@@ -550,7 +549,7 @@ def test_client_ids_of_different_bots_start_far_apart() -> None:
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_reports_all_bots_in_one_object_and_fails_if_one_of_them_failed(
+def test_the_command_reports_all_bots_in_one_object_and_fails_if_any_of_them_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = config(tmp_path, "good", ALONE, "emulator: {balances: {usdt: 500}}\n")

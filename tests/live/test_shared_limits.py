@@ -1,4 +1,6 @@
-"""Processes that share windows never exceed them together, whichever processes die and whichever messages are lost."""
+"""Processes that share windows never exceed them in total, no matter which processes die and which messages are
+lost.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ from tests.live.shared_world import LATEST_ACCEPT_NS, TIMEOUT_NS, LoopClock, Pro
 from tests.router_world import exceeded, table
 
 SMALL = table(create_order=(16, 1), cancel_order=(90, 3), private=(6, 1), open_orders=(2, 1))
-#: large windows, of which half opens while requests known to a lost ledger may still arrive
+#: large windows, half of which open while requests known to a lost ledger may still arrive
 HALVED = table(create_order=(100, 2), cancel_order=(120, 3), private=(6, 1), open_orders=(2, 1))
-#: a ledger is lost, and then a process that shared it dies before it has joined the new ledger
+#: a ledger is lost, and then a process that shared it dies before joining the new ledger
 LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), (50, "die")]
 
 
@@ -155,7 +157,7 @@ def test_a_light_process_is_not_delayed_by_a_greedy_one() -> None:
     assert sorted(waits)[28] < 0.25  # 95th percentile
 
 
-def test_the_slots_of_a_dead_process_are_held_as_unknown_until_their_hold_expires() -> None:
+def test_a_dead_processs_slots_are_held_as_unknown_until_their_hold_expires() -> None:
     limits = table(create_order=(20, 2))
     arrivals: dict[str, list[int]] = {}
 
@@ -178,7 +180,7 @@ def test_the_slots_of_a_dead_process_are_held_as_unknown_until_their_hold_expire
     assert exceeded(arrivals, limits) == []
 
 
-def test_a_bot_that_dies_repeatedly_is_not_delayed_by_the_slots_of_its_predecessors() -> None:
+def test_a_bot_that_dies_repeatedly_is_not_delayed_by_its_predecessors_slots() -> None:
     limits = table(create_order=(300, 15), cancel_order=(90, 60), open_orders=(5, 1), private=(60, 60))
     arrivals: dict[str, list[int]] = {}
 
@@ -248,14 +250,15 @@ def test_a_temporary_journal_failure_costs_only_one_set_of_leases() -> None:
         bot.cancel(100)
         while len(bot.sent) < 122:
             await asyncio.sleep(0.01)
-        # sending is paced, but must not wait for the leases of two hundred holders, one left behind by each call
+        # sending is paced, but must not wait for the leases of two hundred holders, one of which is left behind by each
+        # call
         assert loop.virtual_s - asked < 30
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []
 
 
-def test_without_the_ledger_only_cancels_are_sent_and_the_user_is_told() -> None:
+def test_without_the_ledger_only_cancels_are_sent_and_the_user_is_notified() -> None:
     limits = table(create_order=(300, 15), cancel_order=(900, 60))
     arrivals: dict[str, list[int]] = {}
 
@@ -275,7 +278,7 @@ def test_without_the_ledger_only_cancels_are_sent_and_the_user_is_told() -> None
         bot.cancel(4)
         await asyncio.sleep(0.5)
         assert [endpoint for _, endpoint in bot.sent] == ["cancel_order"] * 4
-        bot.cancel(40)  # more than the reserve for cancels
+        bot.cancel(40)  # more than reserved for cancels
         await asyncio.sleep(0.5)
         assert len(bot.sent) == 20
         server.come_back()
@@ -302,7 +305,7 @@ def test_a_single_cancel_and_a_single_order_are_sent_immediately() -> None:
     run_virtually(main)
 
 
-def test_a_clean_stop_returns_every_slot() -> None:
+def test_a_clean_stop_returns_all_slots() -> None:
     limits = table(create_order=(300, 15))
     arrivals: dict[str, list[int]] = {}
 

@@ -46,7 +46,7 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
 
 async def creates_held(link: Link) -> int:
     rows: Any = (await link.call(AskUsage())).usage
-    # an order is sent singly, or in a batch if the process has no single-order slot in stock at that moment
+    # an order is sent individually, or in a batch if the process has no single-order slot available at that moment
     ways = ("bitopro|ip=shared|create_order|1200/60s", "bitopro|ip=shared|create_batch|90/60s")
     return sum(row.held for row in rows if row.key in ways)
 
@@ -69,11 +69,11 @@ async def test_a_bots_orders_use_slots_of_the_shared_ledger(tmp_path: Path, monk
             await bot.close()
         held = await creates_held(watcher)
         await watcher.close()
-        assert held == arrived  # the slots are cooling down, and none is leased any more
+        assert held == arrived  # the slots are cooling down, and none is leased anymore
 
 
 class DeadLink:
-    """The link to a ledger that does not exist."""
+    """A link to a nonexistent ledger."""
 
     name = "the ledger at redis://nowhere"
 
@@ -84,7 +84,7 @@ class DeadLink:
         pass
 
 
-async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_the_error_names_the_fix(
+async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_the_error_suggests_a_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
@@ -95,7 +95,7 @@ async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_the_error_n
             await start(sharing_parts(world, DeadLink()), Notices())
 
 
-def test_an_unknown_ledger_is_a_configuration_error() -> None:
+def test_an_unknown_ledger_raises_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="redis://HOST:PORT/0"):
         ledger_link("memcached://here")
 

@@ -1,4 +1,4 @@
-"""Tests the information about request slots that a run leaves for its successor."""
+"""Tests the request slot information that a run leaves for its successor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.live.world import World, far_buy, settled, until
 
 
 def sends(path: Path) -> dict[str, list[bool]]:
-    """Return, for each endpoint, whether each request was answered."""
+    """Return, for each endpoint, whether each of its requests was answered."""
     journal = Journal.open(path, read_only=True)
     found: dict[str, list[bool]] = {}
     for sent in journal.sends_since(0):
@@ -23,7 +23,7 @@ def sends(path: Path) -> dict[str, list[bool]]:
     return found
 
 
-async def test_a_killed_bots_sent_requests_are_known_to_its_successor_with_the_shared_ledger(tmp_path: Path) -> None:
+async def test_with_a_shared_ledger_a_killed_bots_sent_requests_are_known_to_its_successor(tmp_path: Path) -> None:
     with own_machine(tmp_path):
         async with Forks.open() as forks, kill_world(tmp_path) as world:
             await world.kill(forks, NOT_ANSWERED, Random(1))
@@ -33,7 +33,7 @@ async def test_a_killed_bots_sent_requests_are_known_to_its_successor_with_the_s
             assert before.ledger
             assert {"create_order", "balance", "open_orders"} <= {sent.endpoint for sent in before.sent}
             assert any(sent.answered is None for sent in before.sent if sent.endpoint == "create_order")
-            # a run that shares with no other process leaves no information to its successor
+            # a run that shares limits with no other process leaves no information for its successor
             keep_identity(journal, None)
             assert predecessor(journal, 0) is None
             journal.close()

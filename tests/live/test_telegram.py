@@ -40,7 +40,7 @@ def notifier_at(server: BotApiServer, **more: Any) -> TelegramNotifier:
 
 
 def whole(error: BaseException) -> str:
-    """Return all text that an error and its causes could show."""
+    """Return all text that an error and its causes could reveal."""
     texts = [repr(error), str(error), "".join(traceback.format_exception(error))]
     seen: BaseException | None = error
     while seen is not None:
@@ -90,7 +90,7 @@ class _Wall:
         return this_machine().clock.wall_ns()
 
 
-async def test_a_pause_required_by_telegram_is_observed_by_all_bots_with_the_token() -> None:
+async def test_a_pause_requested_by_telegram_is_observed_by_all_bots_with_the_token() -> None:
     async with BotApiServer(per_second=None) as server:
         one, two = notifier_at(server), notifier_at(server, chat=CHAT + 1)
         server.scripted.append((429, {"retry_after": 17}))
@@ -135,7 +135,7 @@ ANSWERS: dict[str, Callable[[], web.Response]] = {
 
 
 @pytest.mark.parametrize("place", ANSWERS)
-async def test_no_error_shows_the_token_regardless_of_the_servers_answer(
+async def test_no_error_shows_the_token_regardless_of_the_servers_response(
     place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -152,13 +152,13 @@ async def test_no_error_shows_the_token_regardless_of_the_servers_answer(
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "https://127.0.0.1:9", "https://no-such-host.invalid"])
-def test_no_error_shows_the_token_if_the_server_does_not_answer(address: str) -> None:
+def test_no_error_shows_the_token_if_the_server_does_not_respond(address: str) -> None:
     with pytest.raises(TelegramError, match="cannot be reached") as caught:
         BotApi(TOKEN, address).call("getMe")
     assert SECRET_PART not in whole(caught.value)
 
 
-async def test_no_byte_of_the_token_is_sent_to_a_server_without_a_certificate() -> None:
+async def test_no_byte_of_the_token_is_sent_to_a_server_without_tls() -> None:
     async with BotApiServer() as server:
         with pytest.raises(TelegramError) as caught:
             await asyncio.to_thread(BotApi(TOKEN, server.address.replace("http:", "https:")).call, "getMe")
@@ -200,7 +200,7 @@ def botkit_register_strategies(register): register("idle", Idle)
     ],
 )
 @pytest.mark.skipif(os.name != "posix", reason="other systems have no file modes")
-def test_the_error_for_a_wrong_option_names_its_line_but_not_the_token(
+def test_the_error_for_an_invalid_option_names_its_line_but_not_the_token(
     tmp_path: Path, options: str, line: int, message: str
 ) -> None:
     path = _configured(tmp_path, options.replace("TOKEN_ITSELF", TOKEN))
@@ -223,7 +223,7 @@ def _configured(folder: Path, options: str) -> Path:
     return path
 
 
-def test_a_token_in_a_private_file_is_accepted_and_hidden(tmp_path: Path) -> None:
+def test_a_token_in_a_private_file_is_accepted_and_redacted(tmp_path: Path) -> None:
     path = _configured(tmp_path, f"{{use: telegram, token: '{TOKEN}', chat: '-5'}}")
     path.chmod(0o600)
     outputs = bot_outputs(Project.load(path), "emulator", environ={})
@@ -235,7 +235,7 @@ def test_a_token_in_a_private_file_is_accepted_and_hidden(tmp_path: Path) -> Non
 # -- which bots -------------------------------------------------------------------------------------------------------
 
 
-def test_commands_reach_only_running_bots_of_this_token_chat_and_user(tmp_path: Path) -> None:
+def test_commands_reach_only_running_bots_with_this_token_chat_and_user(tmp_path: Path) -> None:
     disk, mark = this_machine().disk, mark_of(TOKEN)
     folders = {
         name: StateFolder(tmp_path / name / "live" / "account", disk, tmp_path)
@@ -283,7 +283,7 @@ def test_a_chat_can_lift_the_halt_of_a_panic_but_no_other_halt(tmp_path: Path) -
 
 
 async def test_a_panic_from_the_chat_halts_the_bot_and_cancels_all_orders_of_the_account(world: World) -> None:
-    """The command goes through the bot's process, which has the key. It does the same as `botkit panic`."""
+    """The command is executed by the bot's process, which has the key. It has the same effect as `botkit panic`."""
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -318,7 +318,7 @@ def botkit_register_strategies(register): register("talks", Talks)
 
 
 class Bots:
-    """Processes of `botkit run` whose bots share one Telegram bot."""
+    """`botkit run` processes whose bots share one Telegram bot."""
 
     def __init__(self, folder: Path, server: BotApiServer) -> None:
         self.folder = folder
@@ -348,7 +348,7 @@ class Bots:
         return process
 
     async def take_commands(self, *names: str) -> None:
-        """Wait until these bots accept new commands, which may be later than the first messages of their strategies."""
+        """Wait until these bots accept new commands, which may be later than their strategies' first messages."""
         for name in names:
             path = self.folder / f"state/{name}/emulator/inside/telegram.json"
             async with asyncio.timeout(PATIENCE_S):
@@ -366,7 +366,7 @@ class Bots:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the test kills processes with signals")
-async def test_one_process_receives_the_commands_for_all_bots_and_another_replaces_it_when_it_ends(
+async def test_one_process_receives_the_commands_for_all_bots_and_another_replaces_it_when_it_exits(
     tmp_path: Path,
 ) -> None:
     async with BotApiServer(per_second=None) as server:
@@ -401,7 +401,7 @@ async def test_one_process_receives_the_commands_for_all_bots_and_another_replac
             await server.answer("no longer valid")
             assert {row["method"] for row in server.answered} == {"answerCallbackQuery", "editMessageReplyMarkup"}
 
-            first.kill()  # this process held the lock, because it started first
+            first.kill()  # this process held the lock because it started first
             await first.wait()
             count = len(server.sent)
             server.write("/status")

@@ -1,4 +1,4 @@
-"""How a Telegram bot handles messages and keeps to Telegram's limits. These tests use no network and no clock."""
+"""How a Telegram bot handles messages and stays within Telegram's limits. These tests use no network and no clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FakeBot:
 
 
 class Desk:
-    """A desk with its bots, its user and a clock that the test advances."""
+    """A desk with its bots, its user and a clock advanced by the test."""
 
     def __init__(self, *bots: FakeBot) -> None:
         self.bots = list(bots)
@@ -61,7 +61,7 @@ class Desk:
         self.closed.append((press, note))
 
     def write(self, text: str, *, chat: int = CHAT, user: int = USER, age_s: int = 0) -> str:
-        """Write a message, and return all answers to it."""
+        """Write a message, and return all responses to it."""
         before = len(self.said)
         date = self.now // S - age_s
         self.desk.take({"message": {"text": text, "date": date, "chat": {"id": chat}, "from": {"id": user}}})
@@ -82,7 +82,7 @@ class Desk:
 
 
 @pytest.mark.parametrize(("chat", "user"), [(CHAT, USER + 1), (CHAT + 1, USER), (USER, CHAT), (GROUP, 1), (0, 0)])
-def test_other_users_get_no_answer_and_cause_no_action(chat: int, user: int) -> None:
+def test_other_users_get_no_response_and_trigger_no_action(chat: int, user: int) -> None:
     desk = Desk(FakeBot("demo"))
     for command in COMMANDS:
         assert desk.write(f"/{command}", chat=chat, user=user) == ""
@@ -154,7 +154,7 @@ def test_of_two_bots_only_the_one_running_when_a_command_was_sent_receives_it() 
 # -- which bot --------------------------------------------------------------------------------------------------------
 
 
-def test_a_command_must_name_the_bot_only_if_there_are_several() -> None:
+def test_a_command_must_name_the_bot_only_if_there_are_multiple_bots() -> None:
     alone, several = Desk(FakeBot("demo")), Desk(FakeBot("one"), FakeBot("two"))
     assert "pause of demo" in alone.write("/pause maker")
     assert "which bot? Write /pause BOT ...; running: one, two" in several.write("/pause maker")
@@ -171,13 +171,13 @@ def test_a_bot_running_in_two_modes_is_listed_with_its_mode() -> None:
     assert [bot.done for bot in desk.bots] == [[], [("pause", "maker")]]
 
 
-def test_a_strategy_may_have_the_same_name_as_its_bot() -> None:
+def test_a_strategy_and_its_bot_may_have_equal_names() -> None:
     desk = Desk(FakeBot("maker"))
     desk.write("/pause maker")
     assert desk.done == [("maker", "pause", "maker")]
 
 
-def test_the_answer_explains_a_missing_or_extra_word() -> None:
+def test_the_response_explains_a_missing_or_extra_word() -> None:
     desk = Desk(FakeBot("demo"))
     assert "which strategy?" in desk.write("/pause")
     assert "'now' is one word too many" in desk.write("/stop demo now")
@@ -186,7 +186,7 @@ def test_the_answer_explains_a_missing_or_extra_word() -> None:
     assert desk.done == []
 
 
-def test_the_answer_to_a_failed_command_states_the_reason() -> None:
+def test_the_response_to_a_failed_command_states_the_reason() -> None:
     bot = FakeBot("demo")
     bot.failure = "there is no strategy 'x'"
     assert Desk(bot).write("/pause x") == "demo: not done: there is no strategy 'x'"
@@ -196,7 +196,7 @@ def test_the_answer_to_a_failed_command_states_the_reason() -> None:
 
 
 @pytest.mark.parametrize("command", ["stop", "panic", "resume"])
-def test_a_dangerous_command_needs_its_confirmation_button_which_works_once(command: str) -> None:
+def test_a_dangerous_command_requires_its_confirmation_button_which_works_once(command: str) -> None:
     desk = Desk(FakeBot("demo"))
     assert f"{command} demo (live): " in desk.write(f"/{command}")
     assert desk.done == []
@@ -206,7 +206,7 @@ def test_a_dangerous_command_needs_its_confirmation_button_which_works_once(comm
     assert desk.done == [("demo", command, None)]
 
 
-def test_a_button_confirms_only_its_own_bot_and_command() -> None:
+def test_a_button_confirms_only_the_command_and_bot_for_which_it_was_shown() -> None:
     desk = Desk(FakeBot("one"), FakeBot("two"))
     desk.write("/stop one")
     desk.write("/panic two")
@@ -216,7 +216,7 @@ def test_a_button_confirms_only_its_own_bot_and_command() -> None:
     assert desk.done == [("one", "stop", None), ("two", "panic", None)]
 
 
-def test_the_no_button_withdraws_the_question() -> None:
+def test_the_no_button_cancels_the_confirmation() -> None:
     desk = Desk(FakeBot("demo"))
     desk.write("/panic")
     assert desk.press(desk.buttons[0]["no"]) == "nothing was done"
@@ -232,7 +232,7 @@ def test_a_button_expires_after_a_minute() -> None:
     assert desk.done == []
 
 
-def test_other_users_can_neither_press_a_button_nor_use_it_up() -> None:
+def test_other_users_can_neither_press_a_button_nor_invalidate_it() -> None:
     desk = Desk(FakeBot("demo"))
     desk.write("/panic", chat=GROUP)
     [buttons] = desk.buttons
@@ -250,14 +250,14 @@ def test_a_button_is_not_valid_for_a_later_run_of_the_bot() -> None:
     assert desk.done == []
 
 
-def test_guessed_button_data_is_rejected() -> None:
+def test_forged_button_data_is_rejected() -> None:
     desk = Desk(FakeBot("demo"))
     for data in ("yes c0", "yes ", "", "panic demo"):
         assert "no longer valid" in desk.press(data)
     assert desk.done == []
 
 
-def test_the_number_of_open_questions_is_bounded() -> None:
+def test_the_number_of_pending_confirmations_is_bounded() -> None:
     desk = Desk(FakeBot("demo"))
     for _ in range(200):
         desk.write("/stop")
@@ -291,13 +291,13 @@ def test_messages_never_exceed_any_of_telegrams_limits(steps: list[tuple[int, in
             assert sum(other == chat for time, other in sent if at <= time < at + 60 * S) <= 20
 
 
-def test_a_hundred_chats_share_thirty_messages_a_second() -> None:
+def test_a_hundred_chats_share_a_limit_of_thirty_messages_per_second() -> None:
     pace = SendPace()
     assert sum(pace.take(chat, 0) == 0 for chat in range(1, 101)) == 30
     assert pace.take(101, 0) == S
 
 
-def test_a_pause_required_by_telegram_applies_to_all_chats() -> None:
+def test_a_pause_requested_by_telegram_applies_to_all_chats() -> None:
     pace = SendPace()
     pace.hold(7 * S)
     assert [pace.take(chat, 0) for chat in (1, 2)] == [7 * S, 7 * S]
@@ -305,7 +305,7 @@ def test_a_pause_required_by_telegram_applies_to_all_chats() -> None:
 
 
 @given(st.text(min_size=0, max_size=200), st.integers(0, 60))
-def test_a_long_text_is_cut_to_the_length_that_telegram_counts(text: str, times: int) -> None:
+def test_a_long_text_is_truncated_to_the_length_as_counted_by_telegram(text: str, times: int) -> None:
     found = clipped(text * times)
     assert len(found.encode("utf-16-le", "surrogatepass")) <= 2 * TEXT_MAX
     if len((text * times).encode("utf-16-le", "surrogatepass")) <= 2 * TEXT_MAX:

@@ -33,7 +33,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def taken(world: World, bot: Bot) -> Order:
-    """Place a buy that fills immediately. The streams do not show its new state, so its fill is not reported to the
+    """Place a buy that fills immediately. The streams do not report its new state, so its fill is not reported to the
     strategy for a second.
     """
     for stream in ("active_orders", "order_history"):
@@ -72,7 +72,7 @@ async def test_a_fill_that_was_booked_but_not_reported_before_a_crash_is_reporte
     assert puppet(third).state["told"] == {str(order.client_id): expected}
 
 
-async def test_a_fill_found_at_a_start_is_reported_even_if_that_start_is_never_completed(world: World) -> None:
+async def test_a_fill_found_at_startup_is_reported_even_if_that_startup_never_completes(world: World) -> None:
     bot = await world.start()
     order = await taken(world, bot)
     bot.driver.fault = RuntimeError("crashed by the test")  # crash before the fill is journaled
@@ -82,7 +82,7 @@ async def test_a_fill_found_at_a_start_is_reported_even_if_that_start_is_never_c
 
     world.emulator.add_fault({"kind": "lost_request", "where": "trading_history"})
     starting = asyncio.ensure_future(world.start())
-    await asyncio.sleep(3)  # by now the bot is reconciled and is waiting for candles
+    await asyncio.sleep(3)  # by now, the bot is reconciled and is waiting for candles
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     journal = Journal.open(world.folder / "state" / "journal.sqlite", read_only=True)

@@ -1,4 +1,4 @@
-"""The display of a running bot: a screen in a terminal, and plain lines otherwise."""
+"""The display of a running bot: a full screen in a terminal, and plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> 
         "3,000,001",
         "0.3",
         "running",
-        "391 spread < 40 [bold]bps",  # text of a strategy must not be interpreted as markup
+        "391 spread < 40 [bold]bps",  # text from a strategy must not be interpreted as markup
         "+5,000.50",
         "-12.00",
         "2999000",
@@ -76,7 +76,7 @@ def test_the_state_is_summarised_in_one_line() -> None:
     assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")
 
 
-async def test_without_a_terminal_events_and_regular_status_lines_are_printed() -> None:
+async def test_without_a_terminal_events_and_periodic_status_lines_are_printed() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=False, width=80)
     async with TerminalView(lambda: [standing(PICTURE)], console=console, zone=TAIPEI, line_every_s=0.01) as view:
@@ -114,7 +114,7 @@ async def test_in_a_terminal_the_screen_is_drawn_until_the_view_closes() -> None
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is visible again
 
 
-async def test_an_error_message_is_never_cut_off_even_in_a_small_terminal() -> None:
+async def test_an_error_message_is_never_truncated_even_in_a_small_terminal() -> None:
     words = " ".join(f"word{number}" for number in range(200))
     for count in (1, 2):
         out = io.StringIO()
@@ -139,7 +139,7 @@ def drawn_together(standings: list[BotState], events: list[tuple[str, str]], hei
     return console.export_text().splitlines()
 
 
-def test_several_bots_are_shown_as_a_table_followed_by_as_many_details_as_fit() -> None:
+def test_multiple_bots_are_shown_as_a_table_followed_by_as_many_details_as_fit() -> None:
     other = picture(name="other", halted="a loss", orders=PICTURE.orders * 30)
     standings = [standing(PICTURE), standing(other), standing(None, "failed: no key")]
     events = [("info", f"demo: bought {n}") for n in range(8)]
@@ -162,14 +162,14 @@ def test_several_bots_are_shown_as_a_table_followed_by_as_many_details_as_fit() 
     assert len(drawn_together(many, events, height=25)) == 24
 
 
-def test_screen_lines_are_shared_among_the_sections_that_need_them() -> None:
+def test_screen_lines_are_divided_among_the_sections_that_need_them() -> None:
     assert shared_room([10, 2, 10], 12) == [5, 2, 5]
     assert shared_room([3, 3], 100) == [3, 3]
     assert shared_room([3, 3], -1) == [0, 0]
     assert shared_room([], 10) == []
 
 
-async def test_with_several_bots_each_line_starts_with_the_name_of_its_bot() -> None:
+async def test_with_multiple_bots_each_line_starts_with_the_name_of_its_bot() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=False, width=80)
     both = [standing(PICTURE), standing(picture(name="other"))]
@@ -180,7 +180,7 @@ async def test_with_several_bots_each_line_starts_with_the_name_of_its_bot() -> 
     assert out.getvalue().startswith("demo: 2025")
 
 
-async def test_a_picture_contains_the_state_of_the_running_bot(world: World) -> None:
+async def test_a_picture_contains_the_running_bots_state(world: World) -> None:
     bot = await world.start()
     try:
         order = far_buy(bot)

@@ -1,4 +1,4 @@
-"""A bot and an emulator in one process, which tests start, crash and restart."""
+"""A bot and an emulator in one process. Tests can start, crash and restart the bot."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ strategies:
 emulator:
   balances: {usdt: 100000, btc: 1}
 """
-#: the same configuration, but the strategy has its own capital in coins
+#: an identical configuration, except that the strategy has its own capital in coins
 WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000", btc: "1"},')
 
 
 class LimitedDisk(RealDisk):
-    """This machine's disk. A test can make it refuse all writes."""
+    """The real disk of this machine. A test can make it refuse all writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class LimitedDisk(RealDisk):
 
     @contextlib.contextmanager
     def read_only(self, names: str = "") -> Iterator[None]:
-        """Make files whose names start with ``names`` unwritable until the block ends."""
+        """Make files whose names start with ``names`` unwritable until the block exits."""
         self._names = names
         self.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
         self._query_only(True)
@@ -132,7 +132,7 @@ class _LimitedFile:
 
 
 class World:
-    """An emulator, and the successive bots that trade on it."""
+    """An emulator, and the successive bots connected to it."""
 
     def __init__(self, folder: Path, emulator: Emulator, config: Path, speed: float) -> None:
         self.folder = folder
@@ -174,7 +174,7 @@ class World:
         return await self.start_from(self.parts(**options), orphans=orphans)
 
     async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
-        """Start a bot and return it once it is trading. Its start-up messages are in ``told`` even if the start is
+        """Start a bot and return it once it is trading. Its startup messages are in ``told`` even if the start is
         refused.
         """
         notices, self.told = Notices(), []
@@ -187,7 +187,7 @@ class World:
         return bot
 
     async def crash(self, bot: Bot) -> None:
-        """Let the bot's process die. It sends and writes nothing more."""
+        """Make the bot's process die. It sends and writes nothing more."""
         bot.driver.fault = RuntimeError("crashed by the test")
         await bot.driver.close()
         with self.disk.read_only():
@@ -199,7 +199,7 @@ class World:
 
 
 def puppet(bot: Bot) -> Any:
-    """Return the strategy object. The plugin manager knows every instance by name."""
+    """Return the strategy object. The plugin manager stores every instance by name."""
     return strategy_of(bot, "p")
 
 
@@ -219,9 +219,9 @@ def far_buy(bot: Bot, amount: float = 0.01) -> Order:
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    """Wait until a condition holds.
+    """Wait until a condition is met.
 
-    In real time, the timeout is at least `PATIENCE_S`, so that a slow machine does not fail the test.
+    In real time, the timeout is at least `PATIENCE_S`, so that the test does not fail on a slow machine.
     """
     is_virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
     async with asyncio.timeout(timeout_s if is_virtual else max(timeout_s, PATIENCE_S)):
@@ -235,7 +235,7 @@ async def settled(order: Order) -> None:
 
 @contextlib.asynccontextmanager
 async def kept(bot: Bot) -> AsyncIterator[Keeper]:
-    """Run the bot with its keeper, as `botkit run` does, until the block ends."""
+    """Run the bot with its keeper, as `botkit run` does, until the block exits."""
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     try:
@@ -261,8 +261,8 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
-            # the exchange must not have refused any request because of its limits, except in a storm of 429s that the
-            # test requested
+            # the exchange must not have refused any request because of its limits, except in a storm of 429s requested
+            # by the test
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:

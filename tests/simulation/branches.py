@@ -1,7 +1,8 @@
-"""Named rare branches of the product, each identified by a piece of source text.
+"""Rare branches of the product, each with a name and identified by a piece of source text.
 
-The product itself is not changed for this. While a simulation watches, the function that contains the text runs with a
-call inserted before that line. If the text has changed too much, `Branch.place` raises `Stale`, and a test reports it.
+The product's source is not changed. While a simulation observes branches, the function that contains the text runs with
+a call inserted before that line. If the text has changed too much, `Branch.place` raises `Stale`, and a test reports
+it.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class Branch:
     name: str
     module: str
     text: str
-    #: counted, but a long run need not reach it
+    #: counted, but a long run is not required to reach it
     is_rarest: bool = False
 
     def place(self, source: str) -> int:
-        """Return the position of the branch's line. Raises Stale."""
+        """Return the character offset of the branch's line in ``source``. Raises Stale."""
         if source.count(self.text) != 1:
             raise Stale(f"{self.name}: {self.module} has its text {source.count(self.text)} times")
         return source.rindex("\n", 0, source.index(self.text) + self.text.rstrip().rfind("\n") + 1) + 1
@@ -108,7 +109,7 @@ BRANCHES: Final = (
     Branch("the journal failed", _DRIVER, "self.journal_fault = str(error)"),
     Branch("the journal could be written again", _DRIVER, "self.sink(JournalFailed(None))"),
     Branch("a request was cancelled within the bot", _DRIVER, 'self._unclear(request_id, "its request was cancelled'),
-    # gates and halts
+    # order gates and halts
     Branch("an order was held back at the last gate", _DRIVER, 'return f"not sent: {closed}"'),
     Branch("the latch held an order back", _DRIVER, 'return f"not sent: the bot is halted:'),
     Branch("the bot stood still", f"{_LIVE}.standstill", "self._on_wake(self._slept_s)"),
@@ -131,7 +132,7 @@ BRANCHES: Final = (
 
 
 def prepare() -> None:
-    """Read the sources before any function is changed."""
+    """Read the sources before any function is patched."""
     _prepared()
 
 
@@ -159,7 +160,7 @@ def _prepared() -> tuple[tuple[types.FunctionType, types.CodeType, types.CodeTyp
 
 
 def missing() -> list[str]:
-    """Return the branches that are no longer in any function. Raises Stale if a branch's text is gone."""
+    """Return the branches that no function contains anymore. Raises Stale if a branch's text is gone."""
     text = "".join(str(_constants(fresh)) for _, _, fresh in _prepared())
     return [branch.name for branch in BRANCHES if branch.name not in text]
 
@@ -170,9 +171,9 @@ def _constants(code: types.CodeType) -> list[object]:
 
 @contextlib.contextmanager
 def reported(to: Callable[[str], None]) -> Iterator[None]:
-    """Call ``to`` with the name of every branch that is reached, until the end of the block.
+    """Call ``to`` with the name of every branch reached, until the block exits.
 
-    A function that a planted fault has patched is not changed.
+    A function that a planted fault has patched is left unchanged.
     """
     swapped = []
     for function, was, fresh in _prepared():

@@ -1,11 +1,11 @@
-"""Checks of invariants. They read the exchange's books and the journal's file with code that is independent of the
+"""Checks of invariants. They read the exchange's records and the journal file with code that is independent of the
 engine.
 
 The invariants are numbered:
 
-    I1 at most one order per client ID      I2 every own order has a row        I3 no row is final while its order lives
-    I4 executed never falls; executed + remaining = original                    I5 money is conserved, to the unit
-    I6 exposure stays within its limit      I7 no window of the rate limits is exceeded
+    I1 at most one order per client ID      I2 every own order has a row        I3 no live order has a final row
+    I4 executed never decreases; executed + remaining = original                I5 money is conserved, to the unit
+    I6 exposure stays within its limit      I7 no rate-limit window is exceeded
     I8 no secret in any output              I9 tasks and queues are bounded      I10 every fill is reported once
 """
 
@@ -24,7 +24,7 @@ from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
-#: states of a journal row which mean that the exchange does not have the order
+#: states of a journal row which mean that the order does not exist at the exchange
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
 #: maximum number of tasks of one bot: streams, requests in flight, keeper
@@ -34,7 +34,7 @@ EVENTS_MAX = 2_000
 
 
 class Broken(AssertionError):
-    """An invariant was violated. The message starts with its name."""
+    """An invariant was violated. The message starts with the invariant's name."""
 
 
 class Books:
@@ -62,7 +62,7 @@ class Books:
         #: client IDs whose rows were in a lost commit. The loss cannot be detected, because the exchange had no such
         #: order
         self.excused: set[int] = set()
-        #: True once a journal was restored from a copy, which does not contain requests that the windows still count
+        #: True once a journal was restored from a copy, which lacks requests that the windows still count
         self.excuses_rates = False
 
     def _touching(self, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,14 +79,14 @@ class Books:
         return found
 
     def moved(self, currency: str, units: int) -> None:
-        """Note that money was deposited or withdrawn outside the bot."""
+        """Record that money was deposited or withdrawn outside the bot."""
         self._moved[currency] = self._moved.get(currency, 0) + units
 
     # -- after every step -----------------------------------------------------------------------------------------
 
     def look(self, row_of: Callable[[int], str | None]) -> None:
-        """Check all changes since the last call. ``row_of`` returns the state in a client ID's row, or None if there is
-        no row.
+        """Check all changes since the last call. ``row_of`` returns the state in the journal row of a client ID, or
+        None if there is no row.
 
         Raises Broken.
         """
@@ -125,7 +125,7 @@ class Books:
                 raise Broken(f"I6: {exposed} units of {base} are held or may be, of at most {self._most[base]}")
 
     def _exposed(self, base: str) -> int:
-        """Return the coins held, including those assigned at the start, plus the coins that open buys may still buy."""
+        """Return the coins held, including those assigned at the start, plus the coins that open buys may still add."""
         rules = {pair: pair.rules for pair in self._venue.pairs.values()}
         total: int = self._account.total[base] - self._moved.get(base, 0)
         for order in self._account.open.values():
@@ -144,7 +144,7 @@ class Books:
         self.filled[trade.order_id] = self.filled.get(trade.order_id, 0) + trade.lots
 
     def ended(self, client_id: int, state: str) -> None:
-        """Check an order that is final according to the bot. Raises Broken if the order is live."""
+        """Check an order that the bot considers final. Raises Broken if the order is live."""
         order_id = self._by_client_id.get(client_id)
         if order_id is None and state in _NEVER_THERE:
             order_id = next((o.order_id for o in self._account.orders.values() if o.new.client_id == client_id), None)
@@ -157,7 +157,7 @@ class Books:
     # -- from time to time, and at the end ----------------------------------------------------------------------------
 
     def check(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
-        """Check all orders and balances against the journal's rows. Raises Broken."""
+        """Check all orders and balances against the journal rows. Raises Broken."""
         for order in self._account.orders.values():
             row = rows.get(order.new.client_id)
             if row is None and order.new.client_id in self.excused:
@@ -188,7 +188,8 @@ class Books:
             raise Broken(f"I4: {order!r} has executed {order.executed_lots}")
 
     def settled(self, rows: Mapping[int, Mapping[str, Any]], told: Mapping[str, int]) -> list[str]:
-        """Return the remaining differences between the books. The list is empty once all orders are settled.
+        """Return the remaining differences between the exchange and the journal. The list is empty once all orders are
+        settled.
 
         ``told`` is the number of filled lots reported to the strategy, by client ID.
         """
@@ -211,8 +212,8 @@ class Books:
         return found
 
     def check_explained(self, resting: Iterable[int], before: int) -> None:
-        """Check a bot that starts trading. None of the ``resting`` orders in its books (client IDs) may have ended
-        ``before`` its start (nanoseconds, exchange time). Raises Broken.
+        """Check a bot that starts trading. No order that the bot considers ``resting`` (client IDs) may have become
+        final ``before`` its start (nanoseconds, exchange time). Raises Broken.
         """
         for client_id in resting:
             order_id = self._by_client_id.get(client_id)
@@ -221,7 +222,7 @@ class Books:
                 raise Broken(f"restart: the bot trades, and does not know that {client_id} had ended before: {order!r}")
 
     def check_told(self, told: Mapping[str, int]) -> None:
-        """Check I10: every reported fill has happened and was reported only once. Raises Broken."""
+        """Check I10: every reported fill occurred and was reported only once. Raises Broken."""
         for client_id, lots in told.items():
             order_id = self._by_client_id.get(int(client_id))
             there = 0 if order_id is None else self._account.orders[order_id].executed_lots
@@ -234,7 +235,7 @@ class Books:
         """Check that a bot which trades on a damaged journal has lost nothing that matters. ``before`` contains the
         rows from before the damage. Raises Broken.
 
-        A bot without any journal ``starts_over`` if it reports so. Its earlier orders are then foreign, as after the
+        A bot without any journal ``starts_over`` if it reports this. Its earlier orders are then foreign, as after the
         user moved the journal away.
         """
         if demands:
@@ -263,30 +264,30 @@ class Books:
         return owned
 
     def locked(self, currency: str) -> int:
-        """Return the units that the account's open orders lock."""
+        """Return the units locked by the account's open orders."""
         units: int = self._account.locked[currency]
         return units
 
     def still_open(self) -> set[str]:
-        """Return the IDs of the orders that are open at the exchange."""
+        """Return the IDs of the account's orders that are open at the exchange."""
         return {order.order_id for order in self._account.open.values()}
 
     def money(self) -> dict[str, int]:
-        """Return totals by currency, in units."""
+        """Return the account's totals by currency, in units."""
         return dict(self._account.total)
 
 
 class Journaled:
-    """The journal's contents at one moment: SQLite plus the newer commits in the log."""
+    """The journal's contents at one point in time: SQLite plus the newer commits in the log."""
 
     def __init__(self, path: Path) -> None:
-        """Raises JournalError."""
+        """Read the journal's contents. Raises JournalError."""
         journal = Journal.open(path, read_only=True)
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
-            #: the filled lots that were reported to the strategy, by client id
+            #: the filled lots that were reported to the strategy, by client ID
             self.told = _told(journal.document(_STRATEGY))
-            #: the lots in an order's fills, by client id
+            #: the lots in an order's fills, by client ID
             self.filled: dict[int, int] = {}
             for fill in journal.fills():
                 self.filled[fill.client_id] = self.filled.get(fill.client_id, 0) + fill.lots
@@ -302,21 +303,21 @@ def _told(kept: Any) -> dict[str, int]:
 
 #: the name of the document that holds the strategy's saved state
 _STRATEGY = "strategy:t"
-#: prefix of a log record: length of the body, CRC-32 of number and body, number
+#: prefix of a log record: body length, CRC-32 of number and body, number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER_BYTES = 8
 
 
 class Followed:
-    """A journal's contents, tracked in its log as the log grows. Each commit is read once, whereas `Journaled` reads
-    the entire journal.
+    """The contents of a journal, followed through its log as the log grows. Each commit is read once, whereas
+    `Journaled` reads the entire journal.
 
     The records are parsed independently of the product: each has a prefix and a body and starts at a multiple of 8
-    bytes. The first record of a segment is its heading.
+    bytes. The first record of a segment is its header.
     """
 
     def __init__(self, path: Path) -> None:
-        """``path`` is the journal's path. Raises JournalError and Broken."""
+        """Start following the journal at ``path``. Raises JournalError and Broken."""
         self._path = path
         self._file = -1
         self._begin()
@@ -331,12 +332,12 @@ class Followed:
         self._read()
         while self._open(self._segment + 1):
             self._read()
-        if not self._name(self._segment).exists():  # the bot has ended, or a new bot has started
+        if not self._name(self._segment).exists():  # the bot has exited, or a new bot has started
             self._begin()
         return self
 
     def close(self) -> None:
-        """Close the log's file."""
+        """Close the log file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -355,7 +356,7 @@ class Followed:
         return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
 
     def _open(self, segment: int) -> bool:
-        """Open the given segment and return True, if it exists and is complete enough."""
+        """Open the given segment and return True if the segment exists and is complete enough."""
         try:
             file = os.open(self._name(segment), os.O_RDONLY)
         except FileNotFoundError:
@@ -363,7 +364,7 @@ class Followed:
         content = os.pread(file, 4096, 0)
         length, crc, number = _PREFIX.unpack_from(content)
         if not length or zlib.crc32(content[_PREFIX.size - _NUMBER_BYTES : _PREFIX.size + length]) != crc:
-            os.close(file)  # the file is empty, or a failing disk wrote only part of its heading
+            os.close(file)  # the file is empty, or a failing disk wrote only part of its header
             return False
         self.close()
         heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
@@ -397,14 +398,14 @@ def _aligned(count: int) -> int:
 
 
 def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
-    """Check the invariants of the journal's rows that need no other data. Raises Broken."""
+    """Check the invariants that need only the journal rows. Raises Broken."""
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
 
 
 def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]) -> None:
-    """Check I5 within the journal: the executed lots of an order are the sum of its fills. Raises Broken."""
+    """Check I5 within the journal: the executed lots of an order equal the sum of its fills. Raises Broken."""
     for client_id, row in rows.items():
         lots = filled.get(client_id, 0)
         if int(row["executed_lots"]) != lots:
@@ -425,28 +426,28 @@ class Standstills:
         self._unread: set[str] = set()
 
     def woke(self, slept_s: float) -> None:
-        """Note that the bot resumes after a suspension of ``slept_s`` seconds."""
+        """Record that the bot resumes after a suspension of ``slept_s`` seconds."""
         if slept_s >= STANDSTILL_S:
             self._slept_s, self._unread = slept_s, set(_LOOKS)
 
     def sends(self, endpoint: str) -> None:
-        """Note that a request is sent. Raises Broken if the bot had to read from the exchange first."""
+        """Record that a request is sent. Raises Broken if the bot had to read from the exchange first."""
         if self._unread and endpoint.startswith("create"):
             raise Broken(
                 f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
             )
 
     def reads(self, endpoint: str) -> None:
-        """Note that a read sent after the bot woke up was answered."""
+        """Record that a read sent after the bot resumed was answered."""
         self._unread.discard(endpoint)
 
 
-#: maximum length of a message to the user about a journal
+#: maximum length of a user message about a journal
 _SENTENCE_MAX = 700
 
 
 def check_told_of_damage(text: str, words: str, is_damaged: bool) -> None:
-    """Check the message of a bot that refuses to trade because of its journal. Raises Broken."""
+    """Check the message from a bot that refuses to trade because of its journal. Raises Broken."""
     if not is_damaged:
         raise Broken(f"journal: nothing was damaged, and the bot says: {text}")
     if "journal" not in text or "\n" in text or len(text) > _SENTENCE_MAX or "Traceback" in text:

@@ -1,9 +1,9 @@
-"""The layer core: an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
+"""The `core` layer: an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
 
-The bot, its journal, its engine and the exchange are the same as in the layer whole, but requests and events pass
-between them in a few calls. The faults are those of a real connection: requests and answers are lost, late or refused;
-streams drop, repeat and reorder messages, end and reconnect. The adapter's contract (`botkit.model.adapter`) is kept:
-each execution is reported once, and a missing answer is not a refusal.
+The bot, its journal, its engine and the exchange are identical to those in the `whole` layer, but requests and events
+pass between them in a few calls. The faults are those of a real connection: requests and responses are lost, late or
+refused; streams drop, repeat and reorder messages, disconnect and reconnect. The adapter's contract
+(`botkit.model.adapter`) is respected: each execution is reported once, and a missing response is not a refusal.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RECONNECT_S = 0.5
 #: time until a silent stream is reported as lost
 _STALE_S = 3.0
 _ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
-#: faults whose answer does not reveal whether the request was carried out
+#: faults whose response does not reveal whether the request was executed
 _UNCLEAR = {
     "reset_after": (0, "ServerDisconnectedError: Server disconnected"),
     "error_after": (502, "Bad Gateway"),
@@ -63,7 +63,7 @@ class CoreExchange:
         self.facts = facts
         self.faults = Faults(options.seed)
         self.adapters: list[CoreAdapter] = []
-        #: nothing is delivered before this loop time
+        #: no message is delivered before this loop time
         self.stalled_until = 0.0
         self.slow_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -85,7 +85,7 @@ class CoreExchange:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:
-        """Schedule a call that takes place even if the process that caused it dies."""
+        """Schedule a call that takes place even if the process that scheduled it dies."""
         return self._loop.call_later(seconds, call, *arguments, context=contextvars.Context())
 
     def latency_s(self) -> float:
@@ -94,7 +94,7 @@ class CoreExchange:
         return held_s + self._chance.uniform(0.0001, 0.003) + self._chance.random() ** 4 * self.slow_s
 
     def advance(self) -> None:
-        """Advance the venue to the current time, deliver its answers and events, and schedule the next call."""
+        """Advance the venue to the current time, deliver its responses and events, and schedule the next call."""
         for delivery in self.venue.advance(self.now()):
             if isinstance(delivery.item, Answer):
                 self.venue.answer(delivery)
@@ -110,7 +110,7 @@ class CoreExchange:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, reply: Callable[[Answer], None]) -> None:
-        """Send a request. ``reply`` is called if and when its answer arrives."""
+        """Send a request. ``reply`` is called when and if its response arrives."""
         self.later(self.latency_s(), self._arrive, request, reply)
 
     def _arrive(self, request: Request, reply: Callable[[Answer], None]) -> None:
@@ -183,7 +183,7 @@ class CoreExchange:
     def add_fault(self, spec: Mapping[str, object]) -> Fault:
         """Add a fault, as the emulator does."""
         fault = self.faults.add(spec, self.venue.now)
-        if fault.kind == "ws_refuse":  # an open stream cannot be refused, so it has to end first
+        if fault.kind == "ws_refuse":  # an open stream cannot be refused, so disconnect it first
             for adapter in self.adapters:
                 adapter.end_streams(lambda stream: fault.where in ("*", stream))
             self.faults.fired[fault.kind] = self.faults.fired.get(fault.kind, 0) + 1
@@ -226,7 +226,7 @@ class CoreExchange:
 
 
 class _Stream:
-    """One stream of one adapter. Its messages arrive in order unless a fault changes the order."""
+    """One stream of one adapter. Its messages arrive in order unless a fault reorders them."""
 
     def __init__(self, name: str, pairs: tuple[Pair | None, ...]) -> None:
         self.name = name
@@ -240,7 +240,7 @@ class _Stream:
 
 
 class CoreAdapter:
-    """`botkit.model.adapter.Adapter` for a venue in this process."""
+    """Implements `botkit.model.adapter.Adapter` for a venue in this process."""
 
     account_streams = _ACCOUNT_STREAMS
     capabilities = CAPABILITIES
@@ -265,7 +265,7 @@ class CoreAdapter:
 
     @property
     def is_alive(self) -> bool:
-        """True if the adapter is open and its process is alive."""
+        """Return True if the adapter is open and its process is alive."""
         return self._is_open and (self._process is None or not self._process.is_dead)
 
     async def __aenter__(self) -> Self:
@@ -318,7 +318,7 @@ class CoreAdapter:
             self._waiting.pop(number, None)
 
     def reset_requests(self, share: float, chance: Random) -> int:
-        """Make some requests in flight fail as if their connections were reset."""
+        """Make some requests in flight fail as if their connections had been reset."""
         struck = [found for found in self._waiting.values() if not found[1].done() and chance.random() < share]
         for request_id, future in struck:
             future.set_result(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text="ConnectionResetError"))
@@ -352,19 +352,19 @@ class CoreAdapter:
             self._exchange.later(self._exchange.latency_s(), self._connect, stream)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Close streams, so that they reconnect."""
+        """Close streams so that they reconnect."""
         kinds = {"books": ("order_book",), "trades": ("trades",), "tickers": (), "account": _ACCOUNT_STREAMS}
         self.end_streams(lambda name: kind is None or name in kinds[kind])
 
     def end_streams(self, which: Callable[[str], bool]) -> int:
-        """End streams as if their connections were lost."""
+        """Disconnect streams as if their connections had been lost."""
         struck = [stream for stream in self._streams if stream.is_up and which(stream.name)]
         for stream in struck:
             self._lose(stream, "the connection was reset")
         return len(struck)
 
     def slow_down(self, share: float, lag_s: float, chance: Random) -> None:
-        """Make some streams lag behind the others while their messages stay in order."""
+        """Make some streams lag behind the others while keeping their messages in order."""
         for stream in self._streams:
             if chance.random() < share:
                 stream.lag_s = lag_s

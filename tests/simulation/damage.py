@@ -1,7 +1,7 @@
 """Damages a journal while no bot runs: corrupt bytes, a truncated or missing log, or a restored older copy.
 
-This code is independent of the way a bot detects damage. `strike` changes the files and states what may be lost;
-`tests.simulation.world` compares this with the result of the next start.
+This code is independent of the bot's damage detection. `strike` changes the files and returns the data that may be
+lost; `tests.simulation.world` compares it with the result of the next start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COUNTER = "client_ids"
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """A copy of a bot's folder at one moment, without its recorded runs."""
+    """A copy of a bot's folder at one point in time, without its recorded runs."""
 
     files: dict[str, bytes]
     runs: frozenset[str]
@@ -54,8 +54,8 @@ def put_back(state: Path, copy: Copy, *, keeps: tuple[str, ...] = ()) -> None:
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """The damage done to a journal. If ``demands`` is True, no bot may trade on the journal. Otherwise the journal may
-    be intact, or look intact.
+    """The damage done to a journal. If ``demands`` is True, no bot may trade on the journal. Otherwise, the journal may
+    be intact or may look intact.
     """
 
     words: str
@@ -65,7 +65,7 @@ class Struck(msgspec.Struct, frozen=True):
 
 
 def strike(state: Path, kind: str, x: float, y: float, older: Copy | None) -> Struck | None:
-    """Damage the files. Return None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, determine the place
+    """Damage the files. Return None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, determine the location
     and extent of the damage.
     """
     journal = state / _JOURNAL

@@ -1,13 +1,13 @@
-"""A disk behind `botkit.live.ports.Disk` that dies with its process: it refuses calls of dead processes and may lose
+"""A disk behind `botkit.live.ports.Disk` that dies with its process: it refuses calls from dead processes and may lose
 writes.
 
 The files are real files in memory (``/dev/shm``), so that all code that reads them works; syncing costs nothing there.
-A `SimulatedDisk` is one process's view of them:
+A `SimulatedDisk` is one process's view of the files:
 
-* after `die` it accepts no calls, not even from a ``finally`` that garbage collection runs or from a half-done step;
+* after `die`, it accepts no calls, not even from a ``finally`` run by garbage collection or from a half-finished step;
 * `die` drops data that the process had not passed to the system. With ``power_cut``, it also drops data that had not
   reached the disk: part of the data appended but not synced, any sectors of an in-place write, SQLite transactions
-  since the last sync, and replaced files that were not synced (which become old, new or empty).
+  since the last sync, and replaced files that were not synced (whose contents become old, new or empty).
 
 A `Medium` is the disk that the processes share. It may be full, read-only or failing for a while (`Medium.trouble`).
 """
@@ -28,7 +28,7 @@ from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles, RealPulses
 from botkit.live.ports import Appending, DurableFile, Lock
 from botkit.model.clock import Nanos
 
-#: unit of an in-place write: a power cut may leave only some of a write's sectors
+#: unit of an in-place write: a power cut may leave only some of the sectors in a write
 _SECTOR = 512
 #: number of recently replaced files that a power cut may leave old, new or empty
 _UNSYNCED_MAX = 6
@@ -45,17 +45,17 @@ class Refused(OSError):
 
 
 class Medium:
-    """The disk that all processes of a machine share.
+    """The disk shared by all processes on a machine.
 
     ``trouble`` is its current fault: "disk_full" (writes within existing files and heartbeats still work), "disk_tight"
     (only files of up to ``room`` bytes fit), "disk_read_only", or "disk_failing" (some writes fail, possibly after a
-    part was written).
+    partial write).
     """
 
     def __init__(self, seed: object = 0) -> None:
         self.trouble = ""
         self.room = 0
-        #: by fault class: the number of writes that each disk fault refused and of losses that power cuts caused
+        #: by fault class: the number of writes refused by each disk fault, and of losses caused by power cuts
         self.struck: Counter[str] = Counter()
         self.chance = Random(f"medium {seed}")
         #: for each SQLite file, the size of its write-ahead log after each transaction that a power cut could still
@@ -65,8 +65,8 @@ class Medium:
         self.unsynced: dict[Path, bytes | None] = {}
 
     def refusal(self, kind: str, size: int = 0) -> OSError | None:
-        """Return the error with which a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat")
-        fails, or None.
+        """Return the error that a write of the given kind ("file", "append", "in place", "sqlite", "remove", "beat")
+        raises, or None.
         """
         trouble, number = self.trouble, 0
         if not trouble:
@@ -120,7 +120,7 @@ class Medium:
                 self.transactions[path] = [kept]
 
     def lose_unsynced(self) -> None:
-        """Leave each file that was replaced without a sync old, new or empty."""
+        """Randomly leave each file that was replaced without a sync old, new or empty."""
         for path, before in self.unsynced.items():
             draw = self.chance.random()
             if draw < 0.5 or not path.exists():
@@ -134,14 +134,14 @@ class Medium:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Give a file new content and a new identity. A process that has the old file open keeps the old file."""
+    """Give a file new content and a new inode. A process that has the old file open keeps the old file."""
     fresh = path.with_name(f"{path.name}.replacing")
     fresh.write_bytes(content)
     fresh.replace(path)
 
 
 class SimulatedDisk(RealDisk):
-    """The view of one process on the shared files."""
+    """One process's view of the shared files."""
 
     def __init__(
         self, on_write: Callable[[], Callable[[], None] | None] = lambda: None, medium: Medium | None = None
@@ -154,7 +154,7 @@ class SimulatedDisk(RealDisk):
         self.pulses = _Pulses(self)
         self.files: SimulatedFiles = SimulatedFiles(self)
         self.durable = _DurableFiles(self)
-        #: True if the process died in a power cut, which may leave a write half done
+        #: True if the process died in a power cut, which may leave a write half finished
         self.tears = False
         self._on_write = on_write
         self._locks: list[Lock] = []
@@ -197,7 +197,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """Connect as the real disk does. The connection also refuses calls of a dead process."""
+        """Connect as the real disk does. The connection also refuses calls from a dead process."""
         self.check()
         disk = self
 
@@ -210,9 +210,9 @@ class SimulatedDisk(RealDisk):
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         found = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
-        # files in memory need no sync, and a simulated crash never happens between two of SQLite's writes
+        # files in memory need no sync, and a simulated crash never occurs between two SQLite writes
         sqlite3.Connection.execute(found, "PRAGMA synchronous=OFF")
-        # without checkpoints, the write-ahead log only grows, and its end can be cut off
+        # without checkpoints, the write-ahead log only grows, and its tail can be cut off
         sqlite3.Connection.execute(found, "PRAGMA wal_autocheckpoint=0")
         found.log = path.with_name(f"{path.name}-wal")
         self.medium.transactions.setdefault(path, [found.logged()])
@@ -233,7 +233,7 @@ class SimulatedDisk(RealDisk):
             raise Refused(errno.EIO, "the process is dead")
 
     def writing(self, kind: str, size: int = 0) -> Callable[[], None] | None:
-        """Check that a write is possible, and return a function to call after the write. Raises OSError if it is
+        """Check that a write is possible, and return a function to call after the write. Raises OSError if the write is
         impossible.
         """
         self.check()
@@ -298,7 +298,7 @@ class SimulatedFiles(RealFiles):
 
 
 class _Appending:
-    """An append-only file with its own buffer, which cannot be flushed after the process's death."""
+    """An append-only file with its own buffer, which cannot be flushed after the death of its process."""
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -357,8 +357,8 @@ class _DurableFiles(RealDurableFiles):
 
 
 class _InPlace:
-    """A file for in-place writes. A write is complete once it has returned. A power cut during a write leaves any part
-    of the write.
+    """A file for in-place writes. A write is complete once it has returned. A power cut during a write may leave any
+    part of it.
     """
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
@@ -390,7 +390,7 @@ class _InPlace:
 
 
 class _Connection(sqlite3.Connection):
-    """An SQLite connection of a process that may be dead. Each commit of botkit is made in a single call."""
+    """An SQLite connection of a process that may be dead. Each botkit commit is a single call."""
 
     owner: SimulatedDisk
     #: its write-ahead log; None for a reader
@@ -399,7 +399,7 @@ class _Connection(sqlite3.Connection):
     _is_synced = True
 
     def logged(self) -> int:
-        """Return the size of the write-ahead log."""
+        """Return the size of SQLite's write-ahead log."""
         assert self.log is not None
         try:
             return self.log.stat().st_size

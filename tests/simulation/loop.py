@@ -1,16 +1,16 @@
-"""An event loop without sockets, threads or wall time. Time advances only when all tasks wait.
+"""An event loop without sockets, threads or wall time. Time advances only when all tasks are waiting.
 
     loop = VirtualLoop(seed=7)
     loop.run_until_complete(main())
 
 It is asyncio's own `BaseEventLoop` with a different clock and selector: tasks, timers, timeouts, asynchronous
-generators and the order of execution are asyncio's. Where asyncio would sleep until the next timer, the clock jumps
-there, so idle hours cost nothing. Connections use `VirtualLoop.network`. The threads of `run_in_executor` take turns
-with the loop, so that they do not change the order of execution.
+generators and the order of execution are asyncio's. Where asyncio would sleep until the next timer, the clock jumps to
+that timer, so idle hours cost nothing. Connections use `VirtualLoop.network`. The threads of `run_in_executor` take
+turns with the loop, so that they do not change the order of execution.
 
-Without a seed, callbacks run in asyncio's order. With a seed, the order varies as far as asyncio does not guarantee it,
-but always in the same way for the same seed: ready tasks run in any order, a task's step may be postponed, and timers
-fire late, as on a busy machine. Plain callbacks keep their order, as asyncio guarantees.
+Without a seed, callbacks run in asyncio's order. With a seed, the order varies wherever asyncio does not guarantee it,
+but always identically for a given seed: ready tasks run in any order, a task's step may be postponed, and timers fire
+late, as on a busy machine. Plain callbacks keep their order, as asyncio guarantees.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from tests.simulation.network import Network
 
 T = TypeVar("T")
 
-#: virtual seconds per round of the loop, so that a task that spins with ``sleep(0)`` reaches its timeout
+#: virtual seconds per loop iteration, so that a task that spins with ``sleep(0)`` reaches its timeout
 ROUND_S = 10e-6
-#: after this many consecutive rounds in which work was always ready, the loop is treated as one that never waits
+#: after this many consecutive iterations in which work was always ready, the loop is considered one that never waits
 ROUNDS_MAX = 2_000_000
 #: virtual seconds that tasks have for cleanup once the loop is found to be stuck
 _GRACE_S = 60.0
 #: duration of work in another thread
 _THREAD_S = 0.0002
-#: share of ready task steps that are postponed to a later round
+#: fraction of ready task steps that are postponed to a later iteration
 _POSTPONED = 0.15
-#: how often the machine wakes up late, and the maximum delay in seconds
+#: probability that the machine wakes up late, and the maximum delay in seconds
 _LATE, _LATE_MAX_S = 0.1, 0.003
-#: from this number of timers on, cancelled timers are dropped once they are the majority
+#: above this number of timers, cancelled timers are dropped once they are the majority
 _TIMERS_MAX = 256
 
 
@@ -57,7 +57,7 @@ class Stuck(RuntimeError):
 
 
 class Process:
-    """A simulated process: all code that runs in its context, and the connections that this code has opened."""
+    """A simulated process: all code that runs in its context, and the connections opened by this code."""
 
     def __init__(self, name: str, pid: int = 1) -> None:
         self.name = name
@@ -72,7 +72,7 @@ class Process:
         return f"<process {self.name}{' (dead)' if self.is_dead else ''}>"
 
 
-#: the process in which a callback or task runs; None stands for the test itself, which never dies
+#: the process in which a callback or task runs; None represents the test itself, which never dies
 PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
 
 
@@ -91,8 +91,8 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop that this module describes. ``limit_s`` limits the virtual time, because a test of a bot that never
-    stops must end too.
+    """The loop described in this module. ``limit_s`` limits the virtual time, because a test of a bot that never stops
+    must also terminate.
     """
 
     def __init__(self, *, seed: int | None = None, limit_s: float = 3600.0) -> None:
@@ -133,7 +133,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._digest = zlib.crc32(f"{self._now:.9f} {what}".encode(), self._digest)
 
     def on_step(self, check: Callable[[], None]) -> None:
-        """Call ``check`` after every round. An exception from it ends the run."""
+        """Call ``check`` after every loop iteration. An exception from it aborts the run."""
         self._on_step.append(check)
 
     # -- running -----------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _shuffled(self, handles: list[asyncio.Handle], chance: Random) -> list[asyncio.Handle]:
         """Return the handles with the task steps shuffled among their positions and some steps postponed to a later
-        round.
+        iteration.
         """
         places = [i for i, handle in enumerate(handles) if _task_of(handle) is not None]
         steps = [handles[i] for i in places]
@@ -220,12 +220,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- stuck ----------------------------------------------------------------------------------------------------
 
     def _give_up(self, why: str) -> None:
-        """Let the main task clean up and raise the error from it. If even that is impossible, raise the error from the
+        """Let the main task clean up, and raise the error from it. If even that is impossible, raise the error from the
         loop.
         """
         error = Stuck(f"{why} (at {self._now:.3f} s).\n{self.describe_tasks()}")
         if self._stuck is not None or self._main is None or self._main.done():
-            self._deadline = self._now + _GRACE_S  # leave some time for cleanup code
+            self._deadline = self._now + _GRACE_S  # allow some time for cleanup code
             self._stuck = None
             raise error
         self._stuck = error
@@ -233,8 +233,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._main.cancel("the loop is stuck")
 
     def run_until_complete(self, future: Any) -> Any:
-        """Run the loop until a future is done. Raises Stuck if the future can never complete, or not within the
-        limit.
+        """Run the loop until a future is done. Raises Stuck if the future can never complete, or does not complete
+        within the limit.
         """
         main = asyncio.ensure_future(future, loop=self)
         if main is not future:
@@ -264,7 +264,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return error
 
     def describe_tasks(self) -> str:
-        """Return a description of where each unfinished task waits, innermost frame last."""
+        """Return a description of where each unfinished task is waiting, innermost frame last."""
         waiting = sorted(
             (task for task in asyncio.all_tasks(self) if not task.done()), key=lambda t: _number(t.get_name())
         )
@@ -277,7 +277,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- processes ------------------------------------------------------------------------------------------------
 
     def kill(self, process: Process, *, silently: bool = False) -> None:
-        """End a process as kill -9 does: none of its code runs any more, not even a ``finally``.
+        """Kill a process as kill -9 does: none of its code runs anymore, not even a ``finally``.
 
         The system closes its connections. With ``silently``, its connections send nothing more, as when the machine is
         unplugged.
@@ -291,7 +291,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.note(f"kill {process.name}")
 
     def hold(self, process: Process) -> None:
-        """Suspend a process: none of its code runs until `release`, while all other code runs."""
+        """Suspend a process: none of its code runs until `release`, while all other code continues."""
         process.is_held = self._any_held = True
         self.note(f"hold {process.name}")
 
@@ -335,7 +335,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return True
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """Create a task that is part of the process in whose context it runs."""
+        """Create a task that belongs to the process in whose context it runs."""
         task = super().create_task(coro, **options)
         context = options.get("context")
         process = PROCESS.get() if context is None else context.get(PROCESS)
@@ -351,7 +351,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def close(self) -> None:
         """Close the loop and release dead processes.
 
-        Their ``finally`` blocks run only now, because Python does not allow preventing this. They can no longer act on
+        Their ``finally`` blocks run only now, because Python provides no way to prevent this. They can no longer affect
         the loop, and objects that outlive the loop (such as a disk) must refuse their calls.
         """
         super().close()
@@ -371,15 +371,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 collect()
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """Do the work a moment later, in a thread that takes turns with the loop, so that only one of the two runs at a
-        time.
+        """Do the work after a short delay, in a thread that takes turns with the loop, so that only one of the two runs
+        at a time.
 
         The work may block with `sleep_in_thread` while the loop continues.
         """
         return self._work(_Turns(self, func, *args).go_on)
 
     def run_soon(self, func: Callable[[], T]) -> asyncio.Future[T]:
-        """Do the work a moment later on the loop itself. This saves a thread for work that never sleeps."""
+        """Do the work after a short delay on the loop itself. This saves a thread for work that never sleeps."""
 
         def whole(future: asyncio.Future[T]) -> None:
             _settle(future, func)
@@ -393,7 +393,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def sleep_in_thread(self, seconds: float) -> None:
-        """Block work of `run_in_executor` for a number of virtual seconds. Raises RuntimeError on the loop's own
+        """Block `run_in_executor` work for a number of virtual seconds. Raises RuntimeError on the loop's own
         thread.
         """
         turns = self._threads.get(threading.get_ident())
@@ -430,7 +430,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class _Turns:
-    """Runs work in its own thread. The thread runs while the loop is stopped and sleeps while the loop runs."""
+    """Runs work in a separate thread. The thread runs while the loop is stopped and sleeps while the loop runs."""
 
     def __init__(self, loop: VirtualLoop, func: Callable[..., Any], *args: Any) -> None:
         self._loop = loop
@@ -440,7 +440,7 @@ class _Turns:
         self._thread_may, self._loop_may = threading.Semaphore(0), threading.Semaphore(0)
 
     def go_on(self, future: asyncio.Future[Any] | None = None) -> None:
-        """Let the thread run until it sleeps or ends. The first call passes the ``future`` for the result."""
+        """Let the thread run until it sleeps or finishes. The first call passes the ``future`` for the result."""
         if self._is_over:
             return
         if future is None:
@@ -470,7 +470,7 @@ class _Turns:
             raise _Ended
 
     def end(self) -> None:
-        """Make the thread's sleep raise an exception, because the loop is closed."""
+        """Make the thread's sleep raise an exception because the loop is closed."""
         self._is_over = True
         self._thread_may.release()
         self._loop_may.acquire()

@@ -1,4 +1,4 @@
-"""The virtual loop's replacement for the machine, for the ports of bot and emulator and for libraries without ports.
+"""Substitutes for the machine on the virtual loop: for the ports of bot and emulator, and for libraries without ports.
 
 `ports` returns the ports of `botkit.live.ports`. `on_virtual_time` replaces the machine where botkit and aiohttp use it
 directly without ports, so that tests written for the real loop run unchanged. tests/test_architecture.py ensures that
@@ -37,12 +37,13 @@ T = TypeVar("T")
 
 #: the time of day at which every virtual loop starts: 2026-03-02 09:00:00 UTC, a Monday
 BEGAN_NS: Nanos = 1_772_442_000 * NS_PER_S
-#: time since the machine's boot at that moment
+#: time since the machine's boot at that time of day
 _UP_NS: Nanos = 5_000 * NS_PER_S
 
 
 class VirtualClock:
-    """A machine's clock (`botkit.live.ports.MachineClock`), and the emulator's (`botkit.emulator.clock.MachineTime`).
+    """Implements the clock of a machine (`botkit.live.ports.MachineClock`) and of the emulator
+    (`botkit.emulator.clock.MachineTime`).
 
     ``skew_ns`` changes only the time of day. ``slept_ns`` is the time for which the machine was suspended, in addition
     to the loop's time. ``frozen_ns`` is the suspended time that is part of the loop's time.
@@ -55,19 +56,19 @@ class VirtualClock:
         self.frozen_ns: Nanos = 0
 
     def wall_ns(self) -> Nanos:
-        """Return nanoseconds since the epoch."""
+        """Return the nanoseconds since the epoch."""
         return BEGAN_NS + self.skew_ns + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def monotonic_ns(self) -> Nanos:
-        """Return nanoseconds of the loop's time, without suspensions."""
+        """Return the loop's time in nanoseconds, without suspensions."""
         return round(self._loop.time() * NS_PER_S) - self.frozen_ns
 
     def monotonic_s(self) -> float:
-        """Return seconds of the loop's time, without suspensions."""
+        """Return the loop's time in seconds, without suspensions."""
         return self._loop.time() - self.frozen_ns / NS_PER_S
 
     def counter_ns(self) -> Nanos:
-        """Return nanoseconds since boot, including suspensions."""
+        """Return the nanoseconds since boot, including suspensions."""
         return _UP_NS + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
@@ -78,13 +79,13 @@ class VirtualClock:
 
 
 class VirtualThreads:
-    """Background work (`botkit.live.ports.Background`) that runs on the loop, a moment later."""
+    """Background work (`botkit.live.ports.Background`) that runs on the loop, after a short delay."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Run ``work`` a moment later."""
+        """Run ``work`` after a short delay."""
         return _Once(self._loop, work)
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
@@ -96,7 +97,7 @@ class VirtualThreads:
         return _NoSteps() if name == "watchdog" else _Steps(self._loop, step)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` a moment later."""
+        """Run ``work`` after a short delay."""
         context = contextvars.copy_context()
         return await self._loop.run_soon(lambda: context.run(work))
 
@@ -163,7 +164,9 @@ class _NoSteps:
 def ports(
     loop: VirtualLoop, *, seed: object = None, disk: Disk = REAL_DISK, clock: VirtualClock | None = None
 ) -> Machine:
-    """Return a machine with the loop's time. Its random numbers depend on ``seed`` (default: the loop's seed)."""
+    """Return a machine that uses the event loop's clock. Its random numbers depend on ``seed`` (default: the loop's
+    seed).
+    """
     background: Background = VirtualThreads(loop)
     return Machine(
         clock=clock or VirtualClock(loop),
@@ -179,7 +182,7 @@ def ports(
 
 @contextlib.contextmanager
 def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
-    """Make botkit and aiohttp use the loop's time, threads, random numbers and connections until the block ends."""
+    """Make botkit and aiohttp use the loop's time, threads, random numbers and connections until the block exits."""
     clock, threads = VirtualClock(loop), VirtualThreads(loop)
     drawn = random.Random(f"drawn {loop.seed}")
     begun = random.getstate()
@@ -207,7 +210,7 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         # reset the nonces, which never decrease within a process, because every loop starts at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
-        # aiohttp adds a Date header to answers without one
+        # aiohttp adds a Date header to responses without one
         (aiohttp.web_response, "rfc822_formatted_time", lambda: formatdate(clock.wall_ns() // NS_PER_S, usegmt=True)),
         # aiohttp connects through raw sockets, which do not exist here
         (aiohappyeyeballs, "start_connection", start_connection),

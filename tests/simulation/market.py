@@ -1,4 +1,6 @@
-"""The synthetic market. It is generated once for many seeds, because generating it would take most of a short run."""
+"""The synthetic market. It is generated once for many seeds, because generating it would dominate the duration of a
+short run.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _EARLIER: Nanos = 5 * NS_PER_S
 
 
 class Rows:
-    """One market's rows, generated as far as needed."""
+    """The rows of one market, generated on demand."""
 
     def __init__(self, facts: ExchangeFacts, number: int, start: Nanos) -> None:
         self._source = SyntheticSource(facts.pairs, seed=number, start=start - _EARLIER, history_days=0.01)
@@ -29,7 +31,7 @@ class Rows:
         self._pieces: list[tuple[Nanos, list[MarketColumns]]] = []
 
     def piece(self, index: int) -> tuple[Nanos, list[MarketColumns]]:
-        """Return piece number ``index`` of the rows, and the time up to which the market is known with this piece."""
+        """Return piece number ``index`` of the rows, and the time up to which this piece extends the known market."""
         while len(self._pieces) <= index:
             rows = [part for part in self._source.chunk(self._source.known_until) if part.pair in PAIRS]
             self._pieces.append((self._source.known_until, rows))
@@ -49,7 +51,7 @@ class Market:
         self.known_until: Nanos = rows.first
 
     def history(self) -> Sequence[CandleColumns]:
-        """Return candles from before the start."""
+        """Return the candles that precede the start."""
         return list(self._rows.history)
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
@@ -76,7 +78,7 @@ _FACTS: ExchangeFacts | None = None
 
 
 def market_source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[Market, Nanos]:
-    """Return one of a few markets, and its start time. Replaces the emulator's own market."""
+    """Return one of a few markets, and its start time. Replaces the emulator's built-in market."""
     global _FACTS
     _FACTS = _FACTS or facts
     return Market(_rows(options.seed % MARKETS, machine_now)), machine_now

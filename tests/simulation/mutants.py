@@ -1,7 +1,7 @@
 """Planted faults that a useful simulation must find. Each is a small patch of one function.
 
-A mutant is applied within the process: the function gets the code compiled from its changed source. Worker processes
-and files are not changed. `applied` raises `Stale` if the source has changed too much.
+A mutant is applied within the process: the function receives the code compiled from its changed source. Worker
+processes and files are not changed. `applied` raises `Stale` if the source has changed too much.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tests.simulation.sources import Stale, codes_of, differs, functions_of
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``before`` occurs exactly once in the module and becomes ``after``. ``layer`` is the layer that finds the mutant
-    sooner.
+    """A planted fault. ``before`` occurs exactly once in the module and is replaced with ``after``. ``layer`` is the
+    layer that finds the mutant sooner.
     """
 
     name: str
@@ -277,7 +277,7 @@ MUTANTS = (
 
 @contextlib.contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
-    """Apply the mutant until the end of the block. Raises Stale."""
+    """Apply the mutant until the block exits. Raises Stale."""
     branches.prepare()
     module = importlib.import_module(mutant.module)
     assert module.__file__ is not None
@@ -304,10 +304,10 @@ def applied(mutant: Mutant) -> Iterator[None]:
 
 
 def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str]) -> int:
-    """Search for each mutant, or for those of one part, with up to ``seeds`` seeds, and print how many seeds each
-    search took. Return 1 if a mutant survived.
+    """Search for each mutant, or for those in one part of the product, with up to ``seeds`` seeds, and print the number
+    of seeds that each search took. Return 1 if a mutant survived.
 
-    Seeds whose plans lack a feature that the mutant needs are skipped and not counted.
+    Seeds whose plans lack a feature required by the mutant are skipped and not counted.
     """
     lived = 0
     for mutant in MUTANTS:

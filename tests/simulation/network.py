@@ -1,9 +1,9 @@
 """The network of a `VirtualLoop`: connections between tasks of one process, and the faults of such connections.
 
-A connection is two ordered streams of bytes. Every piece that is written arrives after a latency. A link may be slow,
-its pieces may be cut and joined at random, and a connection may be reset, stall for a while, or fall silent for good
-while both sides believe it to be open. The transports behave like asyncio's: a writer is paused when its peer does not
-read, `close` sends the data already written, and data for a closed connection is answered with a reset.
+A connection is two ordered byte streams. Each written chunk arrives after a latency. A link may be slow, its chunks may
+be split and joined at random, and a connection may be reset, stall for a while, or fall silent permanently while both
+sides believe it to be open. The transports behave like asyncio's: a writer is paused when its peer does not read,
+`close` sends the data already written, and data for a closed connection is answered with a reset.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Link:
     """
 
     latency_s: tuple[float, float] = (0.0001, 0.0001)
-    #: share of pieces that arrive in two parts, the second one later
+    #: fraction of chunks that arrive in two parts, the second one later
     cut: float = 0.0
-    #: share of pieces that are late, and the maximum delay in seconds
+    #: fraction of chunks that are late, and the maximum delay in seconds
     late: float = 0.0
     late_s: float = 0.0
 
@@ -97,7 +97,7 @@ class Network:
         start_serving: bool = True,
         **options: Any,
     ) -> Server:
-        """Create a server as the loop's own method does. Raises OSError if the address is taken, NotImplementedError
+        """Create a server as the loop's own method does. Raises OSError if the address is in use, NotImplementedError
         for TLS.
         """
         if options.get("ssl"):
@@ -168,7 +168,7 @@ class Network:
         return latency
 
     def kill(self, process: Process, *, silently: bool) -> None:
-        """End a process's connections and servers as the system does when the process ends."""
+        """Close a process's connections and servers as the system does when the process exits."""
         for server in [server for server in self._servers.values() if server.process is process]:
             server.close()
         for connection in list(self.connections.values()):
@@ -232,7 +232,8 @@ class Connection:
         self.link = replace(self.link, **changes)
 
     def stall(self, side: str | None = None) -> None:
-        """Hold back all that ``side`` ("client", "server", None for both) sends, including close, until `go_on`.
+        """Hold back all data that ``side`` ("client", "server", None for both) sends, including the close, until
+        `go_on`.
 
         Both sides believe the connection to be open, so the connection is half-open unless `go_on` is called.
         """
@@ -241,7 +242,7 @@ class Connection:
                 transport.is_held = True
 
     def go_on(self) -> None:
-        """End `stall`. Data that was held back arrives."""
+        """End a `stall`. Data that was held back arrives."""
         for transport in self.sides:
             transport.is_held = False
             transport.carry()
@@ -280,7 +281,7 @@ class Transport(asyncio.Transport):
         #: data that has arrived but was not read, because the protocol has paused reading or there is no protocol yet
         self.unread: deque[Any] = deque()
         self.is_held = False
-        #: True once this side's machine is gone: data already sent still arrives, but there are no more answers
+        #: True once this side's machine is gone: data already sent still arrives, but there are no more responses
         self.is_cut_off = False
         self._names = {"sockname": own, "peername": other}
         self._loop = connection.network.loop
@@ -300,7 +301,7 @@ class Transport(asyncio.Transport):
         return f"<{self.name} of connection {self.connection.number} to port {self.connection.port}>"
 
     def connect(self, factory: Callable[[], asyncio.BaseProtocol], context: contextvars.Context) -> None:
-        """Attach a protocol to this side. The protocol is notified in the next step of the loop."""
+        """Attach a protocol to this side. The protocol is notified in the next iteration of the loop."""
         if self._is_lost:
             return
         self._context = context
@@ -335,7 +336,7 @@ class Transport(asyncio.Transport):
         return self._is_closing
 
     def close(self) -> None:
-        """Send the data already written, then signal the end."""
+        """Send the data already written, then signal the end of the stream."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -373,8 +374,8 @@ class Transport(asyncio.Transport):
             self._soon_read()
 
     def _read(self) -> None:
-        """Pass on one piece. A real loop also reads a socket once per round, so that waiting tasks may act before the
-        next piece.
+        """Pass on one chunk. A real loop also reads a socket once per iteration, so that waiting tasks may act before
+        the next chunk.
         """
         if self._is_paused or self._is_lost or self.protocol is None or not self.unread:
             return
@@ -408,7 +409,7 @@ class Transport(asyncio.Transport):
         self._read()
 
     def _arrive(self, what: Any) -> None:
-        """Receive a piece, an end or a reset for this side."""
+        """Receive a chunk, an end-of-stream or a reset for this side."""
         if not self._is_lost:
             self.unread.append(what)
         elif isinstance(what, bytes) and not self.peer._is_lost:
@@ -456,7 +457,7 @@ class Transport(asyncio.Transport):
         self._low = self._high // 4 if low is None else low
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return the low and the high limit."""
+        """Return the low and the high buffer limit."""
         return self._low, self._high
 
     def _consider_writing(self) -> None:
@@ -508,7 +509,7 @@ class Transport(asyncio.Transport):
     # -- the end --------------------------------------------------------------------------------------------------
 
     def lose(self, error: Exception) -> None:
-        """Notify the protocol, in the next step of the loop, that the connection is gone."""
+        """Notify the protocol, in the next iteration of the loop, that the connection is gone."""
         if not self._is_lost:
             self._is_closing = True
             self._soon(self._lost, error)
@@ -529,8 +530,8 @@ class Transport(asyncio.Transport):
             self.connection.network.connections.pop(self.connection.number, None)
 
     def die(self, *, silently: bool) -> None:
-        """End this side together with its process. Its code is not notified, and the peer notices only data that the
-        system sends.
+        """Terminate this side together with its process. Its code is not notified, and the peer notices only the data
+        that the system sends.
         """
         if self._is_lost:
             return
@@ -611,7 +612,7 @@ class Server(asyncio.AbstractServer):
             transport.abort()
 
     async def wait_closed(self) -> None:
-        """Wait for `close`."""
+        """Wait until `close` is called."""
         await asyncio.shield(self._closed)
 
     def forget(self, number: int) -> None:
@@ -621,7 +622,7 @@ class Server(asyncio.AbstractServer):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Stands in for a listening socket. It has only the attributes that callers use."""
+    """Stands in for a listening socket. It has only the attributes used by callers."""
 
     address: tuple[str, int]
     family: int = socket.AF_INET

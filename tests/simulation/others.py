@@ -1,4 +1,4 @@
-"""Other users of the account or the machine: a second bot, the bot's guard, `botkit panic`, and the limits broker.
+"""Other programs on the account or the machine: a second bot, the bot's guard, `botkit panic`, and the limits broker.
 
 All of them are the real programs. The broker serves on the simulated network. Each of the others connects to the broker
 and the exchange like a separate process. Guard and panic read the bot's journal and never write to it.
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: how long a bot must have run undisturbed, in addition to the guard's patience, before a strike of its guard is an
-#: error
+#: how long a bot must have run undisturbed, in addition to the guard's patience, before its guard's intervention counts
+#: as an error
 _WELL_S = 3.0
 
 
@@ -49,7 +49,7 @@ class BrokerBeside:
         self.start()
 
     def start(self) -> None:
-        """Start a broker, which continues its predecessor's ledger."""
+        """Start a broker that continues its predecessor's ledger."""
         self._count += 1
         self._process = Process(f"broker {self._count}")
         self._serving = self._run.loop.create_task(self._serve(), context=in_process(self._process))
@@ -66,7 +66,7 @@ class BrokerBeside:
 
 
 class SecondBot:
-    """A second bot on the account, which trades at the same time as the plan's main bot, dies and restarts."""
+    """A second bot on the account, which trades alongside the plan's main bot, dies and restarts."""
 
     def __init__(self, run: Run, config: Path, state: Path, deaths_ms: tuple[int, ...]) -> None:
         self._run = run
@@ -84,7 +84,7 @@ class SecondBot:
         return self.state / "journal.sqlite"
 
     def journaled(self) -> Journaled | None:
-        """Return the bot's journal, or None if there is none yet."""
+        """Return the contents of the bot's journal, or None if there is no journal yet."""
         return Journaled(self._journal) if self._journal.exists() else None
 
     def follow(self) -> Followed | None:

@@ -1,9 +1,9 @@
-"""Splits a long run into pieces (ranges of seeds), runs each in its own process, and saves the results in a file.
+"""Splits a long run into pieces (ranges of seeds), runs each in a separate process, and saves the results in a file.
 
     {"commit": "1f0c...", "layer": "core", "first": 200, "seeds": 100, "cpu_s": 9.1, "counted": 84, ...}
 
-Each line of the file is a finished piece. A resumed run skips the finished pieces of the same commit and layer. Pieces
-of other commits stay in the file but are not counted.
+Each line of the file is a finished piece. A resumed run skips the finished pieces with its commit and layer. Pieces
+from other commits stay in the file but are not counted.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 
 def merged(pieces: list[Piece]) -> Piece:
-    """Merge pieces of one commit and layer into one."""
+    """Merge pieces with the same commit and layer into one."""
     whole = msgspec.structs.replace(pieces[0], seeds=0, faults={}, reached={}, broken=[], cpu_s=0.0, virtual_s=0.0)
     whole.counted = whole.orders = whole.crashes = whole.starts = 0
     for piece in sorted(pieces, key=lambda piece: piece.first):
@@ -81,7 +81,7 @@ def merged(pieces: list[Piece]) -> Piece:
 
 
 def commit() -> str:
-    """Return the commit of this checkout, followed by ``+`` if files differ from the commit, or "unknown" outside a
+    """Return the commit of this checkout, with ``+`` appended if files differ from the commit, or "unknown" outside a
     checkout.
     """
     folder = Path(__file__).parent
@@ -103,7 +103,7 @@ class Kept:
         self._path = path
 
     def read(self, commit: str, layer: Layer) -> list[Piece]:
-        """Return the pieces of a commit and layer. An incomplete last line is ignored."""
+        """Return the pieces with the given commit and layer. An incomplete last line is ignored."""
         found = []
         for line in [] if self._path is None or not self._path.exists() else self._path.read_bytes().splitlines():
             try:
@@ -146,7 +146,8 @@ def carried_out(
 ) -> Iterator[Piece]:
     """Yield each piece with its results as it finishes, running ``jobs`` pieces at a time in separate processes.
 
-    No piece starts after ``until`` (a time of `time.monotonic`), and a running piece ends early then, with fewer seeds.
+    No piece starts after ``until`` (a `time.monotonic` value). A piece that is running at that time stops early, with
+    fewer seeds.
     """
     at_work: dict[Connection, tuple[BaseProcess, Piece]] = {}
     has_more = True

@@ -1,7 +1,7 @@
 """Plans a run from its seed before it starts: the strategy's actions, the faults, and the bot's crashes.
 
-A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts, and saved as a
-regression test. All random choices of a run are in its plan or derived from its seed.
+A `Plan` is plain data. It is drawn once, printed when a run breaks an invariant, shortened by dropping parts, and saved
+as a regression test. All random choices of a run are in its plan or derived from its seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Layer = Literal["core", "whole"]
 
 PAIRS: Final = ("btc_usdt", "eth_usdt")
 
-#: the possible actions of the strategy, with their relative frequencies
+#: the strategy's possible actions, with their relative frequencies
 ACTS: Final = {
     "buy_far": 14,
     "sell_far": 12,
@@ -52,8 +52,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault. Its kind is one of the emulator's (`botkit.emulator.faults`) or a fault of network, clock, disk or
-    processes.
+    """A fault. Its kind is one of the emulator's (`botkit.emulator.faults`) or a network, clock, disk or process
+    fault.
     """
 
     at_ms: int
@@ -75,10 +75,10 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot's process ends as by kill -9, ``rounds`` rounds of the loop after its moment. With ``is_cancel``, its
-    task is cancelled there instead and cleans up.
+    """The bot's process dies as by kill -9, ``rounds`` loop iterations after the trigger. With ``is_cancel``, its task
+    is instead cancelled at that point and cleans up.
 
-    The moment is ``at_ms`` of the run, or the ``nth`` occurrence from then on of the action ``on``: "send" (a request
+    The trigger is ``at_ms`` of the run, or the ``nth`` occurrence from then on of the action ``on``: "send" (a request
     is passed to the adapter), "create", "cancel", "answer", or "write" (the disk is written; the bot then dies before
     the write if ``rounds`` is odd, and after it if even). With ``silently``, the machine is unplugged and unsynced data
     is lost.
@@ -95,7 +95,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
-    """Cancels the task of one request ``rounds`` rounds of the loop after the request was sent, wherever the task is
+    """Cancels the task of one request ``rounds`` loop iterations after the request was sent, wherever the task is
     waiting.
 
     The request is the ``nth`` from ``at_ms`` on of the kind ``on``: "create", "cancel" or "read".
@@ -108,7 +108,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The actions of a second bot on the account, and the times at which it dies."""
+    """The actions of a second bot on the account, and the times of its deaths."""
 
     acts: tuple[Act, ...]
     deaths_ms: tuple[int, ...]
@@ -125,13 +125,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     switches: dict[str, str]
     #: True if the bot shares its limits through an in-process ledger
     shares_limits: bool = False
-    #: the time at which faults and actions end, in milliseconds
+    #: the end time of faults and actions, in milliseconds
     active_ms: int = 20_000
     second: SecondPlan | None = None
     cancels: tuple[Cancel, ...] = ()
     #: True if rate-limit windows are kept full for a while
     fills_windows: bool = False
-    #: patience of the bot's guard in seconds; 0 for no guard
+    #: the guard's patience in seconds; 0 for no guard
     guard_s: float = 0.0
     #: True if limits are shared through the machine's broker
     has_broker: bool = False
@@ -194,11 +194,11 @@ _STREAM_PLACES: Final = (
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
 #: the bot's process is stopped and continued later, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
-#: temporary faults of the disk
+#: temporary disk faults
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
-#: faults that a power cut causes
+#: faults caused by a power cut
 _POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
-#: events that other processes cause
+#: events caused by other processes
 _OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_strikes")
 #: all fault classes, in the order in which a long run reports their counts
 FAULT_CLASSES: Final = (
@@ -206,7 +206,7 @@ FAULT_CLASSES: Final = (
     *(*_SUSPENSIONS, *_OTHERS, "request_cancelled"),
     *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
 )
-#: how long the windows of cancels are kept full
+#: how long the cancel windows are kept full
 _FULL_MS: Final = 3_500
 _SWITCHES: Final = {
     "active_final": ("on", "off"),
@@ -223,18 +223,18 @@ _SWITCHES: Final = {
 
 
 def draw(seed: int, layer: Layer) -> Plan:
-    """Return the plan of a seed."""
+    """Return the plan for a seed."""
     chance = Random(f"plan {layer} {seed}")
     active_ms = chance.randrange(15_000, 30_000)
     acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]
-    if chance.random() < 0.3:  # bursts reach the limits and lead to batches
+    if chance.random() < 0.3:  # bursts reach the limits and cause batching
         at_ms = chance.randrange(1_000, active_ms)
         acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in range(chance.randrange(10, 30))]
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
-    # Each read whose connection is lost holds a slot for a minute, and the window of this read has five slots. After
-    # five losses, the bot repeats the read only when that minute is over, which is longer than the calm.
+    # Each read whose connection is lost holds a slot for a minute, and the window for this read has five slots. After
+    # five losses, the bot retries the read only when that minute is over, which is longer than the calm phase.
     faults = [
         msgspec.structs.replace(fault, count=min(fault.count or 3, 3))
         if fault.where == "open_orders" and fault.kind in ("reset", "reset_after", "late_arrival")
@@ -262,7 +262,7 @@ def draw(seed: int, layer: Layer) -> Plan:
         second = SecondPlan(acts=tuple(sorted(both, key=lambda act: act.at_ms)), deaths_ms=deaths)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
     chance = Random(f"slow {layer} {seed}")
-    if chance.random() < 0.25:  # some streams are seconds behind the other streams and behind the listings
+    if chance.random() < 0.25:  # some streams lag seconds behind the other streams and the listings
         faults.append(
             Fault(
                 at_ms=chance.randrange(0, active_ms),
@@ -291,7 +291,9 @@ def draw(seed: int, layer: Layer) -> Plan:
 
 
 def _full_windows(begin: int) -> list[Act]:
-    """Return actions that cancel more batches than the one-second window of batch cancels allows, for some seconds."""
+    """Return actions that cancel more batches than the one-second window for batch cancels allows, over several
+    seconds.
+    """
     acts = []
     for at_ms in range(begin, begin + _FULL_MS, 250):  # whenever the strategy checks its list
         acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
@@ -309,7 +311,7 @@ def _add_to_full_windows(chance: Random, begin: int, faults: list[Fault], crashe
     if chance.random() < 0.6:
         crashes.append(
             Crash(
-                at_ms=begin + chance.choice((200, 260, chance.randrange(_FULL_MS))),  # at the second batch or later
+                at_ms=begin + chance.choice((200, 260, chance.randrange(_FULL_MS))),  # at the second or a later batch
                 on="cancel",
                 nth=chance.choice((1, 1, 2)),
                 rounds=chance.choice((1, 2, 3, chance.randrange(4, 20))),
@@ -373,7 +375,7 @@ def _add_others(
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
         faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
-        # the halt of a panic would hide the halt for a damaged journal, so plan no damage
+        # the halt from a panic would mask the halt for a damaged journal, so plan no damage
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
         faults.append(
@@ -430,11 +432,11 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
             share=1.0 if kind in ("ws_silence", "ws_refuse") else chance.choice((1.0, 0.3, 0.1)),
             count=chance.choice((1, 2, None)) if kind not in ("ws_close", "ws_abort") else chance.choice((1, 2)),
         )
-    if draw < 0.84:  # changes the clock of the bot's machine by milliseconds, until the clock is corrected
+    if draw < 0.84:  # shifts the clock of the bot's machine by milliseconds, until the clock is corrected
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # data that a connection delays must arrive within two seconds, because the exchange acts on a request within two
+    # data delayed by a connection must arrive within two seconds, because the exchange acts on a request within two
     # seconds at most
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(

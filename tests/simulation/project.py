@@ -1,8 +1,8 @@
 """Loads each project once for all seeds of a process, because loading a configuration and its plugins takes longer than
 a bot's life.
 
-Lives and replays share the data that none of them changes: the schema's values, the plugins and the exchange's facts.
-Each life or replay has its own `Project`, which creates new strategies. The first project with a given configuration is
+Lives and replays share data that none of them changes: the schema's values, the plugins and the exchange's facts. Each
+life or replay has its own `Project`, which creates new strategies. The first project with a given configuration is
 loaded by `Project.load`, as outside a simulation.
 """
 
@@ -25,7 +25,7 @@ _load = Project.load
 
 
 def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
-    """Return the project at ``path``. Parameters of strategies may name files in its folder. Raises ConfigError."""
+    """Return the project at ``path``. Strategy parameters may name files in its folder. Raises ConfigError."""
     path = Path(path)
     folder = str(path.parent)
     key = path.read_text(encoding="utf-8").replace(folder, "FOLDER")
@@ -51,6 +51,6 @@ def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
 
 @contextlib.contextmanager
 def projects_shared() -> Iterator[None]:
-    """Make `Project.load` return shared projects until the end of the block."""
+    """Make `Project.load` return shared projects until the block exits."""
     with mock.patch.object(Project, "load", load_shared):
         yield

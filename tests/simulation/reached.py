@@ -1,4 +1,4 @@
-"""Counts how often runs reach rare named branches. A long run that never reaches a branch proves nothing about that
+"""Counts how often runs reach named rare branches. A long run that never reaches a branch proves nothing about that
 branch.
 """
 
@@ -56,13 +56,13 @@ class Reached:
         self.counts[name] += 1
 
     def heard(self, text: str) -> None:
-        """Count the branches that a message to the user indicates."""
+        """Count the branches indicated by a message to the user."""
         for part, name in _HEARD.items():
             if part in text:
                 self.counts[name] += 1
 
     def came_out(self, out: Any) -> None:
-        """Count the branches that the results of a bot's turn indicate."""
+        """Count the branches indicated by the results of a bot's turn."""
         for order, state in out.states:
             before = self._states.get(order.client_id) or ("sending" if order.sent else "queued")
             if before != state.value:
@@ -77,7 +77,7 @@ class Reached:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Count the results of every bot's turns until the block ends."""
+        """Count the results of every bot's turns until the block exits."""
         came_out = Bot.came_out
 
         def watched(bot: Bot, out: Any, now: int) -> None:

@@ -1,11 +1,12 @@
 """Runs seeds sequentially or in several processes, and reports their results.
 
-python -m tests.simulation --seeds 50                    seeds 0 to 49 of layer whole python -m tests.simulation --layer
-core --from 1000 --seeds 200 --jobs 2 python -m tests.simulation --minutes 30                  as many seeds as fit
-python -m tests.simulation --seeds 200000 --jobs 2 --resume core.jsonl     in pieces; run again to continue python -m
-tests.simulation --seed 17 --story             one seed, with all events python -m tests.simulation --replay FILE
-a saved plan, such as a regression test python -m tests.simulation --shrink 17                   shorten the plan of a
-broken seed, and save it
+python -m tests.simulation --seeds 50                                      seeds 0 to 49 of layer whole
+python -m tests.simulation --layer core --from 1000 --seeds 200 --jobs 2
+python -m tests.simulation --minutes 30                                    as many seeds as fit
+python -m tests.simulation --seeds 200000 --jobs 2 --resume core.jsonl     in pieces; run again to continue
+python -m tests.simulation --seed 17 --story                               one seed, with all events
+python -m tests.simulation --replay FILE                                   a saved plan, such as a regression test
+python -m tests.simulation --shrink 17                                     shorten a broken seed's plan and save it
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _MEMORY = Path("/dev/shm")
 
 
 def run_plan(plan: Plan) -> Result:
-    """Run a plan in a folder in memory."""
+    """Run a plan in an in-memory folder."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
     # collect garbage only between seeds, because a seed's result must not depend on the time of collection; objects
     # that already exist are exempt
@@ -84,14 +85,14 @@ def missing(total: Piece) -> list[str]:
 
 
 def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
-    """Yield a description of a broken run, with commands to repeat and to shorten it."""
+    """Yield a description of a run that broke an invariant, with commands to repeat and to shorten it."""
     yield f"BROKEN  layer {layer}, seed {seed}: {broken}"
     yield f"  again:   python -m tests.simulation --layer {layer} --seed {seed} --story"
     yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {seed}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Return 1 if something broke."""
+    """Run the command. Return 1 if an invariant was violated or coverage was insufficient."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, help="how many (default 20, or as many as fit into --minutes)")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
@@ -159,7 +160,7 @@ def _long(first: int, seeds: int, layer: Layer, jobs: int, minutes: float | None
 
 
 def warm(layer: Layer) -> None:
-    """Create the data that all seeds share, so that processes forked from this one inherit it."""
+    """Create the data shared by all seeds, so that processes forked from this one inherit it."""
     for seed in range(MARKETS):
         run_plan(msgspec.structs.replace(draw(seed, layer), acts=(), faults=(), crashes=(), active_ms=45_000))
 

@@ -1,4 +1,4 @@
-"""Shortens a broken run's plan by dropping parts as long as the run still breaks in the same way."""
+"""Shortens the plan of a broken run by dropping parts for as long as the run still breaks in the original way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LISTS = ("acts", "faults", "crashes", "cancels")
 
 
 def kind_of(broken: str) -> str:
-    """Return the kind of a violation: an invariant, liveness, a replay, or the name of an error."""
+    """Return the kind of a violation: an invariant, liveness, a replay, or the name of an exception."""
     return broken.partition(":")[0]
 
 
@@ -43,7 +43,7 @@ def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Pl
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Yield plans without a part of this one: first without large parts, last without single elements."""
+    """Yield plans that each lack a part of this plan: first a large part, finally a single element."""
     for name in _LISTS:
         parts: tuple[Any, ...] = getattr(plan, name)
         size = len(parts)
@@ -67,7 +67,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
 
 
 def story(plan: Plan, result: Result) -> Iterator[str]:
-    """Yield a description in plain words of a short plan and its result."""
+    """Yield a plain-language description of a short plan and its result."""
     kinds = ", ".join(f"{act.kind} {act.pair} at {act.at_ms / 1000:g} s" for act in plan.acts) or "nothing"
     yield f"The strategy: {kinds}."
     if plan.switches:
@@ -76,7 +76,7 @@ def story(plan: Plan, result: Result) -> Iterator[str]:
 
 
 def shrink_seed(seed: int, layer: Layer, keep: Path | None) -> int:
-    """Carry out the --shrink command: shorten a seed's plan, describe the result, and save the plan."""
+    """Execute the --shrink command: shorten a seed's plan, describe the result, and save the plan."""
     from tests.simulation.runner import run_plan
 
     plan = draw(seed, layer)

@@ -1,4 +1,4 @@
-"""The code objects of a module's functions, so that a function's code can be replaced by code from a changed source.
+"""The code objects of a module's functions, so that a function's code can be replaced with code from a changed source.
 
 Files, modules and worker processes are not changed. A function only receives the code compiled from its changed source.
 """
@@ -12,11 +12,13 @@ from typing import Any
 
 
 class Stale(LookupError):
-    """A piece of source text no longer occurs where it is expected."""
+    """A piece of source text is no longer found where it is expected."""
 
 
 def functions_of(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
-    """Yield all functions of a module and its classes, each with its path. Decorated functions are unwrapped."""
+    """Yield all functions of a module and its classes, each with its qualified name. Decorated functions are
+    unwrapped.
+    """
     for name, thing in list(vars(owner).items()):
         plain = thing.__func__ if isinstance(thing, (staticmethod, classmethod)) else thing
         if isinstance(plain, property):
@@ -31,7 +33,7 @@ def functions_of(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], typ
 
 
 def codes_of(code: types.CodeType) -> dict[str, types.CodeType]:
-    """Return the code objects of functions and classes within a module's code, by path."""
+    """Return the code objects of functions and classes within a module's code, by qualified name."""
     found = {}
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -43,7 +45,7 @@ def codes_of(code: types.CodeType) -> dict[str, types.CodeType]:
 
 
 def differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Return whether two functions behave differently, regardless of their position in the file."""
+    """Return True if two functions behave differently, regardless of their position in the file."""
     if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
         return True
     for a, b in zip(one.co_consts, other.co_consts, strict=True):

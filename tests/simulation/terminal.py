@@ -1,13 +1,12 @@
-"""A terminal on virtual time: commands run sequentially on one virtual loop, while servers keep running on the same
-loop.
+"""A terminal on virtual time: commands run sequentially on one virtual loop, while servers keep running on that loop.
 
     def test_...(terminal: Terminal) -> None:
         emulator = terminal.serve(make_emulator(emulator_options()))
         assert main(["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--duration", "1s"]) == 0
 
 While a terminal is open, ``asyncio.run`` and ``asyncio.Runner`` use its loop. Each command is a separate process, whose
-tasks end with the command. Servers of the test keep running. Time does not pass between two commands, but the loop
-continues while a command blocks to wait for a bot (``commands.ask``). The limits broker also runs on the loop.
+tasks end with the command. Servers started by the test keep running. Time does not advance between two commands, but
+the loop continues while a command blocks to wait for a bot (``commands.ask``). The limits broker also runs on the loop.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class Terminal:
         return self.loop.run_until_complete(self._servers.enter_async_context(server))
 
     def begin(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        """Start a task that runs until the terminal is closed, in parallel with the commands."""
+        """Start a task that runs alongside the commands until the terminal is closed."""
         return self.loop.create_task(work)
 
     def signal(self, number: int) -> None:
@@ -99,12 +98,12 @@ class Terminal:
         self.loop.run_until_complete(end())
 
     async def _serve_broker(self) -> None:
-        while True:  # a broker exits when it is unused, and the next command starts another one
+        while True:  # a broker exits when it is idle, and the next command starts another one
             await Broker(self._broker, REAL_DISK.files, self.loop.machine_clock.counter_ns, Random(1)).serve()
 
 
 class TerminalLoop(MachineLoop):
-    """A virtual loop that several commands use in turn."""
+    """A virtual loop used by several commands in turn."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -116,7 +115,7 @@ class TerminalLoop(MachineLoop):
         self.signals[sig] = lambda: callback(*args)
 
     def remove_signal_handler(self, sig: int) -> bool:
-        """Remove a stored handler. Return whether there was one."""
+        """Remove a stored handler. Return True if there was one."""
         return self.signals.pop(sig, None) is not None
 
     def sleep_in_thread(self, seconds: float) -> None:
@@ -128,7 +127,7 @@ class TerminalLoop(MachineLoop):
 
 
 class _Opener:
-    """A blocking opener of addresses, as created by ``urllib.request``."""
+    """A blocking URL opener, as created by ``urllib.request``."""
 
     def __init__(self, terminal: Terminal, *handlers: object) -> None:
         self._terminal = terminal
@@ -146,7 +145,7 @@ class _Opener:
 
 
 class _Runner:
-    """`asyncio.Runner` on the terminal's loop."""
+    """Implements `asyncio.Runner` on the terminal's loop."""
 
     def __init__(self, terminal: Terminal, **_: Any) -> None:
         self._terminal = terminal

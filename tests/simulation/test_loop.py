@@ -23,7 +23,7 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]], **options: Any) -> tuple[A
         assert loop.is_closed()
 
 
-def test_waiting_for_a_virtual_year_costs_nothing() -> None:
+def test_waiting_for_a_virtual_year_takes_no_real_time() -> None:
     async def main() -> float:
         await asyncio.sleep(365 * 86_400)
         return asyncio.get_running_loop().time()
@@ -33,7 +33,7 @@ def test_waiting_for_a_virtual_year_costs_nothing() -> None:
     assert loop.rounds < 20
 
 
-def test_timeouts_and_timers_run_in_time_order() -> None:
+def test_timeouts_and_timers_fire_in_time_order() -> None:
     async def main() -> list[str]:
         said: list[str] = []
         loop = asyncio.get_running_loop()
@@ -71,11 +71,11 @@ async def _order_of_tasks() -> list[int]:
     return done
 
 
-def test_without_a_seed_tasks_run_in_the_order_of_asyncio() -> None:
+def test_without_a_seed_tasks_run_in_asyncios_order() -> None:
     assert run(_order_of_tasks)[0] == asyncio.run(_order_of_tasks()) == list(range(6))
 
 
-def test_equal_seeds_give_the_same_task_order() -> None:
+def test_equal_seeds_produce_equal_task_orders() -> None:
     orders = {seed: run(_order_of_tasks, seed=seed)[0] for seed in range(10)}
     assert all(sorted(order) == list(range(6)) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) > 5
@@ -94,7 +94,7 @@ def test_a_seed_does_not_change_the_order_of_plain_callbacks() -> None:
         assert run(main, seed=seed)[0] == list(range(50))
 
 
-def test_a_stuck_loop_reports_immediately_where_each_task_waits() -> None:
+def test_a_stuck_loop_immediately_reports_where_each_task_is_waiting() -> None:
     cleaned: list[str] = []
 
     async def waits_for_a_lock(lock: asyncio.Lock) -> None:
@@ -116,11 +116,11 @@ def test_a_stuck_loop_reports_immediately_where_each_task_waits() -> None:
     assert "nothing is scheduled, so nothing will ever happen again" in text
     assert "the waiting one" in text
     assert "test_loop.py:" in text
-    assert "in test_a_stuck_loop_reports_immediately_where_each_task_waits.<locals>.waits_for_a_lock" in text
+    assert "in test_a_stuck_loop_immediately_reports_where_each_task_is_waiting.<locals>.waits_for_a_lock" in text
     assert cleaned == ["yes"]
 
 
-def test_a_loop_that_only_waits_is_stopped_at_its_limit() -> None:
+def test_a_loop_that_only_waits_is_stopped_at_its_time_limit() -> None:
     async def main() -> None:
         while True:
             await asyncio.sleep(1)
@@ -152,7 +152,7 @@ def test_a_stuck_test_fails_even_if_it_swallows_the_cancellation() -> None:
         run(main)
 
 
-def test_work_for_a_thread_is_done_a_moment_later() -> None:
+def test_work_for_a_thread_is_executed_with_a_short_delay() -> None:
     async def main() -> tuple[str, float, bool]:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -273,7 +273,7 @@ def test_a_thread_sleeps_in_virtual_time_while_the_loop_continues() -> None:
     assert order == [(0.0, "thread"), (10.0, "thread"), (15.0, "loop")]
 
 
-def test_a_sleeping_thread_ends_when_its_loop_is_closed() -> None:
+def test_a_sleeping_thread_terminates_when_its_loop_is_closed() -> None:
     left: list[str] = []
 
     async def main(loop: VirtualLoop) -> None:

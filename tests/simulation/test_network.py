@@ -42,7 +42,7 @@ async def echo(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(body=await request.read() or b"nothing")
 
 
-async def test_requests_and_streams_of_aiohttp_work_over_the_network() -> None:
+async def test_aiohttp_requests_and_streams_work_over_the_network() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         for size in (1, 1_000, 900_000):
             async with session.post(base, data=b"x" * size) as answer:
@@ -83,7 +83,7 @@ async def test_a_connection_reset_reaches_both_sides() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         asyncio.get_running_loop().call_later(1, lambda: next(iter(running().network.connections.values())).reset())
         with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
-            await session.post(f"{base}/slow", params={"s": "10"})  # aiohttp would repeat a GET
+            await session.post(f"{base}/slow", params={"s": "10"})  # aiohttp would retry a GET
         async with session.get(base) as answer:
             assert answer.status == 200
 
@@ -219,7 +219,7 @@ async def test_peers_notice_a_killed_process_as_on_a_real_network(silently: bool
     writer.close()
 
 
-def test_equal_seeds_give_equal_runs_and_different_seeds_different_runs() -> None:
+def test_equal_seeds_produce_equal_runs_and_different_seeds_produce_different_runs() -> None:
     def digest(seed: int) -> int:
         async def main() -> None:
             async with served(echo) as base, aiohttp.ClientSession() as session:

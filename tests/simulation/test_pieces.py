@@ -22,7 +22,7 @@ def piece(first: int, seeds: int, commit: str = "c0ffee") -> Piece:
 
 
 def run(seed: int, layer: Layer) -> Result:
-    """Return a made-up result that depends only on the seed."""
+    """Return a fabricated result that depends only on the seed."""
     if seed == 13:
         os._exit(3)
     return Result(
@@ -71,7 +71,7 @@ def test_no_piece_starts_after_the_time_limit() -> None:
     assert list(carried_out(iter([piece(0, 4)]), run, 2, time.monotonic() - 1)) == []
 
 
-def test_finished_pieces_are_found_by_commit_and_layer_even_if_the_last_line_is_torn(tmp_path: Path) -> None:
+def test_finished_pieces_are_found_by_commit_and_layer_even_if_the_last_line_is_incomplete(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "run.jsonl")
     assert kept.read("c0ffee", "core") == []
     kept.add(piece(0, 5))

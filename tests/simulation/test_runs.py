@@ -1,4 +1,4 @@
-"""A few seeds of both layers, plans that once failed, and properties of the simulation itself."""
+"""A few seeds of both layers, plans that failed in the past, and properties of the simulation itself."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ KEPT = sorted(REGRESSIONS.glob("*.json"))
 
 
 @pytest.mark.parametrize(("layer", "seed"), [("core", 1), ("core", 2), ("whole", 1)])
-def test_a_seed_breaks_no_invariant_and_covers_enough(layer: str, seed: int) -> None:
+def test_a_seed_violates_no_invariant_and_covers_enough(layer: str, seed: int) -> None:
     result = run_plan(draw(seed, layer))  # type: ignore[arg-type]
     assert not result.broken, result.broken
     assert result.counts
 
 
 @pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
-def test_plans_that_once_failed_pass(path: Path) -> None:
+def test_plans_that_failed_in_the_past_pass(path: Path) -> None:
     result = run_plan(read_plan(path))
     assert not result.broken, "\n".join(result.story)
 
 
 @pytest.mark.parametrize("layer", ["core", "whole"])
-def test_a_plan_always_leads_to_the_same_run(layer: str) -> None:
+def test_a_plan_always_produces_an_identical_run(layer: str) -> None:
     plan = msgspec.json.decode(msgspec.json.encode(draw(4, layer)), type=Plan)  # type: ignore[arg-type]
     assert run_plan(plan).digest == run_plan(draw(4, layer)).digest  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_planted_fault_still_applies_to_the_source(mutant: object) -> None:
+def test_a_planted_fault_can_still_be_applied_to_the_source(mutant: object) -> None:
     with applied(mutant):  # type: ignore[arg-type]
         pass
 
 
-def test_following_the_log_yields_the_same_contents_as_reading_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_the_log_yields_the_contents_read_from_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
     def row_of(run: Run, client_id: int) -> str | None:
@@ -75,7 +75,7 @@ def test_every_named_branch_is_still_in_the_source() -> None:
     assert branches.missing() == []
 
 
-def test_branches_are_reported_while_they_are_watched() -> None:
+def test_branches_are_reported_while_they_are_observed() -> None:
     seen: list[str] = []
     with branches.reported(seen.append):
         standstill = Standstill(lambda seconds: None, lambda: 0)
@@ -85,7 +85,7 @@ def test_branches_are_reported_while_they_are_watched() -> None:
     assert seen == ["the bot stood still"]
 
 
-def test_a_plan_is_reduced_to_the_parts_that_break_it() -> None:
+def test_a_plan_is_reduced_to_the_parts_that_cause_the_violation() -> None:
     plan = draw(7, "core")
     wanted = plan.acts[3], plan.faults[1]
 

@@ -1,4 +1,6 @@
-"""The real bot, client and emulator run unchanged on a virtual loop, take no wall time, and always behave the same."""
+"""The real bot, client and emulator run unchanged on a virtual loop, take no wall time, and always behave
+identically.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from tests.simulation.machine import MachineLoop
 
 
 async def trades(folder: Path) -> int:
-    """Let a bot trade for some virtual minutes. Return the loop's checksum, which includes all network traffic."""
+    """Let a bot trade for some virtual minutes. Return the loop's checksum, which covers all network traffic."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, MachineLoop)
     async with make_world(folder, speed=1.0) as world:
@@ -49,7 +51,7 @@ def checksum(folder: Path, seed: int | None) -> int:
         return runner.run(trades(folder))
 
 
-def test_a_bot_trades_without_sockets_or_threads_and_a_seed_always_gives_the_same_run(
+def test_a_bot_trades_without_sockets_or_threads_and_each_seed_always_produces_an_identical_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.socket", None)
@@ -61,7 +63,7 @@ def test_a_bot_trades_without_sockets_or_threads_and_a_seed_always_gives_the_sam
 
 
 @pytest.mark.virtual_time
-async def test_an_idle_bot_takes_few_rounds_of_the_loop_per_second(tmp_path: Path) -> None:
+async def test_an_idle_bot_runs_few_loop_iterations_per_second(tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         loop = running()
@@ -72,7 +74,7 @@ async def test_an_idle_bot_takes_few_rounds_of_the_loop_per_second(tmp_path: Pat
         assert not differences(bot, world.emulator)
 
 
-def test_a_seed_gives_the_same_run_regardless_of_the_hash_seed(tmp_path: Path) -> None:
+def test_a_seed_produces_an_identical_run_regardless_of_the_hash_seed(tmp_path: Path) -> None:
     source = (
         "import sys, pathlib\n"
         "from tests.simulation.test_whole_bot import checksum\n"

@@ -1,13 +1,13 @@
 """The marker that makes a test run on a virtual loop.
 
-    pytestmark = pytest.mark.virtual_time            # all tests of a file: none waits for wall time any more
+    pytestmark = pytest.mark.virtual_time            # all tests of a file: none waits for wall time anymore
     @pytest.mark.virtual_time(seed=7, limit_s=60)    # one test, with a task order that depends on the seed
     @pytest.mark.real_time                           # one test of such a file that stays on real time
 
 An asynchronous test and its fixtures get a `VirtualLoop` from pytest-asyncio. In a synchronous test, ``asyncio.run``
 creates the loop. In both cases, `on_virtual_time` applies while the loop is open. A test that waits for an event that
-never happens fails with `Stuck`, which shows where each task waits. It fails immediately if no event is scheduled any
-more, otherwise after ``limit_s`` virtual seconds (default: an hour).
+never occurs fails with `Stuck`, which shows where each task is waiting. It fails immediately if no further event is
+scheduled, otherwise after ``limit_s`` virtual seconds (default: one hour).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Return a factory of the loop for an asynchronous test."""
+    """Return a loop factory for an asynchronous test."""
     return {"loop": _factory(item) or asyncio.new_event_loop}
 
 

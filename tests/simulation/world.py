@@ -1,4 +1,4 @@
-"""Carries out one run: an exchange, a bot that dies and restarts, faults, and a final phase without faults."""
+"""Executes one run: an exchange, a bot that dies and restarts, faults, and a final phase without faults."""
 
 from __future__ import annotations
 
@@ -71,19 +71,19 @@ BALANCES = {"usdt": 200_000 * UNIT, "btc": UNIT // 2, "eth": 5 * UNIT}
 MOST = {"btc": UNIT // 2 + UNIT // 50, "eth": 6 * UNIT}
 #: tolerance for market buys, which are counted at the last price but buy slightly more if they fill at a better price
 _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
-#: the total time until the exchange has acted on a request and lists its order, including bytes that a connection holds
-#: back
+#: the total time until the exchange has acted on a request and lists its order, including delays of bytes held back by
+#: a connection
 LATEST_ACCEPT_S = 5
-#: virtual seconds within which all books must be settled once the faults have ended
+#: virtual seconds within which all orders and balances must be settled after the faults have ended
 CALM_S = 60.0
-#: reasons for refusing a probe order that do not mean that its pair is blocked
+#: refusal reasons for a probe order that do not mean that its pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
-#: number of lives out of five that are replayed: a replay costs as much as a life
+#: the number of lives out of every five that are replayed: a replay costs as much as a life
 _REPLAYED_OF_5 = 2
-#: faults that refuse orders; ten refusals in a row halt a bot
+#: faults that refuse orders; ten consecutive refusals halt a bot
 _REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
-#: how long a bot that halted because of its journal is watched
+#: how long a bot that halted because of its journal is observed
 _WATCHED_S = 2.0
 _HERE = Path(__file__).parent
 
@@ -128,7 +128,7 @@ class Result(msgspec.Struct, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """True if the run covered enough."""
+        """Return True if the run covered enough."""
         return self.orders >= 20 and sum(self.faults.values()) >= 3 and self.crashes >= 1
 
 
@@ -165,12 +165,12 @@ class _Damaged:
         #: the complete folder, as in a user's backup
         self.copy = copy
         self.struck = struck
-        #: client IDs that arrived at the exchange although the journal did not contain them before the damage
+        #: client IDs that arrived at the exchange although they were not in the journal before the damage
         self.sent: list[int] = []
 
 
 class Run:
-    """Carries out a plan on a loop."""
+    """Executes a plan on a loop."""
 
     def __init__(self, plan: Plan, folder: Path, loop: MachineLoop) -> None:
         self.plan = plan
@@ -226,11 +226,11 @@ class Run:
     # -- the story ------------------------------------------------------------------------------------------------
 
     def tell(self, text: str) -> None:
-        """Add a line to the history of the run."""
+        """Add a line to the run's history."""
         self.result.story.append(f"{self.loop.time():9.3f}  {text}")
 
     async def go(self) -> None:
-        """Run the plan to its end. Raises Broken."""
+        """Run the plan to completion. Raises Broken."""
         plan = self.plan
         facts = Project.load(self._config).facts
         options = EmulatorOptions(
@@ -371,7 +371,7 @@ class Run:
             raise Broken(f"panic: {orders[0]} leaves, though new orders are held back since {self._latched_at:.3f} s")
 
     def is_well(self, life: Life, seconds: float) -> bool:
-        """Return whether a bot has been alive and awake on a working disk for ``seconds``."""
+        """Return True if a bot has been alive and awake on a working disk for ``seconds``."""
         since = self.loop.time() - seconds
         return (
             life.ended is None
@@ -397,12 +397,12 @@ class Run:
             self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
     def note_hurry(self, text: str) -> None:
-        """Note a report that a guard or panic cancelled without a slot. Exceeding a rate limit is then excused."""
+        """Record a report that a guard or panic cancelled without a slot. Exceeding a rate limit is then excused."""
         if "rate limit" in text or "slot" in text:
             self.books.excuses_rates = True
 
     def second_way(self) -> tuple[Any, LimitSharing]:
-        """Return an adapter and limit sharing with which a process other than the bot accesses the account."""
+        """Return the adapter and limit sharing with which a process other than the bot accesses the account."""
         project = Project.load(self._config)
         steady = SteadyClock.of(VirtualClock(self.loop))
         address = (self.emulator.rest, self.emulator.ws)
@@ -508,7 +508,7 @@ class Run:
     # -- the bot --------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Run bots one after another until the bot of the final phase has stopped."""
+        """Run successive bots until the bot of the final phase has stopped."""
         while True:
             self._lives += 1
             if self._damaged is None and self._state.exists():
@@ -603,7 +603,7 @@ class Run:
         self.books.excuses_rates = True
 
     async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
-        """Return whether a start halted because of a damaged journal, which ends the life. Raises Broken."""
+        """Return True if a start halted because of a damaged journal, which ends the bot's life. Raises Broken."""
         halt = bot.parts.folder.halt()
         if halt is None or halt.kind != "journal":
             rows = self._journaled().rows
@@ -623,8 +623,8 @@ class Run:
         return True
 
     def _judge_halt(self, damaged: _Damaged, text: str) -> None:
-        """Judge a bot that refuses to trade because of its journal, and restore its folder as a user would. Raises
-        Broken.
+        """Check that a bot rightly refuses to trade because of its journal, and restore its folder as a user would.
+        Raises Broken.
         """
         check_told_of_damage(text, damaged.struck.words, is_damaged=True)
         if damaged.sent:
@@ -665,7 +665,7 @@ class Run:
         )
 
     def heard(self, life: Life, level: str, text: str) -> None:
-        """Record a message of a bot to its user."""
+        """Record a message from a bot to its user."""
         self.told.append(text)
         if level not in ("info",):
             self.tell(f"{life.process.name} {level}: {text}")
@@ -699,11 +699,11 @@ class Run:
     # -- crashes --------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        """Prepare the plan's next crash."""
+        """Arm the plan's next crash."""
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """Note an action of the bot. A planned crash may be due at this action."""
+        """Record an action of the bot. A planned crash may be due at this action."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
@@ -713,7 +713,7 @@ class Run:
             self._armed = None
 
     def begins(self, kind: str, task: asyncio.Task[Any] | None) -> None:
-        """Note that a request is sent from a task. The plan may cancel this task."""
+        """Record that a request is sent from a task. The plan may cancel this task."""
         now_ms = self.loop.time() * 1000
         for armed in self._cancels:
             if armed.task is None and armed.cancel.on == kind and now_ms >= armed.cancel.at_ms and not self.is_calm:
@@ -733,7 +733,7 @@ class Run:
                     armed.task.cancel()
 
     def _writing(self) -> Callable[[], None] | None:
-        """Note that the bot's disk is about to be written. Return a function to call after the write, or None."""
+        """Record that the bot's disk is about to be written. Return a function to call after the write, or None."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
@@ -798,7 +798,7 @@ class Run:
     # -- checks ---------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Check the invariants after every round of the loop."""
+        """Check the invariants after every loop iteration."""
         if self.broken is not None:
             return
         try:
@@ -807,7 +807,7 @@ class Run:
             self.break_off(error)
 
     def break_off(self, error: Broken) -> None:
-        """End the run because an invariant was violated."""
+        """Abort the run because an invariant was violated."""
         self.tell(f"BROKEN {error}")
         if self.broken is None:
             self.broken = error
@@ -882,8 +882,8 @@ class Run:
         return self._followed.look()
 
     def _follow_no_more(self) -> None:
-        """Stop following the journals, because an incarnation has ended, so that their files are read from the
-        beginning next time.
+        """Stop following the journals because an incarnation has died, so that their files are read from the beginning
+        next time.
         """
         if self._followed is not None:
             self._followed.close()
@@ -907,8 +907,8 @@ class Run:
     # -- the calm -------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
-        """End all faults, and check that the books are settled within a minute and the bot continues to trade. Raises
-        Broken.
+        """End all faults, and check that all orders and balances are settled within a minute and the bot continues to
+        trade. Raises Broken.
         """
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
@@ -965,7 +965,7 @@ class Run:
         self.tell("the user lifts the halt")
 
     async def _wait(self, why: Callable[[], list[str]], until: float, living: asyncio.Task[None]) -> None:
-        """Wait until ``why`` returns no more findings. Raises Broken with the latest findings at the timeout."""
+        """Wait until ``why`` returns no more findings. At the timeout, raises Broken with the latest findings."""
         while True:
             if living.done():
                 living.result()
@@ -978,7 +978,7 @@ class Run:
             await asyncio.sleep(0.25)
 
     def _unsettled(self) -> list[str]:
-        """Return the differences between bots and exchange that are not settled yet."""
+        """Return the differences between bots and exchange that have not been settled yet."""
         if self._damaged is not None:
             return ["the journal is damaged"]
         found = self._unsettled_life(self._life)
@@ -1023,7 +1023,7 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            # actions of another bot become known at the next comparison, which may be a minute away
+            # another bot's actions become known at the next comparison, which may be a minute away
             if account.get(currency, 0) != units and self._second is None
         ]
         if found:
@@ -1032,7 +1032,7 @@ class Run:
         return self._wrongly_owned(life, bot)
 
     def _wrongly_owned(self, life: Life, bot: Bot) -> list[str]:
-        """Check I5 in the bot's own books: its holdings are the initial ones changed by its orders' trades. Return
+        """Check I5 in the bot's own portfolio: its holdings are the initial ones changed by its orders' trades. Return
         violations.
         """
         if self.books.excused:
@@ -1046,7 +1046,7 @@ class Run:
             for currency in BALANCES:
                 locked = sum(part[currency][1] for part in parts if currency in part)
                 there = self.books.locked(currency)
-                if abs(locked - there) > len(self.books.still_open()):  # each lock may be rounded by a unit
+                if abs(locked - there) > len(self.books.still_open()):  # each lock may be rounded by one unit
                     return [f"{locked} units of {currency} are locked by its books, and {there} at the exchange"]
         return [
             f"{life.process.name} owns {found.get(currency, 0)} of {currency} by its books, and {units} by its trades"
@@ -1055,7 +1055,7 @@ class Run:
         ]
 
     def _resume(self, bot: Bot) -> None:
-        """Lift a halt that the faults caused (an exchange that refuses every order), as a user would."""
+        """Lift a halt caused by the faults (an exchange that refuses every order), as a user would."""
         reason = bot.view.halted or ""
         folder = bot.parts.folder.path
         is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
@@ -1066,7 +1066,7 @@ class Run:
             self.reached("a halt for refused orders, lifted by the user")
 
     def _probe(self, life: Life) -> None:
-        """Make the strategy place an order for each pair."""
+        """Make the strategy place an order in each pair."""
         assert life.bot is not None
         self._probes += 1
         self._probed_at = self.loop.time()
@@ -1091,7 +1091,7 @@ class Run:
         ]
 
     def _check_journal(self, *, is_settled: bool = False) -> None:
-        """Check the complete journal as a reader sees it. ``is_settled`` means that a bot has ended cleanly. Raises
+        """Check the complete journal as seen by a reader. ``is_settled`` means that a bot has stopped cleanly. Raises
         Broken.
         """
         if not self.books.orders or self._damaged is not None:
@@ -1210,7 +1210,7 @@ def _pid() -> int:
 
 
 def _is_aiohttps_own(error: BaseException) -> bool:
-    """Return whether an error is aiohttp's own: after a late task step, its server starts a handler whose connection is
+    """Return True if an error is aiohttp's own: after a late task step, its server starts a handler whose connection is
     already gone.
     """
     *_, frame = traceback.walk_tb(error.__traceback__)
@@ -1218,7 +1218,7 @@ def _is_aiohttps_own(error: BaseException) -> bool:
 
 
 class _Records(logging.Handler):
-    """Collects errors from a run's log: secrets and unexpected exceptions."""
+    """Collects problems from a run's log: secrets and unexpected exceptions."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

@@ -1,1 +1,1 @@
-"""Indicators on prices and bars."""
+"""Indicators computed from prices and bars."""

@@ -1,4 +1,4 @@
-"""An adapter that turns any function that maps arrays to arrays into an indicator."""
+"""Wraps any function from arrays to arrays as an indicator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, che
 
 
 class ArrayIndicator(Indicator[Any]):
-    """Turns any function that maps arrays to arrays, such as those of TA-Lib or pandas, into an indicator.
+    """Wraps any function from arrays to arrays, such as those of TA-Lib or pandas, as an indicator.
 
         rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
         atr = ArrayIndicator(talib.ATR, 100, inputs=("high", "low", "close"), timeperiod=14)
@@ -24,9 +24,9 @@ class ArrayIndicator(Indicator[Any]):
 
     ``function`` receives ``options`` and, for each input, a float array of the last ``window`` values, oldest first.
     The last element of its result is the indicator's value (a single number also works). A function that returns
-    several arrays needs ``fields`` to name them; ``value`` is then a named tuple. The function is called at every bar,
-    so it should be fast. A function with unlimited memory, such as an exponential average, sees only those ``window``
-    values, so choose a long enough window. ``history``: ``window`` bars.
+    several arrays needs ``fields`` to name them; ``value`` is then a named tuple. The function is called for every bar,
+    so it should be fast. A function with unlimited memory, such as an exponential average, sees only the last
+    ``window`` values, so choose a long enough window. ``history``: ``window`` bars.
 
     ``pane`` is the pane in which charts draw the indicator: "price" or another name, by default the function's name.
     """
@@ -69,14 +69,16 @@ class ArrayIndicator(Indicator[Any]):
         return f"{self._name()}({self.window}{options})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
-        # twice the window, so that the last values are always contiguous and must rarely be moved
+        # twice the window length, so that the last values are always contiguous and rarely have to be moved
         self._buffers = np.zeros((len(self.inputs), 2 * self.window))
         self._count = 0
 
     def step(self, *values: float) -> Any:
-        """Add the next value of each input. Returns the function's last result, or None if that is NaN."""
+        """Add the next value of each input. Returns the last element of the function's result, or None if that element
+        is NaN.
+        """
         buffers, window = self._buffers, self.window
         if self._count == 2 * window:
             buffers[:, : window - 1] = buffers[:, window + 1 :]

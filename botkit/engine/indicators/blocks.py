@@ -1,13 +1,14 @@
 """Moving windows whose sums are computed in blocks. Single values and columns use the same order of operations.
 
-The values are cut into blocks of the window's length. A window consists of the end of one block and the start of the
-next, so its sum is a suffix sum (computed once per block, from the back) plus a prefix sum (one addition per value).
-The terms are distances from a reference: the last value of the previous block, which also lies inside the window.
-Prices that differ little then add up almost without rounding, and equal prices add up to zero. At the end of a block
-the window is the block itself, with its own last value as the reference.
+The values are split into blocks of the window's length. A window consists of the end of one block and the start of the
+next, so its sum is a suffix sum (computed backward, once per block) plus a prefix sum (one addition per value). The
+terms are distances from a reference: the last value of the previous block, which also lies inside the window. Sums of
+similar prices then have almost no rounding error, and equal prices sum to zero. At the end of a block, the window is
+the block itself, with the block's own last value as the reference.
 
-Adding the new value and subtracting the old one would drift, and the rounding error of one huge value would remain
-forever. Here a window of equal prices yields exactly that price, so two averages of a flat market never "cross".
+A sum updated by adding the new value and subtracting the old one would drift, and the rounding error of one huge value
+would remain forever. Here a window of equal prices yields exactly that price, so two averages of a flat market never
+"cross".
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ class WindowIndicator(Indicator[V]):
     """An indicator over blocks of ``length`` values that can process complete blocks at once.
 
     A subclass provides its position in the block (`_place`), the columns of the previous block (`_block_before`), the
-    results for arrays that start a block (`_over_blocks`), and a method that sets its state from a block (`_resume`).
+    results for arrays that start at a block boundary (`_over_blocks`), and a method that restores its state from a
+    block (`_resume`).
     """
 
     __slots__ = ("length",)
     length: int
 
     def fork(self) -> Self:
-        """Return a copy that continues from the same state. All state consists of numbers and lists."""
+        """Return a copy that continues from the current state. All state consists of numbers and lists."""
         other = copy(self)
         for kind in type(self).__mro__:
             for name in getattr(kind, "__slots__", ()):
@@ -75,7 +77,7 @@ class WindowIndicator(Indicator[V]):
         return results
 
     def _place(self) -> int:
-        """Return how many values of the current block have been added."""
+        """Return the number of values in the current block so far."""
         raise NotImplementedError
 
     def _block_before(self) -> list[Array] | None:
@@ -83,16 +85,16 @@ class WindowIndicator(Indicator[V]):
         raise NotImplementedError
 
     def _over_blocks(self, arrays: list[Array]) -> Any:
-        """Compute the results for arrays of complete blocks, NaN until ready."""
+        """Compute the results for arrays of complete blocks; NaN until ready."""
         raise NotImplementedError
 
     def _resume(self, block: list[list[float]]) -> None:
-        """Set the state to that after this block, as if its values had been added one by one."""
+        """Set the state as if the block's values had been added one by one."""
         raise NotImplementedError
 
 
 class Blocks:
-    """An array cut into blocks: the references, and the distances from them for prefix and suffix sums."""
+    """An array split into blocks: the references, and the distances from them for prefix and suffix sums."""
 
     __slots__ = ("count", "length", "prefix", "references", "suffix")
 
@@ -113,7 +115,7 @@ class Blocks:
         self.references: Array = references.reshape(-1)[: len(values)]
 
     def join(self, prefix: Array, suffix: Array) -> Array:
-        """Combine the prefix and suffix sums of blocks into window sums; NaN until the first full window."""
+        """Combine the blocks' prefix and suffix sums into window sums; NaN until the first full window."""
         joined = prefix.copy()
         joined[1:, :-1] += suffix[:-1, 1:]
         joined[:, -1] = suffix[:, 0]
@@ -122,7 +124,7 @@ class Blocks:
         return sums
 
     def sums(self, prefix: Array, suffix: Array) -> Array:
-        """Compute the window sums of the values in two arrays of blocks."""
+        """Compute the window sums of the values in two block arrays."""
         return self.join(np.cumsum(prefix, axis=1), from_the_back(suffix))
 
 

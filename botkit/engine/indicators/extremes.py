@@ -25,10 +25,10 @@ class _RollingExtreme(Indicator[float]):
         return f"{type(self).__name__}({self.length})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
-        # (place, value), including values that are not the extreme yet: a value may become the extreme once better ones
-        # have left the window
+        # (place, value), including values that are not the extreme yet: a value may become the extreme once more
+        # extreme ones have left the window
         self._candidates: deque[tuple[int, float]] = deque()
         self._count = 0
 
@@ -51,14 +51,14 @@ class _RollingExtreme(Indicator[float]):
             return self._gather(self._steps([values]))
         before = min(self._count, length - 1)
         results = rolling_extreme(self._ufunc, np.concatenate((self._as_values(before), values)), length)[before:]
-        # of the earlier values, only the last window is needed from now on
+        # of the earlier values, only the last window is still needed
         self._candidates = deque()
         self._count += count - length
         self._steps([values[count - length :]])
         return results
 
     def _as_values(self, count: int) -> Array:
-        """Return ``count`` values that have the same extremes as the last ``count`` actual values."""
+        """Return ``count`` values with the same extremes as the last ``count`` actual values."""
         values = np.empty(count)
         first = self._count - count
         start = 0
@@ -80,7 +80,7 @@ class RollingHigh(_RollingExtreme):
     _ufunc = np.maximum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value and return the highest, or None until there are ``length`` values."""
+        """Add the next value and return the highest value in the window, or None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] <= value:
             candidates.pop()
@@ -97,7 +97,7 @@ class RollingLow(_RollingExtreme):
     _ufunc = np.minimum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value and return the lowest, or None until there are ``length`` values."""
+        """Add the next value and return the lowest value in the window, or None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] >= value:
             candidates.pop()

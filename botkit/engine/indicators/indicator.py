@@ -1,4 +1,4 @@
-"""The base of all indicators. The state can be fed by value, by bar or by column, with equal results.
+"""The base class of all indicators. Values can be added one at a time, by bar or by column, with equal results.
 
     fast = SMA(10)
     fast.update(bar.close)            # or fast.update(bar); None until there are 10 values
@@ -6,8 +6,8 @@
     line = fast.extend(closes)        # continues after update: an array of the same length, NaN until ready
     line = SMA(10).over(closes)       # from scratch, without using or changing the indicator's state
 
-Only ``+ - * /`` and ``sqrt`` are used, in one fixed order. Results are therefore equal to the last bit on any machine,
-however a tape is cut. (This also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must
+Only ``+ - * /`` and ``sqrt`` are used, in a fixed order. Results are therefore bit-identical on any machine, regardless
+of how a tape is split. (This also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must
 not fuse multiplications and additions: ``-ffp-contract=off``.)
 """
 
@@ -27,7 +27,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 V = TypeVar("V")
 
 #: A recursive average never forgets old values entirely. It is warmed up until the weight of earlier values falls below
-#: this limit, which leaves a margin of three digits below the promised 1e-9.
+#: this limit, which is three orders of magnitude below the promised 1e-9.
 FORGOTTEN = 1e-12
 
 
@@ -76,14 +76,14 @@ class Indicator(Generic[V]):
     #: the bar values that the indicator reads: open, high, low, close, volume or typical; `attach` can override a
     #: single input
     inputs: tuple[str, ...] = ("close",)
-    #: the pane in which a chart draws the indicator: "price", or the name of another pane
+    #: the pane in which charts draw the indicator: "price", or the name of another pane
     pane: str = "price"
-    #: the names of the indicator's values if it has several; they are the fields of ``value``
+    #: names of the indicator's values if there are several; they are the fields of ``value``
     fields: tuple[str, ...] = ()
 
     #: the latest result; None until ready
     value: V | None
-    #: how many finished bars the indicator needs to warm up; constant for each instance
+    #: number of finished bars that the indicator needs to warm up; constant for each instance
     history: int
     #: the series that feeds the indicator; unset until it is attached
     owner: object
@@ -98,8 +98,8 @@ class Indicator(Generic[V]):
         raise NotImplementedError(f"{type(self).__name__} has no step method")
 
     def update(self, *values: float | Bar) -> V | None:
-        """Add the next values, in the order of ``inputs``, or the next `Bar`. Returns the new value, or None until
-        ready.
+        """Add the next values, in the order of ``inputs``, or the next `Bar`. Returns the new value, or None if not
+        ready yet.
         """
         first = values[0] if values else None
         if isinstance(first, Bar):
@@ -113,19 +113,21 @@ class Indicator(Generic[V]):
     def extend(self, *columns: npt.ArrayLike) -> Any:
         """Add many values at once, one array for each of ``inputs``, oldest first.
 
-        Returns the result after each value: a float array, NaN until ready, or for several ``fields`` a named tuple of
-        such arrays. The results equal those of calling `update` for each value, to the last bit.
+        Returns the result after each value: a float array, NaN until ready, or a named tuple of such arrays if there
+        are several ``fields``. The results are bit-identical to those of calling `update` for each value.
         """
         return self._gather(self._steps(self._columns(columns)))
 
     def over(self, *columns: npt.ArrayLike) -> Any:
-        """Return the results for complete arrays, from the first value on. The indicator itself does not change."""
+        """Return the results for complete arrays, starting with the first value. The indicator itself does not
+        change.
+        """
         fresh = copy(self)
         fresh.reset()
         return fresh.extend(*columns)
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         raise NotImplementedError(f"{type(self).__name__} has no reset method")
 
     def _columns(self, columns: tuple[npt.ArrayLike, ...]) -> list[Array]:
@@ -140,7 +142,7 @@ class Indicator(Generic[V]):
         return [step(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def _gather(self, results: list[V | None]) -> Any:
-        """Collect single results into arrays."""
+        """Collect individual results into arrays."""
         if not self.fields:
             return np.array([math.nan if result is None else result for result in results], np.float64)
         blank = (math.nan,) * len(self.fields)
@@ -149,19 +151,19 @@ class Indicator(Generic[V]):
         return self._named([table[:, i].copy() for i in range(len(self.fields))])
 
     def _named(self, arrays: list[Array]) -> Any:
-        """Return the arrays of several fields as a named tuple."""
+        """Return the arrays of an indicator with several fields as a named tuple."""
         return tuple(arrays)
 
 
 def check_length(name: str, length: int, what: str = "length") -> int:
-    """Check a length and return it. Raises ValueError naming the indicator if the length is invalid."""
+    """Validate a length and return it. Raises ValueError naming the indicator if the length is invalid."""
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise ValueError(f"{name} needs a whole {what} of at least 1, not {length!r}")
     return length
 
 
 def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
-    """Return the arrays as contiguous floats. Raises ValueError unless they are 1-dimensional and equally long."""
+    """Return the arrays as contiguous floats. Raises ValueError unless they are one-dimensional and of equal length."""
     columns = [np.ascontiguousarray(array, np.float64) for array in arrays]
     for column, array in zip(columns, arrays, strict=True):
         if np.ndim(array) != 1 or len(column) != len(columns[0]):
@@ -172,7 +174,7 @@ def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
 
 
 def values_to_forget(kept: float) -> int:
-    """Return how many values an average needs to forget its start, if each new value keeps the fraction ``kept`` of the
-    previous average.
+    """Return the number of values after which an average has forgotten its start, if each new value keeps the fraction
+    ``kept`` of the previous average.
     """
     return math.ceil(math.log(FORGOTTEN) / math.log(kept)) if kept > 0 else 1

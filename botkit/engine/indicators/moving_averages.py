@@ -23,12 +23,13 @@ class SMA(WindowIndicator[float]):
         return f"SMA({self.length})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
-        # filled from the back, so the order is from the newest value to the oldest
+        # filled from the back, so the values run from newest to oldest
         self._block = [0.0] * self.length
-        self._left = self.length  # how many places of the block are still empty
-        self._sums: list[float] | None = None  # sums of the last 0, 1, ... values of the previous block; None at first
+        self._left = self.length  # number of empty places in the block
+        # sums of the last 0, 1, ... values of the previous block; None if there is none
+        self._sums: list[float] | None = None
         self._front = 0.0  # sum of the current block
         self._reference = 0.0
 
@@ -48,7 +49,7 @@ class SMA(WindowIndicator[float]):
         return mean
 
     def _turn(self, value: float) -> float:
-        """Turn the full block into the previous block."""
+        """Make the full current block the previous block."""
         length = self._left = self.length
         sums = self._sums = list(accumulate([v - value for v in self._block], initial=0.0))
         self._front = 0.0
@@ -87,14 +88,14 @@ class WMA(WindowIndicator[float]):
         return f"WMA({self.length})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
         self._block = [0.0] * self.length
         # weighted sum: weight 1 for the first value of the suffix, 2 for the next, ...
         self._suffix: list[float] | None = None
         self._filled = 0
         self._front = 0.0  # sum of the current block
-        self._weighted = 0.0  # the same sum with weight 1 for the first value, 2 for the next, ...
+        self._weighted = 0.0  # the weighted sum: weight 1 for the first value, 2 for the next, ...
         self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
@@ -120,7 +121,7 @@ class WMA(WindowIndicator[float]):
 
     def _turn(self, value: float) -> float:
         plain = accumulate([v - value for v in reversed(self._block)], initial=0.0)
-        # each value prepended raises the weight of all later ones by one, so the suffixes are sums of sums
+        # each prepended value raises the weight of all later ones by one, so the suffixes are sums of sums
         suffix = list(accumulate(plain))
         suffix.reverse()
         self._suffix = suffix
@@ -152,8 +153,8 @@ class WMA(WindowIndicator[float]):
 class EMA(Indicator[float]):
     """Exponential average with weight 2 / (length + 1), starting from the mean of the first ``length`` values.
 
-    ``history``: the bars of the first mean, plus as many bars as it takes until that mean weighs less than 1e-12: 148
-    bars for EMA(10). A later start then changes the value by less than 1e-9 of the price.
+    ``history``: the bars of the first mean, plus as many bars as it takes until the weight of that mean is below 1e-12:
+    148 bars for EMA(10). A later start then changes the value by less than 1e-9 of the price.
     """
 
     __slots__ = ("_count", "_reference", "_sum", "_weight", "length")
@@ -168,10 +169,10 @@ class EMA(Indicator[float]):
         return f"EMA({self.length})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
         self._count = 0
-        # sum of the first values, as distances from the very first: equal prices then yield exactly that price
+        # sum of the first values, as distances from the very first one: equal prices then yield exactly that price
         self._sum = self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]

@@ -13,9 +13,9 @@ T = TypeVar("T")
 class RSI(Indicator[float]):
     """Wilder's relative strength index, 0 to 100; 50 if no price has moved.
 
-    Ready after ``length`` changes, which take length + 1 values; the first averages are plain means. ``history``: those
-    values, plus as many bars as it takes until the first averages weigh less than 1e-12: 388 bars for RSI(14). A later
-    start then changes the index by less than 1e-9, unless the market's moves shrink a hundredfold in the meantime.
+    Ready after ``length`` changes, that is, length + 1 values; the first averages are plain means. ``history``: those
+    values, plus as many bars as it takes until the weight of the first averages is below 1e-12: 388 bars for RSI(14). A
+    later start then changes the index by less than 1e-9, unless price moves shrink a hundredfold in the meantime.
     """
 
     __slots__ = ("_count", "_gain", "_last", "_loss", "length")
@@ -30,10 +30,10 @@ class RSI(Indicator[float]):
         return f"RSI({self.length})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
         self._count = 0  # number of changes so far, up to length
-        self._gain = self._loss = 0.0  # sums until ready, averages after that
+        self._gain = self._loss = 0.0  # sums until ready, then averages
         self._last: float | None = None
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
@@ -75,10 +75,10 @@ class Macd(NamedTuple, Generic[T]):
 
 
 class MACD(Indicator[Macd[float]]):
-    """Moving average convergence/divergence of exponential averages, as `Macd`: line, signal and histogram.
+    """Moving average convergence/divergence based on exponential averages, as `Macd`: line, signal and histogram.
 
     Each average starts from the plain mean of its own first values. Ready after slow + signal - 1 values. ``history``:
-    the bars that the slow average needs plus those that the signal needs.
+    the sum of the bars needed by the slow average and by the signal.
     """
 
     __slots__ = ("_fast", "_signal", "_slow", "fast", "signal", "slow")
@@ -98,7 +98,7 @@ class MACD(Indicator[Macd[float]]):
         return f"MACD({self.fast}, {self.slow}, {self.signal})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
         self._fast, self._slow, self._signal = EMA(self.fast), EMA(self.slow), EMA(self.signal)
 

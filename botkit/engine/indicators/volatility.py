@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Bands(NamedTuple, Generic[T]):
     """The value of `Bollinger`, in quote currency.
 
-    ``middle`` is the mean of the window. ``lower`` and ``upper`` are the same number of standard deviations below and
+    ``middle`` is the mean of the window. ``lower`` and ``upper`` are an equal number of standard deviations below and
     above the mean.
     """
 
@@ -48,10 +48,10 @@ class Bollinger(WindowIndicator[Bands[float]]):
         return f"Bollinger({self.length}, {self.width:g})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
         self._block = [0.0] * self.length
-        self._suffix: list[float] = []  # sums of the previous block; empty while there is none
+        self._suffix: list[float] = []  # sums of the previous block; empty if there is none
         self._suffix_squares: list[float] = []
         self._filled = 0
         self._front = self._squares = 0.0
@@ -118,11 +118,11 @@ class Bollinger(WindowIndicator[Bands[float]]):
 
 
 class ATR(Indicator[float]):
-    """Wilder's average true range, in quote currency. The first bar has no previous close, so its range is high less
+    """Wilder's average true range, in quote currency. The first bar has no previous close, so its range is high minus
     low.
 
     Reads high, low and close. Ready after ``length`` bars; the first average is a plain mean. ``history``: those bars,
-    plus as many as it takes until the first average weighs less than 1e-12: 387 bars for ATR(14).
+    plus as many as it takes until the weight of the first average is below 1e-12: 387 bars for ATR(14).
     """
 
     __slots__ = ("_count", "_last", "_mean", "length")
@@ -138,7 +138,7 @@ class ATR(Indicator[float]):
         return f"ATR({self.length})"
 
     def reset(self) -> None:
-        """Reset to the state before the first value."""
+        """Clear the state."""
         self.value = None
         self._count = 0
         self._mean = 0.0  # the sum of the ranges until ready
@@ -148,7 +148,7 @@ class ATR(Indicator[float]):
         """Add the next bar and return the average, or None until there are ``length`` bars."""
         last = self._last
         self._last = close
-        if last is not None:  # the same as max(high - low, |high - last|, |low - last|) for a bar with low <= high
+        if last is not None:  # equals max(high - low, |high - last|, |low - last|) for a bar with low <= high
             high = max(high, last)
             low = min(low, last)
         length = self.length

@@ -1,4 +1,4 @@
-"""Indicators that weight prices by traded volume."""
+"""Volume-weighted price indicators."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from botkit.engine.indicators.indicator import Array, check_length
 class VWAP(WindowIndicator[float]):
     """Volume-weighted average price of the last ``length`` rows or, without a length, of all rows since `reset`.
 
-    Takes a price and a volume; from a bar, it takes the typical price (high + low + close) / 3 and the volume. If
-    nothing traded, the value is the latest price. ``history``: ``length`` bars; none without a length, since the
-    strategy decides where the average starts.
+    Takes a price and a volume; from a bar, it takes the typical price (high + low + close) / 3 and the volume. If there
+    were no trades, the value is the latest price. ``history``: ``length`` bars, or none without a length, since the
+    strategy then decides where the average starts.
     """
 
     __slots__ = ("_block", "_filled", "_reference", "_suffix", "_value", "_volume", "is_cumulative")
@@ -34,12 +34,12 @@ class VWAP(WindowIndicator[float]):
         return "VWAP()" if self.is_cumulative else f"VWAP({self.length})"
 
     def reset(self) -> None:
-        """Start over, for example at the start of a session."""
+        """Start a new average, for example at the start of a session."""
         self.value = None
         self._block = [(0.0, 0.0)] * self.length
         self._suffix: list[tuple[float, float]] = []
         self._filled = 0
-        self._value = self._volume = 0.0  # sums over the block: distance from the reference x volume, and volume
+        self._value = self._volume = 0.0  # sums over the block: distance from the reference times volume, and volume
         self._reference = 0.0
 
     def step(self, price: float, volume: float) -> float | None:  # type: ignore[override]

@@ -1,1 +1,1 @@
-"""The market data of each pair: prices, books, bars, and prices that are withheld as doubtful."""
+"""The market data of each pair: prices, books, bars, and prices that are withheld as implausible."""

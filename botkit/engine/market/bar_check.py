@@ -1,6 +1,6 @@
 """Checks bars built from streamed trades against the exchange's own candles.
 
-BitoPro has no stream of candles, so a running bot builds its bars from trades, and a missed trade silently makes a bar
+BitoPro has no candle stream, so a running bot builds its bars from trades, and a missed trade silently makes a bar
 wrong. Every few minutes the check reads the candles of newly finished bars, with one read per pair and resolution, at a
 lower priority than all other requests.
 
@@ -27,19 +27,19 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, Ending, GetCandles
 from botkit.model.resolutions import bucket_end
 
-#: interval between reads of one pair's candles in one resolution, in machine time
+#: interval between candle reads for one pair and resolution, in machine time
 CHECK_EVERY_S = 180.0
-#: a candle is assumed complete this long after its end; the exchange does not document how far its candles lag
+#: a candle is assumed to be complete this long after its end; the exchange does not document how far its candles lag
 SETTLE_S = 60.0
-#: the longest time before a dead connection is noticed, in machine time
+#: the maximum time until a dead connection is detected, in machine time
 _UNNOTICED_S = 60.0
-#: a stream's initial list has surely arrived this long after connecting, even if nothing has traded
+#: a stream's initial list has certainly arrived this long after connecting, even if nothing has traded
 _LISTED_S = 30.0
-#: a busy machine or connection alone cannot delay a trade by more than this
+#: the maximum delay of a trade that a busy machine or connection alone can cause
 _LATE_S = 10.0
-#: this many consecutive matching bars end a stretch of differing bars
+#: number of consecutive matching bars that ends a stretch of differing bars
 _AGREE_TO_END = 5
-#: how many bars to request in one read; the rest is left for the next read
+#: maximum number of bars per read; the rest is left for the next read
 _BARS_A_READ = 1_000
 _OUTAGES_KEPT = 50
 
@@ -47,14 +47,14 @@ Tell = Callable[[Literal["info", "warning"], str], None]
 
 
 class _TradesSeen:
-    """The state of one pair's stream of trades."""
+    """The state of one pair's trade stream."""
 
     __slots__ = ("connected_at", "counts", "gaps", "last_at", "latest", "outages", "whole_since")
 
     def __init__(self) -> None:
         self.connected_at: Nanos | None = None
         self.last_at: Nanos = 0
-        #: every trade since this time has arrived, except during outages
+        #: all trades since this time have arrived, except during outages
         self.whole_since: Nanos | None = None
         #: (from, to) of outages, during which trades may be missing or late; the end of the last outage may be unknown
         self.outages: list[tuple[Nanos, Nanos | None]] = []
@@ -62,7 +62,7 @@ class _TradesSeen:
         self.gaps: list[tuple[Nanos, Nanos]] = []
         #: trades per minute, to bound the total rounding error of their amounts
         self.counts: dict[Nanos, int] = {}
-        #: by minute, the delay of its latest trade; only for minutes with a noticeably late trade
+        #: delay of the latest trade in each minute; only for minutes with a noticeably late trade
         self.latest: dict[Nanos, Nanos] = {}
 
 
@@ -82,13 +82,13 @@ class _Series:
     )
 
     def __init__(self, since: Nanos) -> None:
-        #: a strategy may subscribe at any time, so the first bar may be incomplete
+        #: a strategy may subscribe at any time, so its first bar may be incomplete
         self.judged_until = since
         self.due: Nanos = 0
         self.asking = False
         #: bars that differed at the last read and have not been reported yet
         self.suspects: set[Nanos] = set()
-        #: number of bars compared with candles since the start, and number of those that differed
+        #: number of bars compared with candles since the start, and number of bars that differed
         self.checked_in_all = 0
         self.different_in_all = 0
         #: the causes reported in this stretch of differing bars; empty while bars agree
@@ -98,7 +98,7 @@ class _Series:
 
 
 class BarCheck:
-    """Checks a bot's bars. ``tell`` takes a log level and a sentence; ``speed`` is the speed of the bot's clock."""
+    """Checks a bot's bars. ``tell`` takes a log level and a message; ``speed`` is the speed of the bot's clock."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class BarCheck:
             found.latest[minute] = max(now - trade.time, found.latest.get(minute, 0))
         found.last_at = now
         if found.whole_since is None:
-            # the initial list of a stream is history; this trade came after it
+            # a stream's initial list is history; this trade came after the list
             found.whole_since = now
         if found.outages and found.outages[-1][1] is None and found.connected_at is not None:
             found.outages[-1] = (found.outages[-1][0], now)
@@ -155,14 +155,14 @@ class BarCheck:
             found.connected_at = None
             if found.outages and found.outages[-1][1] is None:
                 return
-            # nothing has arrived since the connection died, and the time of its death is unknown
+            # the connection died at an unknown time after the last message arrived
             since = max(found.last_at, now - int(_UNNOTICED_S * self._scale))
             found.outages = [*found.outages[-_OUTAGES_KEPT:], (since, None)]
 
     # -- reading --------------------------------------------------------------------------------------------------
 
     def look(self, now: Nanos) -> bool:
-        """Request the candles of unchecked bars. Returns True if anything was requested."""
+        """Request the candles of unchecked bars. Returns True if any candles were requested."""
         asked = False
         for market in self._markets.all():
             if not market.bar_feeds:
@@ -183,11 +183,12 @@ class BarCheck:
         if trades.whole_since is None and trades.connected_at is not None:
             listed = trades.connected_at + int(_LISTED_S * self._scale)
             if listed <= now:
-                trades.whole_since = listed  # the pair is quiet or the stream is dead; the candles will show which
+                # either the pair is quiet or the stream is dead; the candles will show which
+                trades.whole_since = listed
         return trades.whole_since
 
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
-        """Return the finished bars that start at ``since`` or later and ended long enough ago."""
+        """Return the finished bars that start at ``since`` or later and finished long enough ago."""
         # a series subscribed to at run time waits for its history
         series = next((listener[1] for listener in feed.listeners if listener[1].is_ready), None)
         if series is None:
@@ -210,7 +211,7 @@ class BarCheck:
             if answer.outcome is Ending.OK and isinstance(answer.body, tuple):
                 candles = {row.time: row for row in answer.body if isinstance(row, Candle)}
                 self._compare(feed, series, bars, candles)
-            # if the read fails, the same bars are requested next time
+            # if the read fails, these bars are requested again next time
 
         self._reads.read(
             lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end),
@@ -233,9 +234,9 @@ class BarCheck:
             count = sum(trades.counts.get(minute, 0) for minute in _minutes(bar.time, end))
             differs = not agrees(bar, candle, count)
             if differs and bar.time not in suspects:
-                series.suspects.add(bar.time)  # the exchange's candles may lag behind, so read them once more
+                series.suspects.add(bar.time)  # the exchange's candles may lag behind, so they are read once more
             if series.suspects:
-                continue  # report bars in order, so that a stretch stays contiguous
+                continue  # report bars in order, so that a stretch of differing bars is not interrupted
             series.judged_until = end
             series.checked_in_all += 1
             if differs:
@@ -277,7 +278,7 @@ class BarCheck:
     ) -> tuple[Literal["info", "warning"], str]:
         trades = self._trades[bar.pair]
         for since, until in trades.outages:
-            # no trade has arrived since the reconnection, so the outage ended when the initial list was due
+            # no trade has arrived since the reconnect, so the outage ended when the initial list was due
             if until is None and trades.connected_at is not None:
                 until = trades.connected_at + int(_LISTED_S * self._scale)
             if since < end and (until is None or bar.time <= until):
@@ -299,7 +300,9 @@ class BarCheck:
 
     @property
     def figures(self) -> dict[str, dict[str, int]]:
-        """The number of bars checked, and the number that differed, by pair and resolution, such as ``btc_twd 1m``."""
+        """Return the number of bars checked and the number that differed, keyed by pair and resolution, such as
+        ``btc_twd 1m``.
+        """
         return {
             f"{pair} {resolution}": {"checked": series.checked_in_all, "different": series.different_in_all}
             for (pair, resolution), series in self._series.items()
@@ -310,9 +313,10 @@ _LATE = "trades arrived after the bar had closed; a longer `bar_grace_ms` waits 
 
 
 def agrees(bar: Bar, candle: Candle | None, trades: int) -> bool:
-    """Return True if a bar matches the exchange's candle. ``trades`` is the number of trades in the bar, because the
-    stream may have rounded the amount of each trade to amountPrecision. An interval without trades has no candle, or a
-    flat one.
+    """Return True if a bar matches the exchange's candle.
+
+    ``trades`` is the number of trades in the bar. It matters because the stream may have rounded each trade's amount to
+    amountPrecision. For an interval without trades there is either no candle or a flat one.
     """
     if candle is None or bar.empty:
         return bar.empty and (candle is None or candle.volume == 0)

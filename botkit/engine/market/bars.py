@@ -1,8 +1,8 @@
 """Builds bars from trades or from finer candles.
 
-A bar closes at the first trade of a later interval, or by timer at its end plus a grace period. Once a first trade has
-set a price to carry forward, an interval without trades yields a flat bar of volume 0 with ``empty=True``, both live
-and in a backtest. The builder reads no clock: the time is always an argument.
+A bar closes at the first trade of a later interval, or when a timer fires at the bar's end plus a grace period. Once a
+first trade has set a price to carry forward, an interval without trades yields a flat bar of volume 0 with
+``empty=True``, both live and in a backtest. The builder reads no clock: the time is always an argument.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LATE_BARS_MAX = 100
 
 
 def can_build(resolution: str, source: str) -> bool:
-    """Return True if bars of ``resolution`` can be built from ``source`` candles. Each candle must lie within one
-    bar.
+    """Return True if bars of ``resolution`` can be built from ``source`` candles. Each candle must fall entirely within
+    one bar.
     """
     length, part = fixed_length(resolution), fixed_length(source)
     if part is None:
@@ -35,14 +35,14 @@ def can_build(resolution: str, source: str) -> bool:
 
 
 class BarBuilder:
-    """Builds the bars of one resolution of one pair from trades, or from candles of the same or a finer resolution.
+    """Builds the bars of one pair in one resolution from trades, or from candles of the same or a finer resolution.
 
-    Methods that may finish bars return them, oldest first and without gaps; usually an empty tuple. ``late`` counts
-    trades (or candles) that arrived after their bar had closed. They are dropped, because the strategy has already
-    acted on the bar.
+    Methods that may finish bars return the finished bars, oldest first and without gaps; usually an empty tuple.
+    ``late`` counts trades (or candles) that arrived after their bar had closed. They are dropped, because the strategy
+    has already acted on the bar.
 
-    If several events share one ``now``, add candles before calling `close_due`, and call `close_due` before adding
-    trades: a candle marks the end of its bar, whereas a trade at that moment is too late for the bar.
+    If several events have the same ``now``, add candles before calling `close_due`, and call `close_due` before adding
+    trades: a candle marks the end of its bar, whereas a trade at that time is too late for the bar.
     """
 
     __slots__ = (
@@ -57,15 +57,15 @@ class BarBuilder:
         self.resolution = check_resolution(resolution)
         self.grace_ns = grace_ns
         self.late = 0
-        #: number of late trades by the start of their bar, for the most recent bars affected
+        #: number of late trades by their bar's start, for the most recent bars affected
         self.late_bars: dict[Nanos, int] = {}
         self._length_ns = fixed_length(resolution)
         self._lots_per_coin = 10**pair.rules.amount_decimals
         self._accepted = {resolution: self._length_ns}  # candle resolutions that are known to nest in ours
-        # the bucket under construction; _start == _end == 0 until the very first trade
+        # the bucket under construction; _start == _end == 0 before the very first trade
         self._start = self._end = 0
-        # equals _end if the bucket contains anything, otherwise _start: the first trade then takes the slow path, and
-        # all others need only one comparison
+        # equals _end if the bucket is not empty, otherwise _start: the first trade then takes the slow path, and all
+        # others need only one comparison
         self._limit = 0
         self._open = self._close = self._volume = 0.0
         self._high, self._low = -_INFINITY, _INFINITY
@@ -74,7 +74,9 @@ class BarBuilder:
     # -- inputs -----------------------------------------------------------------------------------------------------
 
     def on_trade(self, time: Nanos, price: float, amount: float) -> Sequence[Bar]:
-        """Add a trade with the exchange's own time, in order of receipt. A trade that ends a bar opens the next bar."""
+        """Add a trade with the exchange's own timestamp, in order of receipt. A trade that ends a bar opens the next
+        bar.
+        """
         if time < self._limit:
             if time < self._start:
                 self._came_late(time)
@@ -118,7 +120,7 @@ class BarBuilder:
             return _NONE
         flat = volume == 0 and high == low
         if resolution == self.resolution and time == self._start and self._limit == time:
-            # this is the next expected candle, in our own resolution, so there is nothing to merge and no gap
+            # this is the next expected candle, in the builder's own resolution, so there is nothing to merge and no gap
             bar = Bar(self.pair, time, open, high, low, close, self._rounded(volume), resolution, flat)
             self._close = close
             end = self._start = self._limit = self._end
@@ -143,11 +145,11 @@ class BarBuilder:
         return bars
 
     def warm_start(self, candles: Iterable[Bar]) -> list[Bar]:
-        """Add finished bars from before the start (of this or a finer resolution, oldest first).
+        """Add finished bars from before the start (in this or a finer resolution, oldest first).
 
         Returns the finished bars without gaps, for the series; these bars do not trigger ``on_bar``. The exchange omits
-        intervals without trades, even at the end of the history: call ``close_due(start)`` afterwards to get their
-        bars.
+        intervals without trades, even at the end of the history: call ``close_due(start)`` afterwards to get the bars
+        of these intervals.
         """
         bars: list[Bar] = []
         for candle in candles:
@@ -157,7 +159,7 @@ class BarBuilder:
         return bars
 
     def running(self) -> Bar | None:
-        """Return the running bar so far, or None if it is empty."""
+        """Return the bar under construction as it is now, or None if it is empty."""
         if self._limit == self._start:
             return None
         volume = self._rounded(self._volume)
@@ -185,13 +187,13 @@ class BarBuilder:
         self._limit = self._end
 
     def follows(self, bar: Bar) -> bool:
-        """Return True if a finished bar of our own resolution directly follows the last one and no bar is under
-        construction.
+        """Return True if a finished bar in the builder's own resolution directly follows the last one and no bar is
+        under construction.
         """
         return bar.time == self._start and self._limit == self._start
 
     def follow(self, bar: Bar) -> None:
-        """Continue after this bar. All bars up to and including it were built elsewhere, without gaps."""
+        """Continue after this bar. All bars up to and including this one were built elsewhere, without gaps."""
         self._close = bar.close
         length_ns = self._length_ns
         if length_ns is None:
@@ -211,13 +213,15 @@ class BarBuilder:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:
-        """Return when `close_due` will next return a bar if nothing else arrives before, or None before the first
+        """Return when `close_due` will next return a bar if no other input arrives first, or None before the first
         trade.
         """
         return self._end + self.grace_ns if self._end else None
 
     def close_due(self, now: Nanos) -> Sequence[Bar]:
-        """Return the bars whose end plus grace period is at or before ``now``, with flat bars where nothing traded."""
+        """Return the bars whose end plus grace period is at or before ``now``, with flat bars for intervals without
+        trades.
+        """
         latest_end = now - self.grace_ns
         if not self._end or self._end > latest_end:
             return _NONE
@@ -235,7 +239,7 @@ class BarBuilder:
         self._accepted[resolution] = fixed_length(resolution)
 
     def _move_to(self, time: Nanos) -> list[Bar]:
-        """Finish every bar before the bucket of ``time`` and make that bucket current."""
+        """Finish every bar before the bucket that contains ``time``, and make that bucket current."""
         if not self._end:
             self._open_bucket(bucket_start(time, self.resolution))
             return []
@@ -250,7 +254,7 @@ class BarBuilder:
         self._end = bucket_end(start, self.resolution) if length_ns is None else start + length_ns
 
     def _finish(self) -> Bar:
-        """Return the current bucket as a bar, flat if nothing traded, and move on to the next bucket."""
+        """Return the current bucket as a bar, flat if there were no trades, and move on to the next bucket."""
         start = self._start
         if self._limit == start:
             last = self._close
@@ -265,7 +269,7 @@ class BarBuilder:
 
     def _rounded(self, volume: float) -> float:
         # amounts are integer numbers of lots, but their float sum may not be: rounding to the nearest lot yields the
-        # same float as every other source of that volume
+        # float that every other source of that volume yields
         lots_per_coin = self._lots_per_coin
         return float(
             round(volume * lots_per_coin) / lots_per_coin

@@ -1,7 +1,6 @@
 """Converts rows of recorded data to objects, one block at a time.
 
-If a strategy acts often, the same rows must not be converted repeatedly. A long quiet tape must not stay in memory as
-objects.
+If a strategy acts often, rows must not be converted repeatedly. A long quiet tape must not stay in memory as objects.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
 class Block:
     """A range of rows, converted to objects on demand.
 
-    ``start`` is the number of the first row; all indices are relative to it.
+    ``start`` is the index of the first row in the tape; all other indices are relative to it.
 
-    ``done`` is how many rows a loop over `rows` has taken. The loop itself updates ``done``. Code called from within
-    the loop (such as a read of a series) therefore knows how far the run has come, and the next loop continues from
-    there.
+    ``done`` is the number of rows that a loop over `rows` has processed. The loop itself updates ``done``. Code called
+    from within the loop (such as a read of a series) therefore knows how far the run has progressed, and the next loop
+    continues from there.
     """
 
     __slots__ = (
@@ -66,9 +65,9 @@ class Block:
         most: float,
         columns: tuple[npt.NDArray[Any], ...],
     ) -> None:
-        #: the columns that a series keeps, in the order of the arguments of its ``extend``
+        #: the columns that a series stores, in the order of the arguments of its ``extend``
         self.columns = columns
-        #: each row's lowest and highest price, and the largest allowed ratio to the last price
+        #: the lowest and highest price of each row, and the largest allowed ratio to the last price
         self.range = range_
         self.most = most
         self._jumps: list[int] | None = None
@@ -80,10 +79,11 @@ class Block:
         self.events: list[Any] = []
         self.price_list = price_list
         self.done = 0
-        #: every price from the row of the last `calm_until` call up to this row is plausible given the previous price
+        #: every price from the row of the last `calm_until` call up to this row is plausible relative to the previous
+        #: price
         self.calm_end = 0
-        #: the rows after ``done`` as (index + 1, receive time, price, event), or None until `make_rows` is called. One
-        #: iterator serves successive loops, because slicing new lists for every order cost more than the orders
+        #: the rows after ``done`` as (index + 1, receive time, price, event), or None until `make_rows` is called. A
+        #: single iterator serves successive loops, because slicing new lists for every order cost more than the orders
         self.rows: Iterator[tuple[int, int, float, Any]] | None = None
 
     def make_events(self) -> list[Any]:
@@ -103,7 +103,7 @@ class Block:
         return rows
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
-        """Return the first row from ``begin`` on with an implausible price, or ``end`` if there is none."""
+        """Return the first row at or after ``begin`` with an implausible price, or ``end`` if there is none."""
         low, high = self.range
         # item returns plain floats, because numpy scalars take 50 % longer to create and compare
         if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):
@@ -115,7 +115,7 @@ class Block:
         return min(end, self.calm_end)
 
     def skip_to(self, end: int) -> None:
-        """Continue at ``end``, without a loop over the skipped rows."""
+        """Continue at ``end``, without looping over the skipped rows."""
         self.done = end
         self.rows = None
 
@@ -195,7 +195,7 @@ class SeriesSource:
         series.pull_from(self.pull, self.prepare)
 
     def pull(self) -> None:
-        """Add to the series the rows since the last call."""
+        """Append the rows since the last call to the series."""
         given, done = self.given, self.block.done
         if given == done:
             return
@@ -212,7 +212,7 @@ class SeriesSource:
             self.series.prepare(self.block, done, self.block.columns)
 
     def end(self) -> None:
-        """Add the remaining rows. From now on, rows are appended one by one again."""
+        """Add the remaining rows. Later rows are appended one by one again."""
         self.series.pull_from(None)
 
 
@@ -223,7 +223,7 @@ class BlockCache:
         self._blocks: dict[tuple[str, str], tuple[MarketColumns, Any]] = {}
 
     def get(self, columns: TradeColumns | CandleColumns, row: int) -> Any:
-        """Return the block that holds ``row``."""
+        """Return the block that contains ``row``."""
         key = (columns.pair, columns.kind)
         found = self._blocks.get(key)
         start = row // BLOCK_ROWS * BLOCK_ROWS

@@ -1,4 +1,4 @@
-"""Order books: the strategy's view, the book without our own orders, and the cost of taking liquidity."""
+"""Order books: the strategy's view, the book without the bot's own orders, and the cost of taking liquidity."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class BookView:
 
     @property
     def mid(self) -> float | None:
-        """The midpoint between the best prices; None while a side is empty."""
+        """The midpoint between the best bid and ask; None while a side is empty."""
         return self._book.mid
 
     @property
     def spread_bps(self) -> float | None:
-        """The spread in basis points of the mid; None while a side is empty."""
+        """The spread in basis points of the mid price; None while a side is empty."""
         return self._book.spread_bps
 
     @property
@@ -62,8 +62,8 @@ class BookView:
 
 
 def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
-    """Return the book without our own resting orders. Rounding on the wire may leave a remainder in a level, but never
-    a negative one.
+    """Return the book without the bot's own resting orders. Rounding on the wire may leave a remainder in a level, but
+    never a negative one.
     """
     if not orders:
         return book
@@ -72,7 +72,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
         key = (order.side, order.price_ticks)
         own[key] = own.get(key, 0) + order.remaining_lots
     # Book frames after the first show amounts rounded to amountPrecision, so a level that consists only of our orders
-    # can differ from their total by half a step. A remainder below one step is treated as ours.
+    # can differ from their total by half a step. A remainder below one step is treated as part of our orders.
     rules = book.pair.rules
     step = int(10 ** max(0, rules.amount_decimals - rules.display_decimals))
 
@@ -89,7 +89,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
 
 
 def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, buying: bool) -> tuple[int, int]:
-    """Walk the levels up to ``limit_ticks`` until ``lots`` are found. Returns (lots found, last price)."""
+    """Walk the levels up to ``limit_ticks`` until ``lots`` have been found. Returns (lots found, last price)."""
     found, last = 0, 0
     for ticks, available in levels:
         if (ticks > limit_ticks) if buying else (ticks < limit_ticks):
@@ -102,7 +102,7 @@ def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, bu
 
 
 def cost_units(pair: Pair, levels: tuple[tuple[int, int], ...], lots: int) -> tuple[int, int]:
-    """Return (quote units that ``lots`` cost on the ask levels, lots that the levels do not cover)."""
+    """Return (the cost of ``lots`` at the ask levels in quote units, the lots that the levels do not cover)."""
     units = 0
     for ticks, available in levels:
         take = min(available, lots)

@@ -1,4 +1,4 @@
-"""Books that an exchange publishes among the rows of a tape, prepared for a quiet span."""
+"""Books that an exchange publishes between the rows of a tape, prepared for a quiet span."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from botkit.model.published_books import PublishedBooks
 
 
 class BookRun:
-    """The data about each book that a span needs."""
+    """The data that a span needs about each book."""
 
     __slots__ = ("books", "is_ordinary", "markets", "places", "rows")
 
     def __init__(self, rows: MergedRows, books: PublishedBooks, markets: Markets) -> None:
         self.rows = rows
         self.books = books
-        #: for each book, the position of the first row after it
+        #: for each book, the index of the first row after it
         self.places: list[int] = rows.received.searchsorted(books.times, side="left").tolist()
         self.markets: list[PairMarket] = [markets.of(books.pairs[0])] * len(books.times)
-        #: True if a book is plausible given the previous one, assuming that the previous one is now the pair's book. If
-        #: it was withheld instead, the pair has a doubt
+        #: True if a book is plausible relative to the previous one, assuming that the previous one was accepted as the
+        #: pair's book. If it was withheld instead, the pair has a doubt
         self.is_ordinary: list[bool]
         if books.pairs.count(books.pairs[0]) == len(books.pairs):
             self.is_ordinary = are_ordinary(books.best_bids, books.best_asks)

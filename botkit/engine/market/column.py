@@ -15,7 +15,7 @@ class _Exporter:
     """Exposes a buffer's memory to numpy as read-only and hides the buffer itself.
 
     A plain read-only view is no protection: its ``.base`` is the writable buffer, and a view of an owned buffer can be
-    made writable again. numpy refuses both kinds of access if the memory comes from a foreign object marked read-only.
+    made writable again. numpy refuses both if the memory comes from a foreign object marked read-only.
     """
 
     __slots__ = ("__array_interface__", "__weakref__")
@@ -24,7 +24,8 @@ class _Exporter:
         interface = dict(buffer.__array_interface__)
         interface["data"] = (interface["data"][0], True)
         self.__array_interface__ = interface
-        # the buffer lives as long as any view: a view keeps this object alive, and its finalizer keeps the buffer alive
+        # the buffer lives as long as any view: a view keeps this object alive, and the object's finalizer keeps the
+        # buffer alive
         weakref.finalize(self, _let_go, buffer).atexit = False
 
 
@@ -33,7 +34,7 @@ def _let_go(buffer: npt.NDArray[Any]) -> None:
 
 
 class Column:
-    """One growing column. Memory beyond the last row stays zero until a finished bar is written there."""
+    """A growing column. Memory beyond the last row stays zero until a finished bar is written there."""
 
     __slots__ = ("_buffer", "_start", "_stop", "_view", "_whole")
 
@@ -56,14 +57,14 @@ class Column:
         rows = stop - start
         if keep is not None:
             rows = max(0, min(rows, keep - count))
-        # rows are never moved within the old memory, so views that a strategy still holds do not change
+        # rows are never moved within existing memory, so views that a strategy still holds do not change
         grown: npt.NDArray[Any] = np.zeros(max(_FIRST_CAPACITY, 2 * (rows + count)), self._buffer.dtype)
         grown[:rows] = self._buffer[stop - rows : stop]
         self._adopt(grown)
         self._start, self._stop = 0, rows
 
     def push(self, value: Any, keep: int | None) -> None:
-        """Add one row. Only the last ``keep`` rows stay visible."""
+        """Add one row. Only the last ``keep`` rows remain visible."""
         if self._stop == len(self._buffer):
             self._make_room(1, keep)
         self._buffer[self._stop] = value
@@ -73,7 +74,7 @@ class Column:
         self._view = None
 
     def extend(self, values: npt.NDArray[Any], keep: int | None) -> None:
-        """Add rows; only the last ``keep`` rows stay visible."""
+        """Add rows. Only the last ``keep`` rows remain visible."""
         count = len(values)
         if self._stop + count > len(self._buffer):
             self._make_room(count, keep)

@@ -21,8 +21,8 @@ from botkit.model.pairs import Pair
 class Markets:
     """The markets of one bot.
 
-    ``prices`` are the price cells that valuations read, by pair. ``on_price`` is called when a pair has a new last
-    price, before any strategy sees the event that set it.
+    ``prices`` maps each pair to the price cell that valuations read. ``on_price`` is called when a pair has a new last
+    price, before any strategy sees the event with that price.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Markets:
         if market is None:
             self.check_priced(pair)
             market = PairMarket(pair, self._prices[pair])
-            # sorted, because events at one time are ordered by pair; a new dict, because a callback may add a pair
-            # during iteration
+            # sorted, because events with equal timestamps are ordered by pair; a new dict, because a callback may add a
+            # pair during iteration
             self.by_pair = dict(sorted([*self.by_pair.items(), (str(pair), market)]))
         return market
 
     def check_priced(self, pair: Pair) -> None:
-        """Raise ValueError for a pair without prices in this run, because such a pair can be neither read nor
+        """Raise ValueError for a pair without prices in this run, because such a pair can be neither valued nor
         traded.
         """
         if pair not in self._prices:
@@ -76,7 +76,7 @@ class Markets:
             )
 
     def all(self) -> list[PairMarket]:
-        """Return every pair in use, by name."""
+        """Return the markets of all pairs in use, by name."""
         return list(self.by_pair.values())
 
     # -- market events --------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class Markets:
                 self._deliver(feed, bar)
 
     def on_candle(self, candle: Candle | Bar, now: Nanos) -> None:
-        """Process a finished candle, or a tape row in the form of a bar."""
+        """Process a finished candle, or a tape row that is already a bar."""
         market = self.by_pair.get(candle.pair) or self.of(candle.pair)
         last = market.last.price
         if (
@@ -141,15 +141,15 @@ class Markets:
             self._take_book(market, book, now)
 
     def on_read_book(self, book: OrderBook, now: Nanos) -> None:
-        """Process a book read over REST because the stream was quiet. Such a book is a second source, which can confirm
-        a doubted price.
+        """Process a book read over REST because the stream was quiet. Such a book is a second source and can confirm a
+        doubted price.
         """
         market = self.of(book.pair)
         if self._quarantine.admits_book(market, self._recorded(book), now, is_read=True):
             self._take_book(market, book, now)
 
     def _recorded(self, book: OrderBook) -> OrderBook:
-        """Return the book without our own orders, because our prices need no check."""
+        """Return the book without our own orders, because our own prices need no check."""
         return without_orders(book, self._resting(book.pair))
 
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
@@ -161,7 +161,7 @@ class Markets:
             self._callbacks.call(record, callback, book.cut(depth))
 
     def on_ticker(self, ticker: Ticker, now: Nanos) -> None:
-        """Process the 24-hour statistics of a pair."""
+        """Process a pair's 24-hour statistics."""
         self._close_bars_before(now)
         market = self.by_pair.get(ticker.pair)
         if market is None or not is_near(market, ticker.last_price):
@@ -183,8 +183,8 @@ class Markets:
         return feed
 
     def warm_builder(self, feed: BarFeed, bars: Sequence[Bar], running: Bar | None) -> None:
-        """Prepare a new builder with the last finished bar, so that the next one follows without a gap, and with the
-        running bar so far.
+        """Initialize a new builder with the last finished bar, so that the next bar follows without a gap, and with the
+        data of the running bar so far.
         """
         if feed.builder.next_close() is None:
             feed.builder.warm_start(bars)
@@ -194,7 +194,7 @@ class Markets:
         self._slot.changed()
 
     def _deliver(self, feed: BarFeed, bar: Bar) -> None:
-        """Add a finished bar to every series, then call the subscribed strategies.
+        """Append a finished bar to every series, then call the subscribed strategies.
 
         A series that is still waiting for its history gets the bar without a callback, because the bar may have started
         before the stream.

@@ -26,7 +26,7 @@ class BarFeed:
         self.builder = builder
         #: during a quiet span, the source from which the series pulls its bars when it is read
         self.source: SeriesSource | None = None
-        #: (the strategy's record, its series, the method to call for a bar)
+        #: (the strategy's record, its series, the method to call for each bar)
         self.listeners: list[tuple[StrategyRecord, BarSeries, Callable[..., Any] | None]] = []
 
     def settle(self) -> None:
@@ -37,7 +37,7 @@ class BarFeed:
 
 
 class PairMarket:
-    """One pair: the last price, the book, and the callbacks in the order in which they were subscribed."""
+    """One pair: the last price, the book, and the callbacks in subscription order."""
 
     __slots__ = (
         "bar_feeds",
@@ -69,13 +69,13 @@ class PairMarket:
         self.book_listeners: list[tuple[StrategyRecord, Callable[..., Any], int]] = []
         self.ticker_listeners: list[tuple[StrategyRecord, Callable[..., Any]]] = []
         self.bar_feeds: dict[str, BarFeed] = {}
-        #: the trades as series, one per subscribed strategy
+        #: the trade series, one per subscribed strategy
         self.trade_series: list[tuple[StrategyRecord, TradeSeries]] = []
-        #: during a quiet span, the source from which those series pull their trades when they are read
+        #: during a quiet span, the source from which these series pull their trades when they are read
         self.trade_sources: list[SeriesSource] = []
 
     def add_trade(self, trade: Trade) -> None:
-        """Add a trade to every series."""
+        """Append a trade to every series."""
         self.settle_trades()
         for _, series in self.trade_series:
             series.append(trade)
@@ -88,7 +88,7 @@ class PairMarket:
                 source.end()
 
     def settle(self) -> None:
-        """Finish a quiet span: add the rows so far to every series and its indicators."""
+        """Finish a quiet span: append the rows processed so far to every series and its indicators."""
         self.settle_trades()
         for feed in self.bar_feeds.values():
             feed.settle()
@@ -104,12 +104,12 @@ class PairMarket:
                 trades.bring_up_to_date()
 
     def take_trades_from(self, block: Block, begin: int) -> None:
-        """Let the trade series pull rows from a block, starting at row ``begin``, when the series are read."""
+        """Let each trade series pull rows from a block, starting at row ``begin``, when that series is read."""
         self.settle_trades()
         self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 
     def drop(self, record: StrategyRecord) -> None:
-        """Forget a strategy that was stopped."""
+        """Remove a stopped strategy."""
         self.trade_listeners = [row for row in self.trade_listeners if row[0] is not record]
         self.book_listeners = [row for row in self.book_listeners if row[0] is not record]
         self.ticker_listeners = [row for row in self.ticker_listeners if row[0] is not record]

@@ -1,4 +1,6 @@
-"""Decides whether a price is plausible given the previous one: the arithmetic of `botkit.engine.market.quarantine`."""
+"""Decides whether a price is plausible relative to the previous one: the arithmetic of
+`botkit.engine.market.quarantine`.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ CANDLE_LEAST = 1 / CANDLE_MOST
 
 
 def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
-    """Return True if a quick check finds the book plausible, as for nearly every book. False only means that a full
-    check is needed.
+    """Return True if a quick check finds the book plausible, which is true of nearly every book. False only means that
+    a full check is needed.
     """
     (bid, ask), (old_bid, old_ask) = book.touch(), before.touch()
     return 0 < bid < ask and 0 < old_bid < ask * 2 and bid < old_ask * 2 and book.has_prices()
@@ -29,7 +31,7 @@ def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
 
 def are_ordinary(bids: list[int], asks: list[int]) -> list[bool]:
     """Apply the check of `is_ordinary` to several recorded books, each against the previous one, using their best
-    prices in ticks. The first book is never ordinary.
+    prices in ticks. The first book is never considered ordinary.
     """
     return [
         False,
@@ -41,8 +43,8 @@ def are_ordinary(bids: list[int], asks: list[int]) -> list[bool]:
 
 
 def jumps(prices: FloatArray, lows: FloatArray, highs: FloatArray, most: float) -> list[int]:
-    """Return the row numbers, except the first, whose ``lows`` or ``highs`` are implausible given the last price of the
-    previous row. Uses the same arithmetic as a turn.
+    """Return the row numbers, except the first, whose ``lows`` or ``highs`` are implausible relative to the last price
+    of the previous row. Uses the same arithmetic as a turn.
     """
     last = prices[:-1]
     fits = (last * (1 / most) < lows[1:]) & (highs[1:] < last * most)

@@ -1,8 +1,8 @@
-"""Withholds implausible prices until more of the market confirms them.
+"""Withholds implausible prices until further market data confirms them.
 
 One wrong row must not trip a loss limit or trigger a purchase. The bot ignores, and reports once, a trade at twice (or
-half) the last price, a book equally far from known prices, a crossed book, or an invalid price. Agreeing prices at two
-later moments, or a book read over REST, confirm the price; a price near the earlier ones ends the doubt.
+half) the last price, a book equally far from known prices, a crossed book, or an invalid price. The price is confirmed
+by agreeing prices at two later times, or by a book read over REST. A price near the earlier ones ends the doubt.
 
 A candle may span a day, in which prices can double. It is therefore withheld only beyond a factor of ten, wicks
 included.
@@ -26,14 +26,14 @@ from botkit.model.pairs import Pair
 
 Source: TypeAlias = Literal["trade", "candle", "book"]
 
-#: number of later moments whose prices must agree with a doubted price before it is accepted
+#: number of later timestamps whose prices must agree with a doubted price before it is accepted
 CONFIRMATIONS = 2
-#: minimum time between two reports on the same pair and source
+#: minimum interval between reports on the same pair and source
 _QUIET: Nanos = NS_PER_HOUR
 
 
 def is_near(market: PairMarket, price: float) -> bool:
-    """Return True if a price that is only displayed, as in a ticker, is close to the known prices."""
+    """Return True if a price that is only displayed, such as a ticker price, is close to the known prices."""
     known = _known(market)
     return known is None or known[0] * LEAST < price < known[1] * MOST
 
@@ -41,8 +41,8 @@ def is_near(market: PairMarket, price: float) -> bool:
 class Quarantine:
     """Checks prices that are far from the known ones.
 
-    ``tell(level, text)`` is called once per episode. ``on_withheld`` is called with each withheld price of a trade or
-    candle.
+    ``tell(level, text)`` is called once per episode. ``on_withheld`` is called with each withheld trade or candle
+    price.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Quarantine:
         return False
 
     def admits_book(self, market: PairMarket, book: OrderBook, now: Nanos, *, is_read: bool = False) -> bool:
-        """Return True if a book may be used. A book read over REST is a second source, but must not be crossed either.
-        An empty book passes, because it has no price to check.
+        """Return True if a book may be used. A book read over REST is a second source, but even that must not be
+        crossed. An empty book passes, because it has no price to check.
         """
         bids, asks = book.bid_levels, book.ask_levels
         if not bids and not asks:
@@ -92,7 +92,7 @@ class Quarantine:
         if is_read and "book" in market.doubts:
             self._end(market, "book", "a book fetched over REST confirms prices around", (low + high) / 2)
         known = None if is_read else _known(market)
-        # a wide book is normal; only a bid above all known prices, or an ask below all of them, is suspicious
+        # a wide spread is normal; only a bid above all known prices, or an ask below all of them, is suspicious
         return self._fits(market, "book", high, low, known, MOST, now, shown=_sides(book))
 
     def _fits(
@@ -118,7 +118,7 @@ class Quarantine:
         agrees = doubt is not None and doubt.low / most < bottom and top < doubt.high * most
         if agrees and is_price:
             assert doubt is not None
-            if now > doubt.at:  # all events at the same moment are one confirmation
+            if now > doubt.at:  # all events with the same timestamp are one confirmation
                 doubt.at = now
                 doubt.agreed += 1
             if doubt.agreed >= CONFIRMATIONS:

@@ -1,9 +1,9 @@
-"""Checks for frozen books by reading them over REST when the stream has been quiet for a long time.
+"""Detects frozen books by reading them over REST when the stream has been quiet for a long time.
 
 Staleness is measured per pair and by book frames only, because pings would hide a frozen book on a live socket. A book
-without frames for a long time is read over REST. If the book is unchanged, it is fresh. If it differs, frames were
-missed: the new book is adopted and the stream reconnects. After two differing reads without a frame, or if the book
-cannot be read, the bot halts. Frames that the quarantine withheld are not counted as frames here.
+without frames for a long time is read over REST. If the book is unchanged, it is considered fresh. If it differs,
+frames were missed: the new book is adopted and the stream reconnects. After two differing reads without a frame, or if
+the book cannot be read, the bot halts. Frames that the quarantine withheld are not counted as frames here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from botkit.model.events import OrderBook
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, GetBook
 
-#: a healthy pair once went 84 s without a frame, so silence alone only triggers a check
+#: a healthy pair once had no frame for 84 s, so silence alone only triggers a check
 QUIET_S = 60.0
 DIFFERENT_READINGS_MAX = 2
 
 
 class QuietBooks:
-    """Watches the books of a running bot. ``trip(reason)`` halts the bot, ``resynchronise(pair)`` repairs a stream."""
+    """Watches a running bot's books. ``trip(reason)`` halts the bot, and ``resynchronise(pair)`` repairs a stream."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class QuietBooks:
         self._reads = reads
         self._trip = trip
         self._resynchronise = resynchronise
-        # on a fast emulator one real second of silence can be a minute, so at least this much machine time must pass
-        # too
+        # on a fast emulator, one real second of silence can be a minute, so at least this much machine time must also
+        # pass
         self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
         self._seen: dict[Pair, Nanos] = {}
         self._books: dict[Pair, OrderBook] = {}
@@ -48,7 +48,7 @@ class QuietBooks:
         self._read_at: dict[Pair, Nanos] = {}
 
     def observe(self, book: OrderBook, now: Nanos) -> None:
-        """Record that a book arrived."""
+        """Record a book's arrival."""
         self._seen[book.pair] = now
         self._books[book.pair] = book
 
@@ -73,7 +73,7 @@ class QuietBooks:
             if self._seen[pair] > now and not is_doubted:
                 return  # a frame arrived in the meantime
             if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
-                self._different.pop(pair, None)  # a frame has arrived since the last read and was accepted
+                self._different.pop(pair, None)  # a frame has arrived and been accepted since the last read
             self._read_at[pair] = at
             if answer.outcome is not Ending.OK or not isinstance(answer.body, OrderBook):
                 quiet_s = self._quiet_ns // NS_PER_S
@@ -105,7 +105,9 @@ class QuietBooks:
 
 
 def _same(a: OrderBook, b: OrderBook) -> bool:
-    """Compare best prices only, because the stream and REST round amounts differently."""
+    """Return True if the best prices are equal. Amounts are not compared, because the stream and REST round them
+    differently.
+    """
     return [t for t, _ in a.bid_levels[:5]] == [t for t, _ in b.bid_levels[:5]] and [
         t for t, _ in a.ask_levels[:5]
     ] == [t for t, _ in b.ask_levels[:5]]

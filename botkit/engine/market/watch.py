@@ -1,4 +1,4 @@
-"""Runs the checks of a trading bot: for frozen books, and for bars that differ from the exchange's candles."""
+"""Runs a trading bot's checks for frozen books and for bars that differ from the exchange's candles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Connection, OrderBook, Trade
 from botkit.model.pairs import Pair
 
-#: levels per side of a followed book, unless a strategy wants more
+#: levels per side of a followed book, unless a strategy requests more
 BOOK_DEPTH = 5
 #: interval between checks, in machine time
 _LOOK_EVERY_S = 1.0
@@ -53,18 +53,18 @@ class Watch:
         self._slot.changed()
 
     def on_book(self, book: OrderBook, now: Nanos) -> None:
-        """Pass a book to the check for quiet books."""
+        """Pass a book to the quiet-book check."""
         self._books.observe(book, now)
 
     def on_trade_or_connection(self, event: Trade | Connection, now: Nanos) -> None:
-        """Pass a trade, or a stream's new state, to the check of bars."""
+        """Pass a trade, or a stream's new state, to the bar check."""
         self.bars.observe(event, now)
 
     def followed(self) -> dict[Pair, int]:
-        """Return the books that the bot follows, with their depths: those of every traded or watched pair.
+        """Return the books that the bot follows (those of all traded or watched pairs) with their depths.
 
-        Every traded pair has a followed book, even without a subscription, because market orders are checked against
-        the visible book.
+        The book of every traded pair is followed, even without a subscription, because market orders are checked
+        against the visible book.
         """
         wanted = {pair: BOOK_DEPTH for share in self._portfolio.shares for pair in share.pairs}
         return wanted | {market.pair: market.book_depth or BOOK_DEPTH for market in self._markets.all()}

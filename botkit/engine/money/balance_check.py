@@ -11,8 +11,8 @@ from botkit.engine.money.ledger import AccountLedger
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport
 
-#: how long a difference that live orders cannot explain must stay unchanged before it is an outside change; balances
-#: and fills arrive on different streams, and either may be ahead
+#: how long a difference that live orders cannot explain must stay unchanged before it is treated as an outside change;
+#: balances and fills arrive on different streams, in either order
 SETTLE_NS = 2 * NS_PER_S
 
 
@@ -24,17 +24,17 @@ class BalanceCheck:
     def __init__(self, ledger: AccountLedger) -> None:
         self._ledger = ledger
         self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
-        #: the account's balances by currency, from the latest report that was compared
+        #: the account's balances by currency, from the latest report compared
         self.reported: dict[str, int] = {}
         #: one unit of 1e-8 per fill is tolerated: the exchange does not document how it rounds fees and values
         self.rounding_units = 0
 
     def compare(self, report: BalanceReport, now: Nanos, *, quiet: bool) -> list[Discrepancy]:
-        """Adopt outside changes, and return every reported currency that differs.
+        """Book outside changes, and return every reported currency that differs.
 
-        If ``quiet``, no fill can be on its way (no order is resting, sent or unknown). Every difference then comes from
-        outside and is booked to unassigned at once. Otherwise, a difference that the locks of live orders can explain
-        is left alone, and any other difference is adopted once it has been unchanged for SETTLE_NS.
+        If ``quiet``, no fill can be in flight (no order is resting, sent or unknown). Every difference then has an
+        outside cause and is booked to unassigned immediately. Otherwise, a difference that the locks of live orders can
+        explain is left alone, and any other difference is booked once it has been unchanged for SETTLE_NS.
         """
         ledger = self._ledger
         found = []
@@ -76,12 +76,12 @@ class BalanceCheck:
         return unexplained
 
     def shortage(self, currency: str) -> Shortage | None:
-        """Return the shortage of a currency, if the account does not cover all parts."""
+        """Return a currency's shortage, or None if the account covers all parts."""
         missing = -self._ledger.unassigned.get(currency, 0)
         return Shortage(currency, missing) if missing > self.rounding_units else None
 
     def is_as_expected(self, report: BalanceReport) -> bool:
-        """Return True if `compare` would neither find nor change anything and `shortages` would be empty. This is
+        """Return True if `compare` would neither find nor change anything and `shortages` would be empty, which is
         nearly always the case.
         """
         if report.snapshot or self._suspects:

@@ -1,9 +1,9 @@
-"""The capital of every strategy: its opening capital, and the capital added and taken since.
+"""The capital of every strategy: its opening capital, and the capital added or taken since.
 
-At a later start the configuration may show any of three figures: the capital at the opening of the sub-account, the
-figure from the last start (so that nothing has to be edited after `botkit capital add`), or the total given so far
-(because a user may update the file to the current state). Any other figure is refused as a mistake. None of the three
-includes profit.
+At a later start, the configuration may contain any of three figures: the opening capital of the sub-account, the figure
+from the last start (so that the file need not be edited after `botkit capital add`), or the total given so far (because
+a user may update the file to the current state). Any other figure is rejected as a mistake. None of the three includes
+profit.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ class CapitalRecord:
         self.opened: dict[str, Spec] = {}
         #: each strategy's configured capital at the last start, if that figure was the total
         self.written: dict[str, Spec] = {}
-        #: the total given to a strategy with a sub-account; negative if more was taken out, as profit, than was given
+        #: the total given to a strategy with a sub-account; negative if profit was taken out in excess of the capital
+        #: given
         self.given: dict[str, dict[str, int]] = {}
 
     def open(self, share: CapitalShare, units_by_currency: Mapping[str, int] | None) -> None:
-        """Record the first start of a strategy, and its money if the strategy has a sub-account."""
+        """Record a strategy's first start, and its money if the strategy has a sub-account."""
         self.opened[share.strategy] = share.spec()
         if units_by_currency is not None:
             self.given[share.strategy] = dict(units_by_currency)
 
     def moved(self, strategy: str, currency: str, units: int) -> None:
-        """Record units that were added, or taken if negative."""
+        """Record units added, or taken if negative."""
         total = self.given.setdefault(strategy, {})
         total[currency] = total.get(currency, 0) + units
 
@@ -80,7 +81,7 @@ class CapitalRecord:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return the state as plain data."""
+        """Return the record as plain data."""
         return {
             "capital": dict(self.opened),
             "given": {name: dict(total) for name, total in self.given.items()},
@@ -98,7 +99,7 @@ class CapitalRecord:
 
 
 def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | None:
-    """Return the reason why a strategy cannot be given this much. ``has`` is the unassigned amount, of which
+    """Return the reason why a strategy cannot be given this amount. ``has`` is the unassigned amount, of which
     ``reserved`` stays in the reserve.
     """
     free = max(0, has - reserved)
@@ -114,7 +115,7 @@ def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | 
 
 
 def not_available(target: str, currency: str, units: int, fund: Fund) -> str | None:
-    """Return the reason why this much cannot be taken from a strategy with this fund."""
+    """Return the reason why this amount cannot be taken from a strategy with this fund."""
     if units <= fund.available:
         return None
     held = ""

@@ -10,8 +10,8 @@ from botkit.model.pairs import Pair
 class CapitalShare(msgspec.Struct, frozen=True):
     """The money that a strategy may spend: units per currency, a percentage of its quote currencies, or None.
 
-    With None, the strategy shares the quote currency of its first pair, less the reserve and the sub-accounts, with the
-    other strategies without capital. A percentage applies to the unreserved balance. ``pairs`` are in the order of the
+    With None, the strategy and the other strategies without capital share the quote currency of its first pair, less
+    the reserve and the sub-accounts. A percentage applies to the unreserved balance. ``pairs`` are in the order of the
     strategy's parameters: opening coins are assigned to the first pair with that base.
     """
 
@@ -20,7 +20,7 @@ class CapitalShare(msgspec.Struct, frozen=True):
     capital: dict[str, int] | int | None = None
 
     def spec(self) -> dict[str, str] | str | None:
-        """Return the capital as plain data, to detect later changes of the configuration."""
+        """Return the capital as plain data, to detect later changes to the configuration."""
         if isinstance(self.capital, dict):
             return {currency: str(units) for currency, units in self.capital.items()}
         return None if self.capital is None else f"{self.capital}%"

@@ -1,7 +1,7 @@
-"""The baseline of a trading day's profit: equity at its start, adjusted for money added or taken since.
+"""The baseline of a trading day's profit: equity at the start of the day, adjusted for money added or taken since.
 
-A level is a strategy's name, or None for all strategies together. Capital added or taken out moves the baseline by its
-value, so that a deposit does not count as a profit, nor a withdrawal as a loss, which could trip a loss limit.
+A level is a strategy's name, or None for all strategies combined. Capital added or taken out moves the baseline by its
+value. A deposit is therefore not a profit, and a withdrawal is not a loss, which could trip a loss limit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Holdings = Callable[[str | None], Mapping[str, int]]
 
 
 class DayProfit:
-    """Baselines in units by (level, currency); None if the day started before there was a price for the valuation."""
+    """Baselines in units by (level, currency); None if no price for the valuation was known at the start of the day."""
 
     __slots__ = ("_equity", "_holdings", "_ledger", "_unsettled", "_valuation", "baselines", "day")
 
@@ -28,26 +28,28 @@ class DayProfit:
         self._holdings = holdings
         self._valuation = valuation
         self._ledger = ledger
-        #: start of the trading day whose profit is counted; None before the first
+        #: start of the trading day whose profit is measured; None before the first day
         self.day: Nanos | None = None
         self.baselines: dict[Key, int | None] = {}
-        #: coins added or taken out while their price was unknown; their first price determines their value
+        #: coins added or taken out while their price was unknown; the first price determines their value
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Track the daily profit of a strategy (None: of all together) in ``currency``, from now on and again from each
+        """Track the daily profit of a strategy (None: of all combined) in ``currency``, from now on and again from each
         `start`.
         """
         # there is no equity before the books are opened or restored
         self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
 
     def start(self, now: Nanos) -> None:
-        """Start a trading day at ``now``: daily profits are counted from this time."""
+        """Start a trading day at ``now``: the daily profit is measured from this time."""
         self.day = now
         self.begin(self.baselines)
 
     def restart(self, level: str | None) -> None:
-        """Restart the daily profit of one strategy (None: of all together), because it was resumed after a loss."""
+        """Restart the daily profit of a strategy (None: of all combined), because the strategy was resumed after a
+        loss.
+        """
         self.begin([key for key in self.baselines if key[0] == level])
 
     def baseline_units(self, level: str | None, currency: str) -> int | None:
@@ -55,21 +57,21 @@ class DayProfit:
         return self.baselines.get((level, currency))
 
     def pnl_units(self, level: str | None, currency: str) -> int | None:
-        """Return the change in equity since the trading day started, unrealised profit included, or None while a price
-        is missing.
+        """Return the change in equity since the start of the trading day, including unrealised profit, or None while a
+        price is missing.
         """
         before = self.baselines.get((level, currency))
         after = None if before is None else self._equity(level, currency)
         return None if before is None or after is None else after - before
 
     def begin(self, keys: Iterable[Key]) -> None:
-        """Restart the profits with these keys at the current equity."""
+        """Reset the profit baselines with these keys to the current equity."""
         for key in keys:
             self.baselines[key] = self._equity(*key)
             self._unsettled.pop(key, None)
 
     def first_price(self) -> None:
-        """Compute the values that wait for this pair's first price."""
+        """Compute the values that depend on this pair's first price."""
         self.begin([key for key, units in self.baselines.items() if units is None])
         for key in list(self._unsettled):
             self._shift(key, self._unsettled.pop(key))
@@ -84,7 +86,7 @@ class DayProfit:
         for key in keys:
             baseline, before, after = self.baselines[key], worth[key], self._equity(*key)
             if baseline is None:
-                continue  # the day's baseline is set at the first price, and includes the money by then
+                continue  # the day's baseline is set at the first price, and then includes the moved money
             if before is not None and after is not None:
                 # exact, because the value of the moved money itself is not rounded
                 self.baselines[key] = baseline + after - before
@@ -95,7 +97,8 @@ class DayProfit:
     def _shift(self, key: Key, units_by_currency: Mapping[str, int]) -> None:
         for currency, units in units_by_currency.items():
             if not units or (currency != key[1] and self._valuation.find_path(currency, key[1]) is None):
-                continue  # coins that no pair can value are not part of the equity either
+                # coins that no pair can value are not part of the equity, and therefore not part of the baseline
+                continue
             worth = self._valuation.convert(abs(units), currency, key[1])
             if worth is None:
                 waiting = self._unsettled.setdefault(key, {})
@@ -114,9 +117,9 @@ class DayProfit:
         }
 
     def restore(self, state: Mapping[str, Any], strategies: Collection[str]) -> None:
-        """Restore the result of `state`, for all strategies together and for those that still exist.
+        """Restore the result of `state`, for all strategies combined and for those that still exist.
 
-        The profit of a level that was not tracked before is counted from the first price on.
+        The profit of a level that was not tracked before is measured from the first price on.
         """
         levels = {None, *strategies}
         self.day = state["day"]

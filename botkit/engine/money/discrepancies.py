@@ -9,7 +9,7 @@ from botkit.model.money import format_units
 
 class Shortage(msgspec.Struct, frozen=True):
     """The account has less of a currency than its strategies own in total. New orders are halted until the missing
-    money is back.
+    money has been returned.
     """
 
     currency: str
@@ -23,8 +23,8 @@ class Shortage(msgspec.Struct, frozen=True):
 
 
 class Discrepancy(msgspec.Struct, frozen=True):
-    """A balance reported by the exchange that differs from our books. ``adopted_units`` of the difference were booked
-    to unassigned.
+    """A difference between a reported balance and our books. ``adopted_units`` of the difference were booked to
+    unassigned.
     """
 
     currency: str

@@ -1,5 +1,5 @@
-"""The books of one account: the available and locked funds of each part, and the lock of each order. The amounts are
-exact, and each change takes O(1).
+"""The books of one account: the available and locked funds of each part, and each order's lock. The amounts are exact,
+and each change takes O(1).
 
 Every unit is in one part or in ``unassigned``. Their sum is ``account``, the balance that the exchange should report.
 `check` asserts this for the entire ledger.
@@ -35,7 +35,7 @@ class AccountLedger:
     # -- locks ----------------------------------------------------------------------------------------------------
 
     def lock(self, part: SubAccount, client_id: int, currency: str, units: int) -> str | None:
-        """Move units from available to locked. If that is impossible, return the reason, including the amounts."""
+        """Move units from available to locked. If there are too few, return the reason, including the amounts."""
         fund = part.funds[currency]
         assert units > 0, (client_id, units)
         assert client_id not in self.locks, client_id
@@ -48,7 +48,9 @@ class AccountLedger:
         return None
 
     def lock_more(self, part: SubAccount, client_id: int, currency: str, units: int) -> int:
-        """Add up to ``units`` to a lock, creating the lock if needed. Returns how many units were available."""
+        """Add up to ``units`` to a lock, creating the lock if needed. Returns the number of units that were
+        available.
+        """
         fund = part.funds[currency]
         units = min(units, fund.available)
         if units <= 0:
@@ -61,7 +63,7 @@ class AccountLedger:
         return units
 
     def unlock(self, part: SubAccount, client_id: int, currency: str) -> int:
-        """Release the rest of an order's lock and return its units; 0 if already released."""
+        """Release the rest of an order's lock and return the released units; 0 if already released."""
         units = self.locks.pop(client_id, 0)
         if units:
             fund = part.funds[currency]
@@ -101,8 +103,8 @@ class AccountLedger:
     def swap(
         self, part: SubAccount, client_id: int, currency: str, units: int, needed: int, got: str, got_units: int
     ) -> int:
-        """Book the cost of a fill, ``units`` of one currency, and its proceeds, ``got_units`` of another. Returns by
-        how much the order's lock shrank.
+        """Book a fill's cost, ``units`` of one currency, and its proceeds, ``got_units`` of another. Returns the amount
+        by which the order's lock shrank.
 
         The cost is taken from that lock first. ``needed`` is the amount that the rest of the order must keep locked.
         Any excess in the lock becomes available.
@@ -111,7 +113,7 @@ class AccountLedger:
         fund = part.funds[currency]
         held = self.locks.get(client_id, 0)
         # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A lock that is too
-        # small (see lock_more) pays for the fill first and keeps the rest.
+        # small (see lock_more) pays for the fill first and keeps the remainder.
         keep = min(needed, max(0, held - units))
         freed = held - keep
         fund.locked -= freed
@@ -143,7 +145,9 @@ class AccountLedger:
             self._borrow(part, currency, units)
 
     def _borrow(self, part: SubAccount, currency: str, units: int) -> None:
-        """Take units from ``part`` as far as available, and the rest from other parts, as their claim on ``part``."""
+        """Take units from ``part`` as far as they are available. Take the rest from other parts, which gain a claim on
+        ``part``.
+        """
         fund = part.funds[currency]
         units -= fund.available
         fund.available = 0
@@ -170,7 +174,7 @@ class AccountLedger:
             fund.claims -= units
 
     def _repay(self, part: SubAccount, currency: str) -> None:
-        """Pay the debts of ``part`` from its available funds, to other parts first and to unassigned last."""
+        """Pay the debts of ``part`` from its available funds: first to other parts, and last to unassigned."""
         fund = part.funds[currency]
         for other in self.parts.values():
             if other is not part and currency in other.funds and other.funds[currency].claims > 0:
@@ -180,7 +184,8 @@ class AccountLedger:
                 fund.claims += paid
                 lender.available += paid
                 lender.claims -= paid
-        # all claims, including those of unassigned, sum to zero, so a debt that no part claims is owed to unassigned
+        # all claims, including those of unassigned, sum to zero, so a debt that no other part claims is owed to
+        # unassigned
         owed = -sum(other.funds[currency].claims for other in self.parts.values() if currency in other.funds)
         paid = max(0, min(-fund.claims, owed, fund.available))
         fund.available -= paid
@@ -190,7 +195,7 @@ class AccountLedger:
     # -- the whole ------------------------------------------------------------------------------------------------
 
     def sums(self) -> dict[str, int]:
-        """Return the sum of the parts and unassigned, per currency."""
+        """Return the sum of the parts and unassigned for each currency."""
         sums = dict(self.unassigned)
         for part in self.parts.values():
             for currency, fund in part.funds.items():
@@ -206,7 +211,7 @@ class AccountLedger:
         return total
 
     def locked_units(self, currency: str) -> int:
-        """Return how many units of a currency are locked by orders in total."""
+        """Return the total units of a currency locked by orders."""
         return sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)
 
     def check(self) -> None:
@@ -235,7 +240,7 @@ class AccountLedger:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore the result of `state`. A part whose strategy has left the configuration keeps its money."""
+        """Restore the result of `state`. A part whose strategy is no longer configured keeps its money."""
         for name, funds in state["parts"].items():
             part = self.part(name)
             for currency, (available, locked, orders, claims) in funds.items():

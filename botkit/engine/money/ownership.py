@@ -1,4 +1,4 @@
-"""Who owns an account's money according to the books: the strategies, the reserve, or none of them."""
+"""The ownership of an account's money according to the books: the strategies, the reserve, or none of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.engine.money.stakes import Stakes
 
 
 class AccountOwnership:
-    """Who currently owns an account's money, according to the books."""
+    """The current ownership of an account's money, according to the books."""
 
     __slots__ = ("_ledger", "_reserve", "_stakes")
 
@@ -21,8 +21,8 @@ class AccountOwnership:
         self._reserve = reserve
 
     def free_units(self, currency: str) -> int:
-        """Return the units that can be handed over, because no strategy owns them and the reserve does not keep
-        them.
+        """Return the units that can be handed over, because they are neither owned by a strategy nor part of the
+        reserve.
         """
         return max(0, self._ledger.unassigned.get(currency, 0) - self._reserve.get(currency, 0))
 
@@ -41,7 +41,8 @@ class AccountOwnership:
         for name, stake in self._stakes.everybody().items():
             names.setdefault(stake.part.name, []).append(name)
         owners = tuple(
-            Owner(tuple(names.get(name, [name.strip("()")])), part.holdings())  # the pool may have no strategies left
+            # the pool may no longer have any strategies
+            Owner(tuple(names.get(name, [name.strip("()")])), part.holdings())
             for name, part in self._ledger.parts.items()
             if name in names or any(part.holdings().values())
         )
@@ -63,7 +64,7 @@ class AccountOwnership:
             yield Offer(name, coins, money)
 
     def surplus(self, strategy: str) -> list[tuple[Position, int]]:
-        """Compute by how many units each position differs from the given holdings; negative if coins are missing.
+        """Compute how many units each position has in excess of the given holdings; negative if coins are missing.
 
         A coin bought in one pair and sold in another is not a surplus, because pairs with the same base are netted.
         """

@@ -1,5 +1,5 @@
-"""Reports the funds of each strategy in an account and the unassigned funds, with instructions for handing these
-over.
+"""Reports the funds of each strategy in an account and the unassigned funds, with instructions for handing over the
+unassigned funds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """The ownership of an account's money. ``left`` belongs to no strategy of this bot and is not ``reserved``.
+    """The ownership of an account's money. ``left`` is neither owned by a strategy of this bot nor ``reserved``.
 
     ``elsewhere`` is owned by other bots.
     """
@@ -56,7 +56,7 @@ class Ownership(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
     def sentence(self) -> str:
-        """Return one line that lists the funds of each strategy and the funds that are left alone."""
+        """Return a one-line summary of each strategy's funds and of the funds that are left alone."""
         text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
         left = [
             f"{_amounts(units)} ({why})"

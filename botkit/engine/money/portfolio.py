@@ -1,15 +1,16 @@
 """The portfolio: the account divided among the strategies, always exact to the unit.
 
 Every unit of every currency is in one part (a sub-account or the pool, `botkit.engine.money.subaccounts`) or
-unassigned, and their sum is the account's balance; `Portfolio.check` asserts it. An order locks the money it may spend
-before it is sent. A fill exchanges locked money for the proceeds. The final state releases the rest of the lock.
+unassigned, and their sum is the account's balance; `Portfolio.check` asserts this. The money that an order may spend is
+locked before the order is sent. A fill exchanges locked money for the proceeds. When the order reaches a final state,
+the rest of the lock is released.
 
 The exchange's balances do not change these books but are compared with them. A difference that our orders cannot
 explain (a deposit, a manual trade) is booked to ``unassigned``. If ``unassigned`` drops below zero, somebody has taken
 money that a strategy owns: a `Shortage`.
 
 No strategy owns the coins in an account until they are handed over. Their ownership is decided only here, for every
-mode: `open` divides an account that has no journal yet, and from then on the journaled books decide.
+mode: `open` divides an account without a journal, and from then on the journaled books determine the ownership.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def required_units(order: Order) -> int:
 
 
 class Portfolio:
-    """The account as shared by the strategies. One per bot and account; only the engine writes to it.
+    """The account as shared by the strategies. There is one portfolio per bot and account, and only the engine writes
+    to it.
 
     ``pairs`` are the pairs that will have prices; ``currency`` is the valuation currency. Raises ValueError if the
     configuration cannot work.
@@ -81,7 +83,7 @@ class Portfolio:
         self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
         self.days = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
-        #: the highest equity so far of levels with a drawdown limit
+        #: the highest equity so far for each level with a drawdown limit
         self.peaks = Peaks(self.equity_units, self.holdings, self.valuation, self.ledger)
         self.transfers = CapitalTransfers(
             self.ledger,
@@ -118,7 +120,7 @@ class Portfolio:
         for share in self.shares:
             self.capital.open(share, None if share.capital is None else split[share.strategy])
             if not isinstance(share.capital, dict):
-                continue  # a percentage applies to the account's money only, never to coins
+                continue  # a percentage applies only to the account's money, never to coins
             stake = self._stakes.present[share.strategy]
             for pair in _first_with_each_base(share.pairs):
                 coins = share.capital.get(pair.base, 0)
@@ -127,7 +129,7 @@ class Portfolio:
         self.check()
 
     def state(self) -> dict[str, Any]:
-        """Return all data that must survive a restart, as plain data (text keys, integers as integers)."""
+        """Return all state that must survive a restart, as plain data (text keys, integers as integers)."""
         stakes = self._stakes.everybody()
         return {
             **self.capital.state(),
@@ -180,7 +182,7 @@ class Portfolio:
         self.check()
 
     def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
-        """Compute the given coins of a position whose books were written before given coins were recorded.
+        """Compute a position's given coins from books written before given coins were recorded.
 
         In such books a pool owned all coins of its pairs, without recording how many it started with, so none of them
         is sold as surplus.
@@ -193,7 +195,7 @@ class Portfolio:
         return given.get(pair.base, 0) if is_first else 0
 
     def _open_later(self, share: CapitalShare) -> None:
-        # a strategy that joins an existing bot is funded with unassigned money, never with money of other strategies
+        # a strategy that joins an existing bot is funded with unassigned money, never with other strategies' money
         if share.capital is None:
             self.capital.open(share, None)
             return
@@ -207,8 +209,8 @@ class Portfolio:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def lock(self, order: Order) -> str | None:
-        """Lock the money that a new order may spend. Returns the reason, including the amounts, if its strategy has too
-        little.
+        """Lock the money that a new order may spend. If its strategy has too little, return the reason, including the
+        amounts.
         """
         assert not order.executed_lots, order
         stake = self._stakes.present[order.strategy]
@@ -224,8 +226,7 @@ class Portfolio:
         return refusal
 
     def relock(self, order: Order) -> str | None:
-        """Lock money again for an order that was considered dead but turned out to be live. Locks as much as is
-        available.
+        """Lock money again for an order that was presumed dead but is live. Locks as much as is available.
 
         Returns the missing amount, if any; the order's fills are booked in any case.
         """
@@ -239,7 +240,7 @@ class Portfolio:
         return None if locked >= need else self.ledger.shortfall(stake.part, currency, need - locked)
 
     def release(self, order: Order) -> None:
-        """Release the rest of a final order's lock. Releasing twice does nothing."""
+        """Release the rest of a final order's lock. A second call does nothing."""
         if order.client_id not in self.ledger.locks:
             return
         stake = self._stakes.present[order.strategy]
@@ -255,8 +256,8 @@ class Portfolio:
         """Book one execution of an order: money, coins, fee, position, and the order's own executed figures.
 
         The caller must ensure that the report was not booked before. If the order's lock and its strategy's funds do
-        not cover the fill (a late fill of an order that was given up), it is still booked, as a claim of the other
-        parts on the strategy.
+        not cover the fill (a late fill of an abandoned order), the fill is still booked, and the other parts gain a
+        claim on the strategy.
         """
         stake = self._stakes.present[order.strategy]
         pair = order.pair
@@ -270,7 +271,7 @@ class Portfolio:
         order.executed_units += value
         order.fee_units += fee
         order.updated = now
-        # I4: executed + remaining = original, counted in quote for a market buy
+        # I4: executed + remaining = original, measured in quote currency for a market buy
         assert order.executed_lots <= order.amount_lots or order.spend_units, (order, report)
         assert order.executed_units <= order.spend_units or order.amount_lots, (order, report)
 
@@ -332,19 +333,19 @@ class Portfolio:
         return list(self._stakes.present)
 
     def balance(self, strategy: str, currency: str) -> Balance:
-        """Return how much of a currency a strategy can spend now, and how much its orders lock (in the pool, all orders
-        of the pool).
+        """Return the amount of a currency that a strategy can spend now, and the amount locked by its orders (in the
+        pool, by all orders of the pool).
         """
         fund = self._stakes.present[strategy].part.funds.get(currency)
         return Balance(currency, 0, 0) if fund is None else Balance(currency, fund.available, fund.locked)
 
     def position(self, strategy: str, pair: Pair) -> Position:
-        """Return a strategy's position in a pair. The object is always the same, and always current."""
+        """Return a strategy's position in a pair. Every call returns the same object, which is always current."""
         stake = self._stakes.present[strategy]
         return stake.positions.get(pair) or self._stakes.position(stake, pair)
 
     def position_lots(self, strategy: str | None, pair: Pair) -> int:
-        """Count the whole lots that a strategy (None: all strategies) holds in a pair."""
+        """Return the number of full lots that a strategy (None: all strategies) holds in a pair."""
         if strategy is None:
             return sum(self.position_lots(name, pair) for name in self._stakes.present)
         position = self._stakes.present[strategy].positions.get(pair)
@@ -357,7 +358,7 @@ class Portfolio:
     # -- prices and values -----------------------------------------------------------------------------------------
 
     def mark(self, pair: Pair, price: float) -> None:
-        """Record that the pair traded at ``price``. The pair's first price becomes the cost of the opening coins."""
+        """Record that the pair traded at ``price``. The pair's first price determines the cost of the opening coins."""
         cell = self.prices[pair]
         if cell.price is None:
             self._first_price(cell, price)
@@ -367,7 +368,7 @@ class Portfolio:
     def _first_price(self, cell: LastPrice, price: float) -> None:
         cell.price = price
         ticks = cell.ticks
-        if ticks is None:  # below one tick, so it cannot be used for valuation
+        if ticks is None:  # below one tick, so the price cannot be used for valuation
             cell.price = None
             return
         for stake in self._stakes.present.values():
@@ -378,19 +379,19 @@ class Portfolio:
         self.peaks.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
-        """Return the last price marked, or None before the first."""
+        """Return the last marked price, or None before the first one."""
         cell = self.prices.get(pair)
         return None if cell is None else cell.price
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
-        """Return the holdings of a strategy, or (None) of all strategies together, in units per currency."""
+        """Return the holdings of a strategy, or (None) of all strategies combined, in units per currency."""
         return self.ledger.holdings() if strategy is None else self._stakes.present[strategy].holdings()
 
     def equity_units(self, strategy: str | None, into: str) -> int | None:
         """Return the equity of a strategy (None: of all, without unassigned) at last prices; None while a price is
         missing.
 
-        The equity of a strategy that shares the pool is its opening coins plus the proceeds of its fills less their
+        For a strategy that shares the pool, the equity is its opening coins plus the proceeds of its fills minus their
         cost. It may therefore be negative, and a change in it is the strategy's profit. Coins that no pair can value
         are not included.
         """
@@ -417,7 +418,7 @@ class Portfolio:
 
 
 def _first_with_each_base(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the first pair with each base currency, to which coins that are handed over are assigned."""
+    """Return the first pair with each base currency. Coins that are handed over are assigned to this pair."""
     found: dict[str, Pair] = {}
     for pair in pairs:
         found.setdefault(pair.base, pair)

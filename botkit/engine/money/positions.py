@@ -1,9 +1,9 @@
 """A strategy's position in one pair: holdings, cost and profit, as exact integers at average cost.
 
 A position is two signed numbers: ``amount_units`` of the base currency, and their cost, ``cost_units`` of the quote
-currency. A fill in the direction of the position adds to both numbers. A fill against it removes the same share of
-both, and the proceeds less the removed cost become realised profit. Realised profit plus (value - cost) is therefore
-the exact cash flow, however the shares were rounded.
+currency. A fill in the direction of the position adds to both numbers. A fill in the opposite direction removes the
+same fraction of each, and the proceeds minus the removed cost become realised profit. Realised profit plus (value -
+cost) is therefore the exact cash flow, regardless of how the fractions were rounded.
 
 An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long in
 one pair and short in the other.
@@ -22,7 +22,7 @@ from botkit.model.pairs import Pair
 
 
 class Position:
-    """A strategy's own net amount in a pair since it first started, net of fees taken in base.
+    """A strategy's own net amount in a pair since it first started, net of fees charged in base currency.
 
     The object is always current: for a later comparison, keep its numbers, not the object. Figures are floats in base
     currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
@@ -42,17 +42,17 @@ class Position:
         self.realised_units = 0
         #: base units locked by the strategy's own sell orders in this pair
         self.locked_units = 0
-        #: base units of opening capital still without a cost, until the pair's first price; part of ``amount_units``
+        #: base units of opening capital that get their cost from the pair's first price; part of ``amount_units``
         self.unpriced = 0
-        #: base units given to the strategy as capital, less those taken out; negative if bought coins were taken out
-        #: too
+        #: base units given to the strategy as capital, less those taken out; negative if bought coins were also taken
+        #: out
         self.given_units = 0
 
     # -- reads by the strategy -------------------------------------------------------------------------------------
 
     @property
     def amount(self) -> float:
-        """The strategy's holding in base currency, including coins locked in its orders."""
+        """The strategy's holdings in base currency, including coins locked in its orders."""
         return self.amount_units / UNIT
 
     @property
@@ -64,13 +64,13 @@ class Position:
 
     @property
     def lots(self) -> int:
-        """Whole lots held, including locked ones; negative for a short position."""
+        """Full lots held, including locked ones; negative for a short position."""
         units_per_lot = int(10 ** (UNIT_DECIMALS - self.pair.rules.amount_decimals))
         return self.amount_units // units_per_lot if self.amount_units >= 0 else -(-self.amount_units // units_per_lot)
 
     @property
     def sellable_lots(self) -> int:
-        """Lots that can be sold now: not locked, covered by the balance, and at least the minimum order."""
+        """Lots that can be sold now (not locked, and covered by the balance); 0 if below the minimum order size."""
         units = min(self.amount_units - self.locked_units, self._fund.available)
         if units <= 0:
             return 0
@@ -80,25 +80,27 @@ class Position:
 
     @property
     def sellable(self) -> float:
-        """The amount that can be sold now, in base currency; 0.0 if less than the minimum order."""
+        """The amount that can be sold now, in base currency; 0.0 if below the minimum order size."""
         return self.pair.rules.amount(self.sellable_lots)
 
     @property
     def is_flat(self) -> bool:
-        """True if the total amount, including locked coins, is below the minimum order, so that only dust is left."""
+        """True if the total amount, including locked coins, is below the minimum order size, so only dust is left."""
         rules = self.pair.rules
         return rules.lots_of_units(abs(self.amount_units)) < rules.least_lots
 
     @property
     def average_entry(self) -> float:
-        """Average price paid, fees included; 0.0 if the amount is zero or the opening coins have no first price yet."""
+        """The average price paid, including fees; 0.0 if the amount is zero or the opening coins have no first price
+        yet.
+        """
         if not self.amount_units or self.unpriced:
             return 0.0
         return self.cost_units / self.amount_units
 
     @property
     def unrealised_units(self) -> int:
-        """Value at the last price less cost, in quote units; 0 before the first price."""
+        """The value at the last price minus the cost, in quote units; 0 before the first price."""
         ticks = self._price.ticks
         if ticks is None or not self.amount_units:
             return 0
@@ -133,7 +135,7 @@ class Position:
     # -- writes by the portfolio ---------------------------------------------------------------------------------
 
     def open_with(self, units: int) -> None:
-        """Hand over existing coins. The pair's first price becomes their cost."""
+        """Assign existing coins. The pair's first price determines their cost."""
         self.given_units += units
         self.amount_units += units
         self.unpriced += units
@@ -148,8 +150,8 @@ class Position:
     def move_coins(self, units: int, cost_e8: int | None = None) -> None:
         """Give coins at the last price, or take them if negative, without profit or loss.
 
-        ``cost_e8`` is the cost of one given coin, in quote units. Without a price (the bot is stopped), coins given
-        without a cost wait for the first price, like opening coins, and taken coins are removed at cost.
+        ``cost_e8`` is the cost of one given coin, in quote units. If there is no price (the bot is stopped), coins
+        given without a cost wait for the first price, like opening coins, and taken coins are removed at cost.
         """
         ticks = self._price.ticks
         if ticks is None and cost_e8 is None and units >= 0:
@@ -169,14 +171,14 @@ class Position:
                 self.cost_units -= self.cost_units * (-units - waiting) // priced
 
     def price_opening(self, ticks: int) -> None:
-        """Set the cost of the opening coins to the pair's first price."""
+        """Set the cost of the opening coins from the pair's first price."""
         self.cost_units += self.unpriced * ticks // self._price.scale
         self.unpriced = 0
 
     def apply(self, base_units: int, quote_units: int) -> None:
         """Apply a fill of ``base_units`` and ``quote_units``, fees included: (+, -) for a buy, (-, +) for a sell."""
         held = self.amount_units
-        if not base_units:  # the fee consumed the entire amount of the fill
+        if not base_units:  # the fee consumed the fill's entire amount
             self.realised_units += quote_units
         elif held == 0 or (held > 0) == (base_units > 0):
             self.amount_units = held + base_units
@@ -187,7 +189,7 @@ class Position:
             self.cost_units -= cost
             self.realised_units += quote_units - cost
             assert self.amount_units or not self.cost_units, self
-        else:  # the fill crosses zero: close the position, then open a new one with the rest
+        else:  # the fill crosses zero: close the position, then open a new one with the remainder
             closing = quote_units * held // -base_units
             self.realised_units += closing - self.cost_units
             self.amount_units = held + base_units

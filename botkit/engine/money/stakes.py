@@ -29,7 +29,7 @@ class Stake:
         return self.part.holdings() if self.flows is None else self.flows
 
     def record(self, base: str, base_units: int, quote: str, quote_units: int, fee_currency: str, fee: int) -> None:
-        """Record the proceeds and the cost of a fill, for a strategy that shares the pool."""
+        """Record a fill's proceeds and cost, for a strategy that shares the pool."""
         flows = self.flows
         assert flows is not None
         flows[base] = flows.get(base, 0) + base_units
@@ -38,7 +38,7 @@ class Stake:
 
 
 class Stakes:
-    """The stakes of all strategies, by name in the order of the configuration."""
+    """The stakes of all strategies, by name in configuration order."""
 
     __slots__ = ("_ledger", "_valuation", "departed", "present")
 
@@ -46,7 +46,7 @@ class Stakes:
         self._ledger = ledger
         self._valuation = valuation
         self.present: dict[str, Stake] = {}
-        #: strategies with a sub-account that have left the configuration; they keep their money until it is taken back
+        #: strategies with a sub-account that are no longer configured; they keep their money until it is taken back
         self.departed: dict[str, Stake] = {}
 
     def add(self, name: str, part: str, *, shared: bool) -> Stake:
@@ -60,7 +60,7 @@ class Stakes:
         self.departed[name] = Stake(name, self._ledger.part(name), shared=False)
 
     def find(self, name: str) -> Stake | None:
-        """Return a strategy's stake, whether or not it is still configured, or None for an unknown name."""
+        """Return a strategy's stake, whether or not it is still configured, or None if the name is unknown."""
         return self.present.get(name) or self.departed.get(name)
 
     def everybody(self) -> dict[str, Stake]:
@@ -68,7 +68,7 @@ class Stakes:
         return {**self.departed, **self.present}
 
     def position(self, stake: Stake, pair: Pair) -> Position:
-        """Return the stake's position in a pair; always the same object."""
+        """Return the stake's position in a pair. Every call returns the same object."""
         found = stake.positions.get(pair)
         if found is None:
             found = stake.positions[pair] = Position(pair, stake.part.funds[pair.base], self._valuation.add(pair))

@@ -1,8 +1,8 @@
 """Divides an account into sub-accounts with their own capital, a pool for the other strategies, and unassigned funds.
 
 No strategy owns coins in the account until they are handed over by name: ``capital: {btc: "0.05"}``. The pool and
-percentages take quote currencies only. ``unassigned`` holds the rest: coins that were not handed over, the reserve,
-deposits, and manual trades. For each currency the parts and unassigned add up to the account.
+percentages apply to quote currencies only. ``unassigned`` holds the rest: coins that were not handed over, the reserve,
+deposits, and the proceeds of manual trades. For each currency, the parts and unassigned add up to the account.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ POOL = "(pool)"
 class Fund:
     """The funds of one part in one currency, in units of 1e-8. ``available`` and ``locked`` are never negative.
 
-    ``claims`` is the debt of other parts to this one or, if negative, its debt to them. For example, a fee in the
-    exchange's own coin is paid by any part that has the coin, but charged to the order's strategy. All claims in a
-    currency sum to zero.
+    ``claims`` is the debt of other parts to this one or, if negative, the debt of this part to others. For example, a
+    fee in the exchange's own coin is paid by any part that has the coin, but charged to the order's strategy. All
+    claims in a currency sum to zero.
     """
 
     __slots__ = ("available", "claims", "locked", "orders")
@@ -31,7 +31,7 @@ class Fund:
     def __init__(self, available: int = 0, locked: int = 0, orders: int = 0, claims: int = 0) -> None:
         self.available = available
         self.locked = locked
-        #: the number of orders that lock part of the fund
+        #: number of orders that lock part of the fund
         self.orders = orders
         self.claims = claims
 
@@ -62,7 +62,7 @@ def opening_split(
     known: Sequence[str],
     currency: str,
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Divide an account. Returns the units per currency of each part, by name, and the units that stay unassigned.
+    """Divide an account. Returns each part's units per currency, by part name, and the units that stay unassigned.
 
     ``known`` are the currencies that the bot's pairs can trade. ``currency`` is the quote currency of strategies that
     name no pair. Raises ValueError, including the amounts, if the shares exceed the account's money.
@@ -99,7 +99,7 @@ def opening_split(
 
 
 def pool_currencies(shares: Sequence[CapitalShare], currency: str) -> tuple[str, ...]:
-    """Return the currencies that the strategies without capital share; for a strategy that names no pair, this is
+    """Return the currencies that the strategies without capital share. A strategy that names no pair uses
     ``currency``.
     """
     return tuple(dict.fromkeys(c for share in shares if share.capital is None for c in share.quotes(currency)))

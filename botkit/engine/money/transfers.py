@@ -66,7 +66,7 @@ class CapitalTransfers:
         return None
 
     def unpriced(self, units_by_currency: Mapping[str, int]) -> str | None:
-        """Return the reason why the value of the moved money is unknown, or None."""
+        """Return the reason why the moved money cannot be valued, or None."""
         for currency in units_by_currency:
             known = currency == self._currency or self._valuation.find_path(currency, self._currency) is None
             if not known and self._valuation.convert(UNIT, currency, self._currency) is None:
@@ -74,11 +74,11 @@ class CapitalTransfers:
         return None
 
     def move(self, target: str, units_by_currency: Mapping[str, int], cost_e8: int | None = None) -> None:
-        """Give a strategy money from unassigned, or take it back if negative.
+        """Give a strategy money from unassigned, or take money back if negative.
 
         The ``pool`` is shared by the strategies without capital. Coins given to one of them by name are added to its
         position, and money is added to the pool. A move is neither a profit nor a loss: the day's profit does not
-        change, and coins move at the last price, or with an average cost of ``cost_e8`` (see `wrong_cost`). Call
+        change, and coins move at the last price, or at an average cost of ``cost_e8`` (see `wrong_cost`). Call
         `refusal` first.
         """
         assert self.refusal(target, units_by_currency) is None, (target, units_by_currency)

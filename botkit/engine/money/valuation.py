@@ -1,8 +1,8 @@
-"""Values one currency in another, at the last prices of the bot's pairs.
+"""Values one currency in another, using the last prices of the bot's pairs.
 
 A valuation always takes the path with the fewest steps: from ``btc`` to ``twd`` through ``btc_twd`` if the bot has that
-pair, otherwise through ``btc_usdt`` and ``usdt_twd``. Among equally short paths it takes the one through the pairs
-listed first, so a value never depends on hash order. Every step rounds down at 1e-8.
+pair, otherwise through ``btc_usdt`` and ``usdt_twd``. Among equally short paths, it takes the one through the pairs
+listed first, so a value never depends on hash order. Every step rounds down to a multiple of 1e-8.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class ValuationPath:
         return units
 
     def rate(self, without: Pair | None = None) -> float | None:
-        """Return the product of the prices on the path as a float, ``without`` the step through one pair. Returns None
-        while a price is missing.
+        """Return the product of the prices on the path as a float, omitting the step through the pair ``without``.
+        Returns None while a price is missing.
         """
         rate = 1.0
         for cell, forward in self.steps:
@@ -92,8 +92,7 @@ class ValuationPath:
 class Valuation:
     """Converts between the currencies of some pairs.
 
-    Pass only pairs that will have prices, because a shorter path through a pair that never trades would never yield a
-    value.
+    Pass only pairs that will have prices: a shorter path through a pair that never trades would never yield a value.
     """
 
     def __init__(self, pairs: Mapping[str, Pair]) -> None:
@@ -114,7 +113,7 @@ class Valuation:
         return list(dict.fromkeys(c for cell in self.prices.values() for c in (cell.pair.base, cell.pair.quote)))
 
     def find_path(self, currency: str, into: str) -> ValuationPath | None:
-        """Return the shortest path, or None if no pairs connect the two."""
+        """Return the shortest path, or None if no pairs connect the two currencies."""
         key = (currency, into)
         if key in self._paths:
             return self._paths[key]

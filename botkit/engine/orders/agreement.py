@@ -1,8 +1,8 @@
-"""Notifies strategies of an execution once the order's state agrees with it.
+"""Delays notifications of an execution until the order's state agrees with its executions.
 
 An execution, the order's new state and the balances arrive separately: in several frames on the wire, and one match may
-have many parts. Money is booked at once. Notifications wait until the order's state and its executions agree, so that a
-strategy never acts on half of a match. After a second they are delivered in any case.
+have many executions. Money is booked immediately. Notifications wait until the order's state and its executions agree,
+so a strategy never acts on a partially reported match. After a second, they are delivered in any case.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 
-#: how long to wait for the rest of a match
+#: maximum wait for the rest of a match
 PATIENCE: Nanos = 1 * NS_PER_S
 
 _PARTLY_FILLED = OrderState.PARTLY_FILLED
@@ -23,7 +23,7 @@ Tell = Callable[[Order, Sequence[Order | Fill]], None]
 
 
 class Agreement:
-    """Holds back notifications per order. ``shown`` is the number of lots reported as executed, by client id."""
+    """Holds back notifications per order. ``shown`` maps each client id to the number of lots reported as executed."""
 
     def __init__(self, *, clock: BotClock, agenda: Agenda, shown: Mapping[int, int], tell: Tell) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class Agreement:
         self._slot = agenda.slot("agreement", self._next, self._give_up)
 
     def tell(self, order: Order, event: Order | Fill) -> None:
-        """Notify the strategy now, or once the order's state and executions agree."""
+        """Notify the strategy now, or later when the order's state and executions agree."""
         client_id, executed, state = order.client_id, order.executed_lots, order.state
         agrees = self._shown.get(client_id, 0) <= executed and (
             not executed
@@ -66,7 +66,7 @@ class Agreement:
             self._slot.set(due)
 
     def _next(self) -> Nanos | None:
-        # all notifications are held for the same time, so the first one held is released first
+        # all notifications are held for the same duration, so the first one held is released first
         return next(iter(self.held.values()))[1] if self.held else None
 
     def _give_up(self, now: Nanos) -> None:

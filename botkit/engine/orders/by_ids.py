@@ -1,9 +1,10 @@
-"""Reads many orders of one pair in one listing, if a probe shows that the exchange's listing can filter by order ids.
+"""Reads many orders of one pair in a single listing, if a probe shows that the exchange's listing can filter by order
+ids.
 
-The filter is documented only in an unmerged draft, so the exchange may ignore it. The filter is probed once in a run,
-when it would first save requests: a listing filtered by the id of an existing order must show that order, and one
-filtered by an impossible id must not. Until the probe succeeds, and for the rest of the run if it fails, each order is
-read separately.
+The filter is documented only in an unmerged draft, so the exchange may ignore it. It is probed once per run, when it
+would first save requests: a listing filtered by the id of an existing order must show that order, and one filtered by
+an impossible id must not. Until the probe succeeds, and for the rest of the run if it fails, each order is read
+separately.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from botkit.model.requests import Answer, Ending, ListOrders
 _OWNER = "(orders by id)"
 #: with fewer orders in a pair than this, a listing saves too few requests to justify the probe
 LEAST = 5
-#: ids in one request: the draft allows 1000, but many servers refuse URLs of over 8 KB
+#: maximum ids per request: the draft allows 1000, but many servers reject URLs over 8 KB
 IDS_MAX = 200
-#: an id that no order has: real ids have nine digits or more (API documentation, order model)
+#: an id that no order has: real ids have at least nine digits (API documentation, order model)
 _NO_ORDER = "1"
 
-#: a function that receives the rows by order id, or None if the orders must be read one by one
+#: a function that receives the rows, keyed by order
 OnRows = Callable[[Mapping[str, OrderReport] | None, Nanos], None]
 
 
@@ -38,7 +39,7 @@ class OrdersByIds:
         self.proven: bool | None = None
 
     def pays(self, count: int) -> bool:
-        """Return True if one listing is cheaper than reading this many orders of a pair separately."""
+        """Return True if one listing is cheaper than separate reads of this many orders of a pair."""
         return count >= LEAST and self.proven is not False
 
     def read(self, pair: Pair, ids: Sequence[str], on_rows: OnRows, now: Nanos) -> None:
@@ -96,7 +97,7 @@ class OrdersByIds:
 
 
 def _rows(answer: Answer) -> list[OrderReport] | None:
-    """Return the rows of an answer, or None if the listing failed."""
+    """Return the rows of a response, or None if the listing failed."""
     if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
         return None
     return [row for row in answer.body if isinstance(row, OrderReport)]

@@ -1,13 +1,13 @@
 """All checks that may refuse an order, in the order in which they run, each with its message.
 
-A check is skipped while it cannot refuse anything; usually nothing is blocked, so only the checks of the order itself
-run. `tests/engine/test_gate.py` compares the fast path with the full one.
+A check is skipped if it cannot refuse anything. Usually nothing is blocked, so only the checks of the order itself run.
+`tests/engine/test_gate.py` compares the fast path with the full one.
 
-The checks run at three moments, because conditions may change before the exchange's limits let the order leave: when it
-is *asked* for, when it is *admitted* to the queue (for a replacement, once the old order is final), and when its slot
-is *granted*. After admission the money is locked and the router takes the order; either step may still refuse the order
-(`botkit.engine.orders.desk`). After the grant the driver checks once more before it writes to the socket: the journal
-must contain the order, and no other process may have set the latch.
+The checks run at three stages, because conditions may change before the exchange's limits let the order leave: when the
+order is *asked* for, when it is *admitted* to the queue (for a replacement, once the old order is final), and when its
+slot is *granted*. After admission, the money is locked and the router takes the order; either step may still refuse the
+order (`botkit.engine.orders.desk`). After the grant, the driver performs a last check before it writes to the socket:
+the journal must contain the order, and no other process may have set the latch.
 
 The simulated and the real exchange also check the pair's rules, but an order refused here costs no request.
 """
@@ -33,8 +33,8 @@ Check = Callable[[Order], str | None]
 
 
 class Gate:
-    """Refuses orders; no other class does. Orders that reduce a position (``order.reduces``) may pass while orders that
-    add exposure are refused.
+    """Refuses orders, and is the only class that does. Orders that reduce a position (``order.reduces``) may pass while
+    orders that add exposure are refused.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Gate:
         self._max_book_age_ns = max_book_age_ns
         self._markets = markets
         self._risk = risk
-        #: a message about a shortage, set while the account has less than its strategies own in total
+        #: a shortage message, set while the account has less than its strategies own in total
         self.shortage: str | None = None
         #: True while the bot is being stopped
         self.is_stopping = False
-        #: True until the strategies have started and their history has arrived
+        #: True until the strategies have started and their history has been loaded
         self.is_starting = False
-        #: the reason why the journal cannot be written
+        #: the reason why the journal cannot be written, if it cannot
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
         #: the levels that are halted, and the pairs with an order of unknown outcome
@@ -68,18 +68,18 @@ class Gate:
         self._replaced: Order | None = None
 
     def know(self, record: StrategyRecord) -> None:
-        """Register a strategy of the bot."""
+        """Register one of the bot's strategies."""
         self._records[record.name] = record
 
     @property
     def is_closed(self) -> bool:
-        """True while every order that adds exposure is refused, or every such order of a pair, whatever a strategy
-        requests.
+        """True while every order that adds exposure (or every such order in some pair) is refused, whatever the
+        strategy requests.
         """
         return bool(self.is_stopping or self.shortage is not None or self._halts or self._unknown)
 
     def when_placed(self, order: Order) -> str | None:
-        """Return the reason to refuse an order that would be queued at once, or None."""
+        """Return the reason to refuse an order that would be queued immediately, or None."""
         if (
             self.is_starting
             or self.is_stopping
@@ -111,8 +111,8 @@ class Gate:
         return self._risk_rules(order) if self._risk.has_rules else None
 
     def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
-        """Return the reason to refuse an order when it is requested, or None. ``replaced`` is the order that it
-        replaces.
+        """Return the reason to refuse an order when it is requested, or None. ``replaced`` is the order that the new
+        one replaces.
         """
         self._replaced = replaced
         for check in self._asked:
@@ -192,7 +192,7 @@ class Gate:
 
 
 def limit_refusal(order: Order) -> str | None:
-    """Return the reason why the pair's rules forbid a limit or stop order, or None."""
+    """Return the reason why the pair's rules do not allow a limit or stop order, or None."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
@@ -240,7 +240,7 @@ def is_met(order: Order, last_ticks: int) -> bool:
 
 
 def market_refusal(order: Order) -> str | None:
-    """Return the reason why the pair's rules forbid a market order, or None."""
+    """Return the reason why the pair's rules do not allow a market order, or None."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
@@ -269,7 +269,7 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
             f"than {max_age_ns / NS_PER_S:g} s (max_book_age_s)"
         )
     if order.max_slippage_pct is None or not market.book_seen:
-        return None  # a run on candles has no book to check against
+        return None  # a run on candles has no book to check the order against
     rules = order.pair.rules
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
@@ -320,7 +320,7 @@ def expected_price(order: Order, market: PairMarket) -> float | None:
 
 def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
     """Return the spend, in units, that buys about ``lots`` at the visible asks, or at the last price if there is no
-    book. If neither is possible, return a refusal.
+    book. If neither price is known, return a refusal.
     """
     rules = pair.rules
     if market.book_seen:

@@ -1,8 +1,8 @@
-"""The order desk manages each order from a strategy's intent to its end.
+"""Manages each order from a strategy's intent to the order's final state.
 
-It owns every `Order`, moves it through the table of states, and locks and releases its money. It turns the exchange's
-messages (answers, order reports, trade reports, listings), in whatever order they arrive, into fills and states. Its
-look-ups go through the router like all other requests.
+The order desk owns every `Order`, moves it through the state table, and locks and releases its money. It turns the
+exchange's messages (responses, order reports, trade reports, listings), in whatever order they arrive, into fills and
+states. Its look-ups go through the router like all other requests.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from botkit.model.requests import (
     Request,
 )
 
-#: how long to wait for the pushed result of a cancel or a fill before reading the order (order protocol)
+#: how long to wait for the pushed result of a cancel or a fill before the order is read (order protocol)
 READ_AFTER: Nanos = 1 * NS_PER_S
 #: the delay before the n-th read is n times `READ_AFTER`, up to this factor
 _READ_LATEST = 30
 _PAST_DEADLINE = "waited in the queue past its deadline"
 
-#: states of an order that was sent but whose exchange id is not known yet
+#: states of an order that was sent but has no known exchange id yet
 _MAY_APPEAR = frozenset({OrderState.SENDING, OrderState.UNKNOWN, OrderState.REJECTED, OrderState.ABSENT})
 
 # globals, because reading an enum member from its class costs much more (`botkit.model.orders`)
@@ -67,8 +67,8 @@ _OK: Final = Ending.OK
 
 
 class OrderDesk:
-    """The protocol of every order. It reads no clock: the time is an argument, and the router decides which requests
-    may leave.
+    """Implements the protocol of every order. It reads no clock: the time is an argument, and the router decides which
+    requests may leave.
 
     ``on_order`` is called with each state, ``on_fill`` with each execution, and ``on_foreign`` with rows of orders that
     are not ours. ``gate`` runs the checks, including those for orders of unknown outcome.
@@ -98,7 +98,7 @@ class OrderDesk:
         self._risk = risk
         self._router = router
         self._decisions = decisions
-        #: adds a decision as a tuple (`botkit.engine.decisions`)
+        #: adds a decision to the log as a tuple (`botkit.engine.decisions`)
         self._decide = decisions.add
         self._on_order = on_order
         self._on_fill = on_fill
@@ -106,26 +106,26 @@ class OrderDesk:
         #: create and cancel requests in flight
         self._creates: dict[int, tuple[Order, ...]] = {}
         self._cancels: dict[int, tuple[Order, ...]] = {}
-        #: replacements that wait until the order they replace is final: old client id -> (new order, lots executed at
-        #: the call)
+        #: replacements waiting for the old order to become final: old client id -> (new order, lots executed at the
+        #: time of the call)
         self._replacements: dict[int, tuple[Order, int]] = {}
-        #: reports that arrived before the answer that identifies their order
+        #: reports that arrived before the response that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
-        #: final reports whose executions have not all arrived: client id -> report
+        #: final reports of orders with executions still missing: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
-        #: lots executed according to a report, by client id; exceeds the order's own figure until its executions arrive
+        #: lots executed according to a report, by client id; exceeds the order's own figure until the executions arrive
         self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
         #: orders that must be read, until a read succeeds
         self._unread: set[int] = set()
         self._by_ids = OrdersByIds(reads)
-        #: number of reads of an order that yielded no result, by client id
+        #: number of reads that returned no result, by client id
         self._reads_in_vain: dict[int, int] = {}
         self._sequence = 0
         #: number of executions booked since the start
         self.booked = 0
-        #: time when the latest execution was booked
+        #: time at which the latest execution was booked
         self.booked_at: Nanos = 0
         self._slot = agenda.slot("orders", self._next_follow_up, self._check)
         self.resolution = Resolution(
@@ -143,7 +143,8 @@ class OrderDesk:
     # ---------------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
-        """Accept an intent: check it, lock its money, and queue it. A refused order ends at once, in state REFUSED.
+        """Accept an intent: check it, lock its money, and queue it. A refused order immediately becomes final in state
+        REFUSED.
 
         ``refusal`` is a reason to refuse the order that was found before the order was created.
         """
@@ -176,12 +177,12 @@ class OrderDesk:
 
     def _follow_expiry(self, order: Order, now: Nanos) -> None:
         if order.expires is not None and order.type is not MARKET:
-            # a replacement may expire while the old order is still ending
+            # a replacement may expire while the old order is still being cancelled
             self._follow(order, max(now, order.expires))
 
     def cancel(self, order: Order, now: Nanos) -> None:
-        """Cancel an order, but only once. A queued order ends here; an order on its way to the exchange is cancelled
-        once its exchange id is known.
+        """Cancel an order, at most once. A queued order becomes final here. An order in flight to the exchange is
+        cancelled once its exchange id is known.
         """
         if self._replacements and order.client_id in self._waiting_replacements:
             self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
@@ -198,7 +199,7 @@ class OrderDesk:
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
-        # an order without an exchange id is on its way or unknown: `_adopt` sends the cancel as soon as the order has
+        # an order without an exchange id is in flight or unknown: `_adopted` sends the cancel as soon as the order has
         # an id
 
     @property
@@ -206,14 +207,14 @@ class OrderDesk:
         return {new.client_id: old for old, (new, _) in self._replacements.items()}
 
     def replace(self, old: Order, new: Order, refusal: str | None, now: Nanos) -> Order:
-        """Replace ``old`` with ``new``: at once while ``old`` is queued, otherwise when ``old`` is final."""
+        """Replace ``old`` with ``new``: immediately if ``old`` is still queued, otherwise when ``old`` is final."""
         refusal = refusal or self._gate.when_asked(new, old)
         if refusal is not None:
             return self.place(new, refusal, now)
         self._table.by_client_id[new.client_id] = new
         self._decide((INTENT, now, new.spec))
         if old.state is _QUEUED and old.client_id not in self._waiting_replacements:
-            # The old order's money pays for the new one, so release it first. Nothing else can happen in between.
+            # The old order's money pays for the new one, so it is released first. Nothing else can happen in between.
             self._portfolio.release(old)
             self._risk.order_closed(old)
             refusal = self._gate.when_admitted(new) or self._portfolio.lock(new)
@@ -242,7 +243,8 @@ class OrderDesk:
         return new
 
     def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
-        # ``old`` may itself be a waiting replacement, or may have one: the newest order replaces both
+        # ``old`` may itself be a waiting replacement, or may have one: the newest order replaces both the old order and
+        # its replacement
         rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
         waiting = self._replacements.pop(rested.client_id, None)
         if waiting is not None:
@@ -283,7 +285,7 @@ class OrderDesk:
     # ---------------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
-        """Collect the requests whose slots are granted, and mark their orders as being sent."""
+        """Collect the requests that have been granted slots, and mark their orders as being sent."""
         router = self._router
         requests = router.send_express(now) if router.express else []
         if router.queued or router.dropped or not requests:
@@ -308,7 +310,7 @@ class OrderDesk:
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
-                # a cancel of an orphan is not in `_cancels`; its requester receives the answer
+                # a cancel of an orphan is not in `_cancels`; the code that requested it receives the response
                 if own is not None:
                     self._cancels[request.id] = (own,)
             else:
@@ -355,7 +357,7 @@ class OrderDesk:
     # -- messages from the exchange ----------------------------------------------------------------------------------
 
     def on_answer(self, answer: Answer, now: Nanos) -> None:
-        """Process the answer to a request that `collect` returned."""
+        """Process the response to a request that `collect` returned."""
         self._decide((ANSWER, now, answer.request_id, answer.outcome, answer.status))
         self._router.answered(answer.request_id, now, answer.outcome, responded=answer.status > 0)
         created = self._creates.pop(answer.request_id, None)
@@ -373,8 +375,8 @@ class OrderDesk:
             return
         cancelled = self._cancels.pop(answer.request_id, None)
         if cancelled is not None:
-            # Neither a 200 nor a "not found" proves that an order is cancelled; only a pushed final state or a read a
-            # second later does.
+            # Neither a 200 nor a "not found" proves that an order was cancelled. Only a pushed final state, or a read a
+            # second later, proves it.
             for order in cancelled:
                 if order.state not in FINAL_STATES:
                     self._follow(order, now + READ_AFTER)
@@ -389,13 +391,13 @@ class OrderDesk:
                     assert isinstance(ack, OrderAck)
                     self._acknowledge(order, ack.order_id, now)
                 return
-            # a different client id, or fewer rows than orders: no part of the answer can be trusted
+            # a different client id, or fewer rows than orders: no part of the response can be trusted
             answer = Answer(
                 request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not match the request"
             )
         for order in orders:
             if order.state is not _SENDING:
-                # a pushed report arrived first and settled the order
+                # a pushed report arrived first and settled the order's outcome
                 self._router.resolved(order.client_id, now)
                 continue
             if answer.outcome is Ending.NOT_SENT:
@@ -424,7 +426,7 @@ class OrderDesk:
 
     def _adopted(self, order: Order, now: Nanos) -> None:
         """Handle an order that now has its exchange id: apply reports that arrived before the id, and send a cancel
-        that had to wait for it.
+        that was waiting for the id.
         """
         for report in self._parked_trades.pop(order.order_id, ()):
             self.on_trade_report(report, now)
@@ -432,7 +434,7 @@ class OrderDesk:
             self._router.cancel(order, now)
 
     def on_order_report(self, report: OrderReport, now: Nanos) -> None:
-        """Process a pushed or read row of an order."""
+        """Process an order row, whether pushed or read."""
         assert report.state in REPORTED_STATES, f"{report.state.value} is not a state that an exchange reports"
         order = self._table.by_order_id.get(report.order_id)
         if order is None:
@@ -441,19 +443,19 @@ class OrderDesk:
                 self._on_foreign(report)
                 return
             self.adopt(order, report, now)
-        # otherwise the report is not new
+        # otherwise the report contains nothing new
         elif report.state is not order.state or report.executed_lots > order.executed_lots:
             self._apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
-        """Return the order of ours that is on its way and matches the report's client id and all its other figures."""
+        """Return our order in flight whose client id and other figures all match the report."""
         if report.client_id is None:
             return None
         order = self._table.by_client_id.get(report.client_id)
         if order is None or order.order_id or order.state not in _MAY_APPEAR:
             return None
         if not is_same_order(order, report) or is_too_old(order, report):
-            return None  # the order of somebody else, or of an earlier run, with the same client id
+            return None  # somebody else's order, or an order from an earlier run, with the same client id
         return order
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
@@ -463,12 +465,12 @@ class OrderDesk:
         order.order_id = report.order_id
         self.resolution.settled(order, now)
         if revived:
-            # The order was assumed refused or absent, and its money was released. From now on the order is live again.
+            # The order was presumed refused or absent, and its money was released. From now on it is live again.
             self._open[order.strategy][order.client_id] = order
             self._risk.order_opened(order)
             self._portfolio.relock(order)
             self._decisions.note("late_order", now, f"{order.client_id} was assumed {order.state.value}, but is live")
-            # its strategy considers the order dead and may have placed another one
+            # its strategy considers the order dead and may have placed another
             order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)
@@ -480,14 +482,14 @@ class OrderDesk:
             return
         behind = report.executed_lots > order.executed_lots
         if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
-            # The order's executions arrive separately. Those still missing after a second are read.
+            # The order's executions arrive separately. Those still missing after one second are read.
             self.shown_lots[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.state in FINAL_STATES:
             if behind:
                 self._final_reports[order.client_id] = report
             else:
-                # a final order stays final, although the counts disagree
+                # a final order stays final, even if the counts disagree
                 if report.executed_lots < order.executed_lots:
                     self._decisions.note("mismatch", now, f"{order.client_id} final with {report.executed_lots}")
                 self.finish(order, report.state, now)
@@ -497,13 +499,13 @@ class OrderDesk:
             self._move(order, state, now)
 
     def on_trade_report(self, report: TradeReport, now: Nanos) -> None:
-        """Process one execution from the account's stream."""
+        """Process one execution from the account stream."""
         order = self._table.by_order_id.get(report.order_id)
         if order is None:
             if self._creates or self.resolution.is_busy:
                 self._parked_trades.setdefault(report.order_id, []).append(report)
             else:
-                self._parked_trades.clear()  # no create is in flight, so the kept reports are not about our orders
+                self._parked_trades.clear()  # no create is in flight, so the parked reports are not about our orders
             return
         if not self._executions[order.client_id].is_new(report, listed=False):
             return
@@ -526,7 +528,7 @@ class OrderDesk:
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
-        """Process all executions of an order as listed by the exchange, and book those that the stream missed."""
+        """Process all of an order's executions listed by the exchange, and book those that the stream missed."""
         executions = self._executions[order.client_id]
         for report in sorted(reports, key=lambda r: r.time):
             if executions.is_new(report, listed=True):
@@ -541,7 +543,7 @@ class OrderDesk:
         return self._follow_ups[0][0] if self._follow_ups else None
 
     def _drop_follow_ups(self) -> None:
-        """Drop ended orders from the head of the follow-up queue."""
+        """Remove final orders from the head of the follow-up queue."""
         follow_ups, orders = self._follow_ups, self._table.by_client_id
         while follow_ups:
             order = orders.get(follow_ups[0][2])
@@ -573,8 +575,8 @@ class OrderDesk:
                 self._read_order(order, now)
 
     def is_unread(self, order: Order) -> bool:
-        """Return True while the state of an order is uncertain: the order is being read, no read of it has succeeded
-        yet, or executions that a report shows are missing.
+        """Return True while an order's state is uncertain: the order is being read, no read of it has succeeded yet, or
+        executions shown in a report are missing.
         """
         client_id = order.client_id
         return (
@@ -589,9 +591,9 @@ class OrderDesk:
         self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
 
     def restore(self, order: Order, executed: Iterable[tuple[int, int]], now: Nanos) -> None:
-        """Restore an order of an earlier run with the (ticks, lots) of its booked executions.
+        """Restore an order from an earlier run, with the (ticks, lots) of its booked executions.
 
-        If the create was on its way, the order's outcome is now unknown: the order is looked up and never sent again.
+        If the create was in flight, the order's outcome is now unknown: the order is looked up and never sent again.
         Live orders lock their money again. Final orders are kept so that late reports are recognised.
         """
         self._table.by_client_id[order.client_id] = order
@@ -613,9 +615,9 @@ class OrderDesk:
             self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
     def look_at(self, orders: Iterable[Order], now: Nanos) -> None:
-        """Read orders, and any executions that the reads show but that are not booked yet.
+        """Read orders, and any unbooked executions that the reads reveal.
 
-        Many orders of one pair are read in one listing if the exchange can filter by ids.
+        Many orders of one pair are read in a single listing if the exchange can filter by ids.
         """
         by_pair: dict[Pair, list[Order]] = {}
         for order in orders:
@@ -629,7 +631,7 @@ class OrderDesk:
                     self._read_order(order, now)
 
     def look_soon(self, orders: Iterable[Order], now: Nanos) -> None:
-        """Read each of the orders whose final report does not arrive within a second."""
+        """Read each of the orders whose final report does not arrive within one second."""
         for order in orders:
             if order.state not in FINAL_STATES:
                 self._unread.add(order.client_id)
@@ -735,8 +737,8 @@ class OrderDesk:
         self._on_order(order)
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
-        """Finish a final order: release its money, stop waiting for its reports, and send the requests that waited for
-        its end.
+        """Clean up after an order reaches a final state: release its money, stop waiting for its reports, and send the
+        requests that were held until then.
         """
         client_id = order.client_id
         order.move(state, now, reason)

@@ -1,5 +1,5 @@
 """Turns a strategy's calls into orders: rounds amounts and prices to the pair's steps and passes the intents to the
-desk.
+order desk.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from botkit.model.pairs import Pair
 #: a market order that has waited longer than this is not worth sending
 MARKET_DEADLINE_S = 5
 _EXPIRE_MAX_S = 10**9  # about thirty years: times must stay below 2^63 ns
-#: the maximum number of orders that a strategy may place at one moment (up to 200 may rest in each pair)
+#: the maximum number of orders that a strategy may place before the time or the event count advances (up to 200 may
+#: rest in each pair)
 ORDERS_A_MOMENT_MAX = 5_000
-#: after a strategy was stopped, this many further orders abort its callback
+#: after a strategy was stopped, its callback is aborted after this many further orders
 ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
@@ -32,7 +33,7 @@ LAST_CLIENT_ID = 2_147_483_646
 
 
 class Runaway(BaseException):
-    """Aborts a callback that keeps placing orders. It is not an Exception, because strategies catch those."""
+    """Aborts a callback that keeps placing orders. Not a subclass of Exception, because strategies catch exceptions."""
 
 
 class ClientIds:
@@ -73,8 +74,7 @@ class OrderEntry:
         self._prices = portfolio.prices
         self._table = table
         self._desk = desk
-        #: number of orders placed at the current moment; a moment is identified by its time and the number of events so
-        #: far
+        #: number of orders placed since the time or the event count last changed
         self._asked = 0
         self._asked_at: Nanos = 0
         self._asked_after = 0
@@ -141,7 +141,7 @@ class OrderEntry:
         return self._desk.place(order, refusal, now)
 
     def _is_met(self, order: Order) -> bool:
-        """Return True if the only problem with a stop order is that its condition is already met."""
+        """Return True if the only problem with a stop order is that its trigger condition is already met."""
         last_ticks = self._markets.of(order.pair).last.ticks
         if order.post_only or order.stop_ticks <= 0 or last_ticks is None or limit_refusal(order) is not None:
             return False
@@ -188,7 +188,7 @@ class OrderEntry:
         return self._place_market(pair, SELL, max_slippage_pct, tag, refusal, amount_lots=max(lots, 0), reduces=reduces)
 
     def close(self, pair: Pair, max_slippage_pct: float, tag: str) -> Order:
-        """Sell the sellable amount at the market."""
+        """Sell the sellable amount with a market order."""
         position = self._portfolio.position(self._record.name, pair)
         lots = position.sellable_lots
         refusal = None if lots else f"nothing of {pair} can be sold now (position {position.amount:g} {pair.base})"
@@ -240,7 +240,7 @@ class OrderEntry:
         reduces: bool = False,
         is_quote: bool = False,
     ) -> Order:
-        """Place a limit order for a quote, or for a protective exit, which reduces the position and expires
+        """Place a limit order for a quote or for a protective exit. An exit order reduces the position and expires
         automatically.
         """
         now = self._clock.now
@@ -315,8 +315,8 @@ class OrderEntry:
         return self._desk.replace(old, new, refusal, now)
 
     def check_closes(self, closes: Order, side: Side, pair: Pair) -> None:
-        """Check that an order of this side and pair can close the position that another order opened. Raises
-        ValueError.
+        """Check that an order with this side and pair can close the position that another order opened. Raises
+        ValueError if it cannot.
         """
         self._own(closes)
         if closes.pair != pair or closes.side is side:
@@ -344,14 +344,14 @@ class OrderEntry:
             return client_id
         self._asked += 1
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
-            # a loop that ignores refusals and stops would never end, and each of its orders uses memory
+            # a loop that ignores refusals and the stop would never end, and each of its orders uses memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
             raise Runaway(f"it placed {self._asked:,} orders at the same timestamp{why}")
         return client_id
 
 
 def _below_zero(**figures: tuple[Number | None, int]) -> str | None:
-    """Refuse negative figures. The arguments are named, and each is a pair: (value as given, value in steps)."""
+    """Refuse negative figures. Each keyword argument is a pair: (value as given, value in steps)."""
     for name, (given, steps) in figures.items():
         if steps < 0:
             return f"{name} is {given}; it must be above 0"

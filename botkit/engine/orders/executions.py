@@ -1,8 +1,8 @@
-"""Merges one order's executions from two sources: the account's stream and the exchange's listing.
+"""Merges an order's executions from two sources: the account stream and the exchange's listing.
 
-Either source may come first, be incomplete or repeat itself, and the ids of the two are unrelated. Within a source an
-id identifies one execution; across sources only price and amount can be compared. The number of equal rows to book is
-therefore the larger of the two sources' counts, whichever source delivers them first.
+Either source may come first, be incomplete or contain repeats, and the ids of the two are unrelated. Within a source,
+an id identifies one execution; across sources, only price and amount can be compared. The number of equal rows to book
+is therefore the larger of the two sources' counts, whichever source delivers them first.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _Row = tuple[int, int]  # ticks, lots
 class Executions(msgspec.Struct):
     """The known executions of one order."""
 
-    #: One table holds three kinds of keys, because a run has many orders and nearly all of them have one execution:
-    #: (listed, id): seen; (listed, row): how often it arrived; (row): how often it was booked.
+    #: One table has three kinds of keys, because a run has many orders and nearly all of them have one execution:
+    #: (listed, id): seen; (listed, row): number of arrivals; (row): number of bookings.
     known: dict[tuple[bool, str] | tuple[bool, _Row] | _Row, int] = {}
 
     def is_new(self, report: TradeReport, *, listed: bool) -> bool:
@@ -39,7 +39,7 @@ class Executions(msgspec.Struct):
         return True
 
     def restore(self, rows: Iterable[_Row]) -> None:
-        """Mark executions of an earlier run as booked, because both sources may repeat them."""
+        """Mark executions from an earlier run as booked, because both sources may repeat them."""
         for row in rows:
             booked = self.known[row] = self.known.get(row, 0) + 1
             # the stream sends each execution once, so a new row is a new execution; the listing repeats all of them

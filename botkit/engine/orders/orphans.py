@@ -1,4 +1,4 @@
-"""Cancels orders of an earlier run whose strategies have left the configuration."""
+"""Cancels orders from an earlier run whose strategies are no longer configured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OWNER = "(orphans)"
 
 
 class Orphans:
-    """A clean-up that lists the open orders and then cancels the orphans among them, one by one."""
+    """Lists the open orders, and then cancels the orphans among them one by one."""
 
     def __init__(self, orders: Sequence[Order], reads: Reads, outbox: Outbox, now: Nanos) -> None:
         self._ids = {order.client_id for order in orders}

@@ -1,14 +1,14 @@
-"""Exits managed by the engine: stop loss, take profit and trailing stop of a position.
+"""Exits managed by the engine: a position's stop loss, take profit and trailing stop.
 
-Two resting exits would lock the same coins twice, and the exchange has no OCO orders. So no exit rests in the book.
-Instead the engine watches the last price. When an exit is due, it cancels the orders that lock the coins, waits for
-their end, and sells at the market. The engine sees only traded prices, so if the price gaps through the stop, it sells
-at the price beyond the gap.
+Two resting exits would lock the same coins twice, and the exchange has no OCO orders, so no exit rests in the book.
+Instead the engine watches the last price. When an exit triggers, it cancels the orders that lock the coins, waits until
+they are final, and sells at the market. The engine sees only traded prices, so if the price gaps through the stop, it
+sells at the price beyond the gap.
 
-The engine manages exits, not the strategy. Exits therefore stay active when the strategy is paused, halted or stopped,
-whether by a loss or by its own error. In these cases nothing else manages the position, and selling cannot increase the
-exposure. Exits end with the run (`on_stop` then decides about positions), and when a stopped strategy has nothing left
-to sell.
+The exits are managed by the engine, not by the strategy. They therefore stay active when the strategy is paused, halted
+or stopped, whether because of a loss or an error of its own. In these cases nothing else manages the position, and
+selling cannot increase the exposure. Exits end with the run (`on_stop` then decides about positions), and when a
+stopped strategy has nothing left to sell.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from botkit.model.orders import Order, OrderState, Side
 from botkit.model.pairs import Pair
 from botkit.model.percent import check_pct
 
-#: the maximum slippage of an exit in the book
+#: the maximum slippage of an exit in the visible book
 EXIT_SLIPPAGE_PCT = 1.0
-#: a limit exit that is not fully filled after this time is cancelled, and the next one follows the market
+#: a limit exit that is not fully filled after this time is cancelled, and its successor follows the market price
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
-#: delay before the next attempt after a refusal
+#: delay before the next attempt after a refused exit
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
 
 
@@ -55,12 +55,12 @@ class _Watch:
         self.stop_loss = stop_loss
         self.take_profit = take_profit
         self.trail = trail
-        #: the triggered exit, while it closes the position
+        #: the triggered exit, set while the position is being closed
         self.due = ""
         self.order: Order | None = None
         #: no attempt is made before this time
         self.retry_at: Nanos = 0
-        #: the last time at which an exit was not sent
+        #: the last time at which an exit could not be sent
         self.held_at: Nanos | None = None
 
     @property
@@ -69,14 +69,14 @@ class _Watch:
         return self.record.best_prices.get(self.pair)
 
     def rise_to(self, price: float) -> None:
-        """Raise the best price to the pair's new price, if that is higher."""
+        """Raise the best price to the pair's new price, if that price is higher."""
         best = self.best
         if best is None or price > best:
             self.record.best_prices[self.pair] = price
 
 
 class Protector:
-    """Every protected position of the bot."""
+    """All of the bot's protected positions."""
 
     def __init__(
         self, *, clock: BotClock, changes: Changes, markets: Markets, portfolio: Portfolio, table: OrderTable
@@ -86,9 +86,9 @@ class Protector:
         self._markets = markets
         self._portfolio = portfolio
         self._table = table
-        #: positions that are protected now or once they are opened; if empty, prices need no check
+        #: positions that are protected now or will be once opened; if empty, prices need no check
         self.watches: dict[tuple[str, str], _Watch] = {}
-        #: watches to check again, because an order that locked their coins has ended
+        #: watches to check again, because an order that locked their coins is now final
         self.again: dict[int, _Watch] = {}
 
     def protect(
@@ -100,7 +100,7 @@ class Protector:
         take_profit_pct: float | None,
         trail_pct: float | None,
     ) -> None:
-        """Protect a strategy's current and future positions in a pair until changed."""
+        """Protect a strategy's current and future positions in a pair until the settings are changed."""
         check_pct("stop_loss_pct", stop_loss_pct, below=100)
         check_pct("take_profit_pct", take_profit_pct)
         check_pct("trail_pct", trail_pct, below=100)
@@ -111,7 +111,7 @@ class Protector:
             record.best_prices.pop(pair, None)
             return
         watch = _Watch(record, entry, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
-        # the distances are new but the position is the same, so its best price so far still applies
+        # the distances are new but the position is unchanged, so its best price so far still applies
         if before is not None:
             watch.due, watch.order = before.due, before.order
         self.watches[key] = watch
@@ -127,10 +127,10 @@ class Protector:
                 self.again[id(watch)] = watch
 
     def _is_held_back(self, watch: _Watch, order: Order) -> bool:
-        """Return True if this exit was not sent and neither was an earlier one at the same moment.
+        """Return True if this exit was not sent and an earlier one with the same timestamp was not sent either.
 
-        After the first, another exit may follow at once: a limit order where no market order is allowed. A problem that
-        stops both, such as a journal that cannot be written, would stop any number of them.
+        After the first unsent exit, another exit may follow immediately: a limit order where no market order is
+        allowed. A problem that stops both, such as a journal that cannot be written, would stop any number of them.
         """
         if order.state is not OrderState.NOT_SENT:
             return False
@@ -138,7 +138,7 @@ class Protector:
         return before == watch.held_at
 
     def settle(self) -> None:
-        """Continue closing positions whose coins are free again."""
+        """Continue to close positions whose coins are free again."""
         while self.again:
             watch = self.again.pop(next(iter(self.again)))
             price = self._markets.of(watch.pair).last.price
@@ -163,7 +163,7 @@ class Protector:
             self.watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
-        """Stop starting exits, because the run is ending."""
+        """Trigger no more exits, because the run is ending."""
         self.watches.clear()
         self.again.clear()
 
@@ -175,8 +175,8 @@ class Protector:
         return [pair for pair in held if pair in record.best_prices and (record.name, str(pair)) not in self.watches]
 
     def filled(self, fill: Fill, record: StrategyRecord) -> None:
-        """Start tracking the best price from this fill if it opened the position; forget the best price if it closed
-        the position.
+        """If this fill opened the position, start tracking the best price. If it closed the position, forget the best
+        price.
         """
         if fill.side is Side.SELL and self._portfolio.position(record.name, fill.pair).is_flat:
             # needed even if the position was not protected, because the next position must start without a best price

@@ -1,19 +1,19 @@
 """Quotes: a strategy states which orders should rest, and the engine computes and sends the difference.
 
-A quote is identified by (strategy, pair, tag). Whenever a quote is stated, or one of its orders ends, its orders are
-compared with it, level by level from the touch outwards:
+A quote is identified by (strategy, pair, tag). Whenever a quote is stated, or one of its orders becomes final, its
+orders are compared with it, level by level from the touch outward:
 
-* orders within the tolerance of a level's price are kept, oldest first, until they make up its amount;
-* other orders are cancelled, and a side places nothing until its cancels are done, because until then the old orders
-  may still fill and lock their money;
+* orders within the tolerance of a level's price are kept, oldest first, until they make up the level's amount;
+* other orders are cancelled, and a side places nothing until its cancels are complete, because until then the old
+  orders may still fill and lock their money;
 * the missing amount of a level is placed, if it meets the pair's minimum;
 * while an order of the pair is unknown, nothing is placed, because that order is assumed to be resting;
 * an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote, because
-  the same order would meet the same book;
-* resting orders of an earlier run rejoin the quote once it is stated, because otherwise a restart would place all
+  an identical order would meet the same book;
+* resting orders from an earlier run rejoin the quote once it is stated, because otherwise a restart would place all
   orders twice;
 * the pair's cap on open orders is used for the levels nearest to the touch; levels blocked by the cap or by an unknown
-  order are tried again when an order of the pair changes state.
+  order are retried when an order of the pair changes state.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from botkit.model.pairs import Pair, PairRules
 
 _Level = tuple[int, int]  # ticks, lots
 _Place = tuple[Side, int, int]  # side, ticks, lots
-#: final states after which the same order is not retried automatically; an order proved absent is never resubmitted
+#: final states after which an identical order is not retried automatically; an order proved absent is never resubmitted
 _NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.ABSENT})
 
 
@@ -71,7 +71,7 @@ class _Quote:
 
 
 class Quoter:
-    """Every quote of the bot. Runs at the end of a turn, after all callbacks."""
+    """All of the bot's quotes. Runs at the end of a turn, after all callbacks."""
 
     def __init__(self, *, clock: BotClock, changes: Changes, desk: OrderDesk, risk: RiskDesk) -> None:
         self._clock = clock
@@ -80,12 +80,12 @@ class Quoter:
         #: number of open orders by pair, and the pairs with an order of unknown outcome
         self._open = risk.open_by_pair
         self._unknown = desk.resolution.blocked
-        #: every quote, by strategy, pair and tag; if there are no quotes, the end of an order does not matter here
+        #: every quote, by strategy, pair and tag; if there are no quotes, final orders need no handling here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
-        #: orders of an earlier run whose quote has not been stated again yet
+        #: orders from an earlier run whose quote has not been stated again yet
         self._left: dict[tuple[str, str, str], list[Order]] = {}
-        #: the quotes to process at the end of this turn, in order; those that are due are compared with their orders
+        #: the quotes to process at the end of this turn, in order; those marked as due are compared with their orders
         self.dirty: dict[int, _Quote] = {}
         #: True if one of the quotes in ``dirty`` is due
         self.has_due = False
@@ -136,8 +136,8 @@ class Quoter:
             and not is_new
             and self._stands(quote)
         ):
-            # the quote's orders were compared with these levels when they last changed, but the quote keeps its place
-            # in the order of processing in case one of its orders ends now
+            # the quote's orders were compared with these levels when they last changed, but the quote keeps its
+            # position in the processing order in case one of its orders becomes final now
             self.dirty[id(quote)] = quote
             self._changes.count += 1
             return
@@ -159,9 +159,7 @@ class Quoter:
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """Handle an order's new state. For a quote in force, only the end of its order matters; `filled` handles
-        fills.
-        """
+        """Handle an order's new state. For a quote's order, only a final state matters here; `filled` handles fills."""
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
                 self._mark(short)
@@ -175,22 +173,23 @@ class Quoter:
             if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
         elif self._stands(quote):
-            self.dirty[id(quote)] = quote  # the quote keeps its place in case another of its orders ends now
+            # the quote keeps its position in case another of its orders becomes final now
+            self.dirty[id(quote)] = quote
             return
         quote.is_due = self.has_due = True
         self.dirty[id(quote)] = quote
         self._changes.count += 1
 
     def _stands(self, quote: _Quote) -> bool:
-        """Return True if another comparison would yield the same result, because no order fits two levels and all
-        levels fit the cap.
+        """Return True if another comparison would yield the same result, because no order fits two levels and the cap
+        leaves room for all levels.
         """
         room = quote.pair.rules.open_orders_max - self._open.get(quote.pair, 0)
         return quote.is_clear_cut and len(quote.wanted[BUY]) + len(quote.wanted[SELL]) <= room + len(quote.orders)
 
     def filled(self, order: Order) -> None:
-        """Mark a quote as due, because one of its orders was at least partly filled and the resting amount is now below
-        the quote.
+        """Mark a quote as due, because one of its orders was at least partly filled and the resting amount is now less
+        than the quoted amount.
         """
         quote = self._owner.get(order.client_id)
         if quote is not None:
@@ -243,11 +242,11 @@ class Quoter:
         keep, places = _difference(quote, levels, resting)
         is_waiting = False
         for order in resting:
-            # a fully filled order ends without a cancel; the exchange would refuse a cancel, and the request would
-            # still count
+            # a fully filled order becomes final without a cancel; the exchange would refuse a cancel, and the request
+            # would still count
             if order.client_id not in keep and not order.cancel_requested and order.executed_lots < order.amount_lots:
                 desk.cancel(order, self._clock.now)
-            # the cancel of a queued order takes effect at once and removes it from the quote
+            # the cancel of a queued order takes effect immediately and removes the order from the quote
             if order.cancel_requested and order.client_id in quote.orders:
                 is_waiting = True
         return [] if is_waiting else places
@@ -274,7 +273,9 @@ class Quoter:
 def _levels(
     record: StrategyRecord, rules: PairRules, levels: Sequence[tuple[Number, Number]], side: Side
 ) -> list[_Level]:
-    """Convert levels to ticks and lots: one per price, from the touch outwards, without those that are too small."""
+    """Convert levels to ticks and lots: one level per price, from the touch outward, without levels that are too
+    small.
+    """
     at: dict[int, int] = {}
     for level in levels:
         try:
@@ -325,7 +326,7 @@ def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tu
         for order in resting:
             if order.client_id in keep or order.cancel_requested or abs(order.price_ticks - ticks) > slack:
                 continue
-            # an excess smaller than the minimum order does not justify losing the place in the queue
+            # an excess below the minimum order size does not justify losing queue priority
             remaining = order.amount_lots - order.executed_lots
             if have + remaining < lots + least:
                 have += remaining

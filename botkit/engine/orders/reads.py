@@ -1,7 +1,7 @@
 """The engine's own reads, and work scheduled for later.
 
-The reads go through the router like all requests, so that no limit is ever exceeded. Their answers arrive like any
-other answer.
+The reads go through the router like all requests, so that no limit is ever exceeded. Their responses arrive like any
+other response.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Reads:
 
     def __init__(self, router: Router, agenda: Agenda) -> None:
         self._router = router
-        #: requests in flight -> the function that handles the answer
+        #: requests in flight -> the function that handles the response
         self._pending: dict[int, OnAnswer] = {}
         #: functions to call later: (due, sequence number, function that receives the time)
         self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
@@ -40,22 +40,22 @@ class Reads:
         priority: Priority = Priority.PRIVATE_READ,
         urgent: bool = True,
     ) -> None:
-        """Queue a read. ``on_answer`` always receives an answer: NOT_SENT if the queue was full.
+        """Queue a read. ``on_answer`` always receives a response: NOT_SENT if the queue was full.
 
-        Reads of the order protocol are urgent, because they decide whether money is free and whether an order is live.
-        Other reads are not urgent.
+        Reads of the order protocol are urgent, because they determine whether money is free and whether an order is
+        live. Other reads are not urgent.
         """
         ticket = self._router.read(make, endpoint=endpoint, owner=owner, priority=priority, now=now, urgent=urgent)
         self._pending[ticket] = on_answer
 
     def answered(self, answer: Answer, now: Nanos) -> None:
-        """Handle an answer, if it is the answer to one of our reads."""
+        """Handle a response, if it belongs to one of our reads."""
         handler = self._pending.pop(answer.request_id, None)
         if handler is not None:
             handler(answer, now)
 
     def later(self, due: Nanos, call: Callable[[Nanos], None]) -> None:
-        """Call a function at the given time, passing it that time."""
+        """Schedule a function to be called at the given time, with that time as its argument."""
         self._sequence += 1
         heapq.heappush(self._later, (due, self._sequence, call))
         self._slot.changed()

@@ -1,8 +1,8 @@
 """Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
-One listing of the open orders does most of the work. An order of ours that is missing from the listing is read by its
-id, and its executions are read from its trades. A listed order that is not ours is foreign: it is shown, but never
-touched. Balances are compared last, once all executions are booked.
+Most of the work takes a single listing of the open orders. Each of our orders that is missing from the listing is read
+by its id, and its executions are read from its trades. A listed order that is not ours is foreign: it is shown, but
+never touched. Balances are compared last, once all executions are booked.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: the longest wait for orders that cannot be read; after that, the balances are left to the next comparison. A start
-#: fails earlier.
+#: maximum wait for orders that cannot be read; after that, the balances are left to the next comparison. A start fails
+#: earlier.
 _PATIENCE_NS: Nanos = 90 * NS_PER_S
-#: after this many reads were overtaken by new fills, the balances are left to the next comparison
+#: after this many reads were outdated by new fills, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5
-#: one row is enough when listing the orders created since the journal's last row
+#: one row is enough when listing the orders created since the last order in the journal
 LISTED_MAX = 1000
 
 
@@ -56,7 +56,7 @@ class Reconciliation:
         self._differences: list[Difference] = []
         self._foreign = 0
         self._read: list[tuple[Order, OrderState, int]] = []
-        #: orders whose executions may not all be booked
+        #: orders that may have unbooked executions
         self._unsure: list[Order] = []
         self._booked_before = self._overtaken = 0
         self._unwritten = unwritten
@@ -68,8 +68,8 @@ class Reconciliation:
         self._list_unwritten(now)
 
     def _unexplained(self) -> bool:
-        """Return True while some executions may be missing, because the balances would then seem to have changed from
-        outside.
+        """Return True while some executions may be missing, because the balances would then appear to have been changed
+        from outside.
         """
         return any(self._desk.is_unread(order) for order in self._unsure)
 
@@ -78,7 +78,7 @@ class Reconciliation:
         self._outbox.compare_failed(why, answer.outcome)
 
     def _list_unwritten(self, now: Nanos) -> None:
-        """Look for orders that are missing from the journal, one pair at a time, and then for the open orders."""
+        """List orders that are missing from the journal, one pair at a time, and then the open orders."""
         wanted = self._unwritten
         if wanted is None or not self._to_list:
             self._list_orders(now)
@@ -139,7 +139,7 @@ class Reconciliation:
                 self._foreign += 1
         self._read = stale
         self._desk.look_at((order for order, _, _ in stale), now)
-        # a report that changed an order after the request may be only part of the news, and the rest may be lost
+        # a report that changed an order after the request was sent may be incomplete, and the rest may be lost
         self._desk.look_soon((order for order in behind if order.updated >= self.began), now)
         # an order of unknown outcome may be found while this comparison runs, and its executions take another read
         self._unsure = behind + [order for order in self._table.all_open() if order.state is OrderState.UNKNOWN]
@@ -166,7 +166,8 @@ class Reconciliation:
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
-            # the answer may predate an execution booked in the meantime, and would then seem to contradict the books
+            # the response may predate an execution booked in the meantime, and would then appear to contradict the
+            # books
             self._overtaken += 1
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
@@ -199,14 +200,14 @@ class Reconciliation:
         )
 
     def _open(self, report: BalanceReport, now: Nanos) -> str | None:
-        """Open the books with the account's current balances. Returns the reason if the balances do not cover the
-        capital.
+        """Open the books with the account's current balances. If the balances do not cover the capital, return the
+        reason.
         """
         try:
             self._portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
         except ValueError as error:
             return str(error)
-        # no strategy owns money that foreign orders lock
+        # no strategy owns money locked by foreign orders
         self._portfolio.balances.compare(report, now, quiet=True)
         return None
 

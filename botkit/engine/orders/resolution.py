@@ -9,8 +9,8 @@ orders, the pair's trades and the balances were all read successfully, and no ro
 execution is part of a known order. The exchange's locked balance leaves no room for the order, because a resting order
 locks all the money it needs.
 
-A model of this protocol with lost requests, lost answers, late arrivals, 5xx and crashes failed in 0 of 100,000 seeds.
-The rule "three times not found means failed" failed in 1,940 of 2,000.
+A model of this protocol with lost requests, lost responses, late arrivals, 5xx and crashes failed in 0 of 100,000
+seeds. The rule "three times not found means failed" failed in 1,940 of 2,000.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from botkit.model.requests import (
 #: times at which an unknown order is polled, in seconds after the abort; after that, every 30 s
 _POLLS_NS = tuple(int(s * NS_PER_S) for s in (0.5, 1, 2, 4, 8, 15, 30))
 _POLL_LATER_NS = 30 * NS_PER_S
-#: listings start this long before t0, in case the clocks differ
+#: listings start this long before t0, because the clocks may differ
 _LOOK_BACK_NS = 60 * NS_PER_S
 _CONFIRM_RETRY_NS = 1 * NS_PER_S
-#: refused look-ups are spread over this many separate slots, this far apart
+#: refused look-ups are spread over this many slots, at this interval
 _PLACES, _APART_NS = 16, 100 * NS_PER_MS
-#: rows in one listing; a full listing may have cut off the relevant row, so earlier rows are read too
+#: maximum rows in one listing; a full listing may have cut off the relevant row, so earlier rows are read too
 _LISTED_MAX = 1000
 
 
@@ -73,15 +73,15 @@ class Case:
         #: True if the exchange refused the order; one successful look-up without a match confirms the refusal
         self.rejected = rejected
         self.poll = 0
-        #: how many reads of the order the exchange has refused
+        #: number of reads of the order that the exchange has refused
         self.refusals = 0
         self.due: Nanos = abort
         self.busy = False
-        #: kinds of reads that succeeded after the time limit without any row that could be the order
+        #: kinds of reads that succeeded after the time limit without returning any row that could be the order
         self.good_after_bound: set[str] = set()
-        #: exchange ids of orders ruled out
+        #: exchange ids of orders that were ruled out
         self.explained: set[str] = set()
-        #: how much the foreign open orders lock, in the currency that this order would lock
+        #: amount locked by the foreign open orders, in the currency that this order would lock
         self.foreign_lock_units = 0
 
 
@@ -93,7 +93,7 @@ class Verdicts(Protocol):
         ...
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
-        """End an order proved refused or absent."""
+        """Finish an order proved refused or absent."""
         ...
 
 
@@ -118,7 +118,7 @@ class Resolution:
         self._verdicts = verdicts
         self._latest_accept_ns = latest_accept_ns
         self._cases: dict[int, Case] = {}
-        #: pairs with orders of unknown outcome, and how many each has
+        #: pairs with orders of unknown outcome, and the number of such orders in each
         self.blocked: dict[Pair, int] = {}
         self._slot = agenda.slot("look-ups", self.next_check, self.check)
 
@@ -128,7 +128,7 @@ class Resolution:
         return bool(self._cases)
 
     def begin(self, order: Order, now: Nanos) -> None:
-        """Start a look-up: the create had no answer, so the order is UNKNOWN from ``now``, the time of the abort."""
+        """Start a look-up: the create was not answered, so the order is UNKNOWN from ``now``, the time of the abort."""
         assert order.state is OrderState.UNKNOWN, order
         case = Case(order, now, rejected=False)
         case.due = now + _POLLS_NS[0]
@@ -145,7 +145,7 @@ class Resolution:
         self._look(case, now)
 
     def settled(self, order: Order, now: Nanos) -> None:
-        """Close the case, because the order's outcome is known from a look-up or another source."""
+        """Close the case, because the order's outcome is now known from a look-up or another source."""
         case = self._cases.pop(order.client_id, None)
         if case is None:
             return
@@ -161,8 +161,8 @@ class Resolution:
                 del self.blocked[pair]
 
     def blocks(self, order: Order) -> str | None:
-        """Return the reason to block a new order in a pair with an unknown order, or None. Limit orders that reduce
-        exposure whatever the outcome of the unknown order are not blocked.
+        """Return the reason to block a new order in a pair with an unknown order, or None. A limit order is not blocked
+        if it reduces exposure regardless of the unknown order's outcome.
         """
         if order.pair not in self.blocked:
             return None
@@ -203,7 +203,7 @@ class Resolution:
     def _list(
         self, case: Case, kind: str, make: Callable[[int, Nanos | None], Request], now: Nanos, end: Nanos | None = None
     ) -> None:
-        """Read a listing up to ``end``. If the listing is full, continue backwards from its oldest row."""
+        """Read a listing up to ``end``. If the listing is full, continue backward from its oldest row."""
 
         def on_answer(answer: Answer, at: Nanos) -> None:
             rows = answer.body
@@ -217,12 +217,12 @@ class Resolution:
                 self._later(case, at)
             elif self._holds_it(case, kind, rows, at):
                 return
-            elif kind == _OPEN or len(rows) < _LISTED_MAX:  # the listing of open orders has no pages
+            elif kind == _OPEN or len(rows) < _LISTED_MAX:  # the open-orders listing has no pages
                 self._good(case, kind, now, at)
             else:
                 oldest = min(_stamp(row) for row in rows) + NS_PER_MS
                 if end is not None and oldest >= end:
-                    self._later(case, at)  # more rows fall into one millisecond than fit in a listing
+                    self._later(case, at)  # a single millisecond has more rows than fit in a listing
                 else:
                     self._list(case, kind, make, at, oldest)
 
@@ -231,8 +231,8 @@ class Resolution:
         )
 
     def _holds_it(self, case: Case, kind: str, rows: tuple[object, ...], now: Nanos) -> bool:
-        """Return True if a row is, may be or may turn out to be the order. The next step has then already been
-        started.
+        """Return True if a row is, may be, or may turn out to be the order. In that case, the next step has already
+        been started.
         """
         order, foreign_lock_units = case.order, 0
         for row in rows:
@@ -254,7 +254,7 @@ class Resolution:
         return False
 
     def _good(self, case: Case, kind: str, asked: Nanos, now: Nanos) -> None:
-        """Continue with the remaining reads, after one that succeeded without finding the order."""
+        """Continue with the remaining reads after a successful read that did not find the order."""
         order = case.order
         if case.rejected:
             self._close(case, OrderState.REJECTED, now, order.reason)
@@ -309,11 +309,11 @@ class Resolution:
         due = case.abort + _POLLS_NS[case.poll] if case.poll < len(_POLLS_NS) else now + _POLL_LATER_NS
         bound = self._bound(case)
         if now < bound < due:
-            due = bound  # the earliest time at which "absent" can be proved
+            due = bound  # the earliest time at which the order can be proved absent
         case.due = max(due, now + 100 * NS_PER_MS)
 
     def _refused(self, case: Case, now: Nanos) -> None:
-        """Retry a read that the exchange refused: soon, but not at the same moment as the other cases.
+        """Retry a read that the exchange refused: soon, but not at the same time as the other cases.
 
         Requests that leave together may arrive in any order, and an exchange that requires increasing nonces (Q3)
         refuses all but the newest. If half a dozen look-ups were always repeated together, they would take minutes.
@@ -329,7 +329,7 @@ class Resolution:
         return row.client_id == order.client_id and is_same_order(order, row) and not is_too_old(order, row)
 
     def _could_be(self, order: Order, row: OrderReport) -> bool:
-        """Return True for an unexplained order that matches in everything but the client id."""
+        """Return True for an unexplained order that matches in all fields except the client id."""
         return (
             not self._table.is_known(row.order_id)
             and row.client_id in (None, 0)
@@ -390,7 +390,7 @@ def _lock_currency(pair: Pair, side: Side) -> str:
 
 
 def _lock_units(row: OrderReport, currency: str) -> int:
-    """Return how much of a currency a foreign open order locks."""
+    """Return the amount of a currency that a foreign open order locks."""
     if _lock_currency(row.pair, row.side) != currency:
         return 0
     rules, lots = row.pair.rules, row.original_lots - row.executed_lots

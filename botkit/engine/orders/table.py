@@ -1,4 +1,4 @@
-"""Every order of the bot, indexed by client id, exchange id and strategy."""
+"""All of the bot's orders, indexed by client id, exchange id and strategy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.pairs import Pair
 
 
 class OrderTable:
-    """The table of orders. Only the desk writes it."""
+    """The table of orders. Only the order desk writes to it."""
 
     def __init__(self) -> None:
         self.by_client_id: dict[int, Order] = {}
@@ -44,7 +44,7 @@ class OrderTable:
 
     @property
     def has_live(self) -> bool:
-        """True while an order is, or may be, at the exchange."""
+        """True while at least one order is, or may be, at the exchange."""
         for orders in self.open.values():
             for order in orders.values():
                 if order.state in LIVE_STATES:
@@ -52,14 +52,15 @@ class OrderTable:
         return False
 
     def is_known(self, order_id: str) -> bool:
-        """Return True if the exchange's order id is that of one of our orders."""
+        """Return True if the exchange's order id is the id of one of our orders."""
         return order_id in self.by_order_id
 
     def forget_before(self, time: Nanos) -> list[Order]:
-        """Drop orders that were final before ``time``, so that a bot can run for months.
+        """Drop orders that became final before ``time``, so that a bot can run for months.
 
-        Returns the dropped orders, oldest first. Orders that ended before they were sent are dropped at once: no report
-        about them can arrive, and a strategy that keeps placing orders while the bot is halted produces thousands.
+        Returns the dropped orders, oldest first. Orders that became final before they were sent are dropped
+        immediately: no report about them can arrive, and a strategy that keeps placing orders while the bot is halted
+        produces thousands.
         """
         old = [
             order

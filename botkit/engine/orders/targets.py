@@ -1,8 +1,8 @@
 """Target positions: a strategy states positions instead of orders, and the engine trades the difference at the market.
 
-The proceeds of a sale are available only once its fill is known. Sales therefore go first. A purchase that needs their
-proceeds waits until the sales are final, and then spends the available money. A target ends with its order, so the
-strategy must handle any amount that could not be traded (because of a thin book or a refusal).
+The proceeds of a sale are available only once its fill is known. Sales are therefore sent first. A purchase that needs
+their proceeds waits until the sales are final, and then spends the available money. A target is dropped when its order
+is final, so the strategy must handle any amount that could not be traded (because of a thin book or a refusal).
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class _Target:
 
 
 class Targets:
-    """Every target position not reached yet."""
+    """All target positions not reached yet."""
 
     def __init__(self, *, changes: Changes, markets: Markets, portfolio: Portfolio) -> None:
         self._changes = changes
         self._markets = markets
         self._portfolio = portfolio
-        #: targets that wait for proceeds, or for the order of an earlier target
+        #: targets waiting for proceeds, or for an earlier target's order
         self._waiting: dict[tuple[str, str], _Target] = {}
-        #: orders of targets that are not final, by client id
+        #: non-final orders of targets, by client id
         self.orders: dict[int, Order] = {}
-        #: strategies with an order that has ended
+        #: strategies with an order that has become final
         self.dirty: dict[str, None] = {}
 
     def want(
@@ -60,8 +60,8 @@ class Targets:
         max_slippage_pct: float,
         tag: str,
     ) -> Order | None:
-        """Set a target. Returns the order if it is sent at once, or None if there is nothing to trade or the order must
-        wait.
+        """Set a target. Returns the order if it is sent immediately, or None if there is nothing to trade or the order
+        must wait.
         """
         self._markets.check_priced(pair)
         lots = pair.rules.lots(amount)
@@ -80,7 +80,9 @@ class Targets:
         max_slippage_pct: float,
         tag: str,
     ) -> None:
-        """Set targets as shares of the sum of the positions' value and the free quote currency. Sales go first."""
+        """Set targets as shares of the total value of the positions and the free quote currency. Sales are sent
+        first.
+        """
         shares = _checked(weights, tolerance)
         if not shares:
             return
@@ -102,13 +104,13 @@ class Targets:
             self.want(record, entry, pair, pair.rules.exact_amount(lots), max_slippage_pct, tag)
 
     def order_changed(self, order: Order) -> None:
-        """Let waiting targets continue, because an order of a target has ended."""
+        """Let waiting targets continue, because a target's order is now final."""
         if order.is_final and self.orders.pop(order.client_id, None) is not None:
             self.dirty[order.spec.strategy] = None
             self._changes.count += 1
 
     def settle(self) -> None:
-        """Continue with waiting targets."""
+        """Continue processing waiting targets."""
         while self.dirty:
             name = next(iter(self.dirty))
             del self.dirty[name]
@@ -126,12 +128,12 @@ class Targets:
         name, pair = target.record.name, target.pair
         flying = [order for order in self.orders.values() if order.spec.strategy == name]
         if any(order.pair == pair for order in flying):
-            return None  # the amount left to trade is known only once that order ends
+            return None  # the amount left to trade is known only once that order is final
         position = self._portfolio.position(name, pair)
         missing = target.lots - position.lots
         order: Order | None = None
         if missing < 0 and -missing >= pair.rules.least_lots:
-            # coins locked in other orders cannot be sold; if no coins are sellable, the refusal states this
+            # coins locked in other orders cannot be sold; if no coins are sellable, the refusal mentions these locks
             lots = min(-missing, position.sellable_lots) or -missing
             amount = pair.rules.exact_amount(lots)
             order = target.entry.market_sell(pair, amount, target.max_slippage_pct, target.tag)

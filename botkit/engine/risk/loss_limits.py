@@ -17,7 +17,7 @@ class LossLimit(msgspec.Struct, frozen=True):
 
 
 class LossBreach(msgspec.Struct, frozen=True):
-    """The breach of a loss limit: the level is halted and its orders are cancelled."""
+    """A loss limit was breached: the level is halted and its orders are cancelled."""
 
     level: str | None
     currency: str
@@ -37,12 +37,12 @@ class DrawdownLimit(msgspec.Struct, frozen=True):
     share_e8: int
 
     def is_reached(self, equity: int, peak: int) -> bool:
-        """Return True if the drawdown from ``peak`` has reached the limit, computed exactly."""
+        """Return True if the drawdown from ``peak`` has reached the limit. The calculation is exact."""
         return peak > 0 and (peak - equity) * UNIT >= peak * self.share_e8
 
 
 class DrawdownBreach(msgspec.Struct, frozen=True):
-    """The breach of a drawdown limit: the level is halted and its orders are cancelled."""
+    """A drawdown limit was breached: the level is halted and its orders are cancelled."""
 
     level: str | None
     currency: str

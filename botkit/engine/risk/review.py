@@ -1,6 +1,6 @@
-"""Risk review at two levels: every order must pass the rules of its strategy and of the bot, so the stricter wins.
+"""Risk review at two levels: every order must pass the rules of its strategy and of the bot, so the stricter rule wins.
 
-The desk keeps the figures that rules read (open orders, pending lots, orders in the last second) up to date, so a
+The risk desk keeps the figures that rules read (open orders, pending lots, orders in the last second) up to date, so a
 review takes no longer with a hundred open orders than with one. Loss limits are also checked on every price move: by
 `RiskDesk.breached` after one row, and by `RiskDesk.first_breach` over many rows at once, with equal results.
 """
@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
-#: longer than the longest day with a clock change, shorter than two of the shortest such days
+#: longer than the longest day with a clock change, and shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
 
@@ -36,16 +36,14 @@ class _Counts:
         self.now: Nanos = 0
         self.total = 0
         self.by_pair: dict[str, int] = {}
-        self.buys: dict[str, int] = {}  # lots still to be filled, by pair
+        self.buys: dict[str, int] = {}  # unfilled lots, by pair
         self.sells: dict[str, int] = {}
         self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of the orders in about the last second
-        # the client ids in ``times``, so that an order that is opened again counts only once
+        # client ids in ``times``, so that a reopened order is counted only once
         self.seen: set[int] = set()
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Return the total of unfilled lots of live and queued orders on one side. Unknown orders are treated as
-        live.
-        """
+        """Return the total unfilled lots of live and queued orders on one side. Unknown orders are treated as live."""
         return (self.buys if side is BUY else self.sells).get(pair, 0)
 
     def open_orders(self, pair: Pair | None = None) -> int:
@@ -58,7 +56,7 @@ class _Counts:
         return len(self.times)
 
     def place(self, created: Nanos, client_id: int) -> None:
-        """Count an order that was placed or opened again."""
+        """Count an order that was placed or reopened."""
         times, seen = self.times, self.seen
         if client_id not in seen and (not times or created >= times[-1][0]):
             self.forget_before(created - NS_PER_S)
@@ -66,14 +64,14 @@ class _Counts:
             seen.add(client_id)
 
     def forget_before(self, time: Nanos) -> None:
-        """Drop orders placed at ``time`` or earlier."""
+        """Drop orders placed at or before ``time``."""
         times = self.times
         while times and times[0][0] <= time:
             self.seen.discard(times.popleft()[1])
 
 
 class _View:
-    """The rules' view of one level: a strategy, or with level None the entire bot."""
+    """The rules' view of one level: a strategy or, if the level is None, the entire bot."""
 
     __slots__ = ("_desk", "_level", "_portfolio", "now", "orders")
 
@@ -88,12 +86,12 @@ class _View:
         return self._portfolio.strategies if self._level is None else [self._level]
 
     def pairs(self) -> list[Pair]:
-        """Return the pairs that the level trades, in the order of the configuration."""
+        """Return the pairs that the level trades, in configuration order."""
         portfolio = self._portfolio
         return list(dict.fromkeys(p.pair for name in self._strategies() for p in portfolio.positions(name)))
 
     def last_price(self, pair: Pair) -> float | None:
-        """Return the last traded price, or None before the first."""
+        """Return the last trade price, or None before the first trade."""
         return self._portfolio.last_price(pair)
 
     def expected_price(self, order: Order) -> float | None:
@@ -101,7 +99,7 @@ class _View:
         return self._desk.expected_price(order)
 
     def position_lots(self, pair: Pair) -> int:
-        """Return the net amount held in the pair, in lots, at this level."""
+        """Return this level's net holdings in the pair, in lots."""
         return self._portfolio.position_lots(self._level, pair)
 
     def value(self, units: int, currency: str, into: str) -> int | None:
@@ -109,16 +107,19 @@ class _View:
         return self._portfolio.valuation.convert(units, currency, into)
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Return the change in the strategies' own equity since the trading day started, unrealised profit included."""
+        """Return the change in the strategies' own equity since the start of the trading day, including unrealised
+        profit.
+        """
         return self._portfolio.days.pnl_units(self._level, currency)
 
 
 class RiskDesk:
-    """Reviews orders and watches losses. One per bot; the engine reports every order that opens, fills or closes.
+    """Reviews orders and watches losses. There is one risk desk per bot; the engine reports every order that opens,
+    fills or closes.
 
-    ``strategy_rules`` are by strategy name. ``day_start`` returns the start of the trading day that contains a time.
-    ``expected_price`` may be set by the owner of the visible books. Raises ValueError if a rule's currency cannot be
-    valued through the bot's pairs.
+    ``strategy_rules`` maps strategy names to rules. ``day_start`` returns the start of the trading day that contains a
+    given time. ``expected_price`` may be set by the owner of the visible books. Raises ValueError if a rule's currency
+    cannot be valued through the bot's pairs.
     """
 
     def __init__(
@@ -140,17 +141,17 @@ class RiskDesk:
         #: True if any rule reviews orders
         self.has_rules = any(rules for _, rules in self._rules)
         whole = _Counts()
-        #: how many orders of a pair are live or queued, over all strategies
+        #: number of live or queued orders per pair, over all strategies
         self.open_by_pair = whole.by_pair
         # a bot with a single strategy shares one set of counts with it, so that each order is counted once
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
-        self._pending: dict[int, int] = {}  # lots still to be filled, by client id
-        #: market buys of an earlier run, whose lots are unknown until there is a price
+        self._pending: dict[int, int] = {}  # unfilled lots, by client id
+        #: market buys from an earlier run, whose lots are unknown until there is a price
         self._unpriced: dict[int, Order] = {}
-        #: halted levels (a strategy's name; None: the bot) and why
+        #: halted levels (a strategy's name; None: the bot), and the reason for each halt
         self.halts: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
         self._drawdowns: list[DrawdownLimit] = []
@@ -175,7 +176,7 @@ class RiskDesk:
     def review(self, order: Order, now: Nanos | None = None) -> str | None:
         """Return the reason to refuse an order, or None. ``now`` defaults to the order's own time.
 
-        If a rule raises, the order is refused, because an order that cannot be checked must not pass.
+        If a rule raises an exception, the order is refused, because an order that cannot be checked must not pass.
         """
         name = order.strategy
         if self.halts and not order.reduces:
@@ -205,11 +206,11 @@ class RiskDesk:
         return None
 
     def order_opened(self, order: Order) -> None:
-        """Count an order that was accepted for sending, or that was considered dead but turned out to be live."""
+        """Count an order that was accepted for sending, or that was presumed dead but is live."""
         assert order.client_id not in self._pending, order
         if order.spend_units and self.has_rules:
             # a market buy's lots are known only after its fill. The last price yields a fair estimate, and rules that
-            # need an estimate refuse the order while there is no price
+            # need an estimate refuse the order while no price is known
             estimate = order_lots(order, self._bot)
             if estimate is None:
                 self._unpriced[order.client_id] = order
@@ -223,7 +224,7 @@ class RiskDesk:
             counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
             side = counts.buys if order.side is BUY else counts.sells
             side[pair] = side.get(pair, 0) + lots
-            if self.has_rules:  # only rules need the number of orders in the last second
+            if self.has_rules:  # only rules need the order count of the last second
                 counts.place(created, client_id)
 
     def _counts_positions(self, name: str) -> bool:
@@ -257,7 +258,7 @@ class RiskDesk:
             (counts.buys if order.side is BUY else counts.sells)[order.pair] -= taken
 
     def order_closed(self, order: Order) -> None:
-        """Stop counting an order, because it is final. Closing twice does nothing."""
+        """Stop counting an order, because it is final. A second call does nothing."""
         lots = self._pending.pop(order.client_id, None)
         self._unpriced.pop(order.client_id, None)
         if lots is not None:
@@ -278,12 +279,14 @@ class RiskDesk:
     # -- days and losses ------------------------------------------------------------------------------------------
 
     def start(self, strategy: str, now: Nanos) -> None:
-        """Start the trading day of ``now`` if needed. Called when a strategy starts."""
+        """Start the trading day that contains ``now`` if needed. Called when a strategy starts."""
         assert strategy in self._views, strategy
         self.turn_of_day(now)
 
     def turn_of_day(self, now: Nanos) -> bool:
-        """Start the trading day of ``now`` if it has not started yet. Returns True if this call started it."""
+        """Start the trading day that contains ``now`` if it has not started yet. Returns True if this call started
+        it.
+        """
         if self._next_day is not None and now < self._next_day:
             return False
         start = self._day_start(now)
@@ -295,7 +298,7 @@ class RiskDesk:
         return True
 
     def next_day(self) -> Nanos | None:
-        """Return when the next trading day starts, or None before the first."""
+        """Return when the next trading day starts, or None before the first trading day."""
         return self._next_day
 
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
@@ -326,7 +329,7 @@ class RiskDesk:
         return None
 
     def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
-        """Find the first of ``prices`` of one pair at which a loss limit is reached. Returns its index, or None.
+        """Return the index of the first of ``prices`` of one pair at which a loss limit is reached, or None.
 
         Holdings and all other prices stay fixed. The result is exactly the same as if each price were marked and
         `breached` called. The pair must have been marked before, since its first price sets the day's baseline.
@@ -346,7 +349,7 @@ class RiskDesk:
         return first
 
     def passed(self, pair: Pair, prices: np.ndarray[Any, Any]) -> None:
-        """Process prices of one pair that are skipped because `first_breach` found no breach: they may contain a new
+        """Process one pair's prices that are skipped because `first_breach` found no breach: they may include a new
         equity peak.
         """
         for fall in self._drawdowns:
@@ -380,7 +383,7 @@ class RiskDesk:
     def _highest(
         self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any], worth: _WorthOverPrice
     ) -> int | None:
-        """Return the exact highest equity at any of ``prices``, using floats only to select the candidates."""
+        """Return the exact highest equity at any of ``prices``. Floats are used only to select the candidates."""
         if float(prices.min()) <= 0:
             return None
         values, slack = worth.values(prices)
@@ -389,7 +392,7 @@ class RiskDesk:
         return max(found, default=None)
 
     def _equity_at(self, limit: LossLimit | DrawdownLimit, pair: Pair, price: float) -> int | None:
-        """Return a level's equity at a different price of one pair."""
+        """Return a level's equity at a different price for one pair."""
         cell = self.portfolio.prices[pair]
         kept, cell.price = cell.price, price
         try:
@@ -416,12 +419,12 @@ class RiskDesk:
         return equity is not None and equity <= threshold
 
     def halt(self, level: str | None, reason: str) -> None:
-        """Refuse all orders of a strategy (None: of all) that do not reduce exposure, until `resume`."""
+        """Refuse all orders of a strategy (None: of all strategies) that do not reduce exposure, until `resume`."""
         self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
-        """Lift a halt. The level's daily profit is counted from now on, because otherwise the same loss would halt it
-        again.
+        """Lift a halt. The level's daily profit is measured from now on, because otherwise the earlier loss would halt
+        the level again.
         """
         if self.halts.pop(level, None) is not None:
             self.portfolio.days.restart(level)
@@ -465,7 +468,7 @@ class _WorthOverPrice:
                 self._falling += units * rate
 
     def values(self, prices: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
-        """Return (equity at each price as floats, their largest error against the exact integers). All prices must be
+        """Return (equity at each price as floats, the maximum error relative to the exact integers). All prices must be
         above 0.
         """
         rounded = np.rint(prices * self._scale) / self._scale
@@ -476,8 +479,8 @@ class _WorthOverPrice:
         return worth, slack
 
     def candidates(self, prices: np.ndarray[Any, Any], threshold: int) -> Any:
-        """Find all prices at which the equity may be at or below ``threshold``. Returns their indices in order, with
-        few false positives.
+        """Find all prices at which the equity may be at or below ``threshold``. Returns the indices of these prices in
+        order, with few false positives.
         """
         if not self.paths:
             return range(1) if self.constant <= threshold else ()
@@ -491,7 +494,7 @@ class _WorthOverPrice:
         # path
         slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
         allowed = threshold - self.constant + slack
-        # the cheap test comes first: no price between the lowest and the highest can bring equity below the threshold
+        # the cheap test comes first: no price between the lowest and the highest can reduce equity below the threshold
         if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
             return ()
         rounded = np.rint(prices * scale) / scale
@@ -502,10 +505,10 @@ class _WorthOverPrice:
 
 
 def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) -> float:
-    """Return how many units a path may lose by rounding down at each step, with the price of ``pair`` between ``low``
-    and ``high``.
+    """Return the maximum number of units that a path may lose by rounding down at each step, with the price of ``pair``
+    between ``low`` and ``high``.
 
-    The loss of one step is multiplied by all later steps: one satoshi is 0.03 TWD.
+    The loss in each step is multiplied by all later steps: one satoshi is 0.03 TWD.
     """
     lost = 0.0
     for cell, forward in path.steps:

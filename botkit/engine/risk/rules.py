@@ -1,7 +1,7 @@
 """The built-in risk rules. Each may veto an order before it reaches the router. Plugins can add more rules.
 
-Figures are exact and may be bare or quoted; every money limit names its currency. An order that reduces exposure always
-passes the rules on position and daily loss, because blocking an exit protects nobody.
+Figures are exact and may be written with or without quotes; every money limit names its currency. An order that reduces
+exposure always passes the position and daily-loss rules, because blocking an exit protects nobody.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def _count(name: str, value: Any) -> int:
 
 def _last_ticks(pair: Pair, view: RiskView) -> int | None:
     price = view.last_price(pair)
-    # the price was computed from an integer number of ticks, so rounding restores that number
+    # the price was computed from an integer number of ticks, so rounding recovers that number
     return None if price is None else round(price * 10**pair.rules.price_decimals) or None
 
 
 def order_lots(order: Order, view: RiskView) -> int | None:
-    """Return an order's lots. For a market buy, these are the lots that the rest of its spend buys at the last price,
-    or None before the first price.
+    """Return an order's lots. For a market buy, these are the lots that its remaining spend buys at the last price, or
+    None before the first price.
     """
     if order.amount_lots:
         return order.amount_lots
@@ -68,8 +68,8 @@ def order_lots(order: Order, view: RiskView) -> int | None:
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:
-    """Return an order's value in quote units, at its own price or, if it has none, at the last price. Returns None
-    before the first price.
+    """Return an order's value in quote units, at the order's own price or, if it has none, at the last price. Returns
+    None before the first price.
     """
     if order.spend_units:
         return order.spend_units
@@ -94,7 +94,7 @@ class MaxOrderValue:
         self.currencies = tuple(self.limits)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuse an order whose value is above the limit or not known yet."""
+        """Refuse an order if its value is above the limit or not known yet."""
         quote = order.pair.quote
         worth = order_value_units(order, view)
         limits = {quote: self.limits[quote]} if quote in self.limits else self.limits
@@ -181,7 +181,7 @@ class MaxOpenOrders:
         self.limit = _count(self.name, value)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuse an order while the maximum number of orders is open."""
+        """Refuse an order if the maximum number of orders is already open."""
         count = view.orders.open_orders()
         if count < self.limit:
             return None
@@ -207,9 +207,9 @@ class MaxOrdersPerSecond:
 
 
 class MaxDailyLoss:
-    """``max_daily_loss: {twd: 3000}``: the maximum loss in a trading day, unrealised losses included.
+    """``max_daily_loss: {twd: 3000}``: the maximum loss in a trading day, including unrealised losses.
 
-    When the limit is reached, the strategy (or, at bot level, the bot) stops: see
+    When the limit is reached, the strategy (or, at bot level, the bot) is halted: see
     `botkit.engine.risk.review.RiskDesk.breached`.
     """
 
@@ -225,7 +225,7 @@ class MaxDailyLoss:
             return None
         for currency, limit in self.limits.items():
             pnl = view.day_pnl_units(currency)
-            # profit is unknown only without prices, in which case nothing has been traded or lost
+            # profit is unknown only without prices, in which case nothing can have been traded or lost
             if pnl is not None and -pnl >= limit:
                 return (
                     f"the day's loss {money_text(-pnl, currency)} has reached {self.name} {money_text(limit, currency)}"
@@ -236,8 +236,9 @@ class MaxDailyLoss:
 class MaxDrawdown:
     """``max_drawdown: 0.2``: the maximum drawdown from peak equity, as a fraction: 0.2 is 20 %.
 
-    Capital added or taken shifts the peak. When the limit is reached, the strategy (or, at bot level, the bot) halts
-    until resumed. The peak then restarts from the current equity: see `botkit.engine.risk.review.RiskDesk.breached`.
+    Capital added or taken shifts the peak. When the limit is reached, the strategy (or, at bot level, the bot) is
+    halted until resumed. The peak is then reset to the current equity: see
+    `botkit.engine.risk.review.RiskDesk.breached`.
     """
 
     name = "max_drawdown"
@@ -257,7 +258,7 @@ class MaxDrawdown:
 
 
 class PriceCollar:
-    """``price_collar_pct: 5``: how far past the last price an order may trade, in percent.
+    """``price_collar_pct: 5``: how far beyond the last price an order may trade, in percent.
 
     Only harmful prices are checked: those of a buy above the last price, or of a sell below it. A grid's bids far below
     the market are harmless. A stop order's price is compared with its stop price, because the market will be there when
@@ -277,7 +278,7 @@ class PriceCollar:
         self._pct_e8 = int(self.pct * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuse a price beyond the collar, and every order while there is no last price."""
+        """Refuse a price beyond the collar, and refuse every order until there is a last price."""
         pair = order.pair
         scale = 10**pair.rules.price_decimals
         if order.type is MARKET:

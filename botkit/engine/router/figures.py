@@ -10,13 +10,15 @@ from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import LimitTable, Scope
 from botkit.model.results import EndpointUse, RouterUse
 
-#: waits are binned by their seven leading binary digits, so a quantile is at most 1.6 % too high
+#: waits are binned by their seven leading bits, so a quantile is at most 1.6 % too high
 _DIGITS = 7
 _CREATES = ("create_order", "create_batch")
 
 
 class WaitClasses:
-    """A histogram of waits. A bot that runs for months thus needs no more memory than one that runs for an hour."""
+    """A histogram of waits. A bot that runs for months therefore needs no more memory than one that runs for an
+    hour.
+    """
 
     __slots__ = ("_classes", "count", "longest_ns")
 
@@ -35,8 +37,8 @@ class WaitClasses:
             self.longest_ns = wait_ns
 
     def quantile_ms(self, share: float) -> float | None:
-        """Return the wait in milliseconds that the fraction ``share`` of all waits did not exceed, or None if there
-        were no waits.
+        """Return the wait in milliseconds that a fraction ``share`` of all waits did not exceed, or None if there were
+        no waits.
         """
         rank = share * self.count
         seen = 0
@@ -60,7 +62,7 @@ class EndpointFigures:
 
 
 def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
-    """Return one row for each window and scope, in the order of the table."""
+    """Return one row for each window and scope, in table order."""
     return [
         Usage(
             pool=route.name,
@@ -79,7 +81,7 @@ def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
 
 
 def router_use(table: LimitTable, routes: dict[str, Route], figures: dict[str, EndpointFigures]) -> RouterUse:
-    """Return the router's part of a run's result: endpoints with requests or drops, in the order of the table."""
+    """Return the router's part of a run's result: endpoints with requests or drops, in table order."""
     endpoints = []
     for endpoint in table.endpoints:
         seen = figures.get(endpoint)

@@ -1,7 +1,7 @@
 """Counters shared with other processes, as the router sees them: slots leased from a ledger.
 
-The number of free slots follows from the last `SlotsChanged` and from the slots that the router took; nothing here
-reads a clock. The outcome of each slot is reported through one function; in a running bot `botkit.live.limits.leases`
+The number of free slots follows from the last `SlotsChanged` and the slots that the router has taken; this module reads
+no clock. The outcome of each slot is reported through a single function. In a running bot, `botkit.live.limits.leases`
 receives the reports.
 """
 
@@ -22,8 +22,8 @@ class SlotNews(enum.Enum):
     UNSENT = "unsent"  # no byte of the request was sent
     ANSWERED = "answered"  # the request has arrived by now
     UNKNOWN = "unknown"  # the request may still arrive, up to a given time
-    RESOLVED = "resolved"  # the request arrives no later than a given time
-    EARLIER = "earlier"  # like RESOLVED, for a request of an earlier run
+    RESOLVED = "resolved"  # the request will arrive by a given time at the latest
+    EARLIER = "earlier"  # like RESOLVED, but for a request from an earlier run
     REFUSED = "refused"  # the exchange answered 429
     WANTED = "wanted"  # more slots are needed than are leased
     WANTED_URGENTLY = "wanted urgently"
@@ -34,7 +34,7 @@ ReportSlot: TypeAlias = Callable[[str, SlotNews, int, Nanos], None]
 
 
 class LeasedPool:
-    """A shared counter: slots leased and slots taken by the router, both since the start."""
+    """A shared counter: the numbers of slots leased and slots taken by the router since the start."""
 
     __slots__ = ("_report", "is_for_cancels", "leased", "name", "taken", "until")
 
@@ -46,7 +46,7 @@ class LeasedPool:
         self._report = report
 
     def free(self, now: Nanos) -> int:
-        """Return how many slots may be taken at ``now``."""
+        """Return the number of slots that may be taken at ``now``."""
         return self.leased - self.taken if now < self.until else 0
 
     def take(self) -> None:
@@ -55,7 +55,7 @@ class LeasedPool:
         self._report(self.name, SlotNews.TAKEN, 0, 0)
 
     def want(self, *, is_urgent: bool) -> None:
-        """Request more slots. A `SlotsChanged` grants them."""
+        """Request more slots. They are granted through a `SlotsChanged`."""
         is_urgent = is_urgent or self.is_for_cancels
         self._report(self.name, SlotNews.WANTED_URGENTLY if is_urgent else SlotNews.WANTED, 0, 0)
 
@@ -70,9 +70,9 @@ class LeasedPools:
     """
 
     def __init__(self, table: LimitTable, report: ReportSlot, *, endpoints: Collection[str] | None = None) -> None:
-        """Share only the counters of ``endpoints``. This process alone uses all other counters."""
+        """Share only the counters of ``endpoints``. All other counters are used by this process alone."""
         self.pools: dict[str, LeasedPool] = {}
-        #: the latest change of leases that was applied
+        #: the latest lease change that was applied
         self.change = SlotsChanged(number=0, leased={}, until=0, cancels_until=0)
         shared = {table.endpoints[name].pool for name in (table.endpoints if endpoints is None else endpoints)}
         for limit in table.endpoints.values():

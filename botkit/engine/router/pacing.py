@@ -1,8 +1,8 @@
 """Delays requests even when slots are free, for pacing and for the pause after a 429.
 
-A window used at full speed is exhausted within seconds. Every strategy then waits for the end of the window: for a
-strategy with few orders, the 95th percentile of the wait was 57.6 s. Spread over the window, with a small burst for
-occasional requests, the same number of requests is sent, and the same strategy waits 0.22 s.
+A window used at full speed is exhausted within seconds. Every strategy then waits for the window to end: for a strategy
+with few orders, the 95th percentile of the wait was 57.6 s. If the requests are spread over the window, with a small
+burst for occasional requests, the total number of requests is unchanged, but that strategy waits only 0.22 s.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from random import Random
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: windows smaller than this are not paced, because they recover within a second or so once exhausted
+#: windows smaller than this are not paced, because they recover within about a second once exhausted
 LEAST_PACED = 20
-#: how many requests may be sent at once after a quiet time: a twentieth of the window, but at least this many
+#: how many requests may be sent in a burst after a quiet period: a twentieth of the window, but at least this many
 LEAST_BURST = 5
 BURST_DIVISOR = 20
-#: the pause after a 429: one second at first, doubled at each repeat, up to a minute (rate_limits.yaml)
+#: the pause after a 429: one second at first, doubled at each repeat, up to one minute (rate_limits.yaml)
 FIRST_PAUSE_NS = NS_PER_S
 LONGEST_PAUSE_NS = 60 * NS_PER_S
 #: during a pause, urgent requests continue at a tenth of the limit
@@ -40,14 +40,14 @@ class Pace:
 
     @staticmethod
     def burst_of(requests: int) -> int:
-        """Return how many of a window's requests may be sent at once."""
+        """Return how many of a window's requests may be sent in one burst."""
         return max(LEAST_BURST, requests // BURST_DIVISOR)
 
     def sent(self, now: Nanos, free: int, next_release: Nanos) -> None:
-        """Record a request sent at ``now``; ``free`` slots remain, and the next becomes free at ``next_release``.
+        """Record a request sent at ``now``; ``free`` slots remain, and the next slot becomes free at ``next_release``.
 
-        If few slots must last until then, they are spread over that time. A burst then delays all requests a little
-        instead of causing one long stop at the end of the window.
+        If only a few slots must last until then, they are spread over that time. A burst then delays all requests a
+        little instead of causing one long stop at the end of the window.
         """
         step = (next_release - now) // (free + 1)
         if step < self.interval:
@@ -58,7 +58,7 @@ class Pace:
 
 
 class PauseAfter429:
-    """The pause after a 429. Until it is over, only some urgent requests are sent."""
+    """The pause after a 429. During the pause, only some urgent requests are sent."""
 
     __slots__ = ("_interval", "_level", "_random", "_urgent_at", "_window", "since", "until")
 
@@ -75,15 +75,16 @@ class PauseAfter429:
         """Record a 429 at ``now`` for a request granted at ``granted``.
 
         Returns False if the 429 is part of a known event. Several requests may be in flight when the first 429 is read.
-        Their 429s are part of the same event, because counting each of them would close the endpoint for minutes.
+        Their 429s are part of that event, because counting each of them separately would close the endpoint for
+        minutes.
         """
         if granted <= self.since:
             return False
         calm = now > self.until + self._window
         self._level = 1 if calm else self._level + 1
         pause = min(LONGEST_PAUSE_NS, FIRST_PAUSE_NS << min(self._level - 1, 10))
-        # random jitter may lengthen the pause but never shorten it: several bots at one address must not resume
-        # together, and none within a second
+        # random jitter may lengthen the pause but never shorten it: several bots at one IP address must not resume
+        # simultaneously, and none within one second
         pause += int(self._random.random() * pause) // 2
         self.since = now
         self.until = now + pause

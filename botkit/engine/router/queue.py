@@ -1,8 +1,8 @@
 """Items waiting for a slot: fair queues and deadlines.
 
-Every queue takes turns between owners (strategies), so that one strategy's thousand orders do not delay the first order
-of another. Each owner's items are served first come, first served. All operations are O(1), except O(log n) for
-deadlines.
+Every queue alternates between owners (strategies), so that one strategy's thousand orders do not delay another
+strategy's first order. Each owner's items are served first come, first served. All operations are O(1), except O(log n)
+for deadlines.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class WaitingOrder(Waiting):
     __slots__ = ("order",)
 
     def __init__(self, key: int, order: Order, since: Nanos, *, is_cancel: bool, batchable: bool) -> None:
-        # the attributes are set here instead of by super(), which would double the cost: one of these is created for
+        # the attributes are set here instead of by super(), which would double the cost: an instance is created for
         # every waiting order
         self.key = key
         self.owner = order.strategy
         self.since = since
-        # only a create can go stale; a cancel is worth sending as long as its order may be live
+        # only a create can become stale; a cancel is worth sending as long as its order may be live
         self.deadline = None if is_cancel else order.expires
         self.batchable = batchable
         self.order = order
@@ -94,7 +94,7 @@ class _Line(Generic[W]):
 
 
 class FairQueue(Generic[W]):
-    """A queue in which owners take turns, starting with the owner served longest ago."""
+    """A queue in which owners take turns, starting with the least recently served owner."""
 
     __slots__ = ("_lines", "count", "rank")
 
@@ -104,7 +104,7 @@ class FairQueue(Generic[W]):
         self._lines: OrderedDict[str, _Line[W]] = OrderedDict()
 
     def push(self, item: W) -> None:
-        """Append ``item`` to the waiting items of its owner."""
+        """Append ``item`` to its owner's waiting items."""
         line = self._lines.get(item.owner)
         if line is None:
             line = self._lines[item.owner] = _Line()
@@ -139,8 +139,8 @@ class FairQueue(Generic[W]):
         return item
 
     def longest_batch(self, most: int) -> tuple[str, int]:
-        """Return the owner with the largest possible batch, up to ``most`` items; among equals, the owner whose turn it
-        is.
+        """Return the owner with the largest possible batch, up to ``most`` items; in a tie, the owner whose turn
+        it is.
         """
         best, size = "", 0
         for owner, line in self._lines.items():
@@ -168,7 +168,7 @@ class FairQueue(Generic[W]):
 
 class Deadlines:
     """The deadlines of waiting items, soonest first. Entries of items that were sent in time are skipped, and purged
-    when they accumulate.
+    when too many accumulate.
     """
 
     __slots__ = ("_gone", "_heap", "_live")
@@ -195,7 +195,7 @@ class Deadlines:
                 self._gone = 0
 
     def next(self) -> Nanos | None:
-        """Return the soonest deadline."""
+        """Return the earliest deadline."""
         heap, live = self._heap, self._live
         while heap and heap[0][1] not in live:
             heapq.heappop(heap)
@@ -203,7 +203,7 @@ class Deadlines:
         return heap[0][0] if heap else None
 
     def pop_passed(self, now: Nanos) -> list[Waiting]:
-        """Remove and return items whose deadline was before ``now``, soonest first."""
+        """Remove and return items whose deadline was before ``now``, earliest deadline first."""
         passed: list[Waiting] = []
         while (soonest := self.next()) is not None and soonest <= now:
             passed.append(self._live.pop(heapq.heappop(self._heap)[1]))

@@ -11,8 +11,8 @@ from botkit.model.requests import Request
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """One window at one moment. ``limit`` is the documented limit, and ``in_force`` the current limit, which is lower
-    after a 429.
+    """The usage of one window at one time. ``limit`` is the documented limit, and ``in_force`` the current limit, which
+    is lower after a 429.
     """
 
     pool: str
@@ -22,11 +22,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     per_s: int
     held: int
     peak_percent: float
-    refused: int  # 429 answers, over all windows of this pool
+    refused: int  # number of 429 responses, over all windows of this pool
 
 
 class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """A 429 from the exchange. The slot rule keeps this bot within the limits, so somebody else must also be using the
+    """A 429 from the exchange. The slot rule keeps this bot within the limits, so another client must also be using the
     window.
     """
 
@@ -47,7 +47,7 @@ class DroppedRead(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct):
-    """The work due now: requests to send, in order, and items whose deadline has passed."""
+    """The work due now: requests to send, in order, and items with expired deadlines."""
 
     requests: list[Request]
     expired: list[Order]

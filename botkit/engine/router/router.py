@@ -1,8 +1,9 @@
 """The router: requests wait here until the exchange's documented limits allow them to be sent.
 
-The router holds a slot from the grant of a request until one window after its answer was read;
-`botkit.engine.router.windows` explains why this can never exceed a limit. It sends cancels and exits first, takes turns
-between strategies, and batches a backlog. It has no clock: a driver asks `Router.next_due` when to call again.
+The router holds a slot from the grant of a request until one window after its response was read;
+`botkit.engine.router.windows` explains why a limit can therefore never be exceeded. The router sends cancels and exits
+first, alternates between strategies, and batches a backlog. It has no clock: a driver asks `Router.next_due` when to
+call again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from botkit.model.results import RouterUse
 
 #: how long after an abort the exchange may still act on a read
 READ_LATEST_NS = 60 * NS_PER_S
-#: the longest wait for an answer
+#: the maximum wait for a response
 LONGEST_WAIT_NS = 60 * NS_PER_S
 #: the maximum number of uncollected alarms to keep; the newest is last
 ALARMS_MAX = 256
@@ -56,9 +57,9 @@ class Priority(enum.IntEnum):
 
 
 class Withdrawal(enum.Enum):
-    """The outcome of requesting a cancel."""
+    """The result of a request to cancel an order."""
 
-    WITHDRAWN = "withdrawn"  # the create was still queued, so both are dropped and nothing is sent
+    WITHDRAWN = "withdrawn"  # the create was still queued, so create and cancel are dropped and nothing is sent
     QUEUED = "queued"  # the cancel is sent as soon as it has a slot
     DUPLICATE = "duplicate"  # a cancel is already queued or in flight
 
@@ -76,8 +77,8 @@ _READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
-#: an order that skips the queues: its rank (cancels first, then orders that reduce a position), the order, and since
-#: when it has waited
+#: an order that skips the queues: its rank (cancels first, then orders that reduce a position), the order, and the
+#: start of its wait
 _Express: TypeAlias = tuple[int, Order, Nanos]
 _CANCELS: Final = 0
 _REDUCES: Final = 1
@@ -92,10 +93,10 @@ def _nobody_listens() -> None:
 
 
 class Router:
-    """The queue and the windows of one bot: one account at one address.
+    """The queue and the rate-limit windows of one bot: one account at one IP address.
 
-    Times are nanoseconds of a monotonic clock, because a clock set forward would free slots early. The router reads
-    orders but never changes them; only the engine does. Equal calls yield equal requests.
+    Times are nanoseconds of a monotonic clock, because a clock that is set forward would free slots early. The router
+    reads orders but never changes them; only the engine does. Equal calls yield equal requests.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Router:
     ) -> None:
         """``latest_accept_ns`` is how long after an abort the exchange may still act on an order request.
 
-        ``leased`` are the counters shared with other processes. ``seed`` is for the jitter of the pause after a 429.
+        ``leased`` are the counters shared with other processes. ``seed`` seeds the jitter of the pause after a 429.
         """
         self._table = table
         self._latest_accept_ns = latest_accept_ns
@@ -134,24 +135,24 @@ class Router:
 
         self._now: Nanos = 0
         self._next_id = first_request_id
-        self._next_key = 0  # keys of waiting items count up, so they give the order of arrival
-        self._old_key = 0  # keys of an earlier run's slots count down, to differ from request ids
-        #: the orders placed or cancelled by one strategy while nothing was waiting: (rank, order, since when). Nearly
-        #: all of them are sent in the same turn and thus skip the queues
+        self._next_key = 0  # keys of waiting items count up, so they reflect the order of arrival
+        self._old_key = 0  # keys of an earlier run's slots count down, so that they differ from request ids
+        #: orders placed or cancelled by one strategy while nothing was waiting: (rank, order, start of the wait).
+        #: Nearly all of them are sent in the same turn and therefore skip the queues
         self.express: list[_Express] = []
         #: number of waiting items other than express orders
         self.queued = 0
         self._cancels: FairQueue[WaitingOrder] = FairQueue()
         self._reduces: FairQueue[WaitingOrder] = FairQueue()
         self._creates: FairQueue[WaitingOrder] = FairQueue()
-        # reads wait per counter and class; the list is in the order in which they are served
+        # waiting reads, by counter and class, in the order in which the classes are served
         self._lanes: list[tuple[tuple[int, int], Route, bool, FairQueue[WaitingRead]]] = []
         self._deadlines = Deadlines()
         self._waiting: dict[int, WaitingOrder] = {}  # creates by client id
         self._waiting_reads: dict[int, WaitingRead] = {}  # waiting reads by ticket
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
-        # for each client id of unknown outcome, the route and key of the slot that is held longer
+        # for each client id with an unknown outcome, the route and key of the slot that is held longer
         self._unknown: dict[int, tuple[Route, int]] = {}
         #: reads that will not be sent, to be reported by the next `due`
         self.dropped: list[DroppedRead] = []
@@ -162,8 +163,8 @@ class Router:
         self._changes = Changes()
 
     def take_listener(self, on_change: Callable[[], None], changes: Changes) -> None:
-        """Call ``on_change`` whenever `next_due` may have changed. For express orders, only ``changes`` is incremented,
-        because the engine calls `due` at the end of the turn anyway.
+        """Register ``on_change`` to be called whenever `next_due` may have changed. For express orders, only
+        ``changes`` is incremented, because the engine calls `due` at the end of the turn anyway.
         """
         self._on_change = on_change
         self._changes = changes
@@ -205,7 +206,7 @@ class Router:
 
     def cancel(self, order: Order, now: Nanos) -> Withdrawal:
         """Cancel ``order``, which is still queued or has an order id. A cancel is never refused, because the number of
-        orders limits the number of cancels.
+        cancels is limited by the number of orders.
         """
         self._now = now
         client_id = order.client_id
@@ -236,8 +237,8 @@ class Router:
     def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
         """Replace ``old`` with ``new`` in the queue. Returns False if ``old`` is no longer queued.
 
-        ``new`` takes the place of ``old`` if both have the same strategy and class. Otherwise ``new`` is added at the
-        end of its strategy's queue.
+        If both have the same strategy and class, ``new`` keeps the position of ``old``. Otherwise ``new`` is added at
+        the end of its strategy's queue.
         """
         self._now = now
         for place, (rank, waiting, _) in enumerate(self.express):
@@ -275,7 +276,8 @@ class Router:
         deadline: Nanos | None = None,
         urgent: bool = False,
     ) -> int:
-        """Queue a read, or any single request, until it gets a slot. Returns its ticket, which is also its request id.
+        """Queue a read, or any other single request, until it gets a slot. Returns its ticket, which is also its
+        request id.
 
         ``make(request_id)`` builds the request when it may be sent. ``urgent`` requests (look-ups of orders with
         unknown outcome) go first, without pacing, and may use the reserve. After ``deadline``, or if the queue is full,
@@ -340,7 +342,7 @@ class Router:
         return due
 
     def send_express(self, now: Nanos) -> list[Request]:
-        """Return the requests of ``express`` that may be sent at ``now``, in the order in which the queues would send
+        """Return the requests from ``express`` that may be sent at ``now``, in the order in which the queues would send
         them. All other express orders are queued, for `due`.
         """
         self._now = now
@@ -372,10 +374,11 @@ class Router:
         return requests
 
     def next_due(self) -> Nanos | None:
-        """Return when `due` would next return something, or None if nothing waits or only an answer can free a slot.
+        """Return when `due` would next return something, or None if nothing is waiting or only a response can free a
+        slot.
 
-        The result is valid until the next call of any other method. Requests added since the last `due` may be tried at
-        once.
+        The result is valid until any other method is called. Requests added since the last `due` may be tried
+        immediately.
         """
         if self.express or self.dropped:
             return self._now
@@ -395,12 +398,13 @@ class Router:
     # -- outcomes ----------------------------------------------------------------------------------------------------
 
     def answered(self, request_id: int, now: Nanos, outcome: Ending, *, responded: bool = False) -> None:
-        """Record that the wait for a request ended at ``now``, because its answer was read or the bot stopped waiting.
+        """Record that the wait for a request's response ended at ``now``, because the response was read or the bot
+        stopped waiting.
 
         ``responded`` is True if there was any response, even one that leaves the request's outcome open. A read with a
         response has either arrived already or never will.
 
-        Raises KeyError for a request that is not in flight, since freeing a slot twice would break the limit.
+        Raises KeyError for a request that is not in flight, because freeing a slot twice would break the limit.
         """
         self._now = now
         route, granted, kind, client_ids = self._flights.pop(request_id)
@@ -440,7 +444,9 @@ class Router:
                     self._unknown[client_id] = (route, request_id)
 
     def resolved(self, client_id: int, now: Nanos) -> None:
-        """Record that an unknown order was found or proved absent, so that its create will not arrive after ``now``."""
+        """Record that an unknown order was found or proved absent, and that its create can therefore not arrive after
+        ``now``.
+        """
         self._now = now
         held = self._unknown.pop(client_id, None)
         if held is not None:
@@ -452,14 +458,14 @@ class Router:
             self._changed()
 
     def cool_down(self, sends: Iterable[SentBefore], now: Nanos) -> None:
-        """Count the requests that the previous run's journal shows as sent. Call it at a restart, before sending
-        anything.
+        """Count the requests that the previous run's journal records as sent. Call this method at a restart, before
+        anything is sent.
         """
         self._now = now
         for sent in sends:
             route = self._routes[sent.endpoint]
             is_read = self._table[sent.endpoint].method == "GET"
-            # no answer was journaled, so a timeout or a crash ended the wait, now at the latest
+            # no response was journaled, so the wait ended with a timeout or a crash, now at the latest
             late = self._read_latest_ns if is_read else self._latest_accept_ns
             given_up = min(now, sent.sent + LONGEST_WAIT_NS)
             arrives_by = sent.answered if sent.answered is not None else given_up + late
@@ -478,8 +484,8 @@ class Router:
     # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
-        """Return when the pause after a 429 at ``endpoint`` ends, or None if there is no pause. The answer is as of the
-        time of the last call.
+        """Return when the pause after a 429 at ``endpoint`` ends, or None if there is no pause. The result is as of the
+        last call.
         """
         pause = self._routes[endpoint].pause
         return pause.until if pause.until > self._now else None
@@ -495,7 +501,7 @@ class Router:
         return usage_of(self._pools.values(), now)
 
     def statistics(self) -> RouterUse:
-        """Return counts of requests, waits, batches and drops so far."""
+        """Return the numbers of requests, waits, batches and drops so far."""
         return router_use(self._table, self._routes, self._figures)
 
     # -- queues -----------------------------------------------------------------------------------------------------
@@ -585,7 +591,7 @@ class Router:
     def _send_cancels(self, requests: list[Request], now: Nanos) -> None:
         cancels, single, batch = self._cancels, self._cancel_route, self._cancel_batch_route
         while cancels.count:
-            # the order was filled or cancelled in the meantime, so waste no slot on it
+            # the order was filled or cancelled in the meantime, so no slot is wasted on it
             if cancels.peek().order.is_final:
                 self.queued -= 1
                 self._cancelling.discard(cancels.pop().order.client_id)
@@ -687,7 +693,7 @@ class Router:
                 requests.append(item.make(item.key))
 
     def _soonest(self) -> Nanos | None:
-        """Return `next_due` for the queued items."""
+        """Return the earliest time at which a queued item may be due; the core of `next_due`."""
         now = self._now
         soonest = self._deadlines.next() or _NEVER
         if self._cancels.count:

@@ -1,4 +1,4 @@
-"""Routes: the windows, pace and pause of each counter of the exchange, and the fastest way to clear a backlog."""
+"""Routes: each exchange counter's windows, pace and pause, and the fastest way to clear a backlog."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from botkit.model.orders import Order, OrderType
 
 #: maximum orders in one POST /orders/batch (API documentation)
 BATCH_MAX = 10
-#: maximum orders in one PUT /orders. The documentation gives no limit; ours keeps a body below 2 kB
+#: maximum orders in one PUT /orders. The documentation states no limit; ours keeps a body below 2 kB
 CANCEL_BATCH_MAX = 50
-#: from this many cancels of one strategy on, one PUT replaces single cancels even if slots are free, because one answer
-#: then saves fifty slots
+#: starting at this many cancels of one strategy, a single PUT replaces individual cancels even if slots are free,
+#: because one response then saves fifty slots
 CANCELS_FOR_A_BATCH = 3
 #: a batch justifies its slot if single creates would take longer than this for the same orders ...
 BATCH_GAIN_NS = 200 * NS_PER_MS
 #: ... and even for one order if no single create can be sent within a second
 LONE_BATCH_GAIN_NS = NS_PER_S
-#: slots reserved for urgent requests: a part of the create window that leaves 99.5 % of the limit to others ...
+#: slots reserved for urgent requests: a fraction of the create window that leaves 99.5 % of the limit to others ...
 CREATE_RESERVE_DIVISOR = 600
-#: ... and a larger part of read windows, where the order protocol looks up unknown orders
+#: ... and a larger fraction of read windows, where the order protocol looks up unknown orders
 READ_RESERVE_DIVISOR = 20
 
 _BATCH_TYPES = (OrderType.LIMIT, OrderType.MARKET)
 
 
 class Route:
-    """One counter of the exchange (a pool) with its windows; a request takes a slot in all of them or in none.
+    """One counter of the exchange (a pool) with its windows. A request takes a slot in all of them or in none.
 
-    If other processes share it, a request also takes a slot ``leased`` from their ledger. The windows stay in use: they
-    show the usage, and even if the ledger fails, this process alone cannot exceed a limit.
+    If other processes share the counter, a request also takes a slot ``leased`` from their ledger. The windows stay in
+    use: they show the usage, and ensure that this process alone cannot exceed a limit even if the ledger fails.
     """
 
     __slots__ = ("interval", "leased", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
@@ -57,14 +57,14 @@ class Route:
         least = min(w.window.requests for w in windows)
         self.reserve = reserve if least > reserve else 0
         self.interval = tightest.length // tightest.requests
-        #: an answer that is read now frees no slot until this much time has passed
+        #: a response that is read now frees no slot until this much time has passed
         self.least_hold = min(w.hold for w in windows)
         self.pace: Pace | None = None
         if least >= LEAST_PACED:
             burst = min(Pace.burst_of(w.window.requests) for w in windows)
             self.pace = Pace(tightest.requests, tightest.length, burst)
         self.pause = PauseAfter429(self.interval, max(w.window.length for w in windows), random)
-        self.paused = False  # True from the start of a pause until its end has been noticed
+        self.paused = False  # True from the start of a pause until its end has been detected
         self.refused = 0
 
     def is_open(self, now: Nanos, urgent: bool) -> bool:
@@ -91,7 +91,7 @@ class Route:
         kept = 0 if urgent else self.reserve
         windows = self.windows
         if len(windows) == 1:
-            # the ledger decides how leased slots are spread over time
+            # the ledger determines how leased slots are spread over time
             least = windows[0].take_beyond(kept, now, pace if leased is None and not urgent else None)
             if least <= kept:
                 return False
@@ -112,8 +112,8 @@ class Route:
         return True
 
     def open_at(self, now: Nanos, urgent: bool) -> Nanos | None:
-        """Return the earliest time from ``now`` at which `take` would succeed, or None if an answer or a lease must
-        come first.
+        """Return the earliest time, not before ``now``, at which `take` would succeed, or None if this first requires a
+        response or a lease.
         """
         if self.leased is not None and self.leased.free(now) <= 0:
             self.leased.want(is_urgent=urgent)
@@ -134,7 +134,7 @@ class Route:
 
     def rate_limited(self, granted: Nanos, now: Nanos) -> bool:
         """Pause and lower the limit, because a request granted at ``granted`` got a 429 at ``now``. Returns True if
-        this 429 was not known yet.
+        this 429 is a new event.
         """
         self.refused += 1
         if not self.pause.refused(granted, now):
@@ -154,7 +154,7 @@ class Route:
 
 
 def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -> dict[str, Route]:
-    """Return a route for every endpoint of the table; those that share a pool share the route."""
+    """Return a route for every endpoint in the table. Endpoints that share a pool share the route."""
     shared = {} if leased is None else leased.pools
     pools: dict[str, Route] = {}
     routes: dict[str, Route] = {}
@@ -174,9 +174,9 @@ def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -
 
 
 def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Scope, ...]]]:
-    """Merge windows of equal size but different scope, because a router serves one account at one address.
+    """Merge windows of equal size but different scope, because a router serves one account at one IP address.
 
-    Each request would take a slot in both, so their slot logs would be identical.
+    Each request would take a slot in each of them, so their slot logs would be identical.
     """
     merged: dict[tuple[int, int], tuple[WindowLimit, tuple[Scope, ...]]] = {}
     for window in windows:
@@ -187,10 +187,10 @@ def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Sco
 
 
 def reserve_of(method: str, endpoint: str, least: int) -> int:
-    """Compute how many slots to reserve for urgent requests in a pool. ``endpoint`` is the pool's first endpoint, and
-    ``least`` is the number of slots in its smallest window.
+    """Compute the number of slots in a pool to reserve for urgent requests. ``endpoint`` is the pool's first endpoint,
+    and ``least`` is the number of slots in its smallest window.
 
-    Cancels need no reserve, because nothing else shares their windows.
+    Cancels need no reserve, because no other requests share their windows.
     """
     if endpoint == "create_order":
         return least // CREATE_RESERVE_DIVISOR
@@ -202,16 +202,16 @@ def reserve_of(method: str, endpoint: str, least: int) -> int:
 def is_batchable(order: Order) -> bool:
     """Return True for an order that may be part of a batch: LIMIT or MARKET, and not risk-reducing.
 
-    One bad item may cause the refusal of all ten items, and an exit must not fail because of another order.
+    One bad item may cause all ten items to be refused, and an exit must not fail because of another order.
     """
     return not order.reduces and order.type in _BATCH_TYPES
 
 
 def batch_is_worth_it(size: int, waiting: int, single_at: Nanos | None, interval: Nanos, at: Nanos) -> bool:
-    """Return True if a batch of ``size`` sent at ``at`` would clear the backlog enough earlier to justify its slot.
+    """Return True if a batch of ``size`` sent at ``at`` would clear the backlog early enough to justify its slot.
 
-    ``waiting`` is the number of queued creates; the next single one may leave at ``single_at`` (None: unknown), then
-    one every ``interval``.
+    ``waiting`` is the number of queued creates. The next single create may leave at ``single_at`` (None: unknown), and
+    then one every ``interval``.
     """
     if size == 0:
         return False

@@ -1,10 +1,11 @@
 """Tracks the slots of one rate-limit window: which are taken, and when the next becomes free.
 
-The rule: **a slot is held from the moment a request is granted until its answer has been read plus one window.**
-Consider any window of that length at the server, and the latest request that arrived in it. Every other request in the
-window arrived less than one window before the latest one. Its answer was read after its arrival, if at all, so its slot
-was still held when the latest request was granted. Held slots never exceed the limit, so neither do the arrivals in any
-server window: sliding, fixed (any phase) or bucket counting, whatever the network does.
+The rule: **a slot is held from the moment a request is granted until one window after its response was read.** Consider
+any window of that length at the server, and the latest request that arrived in it. Every other request in the window
+arrived less than one window before the latest one. Its response was read after its arrival, if at all, so its slot was
+still held when the latest request was granted. Held slots never exceed the limit. Neither, therefore, do the arrivals
+in any server window, whether the server uses sliding windows, fixed windows (any phase) or buckets, and regardless of
+network behavior.
 
 Rejected: a log of send times, a leaky or token bucket, GCRA. With each of these, requests can bunch up in transit, and
 up to twice the limit can arrive in one window at the server. Also rejected: a margin for the usual latency, which
@@ -20,23 +21,25 @@ from botkit.engine.router.pacing import Pace
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import Scope, WindowLimit
 
-#: the maximum drift of the exchange's clock from ours within a window, in parts per million
+#: the maximum drift between the exchange's clock and ours within a window, in parts per million
 CLOCK_DRIFT_PPM = 100
 #: added to every window because both clocks, ours and the exchange's, tick in milliseconds
 CLOCK_GRAIN_NS = 2 * NS_PER_MS
 #: a 429 lowers the limit to four fifths, but never below a quarter of the documented limit ...
 LOWER_NUMERATOR, LOWER_DENOMINATOR, LEAST_DIVISOR = 4, 5, 4
-#: ... and after that each elapsed window restores a twentieth of the documented limit
+#: ... and after that, each full window restores a twentieth of the documented limit
 RESTORE_DIVISOR = 20
 
 
 def hold_ns(length: Nanos) -> Nanos:
-    """Return how long a slot stays taken after the answer was read: the window plus clock drift and resolution."""
+    """Return how long a slot stays taken after the response was read: the window plus clock drift and resolution."""
     return length + length * CLOCK_DRIFT_PPM // 1_000_000 + CLOCK_GRAIN_NS
 
 
 class SlotLog:
-    """The slots of one window. Calls must be in time order; every operation is amortised O(log n) or better."""
+    """The slots of one window. Calls must be in chronological order; every operation is amortised O(log n) or
+    better.
+    """
 
     __slots__ = (
         "_cooling",
@@ -60,7 +63,8 @@ class SlotLog:
         self._limit = window.requests
         self._restore_at: Nanos | None = None
         self._in_flight = 0
-        # answers are read in time order and all cool down equally long, so these times ascend without sorting
+        # responses are read in chronological order and all slots cool down for the same duration, so these times are in
+        # ascending order without sorting
         self._cooling: deque[Nanos] = deque()
         # (until, key) of slots held longer; an entry is valid only if _late_until has the same time for its key
         self._late: list[tuple[Nanos, int]] = []
@@ -72,8 +76,8 @@ class SlotLog:
         return self._limit
 
     def free(self, now: Nanos) -> int:
-        """Return how many slots may be taken at ``now``; negative if the limit was lowered below the number of held
-        slots.
+        """Return the number of slots that may be taken at ``now``; negative if the limit was lowered below the number
+        of held slots.
         """
         cooling = self._cooling
         while cooling and cooling[0] <= now:
@@ -86,7 +90,7 @@ class SlotLog:
 
     def held(self, now: Nanos) -> int:
         """Return the number of slots taken at ``now``."""
-        free = self.free(now)  # call this first, because part of the limit may have been restored since
+        free = self.free(now)  # called first, because part of the limit may have been restored since the last call
         return self._limit - free
 
     def take_beyond(self, kept: int, now: Nanos, pace: Pace | None) -> int:
@@ -112,7 +116,7 @@ class SlotLog:
         return free
 
     def take(self) -> None:
-        """Take one slot. The caller must have checked `free` just before."""
+        """Take one slot. The caller must check `free` immediately before."""
         self._in_flight += 1
         taken = self._in_flight + len(self._cooling) + len(self._late_until)
         if taken > self.peak:
@@ -120,30 +124,30 @@ class SlotLog:
             assert taken <= self.window.requests, f"{taken} slots of {self.window} taken"
 
     def release(self, now: Nanos) -> None:
-        """Let a slot cool down for one window, because its answer was read at ``now``."""
+        """Hold a slot for one more window, because its response was read at ``now``."""
         assert self._in_flight > 0
         self._in_flight -= 1
         until = now + self.hold
         cooling = self._cooling
-        # if the clock is set back, slots are held longer, never shorter
+        # if the clock is set back, slots are held longer than necessary, never shorter
         cooling.append(until if not cooling or until >= cooling[-1] else cooling[-1])
 
     def give_back(self) -> None:
-        """Free the slot at once, because no byte of the request was written."""
+        """Free the slot immediately, because no byte of the request was written."""
         assert self._in_flight > 0
         self._in_flight -= 1
 
     def hold_late(self, key: int, arrives_by: Nanos) -> None:
-        """Hold the slot of a request that may arrive until ``arrives_by``. The slot is held under ``key`` for one more
-        window after that.
+        """Hold the slot of a request that may arrive as late as ``arrives_by``. The slot is held under ``key`` for one
+        more window after that time.
         """
         assert self._in_flight > 0
         self._in_flight -= 1
         self.cool_down(key, arrives_by)
 
     def cool_down(self, key: int, arrives_by: Nanos) -> None:
-        """Count a request of an earlier run that arrived, or may arrive, by ``arrives_by``. It is counted for one more
-        window after that.
+        """Count a request from an earlier run that arrived, or may arrive, by ``arrives_by``. The request is counted
+        for one more window after that time.
         """
         assert key not in self._late_until, key
         until = arrives_by + self.hold
@@ -151,7 +155,7 @@ class SlotLog:
         heapq.heappush(self._late, (until, key))
 
     def shorten(self, key: int, arrives_by: Nanos) -> None:
-        """Shorten a late hold: the request under ``key`` arrives no later than ``arrives_by``. Unknown keys are
+        """Shorten a late hold: the request with this ``key`` arrives no later than ``arrives_by``. Unknown keys are
         ignored.
         """
         held = self._late_until.get(key)
@@ -161,8 +165,8 @@ class SlotLog:
             heapq.heappush(self._late, (until, key))
 
     def open_at(self, now: Nanos, needed: int) -> Nanos | None:
-        """Return the earliest time from ``now`` on at which ``needed`` slots are free, or None if only an answer can
-        free them.
+        """Return the earliest time, not before ``now``, at which ``needed`` slots are free, or None if only a response
+        can free them.
         """
         missing = needed - self.free(now)
         if missing <= 0:
@@ -173,7 +177,7 @@ class SlotLog:
         return self._open_among_late(missing)
 
     def next_release(self, now: Nanos) -> Nanos:
-        """Estimate when the next slot becomes free, as if requests in flight were answered at ``now``."""
+        """Estimate when the next slot becomes free, assuming that requests in flight are answered at ``now``."""
         cooling = self._cooling
         first = cooling[0] if cooling else now + self.hold
         if self._late and self._late[0][0] < first:
@@ -181,7 +185,7 @@ class SlotLog:
         return first if first > now else now
 
     def lower(self, now: Nanos) -> None:
-        """Lower the limit to four fifths until it recovers, because a 429 proved that somebody else also uses this
+        """Lower the limit to four fifths until it recovers, because a 429 proved that another client also uses this
         window.
         """
         documented = self.window.requests
@@ -211,7 +215,9 @@ class SlotLog:
         self._restore_at = at
 
     def _open_among_late(self, missing: int) -> Nanos | None:
-        """Compute `open_at` with late-held slots or a lowered limit. Examines at most the slots of the window."""
+        """Compute `open_at` while slots are held longer or the limit is lowered. Examines at most as many entries as
+        the window has slots.
+        """
         documented, length = self.window.requests, self.window.length
         step = max(1, documented // RESTORE_DIVISOR)
         limit, restore_at = self._limit, self._restore_at

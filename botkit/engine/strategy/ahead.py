@@ -1,8 +1,9 @@
-"""The values of a window indicator over an entire block of recorded rows, computed at once by a copy of the indicator.
+"""The values of a window indicator over an entire block of recorded rows, computed in one pass by a copy of the
+indicator.
 
-In a quiet span the upcoming rows are known, and computing a window over columns costs a tenth of computing it row by
-row. Only the values up to the row that the run has reached are ever returned. The indicator itself stays behind, and is
-fed those rows when the span ends.
+In a quiet span the upcoming rows are known, and computing a window over columns takes a tenth of the time of computing
+it row by row. Only values up to the row that the run has reached are ever returned. The indicator itself is not updated
+during the span; those rows are added to it when the span ends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Passing(Protocol):
 
 
 class Ahead:
-    """An indicator's values over a block, from row ``begin`` on.
+    """An indicator's values over a block, starting at row ``begin``.
 
     ``columns`` are the indicator's inputs in these rows, and ``times`` are the times of the rows. ``before`` and
     ``now`` are the values at the last two rows before ``begin``, and ``results`` are the values after each row.
@@ -48,7 +49,7 @@ class Ahead:
         self._line = np.concatenate(([np.nan if value is None else value for value in (before, now)], results))
         #: the values at ``before``, at ``now``, and after each row; None until ready
         self.values: list[Any] = [None if value != value else value for value in self._line.tolist()]
-        #: for each other line: whether this line crossed it upwards and downwards, at ``now`` and after each row
+        #: for each other line: whether this line crossed it upward and downward, at ``now`` and after each row
         self.crossings: dict[object, tuple[list[bool], list[bool]]] = {}
 
     def at_both(self) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""An indicator fed by a series: its value at the latest bar and at the previous one, and whether it crossed a line."""
+"""An indicator fed by a series: its values at the latest and previous bars, and whether it crossed a line."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Feeding(Protocol):
     """The interface of a series that an attached indicator needs."""
 
     def bring_up_to_date(self) -> None:
-        """Feed the rows that were finished since the last read. Raises NotReadyError until the history has arrived."""
+        """Add the rows that have finished since the last read. Raises NotReadyError until the history has arrived."""
 
     def land(self) -> None:
-        """Feed the processed rows to indicators that were prepared for a block."""
+        """Add the processed rows to indicators that were prepared for a block."""
 
 
 class Crossing:
@@ -46,11 +46,11 @@ class Crossing:
         """The value at the previous bar."""
 
     def crossed_above(self, other: Crossing | float) -> bool:
-        """Return True if the latest bar took this line above ``other``: it was at or below ``other`` at the previous
-        bar and is above it now.
+        """Return True if this line crossed above ``other`` at the latest bar: it was at or below ``other`` at the
+        previous bar and is above it now.
 
-        ``other`` is another indicator of the same series, or a number. Returns False until both have values at both
-        bars.
+        ``other`` is another indicator of the same series, or a number. Returns False until both have values at the
+        latest and previous bars.
         """
         ahead = self._ahead
         if ahead is not None and type(other) is Attached and other._ahead is not None:
@@ -67,8 +67,8 @@ class Crossing:
         return bool(now > other_now and before <= other_before)
 
     def crossed_below(self, other: Crossing | float) -> bool:
-        """Return True if the latest bar took this line below ``other``: it was at or above ``other`` at the previous
-        bar and is below it now.
+        """Return True if this line crossed below ``other`` at the latest bar: it was at or above ``other`` at the
+        previous bar and is below it now.
         """
         ahead = self._ahead
         if ahead is not None and type(other) is Attached and other._ahead is not None:
@@ -86,7 +86,7 @@ class Crossing:
 
     @abstractmethod
     def _at_both(self) -> tuple[Any, Any]:
-        """Return (now, at the previous bar) for a series that is up to date; (None, None) unless both values are
+        """Return (latest value, previous value) once the series is up to date, or (None, None) unless both are
         known.
         """
 
@@ -105,7 +105,7 @@ class Crossing:
 
 
 class _Broken:
-    """Replaces an indicator that raised. Every access raises the same exception."""
+    """Replaces an indicator that raised an exception. Every access raises that exception again."""
 
     __slots__ = ("_error",)
 
@@ -117,10 +117,10 @@ class _Broken:
 
 
 class Attached(Crossing, Generic[V]):
-    """An indicator attached to a series, which warms it up from history and feeds it each bar.
+    """An indicator attached to a series. It is warmed up from history and then receives each bar.
 
-    ``value`` is the value at the latest finished bar, and ``previous`` at the bar before it; both are None until ready.
-    If the indicator has several values, an index selects one of them as a line:
+    ``value`` is the value at the latest finished bar, and ``previous`` the value at the bar before it; both are None
+    until ready. If the indicator has several values, an index selects one of them as a line:
     ``macd["line"].crossed_above(macd["signal"])``.
     """
 
@@ -148,7 +148,7 @@ class Attached(Crossing, Generic[V]):
         self._get: Callable[[Any], Any] = _getter(inputs)
         self._is_single = len(self.inputs) == 1
         self._before: V | None = None
-        #: how many bars warmed up the indicator, and how many bars the series had seen by that time
+        #: number of bars that warmed up the indicator, and number of bars that the series had seen by that time
         self._began_with = self._began_at = 0
 
     def draw_into(self, line: PlotLine | None) -> None:
@@ -156,19 +156,23 @@ class Attached(Crossing, Generic[V]):
         self._line = line
 
     def begin(self, columns: Sequence[Array], at: int) -> None:
-        """Warm up with the last bars before feeding starts. ``at`` is the number of bars that the series has seen."""
+        """Warm up with the last bars before regular updates start. ``at`` is the number of bars that the series has
+        seen.
+        """
         self._began_with, self._began_at = len(columns[0]), at
         self._advance(columns)
 
     def begin_again(self, columns: Sequence[Array], *, began_with: int) -> None:
-        """Warm up again with older bars. The first ``began_with`` rows of the columns precede the bars already fed."""
+        """Warm up again with older bars. The first ``began_with`` rows of the columns precede the bars already
+        added.
+        """
         self._indicator.reset()
         self._before = None
         self._began_with = began_with
         self._advance(columns)
 
     def fail(self, error: Exception) -> None:
-        """Mark the indicator as failed, so that every later read raises the same exception."""
+        """Mark the indicator as failed, so that every later read raises the exception that it failed with."""
         self._indicator = _Broken(error)  # type: ignore[assignment]
 
     def _advance(self, columns: Sequence[Array]) -> None:
@@ -179,8 +183,8 @@ class Attached(Crossing, Generic[V]):
         self._indicator.step(*(float(column[-1]) for column in columns))
 
     def prepare(self, block: Passing, begin: int, times: npt.NDArray[np.int64], columns: list[Array]) -> bool:
-        """Compute the values in a block's rows from ``begin`` on, whose inputs are ``columns``. The indicator does not
-        change until `land`. Returns False if the indicator cannot benefit from columns.
+        """Compute the values for a block's rows from ``begin`` on; ``columns`` are the inputs in these rows. The
+        indicator does not change until `land`. Returns False if the indicator cannot benefit from columns.
         """
         indicator = self._indicator
         if not isinstance(indicator, WindowIndicator) or indicator.fields:
@@ -197,7 +201,7 @@ class Attached(Crossing, Generic[V]):
         return True
 
     def land(self, ends_of: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]) -> None:
-        """Feed the indicator the prepared rows that the run has processed. ``ends_of`` returns the times of their
+        """Add the prepared rows that the run has processed to the indicator. ``ends_of`` returns the times of their
         points in a plot.
         """
         ahead, self._ahead = self._ahead, None
@@ -208,7 +212,7 @@ class Attached(Crossing, Generic[V]):
             self.take_columns([column[:count] for column in ahead.columns], ends_of(ahead.times[:count]))
 
     def take_row(self, row: Any, end_of: Callable[[Any], int]) -> None:
-        """Feed one bar (or trade); ``end_of`` returns the time of its point in a plot."""
+        """Add one bar (or trade); ``end_of`` returns the time of its point in a plot."""
         self._before = self._indicator.value
         value = self._step(self._get(row)) if self._is_single else self._step(*self._get(row))
         line = self._line
@@ -219,7 +223,7 @@ class Attached(Crossing, Generic[V]):
                 line.add(end_of(row), value)
 
     def take_columns(self, columns: Sequence[Array], ends: npt.NDArray[np.int64]) -> None:
-        """Feed many bars at once; ``ends`` are the times of their points in a plot."""
+        """Add many bars at once; ``ends`` are the times of their points in a plot."""
         line = self._line
         if line is None:
             self._advance(columns)
@@ -277,7 +281,7 @@ class Attached(Crossing, Generic[V]):
         if self._ahead is not None:
             return self._ahead.at_both()[1]  # type: ignore[no-any-return]
         self._series.bring_up_to_date()
-        _ = self._indicator.value  # raises the indicator's own exception if the indicator failed
+        _ = self._indicator.value  # raises the indicator's original exception if the indicator failed
         return self._before
 
     def _at_both(self) -> tuple[Any, Any]:

@@ -57,14 +57,14 @@ class Strategy:
     # -- callbacks: override the ones you need --------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """Called when the bot starts. Subscribe, attach indicators and set timers here. Place orders and read series
-        from `on_ready` on.
+        """Called when the bot starts. Subscribe, attach indicators and set timers here. Orders can be placed and series
+        read only from `on_ready` on.
 
         Raise `ConfigError` for parameters that contradict each other: the user sees only its message.
         """
 
     def on_ready(self) -> None:
-        """Called once the history has arrived. From here on you can read series and indicators and place orders."""
+        """Called once the history has arrived. From now on, you can read series and indicators and place orders."""
 
     def on_trade(self, trade: Trade) -> None:
         """Called for each public trade of a pair that you subscribed to with `subscribe_trades`."""
@@ -73,7 +73,7 @@ class Strategy:
         """Called for each new order book of a pair that you subscribed to with `subscribe_book`."""
 
     def on_ticker(self, ticker: Ticker) -> None:
-        """Called with new 24-hour figures of a pair that you subscribed to with `subscribe_ticker`."""
+        """Called when the 24-hour statistics change for a pair that you subscribed to with `subscribe_ticker`."""
 
     def on_bar(self, bar: Bar) -> None:
         """Called when a bar ends in a series that you subscribed to with `subscribe_bars`. The series already includes
@@ -95,13 +95,13 @@ class Strategy:
         """Called when a timer that you set with `set_timer` fires."""
 
     def on_connection(self, connection: Connection) -> None:
-        """Called when a stream connects, drops, or has caught up again."""
+        """Called when a stream connects, disconnects, or has caught up again."""
 
     def on_params(self, changed: dict[str, Any]) -> None:
         """Called when parameters declared live are changed at run time. The new values are already set."""
 
     def on_stop(self) -> None:
-        """Called when the bot stops. Orders placed in this method are still sent."""
+        """Called when the bot stops. Orders placed in this callback are still sent."""
 
     # -- time and identity ----------------------------------------------------------------------------------------
 
@@ -127,13 +127,15 @@ class Strategy:
 
     @property
     def random(self) -> Random:
-        """Random numbers, seeded from the run and this strategy's name, so a run can be repeated."""
+        """A random number generator, seeded from the run's seed and this strategy's name, so that a run can be
+        reproduced.
+        """
         return self._context.record.random
 
     @property
     def state(self) -> dict[str, Any]:
-        """A dict that survives restarts: numbers, text, lists and dicts. It is saved with the orders of the same
-        turn.
+        """A dict that survives restarts: numbers, text, lists and dicts. It is saved together with the orders of the
+        turn in which it changes.
         """
         return self._context.record.state
 
@@ -150,7 +152,7 @@ class Strategy:
         self._context.subscriptions.book(self._context.pair(pair), depth)
 
     def subscribe_ticker(self, pair: Pair | str) -> None:
-        """Call `on_ticker` when the pair's 24-hour figures change."""
+        """Call `on_ticker` when the pair's 24-hour statistics change."""
         self._context.subscriptions.ticker(self._context.pair(pair))
 
     def subscribe_bars(
@@ -167,33 +169,31 @@ class Strategy:
             bars = self.subscribe_bars(self.pair, "5m")
             self.mean = bars.attach(SMA(30))
 
-        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready` on, the series
-        contains finished bars from before the start: as many as its indicators need, or ``warm_up`` bars. There may be
-        fewer, so check ``len(series)``. The series keeps its last ``keep`` bars (None: all). ``on`` routes the bars to
-        another method, given as the method or its name; the name must not start with ``on_``.
+        ``resolution`` is one of the exchange's resolutions (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready`
+        on, the series contains finished bars from before the start: as many as its indicators need, or ``warm_up``
+        bars. There may be fewer, so check ``len(series)``. The series keeps its last ``keep`` bars (None: all). ``on``
+        routes the bars to another method, given as the method or its name; the name must not start with ``on_``.
         """
         return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on, keep)
 
     def book(self, pair: Pair | str, own: bool = True) -> BookView:
         """Return the latest order book: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
 
-        It includes your own resting orders, as on the exchange; ``own=False`` removes them.
-        Before the first book, both sides are empty and mid is None.
+        Like the exchange's book, it includes your own resting orders; ``own=False`` removes them. Before the first
+        book, both sides are empty and mid is None.
         """
         return self._context.book(pair, own)
 
     def last_price(self, pair: Pair | str) -> float | None:
-        """Return the price of the last trade (or the last bar's close), or None before the first."""
+        """Return the last trade price (or the last bar's close), or None before the first."""
         return self._context.last_price(pair)
 
     def rules(self, pair: Pair | str) -> PairRules:
-        """Return the exchange's rules for orders of the pair."""
+        """Return the exchange's order rules for the pair."""
         return self._context.pair(pair).rules
 
     def fees(self, pair: Pair | str) -> FeeRates:
-        """Return the fee rates: ``maker`` and ``taker`` as fractions, and ``source``, which states where the rates come
-        from.
-        """
+        """Return the fee rates: ``maker`` and ``taker`` as fractions, and ``source``, the origin of the rates."""
         return self._context.fees(pair)
 
     # -- money ----------------------------------------------------------------------------------------------------
@@ -230,12 +230,12 @@ class Strategy:
     ) -> Order:
         """Place a limit order to buy ``amount`` (base currency) at ``price`` or better.
 
-        The amount and the price are rounded down to the pair's steps. A ``post_only`` order is cancelled rather than
-        executed at once. An order with a ``stop_price`` is a stop order, which enters the book when the last price is
-        ``>=`` the stop price, or ``<=`` if ``condition`` requires it. A stop order whose condition is already met is
-        refused or, with ``on_met="market"``, sent at once as a plain order. ``expire_s`` seconds after this call, the
-        unfilled rest is dropped or cancelled. ``closes`` names the order whose position this order closes: a backtest's
-        trades then pair these two orders, instead of first in, first out.
+        The amount and the price are rounded down to the pair's steps. A ``post_only`` order is cancelled if it would
+        execute immediately. An order with a ``stop_price`` is a stop order, which enters the book when the last price
+        is ``>=`` the stop price, or ``<=`` if ``condition`` requires it. A stop order whose condition is already met is
+        refused or, with ``on_met="market"``, sent immediately as a plain order. ``expire_s`` seconds after this call,
+        the unfilled remainder is dropped or cancelled. ``closes`` names the order whose position this order closes: a
+        backtest's trades then pair these two orders, instead of first in, first out.
         """
         context = self._context
         if closes is not None:
@@ -286,11 +286,11 @@ class Strategy:
         closes: Order | None = None,
         tag: str = "",
     ) -> Order:
-        """Buy at once: for ``spend`` (quote currency) or about ``amount`` (base currency).
+        """Buy immediately: for ``spend`` (quote currency) or about ``amount`` (base currency).
 
-        The exchange's market buy takes only a spend. An ``amount`` is therefore sent as its cost on the visible book,
-        or at the last price without a book, so the amount bought may differ slightly. The order is refused if the
-        visible book cannot fill it within ``max_slippage_pct`` of the best ask. This is checked again just before the
+        The exchange's market buy takes only a spend. An ``amount`` is therefore sent as its cost at the visible book,
+        or at the last price if there is no book, so the amount bought may differ slightly. The order is refused if the
+        visible book cannot fill it within ``max_slippage_pct`` of the best ask. This check is repeated just before the
         order is sent.
         """
         context = self._context
@@ -310,8 +310,8 @@ class Strategy:
         closes: Order | None = None,
         tag: str = "",
     ) -> Order:
-        """Sell ``amount`` (base currency) at once. The order is refused if the visible book cannot absorb it within
-        ``max_slippage_pct`` of the best bid. This is checked again just before the order is sent.
+        """Sell ``amount`` (base currency) immediately. The order is refused if the visible book cannot absorb it within
+        ``max_slippage_pct`` of the best bid. This check is repeated just before the order is sent.
         """
         context = self._context
         if closes is not None:
@@ -322,20 +322,21 @@ class Strategy:
         return order
 
     def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
-        """Sell the entire sellable position at once, including coins that were handed over. Coins locked in open orders
-        cannot be sold, so cancel these orders first.
+        """Sell the entire sellable position immediately, including coins that were handed over. Coins locked in open
+        orders cannot be sold, so cancel these orders first.
         """
         return self._context.orders.close(self._context.pair(pair), max_slippage_pct, tag)
 
     def order_target(
         self, pair: Pair | str, amount: Number, *, max_slippage_pct: float = 1, tag: str = ""
     ) -> Order | None:
-        """Hold ``amount`` (base currency) of the pair: buys or sells the difference to the position at the market.
+        """Set a target position of ``amount`` (base currency): buy or sell the difference from the current position at
+        the market.
 
         Returns the order, or None if there is nothing to do. A purchase that needs the proceeds of a sale by the same
-        strategy waits until that sale is final, and then spends the available money; the call returns None in this case
-        too. A new target replaces a waiting one. If the market fills an order only in part, call this method again for
-        the rest.
+        strategy waits until that sale is final, and then spends the available money; the call also returns None in this
+        case. A new target replaces a waiting one. If an order is filled only in part, call this method again for the
+        rest.
         """
         return self._context.order_target(pair, amount, max_slippage_pct, tag)
 
@@ -352,24 +353,24 @@ class Strategy:
             self.rebalance({"btc_twd": 0.5, "eth_twd": 0.3})     # the rest stays in TWD
 
         Weights and ``tolerance`` are fractions: 0.25 is 25 %. A position is left alone while its share of the total is
-        within ``tolerance`` of its weight. Sales go first, and purchases spend their proceeds once available. The pairs
-        must share one quote currency.
+        within ``tolerance`` of its weight. Sales are sent first, and purchases spend the proceeds once available. The
+        pairs must share one quote currency.
         """
         self._context.rebalance(weights, tolerance, max_slippage_pct, tag)
 
     def cancel(self, order: Order) -> None:
-        """Cancel one of your orders. `on_order` reports the end of the order; until then it can still be filled."""
+        """Cancel one of your orders. `on_order` reports the final state; until then the order can still be filled."""
         self._context.orders.cancel(order)
 
     def cancel_all(self, pair: Pair | str | None = None) -> None:
-        """Cancel your own open orders, of one pair or of all."""
+        """Cancel your own open orders, in one pair or in all pairs."""
         self._context.orders.cancel_all(None if pair is None else self._context.pair(pair))
 
     def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
         """Cancel an order and place another one instead; ``amount`` is the amount that should remain.
 
         The new order is sent once the old one is final. Its amount is reduced by fills in the meantime, and it is
-        dropped if the rest is below the minimum. A queued order keeps its place in the queue.
+        dropped if the remainder is below the minimum. A queued order keeps its position in the queue.
         """
         return self._context.orders.replace(order, price, amount)
 
@@ -385,8 +386,8 @@ class Strategy:
     ) -> None:
         """State the orders that should rest, as (price, amount). The engine sends the difference.
 
-        Orders of this pair and ``tag`` within ``tolerance_bps`` of a stated price are kept and the others are
-        cancelled. Once the cancelled orders are final, missing orders are placed. You may call this method at every
+        Orders of this pair and ``tag`` within ``tolerance_bps`` of a stated price are kept, and the others are
+        cancelled. Once the cancelled orders are final, missing orders are placed. You may call this method on every
         event.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
@@ -399,12 +400,13 @@ class Strategy:
         take_profit_pct: float | None = None,
         trail_pct: float | None = None,
     ) -> None:
-        """Let the engine close the position: at a loss, at a profit, or when the price has fallen back from its best.
+        """Let the engine close the position at a stop loss, at a take profit, or when the price has fallen back from
+        its best.
 
-        The distances are percentages of the average entry (for ``trail_pct``, of the best price since then): 2 is 2 %,
-        and 0.02 is refused, because it could only be meant as a fraction. The engine manages the exits, because two
-        resting exits would lock the same coins twice. They stay active when the strategy is paused, halted or stopped,
-        and end with the run. If all are None, the protection ends.
+        The distances are percentages of the average entry price (for ``trail_pct``, of the best price since the entry):
+        2 is 2 %, and 0.02 is refused, because it could only be meant as a fraction. The engine manages the exits,
+        because two resting exits would lock the same coins twice. The exits stay active when the strategy is paused,
+        halted or stopped, and end with the run. If all distances are None, the protection ends.
         """
         self._context.protect(pair, stop_loss_pct, take_profit_pct, trail_pct)
 
@@ -418,10 +420,11 @@ class Strategy:
         cron: str | None = None,
         missed: Literal["skip", "once"] = "skip",
     ) -> None:
-        """Call `on_timer` every ``every_s`` seconds (aligned to the epoch) or by a cron line in the config's time zone.
+        """Call `on_timer` every ``every_s`` seconds (aligned to the epoch) or on a cron schedule in the configured time
+        zone.
 
-        With ``missed="once"`` the timer fires once at the start if firings were missed while the bot was down; with
-        "skip" it does not. A timer with the same name is replaced.
+        With ``missed="once"``, the timer fires once at the start if firings were missed while the bot was down; with
+        "skip" it does not. A new timer replaces a timer with the same name.
         """
         self._context.set_timer(name, every_s, cron, missed)
 
@@ -430,30 +433,29 @@ class Strategy:
         self._context.cancel_timer(name)
 
     def plot(self, name: str, value: float | None, *, pane: str | None = None, pair: Pair | str = "") -> None:
-        """Plot a value at the current time. Charts join the values with the same name into a line. None leaves a gap.
+        """Plot a value at the current time. Charts connect values with the same name to form a line. None leaves a gap.
 
-        ``pane`` is "price" for a line over the prices, or the name of a pane below them, by default the line's name.
-        ``pair`` selects the chart, by default that of the first pair subscribed to.
+        ``pane`` is "price" for a line drawn over the prices, or the name of a pane below them, by default the line's
+        name. ``pair`` selects the chart, by default that of the first pair subscribed to.
         """
         self._context.plots.plot(self.now, name, value, pane=pane, pair=str(pair))
 
     def notify(self, text: str) -> None:
-        """Send the user a message through every notifier of the configuration, whatever its ``level``.
+        """Send the user a message through every configured notifier, regardless of its ``level``.
 
-        The message is sent outside the trading loop, together with other messages of the same moment, and counts toward
-        ``daily_cap``. A backtest sends nothing: it prints the line with its time and records it in decisions.jsonl.
+        The message is sent outside the trading loop, together with other messages from the same time, and counts toward
+        ``daily_cap``. A backtest sends nothing: it prints the line with its timestamp and records it in
+        decisions.jsonl.
         """
         self._context.notify(str(text))
 
     def skip(self, reason: str, /, **values: Any) -> None:
-        """Record the reason why you are not trading now. Reasons are counted, and shown in the report and by ``botkit
-        why``.
-        """
+        """Record the reason for not trading now. Reasons are counted, and shown in the report and by ``botkit why``."""
         self._context.record.skip(reason, values)
 
 
 def bind(strategy: Strategy, context: Context, parameters: Mapping[str, Any]) -> None:
-    """Pass an instance its parameters and its connection to the engine. Used by the engine and by tests."""
+    """Set an instance's parameters and its connection to the engine. Used by the engine and by tests."""
     strategy._context = context
     for name, value in parameters.items():
         setattr(strategy, name, value)

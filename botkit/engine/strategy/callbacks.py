@@ -1,7 +1,7 @@
 """Calls strategies: looks up their callbacks, queues notifications in a mailbox, and handles failures.
 
-A call through pluggy costs 1.2 us and a bound call 0.06 us, so each function is looked up once. The effects of a turn
-(an order's new state, a fill) wait in the mailbox until the running callback has returned.
+A call through pluggy costs 1.2 us and a bound call 0.06 us, so each function is looked up only once. The effects of a
+turn (an order's new state, a fill) wait in the mailbox until the running callback has returned.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Callback = Callable[..., Any]
 
 
 class Callbacks:
-    """The callbacks of every strategy of the bot.
+    """The callbacks of all of the bot's strategies.
 
     ``find(strategy's name, callback's name)`` returns the function, or None if the strategy does not use it.
     ``stop(record, reason)`` stops a strategy.
@@ -50,12 +50,11 @@ class Callbacks:
         self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
         #: False until the history has arrived; notifications queued earlier are delivered then
         self.is_open = False
-        #: name of the strategy that failed last; its traceback is shown, so no separate message about its stop is
-        #: needed
+        #: name of the last strategy to fail; its traceback is shown, so no separate message about its stop is needed
         self.failed_last = ""
 
     def of(self, record: StrategyRecord, name: str) -> Callback | None:
-        """Return the function for an event, or None."""
+        """Return the function that handles an event, or None."""
         key = (record.name, name)
         try:
             return self._found[key]
@@ -64,7 +63,7 @@ class Callbacks:
             return found
 
     def notify(self, record: StrategyRecord, name: str, event: object) -> None:
-        """Queue a callback. It is called once the running callback has returned, with the same bot time."""
+        """Queue a callback. It is called after the running callback has returned, with an unchanged bot time."""
         key = (record.name, name)
         callback = self._found[key] if key in self._found else self.of(record, name)
         if callback is not None:
@@ -82,27 +81,27 @@ class Callbacks:
                     callback(event)
                 except KeyboardInterrupt:
                     raise
-                except BaseException as error:  # BaseException, for the same reason as in `call`
+                except BaseException as error:  # BaseException, for the reason given in `call`
                     self.failed(record, callback, error)
                 if not mailbox and not counts:
-                    return  # the only notification, as is nearly always the case
+                    return  # the only notification in the mailbox, as is nearly always the case
                 count = counts[record.name] = counts.get(record.name, 0) + 1
                 if count == _NOTICES_A_TURN_MAX:
                     name = getattr(callback, "__name__", "callback")
                     self._stop(record, f"its callbacks, including {name}, trigger each other endlessly")
 
     def call(self, record: StrategyRecord, callback: Callback, *arguments: object) -> None:
-        """Call a function of a strategy now. An exception stops only that strategy."""
+        """Call a strategy's function now. An exception stops only that strategy."""
         try:
             callback(*arguments)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # sys.exit() in a strategy must not end the other strategies
+        except BaseException as error:  # sys.exit() in one strategy must not stop the others
             self.failed(record, callback, error)
 
     def failed(self, record: StrategyRecord, callback: Callback, error: BaseException) -> None:
-        """Handle an exception of a strategy: record where it was raised, stop the strategy and cancel its orders. Other
-        strategies continue.
+        """Handle an exception raised by a strategy: record where it was raised, stop the strategy and cancel its
+        orders. Other strategies continue.
         """
         name = getattr(callback, "__name__", "callback")
         frames = traceback.extract_tb(error.__traceback__)
@@ -134,7 +133,7 @@ def _is_of_botkit(file: str) -> bool:
 
 
 def _users_last(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
-    """Return the last line in the strategy's own files, because a line deep within a library does not help the user."""
+    """Return the last line in the strategy's own files, because a line deep inside a library does not help the user."""
     if not frames:
         return None
     home = Path(frames[0].filename).parent
@@ -147,6 +146,6 @@ def _lies_in(file: Path, home: Path) -> bool:
 
 
 def _own_lines(frames: list[traceback.FrameSummary], error: BaseException) -> str:
-    """Return a traceback of the strategy's own lines only, because the engine's frames do not help the user."""
+    """Return a traceback with only the strategy's own lines, because the engine's frames do not help the user."""
     lines = ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format()]
     return "".join(lines + traceback.format_exception_only(error)).rstrip()

@@ -1,4 +1,4 @@
-"""The engine's side of every method of `botkit.engine.strategy.base.Strategy`."""
+"""The engine side of every method of `botkit.engine.strategy.base.Strategy`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Rooms:
     protector: Protector
     #: sends a message to the user
     tell: Tell
-    #: (strategy, text) -> None: sends the user a message from the strategy's author
+    #: (strategy, text) -> None: sends the user a message from a strategy's author
     notify: Callable[[str, str], None]
     #: (pair, now) -> rates in force
     fee_rates: Callable[[Pair, Nanos], FeeRates]
@@ -101,7 +101,7 @@ class Context:
         return to_datetime(self._rooms.clock.now, self._rooms.zone)
 
     def pair(self, pair: Pair | str) -> Pair:
-        """Return the pair with that name. Raises ValueError, listing the known pairs, if there is none."""
+        """Return the pair with this name. If it does not exist, raise ValueError listing the known pairs."""
         return self.pairs[pair]
 
     def _market(self, pair: Pair | str) -> PairMarket:

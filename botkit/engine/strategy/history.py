@@ -1,4 +1,4 @@
-"""Bars from before the start: tracks which series need them and delivers them."""
+"""Bars from before the start: tracks the series that need them and delivers them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 
 
 class PastBook:
-    """Tracks the history that series need until it has arrived."""
+    """Tracks the history that each series needs until it has arrived."""
 
     def __init__(self, markets: Markets, outbox: Outbox) -> None:
         self._markets = markets
@@ -36,7 +36,7 @@ class PastBook:
         self._series: list[BarSeries] = []
         #: True if a newly attached indicator may need more bars than its series kept
         self._may_lack = False
-        #: True if `ask` has something to request
+        #: True if `ask` has requests to make
         self.is_wanting = False
 
     def check(self, pair: Pair, kind: Literal["trades", "books", "tickers", "bars"]) -> None:

@@ -1,4 +1,4 @@
-"""``self.log``: the standard library's logger with the bot's time. It behaves the same in every mode.
+"""``self.log``: the standard library's logger with the bot's time. It behaves identically in every mode.
 
 Warnings and errors also leave the turn as notes for the user, so that they reach the terminal and the notifiers.
 Arguments are checked even if the level is disabled, so that a call that passes in a backtest cannot stop the strategy
@@ -17,12 +17,12 @@ from botkit.model.clock import format_time
 
 _TAKEN = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 
-#: called with (level, text), where text is a sentence for the user
+#: called with (level, text), where text is a message for the user
 Tell = Callable[[Literal["warning", "error"], str], None]
 
 
 class StrategyLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds the strategy's name and the bot's time, which differs from the wall clock in a backtest."""
+    """Adds the strategy's name and the bot's time (which differs from the wall clock in a backtest) to log messages."""
 
     def __init__(self, name: str, clock: BotClock, zone: tzinfo, tell: Tell) -> None:
         super().__init__(logging.getLogger(f"botkit.strategy.{name}"), {})
@@ -38,7 +38,9 @@ class StrategyLog(logging.LoggerAdapter[logging.Logger]):
         return f"{format_time(now, self._zone)} {self._name}: {msg}", kwargs
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Write a record. Raises TypeError for keyword values, which the standard library's log does not accept."""
+        """Write a record. Raises TypeError for extra keyword arguments, which the standard library's logger does not
+        accept.
+        """
         odd = [name for name in kwargs if name not in _TAKEN]
         if odd:
             raise TypeError(
@@ -47,7 +49,7 @@ class StrategyLog(logging.LoggerAdapter[logging.Logger]):
             )
         if level >= logging.WARNING:
             self._tell("error" if level >= logging.ERROR else "warning", f"{self._name}: {_filled_in(msg, args)}")
-        # there is one more stack frame than usual between the strategy and the logger
+        # there is one extra stack frame between the strategy and the logger
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
         super().log(level, msg, *args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Strategy parameters: annotated class attributes, checked against the configuration's values.
+"""Strategy parameters: annotated class attributes, checked against the configured values.
 
     class SmaCross(Strategy):
         pair: Pair                                  # required
@@ -90,7 +90,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind_text(self) -> str:
-        """The kind in words, such as ``whole number`` or ``list of pairs``."""
+        """The kind as text, such as ``whole number`` or ``list of pairs``."""
         return _in_words(self.kind)
 
 
@@ -141,7 +141,7 @@ def param(
     live: bool = False,
     doc: str = "",
 ) -> Any:
-    """Declare a parameter with more than a default: ``fast: int = param(10, ge=1, le=500, doc="bars")``.
+    """Declare a parameter that needs more than a default: ``fast: int = param(10, ge=1, le=500, doc="bars")``.
 
     ``ge``, ``gt``, ``le``, ``lt`` bound a number (or each number of a list). A ``live`` parameter may be changed while
     the bot runs. A parameter without a default is required.
@@ -159,8 +159,9 @@ _parameters: weakref.WeakKeyDictionary[type, Mapping[str, Parameter]] = weakref.
 def parameters_of(cls: type) -> Mapping[str, Parameter]:
     """Return the parameters of a strategy class by name, parents' parameters first. Each class is read only once.
 
-    A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or fix it by
-    declaring it a ClassVar. Raises PluginError naming class and attribute if something cannot be a parameter.
+    A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or turn the
+    parameter into a constant by declaring it a ClassVar. Raises PluginError naming class and attribute if an attribute
+    cannot be a parameter.
     """
     found = _parameters.get(cls)
     if found is None:
@@ -221,7 +222,7 @@ def _globals_of(owner: type) -> dict[str, Any]:
     module = sys.modules.get(owner.__module__)
     if module is not None:
         return vars(module)
-    # the module of a plugin file may not be in sys.modules; its functions refer to their globals
+    # the module of a plugin file may not be in sys.modules; its functions refer to the module's globals
     return next((value.__globals__ for value in vars(owner).values() if isinstance(value, types.FunctionType)), {})
 
 
@@ -251,13 +252,13 @@ def _declared(owner: type, name: str, kind: Any, parent: Parameter | None) -> Pa
         return _with_value(where, parameter, vars(owner)[name])
     if parent is None:
         return Parameter(name=name, kind=kind, choices=_choices_of(kind))
-    # annotated again without a value, so the parent's value stays, as for any class attribute
+    # annotated again without a value, so the parent's value remains, as with any class attribute
     parameter = msgspec.structs.replace(parent, kind=kind, choices=_choices_of(kind))
     return _with_value(where, parameter, parent.default)
 
 
 def _with_inherited_default(cls: type, parameter: Parameter) -> Parameter:
-    """Apply a default that a class sets for the parameter without annotating it again."""
+    """Apply a default that a class sets for an inherited parameter without annotating it again."""
     for owner in cls.__mro__:
         if parameter.name in vars(owner):
             if parameter.name in _annotations_of(owner):
@@ -310,7 +311,7 @@ def _named(cls: type) -> str:
 class _Place(msgspec.Struct, frozen=True):
     """Names a class or its parameter in errors, with file and line if it is in a plugin file.
 
-    The line is found only when the text is needed, because finding it requires reading and parsing the file.
+    The line is determined only when the text is needed, because this requires reading and parsing the file.
     """
 
     cls: type
@@ -372,7 +373,7 @@ def _unusable(kind: Any) -> str:
 
 
 def _number_kind(kind: Any) -> type | None:
-    """Return the numeric type of a kind, or of its elements if it is a list; None if it is not numeric."""
+    """Return the numeric type of a kind, or of its elements if the kind is a list; None if it is not numeric."""
     inner, _ = _optional_of(kind)
     if typing.get_origin(inner) is list:
         return _number_kind(typing.get_args(inner)[0])
@@ -428,8 +429,8 @@ def _annotation_text(kind: Any) -> str:
 
 
 def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pair]) -> dict[str, Any]:
-    """Check the values for all parameters of ``cls``. Returns them typed and within bounds, in the order of
-    declaration.
+    """Check the values for all parameters of ``cls``. Returns the values with their types, within bounds, in
+    declaration order.
 
     ``pairs`` are the exchange's pairs by name. Lists are copied, so that two instances never share one. Raises
     ParameterError for an unknown name or a missing or invalid value, and PluginError if the class itself is wrong.
@@ -456,7 +457,7 @@ def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pa
 def check_value(parameter: Parameter, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
     """Convert ``value`` to the parameter's kind and check its bounds.
 
-    Raises ParameterError if it is invalid. Without ``pairs``, a pair stays text.
+    Raises ParameterError if the value is invalid. Without ``pairs``, a pair stays text.
     """
     return _checked(parameter, parameter.name, parameter.kind, value, pairs)
 
@@ -518,7 +519,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _check_bounds(parameter: Parameter, name: str, number: Decimal | int) -> None:
-    # compare as decimals: Decimal("0.1") is less than the float 0.1, which no user intends
+    # compare as decimals: Decimal("0.1") is less than the float 0.1, which no user expects
     if parameter.minimum is not None and number < to_decimal(parameter.minimum):
         raise ParameterError(name, f"must be at least {parameter.minimum}, not {number}")
     if parameter.above is not None and number <= to_decimal(parameter.above):
@@ -603,7 +604,7 @@ def set_live_parameter(strategy: object, label: str, name: str, value: Any, pair
     """Set a ``live`` parameter of a running strategy.
 
     Returns the checked value. ``label`` is the strategy's name in the configuration. Raises ValueError with the reason
-    if that is not possible.
+    if the parameter cannot be set.
     """
     parameters = parameters_of(type(strategy))
     parameter = parameters.get(name)

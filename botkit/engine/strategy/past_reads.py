@@ -1,4 +1,4 @@
-"""Reads the bars from before the start from the exchange, for a bot without a tape."""
+"""Reads bars from before the start from the exchange, for a bot without a tape."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from botkit.model.requests import Answer, Ending, GetCandles
 from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 _OWNER = "(history)"
-#: maximum number of candles in one request
+#: maximum number of candles per request
 _CANDLES_A_REQUEST = 5_000
 
 
 class _PastSeries:
-    """Bars of one pair and resolution: how many are needed, and those read so far."""
+    """Bars of one pair and resolution: the number needed, and those read so far."""
 
     __slots__ = ("_candles", "bars", "length", "most", "pair", "read_at", "resolution")
 
@@ -39,11 +39,11 @@ class _PastSeries:
     def begin(self, now: Nanos) -> Nanos:
         """Start over. Returns the time from which candles are needed."""
         self._candles.clear()
-        # one more than needed, because the first candle in a reply may be incomplete
+        # one more than needed, because the first candle in a response may be incomplete
         return bucket_start(now - (self.most + 1) * self.length, self.resolution)
 
     def take(self, rows: Iterable[object]) -> None:
-        """Add the candles of a reply."""
+        """Add the candles of a response."""
         self._candles += [row for row in rows if isinstance(row, Candle)]
 
     def end(self, now: Nanos) -> None:
@@ -64,14 +64,14 @@ class _PastSeries:
         self.read_at = now
 
     def has_ended_since(self, now: Nanos) -> bool:
-        """Return True if the bar that was unfinished at the read has ended since then."""
+        """Return True if the bar that was unfinished when it was read has ended since then."""
         return bucket_start(self.read_at, self.resolution) < bucket_start(now, self.resolution)
 
 
 class PastReads:
     """Reads the needed bars, one request at a time per series, and calls ``on_done`` when all have arrived.
 
-    Bars that cannot be read are reported as missing at once.
+    Bars that cannot be read are immediately reported as missing.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class PastReads:
         self._left -= 1
         if self._left:
             return
-        # a bar that ended during the other reads was incomplete when it was read, but is complete by now
+        # a bar that ended during the other reads was incomplete when it was read, but is complete now
         ended = [one for one in self._all if one.has_ended_since(now)]
         if not ended or self._is_second_round:
             self._on_done(History(bars=tuple(one.bars for one in self._all if one.bars is not None)))

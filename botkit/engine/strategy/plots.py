@@ -31,7 +31,7 @@ class PlotLine:
 
     If there are more than ``points_max`` points, the older half is dropped. With ``whole_run``, every second point is
     dropped instead, and from then on only every second point is added, so that the line spans the entire run. The
-    choice of points depends only on their number.
+    selection of points depends only on their number.
     """
 
     __slots__ = ("_points_max", "_rows", "_stride", "_times", "_whole_run", "fields", "pane", "skips")
@@ -44,7 +44,7 @@ class PlotLine:
         self._times: list[Nanos] = []
         self._rows: list[Any] = []  # floats, or tuples of them if there are several fields
         self._stride = 1
-        #: how many more points to skip; a caller may decrement this itself instead of calling `add`
+        #: number of upcoming points to skip; a caller may decrement this itself instead of calling `add`
         self.skips = 0
 
     def add(self, time: Nanos, value: Any) -> None:
@@ -70,8 +70,7 @@ class PlotLine:
 
     def _thin(self) -> None:
         if self._whole_run:
-            # if the number of points is odd, the last one may have just been added and is kept, so the next point to
-            # keep comes sooner
+            # if the number of points is odd, the last point added is kept, so the next point to keep comes sooner
             last_stays = len(self._times) % 2 == 1
             del self._times[1::2]
             del self._rows[1::2]
@@ -96,7 +95,7 @@ class PlotLine:
 
 
 class PlotStore:
-    """All lines of one strategy, in order of creation.
+    """All of one strategy's lines, in order of creation.
 
     With ``takes_indicators``, the values of attached indicators are also collected. For ``whole_run``, see `PlotLine`.
     """
@@ -122,8 +121,8 @@ class PlotStore:
     def plot(self, time: Nanos, name: str, value: float | None, *, pane: str | None = None, pair: str = "") -> None:
         """Add a point to a line. None, NaN and infinities leave a gap.
 
-        ``pane`` is "price" or a pane's name, by default the line's name; ``pair`` selects the chart, "" for the
-        strategy's first. Raises ValueError for anything that is not a number.
+        ``pane`` is "price" or a pane's name, by default the line's name; ``pair`` selects the chart ("": the strategy's
+        first). Raises ValueError for anything that is not a number.
         """
         if value is None:
             return
@@ -139,7 +138,7 @@ class PlotStore:
             line.add(time, number)
 
     def line(self, key: LineKey, pane: str, fields: Sequence[str] = ()) -> PlotLine | None:
-        """Return the line with that key, or None if there are too many lines. A line whose fields have changed is
+        """Return the line with this key, or None if there are too many lines. A line whose fields have changed is
         restarted.
         """
         found = self._lines.get(key)

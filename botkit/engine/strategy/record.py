@@ -1,4 +1,4 @@
-"""The record of one strategy instance: whether it runs, its saved state and its counts. Data only."""
+"""The record of one strategy instance: whether it is running, its saved state and its counts. Contains data only."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from botkit.model.reasons import kind_of
 
-#: maximum number of reasons to skip or refuse that are counted separately. Further reasons are counted by kind, because
-#: a reason may contain figures, and the number of different reasons is then unlimited
+#: maximum number of skip or refusal reasons that are counted separately. Further reasons are counted by kind, because a
+#: reason may contain figures, and the number of different reasons is then unlimited
 REASONS_MAX = 1_000
 _document = json.JSONEncoder(allow_nan=False).encode
 _OTHER_REASONS = "(other reasons, too many to count separately)"
@@ -38,7 +38,7 @@ class StrategyRecord:
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.active = True
-        #: the reason why it was stopped early
+        #: the reason why the strategy was stopped early
         self.stopped_because = ""
         self.random = Random(f"{seed}:{name}")
         self.state: dict[str, Any] = {}
@@ -57,7 +57,7 @@ class StrategyRecord:
         self.last_skip[_count(self.skips, reason)] = values
 
     def refused(self, reason: str) -> None:
-        """Count an order that was refused."""
+        """Count a refused order."""
         _count(self.refusals, reason)
         self.refused_this_turn += 1
 
@@ -73,7 +73,7 @@ class StrategyRecord:
 
 
 def _count(counts: dict[str, int], reason: str) -> str:
-    """Count a reason. Returns the reason under which it was counted."""
+    """Count a reason. Returns the name under which the reason was counted."""
     if reason not in counts and len(counts) >= REASONS_MAX:
         kind = kind_of(reason)
         reason = kind if kind in counts or len(counts) < 2 * REASONS_MAX else _OTHER_REASONS

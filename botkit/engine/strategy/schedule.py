@@ -1,4 +1,4 @@
-"""Timer schedules: a fixed interval, or a cron expression in a time zone. The module only does arithmetic on times."""
+"""Timer schedules: a fixed interval, or a cron expression in a time zone. This module does only time arithmetic."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cronsim import CronSim, CronSimError
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.money import Number, to_decimal
 
-#: the maximum number of firings of a cron expression to count: counting one firing takes some 20 us, and large counts
-#: need not be exact
+#: maximum number of firings of a cron expression to count: counting one firing takes about 20 us, and large counts need
+#: not be exact
 COUNT_MOST = 10_000
 
 _EXAMPLE = 'such as "0 9 * * 1" (minute, hour, day of month, month, day of week: Mondays at 9:00)'
 
 
 class Schedule(Protocol):
-    """The sequence of times at which a timer fires."""
+    """A sequence of times at which a timer fires."""
 
     def next_after(self, time_ns: Nanos) -> Nanos:
         """Return the first firing strictly after ``time_ns``."""
@@ -32,7 +32,9 @@ class Schedule(Protocol):
 
 
 class EverySchedule:
-    """Every ``every_s`` seconds, aligned to the epoch: 60 fires at full minutes UTC, whenever the bot started."""
+    """Fires every ``every_s`` seconds, aligned to the epoch: 60 fires at full minutes UTC, regardless of when the bot
+    started.
+    """
 
     __slots__ = ("period_ns",)
 
@@ -61,10 +63,10 @@ class EverySchedule:
 
 
 class CronSchedule:
-    """A cron expression of five fields in a time zone, with the daylight-saving rules of Debian's cron.
+    """A five-field cron expression in a time zone, with the daylight-saving rules of Debian's cron.
 
-    A fixed time that is skipped by the spring change fires at the change; one that is repeated in autumn fires only the
-    first time. Expressions whose minute or hour starts with ``*`` follow elapsed time through both changes.
+    A fixed time that is skipped by the spring change fires at the change; a time that is repeated in autumn fires only
+    the first time. Expressions whose minute or hour starts with ``*`` follow elapsed time through both changes.
     """
 
     __slots__ = ("_at", "_rings", "expression", "zone")
@@ -74,7 +76,7 @@ class CronSchedule:
             raise ValueError(f"cron={expression!r} must have five fields, {_EXAMPLE}")
         self.expression = expression
         self.zone = zone
-        self._at: Nanos | None = None  # the latest firing from _rings; continuing from it is faster
+        self._at: Nanos | None = None  # the latest firing returned by _rings; continuing from this firing is faster
         self._rings: Iterator[datetime] = iter(())
         try:
             self.next_after(from_datetime(datetime(2000, 1, 1, tzinfo=UTC)))
@@ -93,15 +95,15 @@ class CronSchedule:
             self._rings = CronSim(self.expression, to_datetime(time_ns, self.zone))
         for ring in self._rings:
             at = from_datetime(ring.astimezone(UTC))
-            # if the iterator starts in the second pass of an hour repeated by a clock change, it first returns a firing
-            # of the first pass
+            # if the iterator starts in the second pass through an hour that a clock change repeats, it first returns a
+            # firing from the first pass
             if at > time_ns:
                 self._at = at
                 return at
         raise RuntimeError(f"cron={self.expression!r} does not fire after {to_datetime(time_ns, self.zone)}")
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """Count the firings after ``after``, up to and including ``until``. COUNT_MOST means that many or more."""
+        """Count the firings after ``after``, up to and including ``until``. COUNT_MOST means at least that many."""
         count = 0
         at = self.next_after(after)
         while at <= until and count < COUNT_MOST:

@@ -1,8 +1,8 @@
 """The series that a strategy reads: finished bars or trades, with their attached indicators.
 
-New rows wait as objects until a column is read and are then added as arrays; attached indicators are fed when their
-value is read. A bar that is never read therefore costs little, and the results equal those of processing bars one by
-one.
+New rows are kept as objects until a column is read, and are then added as arrays; attached indicators are fed when
+their value is read. A bar that is never read therefore costs little, and the results equal those of processing bars one
+by one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ TimeArray: TypeAlias = npt.NDArray[np.int64]
 V = TypeVar("V")
 Row = TypeVar("Row", Bar, Trade)
 
-#: how many bars a series keeps by default
+#: default number of bars that a series keeps
 KEEP_BARS = 10_000
-# the number of pending rows at which they are flushed: low enough to limit memory, high enough to spread the cost of a
+# number of pending rows at which they are flushed: low enough to limit memory use, high enough to spread the cost of a
 # flush
 _FLUSH_AT = 4096
 _SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
@@ -46,7 +46,7 @@ _FEW_ROWS = 64  # up to this many rows are fed to indicators one by one
 
 
 class Series(Generic[Row]):
-    """Base of bar and trade series. The engine appends rows and the strategy reads them."""
+    """Base class of bar and trade series. The engine appends rows and the strategy reads them."""
 
     __slots__ = (
         "_attached",
@@ -66,21 +66,21 @@ class Series(Generic[Row]):
 
     #: names of the columns, starting with time
     names: ClassVar[tuple[str, ...]] = ()
-    #: how messages name the rows (singular, plural)
+    #: row names used in messages (singular, plural)
     noun: ClassVar[tuple[str, str]] = ("row", "rows")
 
     def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
         if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
             raise ValueError(f"keep must be a whole number of at least 1 bar, or None for all, not {keep!r}")
         self.pair = pair
-        #: how many rows to keep (None: all), but never fewer than the attached indicators need
+        #: number of rows to keep (None: all), but never fewer than the attached indicators need
         self.keep = keep
         #: False until the history has arrived; until then, reading raises NotReadyError
         self.is_ready = is_ready
         self._columns: dict[str, Column] = {}
         self._pending: list[Row] = []
-        self._fed = 0  # how many of the pending rows have been fed to the indicators
-        self._count = 0  # number of rows ever added to the columns, including dropped ones
+        self._fed = 0  # number of pending rows that have been fed to the indicators
+        self._count = 0  # total number of rows added to the columns, including dropped ones
         self._attached: dict[str, Attached[Any]] = {}
         #: attached indicators that are fed row by row or in columns: all except those prepared for the block that a run
         #: is processing
@@ -93,7 +93,7 @@ class Series(Generic[Row]):
     # -- the engine's side ----------------------------------------------------------------------------------------
 
     def append(self, row: Row) -> None:
-        """Append a trade or a finished bar. A bar must start after all others."""
+        """Append a trade or a finished bar. A bar must start after all earlier bars."""
         pending = self._pending
         pending.append(row)
         if len(pending) >= _FLUSH_AT:
@@ -109,7 +109,8 @@ class Series(Generic[Row]):
         """Call ``pull`` before every read, so that it can add new rows with `extend` or `append_all`. Call ``prepare``
         once, after the first read of an indicator, so that it can prepare a block with `Series.prepare`.
 
-        This is for a driver that works on columns: a bar that is never read then costs nothing. None removes ``pull``.
+        This is for a driver that works on columns: a bar that is never read then costs nothing. Passing None removes
+        ``pull``.
         """
         assert self.is_ready, f"{self!r} was fed before its history arrived"
         if self._pull is not None:
@@ -118,7 +119,7 @@ class Series(Generic[Row]):
         self._pull, self._prepare = pull, prepare
 
     def prepare(self, block: Passing, begin: int, columns: Sequence[npt.NDArray[Any]]) -> None:
-        """Compute the window indicators over the rest of a block that a run is processing, from row ``begin`` on.
+        """Compute the window indicators for the rest of a block that a run is processing, starting at row ``begin``.
         ``columns`` cover the entire block.
         """
         arrays = {name: column[begin:] for name, column in zip(self.names, columns, strict=True)}
@@ -129,7 +130,7 @@ class Series(Generic[Row]):
                 self._feeding.append(attached)
 
     def land(self) -> None:
-        """Feed the processed rows to prepared indicators. From now on these are fed like all other indicators."""
+        """Feed the processed rows to prepared indicators. From now on, these are fed like all other indicators."""
         if len(self._feeding) == len(self._attached):
             return
         if self._pull is not None:
@@ -194,8 +195,8 @@ class Series(Generic[Row]):
             self._drop_failed()
 
     def _drop_failed(self) -> None:
-        """Stop feeding an indicator that raised. The exception is raised when the strategy reads the indicator, not in
-        the engine.
+        """Stop feeding an indicator that raised an exception. The exception is raised when the strategy reads the
+        indicator, not in the engine.
         """
         for attached, error in self._failures:
             del self._attached[attached.name]
@@ -254,7 +255,7 @@ class Series(Generic[Row]):
 
     @abstractmethod
     def _values(self, row: Any) -> tuple[Any, ...]:
-        """Return a row's values in the order of the columns."""
+        """Return a row's values in column order."""
 
     def _check_order(self, time: Nanos) -> None:
         """Assert that the next row follows the latest one."""
@@ -264,7 +265,7 @@ class Series(Generic[Row]):
 
     @staticmethod
     def _input(arrays: dict[str, npt.NDArray[Any]], name: str) -> Array:
-        """Return an indicator's inputs, from columns."""
+        """Return an indicator's inputs, taken from columns."""
         if name == "typical":
             found: Array = typical(arrays["high"], arrays["low"], arrays["close"])
             return found
@@ -287,16 +288,16 @@ class Series(Generic[Row]):
         )
 
     def _title(self) -> str:
-        """Return the name of the series for messages."""
+        """Return the series name used in messages."""
         return str(self.pair)
 
     @abstractmethod
     def _end_of(self, row: Any) -> Nanos:
-        """Return the time at which a plot draws a row's value."""
+        """Return the time at which a row's value is plotted."""
 
     @abstractmethod
     def _ends_of(self, times: TimeArray) -> TimeArray:
-        """Return the times at which a plot draws the values of many rows."""
+        """Return the times at which the values of many rows are plotted."""
 
     # -- attaching ------------------------------------------------------------------------------------------------
 
@@ -331,7 +332,7 @@ class Series(Generic[Row]):
 
     @property
     def attached(self) -> dict[str, Attached[Any]]:
-        """The attached indicators by their names."""
+        """The attached indicators by name."""
         return dict(self._attached)
 
     # -- reading --------------------------------------------------------------------------------------------------
@@ -379,7 +380,7 @@ class Series(Generic[Row]):
 
     @property
     def time(self) -> TimeArray:
-        """Nanoseconds since the epoch: starts of the bars, or times of the trades."""
+        """Nanoseconds since the epoch: bar start times, or trade times."""
         return self._view("time")
 
 
@@ -387,8 +388,8 @@ class BarSeries(Series[Bar]):
     """The finished bars of one pair and resolution, oldest first, as returned by ``subscribe_bars``.
 
     ``open``, ``high``, ``low``, ``close``, ``volume`` (float64) and ``time`` (int64 nanoseconds, start of the bucket)
-    are read-only numpy arrays of length ``len(series)``. An array you keep never changes, so read the attribute again
-    after the next bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
+    are read-only numpy arrays of length ``len(series)``. An array that you have read never changes, so read the
+    attribute again after the next bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of the last three.
 
     The series keeps its last 10,000 bars, or ``keep`` of them (None: all), but never fewer than its indicators need. In
     ``on_start`` you can only attach indicators; the history is available from ``on_ready`` on.
@@ -429,9 +430,9 @@ class BarSeries(Series[Bar]):
     def begin(self, history: Iterable[Bar]) -> None:
         """Add the bars from before the start, oldest first.
 
-        This warms up every indicator and makes the series readable. Bars already appended follow them; for a bar that
-        is in both, the history's version is used, because the stream may have started within the bar. May be called
-        only once.
+        This warms up every indicator and makes the series readable. Bars already appended come after the history. For a
+        bar that is in both, the history's version is used, because the stream may have started within the bar. May be
+        called only once.
         """
         assert not self.is_ready, f"{self!r} has already started"
         waiting, self._pending = self._pending, []
@@ -452,7 +453,7 @@ class BarSeries(Series[Bar]):
     def backfill(self, older: Iterable[Bar]) -> None:
         """Prepend older bars, for indicators that were attached later and need more bars than were kept.
 
-        Indicators that lacked history are warmed up again, as if they had started with these bars.
+        Indicators that lacked history are warmed up again as if they had started with these older bars.
         """
         self._settle()
         self.land()
@@ -507,7 +508,7 @@ class BarSeries(Series[Bar]):
         self._check_order(int(times[0]))
 
     def _end_of(self, row: Any) -> Nanos:
-        # plotted at the end of the bar, so that a chart of finer candles does not show values too early
+        # plotted at the bar's end time, so that a chart of finer candles does not show values too early
         length_ns = self._length_ns
         time: int = row.time
         return (bucket_end(time, self.resolution) if length_ns is None else time + length_ns) - 1
@@ -527,16 +528,16 @@ class BarSeries(Series[Bar]):
 
     def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "close") -> Attached[V]:
         """Attach an indicator. The series warms it up and feeds it, and charts draw it. Returns an `Attached` with its
-        values bar by bar.
+        values at each bar.
 
             self.fast = bars.attach(SMA(10))
             self.high = bars.attach(RollingHigh(20), of="high")
             self.rsi = bars.attach(RSI(14), name="rsi")
 
         ``of`` is the bar value that a single-input indicator reads: open, high, low, close, volume or typical (the mean
-        of high, low and close). ``name`` is its label in charts, by default its repr. Attaching under an existing name
-        replaces that indicator. The new indicator is warmed up from the bars that the series has kept, and its value is
-        None until ready.
+        of high, low and close). ``name`` is its label in charts, by default its repr. Attaching an indicator under an
+        existing name replaces the earlier indicator. The new indicator is warmed up from the bars that the series has
+        kept, and its value is None until ready.
         """
         if of not in BAR_INPUTS:
             raise ValueError(f"of={of!r} is not a value of a bar; choose one of {', '.join(BAR_INPUTS)}")
@@ -550,7 +551,7 @@ class BarSeries(Series[Bar]):
 
     @property
     def open(self) -> FloatArray:
-        """First prices, in quote currency."""
+        """Opening prices, in quote currency."""
         return self._view("open")
 
     @property
@@ -565,12 +566,12 @@ class BarSeries(Series[Bar]):
 
     @property
     def close(self) -> FloatArray:
-        """Last prices, in quote currency."""
+        """Closing prices, in quote currency."""
         return self._view("close")
 
     @property
     def volume(self) -> FloatArray:
-        """Traded amounts, in base currency."""
+        """Traded volumes, in base currency."""
         return self._view("volume")
 
     def _row(self, i: int) -> Bar:
@@ -582,9 +583,9 @@ class BarSeries(Series[Bar]):
         """Return a new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in
         UTC.
 
-        The DataFrame is a copy that you may change.
+        The DataFrame is a copy, so you may change it.
         """
-        import pandas as pd  # imported here, because the import takes half a second and most runs do not need it
+        import pandas as pd  # imported here, because the import takes half a second and most runs do not need pandas
 
         index = pd.DatetimeIndex(self.time.copy(), tz="UTC", name="time")
         return pd.DataFrame({name: self._view(name).copy() for name in self.names[1:6]}, index=index)
@@ -593,8 +594,9 @@ class BarSeries(Series[Bar]):
 class TradeSeries(Series[Trade]):
     """The public trades of one pair, oldest first, with attached indicators, as returned by ``subscribe_trades``.
 
-    ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays. The
-    series contains the trades since the first indicator was attached, but at most the last 10,000 of them, or ``keep``.
+    ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own timestamps) are read-only numpy
+    arrays. The series contains the trades since the first indicator was attached, but at most the last 10,000 of them,
+    or ``keep``.
     """
 
     __slots__ = ()
@@ -636,11 +638,12 @@ class TradeSeries(Series[Trade]):
         return times
 
     def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "price") -> Attached[V]:
-        """Attach an indicator that is fed by each trade and drawn in charts. Returns an `Attached` with its values
-        trade by trade.
+        """Attach an indicator that is fed by each trade and drawn in charts. Returns an `Attached` with its values at
+        each trade.
 
-        ``of`` is "price" or "amount". An indicator with several inputs gets the trade's price for each price and its
-        amount for the volume. There are no trades from before the start, so values are None until enough have arrived.
+        ``of`` is "price" or "amount". An indicator with several inputs gets the trade's price for each price input and
+        its amount for the volume. There are no trades from before the start, so values are None until enough trades
+        have arrived.
         """
         if of not in ("price", "amount"):
             raise ValueError(f"of={of!r} is not a value of a trade; choose price or amount")

@@ -41,7 +41,7 @@ class Subscriptions:
         self._outbox = outbox
         self._past = past
         self._plots = plots
-        #: the pair in whose chart plots without a pair appear
+        #: the pair in whose chart plots without a pair are drawn
         self.first_pair = ""
         self._method = method
 
@@ -75,7 +75,7 @@ class Subscriptions:
             market.book_listeners.append((self._record, callback, depth))
 
     def ticker(self, pair: Pair) -> None:
-        """Subscribe to the pair's 24-hour figures."""
+        """Subscribe to the pair's 24-hour statistics."""
         self._wanted(pair, "tickers")
         market = self._markets.of(pair)
         callback = self._callbacks.of(self._record, "on_ticker")
@@ -90,7 +90,7 @@ class Subscriptions:
         on: Callable[[Bar], None] | str | None,
         keep: int | None,
     ) -> BarSeries:
-        """Build bars and subscribe to them."""
+        """Start building bars and subscribe to them."""
         check_resolution(resolution)
         callback = self._bar_callback(on)
         series = BarSeries(pair, resolution, keep=keep, warm_up=warm_up, plots=self._plots, is_ready=False)

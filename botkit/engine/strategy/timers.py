@@ -1,4 +1,4 @@
-"""Keeps the timers of strategies, in order of firing, and tracks missed firings."""
+"""Keeps the strategies' timers in firing order, and tracks missed firings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.model.events import Timer
 
 
 class TimerBook:
-    """Every timer of the bot, in order of firing, and at equal times in the order in which they were set.
+    """All of the bot's timers in firing order; timers due at the same time keep the order in which they were set.
 
     Timers set before `arm` start when `arm` is called.
     """
@@ -34,7 +34,8 @@ class TimerBook:
         """Start or replace a timer. If requested, the timer fires once immediately if firings were missed while the bot
         was down.
 
-        The time of the last firing is kept in the strategy's state, so that a restart knows which firings were missed.
+        The time of the last firing is kept in the strategy's record, so that missed firings can be counted after a
+        restart.
         """
         if self._unarmed is not None:
             self._unarmed.pop((record.name, name), None)
@@ -59,14 +60,14 @@ class TimerBook:
                 self.set(record, name, schedule, missed, now)
 
     def cancel(self, record: StrategyRecord, name: str) -> None:
-        """Cancel a timer; an unknown one is not an error."""
+        """Cancel a timer. An unknown timer is not an error."""
         if self._unarmed is not None:
             self._unarmed.pop((record.name, name), None)
         self._timers.pop((record.name, name), None)
         self._slot.changed()
 
     def drop(self, record: StrategyRecord) -> None:
-        """Cancel all timers of a strategy."""
+        """Cancel all of a strategy's timers."""
         for key in [key for key in self._timers if key[0] == record.name]:
             del self._timers[key]
         self._slot.changed()
@@ -97,7 +98,8 @@ class TimerBook:
             schedule = self._timers[record.name, name][1]
             following = schedule.next_after(at)
             missed = 0
-            if following <= now:  # the clock jumped over several firings, so fire once and count the rest
+            # the clock jumped over several firings, so the timer fires once and the rest are counted
+            if following <= now:
                 missed = schedule.count_between(at, now)
                 following = schedule.next_after(now)
             heapq.heappush(self._heap, (following, sequence, record, name))

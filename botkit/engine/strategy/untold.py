@@ -1,6 +1,6 @@
 """Fills that are booked but not yet reported to their strategy.
 
-A fill is booked at once, but `on_fill` may have to wait: up to a second for the rest of its match
+A fill is booked immediately, but `on_fill` may have to wait: up to a second for the rest of its match
 (`botkit.engine.orders.agreement`), and at a start until `on_ready`. If the bot is killed in the meantime, the journal
 contains the fill, but the strategy's state does not reflect it. Unreported fills are therefore saved with that state,
 and each is reported exactly once after the restart.
@@ -21,13 +21,13 @@ class Untold:
     """All strategies' unreported fills, oldest first."""
 
     def __init__(self) -> None:
-        #: fills that wait for the rest of their match
+        #: fills waiting for the rest of their match
         self.held: list[Fill] = []
         #: fills in the mailbox before it opens, after `on_ready`
         self.mailed: list[Fill] = []
 
     def opened(self) -> None:
-        """Forget the fills in the mailbox. It is open now and will be emptied in this turn."""
+        """Forget the fills in the mailbox. The mailbox is now open, and its contents will be delivered in this turn."""
         self.mailed.clear()
 
     def kept(self, strategy: str) -> list[dict[str, Any]]:

@@ -1,13 +1,13 @@
-"""Connects a bot to BitoPro. The adapter turns engine requests into API calls, and turns answers and frames into
+"""Connects a bot to BitoPro. The adapter turns engine requests into API calls, and turns responses and frames into
 events.
 
 A driver opens the adapter, passes it an event sink and sends it requests. Every request ends in exactly one `Answer`. A
 network error is reported as an outcome and never raised as an exception. Outcomes follow the order protocol. A 4xx is
 REFUSED (the engine looks up the order before trusting the refusal). A request is UNKNOWN if at least one byte was sent
-and no clear answer came back.
+and no clear response was received.
 
-The adapter never sends a request on its own, because every request needs a slot from the router. After a lost
-connection it emits a `Connection`, and the engine requests the data it needs. For drivers without a router,
+The adapter never sends a request of its own accord, because every request needs a slot from the router. After a lost
+connection, it emits a `Connection`, and the engine requests the data it needs. For drivers without a router,
 ``resynchronise="rest"`` makes each stream read its missed data over REST.
 """
 
@@ -72,7 +72,7 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.bitopro")
 
-#: the documentation does not say how many cancels fit in one PUT; this number keeps the body below 2 kB
+#: the documentation does not state how many cancels fit in one PUT; this number keeps the body below 2 kB
 _CANCEL_BATCH_MAX = 50
 CAPABILITIES = Capabilities(
     batch_create_max=BATCH_MAX,
@@ -81,11 +81,11 @@ CAPABILITIES = Capabilities(
     stop_orders=True,
     find_by_client_id=True,
 )
-#: a create request older than this is not sent, because the book has changed since the strategy decided
+#: a create request older than this is not sent, because the book may have changed since the strategy decided
 _T0_AGE_MAX: Nanos = NS_PER_S
-#: how many orders and executions to remember for recognising repeats
+#: number of orders and executions to remember for detecting repeats
 _MEMORY = 20_000
-#: how far a balance frame may lag behind a frame that was sent after it
+#: the maximum lag of a balance frame behind a frame that was sent after it
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
@@ -130,8 +130,8 @@ class BitoProAdapter(Lifetime):
         limits: LimitTable | None = None,
     ) -> None:
         """``speed`` is how many times faster the client's clock runs than the machine's clock. The maximum age of an
-        order is measured both in exchange time and in machine time. ``patience`` multiplies the machine time that an
-        order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
+        order is measured in both exchange time and machine time. ``patience`` is a factor on the machine time that an
+        order may wait for a connection. If ``limits`` is None, the table that ships with botkit is used.
         """
         self.client = client
         self._limits = limits
@@ -163,7 +163,7 @@ class BitoProAdapter(Lifetime):
     @property
     def clock_skew_ms(self) -> int | None:
         """The offset of this machine's clock from the exchange's clock, accurate to one second, or None before the
-        first answer. Positive means that this machine is ahead.
+        first response. A positive value means that this machine is ahead.
         """
         return self.client.clock_skew_ms
 
@@ -199,7 +199,7 @@ class BitoProAdapter(Lifetime):
         """Open the account's streams and the streams for these pairs, and send their events to ``sink``. ``books`` maps
         each pair to a book depth.
 
-        ``sink`` must return at once. The streams reconnect automatically until `close` and report each connection
+        ``sink`` must return immediately. The streams reconnect automatically until `close` and report each connection
         change as a `Connection`. A public stream emits one `Connection` for each of its pairs.
         """
         wanted: list[tuple[str, dict[str, int | None]]] = []
@@ -298,11 +298,10 @@ class BitoProAdapter(Lifetime):
                 self._unknown_event(stream_id, item.event[:40])
 
     def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
-        """Return the balance rows that are not older than an earlier frame's row for the same currency. Frames may
-        arrive out of order.
+        """Return the balance rows that are at least as recent as earlier rows for the same currency. Frames may arrive
+        out of order.
 
-        A timestamp that is further back than frames can lag means that the exchange's clock was reset, so the row is
-        accepted.
+        If a timestamp is further back than any frame can lag, the exchange's clock was reset, so the row is accepted.
         """
         if is_first:
             self._balances_at.clear()
@@ -339,7 +338,9 @@ class BitoProAdapter(Lifetime):
             )
 
     def _order_reports(self, rows: Iterable[OwnOrderRow], pushed: Nanos = 0) -> Iterable[OrderReport]:
-        """Yield only new reports. Both order streams report the end of an order, and snapshots repeat old reports."""
+        """Yield only new reports. Both order streams report an order's final state, and snapshots repeat old
+        reports.
+        """
         for row in rows:
             if pair := self._pair(row.pair):
                 report = translate.order_report(row, pair)
@@ -444,12 +445,12 @@ class BitoProAdapter(Lifetime):
                 return tuple(translate.own_trade_report(row, request.pair) for row in trades)
             case GetBalances():
                 held = await client.balances()
-                if not held:  # zero balances are listed too, so an empty list is an error
+                if not held:  # zero balances are also listed, so an empty list is an error
                     raise TryAgain("balance: the answer lists no currency", status=200)
                 return translate.balance_report(held, snapshot=True)
             case GetBook():
                 book = await client.order_book(request.pair, _served_depth(request.depth))
-                # the answer has no timestamp, so its arrival time is used
+                # the response has no timestamp, so its arrival time is used
                 now = client.clock.now()
                 return translate.order_book(book.bids, book.asks, request.pair, now, request.depth)
             case GetCandles():
@@ -470,8 +471,8 @@ class BitoProAdapter(Lifetime):
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
-        """Return how many seconds a create request may still wait for a connection. Raises NothingSent if the request
-        is already too old.
+        """Return the number of seconds that a create request may still wait for a connection. Raises NothingSent if the
+        request is already too old.
         """
         left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
@@ -502,7 +503,7 @@ def _failed(request: Request, error: Exception) -> Answer:
 
 
 def _acknowledged(reply: CreateReply, order: OrderSpec) -> OrderAck:
-    """Return the acknowledgement if it echoes this order. Raises OutcomeUnknown if it echoes another order."""
+    """Return the acknowledgement if it echoes this order. Raises OutcomeUnknown if it echoes a different order."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY
     decimals = 8 if spends else rules.amount_decimals
@@ -542,8 +543,8 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
 
     Options from the user: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, for example those of an
     emulator). Options set by botkit: ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that
-    is held while requests are made), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market
-    data only, without an account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
+    is held while requests are in flight), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public``
+    (market data only, without an account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]

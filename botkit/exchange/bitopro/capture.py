@@ -3,7 +3,7 @@
 Each line is a JSON object: ``{"received": <ms by the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames
 from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so successive lists are
 aligned. Other recorders write one frame per trade. The reader detects which of the two kinds a file contains, unless
-``trades`` sets it.
+``trades`` is set.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _KnownLine(msgspec.Struct):
 
 class _Reading(msgspec.Struct, frozen=True):
     """Settings for reading a file. ``is_guessed`` means that the format was detected rather than configured, so a frame
-    that does not fit the format is refused.
+    that does not match the format is refused.
     """
 
     is_single: bool
@@ -72,9 +72,9 @@ class _Trades:
     def __init__(self, pair: Pair, reading: _Reading) -> None:
         self.pair = pair
         self._reading = reading
-        self._before: tuple[Nanos, int] | None = None  # when the previous frame arrived, and its number of trades
+        self._before: tuple[Nanos, int] | None = None  # arrival time of the previous frame, and its number of trades
         coarse = 10 ** max(0, pair.rules.amount_decimals - pair.rules.display_decimals)
-        # compare trades after rounding, because frames after the first one round amounts to amountPrecision
+        # trades are compared after rounding, because frames after the first one round amounts to amountPrecision
         self.aligner: TradeListAligner[_TradeTuple] | None = (
             None
             if reading.is_single
@@ -109,7 +109,7 @@ class _Trades:
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
         """Return the new trades in a list. Call ``note`` for the first list, which predates the recording, and ``gap``
-        for gaps between lists.
+        for each gap between lists.
         """
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)
@@ -190,7 +190,7 @@ def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
 class BitoProFrames:
     """A reader for recorded BitoPro frames. Options: ``trades`` (list or single; detected by default) and ``pair``
     (read only that pair). ``note`` is called with messages. ``gap`` is called with the pair, kind, start and end of
-    missing data.
+    each gap in the data.
     """
 
     endings: tuple[str, ...] = (".frames.jsonl", ".frames.jsonl.gz", ".jsonl", ".jsonl.gz")
@@ -199,10 +199,10 @@ class BitoProFrames:
         self._chunk_rows = chunk_rows
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """Yield the file's books and trades in chunks of limited size, ordered by time of receipt.
+        """Yield the file's books and trades in chunks of limited size, ordered by receive time.
 
         When the chunk of one stream is full, the chunks of all streams are yielded, so that no stream runs far ahead of
-        another. Raises DataError naming the file and line.
+        the others. Raises DataError naming the file and line.
         """
         mode = options.get("trades")
         if mode not in (None, "list", "single"):
@@ -264,7 +264,7 @@ def _holds_single_trades(path: Path, only: str | None) -> bool:
             try:
                 frame = _decode_line(line)[1]
             except WireError:
-                continue  # reading the file reports the bad line later
+                continue  # the bad line is reported later, when the file is read
             if isinstance(frame, TradeFrame) and only in (None, frame.pair.lower()) and len(frame.data or ()) != 1:
                 return False
     return True

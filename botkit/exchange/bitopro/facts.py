@@ -44,7 +44,7 @@ FEE_RANKS: tuple[FeeRank, ...] = (
 )
 
 
-#: the options that a configuration may set, and the options that botkit passes to `connect`
+#: the options that a configuration may set, and the options that botkit itself passes to `connect`
 _WRITTEN = ("rest", "ws", "amount_step", "limits")
 _OPTIONS = frozenset(_WRITTEN) | {
     "account",
@@ -84,7 +84,7 @@ class BitoPro:
         from botkit.exchange.bitopro.limit_table import load_limit_table
 
         unknown = sorted(set(options) - _OPTIONS)
-        if unknown:  # a misspelt `rest` would silently mean the real exchange
+        if unknown:  # with a misspelt `rest`, the bot would silently connect to the real exchange
             near = difflib.get_close_matches(unknown[0], _WRITTEN, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(_WRITTEN)}"
             raise ConfigError(f"exchange: bitopro has no option `{unknown[0]}`; {hint}")

@@ -1,8 +1,8 @@
-"""Reads long histories in requests of limited size. Candle ranges are split and joined again. Listings are read in time
+"""Reads long histories in requests of limited size. Candle ranges are split and rejoined. Listings are read in time
 windows.
 
-Paging by cursor does not work, because the exchange's ids do not grow with time (Q23). Instead, each time window is
-halved until its rows fit into one answer.
+Cursor-based paging does not work, because the exchange's ids do not increase with time (Q23). Instead, each time window
+is halved until its rows fit into one response.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 T = TypeVar("T")
 
-#: candles per request; an answer with this many is about 1 MB
+#: candles per request; a response with this many is about 1 MB
 CANDLES_PER_REQUEST = 8_000
 #: the longest time span that one listing may cover
 WINDOW_MAX: Nanos = 90 * NS_PER_DAY
@@ -47,7 +47,7 @@ def stitch_candles(
     """Sort candle rows within ``start`` <= time < ``end`` into a series. The rows may be unordered and contain
     duplicates.
 
-    If two rows share a bucket, the later one in ``rows`` wins. Raises WireError for an invalid timestamp.
+    If two rows have the same bucket, the later one in ``rows`` wins. Raises WireError for an invalid timestamp.
     """
     by_time = {}
     for row in rows:
@@ -77,10 +77,10 @@ async def collect_windows(
     limit: int,
     key: Callable[[T], object],
 ) -> tuple[T, ...]:
-    """Fetch every row in ``start`` <= time < ``end`` once, oldest window first. If an answer is full, its window is
+    """Fetch every row in ``start`` <= time < ``end`` once, oldest window first. If a response is full, its window is
     halved.
 
-    Raises TryAgain if a single millisecond contains more rows than fit into one answer.
+    Raises TryAgain if a single millisecond contains more rows than fit into one response.
     """
     found: dict[object, T] = {}
     waiting = []

@@ -1,4 +1,4 @@
-"""BitoPro's rate-limit table: the bundled ``rate_limits.yaml`` plus the user's choices where documents disagree."""
+"""BitoPro's rate-limit table: the bundled ``rate_limits.yaml`` plus the user's choices where sources disagree."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class _LimitsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str] | None = None) -> LimitTable:
     """Return the limits in force.
 
-    The default is the ``use`` figure of each row. ``strict`` enforces the figures of all sources at once, so the
-    strictest figure decides. ``overrides`` sets single rows. A key is an endpoint with its own limit, or ``public`` or
-    ``private`` for all other endpoints. A value is a number of requests per window, a rate such as ``"20/1s"`` or
+    The default is the ``use`` figure of each row. ``strict`` enforces the figures of all sources together, so the
+    strictest figure decides. ``overrides`` sets individual rows. A key is an endpoint with its own limit, or ``public``
+    or ``private`` for all other endpoints. A value is a number of requests per window, a rate such as ``"20/1s"`` or
     ``"600/1m"``, the name of the source to use, or ``"strict"``. Raises ConfigError for an invalid key or value.
     """
     file = _packaged()
@@ -106,7 +106,7 @@ def _packaged() -> _LimitsFile:
 
 
 def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
-    """Return the chosen windows for each counter."""
+    """Return the selected windows for each counter."""
     counters: dict[str, tuple[_Figure, tuple[_Figure, ...]]] = {
         name: (pool.use, pool.documented) for name, pool in file.pools.items()
     }
@@ -164,7 +164,9 @@ def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Fi
 
 
 def _windows(figures: Iterable[_Figure], counted: tuple[Scope, ...]) -> tuple[WindowLimit, ...]:
-    """Return the windows that enforce all ``figures``, without windows implied by another window of the same scope."""
+    """Return the windows that enforce all ``figures``, omitting any window implied by another window of the same
+    scope.
+    """
     windows: list[WindowLimit] = []
     for scope in counted:
         least: dict[int, int] = {}

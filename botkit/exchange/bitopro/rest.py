@@ -9,8 +9,8 @@
             async for received in stream:
                 print(received.item)
 
-Times are integers in nanoseconds. Prices and amounts are text, as on the wire. Every call is sent once. The type of an
-error tells the caller what to do next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client
+Times are integers in nanoseconds. Prices and amounts are text, as on the wire. Every call is sent once. An error's type
+indicates what the caller should do next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client
 does not enforce rate limits. A bot's router enforces them, and ``botkit limits`` prints them.
 """
 
@@ -139,7 +139,7 @@ class BitoProClient(Lifetime):
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
-        self._random = random or system_random()  # random numbers only spread out reconnects
+        self._random = random or system_random()  # random numbers are used only to spread out reconnects
         self._transport = Transport(rest_url, credentials, self.clock)
         self._ws_url = check_url(ws_url, ("wss", "ws"))
         self._allow_withdrawals = allow_withdrawals
@@ -149,11 +149,11 @@ class BitoProClient(Lifetime):
         self._frame_tap = frame_tap
 
     async def open(self) -> None:
-        """Open the client without ``async with``. The caller must call `close` at the end."""
+        """Open the client without ``async with``. The caller must call `close` when done."""
         self._transport.open()
 
     async def close(self) -> None:
-        """Close every REST connection. A stream closes when its iteration ends."""
+        """Close all REST connections. A stream closes when its iteration ends."""
         await self._transport.close()
 
     def __repr__(self) -> str:
@@ -163,7 +163,7 @@ class BitoProClient(Lifetime):
     @property
     def clock_skew_ms(self) -> int | None:
         """The offset of this machine's clock from the exchange's clock, accurate to one second. It is the smallest
-        difference shown by the Date headers of the last three answers, or None before the first answer.
+        difference found in the Date headers of the last three responses, or None before the first response.
         """
         return self._transport.clock_skew_ms
 
@@ -221,18 +221,18 @@ class BitoProClient(Lifetime):
         return await self._call("limitations_and_fees", LimitationsReply)
 
     async def tickers(self) -> tuple[TickerRow, ...]:
-        """Return 24-hour figures for every pair."""
+        """Return 24-hour statistics for every pair."""
         return (await self._call("tickers", TickersReply)).rows
 
     async def ticker(self, pair: str) -> TickerRow:
-        """Return 24-hour figures for one pair."""
+        """Return 24-hour statistics for one pair."""
         rows = (await self._call("ticker", TickersReply, pair=pair)).rows
         if len(rows) != 1:
             raise TryAgain(f"ticker: {len(rows)} rows for {pair} instead of one", status=200)
         return rows[0]
 
     async def order_book(self, pair: str, limit: int = 5, scale: int | None = None) -> OrderBookReply:
-        """Return the best levels. ``limit`` is 1, 5, 10, 20, 30 or 50. ``scale`` n merges prices to n fewer
+        """Return the best levels. ``limit`` is 1, 5, 10, 20, 30 or 50. ``scale`` n merges levels to prices with n fewer
         decimals.
         """
         if limit not in BOOK_LIMITS:
@@ -344,9 +344,9 @@ class BitoProClient(Lifetime):
     async def post_batch(
         self, bodies: Iterable[CreateBody], *, connect_timeout_s: float = 5.0
     ) -> tuple[CreateReply, ...]:
-        """Create 1 to 10 LIMIT or MARKET orders. Each body includes its ``pair``. Replies come in request order.
+        """Create 1 to 10 LIMIT or MARKET orders. Each body includes its ``pair``. Results are in request order.
 
-        The documentation does not say what happens if one order is refused, so look up all of the orders after any
+        The documentation does not state what happens if one order is refused, so look up all of the orders after any
         failure.
         """
         items = tuple(bodies)
@@ -382,16 +382,16 @@ class BitoProClient(Lifetime):
         return (await self._call("cancel_batch", CancelManyReply, body=body, urgent=urgent)).orders
 
     async def cancel_all(self, pair: str | None = None, *, urgent: bool = True) -> tuple[tuple[str, str], ...]:
-        """Cancel **every** order of the account, or every order in one pair, no matter who placed it. Return the (pair,
-        order id) of each.
+        """Cancel **every** order of the account, or every order in one pair, regardless of who placed it. Return the
+        (pair, order id) of each order.
         """
         if pair is None:
             return (await self._call("cancel_all", CancelManyReply, urgent=urgent)).orders
         return (await self._call("cancel_all_pair", CancelManyReply, urgent=urgent, pair=pair)).orders
 
     async def order(self, pair: str, order_id: str) -> OwnOrderRow:
-        """Return one order from the last 90 days. Raises Refused if the order does not exist, whether the reply is 404,
-        422 or blank.
+        """Return one order from the last 90 days. Raises Refused if the order does not exist, whether the response is
+        404, 422 or blank.
         """
         raw = await self._call("get_order", msgspec.Raw, pair=pair, orderId=order_id)
         try:
@@ -441,7 +441,7 @@ class BitoProClient(Lifetime):
         return (await self._call("all_orders", OrdersReply, query=query, size_max=_LIST_SIZE_MAX, pair=pair)).data or ()
 
     async def filters_order_ids(self, pair: str, order_id: str) -> bool:
-        """Test whether `orders` respects ``order_ids``. The filter must return an existing order for its id and must
+        """Test whether `orders` respects ``order_ids``: the filter must return an existing order for its id and must
         not return it for an impossible id. Takes two `all_orders` requests.
         """
         known = await self.orders(pair, order_ids=(order_id,))
@@ -549,7 +549,7 @@ class BitoProClient(Lifetime):
         return reply.data
 
     async def withdraw(self, currency: str, body: WithdrawBody) -> WithdrawalRow:
-        """Request a withdrawal. The client must be created with ``allow_withdrawals=True``. botkit never creates such a
+        """Request a withdrawal. The client must be created with ``allow_withdrawals=True``; botkit never creates such a
         client itself.
         """
         if not self._allow_withdrawals:
@@ -596,7 +596,8 @@ class BitoProClient(Lifetime):
         if stream_id == "account_balance":
             return (Snapshot(stream_id, None, await self.balances()),)
         if stream_id == "user_trades":
-            # start a minute earlier, because clocks differ and the last trade may be stamped earlier than its frame
+            # start one minute earlier, because clocks differ and the last trade's timestamp may be earlier than its
+            # frame's
             start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
             return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
         return ()
@@ -611,14 +612,14 @@ def created(reply: CreateReply) -> CreateReply:
 
 @lru_cache(maxsize=1024)
 def _path(endpoint_id: str, **names: str) -> str:
-    """Return the path of a call. Raises Refused for an empty name, which would lead to a different endpoint."""
+    """Return a call's path. Raises Refused for an empty name, which would lead to a different endpoint."""
     if not all(names.values()):
         raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
     return ENDPOINTS[endpoint_id].fill(**names)
 
 
 def _text(value: object) -> str:
-    # the documentation says bool, which JSON writes in lower case
+    # the documentation says bool, which is lower case in JSON
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,7 +1,7 @@
 """Signs private calls with three headers and a nonce.
 
 The signature is the lowercase hex HMAC-SHA384 of the base64 *text* of the payload, keyed with the API secret. A POST or
-PUT signs the exact bytes of its body. A GET, a DELETE or the WebSocket upgrade signs identity and nonce. Source: the
+PUT signs the exact bytes of its body. A GET, a DELETE or a WebSocket upgrade signs identity and nonce. Source: the
 exchange's authentication documentation and its test vectors.
 """
 
@@ -31,14 +31,14 @@ class Credentials:
     def __init__(self, identity: str, key: str, secret: str) -> None:
         for name, value in (("email", identity), ("key", key), ("secret", secret)):
             if not value.isprintable() or value != value.strip():
-                # never show the value, because this text reaches terminals and logs
+                # never show the value, because this text ends up in terminals and logs
                 raise ValueError(f"the account's {name} contains white space or control characters")
         if not key or not secret:
             raise ValueError("an account needs both an API key and a secret")
         self.identity = identity
         self._key = key
         # the HMAC is set up with the secret only once: copying it takes a third of the time, and the secret itself need
-        # not be kept
+        # not be stored
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
@@ -64,7 +64,7 @@ class Credentials:
 
 
 class _LastNonces:
-    """The last nonce of each key. It is shared by all clients with the same key, in all threads of the process."""
+    """The last nonce for each key, shared by all clients with that key, in all threads of the process."""
 
     def __init__(self) -> None:
         self._lock = thread_lock()
@@ -81,7 +81,8 @@ _nonces = _LastNonces()
 
 
 def next_nonce(key: str, now_ms: int) -> int:
-    """Return a nonce for ``key``: the time in ms, or the last nonce plus one if the clock is not past the last nonce.
+    """Return a nonce for ``key``: the time in ms, or the last nonce plus one if the clock has not advanced past the
+    last nonce.
 
     Nonces strictly increase for each key within the process, even if the clock is set back (Q3).
     """

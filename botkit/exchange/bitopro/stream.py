@@ -1,10 +1,10 @@
 """A WebSocket stream that stays connected. It is an async iterator of frames and connection changes.
 
 The documented keepalive is a ping every 20 s, with a disconnect after 5 s without a pong. The observed keepalive is a
-ping every second, with a disconnect after 60 s. Every ping is answered at once. A connection is considered dead after
-30 s without any frame or ping. The URL is the subscription. The client sends nothing but pongs.
+ping every second, with a disconnect after 60 s. Every ping is answered immediately. A connection is considered dead
+after 30 s without any frame or ping. The URL determines the subscription. The client sends nothing but pongs.
 
-After losing its connection the stream reconnects with a jittered, capped backoff and a newly signed upgrade. Most
+After losing its connection, the stream reconnects with a jittered, capped backoff and a newly signed upgrade. Most
 streams start with a snapshot. For the other streams, missed data is read over REST before newer data is yielded.
 """
 
@@ -36,7 +36,7 @@ from botkit.model.events import ConnectionState
 #: returns the key that identifies a trade; the exchange's trades have no id
 TradeKey: TypeAlias = Callable[[str, TradeRow], Hashable]
 
-#: called with each frame's text and its time of receipt
+#: called with each frame's text and its receive time
 FrameTap: TypeAlias = Callable[[str | bytes, Nanos], None]
 
 
@@ -54,15 +54,15 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
         """Return how long to wait after this many consecutive failures. The wait doubles up to a cap. Half of each wait
         is random.
 
-        The random part keeps clients from reconnecting all at once after the exchange restarts.
+        The random part keeps clients from reconnecting simultaneously after the exchange restarts.
         """
         whole = min(self.backoff_max_s, self.backoff_first_s * 2.0 ** min(failures - 1, 30))
         return whole * (0.5 + 0.5 * random.random())
 
 
 class StreamChange(msgspec.Struct, frozen=True):
-    """A connection change: connected, lost, or resynchronised. ``is_refused`` means that the connection is lost for
-    good, because the exchange does not accept the key.
+    """A connection change: connected, lost, or resynchronised. ``is_refused`` means that the connection is permanently
+    lost, because the exchange does not accept the key.
     """
 
     state: ConnectionState
@@ -73,7 +73,7 @@ class StreamChange(msgspec.Struct, frozen=True):
 class NewTrades(msgspec.Struct, frozen=True):
     """A TRADE frame and its ``new`` trades, oldest first. ``gap`` means that earlier trades may be missing.
 
-    The first list after the start is history, so none of its trades are new.
+    The first list after the start is history, so none of its trades are considered new.
     """
 
     frame: TradeFrame
@@ -93,7 +93,7 @@ StreamItem: TypeAlias = Frame | UnknownFrame | NewTrades | Snapshot | StreamChan
 
 
 class Received(msgspec.Struct, frozen=True):
-    """An item from a stream, with its time of receipt. ``is_first`` marks the first frame of its kind on this
+    """An item from a stream, with its receive time. ``is_first`` marks the first frame of its kind on this
     connection.
     """
 
@@ -123,7 +123,8 @@ class _KeyRefusedError(_LostError):
 
 
 class Stream:
-    """A connection to one stream, for one or more pairs. Use it with ``async with`` and iterate with ``async for``.
+    """A connection to one stream, for one or more pairs. Use it with ``async with`` and iterate over it with ``async
+    for``.
 
     The iteration ends when the stream is closed. It also ends when the exchange refuses the key (401), because any
     retry would be refused as well. Read without long pauses, because pings are answered only while the stream is being
@@ -169,7 +170,7 @@ class Stream:
         self._pending: deque[Received] = deque()
         self._seen_events: set[str] = set()
         self._failures = 0
-        #: how long to wait before the next connection
+        #: the delay before the next connection attempt
         self._wait_s = 0.0
         self._connected_at: Nanos = 0
         self._last_frame: Nanos = 0
@@ -229,7 +230,7 @@ class Stream:
             await self._socket.close()
 
     async def close(self) -> None:
-        """Close the connection and end a waiting iteration."""
+        """Close the connection and stop an iteration that is waiting for a frame."""
         self._closed = True
         await self._drop()
         session, self._session = self._session, None
@@ -256,7 +257,7 @@ class Stream:
                 self._socket = await self._session.ws_connect(
                     URL(self.url, encoded=True),
                     headers=headers,
-                    autoping=False,  # handle pings here, because they show that the connection is alive
+                    autoping=False,  # pings are handled here, because they show that the connection is alive
                     max_msg_size=self._times.frame_size_max,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
@@ -288,7 +289,7 @@ class Stream:
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
-            self._pending.pop()  # drop its CONNECTED, which has not been yielded yet
+            self._pending.pop()  # drop this connection's CONNECTED, which has not been yielded yet
             raise _LostError(f"could not fetch the missed data: {error}") from None
         now = self._clock.now()
         self._pending.extend(Received(now, snapshot) for snapshot in snapshots)

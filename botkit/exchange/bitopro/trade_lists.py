@@ -1,8 +1,8 @@
 """Separates new trades from repeated ones in the trade lists that the exchange sends.
 
-Every update of a TRADE frame repeats all recent trades, newest first, and trades have no id. Comparing single rows
-would lose trades: out of 9,757 real trades, 1,855 have the same second, price, amount and side as another trade. So
-each list is aligned with the previous one, and the rows before the overlap are new.
+Every TRADE frame repeats all recent trades, newest first, and trades have no id. Comparing individual rows would lose
+trades: out of 9,757 real trades, 1,855 have the same second, price, amount and side as another trade. Each list is
+therefore aligned with the previous one, and the rows before the overlap are new.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TradeListAligner(Generic[R]):
     """Stores the last list of one pair and finds the new trades in the next list.
 
     ``key`` identifies a trade across frames. Raw rows may differ between frames, because the exchange rounds amounts
-    after the first frame. The first list predates the stream, so none of its trades count as new unless
+    after the first frame. The first list predates the stream, so none of its trades are treated as new unless
     ``first_is_new`` is set.
     """
 
@@ -55,7 +55,7 @@ class TradeListAligner(Generic[R]):
         self._keys: list[Hashable] | None = None
 
     def feed(self, rows: Sequence[R]) -> Aligned[R]:
-        """Accept the next list, newest first, and return its new trades."""
+        """Process the next list, newest first, and return its new trades."""
         before, keys = self._keys, [self._key(row) for row in rows]
         if before is None:
             self._keys = keys

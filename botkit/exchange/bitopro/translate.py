@@ -36,7 +36,7 @@ _FEE_RATE_MAX_E4 = 45
 _FEE_SCALE = 10**8
 
 
-#: how many wire numbers to cache for each number of decimals
+#: number of wire numbers to cache for each number of decimals
 _NUMBERS_MAX = 20_000
 
 
@@ -117,8 +117,8 @@ def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) 
 
 
 def ticker(frame: TickerFrame, pair: Pair) -> Ticker:
-    """Convert 24-hour figures from the stream. Their high and low only repeat the last price, because of a bug at the
-    exchange.
+    """Convert 24-hour statistics from the stream. Their high and low only repeat the last price, because of a bug at
+    the exchange.
     """
     return Ticker(
         pair,
@@ -182,7 +182,7 @@ def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
     original = 0
     if not (is_market and side_of(row.action) is Side.BUY and state in RESTING_STATES):
         # for a market buy that is not final yet, the field may be a quote amount of any precision; the documentation
-        # does not say (Q12)
+        # does not specify this (Q12)
         original = scaled(row.original_amount, rules.amount_decimals, "originalAmount", floor=is_market)
     return OrderReport(
         pair=pair,
@@ -224,7 +224,7 @@ def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
 
 
 def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
-    """Convert an execution from the stream. A fee that is scaled by 10^8 is recognised by its size."""
+    """Convert an execution from the stream. A fee scaled by 10^8 is recognised by its magnitude."""
     rules, side = pair.rules, side_of(row.side)
     ticks = scaled(row.price, rules.price_decimals, "price")
     lots = scaled(row.volume, rules.amount_decimals, "volume")
@@ -249,8 +249,8 @@ def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
 
 
 def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
-    """Return the fee's currency. Buys pay in base currency and sells in quote currency, no matter what the row says,
-    unless the fee is in a third coin (BITO).
+    """Return the fee's currency. The fee is in base currency for buys and in quote currency for sells, regardless of
+    what the row says, unless it is in a third coin (BITO).
     """
     named = symbol.lower()
     if named == "bito" and named not in (pair.base, pair.quote):
@@ -259,7 +259,7 @@ def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
 
 
 def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceReport:
-    """Convert balances to (total, available) in units, keyed by lowercase currency. ``stake`` is not used (Q20)."""
+    """Convert balances to (total, available) in units, keyed by lowercase currency. ``stake`` is ignored (Q20)."""
     return BalanceReport(
         {
             row.currency.lower(): (

@@ -25,7 +25,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos, from_datetime
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
-#: how many answers must agree before this machine's clock is considered wrong
+#: number of responses that must agree before this machine's clock is considered wrong
 _DATES = 3
 
 
@@ -52,7 +52,7 @@ class NothingSent(TryAgain):
 
 #: rate limits already bound the requests in flight; this only stops a bug elsewhere from using up all file handles
 _CONNECTIONS_MAX = 500
-#: cancels must not wait for each other's answers, because dozens go out at once when the market turns
+#: cancels must not wait for each other's responses, because dozens are sent at once when the market turns
 _UNBOUNDED = 0
 
 
@@ -127,7 +127,7 @@ class Transport:
         self.base_url = check_url(base_url, ("https", "http"))
         self.credentials = credentials
         self.clock = clock
-        #: this machine's time minus the exchange's, from the Date headers (1 s resolution) of the latest answers
+        #: this machine's time minus the exchange's, from the Date headers (1 s resolution) of the latest responses
         self._skews_ms: deque[int] = deque(maxlen=_DATES)
         self._pools: list[Connections] = []
         url = URL(self.base_url)
@@ -142,10 +142,10 @@ class Transport:
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """The offset of this machine's clock from the exchange's clock. It is the smallest difference shown by the
-        latest answers, or None before the first answer.
+        """The offset of this machine's clock from the exchange's clock. It is the smallest difference found in the
+        latest responses, or None before the first response.
 
-        A large skew halts a bot, so a single bad answer must not cause a halt.
+        A large skew halts a bot, so a single bad response must not cause a halt.
         """
         return min(self._skews_ms, key=abs, default=None)
 
@@ -156,7 +156,7 @@ class Transport:
         self._pools = [Connections(address, _CONNECTIONS_MAX), Connections(address, _UNBOUNDED)]
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         pools, self._pools = self._pools, []
         for pool in pools:
             await pool.close()
@@ -173,10 +173,10 @@ class Transport:
         size_max: int = 2 * 2**20,
         urgent: bool = False,
     ) -> bytes:
-        """Send one request once and return the body of its 2xx answer.
+        """Send one request once and return the body of its 2xx response.
 
         Raises NothingSent (no connection), TryAgain (a read failed), RateLimited (429), Refused (another 4xx) or
-        OutcomeUnknown (a write was or may have been sent, but no clear answer came back).
+        OutcomeUnknown (a write was or may have been sent, but no clear response was received).
         """
         return await self.begin(
             endpoint,
@@ -240,7 +240,7 @@ class Transport:
             return
         if server is not None:
             middle = (started + self.clock.now()) // 2
-            # the Date header drops fractions of a second, so adding half a second is the best guess
+            # the Date header drops fractions of a second, so half a second is added as the best estimate
             self._skews_ms.append((middle - server - NS_PER_S // 2) // NS_PER_MS)
 
     def failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
@@ -275,7 +275,7 @@ def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestEr
 def _no_answer(
     what: str, endpoint: Endpoint, error: BaseException, *, connected: bool, timeout_s: float
 ) -> RequestError:
-    """Return the error for a call that got no answer. If no connection was made, no byte was written."""
+    """Return the error for a call that got no response. If no connection was made, no byte was written."""
     if isinstance(error, asyncio.TimeoutError):
         reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
     else:

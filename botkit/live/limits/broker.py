@@ -2,10 +2,11 @@
 
 The first bot starts the broker (`broker_client`). The broker exits when no bot has used it for a while. Bots connect
 over a Unix socket in a folder that only the user may open. On Windows they connect over a loopback port, with a token
-from a file in such a folder. The complete ledger is saved before a change is acknowledged, so a replacement for a
-killed broker starts with the same state. A ledger that cannot be read, or is older than the last boot, counts as lost.
+from a file in such a folder. The complete ledger is saved before a change is acknowledged, so the replacement for a
+killed broker starts with the same state. A ledger that cannot be read, or is older than the last boot, is treated as
+lost.
 
-A message is four bytes of length followed by msgpack.
+A message is a four-byte length followed by msgpack.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 #: overrides the broker's folder, for tests and for users who want two brokers
 FOLDER_VARIABLE = "BOTKIT_BROKER"
 MESSAGE_MAX = 1 << 20
-#: how long a broker without bots keeps running; the ledger file remains afterwards
+#: how long a broker without bots keeps running; its ledger file remains after it exits
 IDLE_S = 30.0
 #: the longest Unix socket path that works on every system
 _SOCKET_PATH_MAX = 100
@@ -93,7 +94,7 @@ class BrokerFolder:
 
 
 class KeptLedger:
-    """A ledger that survives the end of its process."""
+    """A ledger that survives the exit of its process."""
 
     def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random) -> None:
         """``now`` returns the time since boot, which keeps counting while the machine sleeps."""
@@ -141,7 +142,7 @@ class Broker:
     """The server. It has one connection per bot and answers messages in order of arrival."""
 
     def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``random`` generates the token, so its numbers must be unpredictable."""
+        """``random`` generates the token, so it must be unpredictable."""
         self._folder = folder
         self._files = files
         self._now = now
@@ -151,7 +152,7 @@ class Broker:
         self._alone_since = now()
 
     async def serve(self) -> None:
-        """Serve until no bot needs the broker any more."""
+        """Serve until no bot needs the broker any longer."""
         async with await (self._listen_by_port() if self._folder.by_port else self._listen()):
             while self._connections or self._now() - self._alone_since < IDLE_S * NS_PER_S:
                 await asyncio.sleep(1)
@@ -184,8 +185,8 @@ class Broker:
                 if not is_known:
                     break
         except (EOFError, OSError, msgspec.MsgspecError) as error:
-            # A lost connection does not mean that the bot has ended. A killed bot is detected by its silence, so a bot
-            # that only lost its connection can continue.
+            # A lost connection does not mean that the bot has stopped. A killed bot is detected by its silence, so a
+            # bot that only lost its connection can continue.
             log.debug("a bot's connection ended: %s", error)
         finally:
             self._connections.discard(writer)

@@ -16,19 +16,19 @@ from botkit.live.limits.protocol import LedgerReply, LedgerUnreachable, Message
 
 #: timeout for a reply from the broker on this machine
 ANSWER_S = 1.0
-#: how long a new broker may take until it accepts connections
+#: how long a new broker may take to start accepting connections
 START_S = 10.0
 #: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` defines only on Windows
 _APART_ON_WINDOWS = 0x200 | 0x8
 
-#: brokers started by this process; they outlive this process and its links, so nothing waits for their end
+#: brokers started by this process; they outlive this process and its links, so nothing waits for them to exit
 _started: list[subprocess.Popen[bytes]] = []
 
 _decode = msgspec.msgpack.Decoder(LedgerReply).decode
 
 
 class BrokerLink:
-    """A `Link` to this user's broker. Without ``starts``, a broker that is not running is reported as unreachable.
+    """A `Link` to this user's broker. If ``starts`` is False, a broker that is not running is reported as unreachable.
 
     ``folder`` and ``by_port`` are for tests.
     """
@@ -63,7 +63,7 @@ class BrokerLink:
                 raise
 
     async def close(self) -> None:
-        """Drop the connection. The broker exits on its own when no bot needs it."""
+        """Close the connection. The broker exits automatically when no bot needs it."""
         streams = self._streams
         self._drop()
         if streams is not None:

@@ -36,5 +36,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     if sys.platform != "win32":
-        os.chdir(tempfile.gettempdir())  # do not keep a mounted folder busy
+        os.chdir(tempfile.gettempdir())  # do not keep a mounted file system busy
     sys.exit(main())

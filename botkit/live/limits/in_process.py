@@ -14,7 +14,7 @@ from botkit.live.limits.ledger import WAITER_PATIENCE, new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
-#: bots of the same process are never considered dead for being silent, because each reports its end
+#: bots in one process are never presumed dead because of silence, because each reports when it stops
 _NEVER = 1 << 62
 
 
@@ -26,7 +26,7 @@ class InProcessLedger:
     def __init__(self, clock: Clock, random: Random) -> None:
         """``clock`` is the bots' clock."""
         self._clock = clock
-        # how soon a bot can ask again depends on the speed of the machine and not on the bots' clock
+        # how soon a bot can ask again depends on the speed of the machine, not on the bots' clock
         patience = round(WAITER_PATIENCE * max(1.0, getattr(clock, "speed", 1.0)))
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER, waiter_patience=patience)
 
@@ -35,4 +35,4 @@ class InProcessLedger:
         return self._ledger.apply(message, self._clock.now())
 
     async def close(self) -> None:
-        """Do nothing when a bot ends, because other bots still use the ledger."""
+        """Do nothing when a bot stops, because other bots still use the ledger."""

@@ -1,10 +1,10 @@
 """A bot's share of the ledger: its leased slots, its reports about them, and the messages to and from the ledger.
 
-The router takes slots from `SharedLimits.leased`. If it runs out of slots, the need is noted here, more slots are
+The router takes slots from `SharedLimits.leased`. If it runs out of slots, the need is recorded here, more slots are
 requested from the ledger, and ``on_change`` delivers a `SlotsChanged`.
 
-If the ledger is unreachable, leases expire after `LEASE`, before the ledger would consider this process dead. After
-that only cancels continue, for up to `OFFLINE`. They use slots that every process keeps in stock for this purpose.
+If the ledger is unreachable, leases expire after `LEASE`, before the ledger would presume this process dead. After that
+only cancels continue, for up to `OFFLINE`. They use slots that every process keeps in stock for this purpose.
 """
 
 from __future__ import annotations
@@ -39,33 +39,33 @@ from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 
 #: how long leases last after the last answered message; must be shorter than `ledger.DEAD_AFTER`
 LEASE: Nanos = 3 * NS_PER_S
-#: The same for cancels in stock. The ledger cannot tell a dead process from an unreachable one, so it holds a dead
-#: process's cancels for this much longer. With more than a few minutes, a bot that crashes and restarts repeatedly
-#: would use up the cancels.
+#: Like `LEASE`, but for cancels in stock. The ledger cannot distinguish a dead process from an unreachable one, so it
+#: holds a dead process's cancels for this much longer. With more than a few minutes, a bot that crashes and restarts
+#: repeatedly would use up the cancels.
 OFFLINE: Nanos = 180 * NS_PER_S
-#: the longest interval between messages to the ledger
+#: the maximum interval between messages to the ledger
 HEARTBEAT: Nanos = NS_PER_S
 #: the router's leases are extended once the possible extension is this long
 EXTENSION: Nanos = NS_PER_S // 2
-#: how long reports are collected before they are sent; slots are held for that much longer, 0.03 % of a minute
+#: how long reports are collected before they are sent; slots are held that much longer, 0.03 % of a minute
 GATHER: Nanos = 20 * NS_PER_MS
-#: the shortest interval between messages
+#: the minimum interval between messages
 LEAST_GAP: Nanos = NS_PER_MS
-#: pauses between attempts to reach the ledger
+#: delays between attempts to reach the ledger
 FIRST_RETRY: Nanos = 20 * NS_PER_MS
 LONGEST_RETRY: Nanos = NS_PER_S
-#: how long stopping waits for a message in flight
+#: how long `stop` waits for a message in flight
 STOP_S = 4.0
 #: slots beyond the stock are returned if no slot was needed for this long
 IDLE: Nanos = NS_PER_S
-#: how many cancels to keep in stock: the window's requests divided by the first number, at most the second
+#: number of cancels to keep in stock: the window's requests divided by the first number, at most the second
 CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
 #: for windows of at least this size, each process keeps one slot in stock, so that a single order need not wait for the
 #: ledger
 LEAST_STOCKED = 100
-#: how many slots to lease ahead: the window's requests divided by the first number, at most the second
+#: number of slots to lease ahead: the window's requests divided by the first number, at most the second
 AHEAD_DIVISOR, AHEAD_MAX = 64, 32
-#: how many unknown outcomes of a pool to remember before old ones are purged
+#: number of unknown outcomes per pool to remember before old ones are purged
 REMEMBERED_MAX = 1024
 #: the first key for requests that were in flight when this process had to rejoin; must differ from all request ids
 _FIRST_DECLARED = 1 << 40
@@ -75,8 +75,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Identifies the windows that a process uses. ``venue`` is the exchange's host. ``account`` is a name that is
     unique to the account.
 
-    ``address`` names this machine's IP address as the exchange sees it. Processes with the same ``address`` share the
-    IP address.
+    ``address`` identifies this machine's IP address as the exchange sees it. Processes with equal ``address`` values
+    share an IP address.
     """
 
     venue: str
@@ -93,10 +93,10 @@ class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Lease:
-    """This process's leases for one counter, and its pending reports. All times are times of the bot's clock."""
+    """This process's leases for one counter, and its pending reports. All times are in the bot's time."""
 
     def __init__(self, pool: LeasedPool, endpoint: EndpointLimit, *, late: Nanos, keeps_stock: bool) -> None:
-        """``endpoint`` is the first endpoint of those that share the counter."""
+        """``endpoint`` is the first of the endpoints that share the counter."""
         self.pool = pool
         self.windows = endpoint.windows
         self.is_read = endpoint.method == "GET"
@@ -112,10 +112,10 @@ class _Lease:
         self.ahead_max = max(1, min(AHEAD_MAX, least // AHEAD_DIVISOR))
         self.ahead = 1
         self.granted = 0  # slots leased since the start, minus those returned unused
-        self.told = 0  # how many of these the router may use
+        self.told = 0  # number of these slots that the router may use
         self.ended = 0  # requests that were taken and are no longer in flight
         self.declared: list[int] = []  # keys of requests in flight since this process rejoined
-        self.wants = self.wants_urgently = False  # True while more are needed
+        self.wants = self.wants_urgently = False  # True while more slots are needed
         self.asked_at: Nanos = 0
         self.granted_at: Nanos = 0
         self.retry_at: Nanos = 0
@@ -141,12 +141,14 @@ class _Lease:
 
     def keep_stock(self, count: int) -> None:
         """Withdraw all but ``count`` unused slots from the router. `return_unused` returns them to the ledger once the
-        router knows of the withdrawal.
+        router has been informed of the withdrawal.
         """
         self.told = min(self.told, self.pool.taken + count)
 
     def return_unused(self) -> None:
-        """Return unused slots to the ledger. Only call this when the router knows about ``told`` slots."""
+        """Return unused slots to the ledger. Call this only if the router has been informed of the current number of
+        slots (``told``).
+        """
         self.told = max(self.told, self.pool.taken)
         self.returned += self.granted - self.told
         self.granted = self.told
@@ -158,12 +160,13 @@ class _Lease:
         self.granted_at = now
 
     def end(self, now: Nanos, arrivals: list[tuple[int, Nanos]]) -> None:
-        """Note that a request is no longer in flight. ``arrivals`` lists the entries that the ledger must count for it
-        from now on.
+        """Record that a request is no longer in flight. ``arrivals`` lists the entries that the ledger must count for
+        the request from now on.
         """
         self.ended += 1
         if self.declared:
-            # its slot was declared, not leased; a declared request has arrived by now, or it counts under another key
+            # the slot was declared, not leased; a declared request has arrived by now, or it is counted under a
+            # different key
             self.arrivals.append((self.declared.pop(), now))
             self.arrivals += [(key, by) for key, by in arrivals if key]
         else:
@@ -241,12 +244,12 @@ class SharedLimits:
         endpoints: Collection[str] | None = None,
         keeps_stock: bool = True,
     ) -> None:
-        """``holder`` must be unique in the ledger. ``request_timeout_ns`` is the longest wait for an answer.
+        """``holder`` must be unique in the ledger. ``request_timeout_ns`` is the maximum wait for a response.
 
         ``gather`` is how long reports are collected before they are sent, or 0 if messages cost nothing. If
         ``endpoints`` is given, only the counters of these endpoints are shared, and all others are private to this
         process. ``keeps_stock`` is False for a short-lived process, which leases no slots ahead. ``clock`` must run at
-        the same speed as the ledger's clock.
+        the speed of the ledger's clock.
         """
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
@@ -287,7 +290,8 @@ class SharedLimits:
     # -- for the driver -----------------------------------------------------------------------------------------------
 
     async def start(self, patience_s: float = 10.0, *, waits_for_opening: bool = True) -> None:
-        """Join the ledger and wait until it is open. After a ledger was lost, every window stays closed for a while.
+        """Join the ledger and wait until it is open. After a ledger has been lost, every window stays closed for a
+        while.
 
         Raises LedgerUnreachable, with a remedy, if the ledger does not answer within ``patience_s``.
         """
@@ -319,9 +323,7 @@ class SharedLimits:
             await asyncio.sleep(wait / NS_PER_S / self._speed)
 
     async def succeed(self, before: Predecessor) -> None:
-        """Report the requests of a dead process, so that the ledger need not assume that all of its leases were
-        used.
-        """
+        """Report a dead process's requests, so that the ledger need not assume that all of its leases were used."""
         if before.ledger == self._ledger:
             with contextlib.suppress(LedgerUnreachable):
                 await self._link.call(Leave(before.holder, self._sent_by(before.sent)))
@@ -330,8 +332,8 @@ class SharedLimits:
     def disown(self) -> None:
         """Mark the journal as incomplete, so that a successor does not rely on its record of sent requests.
 
-        The ledger then counts all leases of this process as used if the process dies. The mark needs no renewal until
-        the journal names this holder again.
+        If this process then dies, the ledger treats all of its leases as used. The mark need not be repeated until the
+        journal names this holder again.
         """
         if self._is_known:
             self._is_disowned = True
@@ -340,8 +342,8 @@ class SharedLimits:
     async def stop(self) -> None:
         """Return unused slots and leave the ledger. The router must not send any more requests."""
         if self._task is not None:
-            # request the end instead of cancelling the task: a library below the link may swallow a cancellation, as
-            # redis-py does
+            # request the shutdown instead of cancelling the task: a library below the link may swallow a cancellation,
+            # as redis-py does
             self._is_stopping = True
             self._wake.set()
             _, late = await asyncio.wait({self._task}, timeout=STOP_S)
@@ -354,7 +356,7 @@ class SharedLimits:
                 lease.wants = lease.wants_urgently = False
                 lease.keep_stock(0)
             self._publish(self._clock.now())
-            self.leased.apply(self._change)  # not in a turn, because no turns follow
+            self.leased.apply(self._change)  # not in a turn, because no further turns follow
             with contextlib.suppress(LedgerUnreachable):
                 if self._unanswered is not None:
                     await self._sync()
@@ -387,7 +389,7 @@ class SharedLimits:
             if lease.stock >= lease.stock_wanted:
                 return
         elif what is SlotNews.ANSWERED:
-            # do not use the time of the turn, which the driver read a little earlier
+            # not the turn's time, which the driver read a little earlier
             lease.end(now, [(0, now)])
         elif what is SlotNews.UNSENT:
             lease.end(now, [])
@@ -400,7 +402,7 @@ class SharedLimits:
                 lease.arrivals.append((key, by))
         elif what is SlotNews.RESOLVED:
             if lease.late_until.get(key, by) <= by:
-                return  # no window counts it any more, or the ledger already knows it
+                return  # no window counts the request any more, or the ledger already knows it
             lease.remember(key, by, now)
             lease.arrivals.append((key, by))
         else:
@@ -417,7 +419,7 @@ class SharedLimits:
             lease.wants = True
         elif not lease.wants_urgently:
             lease.wants_urgently = True
-            lease.retry_at = 0  # the retry time was set for requests that are not urgent
+            lease.retry_at = 0  # the retry time was set for non-urgent requests
         if now - lease.granted_at < self._here(5 * GATHER):
             lease.ahead = min(lease.ahead_max, lease.ahead * 2)
         lease.asked_at = now
@@ -518,7 +520,7 @@ class SharedLimits:
         return SharedPool(pool.name, late, lease.reserve, windows)
 
     async def _sync(self) -> None:
-        """Send reports and requests for slots, or repeat an unanswered message."""
+        """Send reports and requests for slots, or resend an unanswered message."""
         now = self._clock.now()
         message = self._unanswered
         if message is None:
@@ -563,7 +565,7 @@ class SharedLimits:
         self._publish(now)
 
     def _sent_by(self, requests: Sequence[SentBefore]) -> dict[str, tuple[Nanos, ...]]:
-        """Return, for each pool, the time until the latest arrival of each request."""
+        """Return, for each pool, the time until the latest possible arrival of each request."""
         now = self._clock.now()
         found: dict[str, list[Nanos]] = {name: [] for name in self._leases}
         for request in requests:

@@ -1,19 +1,19 @@
-"""The ledger of request slots: the one rule by which bots share the exchange's windows, independent of where the ledger
-is stored.
+"""The ledger of request slots: the rule by which bots share the exchange's windows, independent of where the ledger is
+stored.
 
-The ledger is a plain value with methods, without I/O or a clock. `in_process`, `broker` and `redis` only decide where
-the value is stored and which time is passed in.
+The ledger is a plain value with methods, without I/O or a clock. `in_process`, `broker` and `redis` only determine
+where the value is stored and which time is passed in.
 
-A turn of the engine cannot wait for another process. So a process *leases* a few slots at a time before it needs them.
+An engine turn cannot wait for another process. A process therefore *leases* a few slots at a time before it needs them.
 A leased slot counts from the lease on, before any request is sent. Later the slot is either returned unused, or held
-for one window after the request's answer was read or after its latest possible arrival. So the guarantee that
-`botkit.engine.router.windows` proves for one process applies to all processes together.
+for one window after the request's response was read or after its latest possible arrival. The guarantee that
+`botkit.engine.router.windows` proves for one process therefore applies to all processes together.
 
-A silent process is assumed dead, and each of its leased slots is counted as a request still in flight.
+A silent process is presumed dead, and each of its leased slots is counted as a request still in flight.
 
 A new ledger does not know the requests of a lost ledger. Answered requests count for one window. Requests of dead
 processes may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two periods.
-Large windows never have more than half of their slots unanswered, so after that time they open for the other half.
+Large windows never have more than half of their slots unanswered, so after the first period the other half is opened.
 Small windows stay closed for both periods. (If two ledgers are lost within that time, the dead processes of both may
 together exceed half.)
 """
@@ -50,9 +50,9 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 DEAD_AFTER: Nanos = 5 * NS_PER_S
 #: a waiting process keeps its priority if it asks at least this often
 WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
-#: how long to wait before asking again if only an answer to another process can free a slot
+#: how long to wait before asking again if only a response to another process can free a slot
 UNKNOWN_RETRY: Nanos = 50 * NS_PER_MS
-#: ... and the shortest wait for a process if others have waited longer
+#: ... and the minimum wait for a process if others have waited longer
 BEHIND_OTHERS_RETRY: Nanos = 5 * NS_PER_MS
 #: windows of at least this size never have more than half of their slots unanswered
 LEAST_HALVED = 100
@@ -63,12 +63,12 @@ class Window(msgspec.Struct, array_like=True):
 
     requests: int
     per_s: int
-    #: the longest time for which a request may still arrive after its process died
+    #: the longest time after a process's death for which its requests may still arrive
     late: Nanos = 0
     leased: int = 0
     #: when each held slot (not leased) becomes free, in ascending order
     held: list[Nanos] = []
-    #: the same for slots that may be reported again, keyed by holder and key
+    #: release times of slots that may be reported again, keyed by holder and key
     named: dict[str, Nanos] = {}
     #: the current limit, which is lowered for a while after a 429, and the time at which the next part of it is
     #: restored
@@ -97,7 +97,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def most_unanswered(self) -> int:
-        """The largest number of slots that may be unanswered at once."""
+        """The maximum number of slots that may be unanswered at one time."""
         return self.requests // 2 if self.requests >= LEAST_HALVED else self.requests
 
     @property
@@ -145,11 +145,11 @@ class Window(msgspec.Struct, array_like=True):
 
     def unanswered(self, now: Nanos) -> int:
         """Return the number of slots whose requests may still arrive, including leased slots that are unused."""
-        # a slot is held for at most one window after its answer
+        # a slot is held for at most one window after its response
         return self.leased + len(self.held) - bisect_right(self.held, now + self.hold)
 
     def open_at(self, now: Nanos, needed: int, *, is_urgent: bool) -> Nanos | None:
-        """Return the time at which to ask for ``needed`` slots again, or None if only an answer can free them."""
+        """Return the time at which to ask for ``needed`` slots again, or None if only a response can free them."""
         at = max(now, self.closed_until(now))
         missing = needed - self.free(now)
         if self.unanswered(now) >= self.most_unanswered:
@@ -164,7 +164,9 @@ class Window(msgspec.Struct, array_like=True):
         return at if is_urgent else max(at, self.earliest)
 
     def hold_until(self, until: Nanos, name: str | None = None) -> None:
-        """Hold a slot without a lease. If ``name`` already holds a slot, its time can only move earlier."""
+        """Hold a slot without a lease. If ``name`` already holds a slot, the slot's release time can only move
+        earlier.
+        """
         if name is not None:
             known = self.named.get(name)
             if known is not None:
@@ -209,8 +211,8 @@ class Window(msgspec.Struct, array_like=True):
 
 
 class Holder(msgspec.Struct, array_like=True):
-    """A process that uses the ledger: its leases in each pool, the time of its last message, and the last reply to
-    it.
+    """A process that uses the ledger: its leases in each pool, the time of its last message, and the reply to that
+    message.
     """
 
     pools: tuple[SharedPool, ...]
@@ -220,7 +222,7 @@ class Holder(msgspec.Struct, array_like=True):
 
 
 class SlotLedger(msgspec.Struct, array_like=True):
-    """The slots of all shared windows. Times are nanoseconds of a clock that never jumps forward. A step back is
+    """The slots of all shared windows. Times are nanoseconds of a clock that never jumps forward. Steps backward are
     ignored.
     """
 
@@ -253,7 +255,9 @@ class SlotLedger(msgspec.Struct, array_like=True):
             window.lost_at = now
 
     def keep_alive(self, now: Nanos) -> None:
-        """Do not count the time before ``now`` as silence of the holders, because no message could be received then."""
+        """Exclude the time before ``now`` from the holders' silence, because no message could be received during that
+        time.
+        """
         for holder in self.holders.values():
             holder.heard = max(holder.heard, now)
 
@@ -278,7 +282,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
                     self.windows[shared.key] = window
                 window.late = max(window.late, pool.late)
                 if message.known not in ("", self.id):
-                    window.lost_at = now  # the process knew another ledger, which is lost
+                    window.lost_at = now  # the process last used a different ledger, which is lost
         reply = self._reply()
         self.holders[message.holder] = Holder(message.pools, [0] * len(message.pools), now, reply)
         return reply
@@ -300,7 +304,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         if message.number == holder.reply.number:
             return holder.reply
         if message.number < holder.reply.number or any(r.returned > holder.leased[r.pool] for r in message.reports):
-            # the process and this ledger disagree about leases: count the leases as sent and let the process rejoin
+            # the process and this ledger disagree about leases: treat the leases as sent and let the process rejoin
             self._end(name, now)
             return self._reply("unknown holder")
         for report in message.reports:
@@ -389,7 +393,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         for pool, leased in zip(holder.pools, holder.leased, strict=True):
             waits = [pool.late] * leased
             if sent is not None:
-                # some of these may already count as answered, but not the latest ones
+                # some of these may already be counted as answered, but not the latest ones
                 waits = sorted(sent.get(pool.name, ()), reverse=True)[:leased]
             for window in self._windows(pool):
                 window.waiters.pop(name, None)

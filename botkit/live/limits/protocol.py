@@ -1,8 +1,8 @@
 """The messages between a process and the ledger of request slots.
 
-The sender states times in nanoseconds relative to the moment of sending, and the receiver applies them relative to the
-moment of receipt. So a slot may be held a little longer, but never shorter. A message that is sent twice is applied
-once.
+The sender states times in nanoseconds relative to the time of sending, and the receiver applies them relative to the
+time of receipt. A slot may therefore be held a little longer, but never shorter. A message that is sent twice is
+applied once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class SharedWindow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SharedPool(msgspec.Struct, frozen=True, array_like=True):
-    """A counter of the exchange as one process sees it. A request takes a slot in all of its windows or in none.
+    """A counter of the exchange as one process sees it. A request takes a slot in all of the counter's windows or in
+    none.
 
     ``late`` is how long the process's requests may still arrive after its last message. ``reserve`` is the number of
     slots kept free for urgent requests.
@@ -37,7 +38,8 @@ class SharedPool(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Report(msgspec.Struct, array_like=True, kw_only=True):
-    """Changes to a pool's slots since the last message, and the slots needed. ``pool`` is its index in `Join.pools`.
+    """Changes to a pool's slots since the last message, and the slots needed. ``pool`` is the pool's index in
+    `Join.pools`.
 
     ``returned`` is the number of slots that are no longer leased. ``arrivals`` lists (key, time until the latest
     arrival, negative if answered) for requests that each hold a slot for one window from that time on. If a key is
@@ -69,7 +71,7 @@ class Sync(msgspec.Struct, array_like=True, tag=True):
 
 
 class Leave(msgspec.Struct, array_like=True, tag=True):
-    """The message of a process that ends. Its remaining leases count as in flight.
+    """The message of a process that exits. Its remaining leases are counted as in flight.
 
     If the process is dead, its successor sends this message with ``sent``, based on the journal: for each pool, the
     time until the latest arrival of each request, negative once answered. The latest of these requests are the ones
@@ -104,8 +106,8 @@ class LedgerReply(msgspec.Struct, array_like=True):
 
 
 class WindowUsage(msgspec.Struct, array_like=True):
-    """The current usage of a window: the number of leased slots (unused or in flight), and the number of held slots in
-    total.
+    """The current usage of a window: the number of leased slots (unused or in flight), and the total number of held
+    slots.
     """
 
     key: str
@@ -118,7 +120,7 @@ class WindowUsage(msgspec.Struct, array_like=True):
 
 
 class LedgerUnreachable(BotkitError):
-    """The shared ledger does not answer. Until it answers, only cancels are sent."""
+    """The shared ledger does not respond. Until it responds, only cancels are sent."""
 
 
 class Link(Protocol):
@@ -128,11 +130,11 @@ class Link(Protocol):
     name: str
 
     async def call(self, message: Message) -> LedgerReply:
-        """Send a message and return the reply. Raises LedgerUnreachable. In that case the message may still have been
+        """Send a message and return the reply. Raises LedgerUnreachable, in which case the message may still have been
         applied.
         """
         ...
 
     async def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         ...

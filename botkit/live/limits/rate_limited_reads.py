@@ -1,8 +1,8 @@
 """Sends requests outside a bot's router, within the exchange's documented limits.
 
 Downloads, `botkit account` and the reads of a bot that has no router yet wait for their slots like all other requests.
-`botkit panic` waits only briefly. After that, or if the ledger is unreachable, it uses private windows and reports that
-it does. It reports its requests to the ledger once the ledger answers.
+`botkit panic` waits only briefly. After that, or if the ledger is unreachable, it uses private windows and reports this
+to the user. It reports its requests to the ledger once the ledger answers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Answer, Ending, ListOpenOrders, Request
 
-#: how often to try a read, and the first pause, which doubles each time
+#: number of read attempts, and the initial pause, which doubles each time
 TRIES = 6
 _FIRST_PAUSE_S = 1.0
-#: how long an urgent request waits for the ledger, and then for a slot; most windows of reads and mass cancels are a
+#: how long an urgent request waits for the ledger, and then for a slot; most read and mass-cancel windows are one
 #: second long, so a slot that is not free after this time will not be free soon
 LEDGER_PATIENCE_S = 0.5
 SLOT_PATIENCE_S = 3.0
@@ -36,7 +36,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class ReadSlot:
-    """A slot taken for one request. Set ``outcome`` to the outcome of the request. If it is not set, the outcome counts
+    """A slot taken for one request. Set ``outcome`` to the request's outcome. If it is not set, the outcome is treated
     as unknown.
     """
 
@@ -44,7 +44,7 @@ class ReadSlot:
 
 
 class RateLimitedReads:
-    """Sends requests one after another, each as soon as its slot is free. It is an async context manager."""
+    """Sends requests one after another, each as soon as a slot is free. It is an async context manager."""
 
     def __init__(
         self,
@@ -111,14 +111,14 @@ class RateLimitedReads:
             self._is_joined = True
 
     def slots_changed(self, change: SlotsChanged) -> None:
-        """Apply a change of the slots leased from the ledger."""
+        """Apply a change in the slots leased from the ledger."""
         self._router.slots_changed(change)
         self._changed.set()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     async def ask(self, make: Callable[[int], Request], endpoint: str, *, tries: int = TRIES) -> Answer:
-        """Send ``make(request_id)`` and return the answer. A request that failed temporarily is retried.
+        """Send ``make(request_id)`` and return the response. A request that failed temporarily is retried.
 
         Raises Refused if the exchange refuses the request, and TryAgain if ``tries`` attempts have failed.
         """
@@ -147,7 +147,7 @@ class RateLimitedReads:
 
     @contextlib.asynccontextmanager
     async def slot(self, endpoint: str, *, urgent: bool = False) -> AsyncIterator[ReadSlot]:
-        """Take a slot of an endpoint for a request that is sent within the block."""
+        """Take one of an endpoint's slots for a request that is sent within the block."""
         async with self._turn:
             router, other = self._router, self._own
             ticket = await self._granted(router, endpoint, urgent)

@@ -1,9 +1,9 @@
-"""The ledger on a Redis server, shared by bots on several machines with one account.
+"""The ledger on a Redis server, shared by bots that use one account from several machines.
 
 ``limits: {ledger: redis://HOST:PORT/0}`` needs the extra ``botkit[redis]``. The server stores the ledger as one value
 and provides the time. A bot reads the value, applies its message, and writes the value back unless another bot has
-changed it in between. The ledger is only as durable as the server: after a restart, or on a new server, it counts as
-lost.
+changed it in between. The ledger is only as durable as the server: after a restart, or on a new server, it is treated
+as lost.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ return 1
 
 
 class KeptValue(msgspec.Struct, array_like=True):
-    """The stored value: the ledger, and the id of the server run that it was written in."""
+    """The stored value: the ledger, and the id of the server run during which it was written."""
 
     run: str
     ledger: SlotLedger
@@ -80,7 +80,7 @@ class RedisLink:
         self._clock = clock
         self._random = random
         self._key = key
-        # no retries here, because `SharedLimits` repeats a message under the same number
+        # no retries here, because `SharedLimits` resends a message with the same sequence number
         try:
             self._redis: Redis = redis.from_url(
                 url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
@@ -95,7 +95,7 @@ class RedisLink:
     async def call(self, message: Message) -> LedgerReply:
         """Apply a message and return the reply."""
         try:
-            # one message at a time, because the messages of one process must arrive in order
+            # one message at a time, because messages from one process must arrive in order
             async with self._lock, asyncio.timeout(2 * ANSWER_S):
                 while True:
                     reply = await self._try(message)
@@ -105,7 +105,7 @@ class RedisLink:
             raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None
 
     async def close(self) -> None:
-        """Drop the connections."""
+        """Close the connections."""
         await self._redis.aclose()
 
     async def _try(self, message: Message) -> LedgerReply | None:
@@ -117,12 +117,12 @@ class RedisLink:
         run = str(server["run_id"])
         kept = _decode(found) if found is not None else None
         if kept is None or kept.run != run:
-            # a new ledger cannot be distinguished from a lost ledger, and a restarted server may have lost the latest
+            # a new ledger cannot be distinguished from a lost one, and a restarted server may have lost the latest
             # state
             kept = KeptValue(run, new_ledger(self._random))
             kept.ledger.lose(now)
         if self._times is not None and (now - self._times[0]) - (asked - self._times[1]) > JUMP:
-            kept.ledger.lose(now)  # the jump of the clock may have freed slots too early
+            kept.ledger.lose(now)  # the clock's jump may have freed slots too early
         reply = kept.ledger.apply(message, now)
         digest = hashlib.sha1(found or b"", usedforsecurity=False).hexdigest()
         if not await self._write(keys=[self._key], args=[digest, _encode(kept)]):

@@ -30,11 +30,11 @@ from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalanc
 ALONE = "none"
 #: a ledger as named in a configuration (None means this machine's broker), or a link to a ledger
 Ledger: TypeAlias = str | Link | None
-#: the endpoints that a bot, or a command for it, calls outside the engine's router
+#: the endpoints that a bot, or a command run for that bot, calls outside the engine's router
 OUTSIDE_ROUTER = tuple(
     request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll)
 )
-#: the longest wait for an answer
+#: the maximum wait for a response
 REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
@@ -55,8 +55,8 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
-    """Return the name that the ledger uses for the exchange at an address. It must be equal in all processes that use
-    the exchange.
+    """Return the ledger's name for the exchange at an address. It must be equal in all processes that use the
+    exchange.
     """
     return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
@@ -72,8 +72,8 @@ def shared_limits(
     endpoints: Collection[str] | None = None,
     keeps_stock: bool = True,
 ) -> SharedLimits | None:
-    """Create a bot's shared windows without starting them. Return None if the bot shares none or if its clock runs at
-    another speed.
+    """Create a bot's shared windows without starting them. Return None if the bot shares no windows or if its clock
+    runs at a different speed.
 
     If ``endpoints`` is given, only their windows are shared. Raises ConfigError for an unknown ledger.
     """
@@ -83,7 +83,7 @@ def shared_limits(
     return SharedLimits(
         table,
         ledger_link(ledger) if ledger is None or isinstance(ledger, str) else ledger,
-        # hashed, because other users of a shared server should not learn whose account it is
+        # hashed, because other users of a shared server must not learn whose account it is
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secret_random().getrandbits(32):08x}",
         clock=clock,
@@ -138,7 +138,7 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     account: str
     clock: DriverClock
-    #: how long after it was sent a request may still arrive
+    #: how long after it is sent a request may still arrive
     latest_accept_ns: Nanos
     endpoints: Collection[str] | None = None
 
@@ -159,7 +159,7 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
     def outside_router(
         self, sender: RequestSender, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> RateLimitedReads:
-        """Return a sender that works outside the engine's router, within the same windows. It is an async context
+        """Return a sender that works outside the engine's router, within the bot's windows. It is an async context
         manager.
         """
         return rate_limited_reads(

@@ -1,7 +1,7 @@
 """Writes the log file: one JSON object per line, rotated by size, without secrets, and without ever blocking the bot.
 
 Records are formatted immediately and written by a separate thread, so a slow disk does not delay an order. If the queue
-is full or the disk fails, records are dropped and counted, because logging must never end the bot.
+is full or the disk fails, records are dropped and counted, because logging must never stop the bot.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ HIDDEN = "[hidden]"
 #: the bot to which the running task belongs, if a process has several bots; records logged outside a bot's tasks are
 #: written to the log files of all bots
 CURRENT_BOT: contextvars.ContextVar[str | None] = contextvars.ContextVar("botkit_current_bot", default=None)
-#: shorter values are not secrets, and replacing them would hide half of every sentence
+#: shorter values are not secrets, and replacing them would make sentences unreadable
 _SECRET_LENGTH_MIN = 6
 
 
 class Redactor:
-    """Removes secrets from text. This is a second line of defence, because secrets should never reach the text at
+    """Removes secrets from text. This is a second line of defense, because secrets should never reach the text at
     all.
     """
 
@@ -79,7 +79,7 @@ class JsonLines(logging.Formatter):
             row["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-_TEXT_MAX:]
         if record.levelno >= logging.WARNING:
             row["at"] = f"{record.filename}:{record.lineno}"
-        # clean before encoding, because encoding could insert an escape into a secret
+        # clean before encoding, because encoding could insert an escape sequence into a secret
         return json.dumps({key: self._redactor.clean(value) for key, value in row.items()}, ensure_ascii=False)
 
 
@@ -97,7 +97,7 @@ class _Queue(logging.handlers.QueueHandler):
             self.dropped += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        # format now, because the content of the record may have changed by the time the thread writes it
+        # format now, because the record's contents may have changed by the time the thread writes it
         line = self.format(record)
         return logging.makeLogRecord({"msg": line, "levelno": record.levelno, "name": record.name})
 

@@ -1,4 +1,6 @@
-"""Watches the process's memory, because a strategy that stores all of its data can fill any machine within days."""
+"""Watches the process's memory, because a strategy that stores all of its data can exhaust any machine's memory within
+days.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ class MemoryWatch:
         self._told_from_mb = 0.0
 
     def look(self) -> None:
-        """Check the memory. Called periodically."""
+        """Check the memory usage. Called periodically."""
         held = self._read()
         if held is None:
             return

@@ -2,8 +2,8 @@
 
     {"t": 1796027880000000000, "level": "warning", "text": "..."}      t in the bot's time
 
-Messages may come from any thread and at any point of a turn. They are only collected at first, and written a few times
-a second.
+Messages may come from any thread and at any point in a turn. They are collected first, and written a few times a
+second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botkit.live.ports import Appending, Disk
 from botkit.model.clock import Nanos
 
 MESSAGES = "messages.jsonl"
-#: the maximum length of one message, and of all messages of a run
+#: the maximum length of one message, and of all of a run's messages together
 _TEXT_MAX = 4_000
 _BYTES_MAX = 16 << 20
 
@@ -33,8 +33,8 @@ class Messages:
         self._waiting: deque[bytes] = deque(maxlen=10_000)
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # the run's other files report a folder that cannot be written
-            disk.files.remove(folder / MESSAGES)  # left by a run with this number in an earlier emulator
+        with contextlib.suppress(OSError):  # the run's other files report when the folder cannot be written
+            disk.files.remove(folder / MESSAGES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MESSAGES)
 
     def tell(self, level: str, text: str) -> None:
@@ -43,7 +43,7 @@ class Messages:
             self._waiting.append(self._encode({"t": self._now(), "level": level, "text": text[:_TEXT_MAX]}) + b"\n")
 
     def flush(self) -> None:
-        """Write the collected messages. Disk errors are ignored here, because other parts report them."""
+        """Write the collected messages. Disk errors are ignored here, because other code reports them."""
         if not self._waiting or self._file is None:
             return
         block = b"".join(self._waiting.popleft() for _ in range(len(self._waiting)))

@@ -1,8 +1,8 @@
 """Serves a running bot's metrics to Prometheus, on this machine only. Needs ``--metrics-port`` and the extra
 ``metrics``.
 
-The server listens on 127.0.0.1 and answers only requests with a matching Host header. So a web page that points its own
-domain name at this address (DNS rebinding) receives no data.
+The server listens on 127.0.0.1 and answers only requests with a matching Host header. A web page that points its own
+domain name at this address (DNS rebinding) therefore receives no data.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 def samples_of(picture: Picture) -> list[Sample]:
-    """Return the metrics of a picture. Metrics whose names end in ``_total`` only grow."""
+    """Return the metrics of a picture. Metrics whose names end in ``_total`` never decrease."""
     currency = (("currency", picture.currency),)
     found = [
         Sample("up", "1 while the bot runs", 1),
@@ -97,7 +97,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
 
 class MetricsSource(msgspec.Struct, frozen=True, kw_only=True):
     """A bot whose metrics are served: its picture (None while it is not running), and its plugins' metrics. ``bot`` is
-    the bot's name if a process has several bots. The name then becomes a label of every metric.
+    the bot's name if a process has several bots. The name then becomes a label on every metric.
     """
 
     look: Callable[[], Picture | None]
@@ -138,8 +138,8 @@ class _Collector:
 
 
 class MetricsServer:
-    """Serves ``/metrics`` on loopback until the block ends. Port 0 picks a free port, which `port` then returns. If a
-    plugin fails, the error is logged and the plugin's metrics are left out.
+    """Serves ``/metrics`` on loopback until the block ends. With port 0, a free port is chosen, which `port` then
+    returns. If a plugin fails, the error is logged and the plugin's metrics are left out.
     """
 
     def __init__(self, sources: Sequence[MetricsSource], *, port: int) -> None:

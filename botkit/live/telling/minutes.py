@@ -23,7 +23,7 @@ from botkit.model.events import Trade
 
 MINUTES = "minutes.jsonl"
 _NS_PER_MINUTE: Nanos = 60 * NS_PER_S
-#: a row has about 60 bytes, so this is enough for more than a year of one pair
+#: a row has about 60 bytes, so this is enough for more than a year of data for one pair
 _BYTES_MAX = 64 << 20
 
 Row = list[str | int | float]
@@ -39,8 +39,8 @@ class Minutes:
         self._finished: list[Row] = []
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # the run's other files report a folder that cannot be written
-            disk.files.remove(folder / MINUTES)  # left by a run with this number in an earlier emulator
+        with contextlib.suppress(OSError):  # the run's other files report when the folder cannot be written
+            disk.files.remove(folder / MINUTES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MINUTES)
 
     def saw(self, trade: Trade) -> None:
@@ -60,7 +60,7 @@ class Minutes:
         row[6] += trade.amount  # type: ignore[operator]
 
     def worth(self, now: Nanos, equity: float | None) -> None:
-        """Record the equity, once a minute."""
+        """Record the equity, once per minute."""
         start, row = now // _NS_PER_MINUTE * 60, self._running.get("")
         if equity is None or (row is not None and start == row[1]):
             return

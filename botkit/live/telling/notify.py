@@ -41,11 +41,11 @@ _LOOK_S = 1.0
 
 
 class NotSent(Exception):
-    """A message was not sent. The text is a sentence for the log and contains no address and no token."""
+    """A message was not sent. The text is a sentence for the log and contains neither an address nor a token."""
 
 
 class TryLater(NotSent):
-    """A message may only be sent after a pause requested by the service."""
+    """A message may be sent only after a pause requested by the service."""
 
     def __init__(self, pause_s: float, why: str = "the service requested a pause") -> None:
         super().__init__(f"{why} of {pause_s:.0f} s")
@@ -53,10 +53,10 @@ class TryLater(NotSent):
 
 
 class Listening(Protocol):
-    """A running listener for a notifier's commands. It lives as long as its bot runs."""
+    """A running listener for a notifier's commands. It runs as long as its bot."""
 
     def close(self) -> None:
-        """Stop taking commands once the current command is answered."""
+        """Stop taking commands once the current command has been answered."""
         ...
 
 
@@ -65,14 +65,14 @@ class TakesCommands(ABC):
 
     @abstractmethod
     def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
-        """Start to take commands for the running bot with this folder. Return None if no commands are configured.
+        """Start taking commands for the running bot with this folder. Return None if no commands are configured.
 
-        ``tell`` reports problems to the user of the bot (level, text).
+        ``tell`` reports problems to the bot's user (level, text).
         """
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """A notifier with its policy and with its name in the configuration."""
+    """A notifier with its policy and its configured name."""
 
     name: str
     notifier: Notifier
@@ -92,7 +92,8 @@ class _Worker:
         self._background = background
         self._waiting: queue.Queue[tuple[Level, str, Nanos, bool]] = queue.Queue(_QUEUE_MAX)
         self._is_ending = False
-        #: the messages to send, the number of failed attempts to send the first one, and the time of its next attempt
+        #: the messages to send, the number of failed attempts to send the first message, and the time of its next
+        #: attempt
         self._unsent: deque[Message] = deque()
         self._failures = 0
         self._again_at: Nanos = 0
@@ -146,7 +147,7 @@ class _Worker:
         try:
             self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
         except TryLater as later:
-            # the service only asks for a pause, so this does not count as a failed attempt
+            # the service only asks for a pause, so this is not counted as a failed attempt
             return min(later.pause_s, _CLOSE_S) if is_ending else later.pause_s
         except BaseException as error:  # even sys.exit() in a plugin must not stop the bot or the other notifiers
             # log only the type of a library's error, because its text may contain the address with the token
@@ -158,7 +159,7 @@ class _Worker:
                 if not is_ending:
                     return pauses[self._failures - 1]
                 if message.level == "breaker" and self._failures == 1:
-                    return 0.0  # the bot is ending, so retry once immediately
+                    return 0.0  # the bot is stopping, so retry once immediately
             self.failed += 1
         else:
             self.sent += 1
@@ -201,14 +202,14 @@ class Telling:
             worker.start()
 
     def tell(self, level: str, text: str) -> None:
-        """Send a message to every notifier that accepts its level. Never blocks and never raises."""
+        """Send a message to every notifier that accepts its level. Never blocks and never raises an exception."""
         known: Level = "info" if level == MESSAGE else level if level in LEVELS else "warning"
         now = self._clock.now()
         for worker in self._workers:
             worker.tell(known, text, now, is_wanted=level == MESSAGE)
 
     def tell_of_the_day(self, summary: Callable[[], str]) -> None:
-        """Send a summary of the day once the day has ended. Called periodically."""
+        """Send a summary of the day after the day has ended. Called periodically."""
         day = self._day_start(self._clock.now())
         if day != self._day:
             self._day = day
@@ -222,7 +223,7 @@ class Telling:
 
     @property
     def figures(self) -> dict[str, int]:
-        """The numbers of messages that were sent, that failed, and that were dropped because they came too fast."""
+        """The numbers of messages that were sent, that failed, and that were dropped because the queue was full."""
         return {
             "sent": sum(w.sent for w in self._workers),
             "failed": sum(w.failed for w in self._workers),
@@ -275,7 +276,7 @@ class AppriseNotifier:
         self._apprise: Any = apprise.Apprise()
         for number, url in enumerate(urls, 1):
             if not isinstance(url, str) or not self._apprise.add(url):
-                # the address is a secret, so state its position instead of quoting it
+                # the address is a secret, so name its position instead of quoting it
                 raise ValueError(f"Apprise does not understand address {number} of {len(urls)}; see its documentation")
 
     def __repr__(self) -> str:

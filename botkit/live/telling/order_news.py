@@ -1,4 +1,6 @@
-"""Reports single orders: orders of unknown outcome, orders rejected by the exchange, and orders that were not sent."""
+"""Reports individual orders: orders of unknown outcome, orders rejected by the exchange, and orders that were not
+sent.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from botkit.model.orders import Order, OrderState
 
 log = logging.getLogger("botkit.live")
 
-#: the interval between reports with the same reason; a closed exchange rejects every order for the same reason
+#: the interval between reports with a given reason; a closed exchange rejects every order for one reason
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 1_000
 _GIVEN_UP_MAX = 10_000
-#: an unknown outcome that is resolved sooner than this is not reported
+#: an unknown outcome that is resolved sooner is not reported
 PATIENCE_S = 5.0
 _COUNT_EVERY_S = 600.0
 _DIGITS = re.compile(r"\d+")
@@ -28,29 +30,29 @@ class OrderNews:
     """Watches orders for changes. ``tell(level, text)`` notifies the user.
 
     An order of unknown outcome is reported after `PATIENCE_S` seconds of machine time. Orders that are resolved earlier
-    are only counted, because a bad connection can cause two a second. The count is reported periodically.
+    are only counted, because a bad connection can cause two per second. The count is reported periodically.
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """``loop`` is the event loop used for waiting. The default is the running loop."""
         self._tell = tell
         self._loop = loop
-        #: orders of unknown outcome, each with the loop's time since which it is unknown
+        #: orders of unknown outcome, each with the event loop's time at which it became unknown
         self._in_doubt: dict[int, tuple[Order, float]] = {}
-        #: client ids of the orders in doubt that were reported
+        #: client ids of the reported orders of unknown outcome
         self._told_doubts: set[int] = set()
-        #: since the last report: the number of orders resolved before they were reported, and the longest time that one
-        #: took
+        #: since the last report: the number of orders resolved before they were reported, and the longest time to
+        #: resolve one
         self._passed = 0
         self._longest_s = 0.0
         self._count_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        #: the latest orders that were assumed dead after a read or a rejection
+        #: the latest orders that were presumed dead after a read or a rejection
         self._given_up: dict[int, str] = {}
         self._told: dict[tuple[str, str, str], Nanos] = {}
 
     def changed(self, order: Order, state: OrderState) -> None:
-        """Handle an order's change to a state."""
+        """Handle an order's state change."""
         if log.isEnabledFor(logging.DEBUG):
             log.debug("order %s of %s: %s", order.client_id, order.strategy, order_text(order, state))
         if state is OrderState.UNKNOWN:

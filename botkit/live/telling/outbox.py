@@ -2,8 +2,8 @@
 network.
 
 * messages below the minimum level are dropped, except messages that a strategy wants the user to read;
-* info and warnings wait a little and are sent together, so that fifty fills become one message;
-* errors are sent at once; breaker messages are sent at once and are never held back;
+* info messages and warnings wait a little and are sent together, so that fifty fills become one message;
+* errors are sent immediately; breaker messages are sent immediately and are never held back;
 * above the daily cap, all messages except breaker messages are only counted; the count is sent when the next day
   starts.
 """
@@ -30,8 +30,8 @@ _TEXT_MAX = 3_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits on the messages of one notifier. ``daily_cap`` is the maximum number of messages a day. A digest counts as
-    one message.
+    """Limits on the messages of one notifier. ``daily_cap`` is the maximum number of messages per day. A digest is
+    counted as one message.
     """
 
     level: Level = "info"
@@ -57,7 +57,7 @@ class NotifierOutbox:
         self._least = LEVELS.index(policy.level)
         self._digest_ns: Nanos = round(policy.digest_s * NS_PER_S)
         self._ready: deque[Message] = deque()
-        self._lines: dict[str, int] = {}  # how often each line occurred, in order of first occurrence
+        self._lines: dict[str, int] = {}  # number of occurrences of each line, in order of first occurrence
         self._more = 0
         self._worst = 0
         self._due: Nanos | None = None
@@ -91,8 +91,8 @@ class NotifierOutbox:
             self._due = now + self._digest_ns
 
     def take(self, now: Nanos, *, all_of_it: bool = False) -> list[Message]:
-        """Return the messages to send now, urgent ones first. ``all_of_it`` also returns messages that would still
-        wait, for use when the bot is ending.
+        """Return the messages to send now, urgent ones first. ``all_of_it`` also returns messages that would otherwise
+        wait, for use when the bot is stopping.
         """
         self._new_day(now)
         if self._lines and self._due is not None and (all_of_it or self._due <= now):

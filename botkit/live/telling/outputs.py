@@ -74,13 +74,13 @@ class BotOutputs:
         await self._stack.__aexit__(kind, error, trace)
 
     def follow(self, notices: Notices) -> None:
-        """Start to report on a bot that is about to start."""
+        """Start reporting on a bot that is about to start."""
         notices.listeners += [self.telling.tell, *self.listeners]
         task = asyncio.create_task(self._days(), name="daily summary")
         self._stack.push_async_callback(_ended, task)
 
     def started(self, bot: Bot) -> None:
-        """Note that the bot is trading, so its state can be shown."""
+        """Record that the bot is trading, so that its state can be shown."""
         self._bot = bot
         self.state = "running"
         bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
@@ -98,11 +98,11 @@ class BotOutputs:
 
     @property
     def is_running(self) -> bool:
-        """True from the bot's start to its end."""
+        """True from the bot's start until it has stopped."""
         return self._bot is not None and self.state in ("running", "stopping")
 
     def picture(self) -> Picture | None:
-        """Return the bot's current picture, its last picture after it has ended, or None before its start."""
+        """Return the bot's current picture, its last picture after it has stopped, or None before its start."""
         return None if self._bot is None else picture_of(self._bot.standing())
 
 

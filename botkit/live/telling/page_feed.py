@@ -1,7 +1,7 @@
 """Publishes a bot's data for the live page. The page is a separate process that only reads files.
 
 While somebody is viewing the page, the bot writes `PageState` once a second. Otherwise it writes only its messages and
-one row per minute. All writes happen between turns, after pending orders have been sent.
+one row per minute. All writes are done between turns, after pending orders have been sent.
 """
 
 from __future__ import annotations

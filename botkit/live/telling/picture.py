@@ -1,4 +1,4 @@
-"""A snapshot of a running bot. It is built once for all displays: the terminal and the metrics."""
+"""A snapshot of a running bot, built once for all displays: the terminal and the metrics."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ class PictureOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a strategy. ``why_not`` is the most frequent reason why it did not trade."""
+    """The state of a strategy. ``why_not`` is its most frequent reason for not trading."""
 
     name: str
-    #: running, paused, halted (alone or with the bot) or stopped
+    #: running, paused, halted (individually or with the bot) or stopped
     state: str
     orders: int
     fills: int
     skips: int
     refusals: int
     why_not: str
-    #: the reason why it was stopped early; "" while it runs
+    #: the reason why the strategy was stopped early; "" while it runs
     stopped: str = ""
 
 
@@ -236,7 +236,7 @@ def _state(strategy: StrategyView, *, is_bot_halted: bool) -> str:
 
 
 def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:
-    """Return the windows that have been used. A table of all forty windows would hide them."""
+    """Return the windows that have been used. They would be hard to find in a table of all forty windows."""
     return tuple(
         LimitRow(
             pool=use.pool,

@@ -1,5 +1,5 @@
-"""Formats a bot's status as text, for `botkit status`, `botkit why` and chat commands. It reads the files in the bot's
-folder, so it works from every process and even if the bot is not running.
+"""Formats a bot's status as text, for `botkit status`, `botkit why` and chat commands. The status is read from the
+files in the bot's folder, so this works from every process and even if the bot is not running.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ZONE = "Asia/Taipei"
 #: if more commits than this are not yet in SQLite, the journal is reported as behind; commits are normally copied
 #: several times a second
 _WAITING_TOLD = 100
-#: how many reasons to show for each strategy, most frequent first
+#: number of reasons to show for each strategy, most frequent first
 _REASONS_SHOWN = 20
 
 
@@ -33,7 +33,7 @@ def status_of(folder: StateFolder) -> dict[str, Any]:
 
 
 def stopped_of(found: dict[str, Any]) -> list[str]:
-    """Return a line for each stopped strategy, or no lines if the status is unreadable because another version of
+    """Return a line for each stopped strategy, or no lines if the status is unreadable because a different version of
     botkit wrote it.
     """
     try:
@@ -55,7 +55,7 @@ def status_lines(folder: StateFolder, found: dict[str, Any] | None = None) -> li
 
 
 def why_lines(folder: StateFolder, span: Nanos, said: str) -> list[str]:
-    """Return the reasons why a bot did not trade in the last ``span``. ``said`` is the span in words."""
+    """Return the reasons why a bot did not trade in the last ``span``. ``said`` is the span as text."""
     found, halt = folder.read_status() or {}, folder.halt()
     stopped, (rows, notes) = stopped_of(found), reasons_of(folder, found, span)
     lines = list(stopped)
@@ -83,7 +83,7 @@ def reasons_of(
 ) -> tuple[list[tuple[str, str, str, int]], list[tuple[Nanos, str, str]]]:
     """Return (reasons for not trading, notes) of the last ``span`` from the journal. Raises JournalError."""
     time = found.get("time", 0)
-    # count back from the bot's own time, which differs from the machine's time on an emulator
+    # counted back from the bot's own time, which differs from the machine's time on an emulator
     since = (time if isinstance(time, int) else 0) - span
     journal = Journal.open(folder.journal, read_only=True)
     try:
@@ -177,7 +177,7 @@ def _uptime(seconds: object) -> str:
 
 
 def _local(status: dict[str, Any], time: int) -> str:
-    """Format a time in the time zone of the bot's configuration."""
+    """Format a time in the bot's configured time zone."""
     try:
         return format_time(time, ZoneInfo(str(status.get("timezone", _ZONE))))
     except (KeyError, ValueError, OverflowError, OSError):

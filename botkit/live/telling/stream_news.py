@@ -11,7 +11,7 @@ from botkit.model.events import Connection, ConnectionState
 log = logging.getLogger("botkit.live")
 
 CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: the interval between reports of an unstable stream for the same reason; the log contains all events
+#: the interval between reports of an unstable stream with a given reason; the log contains all events
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 100
 
@@ -30,7 +30,7 @@ class StreamNews:
         self._told_lost: set[str] = set()
 
     def changed(self, event: Connection) -> None:
-        """Note a new state of the stream of a pair, or of the account."""
+        """Record a new state of the stream of a pair, or of the account."""
         if event.is_refused:  # explained once elsewhere, not for each stream
             self._troubles[event.stream] = event.detail
             return

@@ -16,7 +16,7 @@ _UNIT = 10**8
 
 
 def order_text(order: Order, state: OrderState | None = None) -> str:
-    """Format an order as one line of text, in its own state or in a given state."""
+    """Format an order as one line of text, showing its own state or a given one."""
     rules = order.pair.rules
     spends = f"{separated(format_units(order.spend_units))} {order.pair.quote} of"
     what = spends if order.spend_units else amount_figure(rules, order.amount_lots)
@@ -26,8 +26,8 @@ def order_text(order: Order, state: OrderState | None = None) -> str:
 
 
 def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
-    """Return the summary as a JSON object: orders, fills, money, open orders, and the reasons why strategies did not
-    trade.
+    """Return the summary as a JSON object: orders, fills, money, open orders, and the strategies' reasons for not
+    trading.
     """
     view = standing.view
     money, strategies = view.money, view.strategies()

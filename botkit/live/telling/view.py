@@ -1,6 +1,6 @@
 """Shows a running bot in the terminal: prices, positions, orders, profit, limits and the latest events.
 
-A terminal shows a screen that is redrawn. A file or a pipe gets only events, one line each, and a periodic status line.
+A terminal shows a screen that is redrawn. A file or a pipe gets only events, one per line, and a periodic status line.
 The view only reads a `Picture` and never affects the bot.
 """
 
@@ -34,7 +34,7 @@ _ORDERS_SHOWN = 12
 _LIMITS_SHOWN = 5
 #: with fewer lines than this per bot, only the table of all bots is shown
 _SECTION_LINES_MIN = 3
-#: levels of messages that must be readable in full, however small the terminal is
+#: message levels that must be readable in full, however small the terminal is
 _PRINTED = ("error", "breaker")
 _STYLES = {"info": "", "message": "bold", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
@@ -62,7 +62,8 @@ class TerminalView:
     async def __aenter__(self) -> TerminalView:
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
-            with contextlib.suppress(OSError):  # a terminal may be closed at any time, and the bot continues without it
+            # a terminal may be closed at any time, and the bot must continue without it
+            with contextlib.suppress(OSError):
                 self._live.start()
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._draw(), name="terminal view")
@@ -86,7 +87,7 @@ class TerminalView:
         """Show an event, either among the latest events on the screen or as a printed line.
 
         Errors are also printed above the screen, where there is room for the full text. Events from another thread are
-        printed there too, because the loop that draws the screen may be blocked permanently.
+        printed there as well, because the loop that draws the screen may be blocked permanently.
         """
         self._events.append((level, text))
         if self._live is None or level in _PRINTED or not self._is_on_loop():
@@ -106,7 +107,7 @@ class TerminalView:
             await asyncio.sleep(every_s)
             try:
                 self._show()
-            except Exception:  # a drawing error must not end the bot
+            except Exception:  # a drawing error must not stop the bot
                 log.exception("the view ended")
                 return
 
@@ -185,8 +186,8 @@ class Several:
 
 
 def shared_room(wanted: Sequence[int], room: int) -> list[int]:
-    """Return the number of lines for each bot. Small sections get all the lines that they need, and the others share
-    the rest evenly.
+    """Return the number of lines for each bot. Small sections get all the lines that they need, and the other sections
+    share the remaining lines evenly.
     """
     given = [0] * len(wanted)
     left = max(0, room)

@@ -1,4 +1,4 @@
-"""Variants of a run: with doubled costs, and under other assumptions about fills."""
+"""Variants of a run: with doubled costs, and under other queue assumptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botkit.project.project import Project
 
 __all__ = ["SLIPPAGE_LEAST", "doubled_costs", "readings"]
 
-#: the smallest realistic half spread; the test uses it if the configuration has no slippage
+#: the smallest realistic half spread; used by the test if the configuration has no slippage
 SLIPPAGE_LEAST = Decimal("0.0005")
 _LATENCY_LEAST_MS = Decimal(200)
 _RATE_MOST = Decimal("0.05")
@@ -21,7 +21,7 @@ _RATE_MOST = Decimal("0.05")
 
 def doubled_costs(project: Project, now: Nanos) -> Iterator[tuple[str, Project]]:
     """Yield (name of the doubled cost, project with this cost doubled) for fees, slippage, latency, and all costs
-    together.
+    combined.
     """
     section = project.config.backtest
     rates = project.fee_model(section.fees, "backtest.fees").rates(now)
@@ -50,8 +50,8 @@ def doubled_costs(project: Project, now: Nanos) -> Iterator[tuple[str, Project]]
 
 
 def readings(project: Project) -> Iterator[tuple[str, Project]]:
-    """Yield (queue assumption, project with this assumption) for each queue assumption that the configuration does not
-    use.
+    """Yield (queue assumption, project with this assumption) for each queue assumption not used by the
+    configuration.
     """
     section = project.config.backtest
     for reading in ("queue", "optimistic", "pessimistic"):

@@ -18,7 +18,7 @@ Verdict: TypeAlias = Literal[
     "in-sample only",
     "holds out of sample",
 ]
-#: all verdicts by priority; the first one for which a rung failed is the verdict
+#: all verdicts in order of priority; the first one called for by a failed rung is the verdict
 VERDICTS: tuple[Verdict, ...] = (
     "broken",
     "loses after costs",
@@ -43,22 +43,22 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def passed(name: str, says: str, **figures: Any) -> Rung:
-    """Return the rung of a passed test."""
+    """Return the rung for a passed test."""
     return Rung(name=name, outcome="ok", says=says, figures=figures)
 
 
 def warned(name: str, says: str, advice: str, **figures: Any) -> Rung:
-    """Return the rung of a test whose result does not affect the verdict, but should be known to the user."""
+    """Return the rung for a test whose result does not affect the verdict but should be shown to the user."""
     return Rung(name=name, outcome="warning", says=says, advice=advice, figures=figures)
 
 
 def failed(name: str, verdict: Verdict, says: str, advice: str, **figures: Any) -> Rung:
-    """Return the rung of a failed test, with the verdict for this failure."""
+    """Return the rung for a failed test, with the verdict for this failure."""
     return Rung(name=name, outcome="failed", calls_for=verdict, says=says, advice=advice, figures=figures)
 
 
 def untested(name: str, why: str, advice: str = "", **figures: Any) -> Rung:
-    """Return the rung of a test that could not be run."""
+    """Return the rung for a test that could not be run."""
     return Rung(name=name, outcome="not tested", says=why, advice=advice, figures=figures)
 
 
@@ -70,19 +70,19 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     rungs: list[Rung]
     is_synthetic: bool
-    #: the hash of the examined run's decisions, which identifies the reports that this diagnosis applies to
+    #: the hash of the examined run's decisions, which identifies the reports to which this diagnosis applies
     decisions_sha256: str = ""
 
     @property
     def sentence(self) -> str:
-        """The verdict in words. For a synthetic market, it starts with a note that the market is invented."""
+        """The verdict in words. For a synthetic market, it starts with a note that the market is synthetic."""
         lead = "Invented market: " if self.is_synthetic else ""
         text = f"{lead}{self.verdict}; {self.why}."
         return text[0].upper() + text[1:]
 
     @classmethod
     def of(cls, name: str, rungs: list[Rung], *, is_synthetic: bool) -> Diagnosis:
-        """Return the diagnosis that results from these rungs."""
+        """Return the diagnosis based on these rungs."""
         for verdict in VERDICTS:
             for rung in rungs:
                 if rung.outcome == "failed" and rung.calls_for == verdict:

@@ -25,11 +25,11 @@ from botkit.tape.manifest import StreamInfo
 
 __all__ = ["altered_feed", "decisions_until", "files_read", "is_below", "seen_ahead"]
 
-_STEP = 0.003  # standard deviation of the random walk's step per row, as a fraction of the price
+_STEP = 0.003  # standard deviation of each random-walk step (one per row), as a fraction of the price
 
 
 def decisions_until(orders: Iterable[OrderSpec], until: Nanos) -> list[tuple[Any, ...]]:
-    """Return the orders placed up to a time, in a form that can be compared between two runs."""
+    """Return the orders placed up to a given time, in a form that can be compared between two runs."""
     return [
         (
             *(spec.created, str(spec.pair), spec.side.value, spec.type.value),
@@ -41,14 +41,14 @@ def decisions_until(orders: Iterable[OrderSpec], until: Nanos) -> list[tuple[Any
 
 
 def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nanos, cuts: int) -> Foreseen | None:
-    """Change the future after ``cuts`` random moments. Returns the first cut at which an earlier decision changes, or
+    """Change the future after ``cuts`` random times. Returns the first cut at which an earlier decision changes, or
     None.
 
     ``orders`` are those of the run over [start, end) with unchanged data.
     """
     random = Random(bench.seed)
     times = sorted({spec.created for spec in orders if spec.created < end})
-    # cut right after decisions, because knowledge of the next row affects these decisions
+    # cut right after decisions, because these are the decisions that knowledge of the next row affects
     for number, cut in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
         feed = altered_feed(bench.feed, cut, bench.seed + number)
         altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)
@@ -69,7 +69,9 @@ class Foreseen(msgspec.Struct, frozen=True):
 
 
 def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:
-    """Return the feed with different prices after ``cut``. The rows up to the cut, and all times, stay unchanged."""
+    """Return the feed with different prices after ``cut``. The rows up to the cut, and all timestamps, stay
+    unchanged.
+    """
     return Feed([_AlteredSource(source, cut, seed) for source in feed.sources], feed_ms=feed.feed_ms)
 
 
@@ -110,7 +112,7 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
     walk = np.cumsum(random.normal(0.0, _STEP, len(columns) - first)).clip(-0.5, 0.5)
 
     def moved(ticks: Any) -> Any:
-        """Add the walk to every price. Books keep the distances between their levels."""
+        """Add the walk to every price. Books keep the spacing between their levels."""
         new = np.array(ticks)
         reference = int(np.asarray(ticks[first - 1 if first else 0]).ravel()[0]) or 1
         shift = np.round(walk * reference).astype(np.int64)
@@ -149,7 +151,7 @@ _SUFFIXES = (".py", ".pyc", ".so", ".pyd", ".dll")
 
 @contextmanager
 def files_read() -> Iterator[set[str]]:
-    """Collect the paths of all files that are opened inside the block, except Python's own files."""
+    """Collect the paths of all files opened inside the block, except Python's own files."""
     global _is_hooked
     if not _is_hooked:
         sys.addaudithook(_hear)

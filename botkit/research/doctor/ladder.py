@@ -1,4 +1,4 @@
-"""The ladder of tests, from "does it run" to "does it hold on unseen days". Each rung reports one sentence.
+"""The ladder of tests, from "does it run" to "does it hold up on unseen days". Each rung reports one sentence.
 
 Every rung runs offline on the recorded data. The doctor's own runs are not counted as looks.
 """
@@ -44,15 +44,15 @@ DECISIONS_LEAST = 20
 TRADES_LEAST = 30
 #: the Sharpe ratio that the data must be long enough to detect; with fewer days the verdict is "cannot tell"
 SHARPE_SOUGHT = 2.0
-#: the fraction at the end of the span that is used as the out-of-sample test
+#: the fraction of the span, at its end, used as the out-of-sample test
 TEST_SHARE = 0.3
 STARTS = 8
-#: with fewer trades per tunable number, the parameters may be fitted to these trades only
+#: with fewer trades per tunable number, the parameters may be overfitted to these trades
 TRADES_PER_NUMBER = 10
-#: thresholds for too many orders: the share of orders that wait, and the length of the wait
+#: thresholds for too many orders: the fraction of orders that wait, and the wait time
 STORM_SHARE = 0.1
 STORM_WAIT_MS = 5_000
-#: the finding for a failure of each test against luck, with the adjusted p-value
+#: the finding for each failed luck test, with the adjusted p-value
 _LUCK = {
     "mean": "resampled days earn as much in {} of the draws",
     "timing": "the same positions at other times earn as much in {} of the draws",
@@ -82,8 +82,8 @@ class _Ladder:
         self._result = bench.result()
         self._returns: Floats = np.array([day.return_ for day in self._result.days if day.return_ is not None])
         self._trades = [trade for trade in self._result.trades if not trade.is_given]
-        # the files that the strategy opens; recorded while it runs for another rung, because the data is in memory by
-        # then
+        # the files that the strategy opens; recorded while the strategy runs for another rung, because by then the data
+        # is in memory
         self._read: set[str] = set()
         holdings = [(trade.closed - trade.opened) / 1e9 for trade in self._trades]
         self._block = block_days(0.0, float(np.median(holdings)) if holdings else 0.0)
@@ -188,7 +188,9 @@ class _Ladder:
         return passed("files", "it reads no files")
 
     def _orders(self) -> Rung:
-        """Test whether the exchange can handle the orders: too many orders wait for rate limits, or are refused."""
+        """Test whether the exchange can handle the orders. The test fails if too many orders wait for rate limits, or
+        are refused.
+        """
         orders, use = self._result.orders, self._result.router
         if not orders:
             return untested("orders", "it placed no orders")
@@ -284,7 +286,7 @@ class _Ladder:
         if not self._trades:
             return untested("best trades", "it closed no trades")
         # measure profits as fractions of the equity at the time; otherwise the last trades of a growing account would
-        # be its best
+        # look like its best
         equity = self._result.equity
         worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
         earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]
@@ -361,7 +363,7 @@ class _Ladder:
         return mean_test(daily_markouts(result.fills, self._prices(), 60.0), mean_block=1.0, seed=self._seed)
 
     def _quotes_p(self) -> float | None:
-        """Return the p-value of "symmetric quotes of the same width and size earn as much"."""
+        """Return the p-value of "symmetric quotes with the same width and size earn as much"."""
         pairs = {str(fill.pair) for fill in self._result.fills}
         middles = {pair: found for pair in pairs if (found := last_middles(self._bench.feed, pair)) is not None}
         project = symmetric_quotes(self._project, self._result, middles)
@@ -370,7 +372,7 @@ class _Ladder:
         try:
             days = self._bench_of(project).run().days
         except BotkitError:
-            return None  # for example a subscription to books when there are only candles
+            return None  # for example, a subscription to books when there are only candles
         first, null = daily_returns(days)
         own_first, own = daily_returns(self._result.days)
         if (first, len(null)) != (own_first, len(own)):
@@ -497,7 +499,7 @@ def _pnl(figures: Any) -> float:
 
 
 def _numbers_in(value: Any) -> int:
-    """Return the number of figures in a parameter's value. A list of weights has as many figures as weights."""
+    """Return the number of numeric values in a parameter. A list of weights has one value per weight."""
     if isinstance(value, (list, tuple)):
         return sum(map(_numbers_in, value))
     return int(isinstance(value, (int, float)) and not isinstance(value, bool))

@@ -26,13 +26,13 @@ class LastPrices:
         self.times, self.ticks = times, ticks
 
     def at(self, moments: npt.NDArray[np.int64]) -> Floats:
-        """Return the last price at or before each moment. Moments before the start of the data get the first price."""
+        """Return the last price at or before each time. Times before the start of the data get the first price."""
         places = np.searchsorted(self.times, moments, side="right") - 1
         return np.asarray(self.ticks[np.maximum(places, 0)], dtype=np.float64)
 
 
 def last_prices(feed: Feed, pair: str) -> LastPrices | None:
-    """Return a pair's prices from trades, or else from the finest candles, or None if the feed has neither."""
+    """Return a pair's prices from trades, or otherwise from the finest candles, or None if the feed has neither."""
     found = [
         (source, info.key)
         for source in feed.sources
@@ -66,7 +66,7 @@ def _ticks(columns: MarketColumns) -> npt.NDArray[np.int64]:
 def position_path(
     fills: Sequence[FillRow], prices: dict[str, LastPrices], equity: Curve, start: Nanos, end: Nanos
 ) -> tuple[Floats, Floats] | None:
-    """Return (positions, changes) on a regular grid of times, with one column per pair.
+    """Return (positions, changes) on a regular time grid, with one column per pair.
 
     Positions are values as fractions of the equity at the time, so that early and late trades of a growing account have
     equal weight. Changes are the relative price changes over the following step. Returns None without fills.
@@ -84,7 +84,7 @@ def position_path(
         held = np.cumsum([fill.lots if fill.side == "buy" else -fill.lots for fill in own])
         at = prices[pair].at(grid)
         last = own[-1]
-        # the value of one lot per tick of price, in the valuation currency
+        # the value, in the valuation currency, of one lot per tick of price
         rate = last.value / (last.lots * last.price_ticks)
         places = np.searchsorted(times, grid[:-1], side="right") - 1
         value = np.where(places >= 0, held[np.maximum(places, 0)], 0) * at[:-1] * rate
@@ -96,7 +96,7 @@ def position_path(
 def daily_markouts(fills: Sequence[FillRow], prices: dict[str, LastPrices], after_s: float) -> Floats:
     """Return the mean markout after ``after_s`` seconds for each day with fills.
 
-    A markout is the price move in the fill's favour, as a fraction of the fill's price, minus the fee.
+    A markout is the price move in the fill's favor, as a fraction of the fill price, minus the fee.
     """
     by_day: dict[int, list[float]] = {}
     for fill in fills:

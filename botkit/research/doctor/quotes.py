@@ -1,4 +1,4 @@
-"""The null model of a maker: quotes around the mid price without a signal, with the same width and size as the
+"""The null model for a maker: quotes around the mid price without a signal, with the same width and size as the
 maker's.
 """
 
@@ -50,7 +50,7 @@ class SymmetricQuotes(Strategy):
             book.pair,
             bids=[(bid, amount)] if money >= bid * amount else [],
             asks=[(ask, amount)] if coins >= amount else [],
-            tolerance_bps=width * 1_000,  # a tenth of the width, to avoid requoting at every book
+            tolerance_bps=width * 1_000,  # a tenth of the width, to avoid requoting on every book
         )
 
 
@@ -62,7 +62,7 @@ class _Offer:
 
 
 def symmetric_quotes(project: Project, result: BacktestResult, middles: Mapping[str, LastPrices]) -> Project | None:
-    """Return a project that quotes with the same width, size and money as a maker. Returns None if the maker has
+    """Return a project that quotes with the same width, size and capital as a maker. Returns None if the maker has
     several strategies or its quotes cannot be measured. ``middles`` maps pairs to the mid prices of their recorded
     books.
     """

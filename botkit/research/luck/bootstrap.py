@@ -1,7 +1,7 @@
 """The stationary bootstrap (Politis and Romano 1994): days drawn in blocks of random length.
 
 Drawing single days would destroy the dependence between consecutive days; blocks preserve it. All series are drawn with
-the same blocks, so the correlation between them is preserved as well.
+the same blocks, so the correlation between the series is preserved as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["BLOCKS_LEAST", "Floats", "block_days", "interval", "mean_of", "mean_
 
 Floats = npt.NDArray[np.float64]
 
-#: with fewer blocks than this in the data, resampling is meaningless
+#: if the data has fewer blocks than this, resampling is meaningless
 BLOCKS_LEAST = 20
 _DAY_S = 86_400.0
 
@@ -23,15 +23,16 @@ _DAY_S = 86_400.0
 def block_days(lookback_s: float, holding_s: float) -> float:
     """Return the mean block length in days: the maximum of one day, the longest lookback and the median holding period.
 
-    Returns within one lookback or one holding period depend on each other.
+    Returns within a lookback or a holding period are not independent.
     """
     return max(1.0, lookback_s / _DAY_S, holding_s / _DAY_S)
 
 
 def resampled_days(count: int, mean_block: float, samples: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return ``samples`` rows of ``count`` day numbers, drawn in blocks of geometric length with the given mean.
+    """Return ``samples`` rows of ``count`` day numbers, drawn in blocks of geometrically distributed length with the
+    given mean.
 
-    A block that reaches the last day continues with the first day.
+    A block that reaches the last day wraps around to the first day.
     """
     assert count > 0, count
     assert mean_block >= 1, mean_block
@@ -55,8 +56,8 @@ def interval(
     samples: int = 2_000,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Return the two-sided interval of a statistic of daily returns, or None if the data has fewer than `BLOCKS_LEAST`
-    blocks.
+    """Return the two-sided confidence interval of a statistic of daily returns, or None if the data has fewer than
+    `BLOCKS_LEAST` blocks.
 
     ``statistic`` takes an array of shape (samples, days) and returns one value per row.
     """

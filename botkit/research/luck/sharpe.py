@@ -1,4 +1,4 @@
-"""Daily Sharpe ratios, and the part of a ratio that is due to choosing the best of many looks.
+"""Daily Sharpe ratios, and the portion of a ratio that comes from choosing the best of many looks.
 
 Bailey and López de Prado, "The Sharpe Ratio Efficient Frontier" (2012) and "The Deflated Sharpe Ratio" (2014). All
 ratios here are daily. The annual ratio is ``sqrt(365)`` times as large.
@@ -28,15 +28,15 @@ def of_days(returns: Floats) -> Floats:
 
 
 def standard_error(returns: Floats) -> float:
-    """Return the standard error of one series' ratio, from the skew and kurtosis of its returns. Requires at least two
-    days.
+    """Return the standard error of one series' ratio, based on the skew and kurtosis of its returns. Requires at least
+    two days.
     """
     assert len(returns) >= 2, len(returns)
     return ratio_error(returns.tolist(), float(of_days(returns)))
 
 
 def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
-    """Return the probability that the true ratio exceeds ``benchmark``, given the returns of a series."""
+    """Return the probability that the true ratio exceeds ``benchmark``, given a series of returns."""
     error = standard_error(returns)
     if error in (0.0, math.inf):
         return 0.5
@@ -47,16 +47,16 @@ def variance_by_luck(ratios: Floats, days: int) -> float:
     """Return the variance of the ratios of looks without skill, estimated from the observed ratios over ``days`` days.
 
     The variance for independent looks is about 1 / days. Similar looks vary less, as their ratios show. Ratios may also
-    vary more because some looks are truly worse, for example from excessive fees. That does not make the best look
-    luckier, so the variance is limited to that of independent looks.
+    vary more because some looks are genuinely worse, for example due to excessive fees. That does not make the best
+    look luckier, so the variance is capped at that of independent looks.
     """
     assert days >= 2, days
     return min(float(np.var(ratios)), 1.0 / (days - 1))
 
 
 def expected_best(looks: int, variance: float) -> float:
-    """Return the expected ratio of the best of ``looks`` looks if no look has any skill and the ratios have this
-    ``variance``.
+    """Return the expected ratio of the best of ``looks`` looks if no look has any skill and the variance of the ratios
+    is ``variance``.
     """
     assert looks >= 1, looks
     if looks == 1:
@@ -67,14 +67,14 @@ def expected_best(looks: int, variance: float) -> float:
 
 
 def deflated(returns: Floats, looks: int, variance: float) -> float:
-    """Return the probability that the true ratio exceeds the ratio that the best of ``looks`` looks would reach by
+    """Return the probability that the true ratio exceeds the ratio that the best of ``looks`` looks would achieve by
     luck.
     """
     return probabilistic(returns, expected_best(looks, variance))
 
 
 def days_needed(annual: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Return the number of days that a strategy with this annual ratio needs to prove it at significance ``level`` with
+    """Return the number of days needed to prove a strategy with this annual ratio at significance ``level`` with
     probability ``power``.
     """
     daily = annual / math.sqrt(365)

@@ -1,7 +1,7 @@
-"""The circular-shift test, which applies the same path of positions to the market at other times.
+"""The circular-shift test, which applies the same position path to the market at other times.
 
-If a path is timed with skill, it earns less when shifted. If it earned only because it was invested while prices rose,
-it does not. Unlike random entries, shifting preserves how long and how often positions are held.
+If a path's timing is skillful, the path earns less when shifted. If it earned only because it was invested while prices
+rose, shifting makes no difference. Unlike random entries, shifting preserves how long and how often positions are held.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ __all__ = ["shift_test"]
 
 
 def shift_test(positions: Floats, changes: Floats, *, runs: int = 200, seed: int = 0) -> float | None:
-    """Return the p-value of a path of positions: (k + 1) / (runs + 1), where k shifts earn at least as much as the
-    path.
+    """Return the p-value of a position path: (k + 1) / (runs + 1), where k is the number of shifts that earn at least
+    as much as the path.
 
     ``positions[i]`` is held while the price changes by ``changes[i]``. For several pairs, the last axis is the pair.
     Returns None if the path never changes, or is too short for ``runs`` different shifts.

@@ -1,4 +1,4 @@
-"""Checks a search's settings against the configuration before any trial runs."""
+"""Validates a search's settings against the configuration before any trial runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The checked settings of a search. ``fixed`` contains the values of the parameters that are not searched."""
+    """The validated settings of a search. ``fixed`` contains the values of the parameters that are not searched."""
 
     axes: Sequence[Axis]
     fixed: Point
@@ -57,12 +57,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
     def sampler(self) -> Sampler:
-        """Return a new sampler, which starts at trial 0."""
+        """Return a new sampler that starts at trial 0."""
         return make_sampler(self.kind, self.axes, self.where, self.fixed, self.seed)
 
 
 def asked(project: Project, settings: SearchSettings, seed: int, objective: Objective | None = None) -> Asked:
-    """Check a search's settings. ``objective`` replaces the objective in the settings. Raises ConfigError."""
+    """Validate a search's settings. ``objective`` replaces the objective in the settings. Raises ConfigError."""
     axes, fixed = _axes(project, settings.params)
     where = None if settings.where is None else Where(settings.where, {**fixed, **{axis.name: 0 for axis in axes}})
     found = Asked(
@@ -88,7 +88,7 @@ def plain_parameters(project: Project) -> Point:
 
 
 def range_texts(ranges: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
-    """Convert ranges given in Python to the command line's form: ``{"fast": [5, 10]}`` becomes
+    """Convert ranges given in Python to the command line's format: ``{"fast": [5, 10]}`` becomes
     ``["sma.fast=5,10"]``.
     """
     texts = []

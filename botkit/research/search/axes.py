@@ -1,11 +1,11 @@
-"""The searched parameters and their ranges, as given on the command line.
+"""The parameters to search and their ranges, as specified on the command line.
 
     sma.fast=5:50:5              5, 10, ... 50: both ends included
     sma.share=0.1:1.0            any number in the range, for random and tpe
-    sma.share=0.001:0.1:log      the same, drawn evenly on a logarithmic scale
+    sma.share=0.001:0.1:log      any number in the range, drawn evenly on a logarithmic scale
     sma.resolution=1m,5m,1h      these values
 
-Ranges are exact: ``0.1:0.3:0.1`` is 0.1, 0.2 and 0.3. Every value is checked against the strategy's parameter before
+Ranges are exact: ``0.1:0.3:0.1`` is 0.1, 0.2 and 0.3. Every value is validated against the strategy's parameter before
 the search starts.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["Axis", "Choices", "Point", "Range", "Value", "parse_axis", "points_o
 
 #: a parameter's value, in the form used in a configuration
 Value: TypeAlias = int | float | str | bool
-#: parameter name, such as ``sma.fast`` -> value, for all searched parameters in the order of the axes
+#: parameter name, such as ``sma.fast`` -> value, for all searched parameters in axis order
 Point: TypeAlias = dict[str, Value]
 
 #: the maximum number of values on one axis; without this limit, a mistyped step could exhaust the memory
@@ -36,7 +36,7 @@ _SIGNIFICANT = 6
 
 
 class Choices(msgspec.Struct, frozen=True):
-    """A parameter that takes one of ``values``. ``is_ordered`` means that neighbouring values are similar, like the
+    """A parameter that takes one of ``values``. ``is_ordered`` means that neighboring values are similar, like the
     steps of a range.
     """
 
@@ -46,7 +46,7 @@ class Choices(msgspec.Struct, frozen=True):
 
 
 class Range(msgspec.Struct, frozen=True):
-    """A parameter that takes any number from ``low`` to ``high``, both included."""
+    """A parameter that takes any number from ``low`` to ``high``, inclusive."""
 
     name: str
     low: float
@@ -57,8 +57,8 @@ class Range(msgspec.Struct, frozen=True):
     def at(self, share: float) -> Value:
         """Return the number at ``share`` (0 to 1) of the range.
 
-        The number is rounded to six significant digits. This keeps ``best.yaml`` readable, and differences in the last
-        bit of ``exp`` between machines have no effect.
+        The number is rounded to six significant digits. This keeps ``best.yaml`` readable and makes differences between
+        machines in the last bit of ``exp`` irrelevant.
         """
         if self.is_log:
             number = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
@@ -154,7 +154,7 @@ def _is_number(parameter: Parameter) -> bool:
 
 
 def _checked(text: str, parameter: Parameter, value: str, pairs: Mapping[str, Pair]) -> Value:
-    """Return a value in the form used in a configuration, after checking that the parameter accepts it."""
+    """Return a value in the form used in a configuration, after verifying that the parameter accepts it."""
     given: Any = {"true": True, "false": False}.get(value, value)
     try:
         checked = check_value(parameter, given, pairs)

@@ -2,7 +2,7 @@
 
     botkit optimize CONFIG --param ... --cluster 127.0.0.1:8786
 
-Before a worker gets trials, it repeats trial 0, and its decisions must be identical to those of the driver. A worker
+Before a worker receives trials, it repeats trial 0, and its decisions must match those of the driver exactly. A worker
 whose decisions differ, for example because of another version of botkit or of a plugin's library, is excluded, and the
 reason is reported. If a worker is lost, Dask repeats its trials on another worker.
 """
@@ -31,11 +31,11 @@ from botkit.version import __version__
 
 __all__ = ["Cluster", "ClusterRecipe", "checked_address"]
 
-#: if there is no usable worker for this long, the search ends and keeps the finished trials
+#: if no worker is usable for this long, the search stops and keeps the completed trials
 PATIENCE_S = 60.0
 #: the maximum number of searches whose data a worker keeps in memory
 STUDIES_MOST = 4
-#: the number of attempts for a trial that fails for a reason outside the backtest, such as a lack of memory
+#: the number of attempts for a trial that fails for a reason outside the backtest, such as lack of memory
 TRIES = 3
 _CONNECT_S = 10.0
 _LOOK_S = 1.0
@@ -52,8 +52,8 @@ class ClusterRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cluster:
-    """A connection to a scheduler. Workers are approved if their decisions in trial 0 are identical to those of the
-    driver.
+    """A connection to a scheduler. Workers are approved if their decisions in trial 0 match those of the driver
+    exactly.
     """
 
     def __init__(
@@ -137,12 +137,12 @@ class Cluster:
         left: dict[int, TrialRun],
         done: Callable[[TrialRun, Evaluation], None],
     ) -> None:
-        """Wait up to a second for trials to end, and collect them."""
+        """Wait up to a second for trials to finish, and collect their results."""
         try:
             with self._client.as_current():
                 ended = self._distributed.wait(list(running), timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            # trials that are restricted to a lost worker would wait forever
+            # trials assigned only to a lost worker would wait forever
             if self._approved - set(self._alive()):
                 self._cancel(running)
             return
@@ -159,7 +159,7 @@ class Cluster:
                     done(
                         job, Evaluation({}, "", f"failed {TRIES} times on the cluster: {type(error).__name__}: {error}")
                     )
-            # run a cancelled trial again, because its worker is gone
+            # run a cancelled trial again, because its worker has been lost
 
     @staticmethod
     def _cancel(running: dict[Any, TrialRun]) -> None:
@@ -171,7 +171,7 @@ class Cluster:
         return list(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def _usable(self) -> list[str]:
-        """Return the approved workers, after checking new workers."""
+        """Return the approved workers, checking new workers first."""
         assert self._reference is not None
         alive = self._alive()
         self._approved &= set(alive)
@@ -188,7 +188,7 @@ class Cluster:
         for worker, future in judging.items():
             try:
                 reason = future.result()
-            except Exception as error:  # any exception on an unknown machine is a reason not to use the machine
+            except Exception as error:  # any exception on an unknown machine is a reason not to use that machine
                 if worker not in self._alive():
                     continue
                 reason = f"{type(error).__name__}: {error}"
@@ -279,8 +279,8 @@ def _run_there(recipe: ClusterRecipe, job: TrialRun) -> Evaluation:
 
 
 def _judge(parcel: Parcel, recipe: ClusterRecipe, job: TrialRun, reference: str) -> str:
-    """Return the reason why this worker must not be used, or "" if its decisions in trial 0 are identical to the
-    driver's.
+    """Return the reason why this worker must not be used, or "" if its decisions in trial 0 match the driver's
+    exactly.
     """
     if recipe.version != __version__:
         return f"it has botkit {__version__}, but the driver has {recipe.version}"

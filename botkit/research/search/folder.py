@@ -1,11 +1,11 @@
 """A search's folder: the definition of the search, every evaluation, and the best configuration.
 
     study.json       the search's definition; only an identical search can continue it
-    trials.jsonl     one evaluation per line, in the order in which they ended
+    trials.jsonl     one evaluation per line, in order of completion
     best.yaml        the configuration with the best parameters, ready to run
     search.html      the page
 
-An incomplete last line is dropped, so a search that is interrupted while writing loses only that evaluation.
+An incomplete last line is dropped, so a search interrupted during a write loses only that evaluation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SearchFolder:
     """Stores a search's evaluations and its result. Use it as a context manager."""
 
     def __init__(self, path: Path, definition: Mapping[str, Any], *, is_continued: bool) -> None:
-        """Create the folder, or open the folder of an earlier session. Raises ConfigError."""
+        """Create the folder, or open a folder created in an earlier session. Raises ConfigError."""
         self.path = path
         self._definition = {"format": _FORMAT, **definition}
         self._file: FileIO | None = None
@@ -118,7 +118,7 @@ class SearchFolder:
             return {}
         content = path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):  # the last line is incomplete, so its trial runs again
+        if len(whole) < len(content):  # the last line is incomplete, so the trial it describes runs again
             with path.open("r+b") as file:
                 file.truncate(len(whole))
         known = {}

@@ -1,7 +1,7 @@
 """A heat map of two searched parameters, with its peak and its plateau.
 
-A peak with poor neighbours is usually luck. The plateau value of a cell is the median of the cell and its neighbours on
-the grid (eight, or fewer at an edge). The cell with the best plateau value is the most trustworthy one.
+A peak whose neighbors perform poorly is usually luck. The plateau value of a cell is the median of the cell and its
+neighbors on the grid (eight, or fewer at an edge). The cell with the best plateau value is the most trustworthy one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from botkit.research.search.axes import Value
 
 __all__ = ["HeatMap", "heat_map"]
 
-#: a cell has a plateau value only if at least this many of its neighbours have a value
+#: a cell has a plateau value only if at least this many of its neighbors have a value
 _NEIGHBOURS_LEAST = 3
 
 
 class HeatMap(msgspec.Struct, frozen=True):
-    """A heat map. ``cells[row][column]`` is the mean objective at ``ys[row]`` and ``xs[column]``, or None without a
-    trial.
+    """A heat map. ``cells[row][column]`` is the mean objective at ``ys[row]`` and ``xs[column]``, or None if there is
+    no trial.
 
     ``peak`` and ``plateau`` are the (row, column) of the best cell and of the cell with the best plateau value.
     """
@@ -40,10 +40,10 @@ class HeatMap(msgspec.Struct, frozen=True):
 def heat_map(
     axes: Sequence[str], tried: Iterable[tuple[Mapping[str, Value], float | None]], *, sign: int = 1
 ) -> HeatMap | None:
-    """Return the heat map of the first two axes. The value of a cell is the mean over the other axes.
+    """Return the heat map of the first two axes. A cell's value is the mean over the other axes.
 
-    ``sign`` is -1 if lower values are better. Returns None with fewer than two axes, or if either axis has fewer than
-    two values.
+    ``sign`` is -1 if lower values are better. Returns None with fewer than two axes, or if either of the first two axes
+    has fewer than two values.
     """
     if len(axes) < 2:
         return None

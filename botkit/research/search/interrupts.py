@@ -1,7 +1,7 @@
 """Delays Ctrl-C until a search is in a consistent state.
 
-Python raises KeyboardInterrupt between any two instructions of the main thread. If that happens after a lock of the
-process pool was taken but before its release was scheduled, the lock stays taken and the pool waits forever. In a weak
+Python raises KeyboardInterrupt between any two instructions of the main thread. If that happens after a process pool
+lock was acquired but before its release was scheduled, the lock is never released and the pool waits forever. In a weak
 reference's callback, Python prints the exception and continues. Therefore the signal is only recorded, and the search
 checks for it after every trial and several times per second.
 """
@@ -21,7 +21,7 @@ __all__ = ["NEVER", "Interrupts", "born_deaf"]
 class Interrupts:
     """A context manager that records Ctrl-C. A second Ctrl-C raises KeyboardInterrupt immediately.
 
-    Signals arrive only in the main thread. In other threads, or if other code handles Ctrl-C, nothing changes.
+    Signals arrive only in the main thread. In other threads, or if other code handles Ctrl-C, this class does nothing.
     """
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class Interrupts:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let Ctrl-C raise KeyboardInterrupt immediately inside the block. The block may take long and must be safe to
-        interrupt.
+        """Let Ctrl-C raise KeyboardInterrupt immediately inside the block. The block may take a long time and must be
+        safe to interrupt.
         """
         self._is_open = True
         try:
@@ -71,11 +71,11 @@ NEVER = Interrupts()
 
 @contextmanager
 def born_deaf() -> Iterator[None]:
-    """Make processes that are started inside the block ignore Ctrl-C from the beginning. A terminal sends it to all
-    processes, but only the driver should react. A signal that arrives inside the block is delivered after the block.
+    """Make processes started inside the block ignore Ctrl-C from the start. A terminal sends Ctrl-C to all processes,
+    but only the driver should react. A signal that arrives inside the block is delivered after the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
-        yield  # on Windows, a worker ignores it as soon as it runs
+        yield  # on Windows, a worker ignores Ctrl-C as soon as it runs
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,5 +1,5 @@
-"""Records a search's trials in the ledger of looks, and computes the Sharpe ratio that luck alone would reach with that
-number of looks.
+"""Records a search's trials in the ledger of looks, and computes the Sharpe ratio that luck alone would achieve with
+that number of looks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
 
 class Luck(msgspec.Struct, frozen=True):
-    """The number of looks at this market, and the annual Sharpe ratio that the best of them would reach without any
+    """The number of looks at this market, and the annual Sharpe ratio that the best of them would achieve without any
     skill. The ratio is None if there are too few days.
     """
 
@@ -51,7 +51,7 @@ class Luck(msgspec.Struct, frozen=True):
 
 
 class NotedLooks:
-    """Records a search's looks in batches, and counts all looks at its market."""
+    """Records a search's looks in batches, and counts all looks at the search's market."""
 
     def __init__(
         self, project: Project, start: Nanos, end: Nanos, *, is_synthetic: bool, fixed: Point, command: str
@@ -105,7 +105,7 @@ class NotedLooks:
         self._waiting = []
 
     def _market_of(self, point: Point) -> Market:
-        """Return the market of a trial. The trial's parameters may choose the pairs."""
+        """Return the market of a trial, whose parameters may select the pairs."""
         chosen = tuple((name, value) for name, value in point.items() if str(value) in self._project.pairs)
         if chosen not in self._markets:
             project = self._project.with_parameters(by_strategy(dict(chosen))) if chosen else self._project
@@ -115,9 +115,9 @@ class NotedLooks:
         return self._markets[chosen]
 
     def luck(self) -> Luck | None:
-        """Return the ratio that the best of all looks would reach by luck, or None if the ledger cannot be read.
+        """Return the ratio that the best of all looks would achieve by luck, or None if the ledger cannot be read.
 
-        If pairs were searched, the looks at all of these pairs count, because the best was chosen among them.
+        If pairs were searched, the looks at all of these pairs count, because the best pair was chosen among them.
         """
         start, end = self._span
         markets = dict.fromkeys(self._markets.values()) or [self._market_of({})]
@@ -134,7 +134,7 @@ class NotedLooks:
 
 
 def note_backtest(project: Project, result: BacktestResult) -> list[str]:
-    """Record a backtest that the user looked at. Returns sentences for the user, which explain why it could not be
+    """Record a backtest that the user looked at. Returns sentences explaining to the user why it could not be
     recorded.
     """
     looks = NotedLooks(

@@ -1,4 +1,4 @@
-"""The objective that a search maximises: a figure of the summary, or the user's own function."""
+"""The objective that a search maximizes: a metric of the summary, or the user's own function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.errors import ConfigError
 
 __all__ = ["FIGURES", "Objective"]
 
-#: the figures that a search can optimise: 1 if higher is better, -1 if lower is better
+#: the metrics that a search can optimize: 1 if higher is better, -1 if lower is better
 FIGURES: dict[str, int] = {
     "sharpe": 1,
     "sortino": 1,

@@ -1,4 +1,4 @@
-"""Runs a search on a configuration: checks its settings, runs trials, stores the results, and records every look."""
+"""Runs a search on a configuration: validates its settings, runs trials, stores the results, and records every look."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ __all__ = ["Progress", "SearchResult", "search", "search_here"]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """The progress of a search: the number of ended trials, their total (None if unknown), and the best trial so
-    far.
+    """The progress of a search: the number of completed trials, the total number of trials (None if unknown), and the
+    best trial so far.
     """
 
     ended: int
@@ -67,7 +67,8 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
 
     def frame(self) -> pd.DataFrame:
         """Return the trials from best to worst as a DataFrame: ``trial``, each parameter, ``value``, ``state``,
-        ``reason`` and every figure of the summary."""
+        ``reason`` and every metric of the summary.
+        """
         import pandas as pd
 
         rows = [
@@ -105,15 +106,15 @@ def search(
     progress: Callable[[Progress], None] = lambda progress: None,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> SearchResult:
-    """Search a configuration's parameters. Ctrl-C ends the search early and keeps the finished trials.
+    """Search a configuration's parameters. Ctrl-C stops the search early and keeps the completed trials.
 
     ``progress`` is called after every trial. ``tell`` receives sentences for the user while the search runs.
 
-    Raises ConfigError or DataError if the search cannot run. Nothing has been written in that case.
+    Raises ConfigError or DataError if the search cannot run. In that case, nothing has been written.
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
-    wanted = asked(project, settings, seed)  # check the settings before opening the data
+    wanted = asked(project, settings, seed)  # validate the settings before opening the data
     bench = bench_of(project, recipe)
     return _search(
         bench, settings, wanted, lambda: make_runner(project, recipe, settings, wanted.trials, tell), progress
@@ -126,8 +127,8 @@ def search_here(
     progress: Callable[[Progress], None] = lambda progress: None,
     objective: Objective | None = None,
 ) -> SearchResult:
-    """Run a search like `search`, but on a bench in this process and with one trial at a time. ``objective`` replaces
-    the objective in the settings.
+    """Run a search in the same way as `search`, but on a bench in this process and one trial at a time. ``objective``
+    replaces the objective in the settings.
     """
     wanted = asked(bench.project, settings, bench.seed, objective)
     return _search(bench, settings, wanted, lambda: InProcess(lambda: evaluator(bench)), progress)
@@ -221,7 +222,7 @@ def _search(
         is_synthetic=bench.feed.synthetic,
         luck=luck,
         notes=notes,
-        # this also covers a Ctrl-C after the last trial has ended
+        # this also covers a Ctrl-C after the last trial has completed
         was_interrupted=was_interrupted or interrupts.came,
     )
 

@@ -32,7 +32,7 @@ def search_page(
     luck: Luck | None,
     notes: Sequence[str],
 ) -> StudyPage:
-    """Return the page of a search over ``trials``."""
+    """Return the page for a search over ``trials``."""
     axes = tuple(ranking[0].params) if ranking else ()
     best = ranking[0] if ranking and ranking[0].value is not None else None
     tiles = [(say("Trials"), f"{len(trials):,}", _states(trials))]
@@ -80,7 +80,7 @@ def search_page(
 
 
 def luck_sentence(luck: Luck | None) -> str:
-    """Return a sentence on the Sharpe ratio expected from luck alone, or "" if it is unknown."""
+    """Return a sentence about the Sharpe ratio expected from luck alone, or "" if it is unknown."""
     if luck is None or luck.sharpe_by_luck is None:
         return ""
     return say(
@@ -134,7 +134,7 @@ def study_map(
 
 
 def figure(name: str, value: Any) -> str:
-    """Format a figure as text: percent for fractions, two decimals for ratios, and an en dash for None."""
+    """Format a metric as text: percent for fractions, two decimals for ratios, and an en dash for None."""
     if not isinstance(value, (int, float)):
         return "–"
     if name == "round_trips":

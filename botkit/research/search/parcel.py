@@ -1,4 +1,4 @@
-"""The parcel that is sent to a cluster's workers: the configuration without secrets, its plugins and its data.
+"""The parcel sent to a cluster's workers: the configuration without secrets, its plugins and its data.
 
 The account, the notifiers and all other sections that a backtest does not read stay on the driver. Paths are replaced
 by paths inside the parcel, so a worker needs only botkit itself.
@@ -30,8 +30,8 @@ _SKIPPED = {"__pycache__", ".git", ".venv"}
 
 
 class Parcel(msgspec.Struct, frozen=True):
-    """A packed configuration. ``content`` is a zip file; ``sha256`` is its hash, which names the parcel on every
-    worker.
+    """A packed configuration. ``content`` is a zip file; ``sha256`` is its hash, which serves as the parcel's name on
+    every worker.
     """
 
     sha256: str
@@ -39,8 +39,8 @@ class Parcel(msgspec.Struct, frozen=True):
 
 
 def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
-    """Pack a configuration. ``data`` replaces the configuration's recorded data. Raises ConfigError if any part of it
-    cannot be sent.
+    """Pack a configuration. ``data`` replaces the configuration's recorded data. Raises ConfigError if any part of the
+    configuration cannot be sent.
     """
     config = loaded.config
     files: dict[str, Path] = {}
@@ -51,7 +51,7 @@ def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
     plugins = []
     for index, place in enumerate(config.plugins if config.plugins is not None else _default_places()):
         if place.path is None:
-            # the worker must have the same installed module; trial 0 reveals whether it does
+            # the worker must have the same version of this installed module; trial 0 reveals whether it does
             plugins.append(place)
             continue
         name = f"plugins{index}" + (place.path.suffix if place.path.is_file() else "")
@@ -78,7 +78,7 @@ def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
 
 
 def unpack(parcel: Parcel, below: Path) -> Path:
-    """Unpack a parcel into a subfolder unless it is already unpacked, and return the path of its configuration.
+    """Unpack a parcel into a subfolder unless it has already been unpacked, and return the path of its configuration.
 
     Several workers may share the folder. They all use the files of the first worker to finish.
     """
@@ -115,8 +115,8 @@ def _zipped(config: BotConfig, loaded: LoadedConfig, files: dict[str, Path]) -> 
     buffer = io.BytesIO()
     digest = hashlib.sha256()
     size = 0
-    # Stored without compression, because tapes are already compressed. Dates are fixed, so that equal contents have
-    # equal hashes.
+    # Stored uncompressed, because tapes are already compressed. Dates are fixed, so that equal contents have equal
+    # hashes.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         text = resolved_yaml(msgspec.structs.replace(loaded, config=config))
         assert "${" not in text, "a reference to a secret is left in the configuration"

@@ -1,7 +1,7 @@
 """Runs trials in this process, or in worker processes on this machine.
 
-Each worker loads the project and the tape once. If a worker dies, only its trial is lost: the pool is restarted and the
-trial runs again. A trial that kills its worker twice is marked as failed.
+Each worker loads the project and the tape once. If a worker dies, only its current trial is lost: the pool is restarted
+and the trial runs again. A trial that kills its worker twice is marked as failed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Evaluate = Callable[[TrialRun], Evaluation]
 #: how often the driver checks for Ctrl-C while all workers are busy
 _LOOK_S = 0.2
 
-# set once when a worker process starts: the function that runs jobs, or the error that prevents running them
+# set once when a worker process starts: the function that runs jobs, or the error that prevents them from running
 _evaluate: Evaluate | None = None
 _unprepared: BotkitError | None = None
 
@@ -54,7 +54,7 @@ class InProcess:
 
 class ProcessPool:
     """Runs trials in ``count`` processes. ``make`` prepares each process and must be picklable. ``clean`` is called
-    after the processes have ended.
+    after the processes have exited.
     """
 
     def __init__(self, make: Callable[[], Evaluate], count: int, clean: Callable[[], None] = lambda: None) -> None:
@@ -67,7 +67,7 @@ class ProcessPool:
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
-        # spawn, because a fork would copy locks that threads hold, and Windows has no fork
+        # spawn, because a fork would copy locks held by threads, and Windows has no fork
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._count, mp_context=context, initializer=_prepare, initargs=(self._make,))
 
@@ -77,11 +77,11 @@ class ProcessPool:
         done: Callable[[TrialRun, Evaluation], None],
         interrupts: Interrupts = NEVER,
     ) -> None:
-        """Run ``jobs``, calling ``done`` for each when it ends."""
+        """Run ``jobs``, calling ``done`` for each one when it finishes."""
         deaths: dict[int, int] = {}
         left = {job.number: job for job in jobs}
         while left:
-            # After a worker's death it is unknown which trial killed it. Run one trial at a time, so that the next
+            # After a worker's death, it is unknown which trial killed it. Run one trial at a time, so that the next
             # death identifies the trial.
             wide = self._count if not deaths else 1
             if not self._pass(list(left.values()), wide, left, deaths, done, interrupts):
@@ -97,9 +97,7 @@ class ProcessPool:
         done: Callable[[TrialRun, Evaluation], None],
         interrupts: Interrupts,
     ) -> bool:
-        """Run the remaining jobs until they have all finished or a worker has died. Returns False if a worker has
-        died.
-        """
+        """Run the remaining jobs until all have finished or a worker has died. Returns False if a worker has died."""
         waiting = list(reversed(jobs))
         running: dict[Future[Evaluation], TrialRun] = {}
         while waiting or running:
@@ -143,7 +141,7 @@ class ProcessPool:
 
 def _prepare(make: Callable[[], Evaluate]) -> None:
     global _evaluate, _unprepared
-    # the driver handles Ctrl-C: it keeps the finished trials and stops the workers; see also `born_deaf`
+    # the driver handles Ctrl-C: it keeps the completed trials and stops the workers; see also `born_deaf`
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _evaluate = make()

@@ -1,8 +1,8 @@
 """Chooses the points of a search: the full grid, random points, or points guided by the results of earlier trials
 (tpe).
 
-A sampler returns batches of points and receives their results in the order of trial numbers. Only the driver uses the
-sampler, so a search visits the same points on one core as on many machines.
+A sampler returns batches of points and receives their results in trial order. Only the driver uses the sampler, so a
+search visits the same points on one core as on many machines.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Sampler(Protocol):
     """Chooses points, possibly based on the objectives of earlier points."""
 
     def ask(self, count: int) -> list[Point]:
-        """Return up to ``count`` points to try next. Returns fewer points, or none, if no more are left."""
+        """Return up to ``count`` points to try next. Returns fewer points, or none, if the sampler has run out of
+        points.
+        """
 
     def tell(self, points: Sequence[Point], values: Sequence[float | None]) -> None:
         """Accept the objectives of the last batch. Higher is better; None means that a trial has no objective."""
@@ -111,7 +113,7 @@ class _Random:
 
 
 class _Tpe:
-    """Optuna's tree-structured Parzen estimator. It works in batches, so it cannot learn within a batch."""
+    """Optuna's tree-structured Parzen estimator. It proposes points in batches, so it cannot learn within a batch."""
 
     def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         try:
@@ -125,7 +127,7 @@ class _Tpe:
         self._axes = axes
         self._where = where
         self._fixed = fixed
-        # constant_liar spreads the points within a batch
+        # constant_liar spreads out the points within a batch
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, constant_liar=True)
@@ -146,8 +148,8 @@ class _Tpe:
             key = tuple(point.values())
             is_valid = self._where is None or self._where.holds(self._fixed | point)
             if key in self._seen or not is_valid:
-                # Optuna has no conditions between parameters, so mark the point as a failed trial, which Optuna ignores
-                # when learning.
+                # Optuna does not support conditions between parameters, so mark the point as a failed trial, which
+                # Optuna ignores when learning.
                 self._study.tell(trial, state=fail)
                 self._seen.add(key)
                 continue

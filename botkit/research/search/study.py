@@ -1,8 +1,8 @@
-"""Conducts a search: gets batches of points from the sampler, has their trials run, and ranks the results.
+"""Runs a search: gets batches of points from the sampler, runs their trials, and ranks the results.
 
-The sampler provides up to 16 points at a time and receives their results in the order of trial numbers. This order does
-not depend on the number of workers or on which trial ends first. Therefore a search yields the same result on one core
-as on many machines.
+The sampler provides up to 16 points at a time and receives their results in trial order. This order does not depend on
+the number of workers or on which trial finishes first. Therefore a search yields the same result on one core as on many
+machines.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from botkit.research.search.samplers import Sampler
 
 __all__ = ["BATCH", "Evaluation", "Runner", "Study", "Trial", "TrialRun", "ranked"]
 
-#: The number of points to request from the sampler at once. It does not depend on the number of workers, so the results
-#: do not depend on it either.
+#: The number of points to request from the sampler at once. It does not depend on the number of workers, so neither do
+#: the results.
 BATCH = 16
 #: with pruning, the fractions of the span after which the trials in a batch are compared
 RUNGS = (0.25, 0.5)
@@ -83,8 +83,8 @@ class Runner(Protocol):
         done: Callable[[TrialRun, Evaluation], None],
         interrupts: Interrupts = NEVER,
     ) -> None:
-        """Run ``jobs`` and call ``done`` for each when it finishes, in any order. Raises KeyboardInterrupt soon after
-        Ctrl-C, but never while ``done`` is running.
+        """Run ``jobs`` and call ``done`` for each one when it finishes, in any order. Raises KeyboardInterrupt soon
+        after Ctrl-C, but never while ``done`` is running.
         """
 
 
@@ -110,7 +110,7 @@ class Study:
         the workers' default.
 
         ``known`` contains evaluations from an earlier session by (number, share), which are not run again.
-        ``on_evaluation`` receives each new evaluation when it ends, and ``on_trial`` receives each trial in order.
+        ``on_evaluation`` receives each new evaluation when it completes, and ``on_trial`` receives each trial in order.
         """
         self._sampler = sampler
         self._objective = objective
@@ -127,7 +127,7 @@ class Study:
         self.trials: list[Trial] = []
 
     def run(self) -> list[Trial]:
-        """Run the search to its end and return its trials by number. Raises ConfigError."""
+        """Run the search to completion and return its trials by number. Raises ConfigError."""
         while len(self.trials) < self._most:
             self._interrupts.check()
             points = self._sampler.ask(min(BATCH, self._most - len(self.trials)))
@@ -185,13 +185,13 @@ class Study:
     def _pruned(
         self, rung: float, jobs: Sequence[TrialRun], found: Mapping[int, Evaluation]
     ) -> Iterable[tuple[TrialRun, float]]:
-        """Return the trials whose value is below the median of all trials that have reached this rung, including the
-        trials of this batch.
+        """Return the trials whose value is below the median of all trials that have reached this rung, including those
+        in this batch.
         """
         values: dict[int, float] = {}
         for job in jobs:
             value = self._objective.rank(self._objective.figure(found[job.number].summary))
-            # never prune a trial whose figure is still undefined this early in the span
+            # never prune a trial whose objective is still undefined this early in the span
             if value is not None:
                 values[job.number] = value
         self._rungs[rung] += values.values()
@@ -224,7 +224,7 @@ class Study:
 
 
 def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
-    """Return the trials from best to worst. Equal trials are ordered by number. Trials without a value come last, by
+    """Return the trials from best to worst. Ties are ordered by trial number. Trials without a value come last, by
     number.
     """
 

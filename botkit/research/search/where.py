@@ -1,8 +1,8 @@
 """``--where``: the condition that points of a search must satisfy, such as ``sma.fast < sma.slow and sma.share <=
 0.5``.
 
-Only comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, texts and the names of parameters are evaluated.
-Therefore an expression copied from an untrusted source cannot run code.
+Only comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, texts and parameter names are evaluated. Therefore an
+expression copied from an untrusted source cannot run code.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 
 
 class Where:
-    """A condition on parameters, which are referred to by names such as ``sma.fast``."""
+    """A condition on parameters, which are referenced by names such as ``sma.fast``."""
 
     def __init__(self, text: str, names: Mapping[str, Any]) -> None:
-        """Parse ``text``. ``names`` are the parameters that the text may contain. Raises ConfigError."""
+        """Parse ``text``. ``names`` are the parameters that may occur in the text. Raises ConfigError."""
         self.text = text
         # labels may contain hyphens, which Python would read as minus signs, so replace labels with plain names first
         prefix = "p"
@@ -49,7 +49,7 @@ class Where:
         self._check(self._tree, names)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Return True if ``values`` satisfy the condition. Raises ConfigError if they cannot be compared."""
+        """Return True if ``values`` satisfy the condition. Raises ConfigError if the values cannot be compared."""
         try:
             return bool(self._value(self._tree, values))
         except TypeError as error:

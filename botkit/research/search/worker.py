@@ -27,7 +27,7 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
     processes.
 
     ``folder`` is the working directory, which is the base of relative paths. None leaves it unchanged. Workers on one
-    machine with the same folder ``shared`` share one copy of the rows.
+    machine share one copy of the rows if they use the same ``shared`` folder.
     """
 
     config: str
@@ -70,7 +70,7 @@ def bench_of(project: Project, recipe: BenchRecipe) -> Bench:
 
 
 def span_of(bench: Bench) -> tuple[Nanos, Nanos]:
-    """Return the span of a bench's runs, end exclusive: the requested span, or else the span of all rows of the
+    """Return the span of a bench's runs, end exclusive: the requested span, or otherwise the span of all rows of the
     strategies' pairs.
 
     Raises DataError if the data contains none of the pairs.
@@ -97,7 +97,7 @@ def _evaluation(bench: Bench, job: TrialRun, start: Nanos, end: Nanos) -> Evalua
     try:
         run = bench.run(by_strategy(job.point), start=start, end=end)
     except BotkitError as error:
-        # the first line contains the problem and its place; a traceback may follow
+        # the first line contains the problem and its location; a traceback may follow
         return Evaluation({}, "", (str(error) or type(error).__name__).splitlines()[0])
     first_day, returns = daily_returns(run.days)
     return Evaluation(dict(run.figures), run.journal_sha256, "", first_day, returns)

@@ -1,8 +1,8 @@
-"""Runs a walk-forward: searches each training window, tests the best parameters on the days after it, and chains the
+"""Runs a walk-forward: searches each training window, tests the best parameters on the days that follow, and chains the
 tests.
 
 A test window starts with the configuration's balances and without a position. Indicators are warmed up on the rows
-before the window. Positions that are still open at its end are charged the taker fee and slippage. The growth factors
+before the window. Positions that are still open when it ends are charged the taker fee and slippage. The growth factors
 of all test windows are multiplied.
 """
 
@@ -50,11 +50,11 @@ class WalkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One window and its results. ``best`` is None if no trial in training has a value. The strategy then stays out of
-    the market.
+    """One window and its results. ``best`` is None if no trial in training has a value. In that case, the strategy
+    stays out of the market.
 
-    ``growth`` is the test's final equity after closing, as a multiple of its opening equity. ``returns`` are the daily
-    returns of the test.
+    ``growth`` is the test's final equity after closing all positions, as a multiple of its opening equity. ``returns``
+    are the daily returns of the test.
     """
 
     window: WalkWindow
@@ -83,7 +83,7 @@ class WalkResult(msgspec.Struct, frozen=True, kw_only=True):
 
     ``figures`` describe the chained tests: ``return``, ``sharpe``, ``cagr``, ``max_drawdown``, ``trades``, ``days``,
     ``winning_windows`` (a fraction), ``in_sample_sharpe`` (the mean over the training windows) and ``efficiency``
-    (daily growth in testing as a fraction of daily growth in training). Undefined figures are None.
+    (daily growth in testing as a fraction of daily growth in training). Undefined metrics are None.
     """
 
     name: str
@@ -120,8 +120,8 @@ def walk_forward(
 ) -> WalkResult:
     """Run a walk-forward and write its folder.
 
-    ``progress`` is called with (window, number of windows, finished trials in the window, all trials in the window).
-    Raises ConfigError or DataError if the walk-forward cannot run. Nothing has been written in that case.
+    ``progress`` is called with (window, number of windows, completed trials in the window, all trials in the window).
+    Raises ConfigError or DataError if the walk-forward cannot run. In that case, nothing has been written.
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
@@ -148,7 +148,7 @@ def walk_forward(
         stack.callback(runner.close)
         with SearchFolder(folder, {"walk": msgspec.to_builtins(walk)}, is_continued=False) as kept:
             for window in laid:
-                # a trial on a window with another size or position is a new look at the data
+                # a trial on a window with another length or position is a new look at the data
                 looks = NotedLooks(
                     project,
                     window.train_start,

@@ -1,4 +1,4 @@
-"""Builds the page of a walk-forward, which compares the results in testing with those in training."""
+"""Builds the page of a walk-forward, which compares the test results with the training results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["verdict", "walk_page"]
 
 
 def walk_page(result: WalkResult) -> StudyPage:
-    """Return the page of a walk-forward."""
+    """Return the page for a walk-forward."""
     figures = result.figures
     zone, objective = ZoneInfo(result.timezone), name_of(result.objective)
     tiles = (

@@ -1,4 +1,4 @@
-"""Computes the windows of a walk-forward in full calendar days. A test window follows each training window."""
+"""Computes the windows of a walk-forward in full calendar days. Each training window is followed by a test window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["WalkWindow", "windows"]
 
 
 class WalkWindow(msgspec.Struct, frozen=True):
-    """A step of a walk-forward: a search on [train_start, train_end) and a test on [test_start, test_end). All times
+    """One step of a walk-forward: a search on [train_start, train_end) and a test on [test_start, test_end). All times
     are local midnights.
     """
 

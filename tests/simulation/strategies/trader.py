@@ -15,7 +15,7 @@ from typing import Any
 from botkit import Fill, Order, Pair, Strategy, Timer, hookimpl, param
 
 _LEAST = {"btc": 0.0005, "eth": 0.01}
-#: limit on actions per callback, because the engine refuses larger bursts and stops the strategy
+#: maximum number of actions per callback, because the engine refuses larger bursts and stops the strategy
 _ACTS_A_TURN = 40
 
 
@@ -24,8 +24,8 @@ class Trader(Strategy):
 
     acts: str
     pairs: list[Pair]
-    #: the runner sets this once faults are over; the strategy then places an order for each pair to show that it is not
-    #: blocked
+    #: the runner sets this once the faults have ended; the strategy then places an order in each pair to show that the
+    #: pair is not blocked
     probe: int = param(0, ge=0, live=True)
 
     def on_start(self) -> None:

@@ -1,7 +1,7 @@
 """The wire format of account data: orders, executions and balances, as sent by private endpoints and streams.
 
 Inconsistencies handled here: order ids are sent as numbers or text; REST spells ``clientId`` and streams spell
-``clientID``; lists may be null; replies to cancels name pairs in upper case.
+``clientID``; lists may be null; responses to cancels name pairs in upper case.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     """An order as shown by the get and list endpoints and the order streams.
 
     ``status`` is -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
-    without a fill, 6 post-only cancelled. It is unknown which unit ``original_amount`` has for a market buy (Q12).
+    without a fill, 6 post-only cancelled. The unit of ``original_amount`` for a market buy is unknown (Q12).
     """
 
     id: str | int
@@ -52,7 +52,7 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     stop_price: str | None = None
     condition: str | None = None
     client_id: int | str | None = None
-    #: the same field as ``clientId``, in the spelling of the streams
+    #: the field ``clientId`` as spelled in the streams
     client_id_stream: int | str | None = msgspec.field(default=None, name="clientID")
     timestamp: int | str | None = None
     stop_profit_setting: AttachedStrategy | None = None
@@ -72,13 +72,13 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
 
 
 class BlankOrder(WireRow, frozen=True, kw_only=True):
-    """A reply about an order that does not exist: status 200 with a blank ``id`` (Q8)."""
+    """The response for an order that does not exist: status 200 with a blank ``id`` (Q8)."""
 
     id: str | int | None = None
 
     @property
     def is_blank(self) -> bool:
-        """True if the reply contains no order."""
+        """True if the response contains no order."""
         return self.id in (None, "", 0, "0")
 
 
@@ -89,7 +89,7 @@ class OrdersReply(WireReply, frozen=True, kw_only=True):
 
 
 class OwnTradeRow(WireRow, frozen=True, kw_only=True):
-    """One execution of an order of the account.
+    """One execution of one of the account's orders.
 
     ``fee_symbol`` is the base currency on every row, even for sells, whose fee is in quote currency. Do not rely on it.
     """
@@ -114,7 +114,7 @@ class OwnTradesReply(WireReply, frozen=True, kw_only=True):
 
 
 class CreateReply(WireRow, frozen=True, kw_only=True):
-    """The reply to POST /orders/{pair}. ``order_id`` is a number, but some clients expect text, so both are
+    """The response to POST /orders/{pair}. ``order_id`` is a number, but some clients expect text, so both are
     accepted.
     """
 
@@ -139,8 +139,8 @@ class CreateBatchReply(WireReply, frozen=True, kw_only=True):
 
 
 class CancelReply(WireRow, frozen=True, kw_only=True):
-    """The reply to DELETE /orders/{pair}/{orderId}. It means that the cancel was accepted, which does not prove that
-    the order has ended.
+    """The response to DELETE /orders/{pair}/{orderId}. It means that the cancel was accepted, not that the order is
+    final.
     """
 
     order_id: str | int
@@ -182,7 +182,7 @@ class BalancesReply(WireReply, frozen=True, kw_only=True):
 
 
 def client_id(value: int | str | None) -> int | None:
-    """Convert a client id from the wire to an integer, or to None if it is absent (sent as 0 or "")."""
+    """Convert a client id from the wire to an integer, or to None if it is absent (0 or "" on the wire)."""
     if isinstance(value, str):
         return int(value) or None if value.isdigit() and value.isascii() and len(value) <= 10 else None
     return value or None

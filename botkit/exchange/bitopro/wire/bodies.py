@@ -1,8 +1,8 @@
 """Request bodies, and the signed payload of requests without a body.
 
 The client encodes a body and signs exactly the bytes that it sends. The emulator decodes the body. Decoding is as
-lenient as the exchange must be with real clients: it accepts enums in any case, ``""`` and 0 for unused fields, and
-unknown fields.
+lenient as the exchange must be with real clients: it accepts enums in any letter case, ``""`` and 0 for unused fields,
+and unknown fields.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def decode_create_batch(body: bytes) -> tuple[CreateBody, ...]:
 
 
 def encode_cancel_batch(orders: list[tuple[str, str]]) -> bytes:
-    """Encode the body of PUT /orders from (pair, order id) tuples. Ids are grouped by uppercase pair and keep their
+    """Encode the body of PUT /orders from (pair, order id) tuples. Ids are grouped by uppercase pair, in their original
     order.
     """
     by_pair: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
-"""Converts bytes to typed structs and back. All malformed data raises the same error type.
+"""Converts bytes to typed structs and back. All malformed data raises a single error type.
 
 Unknown fields are ignored, because the exchange adds fields without notice. A field of the wrong type, truncated text,
-``NaN`` or endless nesting raises `WireError`.
+``NaN`` or excessively deep nesting raises `WireError`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 #: timestamps below this are in seconds, others in milliseconds: 10^11 ms is in 1973, 10^11 s is in the year 5138 (Q9)
 SECONDS_BELOW = 10**11
-#: the latest plausible timestamp, in ms (the year 2286); anything above is in microseconds or invalid
+#: the latest plausible timestamp, in ms (the year 2286); anything larger is in microseconds or invalid
 _LATEST_MS = 10**13
 
 
@@ -46,7 +46,7 @@ def decode(body: bytes | str, shape: type[T], what: str) -> T:
 
 
 def refuse_repeated_names(body: bytes, what: str) -> None:
-    """Raise WireError if an object has two values under one name, because JSON parsers disagree on which value to
+    """Raise WireError if an object contains the same name twice, because JSON parsers disagree on which value to
     use.
     """
 
@@ -82,10 +82,10 @@ def scaled(text: str, decimals: int, what: str, *, floor: bool = False) -> int:
 
 
 def to_ms(stamp: int | str, what: str = "timestamp") -> int:
-    """Convert a timestamp in seconds or milliseconds, given as integer or text, to milliseconds. Raises WireError.
+    """Convert a timestamp in seconds or milliseconds, given as an integer or text, to milliseconds. Raises WireError.
 
-    The same field is in seconds in some places and in milliseconds in others (open orders, trades), so the size of the
-    number decides.
+    The exchange sends some fields in seconds in some places and in milliseconds in others (open orders, trades), so the
+    size of the number decides.
     """
     if isinstance(stamp, str):
         if not (stamp.isdigit() and stamp.isascii() and len(stamp) <= 15):

@@ -27,11 +27,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def is_write(self) -> bool:
-        """True if the call changes state at the exchange. A lost answer then leaves the outcome unknown."""
+        """True if the call changes state at the exchange. If its response is lost, the outcome is unknown."""
         return self.method != "GET"
 
     def fill(self, **values: str) -> str:
-        """Return the path with its names filled in. Values are quoted, so no value can lead to another path."""
+        """Return the path with its names filled in. Values are quoted, so no value can lead to a different path."""
         return self.path.format(**{name: quote(value, safe="") for name, value in values.items()})
 
 

@@ -31,5 +31,7 @@ def error_text(body: bytes) -> str:
 
 
 def encode_error(status: int, text: str) -> bytes:
-    """Return the body for an error status. Unlike all others, the 404 body uses another key and ends with a newline."""
+    """Return the body for an error status. Unlike all other bodies, the 404 body uses a different key and ends with a
+    newline.
+    """
     return encode({"message": text}) + b"\n" if status == 404 else encode({"error": text})

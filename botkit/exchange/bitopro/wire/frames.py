@@ -43,7 +43,9 @@ class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
 
 
 class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
-    """24-hour figures. Skip frames without ``pair``. Do not use the high and low, which only repeat the last price."""
+    """24-hour statistics. Skip frames without ``pair``. Do not use the high and low, which only repeat the last
+    price.
+    """
 
     pair: str = ""
     last_price: str
@@ -72,8 +74,8 @@ class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
-    """Order history. The first frame has recent orders of all pairs, later frames only orders that have ended. Open
-    orders may be included, so check each order's status.
+    """Order history. The first frame has recent orders of all pairs, later frames only orders that have become final.
+    Open orders may be included, so check each order's status.
     """
 
     data: dict[str, tuple[OwnOrderRow, ...] | None] | None
@@ -105,7 +107,7 @@ class UserTradeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 
 
 class UserTradeFrame(_Envelope, frozen=True, kw_only=True, tag="USER_TRADE"):
-    """One execution of an order of the account. This stream has no snapshot."""
+    """One execution of one of the account's orders. This stream has no snapshot."""
 
     data: UserTradeRow
 
@@ -139,7 +141,7 @@ class _EventOnly(msgspec.Struct):
 
 
 def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
-    """Decode one frame of any stream. Raises WireError if the data is not a frame or does not have the shape of its
+    """Decode one frame of any stream. Raises WireError if the data is not a frame or does not match the shape of its
     event.
     """
     try:

@@ -1,7 +1,7 @@
-"""Public market data: replies of the public endpoints, and rows that these replies share with the streams.
+"""Public market data: responses of the public endpoints, and rows that these responses share with the streams.
 
-Shapes follow the exchange's public REST documentation. Prices and amounts are text. Converting them into ticks and lots
-needs the pair's rules, which only the caller has. The client decodes these structs and the emulator encodes them.
+Shapes follow the exchange's public REST documentation. Prices and amounts are text. Converting them to ticks and lots
+requires the pair's rules, which only the caller has. The client decodes these structs and the emulator encodes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ class LevelRow(WireRow, frozen=True, kw_only=True):
 
 
 class OrderBookReply(WireReply, frozen=True, kw_only=True):
-    """GET /order-book/{pair}: bids in descending and asks in ascending order of price. The reply has no timestamp."""
+    """GET /order-book/{pair}: bids in descending and asks in ascending order of price. The response has no
+    timestamp.
+    """
 
     bids: tuple[LevelRow, ...] | None
     asks: tuple[LevelRow, ...] | None
@@ -45,7 +47,7 @@ class TradesReply(WireReply, frozen=True, kw_only=True):
 
 
 class TickerRow(WireRow, frozen=True, kw_only=True):
-    """24-hour figures. ``price_change_24hr`` is in percent, or ``"0"`` if the price did not change.
+    """24-hour statistics. ``price_change_24hr`` is in percent, or ``"0"`` if the price did not change.
 
     Field names with 24hr are spelled out, because the camel-case rule would turn them into 24Hr.
     """
@@ -66,7 +68,7 @@ class TickersReply(WireReply, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> tuple[TickerRow, ...]:
-        """The tickers as a tuple, whether the reply is a list or a single object."""
+        """The tickers as a tuple, whether the response is a list or a single object."""
         return () if self.data is None else (self.data,) if isinstance(self.data, TickerRow) else self.data
 
 
@@ -82,7 +84,7 @@ class CandleRow(WireRow, frozen=True, kw_only=True):
 
 
 class CandlesReply(WireReply, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: candles in no guaranteed order, without buckets that had no trades. The last candle
+    """GET /trading-history/{pair}: candles in no guaranteed order; buckets without trades are omitted. The last candle
     is unfinished.
     """
 
@@ -163,7 +165,7 @@ class WithdrawalLimitRow(WireRow, frozen=True, kw_only=True):
 
 
 class DepositLimitRow(WireRow, frozen=True, kw_only=True):
-    """The fee for depositing a currency, and the number of confirmations."""
+    """The fee for depositing a currency, and the required number of confirmations."""
 
     currency: str
     general_deposit_fees: str
@@ -171,7 +173,7 @@ class DepositLimitRow(WireRow, frozen=True, kw_only=True):
 
 
 class TransferLimitRow(WireRow, frozen=True, kw_only=True):
-    """Limits on one currency's transfer codes."""
+    """Limits on a currency's transfer codes."""
 
     currency: str
     redeem_daily_cumulative_maximum_amount: str

@@ -10,4 +10,4 @@ class WireRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
 
 class WireReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that contains other rows."""
+    """A response, or a row that contains other rows."""

@@ -1,6 +1,4 @@
-"""BitoPro's order status codes (API documentation, order model) and their meaning. The documentation does not use code
-5.
-"""
+"""BitoPro's order status codes (API documentation, order model) and their meaning. Code 5 is not documented."""
 
 from __future__ import annotations
 

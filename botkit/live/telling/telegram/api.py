@@ -1,9 +1,9 @@
 """Calls Telegram's Bot API over HTTPS.
 
-The token is part of every address, and the errors of HTTP libraries quote addresses. So this module logs nothing and
-writes its own error messages. It uses the standard library's client for two reasons. The client neither logs nor
-follows redirects, which would send the token elsewhere. And a call that waits for updates can be ended from another
-thread.
+The token is part of every address, and the errors of HTTP libraries quote addresses. This module therefore logs nothing
+and writes its own error messages. It uses the standard library's client for two reasons. First, this client neither
+logs nor follows redirects, which would send the token elsewhere. Second, a call that waits for updates can be aborted
+from another thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,80}\Z", re.ASCII)
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 _SIZE_MAX = 4_000_000
 _TIMEOUT_S = 10.0
-#: HTTP statuses and Telegram's own error codes
+#: HTTP status codes and Telegram's own error codes
 UNAUTHORIZED, NOT_FOUND, CONFLICT, TOO_MANY = 401, 404, 409, 429
 
 
@@ -40,9 +40,7 @@ class TelegramError(Exception):
 
 
 def check_token(token: object) -> str:
-    """Return a Telegram bot's token after checking it. Raises ValueError with a message that does not quote the
-    token.
-    """
+    """Validate a Telegram bot's token and return it. Raises ValueError with a message that does not quote the token."""
     if not isinstance(token, str) or not _TOKEN.match(token):
         raise ValueError(
             "this is not a Telegram token; @BotFather issues tokens such as 123456789:AA...; write ${NAME}"
@@ -51,7 +49,7 @@ def check_token(token: object) -> str:
 
 
 def check_address(address: object) -> str:
-    """Return the address of a Bot API server after checking it. The server sees the token. Raises ValueError."""
+    """Validate the address of a Bot API server and return it. The server sees the token. Raises ValueError."""
     split = urlsplit(address if isinstance(address, str) else "")
     if split.scheme == "https" or (split.scheme == "http" and split.hostname in _LOCAL):
         if split.hostname and not split.query and not split.fragment and not split.username:
@@ -61,12 +59,12 @@ def check_address(address: object) -> str:
 
 
 def mark_of(token: str) -> str:
-    """Return a name for a token that does not reveal the token: part of a hash."""
+    """Return a name for a token that does not reveal the token: part of its hash."""
     return hashlib.sha256(b"botkit telegram " + token.encode()).hexdigest()[:16]
 
 
 class BotApi:
-    """One Telegram bot. Calls may be made from any thread. Each call uses its own connection."""
+    """One Telegram bot. Calls may be made from any thread. Each call opens its own connection."""
 
     def __init__(self, token: str, address: str = ADDRESS) -> None:
         split = urlsplit(address)
@@ -92,7 +90,7 @@ class BotApi:
         raise self._refusal(answer)
 
     def close(self) -> None:
-        """End all waiting calls and refuse new ones."""
+        """Abort all waiting calls and refuse new ones."""
         self._is_closed = True
         for connection in tuple(self._open):
             plugged = connection.sock
@@ -103,7 +101,7 @@ class BotApi:
     # -- within -------------------------------------------------------------------------------------------------------
 
     def _exchange(self, method: str, body: bytes, timeout_s: float) -> tuple[dict[str, Any] | None, str]:
-        """Return (Telegram's answer, "") or (None, an error message)."""
+        """Return (Telegram's response, "") or (None, an error message)."""
         make = HTTPSConnection if self._is_secure else HTTPConnection
         connection = make(self._host, self._port, timeout=timeout_s)
         self._open.add(connection)

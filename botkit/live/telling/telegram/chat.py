@@ -1,6 +1,6 @@
-"""Parses messages to a Telegram bot, and carries out commands from the configured chat and user only.
+"""Parses messages to a Telegram bot, and executes commands from the configured chat and user only.
 
-This module uses no clock, thread or network itself. `ChatDesk.take` is called with one update after another.
+This module itself uses no clock, thread or network. `ChatDesk.take` is called with one update after another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botkit.errors import BotkitError
 from botkit.live.telling.telegram.reach import Commanded
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: commands older than this are dropped, because the situation they were meant for may be over
+#: commands older than this are dropped, because the situation they were meant for may have passed
 AGE_MAX: Nanos = 60 * NS_PER_S
 #: how long a question can be answered
 ANSWER_MAX: Nanos = 60 * NS_PER_S
@@ -44,14 +44,12 @@ class Chat(Protocol):
         ...
 
     def close_question(self, press: str, note: str, chat: int, message: int) -> None:
-        """Answer the press of a button, and remove the buttons from the message."""
+        """Acknowledge the press of a button, and remove the buttons from the message."""
         ...
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that waits for a confirmation. The confirmation is valid once, and only for this bot and this
-    command.
-    """
+    """A command waiting for confirmation. The confirmation is valid once, and only for this bot and this command."""
 
     bot: str
     since: Nanos
@@ -62,7 +60,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     until: Nanos
 
     def is_about(self, bot: Commanded) -> bool:
-        """Return whether the question is about this run of the bot and not about an earlier run."""
+        """Return whether the question is about this run of the bot, not an earlier run."""
         return (self.bot, self.since) == (f"{bot.name}/{bot.mode}", bot.since)
 
 
@@ -81,7 +79,7 @@ class ChatDesk:
         ``code`` generates unpredictable words. ``username`` must be set before the first update.
         """
         self.username = ""
-        #: the numbers of updates that were not meant for this desk, and of updates that came too late
+        #: the numbers of updates that were not meant for this chat desk, and of updates that arrived too late
         self.foreign = 0
         self.late = 0
         self._bots = bots
@@ -92,7 +90,7 @@ class ChatDesk:
         self._late_said: Nanos = -AGE_MAX
 
     def take(self, update: Mapping[str, Any]) -> None:
-        """Handle one update. Never raises for its content, however malformed."""
+        """Handle one update. Never raises an exception because of its content, however malformed."""
         message, press = update.get("message"), update.get("callback_query")
         if isinstance(message, dict):
             self._message(message)
@@ -127,7 +125,7 @@ class ChatDesk:
 
     def _refuse_late(self, chat: int, command: str, *, is_before: bool) -> None:
         if self._now() - self._late_said < AGE_MAX:
-            return  # many commands may arrive after a long pause
+            return  # many commands may arrive at once after a long pause
         self._late_said = self._now()
         seconds = AGE_MAX // NS_PER_S
         why = (

@@ -1,9 +1,9 @@
 """Takes the commands of one Telegram bot, for all bots on this machine that share its token.
 
-Telegram refuses two programs that wait for updates of the same Telegram bot. So every botkit bot tries to lock a file
-named after the token, and the bot that holds the lock waits for updates on behalf of all others. It passes commands on
-through the bots' folders. When its process ends, even by a crash, the system releases the lock, and another bot takes
-it within a few seconds.
+Telegram does not allow two programs to wait for updates of one Telegram bot. Every botkit bot therefore tries to lock a
+file named after the token, and the bot that holds the lock waits for updates on behalf of all others. It passes
+commands on through the bots' folders. When its process exits, even by a crash, the operating system releases the lock,
+and another bot takes it within a few seconds.
 
     <state>/.telegram/<token's mark>.lock       held while waiting for updates
     <state>/.telegram/<token's mark>.next       the number of the next update
@@ -28,7 +28,7 @@ from botkit.live.telling.telegram.sender import TelegramSender
 
 log = logging.getLogger("botkit.telegram")
 
-#: how long Telegram keeps a request for updates open
+#: how long Telegram holds a request for updates open
 _WAIT_S = 25
 _MARGIN_S = 10.0
 #: how often a bot without the lock tries to get it
@@ -36,7 +36,7 @@ _TRY_LOCK_S = 2.0
 #: pauses after failures, in seconds: the first one, and the limit up to which each further pause is doubled
 _PAUSE_MIN_S, _PAUSE_MAX_S = 2.0, 60.0
 _CLOSE_S = 5.0
-#: the longest time that an answer may wait for Telegram's limits
+#: the maximum time that a reply may wait for Telegram's limits
 _ANSWER_WAIT_MAX_S = 30.0
 
 
@@ -78,7 +78,7 @@ class CommandListener:
         return "<CommandListener, hidden>"
 
     def close(self) -> None:
-        """Stop listening once the current command is answered."""
+        """Stop listening once the current command has been answered."""
         self._is_ending = True
         self._api.close()
         self._work.stop(_CLOSE_S)
@@ -98,7 +98,7 @@ class CommandListener:
             return 0.0 if self._is_ending else self._failed(error)
         except OSError as error:
             return self._failed(TelegramError(f"{self._lock_path.parent} cannot be written ({error.strerror})"))
-        except Exception:  # a bug here must not end the bot's commands permanently
+        except Exception:  # a bug here must not disable the bot's commands permanently
             log.exception("a Telegram update was not handled")
             return self._pause_s
         self._told, self._pause_s = "", _PAUSE_MIN_S
@@ -131,7 +131,7 @@ class CommandListener:
             number = update.get("update_id") if isinstance(update, dict) else None
             if not isinstance(number, int) or number < self._next:
                 continue
-            # write this first, so that after a crash a command is lost rather than carried out twice
+            # written first, so that after a crash a command is lost rather than executed twice
             self._next = number + 1
             self._files.write(self._next_path, b"%d" % self._next)
             self._desk.take(update)
@@ -155,7 +155,7 @@ def _code(random: Any) -> str:
 
 
 class _Answers:
-    """Sends answers to the chat, within Telegram's limits. Answers that cannot be sent are logged and dropped."""
+    """Sends replies to the chat, within Telegram's limits. Replies that cannot be sent are logged and dropped."""
 
     def __init__(self, sender: TelegramSender, machine: Machine) -> None:
         self._sender = sender
@@ -179,7 +179,7 @@ class _Answers:
                 return
 
     def close_question(self, press: str, note: str, chat: int, message: int) -> None:
-        """Answer the press of a button, and remove the buttons from the message."""
+        """Acknowledge the press of a button, and remove the buttons from the message."""
         for method, parameters in (
             ("answerCallbackQuery", {"callback_query_id": press, "text": note[:200]}),
             ("editMessageReplyMarkup", {"chat_id": chat, "message_id": message}),

@@ -17,7 +17,7 @@ _KEYS = ("token", "chat", "user", "address")
 
 
 class OptionError(ValueError):
-    """An option is wrong. ``key`` is the name of the option."""
+    """An option is invalid. ``key`` is the name of the option."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(f"telegram: {key}: {message}")
@@ -44,11 +44,11 @@ class TelegramNotifier(TakesCommands):
         return "<TelegramNotifier, hidden>"
 
     def notify(self, level: Level, title: str, text: str) -> None:
-        """Send one message. Messages of level info are sent without a sound. Raises TryLater and NotSent."""
+        """Send one message. Info messages are sent without a sound. Raises TryLater and NotSent."""
         self._sender.send(self._chat, f"{title}\n{text}", is_silent=level == "info")
 
     def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
-        """Start to take commands for the bot with this folder, if a user is configured."""
+        """Start taking commands for the bot with this folder, if a user is configured."""
         if self._user is None:
             return None
         from botkit.live.telling.telegram.listener import CommandListener

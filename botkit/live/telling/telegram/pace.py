@@ -1,4 +1,4 @@
-"""Keeps messages within Telegram's limits: 30 a second in total, one a second to a chat, 20 a minute to a group.
+"""Keeps messages within Telegram's limits: 30 per second in total, one per second to a chat, 20 per minute to a group.
 
 Like `NotifierOutbox`, it uses no clock, thread or network.
 """
@@ -9,7 +9,7 @@ from collections import deque
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: (messages, per time span) for all chats together, for one chat, and for one group
+#: (messages, period) for all chats together, for one chat, and for one group
 ALL = (30, NS_PER_S)
 CHAT = (1, NS_PER_S)
 GROUP = (20, 60 * NS_PER_S)

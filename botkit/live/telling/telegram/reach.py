@@ -1,7 +1,7 @@
-"""Finds the running bots on this machine that can be commanded through a Telegram bot, and passes commands on.
+"""Finds the running bots on this machine that can be controlled through a Telegram bot, and passes commands on.
 
 Each bot states in its own folder from which chat and user it takes commands (``telegram.json``). The file is valid
-while the folder is locked. So one process can serve all bots, and a bot that was killed is not found.
+while the folder is locked. One process can therefore serve all bots, and a bot that was killed is not found.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from botkit.model.clock import NS_PER_DAY, Nanos
 _FILE = "telegram.json"
 #: the kinds of halt that a chat may lift; a halt after a loss or a lost journal must be lifted on the bot's machine
 _LIFTED = ("panic",)
-#: how long a panic may take, enough for five listings and cancels
+#: how long a panic may take; enough for five listings and cancels
 _PANIC_S = 45.0
 _LOOK_BACK: Nanos = NS_PER_DAY
 
@@ -40,7 +40,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. ``since`` is the machine time at which the bot started to listen."""
+    """The content of the file. ``since`` is the machine time at which the bot started listening."""
 
     process: int
     since: Nanos
@@ -60,11 +60,11 @@ class Commanded(Protocol):
         """The mode in which the bot runs."""
         ...
 
-    #: the machine time at which the bot started to listen
+    #: the machine time at which the bot started listening
     since: Nanos
 
     def do(self, command: str, strategy: str | None) -> str:
-        """Carry out a command and return the answer. Raises CommandFailed."""
+        """Execute a command and return the reply. Raises CommandFailed."""
         ...
 
 
@@ -104,7 +104,9 @@ def _read(folder: StateFolder) -> Allowed | None:
 
 
 class ReachableBot:
-    """A running bot in this process or in another one. Commands reach it through its folder, as with `botkit pause`."""
+    """A running bot in this process or a different one. Commands reach it through its folder, as with `botkit
+    pause`.
+    """
 
     def __init__(self, folder: StateFolder, since: Nanos, clock: MachineClock = REAL_CLOCK) -> None:
         self._folder = folder
@@ -122,7 +124,7 @@ class ReachableBot:
         return self._folder.path.parent.name
 
     def do(self, command: str, strategy: str | None) -> str:
-        """Carry out a command and return the answer. Raises CommandFailed."""
+        """Execute a command and return the reply. Raises CommandFailed."""
         return _DOES[command](self, strategy)
 
     def _ask(self, command: str, timeout_s: float = 10.0, **more: str) -> str:

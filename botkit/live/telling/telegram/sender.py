@@ -1,5 +1,5 @@
-"""Sends the messages of one Telegram bot to its chats, within Telegram's limits. All bots of a process that have the
-same token share one `TelegramSender`.
+"""Sends one Telegram bot's messages to its chats, within Telegram's limits. All bots in a process that use a given
+token share one `TelegramSender`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CUT = "\n..."
 
 
 class TelegramSender:
-    """Sends the messages of one Telegram bot to its chats."""
+    """Sends one Telegram bot's messages to its chats."""
 
     def __init__(self, token: str, address: str, clock: MachineClock = REAL_CLOCK) -> None:
         self.mark = mark_of(token)
@@ -90,6 +90,6 @@ def clipped(text: str) -> str:
     units = text.encode("utf-16-le", errors="surrogatepass")
     if len(units) <= 2 * TEXT_MAX:
         return text
-    # a character outside the basic plane takes two units and must not be cut in half
+    # a character outside the basic plane takes two units and must not be split
     kept = units[: 2 * (TEXT_MAX - len(_CUT))].decode("utf-16-le", errors="ignore")
     return kept + _CUT
