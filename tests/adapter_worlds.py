@@ -1,5 +1,5 @@
-"""The exchanges on which the adapter cases run: BitoPro's emulator over real sockets, paper trading on the emulator's
-market, and a toy exchange.
+"""The exchanges that the adapter test cases run against: BitoPro's emulator over real sockets, paper trading on the
+emulator's market, and a toy exchange.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05)
 
 
 class Ahead:
-    """A clock that is set wrong: it runs a fixed time ahead of another clock."""
+    """A misconfigured clock that runs a fixed time ahead of another clock."""
 
     def __init__(self, clock: Clock, ahead_ms: int) -> None:
         self._clock = clock
@@ -55,8 +55,8 @@ class Ahead:
 
 
 def standing_market(folder: Path) -> Path:
-    """Return a tape with one book and one trade, after which the market does not change. There is room for orders
-    between the best bid and the best ask.
+    """Return a tape with one book and one trade, after which the market does not change. The spread leaves room for
+    orders between the best bid and the best ask.
     """
 
     def column(value: int) -> np.ndarray:
@@ -76,7 +76,7 @@ def standing_market(folder: Path) -> Path:
 
 
 class EmulatorWorld:
-    """One account on an emulator, and two others that trade with it or with each other."""
+    """One account on an emulator, plus two other accounts that trade with that account or with each other."""
 
     pair: Pair = PAIR
     price_ticks = 100_000_00
@@ -123,7 +123,7 @@ class EmulatorWorld:
 
 
 class PaperWorld(EmulatorWorld):
-    """The emulator's market, with the account's orders on a separate simulated exchange."""
+    """The emulator's market, with the account's orders placed on a separate simulated exchange."""
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
         clock = Ahead(self.emulator.clock, clock_ahead_ms)
@@ -146,7 +146,7 @@ class PaperWorld(EmulatorWorld):
 
 
 class ToyWorld:
-    """The toy exchange, with all the parts that an adapter's author has to write."""
+    """The toy exchange, with every component that an adapter author has to write."""
 
     pair: Pair = GOLD
     price_ticks = 100_00

@@ -1,4 +1,4 @@
-"""Runs backtests of strategies that a test defines. The backtest tests share this module."""
+"""Helpers for running backtests of strategies that are defined by a test. Shared by the backtest tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.results import BacktestResult
 from botkit.project.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
-#: real market data next to the checkout; if it is missing, tests that need it are skipped
+#: real market data next to the checkout; tests that need this data are skipped if it is missing
 SHARED = ROOT.parent / "shared" / "data"
 
 BACKTEST = """
@@ -22,7 +22,7 @@ BACKTEST = """
 
 
 def write_strategy(folder: Path, body: str, name: str = "scripted") -> Path:
-    """Write a plugin folder with one strategy. ``body`` is the body of its class, ``Scripted``."""
+    """Write a plugin folder with one strategy. ``body`` is the class body of the strategy, ``Scripted``."""
     plugins = folder / "plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     lines = "\n".join(f"    {line}" if line else "" for line in body.strip("\n").splitlines())
@@ -47,7 +47,7 @@ def write_config(
     backtest: str = BACKTEST,
     more: str = "",
 ) -> Path:
-    """Write a configuration with one strategy, which owns the account's balances. ``data`` is the YAML for
+    """Write a configuration with one strategy that owns all of the account's balances. ``data`` is the YAML for
     ``backtest.data``.
     """
     path = folder / "bot.yaml"
@@ -61,14 +61,14 @@ def write_config(
 
 
 def run(config: Path, *, overrides: Sequence[str] = (), decisions: Path | None = None) -> BacktestResult:
-    """Run a configuration under the one queue assumption that it names, and return the result."""
+    """Run a configuration under the single queue assumption that it specifies, and return the result."""
     parts = backtest_parts(Project.load(config, overrides=overrides))
     return run_backtest(parts, decisions_to=decisions, readings=False)
 
 
 def write_candles(path: Path, closes: Sequence[float], *, start_ms: int = 1_704_067_200_000) -> Path:
-    """Write one-minute candles with these closes. Each candle opens at the previous close; its high and low are one
-    unit beyond open and close.
+    """Write one-minute candles with these closes. Each candle opens at the previous close. Its high is one unit above
+    the higher of open and close, and its low one unit below the lower.
     """
     rows = ["timestamp,open,high,low,close,volume"]
     before = closes[0]

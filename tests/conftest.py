@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _numbers = itertools.count()
 _task_errors: list[str] = []
 _MEMORY = Path("/dev/shm")
-#: a container's default of 64 MB would be too little
+#: a container's default of 64 MB would be too small
 _MEMORY_FREE_MIN = 2 << 30
 #: the files that take longest, the longest first. A wrong entry costs nothing but time
 _LONG = (
@@ -58,16 +58,16 @@ class _TaskErrors(logging.Handler):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the markers, and put ``tmp_path`` in memory if the machine allows that, because bots sync their journals very
-    often.
+    """Register the markers, and place ``tmp_path`` in memory if the machine allows, because bots sync their journals
+    very often.
 
-    This does not weaken any test. Like a disk's cache, memory keeps the data that a killed process has written, and no
+    This does not weaken any test: like a disk cache, memory keeps the data that a killed process has written, and no
     test simulates a power failure.
     """
     add_markers(config)
-    # tests quote English texts, whatever the language of the developer's system
+    # tests quote English text, so ignore the developer's locale
     os.environ["BOTKIT_LANG"] = "en"
-    # a slow machine must not make a test fail
+    # a slow machine must not cause a test to fail
     hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("calm")
     # without bytecode, each worker and each of the hundreds of commands that tests start would compile botkit first
@@ -82,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """With ``-n auto``, use one worker more than there are cores, because tests of processes spend half of their time
+    """With ``-n auto``, use one more worker than there are cores, because tests of processes spend half of their time
     waiting.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
@@ -93,7 +93,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let an idle worker take tests from workers that are busy with long tests."""
+    """Let an idle worker take over tests from workers that are busy with long tests."""
     if config.getvalue("dist") != "load":
         return None
     from xdist.scheduler import WorkStealingScheduling
@@ -125,7 +125,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the folders of the tests' limits brokers separate from this user's own files."""
+    """Keep the folders of the limits brokers used by the tests separate from the user's own files."""
     folder = tmp_path_factory.mktemp("brokers")
     os.environ[FOLDER_VARIABLE] = str(folder / "of no test")
     yield folder
@@ -137,13 +137,13 @@ def _orphans() -> None:
     adopt_orphans()
 
 
-#: processes of shared fixtures, which outlive a single test
+#: processes of shared fixtures, which outlive individual tests
 _kept: set[int] = set()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]:
-    """Record the processes that are started by a fixture shared between tests."""
+    """Record the processes started by fixtures that several tests share."""
     if fixturedef.scope == "function":
         return (yield)
     before = children()
@@ -155,14 +155,14 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: None) -> Iterator[None]:
-    """Run each test with a separate limits broker. Check that the test leaves no process, socket, file or task behind,
+    """Run each test with a separate limits broker. Check that the test leaves behind no process, socket, file or task,
     and that no task failed.
     """
     os.environ[FOLDER_VARIABLE] = str(_brokers / f"{next(_numbers)}")
     _task_errors.clear()
     yield
-    # Collect garbage now, so that a warning about an object that is still open fails this test and not a later one.
-    # Freeze the surviving objects; otherwise each collection would traverse all objects that were ever imported.
+    # Collect garbage now, so that a warning about an unclosed object fails this test and not a later one. Freeze the
+    # surviving objects; otherwise each collection would traverse every object that was ever imported.
     request.node.funcargs.clear()
     gc.collect()
     gc.freeze()
@@ -173,8 +173,8 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """Provide a terminal on virtual time, for tests that call ``main([...])``."""
-    from tests.simulation.terminal import Terminal  # it loads half of botkit, which few tests need
+    """Provide a terminal on virtual time for tests that call ``main([...])``."""
+    from tests.simulation.terminal import Terminal  # importing this loads half of botkit, which few tests need
 
     with Terminal(tmp_path / "broker") as opened:
         yield opened
@@ -182,7 +182,9 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 @pytest.fixture(autouse=True)
 def _log_as_found() -> Iterator[None]:
-    """Undo `botkit run`'s process-wide removal of its log from the terminal, so that later tests can read the log."""
+    """Undo the process-wide change by which `botkit run` removes its log from the terminal, so that later tests can
+    read the log.
+    """
     logger = logging.getLogger("botkit")
     level, propagates, handlers = logger.level, logger.propagate, list(logger.handlers)
     yield

@@ -1,7 +1,7 @@
 """A small exchange for tests of recording and downloading: books, trade lists and candles.
 
 with MarketVenue() as venue:                       in a separate thread, on real sockets
-venue = terminal.serve(MarketVenue().served())     on a loop, which may be virtual
+venue = terminal.serve(MarketVenue().served())     on an event loop, which may be virtual
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tests.waiting import PATIENCE_S
 
 
 class MarketVenue:
-    """Serves until the block ends. The data that it has sent can be read at any time.
+    """An exchange that serves requests until the block exits. The sent data can be inspected at any time.
 
-    Its time is `REAL_CLOCK`'s, which is virtual on a virtual loop.
+    Uses the time of `REAL_CLOCK`, which is virtual on a virtual loop.
 
-    ``candles`` maps the start of a bucket (seconds) to a close. ``refusals`` is a list of statuses for the next REST
-    requests, in which 0 means a normal answer. One trade is made every ``every_s``, with a number that is encoded in
-    its price. A list contains the last ``keep`` trades.
+    ``candles`` maps the start of a bucket (seconds) to a close. ``refusals`` is a list of response statuses for the
+    next REST requests, in which 0 means a normal response. A trade occurs every ``every_s`` seconds, and its price
+    encodes its number. A trade list contains the last ``keep`` trades.
     """
 
     def __init__(self, *, every_s: float = 0.05, keep: int = 20, candles: dict[int, int] | None = None) -> None:
@@ -79,7 +79,7 @@ class MarketVenue:
 
     @contextlib.asynccontextmanager
     async def served(self) -> AsyncIterator[MarketVenue]:
-        """Serve on the running loop."""
+        """Serve on the running event loop."""
         app = web.Application()
         app.router.add_get("/v3/trading-history/{pair}", self._history)
         app.router.add_get("/ws/v1/pub/{kind}/{pairs}", self._stream)

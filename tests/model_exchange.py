@@ -1,9 +1,9 @@
 """An exchange that loses, delays, duplicates and reorders messages at random, based on a seed. The order protocol must
 tolerate these faults.
 
-It keeps the guarantees on which the protocol relies: a request is executed at most ``latest_accept`` after the bot gave
-it up; listings show an order before that time; a request that was refused but executed appears at once; and a stream
-that dropped frames is up to date again within a few seconds.
+The exchange provides the guarantees on which the protocol relies: a request is executed at most ``latest_accept`` after
+the bot has given up on the request; listings show an order before that time; a request that was refused but executed
+appears in listings immediately; and a stream that dropped frames is up to date again within a few seconds.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class ModelExchange:
         return min(times, default=None)
 
     def pop(self, now: Nanos) -> list[Any]:
-        """Execute all actions that are due, and return the events that reach the bot."""
+        """Execute all pending actions that are due, and return the events that reach the bot."""
         heard = []
         while (at := self.next_at()) is not None and at <= now:
             if self._deeds and self._deeds[0][0] == at:
@@ -156,7 +156,7 @@ class ModelExchange:
             return
         late = self._fault("late arrival", 0.7)
         lag = 0
-        if late:  # the exchange acts only after the bot has stopped waiting
+        if late:  # the exchange executes the request only after the bot has stopped waiting
             self._give_up(request, now)
             lag = self.random.randint(0, 1_000) * NS_PER_MS
             arrives = now + TIMEOUT + self.random.randint(0, (self.latest_accept - lag) // NS_PER_MS - 1) * NS_PER_MS
@@ -326,10 +326,10 @@ class ModelExchange:
 
 
 def _renamed(trade: TradeReport) -> TradeReport:
-    """Return an execution with another ID, because a listing's IDs differ from the stream's."""
+    """Return an execution with a different ID, because IDs in listings differ from those in the stream."""
     fields = {name: getattr(trade, name) for name in trade.__struct_fields__}
     return TradeReport(**{**fields, "trade_id": "L" + trade.trade_id})
 
 
 def void(_: object) -> None:
-    """Do nothing, because the answer is irrelevant."""
+    """Do nothing, because the response is irrelevant."""

@@ -4,10 +4,10 @@
     /tmp/official/bin/pip install bitopro-client==1.0.6 requests websocket-client loguru pandas
     python tests/official_client.py /tmp/official/bin/python
 
-The client returns errors as text and never raises. Its results therefore prove little, so the emulator's books are
-checked instead. Its known faults are accepted: a query for DONE orders sends OPEN, its order types lack STOP_LIMIT, and
-its sockets reconnect forever. This script is not part of the normal test suite, which must not depend on another
-client.
+The client returns errors as text and never raises. Its return values therefore prove little, so the emulator's books
+are checked instead. The client's known bugs are tolerated: a query for DONE orders sends OPEN, the order types lack
+STOP_LIMIT, and the sockets reconnect forever. This script is not part of the normal test suite, which must not depend
+on another client.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ACCOUNT = ("walker@example.com", "walker-key", "walker-secret")
 
 
 def parent(python: str) -> int:
-    """Start an emulator, then run this file again with the Python installation that has the client."""
+    """Start an emulator, then rerun this file with the Python installation that has the client."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", "botkit", "emulator", "--account", ":".join(ACCOUNT), "--history-days", "0.5",
                "--balance", "twd=1000000,btc=1,usdt=1000"]  # fmt: skip
@@ -58,7 +58,7 @@ class Books:
 
 
 def walk(rest: str, ws: str) -> None:
-    """Use market data, the life of an order, batches, wallet and streams."""
+    """Exercise market data, the order life cycle, batches, wallet and streams."""
     from bitoproClient import bitopro_restful_client as rest_module
     from bitoproClient import bitopro_websocket_client as ws_module
 
@@ -86,14 +86,14 @@ def walk(rest: str, ws: str) -> None:
     step("candles", len(candles["data"]) >= 5, candles)
     step("trading pairs", len(client.get_trading_pairs()["data"]) == 21)
 
-    # streams, opened before the actions whose events they receive
+    # streams, opened before the actions that trigger their events
     ws_module.BitoproWebsocketEndpoint = ws + "/v1"
     seen: dict[str, list[Any]] = {}
 
     def listen(name: str, made: Any) -> None:
         seen[name] = []
         made.init_websocket()
-        made.wst.daemon = True  # otherwise it would reconnect forever and keep this process alive
+        made.wst.daemon = True  # otherwise the client would reconnect forever and keep this process alive
         made.start()
 
     def into(name: str) -> Any:
@@ -109,7 +109,7 @@ def walk(rest: str, ws: str) -> None:
     wait_for(lambda: books.read("state")["sockets"] == 7)
     step("seven streams connected", True)
 
-    # the life of one order
+    # the life cycle of one order
     balances = {row["currency"]: row for row in client.get_account_balance()["data"]}
     step("balances", balances["twd"]["available"] == "1000000")
     low = str(int(book["bids"][0]["price"]) // 2)
@@ -132,7 +132,7 @@ def walk(rest: str, ws: str) -> None:
     trades = client.get_trades_list("btc_twd")["data"]
     step("own trades", len(trades) == books.account()["trades"], trades)
     step("all orders", len(client.get_all_orders("btc_twd")["data"]) == books.account()["orders"] == 4)
-    # a query for finished orders sends OPEN, which is a bug of the client; the emulator behaves like the exchange
+    # a query for finished orders sends OPEN, which is a bug in the client; the emulator behaves like the exchange
     done_kind = client.get_all_orders("btc_twd", status_kind=rest_module.StatusKind.DONE)
     step("asking for DONE sends OPEN", done_kind["data"] == [], done_kind)
     filled = client.get_all_orders("btc_twd", status=rest_module.OrderStatus.Completed)["data"]
@@ -153,7 +153,7 @@ def walk(rest: str, ws: str) -> None:
     client.cancel_all_orders("eth_twd")
     step("cancel all of a pair", books.open_ids() == [])
     client.create_an_order("BUY", "0.001", low, rest_module.OrderType.Limit, "btc_twd")
-    time.sleep(1.1)  # only one cancel-all a second is allowed
+    time.sleep(1.1)  # only one cancel-all per second is allowed
     client.cancel_all_orders("all")
     step("cancel all", books.open_ids() == [])
 

@@ -1,4 +1,4 @@
-"""Pairs, orders and executions for tests of the portfolio and of risk rules. The figures are small enough for mental
+"""Pairs, orders and executions for tests of the portfolio and of risk rules. The numbers are small enough for mental
 arithmetic.
 """
 

@@ -1,7 +1,7 @@
-"""Finds and ends the processes that a test leaves behind.
+"""Finds and kills the processes that a test leaves behind.
 
-On Linux, the test process adopts the processes that its children leave behind, so that none is missed. For example, a
-limits broker outlives the bot that started it.
+On Linux, the test process adopts the orphaned processes of its children, so that none is missed. For example, a limits
+broker outlives the bot that started it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from botkit.live.limits import broker_client, broker_process
 
 _PR_SET_CHILD_SUBREAPER = 36
 _BROKER = broker_process.__name__
-#: a helper process that Python starts for process pools and does not end
+#: a helper process that Python starts for process pools and never stops
 _OF_PYTHON = "multiprocessing.resource_tracker"
-#: how long a process that was asked to end may take; shorter than the time that a broker waits for bots before it ends
+#: how long a process may take to exit after being asked; shorter than the time that a broker waits for bots before
+#: exiting
 _GRACE_S = 20.0
 
 
 def adopt_orphans() -> None:
-    """Adopt the processes whose own parent ends."""
+    """Adopt processes whose parent has exited."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def children() -> dict[int, str]:
-    """Return the IDs and command lines of this process's running children. The result is empty on systems other than
-    Linux.
+    """Return the process IDs and command lines of this process's running children. On systems other than Linux, the
+    result is empty.
     """
     if sys.platform != "linux" or not _has_children():
         return {}
@@ -49,8 +50,8 @@ def children() -> dict[int, str]:
 
 
 def _has_children() -> bool:
-    """Return whether there are any children, including ended ones. This takes one system call; reading /proc takes
-    hundreds.
+    """Return whether there are any children, including exited ones. This takes one system call, while reading /proc
+    takes hundreds.
     """
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -60,18 +61,18 @@ def _has_children() -> bool:
 
 
 def end(process_id: int) -> None:
-    """End a child with SIGKILL, and wait for it."""
+    """Kill a child with SIGKILL, and wait for it to exit."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process_id, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):  # other code has already waited for it
+    with contextlib.suppress(ChildProcessError):  # other code has already waited for this process
         os.waitpid(process_id, 0)
 
 
 def end_all_but(kept: Iterable[int]) -> list[str]:
-    """End all children except these, and return the command lines of those that should have ended already.
+    """Kill all children except these, and return the command lines of those that should have exited already.
 
-    A process that was asked to end gets some time to do so. A limits broker is ended at once: it is never asked to end,
-    because it waits for other bots.
+    A process that was asked to exit gets some time to do so. A limits broker is killed immediately: it is never asked
+    to exit, because it waits for other bots.
     """
     left = {process_id: line for process_id, line in children().items() if process_id not in set(kept)}
     for process_id in [process_id for process_id, line in left.items() if _BROKER in line]:
@@ -83,6 +84,6 @@ def end_all_but(kept: Iterable[int]) -> list[str]:
         left = {process_id: line for process_id, line in left.items() if process_id in children()}
     for process_id in left:
         end(process_id)
-    # forget the brokers that have ended: Python warns about a started process whose end was never observed
+    # forget the brokers that have exited: Python warns about a started process whose exit was never observed
     broker_client._started[:] = [started for started in broker_client._started if started.poll() is None]
     return list(left.values())

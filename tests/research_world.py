@@ -1,4 +1,4 @@
-"""A small market of candles, and strategies that trade it often."""
+"""A small candle market, and strategies that trade frequently on this market."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def on_bar(self, bar):
 
 
 def waves(rows: int, *, period: int = 60, height: float = 400.0) -> list[float]:
-    """Return closes that swing, rise and never repeat."""
+    """Return closes that oscillate around a rising trend and never repeat."""
     return [
         60_000 + row * 0.5 + height * math.sin(row * 2 * math.pi / period) + 40 * math.sin(row * 1.7)
         for row in range(rows)
@@ -34,8 +34,8 @@ def waves(rows: int, *, period: int = 60, height: float = 400.0) -> list[float]:
 
 
 def write_crossing(folder: Path) -> Path:
-    """Write the configuration of a strategy that trades crossing averages on 3,000 one-minute candles: two days and two
-    hours.
+    """Write the configuration of a strategy that trades moving average crossovers on 3,000 one-minute candles: two days
+    and two hours.
     """
     data = write_candles(folder / "candles.csv", waves(3_000))
     plugins = write_strategy(folder, CROSS)

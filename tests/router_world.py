@@ -1,7 +1,7 @@
-"""A world for the router's tests: orders, tables of limits, and a venue on virtual time that only records arrivals.
+"""A test world for the router: orders, limit tables, and a venue on virtual time that only records arrivals.
 
-The venue knows nothing about the router. It stamps each request on arrival, and three ways of counting are applied to
-the stamps afterwards.
+The venue knows nothing about the router. It timestamps each request on arrival, and three counting methods are applied
+to the timestamps afterwards.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIR = Pair(
 
 
 def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
-    """Return a small limit buy. ``fields`` override its default fields."""
+    """Return a small limit buy. ``fields`` overrides its default fields."""
     given: dict[str, object] = {
         "client_id": client_id,
         "strategy": strategy,
@@ -51,14 +51,14 @@ def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
 
 
 def resting(client_id: int, strategy: str = "greedy") -> Order:
-    """Return an order that has an ID at the exchange, so that it can be cancelled."""
+    """Return an order with an exchange order ID, so that it can be cancelled."""
     placed = order(client_id, strategy)
     placed.order_id = f"70{client_id}"
     return placed
 
 
 def table(**limits: tuple[int, int]) -> LimitTable:
-    """Return a table with the documented figures. ``create_order=(5, 1)`` overrides an endpoint or a pool."""
+    """Return a limits table with the documented values. ``create_order=(5, 1)`` overrides an endpoint or a pool."""
     figures: dict[str, tuple[str, str, tuple[int, int]]] = {
         "create_order": ("POST", "create_order", (1200, 60)),
         "create_batch": ("POST", "create_batch", (90, 60)),
@@ -86,12 +86,12 @@ def table(**limits: tuple[int, int]) -> LimitTable:
 
 
 def make_balances(request_id: int) -> Request:
-    """Build a read in the pool ``private``."""
+    """Build a read request in the pool ``private``."""
     return GetBalances(id=request_id)
 
 
 def make_open_orders(request_id: int) -> Request:
-    """Build a read with its own counter."""
+    """Build a read request with its own counter."""
     return ListOpenOrders(id=request_id)
 
 
@@ -100,7 +100,7 @@ def make_open_orders(request_id: int) -> Request:
 
 
 def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
-    """Return the largest number of arrivals in any half-open window (t - length, t]."""
+    """Return the maximum number of arrivals in any half-open window (t - length, t]."""
     times = sorted(arrivals)
     most = first = 0
     for last, time in enumerate(times):
@@ -111,7 +111,7 @@ def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
 
 
 def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> int:
-    """Return the largest number of arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
+    """Return the maximum number of arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
     counts: dict[int, int] = {}
     for time in arrivals:
         bucket = (time - phase) // length
@@ -120,7 +120,7 @@ def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> in
 
 
 def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
-    """Return the highest level of a bucket that every arrival raises by one and that drains at limit/length."""
+    """Return the highest level of a leaky bucket that every arrival raises by one and that drains at limit/length."""
     level, before, most = 0, 0, 0  # level in units of 1/length, for exact arithmetic
     for time in sorted(arrivals):
         level = max(0, level - (time - before) * limit) + length
@@ -133,7 +133,7 @@ def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
 
 
 class World:
-    """Delivers requests to the venue and answers to the router, each after a delay of 1 to ``jitter_ms``
+    """Delivers requests to the venue and answers to the router, each after a random delay of 1 to ``jitter_ms``
     milliseconds.
     """
 
@@ -153,12 +153,12 @@ class World:
         self._count = 0
 
     def at(self, time: int, deed: Callable[[], None]) -> None:
-        """Schedule ``deed`` to be called at ``time``."""
+        """Schedule a call of ``deed`` at ``time``."""
         self._count += 1
         heapq.heappush(self._events, (time, self._count, deed))
 
     def run(self, until: int | None = None) -> None:
-        """Process all events and wake-ups in time order until none is left, or until ``until``."""
+        """Process all events and wake-ups in chronological order until none is left, or until ``until``."""
         while True:
             wake = self.router.next_due()
             event = self._events[0][0] if self._events else None
@@ -198,7 +198,7 @@ def client_ids(request: Request) -> Sequence[int]:
 
 
 def exceeded(arrivals: dict[str, list[int]], limits: LimitTable) -> list[str]:
-    """Return every window that was exceeded under one of the three ways of counting."""
+    """Return every window that was exceeded under any of the three counting methods."""
     pools: dict[str, list[int]] = {}
     for endpoint, times in arrivals.items():
         pools.setdefault(limits[endpoint].pool, []).extend(times)

@@ -1,4 +1,6 @@
-"""A driver that runs one turn per row. It is the reference for quiet spans, which must yield the same results."""
+"""A driver that runs one turn per row, used as the reference for quiet spans. Quiet spans must produce identical
+results.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs backtests of bundled strategies on small made-up markets. They are assembled as on the command line."""
+"""Runs backtests of bundled strategies on small made-up markets, assembled in the same way as on the command line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from botkit.tape.writer import TapeWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
-T0 = parse_time("2025-03-03T00:00")  # a Monday, 8:00 in Taipei
+T0 = parse_time("2025-03-03T00:00")  # a Monday at 8:00 in Taipei
 
 Levels = Sequence[tuple[float, float]]
 
 
 class Deal(NamedTuple):
-    """A fill in plain figures. ``at`` is its minute, counted from the start."""
+    """A fill in plain numbers. ``at`` is its minute, counted from the start."""
 
     at: int
     side: str
@@ -48,7 +48,7 @@ class Outcome:
         return [deal(row) for row in self.result.fills]
 
     def fills_of(self, pair: str) -> list[Deal]:
-        """Return the fills in one pair."""
+        """Return the fills for one pair."""
         return [deal(row) for row in self.result.fills if row.pair == pair]
 
     @property
@@ -67,13 +67,13 @@ class Outcome:
         return self.result.strategies[0].refusals
 
     def position(self, pair: str) -> float:
-        """Return the (first) strategy's position at the end, in base currency."""
+        """Return the final position of the (first) strategy, in base currency."""
         rows = [row for row in self.result.strategies[0].positions if row.pair == pair]
         return sum(row.pair.rules.amount(row.lots) for row in rows)
 
 
 def deal(row: FillRow) -> Deal:
-    """Convert a fill to plain figures."""
+    """Convert a fill to plain numbers."""
     rules = row.pair.rules
     return Deal((row.time - T0) // NS_PER_MINUTE, row.side, rules.price(row.price_ticks), rules.amount(row.lots))
 
@@ -115,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """Build a configuration with round costs and one strategy named s, which owns the complete account."""
+        """Build a configuration with simple round costs and one strategy named s, which owns the entire account."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -140,16 +140,16 @@ class World:
         start: str | None = None,
         **sections: Any,
     ) -> Outcome:
-        """Run a strategy on the data. Data before ``start`` (Taipei time) is its warm-up."""
+        """Run a strategy on the data. Data before ``start`` (Taipei time) is used for warm-up."""
         path = self.folder / "bot.yaml"
-        path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is also YAML
+        path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is valid YAML
         return run_config(path, self.folder, start=start)
 
 
 def run_config(
     path: Path, folder: Path, *, overrides: Sequence[str] = (), end_ns: int | None = None, start: str | None = None
 ) -> Outcome:
-    """Run a configuration under one queue assumption. ``end_ns`` cuts off the tape."""
+    """Run a configuration under one queue assumption. ``end_ns`` truncates the tape."""
     parts = backtest_parts(Project.load(path, overrides=overrides), start=start)
     if end_ns is not None:
         parts = msgspec.structs.replace(parts, end=end_ns)

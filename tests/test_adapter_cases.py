@@ -1,4 +1,4 @@
-"""This project's adapters pass the adapter cases, and the cases detect adapters that violate the contract."""
+"""This project's adapters pass the adapter test cases, and the cases detect adapters that violate the contract."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.toy_exchange import LIMITS, ToyAdapter
 
 
 class TestBitoPro(AdapterCases):
-    """Runs the cases against the emulator, over real sockets."""
+    """Runs the adapter cases against the emulator over real sockets."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return emulator_world()
@@ -36,7 +36,7 @@ class TestToy(AdapterCases):
 
 
 class TestSharedByBots(AdapterCases):
-    """A connection shared by several bots behaves like a separate adapter for each bot."""
+    """Checks that a connection shared by several bots behaves like a separate adapter for each bot."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return toy_world(lambda venue, clock: FanOut(ToyAdapter(venue, clock)).seat())
@@ -74,7 +74,7 @@ class Raising(ToyAdapter):
 
 
 class Hopeful(ToyAdapter):
-    """Reports a create without an answer as failed."""
+    """Reports a create without a response as failed."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -82,7 +82,7 @@ class Hopeful(ToyAdapter):
 
 
 class Repeating(ToyAdapter):
-    """Resends a create whose answer was lost."""
+    """Resends a create whose response was lost."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -121,7 +121,7 @@ class Timeless(ToyAdapter):
 
 
 class Partial(ToyAdapter):
-    """Marks a partial list of balances as a snapshot."""
+    """Marks an incomplete list of balances as a snapshot."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -131,7 +131,7 @@ class Partial(ToyAdapter):
 
 
 class Vague(ToyAdapter):
-    """Acknowledges a cancel without the order's ID."""
+    """Acknowledges a cancel without the order ID."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -159,7 +159,7 @@ class Vague(ToyAdapter):
         (Vague, "a_limit_order_is_acknowledged_reported_filled_in_parts_and_cancelled", "the cancel is answered with"),
     ],
 )
-def test_an_adapter_that_breaks_the_contract_is_detected(adapter: type[ToyAdapter], case: str, told: str) -> None:
+def test_an_adapter_that_violates_the_contract_is_detected(adapter: type[ToyAdapter], case: str, told: str) -> None:
     class Cases(AdapterCases):
         patience_s = 0.3
 

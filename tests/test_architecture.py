@@ -1,4 +1,4 @@
-"""The architecture as tests: the allowed imports of each package, and the names forbidden in pure code."""
+"""The architecture as tests: the imports allowed in each package, and the names forbidden in pure code."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": {"model", "engine", "exchange"},
     "emulator": {"model", "sim", "tape", "exchange.bitopro.wire", "exchange.bitopro.sign"},
     "report": {"model"},
-    # runs an author's strategy in every mode in which a bot may run it
+    # runs an author's strategy in every mode in which a bot can run
     "testing": {
         *("assembly", "backtesting", "engine", "live", "model", "project", "research", "tape"),
     },
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
-    # interprets a configuration; uses venues and drivers only through their plugins and a driver's clock
+    # interprets a configuration; accesses venues and drivers only through their plugins and a driver's clock
     "project": {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    # runs backtests from Python, and turns a user's objects into a project and a feed
+    # runs backtests from Python, and converts a user's objects to a project and a feed
     "research": {
         "assembly",
         "backtesting",
@@ -73,12 +73,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "page": {"live", "model", "backtesting.kept_runs", "report.language", "report.page_files", "report.templates"},
     "guide": {"config"},
 }
-#: the public interface, and the code that assembles all parts, may import any package
+#: the public interface and the assembly code may import any package
 FREE = {"__init__", "__main__", "assembly", "pytest_plugin"}
 
 PURE = ("model", "engine", "sim")
 FORBIDDEN_MODULES = {"time", "random", "asyncio", "os", "socket", "threading", "uuid", "secrets", "requests", "aiohttp"}
-#: names that a pure module may import from an otherwise forbidden module, each with its reason
+#: names that a pure module may import from an otherwise forbidden module, each with the reason
 ALLOWED_NAMES = {("random", "Random")}  # a seeded generator, passed in or created from a seed
 
 
@@ -92,7 +92,9 @@ def package_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[str, str | None, int]]:
-    """Yield (module, name or None, line) for every import, including imports inside functions and type-only imports."""
+    """Yield (module, name or None, line) for every import, including imports inside functions and type-checking
+    imports.
+    """
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -155,11 +157,11 @@ SEEDED = "random.Random"
 
 
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
-    """Return (line, name) for every direct use of a clock or of randomness. Waiting is allowed, because it uses
-    `asyncio`'s loop.
+    """Return (line, name) for every direct use of a clock or of randomness. Waiting is allowed, because it uses the
+    `asyncio` event loop.
     """
     tree, found = ast.parse(source), []
-    origins: dict[str, str] = {}  # the full name of each name in this module
+    origins: dict[str, str] = {}  # the fully qualified name of each name in this module
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             origins |= {alias.asname or alias.name: alias.name for alias in node.names}
@@ -177,7 +179,7 @@ def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
 
 
 def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
-    """Return the full name that an expression has in the module it is imported from, or "" if it is not imported."""
+    """Return the fully qualified name of an expression's imported object, or "" if the expression is not imported."""
     head, _, rest = ast.unparse(node).partition(".")
     return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
 
@@ -186,7 +188,7 @@ def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
 MACHINE = BOTKIT / "exchange" / "machine.py"
 
 
-def test_exchange_code_receives_its_clock_and_randomness_from_outside() -> None:
+def test_exchange_code_has_its_clock_and_randomness_injected() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in modules()
@@ -214,12 +216,12 @@ def test_a_direct_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
-#: base classes whose subclasses are neither structs nor plain classes, and are never compiled to native classes
+#: base classes whose subclasses are neither structs nor plain classes and are never compiled to native classes
 NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
 
 
 def kinds_of_classes(source: str) -> set[str]:
-    """Return which of ``struct`` and ``class`` a module contains."""
+    """Return which of ``struct`` and ``class`` occur in a module."""
     found = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
@@ -250,7 +252,7 @@ def test_no_two_classes_have_the_same_name() -> None:
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
-def test_botkit_never_imports_strategies() -> None:
+def test_botkit_never_imports_from_the_strategies_folder() -> None:
     wrong = [
         f"{path}:{line}"
         for path in modules()
@@ -270,9 +272,9 @@ def test_bundled_strategies_import_only_the_public_interface() -> None:
     assert not wrong
 
 
-def test_the_top_level_contains_exactly_the_agreed_entries() -> None:
+def test_the_top_level_folder_contains_exactly_the_agreed_entries() -> None:
     agreed = {"pyproject.toml", "README.md", "LICENSE", "botkit", "strategies", "configs", "tests", "backtest_data"}
-    # files left by a user's own runs are ignored by git and are not part of the project
+    # files created by a user's own runs are ignored by git and are not part of the project
     leftovers = {"build", "dist", "out", "runs", "venv"}
     present = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert {n for n in present - leftovers if not n.endswith(".egg-info")} <= agreed
@@ -304,18 +306,18 @@ STRAY: dict[str, set[str] | None] = {
     "os": {"urandom", "getrandom"},
     "asyncio": {"to_thread"},
 }
-#: names that ``live`` must not use either, because its access to files must use a port
+#: names that are also forbidden in ``live``, because it must access files through a port
 STRAY_FILES: dict[str, set[str] | None] = {
     "os": {"fsync", "listdir", "open", "remove", "rename", "replace", "scandir", "stat", "unlink"},
     "shutil": None,
     "sqlite3": {"connect"},
 }
 _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink", "write_bytes", "write_text"}
-#: uses that cannot affect a running bot's decisions. Entries may only be removed.
+#: uses that cannot affect a running bot's decisions. Entries may be removed, but not added.
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
     "live/replay.py": {"open", "read_bytes"},
-    # the log is for people; no code reads it again, and the library's handler opens the file
+    # the log is for people; no code reads it back, and the library's handler opens the file
     "live/telling/logs.py": {"mkdir"},
     # runs an emulator for tests that have no event loop
     "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
@@ -323,7 +325,7 @@ BESIDE_A_BOT: dict[str, set[str]] = {
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """Return the full name behind each imported name, such as ``{"Random": "random.Random"}``."""
+    """Return the fully qualified name for each imported name, such as ``{"Random": "random.Random"}``."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -346,7 +348,7 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
 
 
 def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
-    """Return the machine's functions that a module uses without a port, with the line of the first use."""
+    """Return the machine functions that a module uses without a port, with the line of the first use."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = _imported(tree)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
@@ -413,9 +415,9 @@ def test_no_port_has_more_than_six_methods() -> None:
 PUBLIC_MOST = 20
 #: classes that may have more public methods, with the reasons
 FACES = {
-    # strategy authors use a single class with all the methods that they may call
+    # strategy authors use a single class that offers every method they may call
     "botkit.engine.strategy.base.Strategy",
-    # one method per documented endpoint, with the exchange's name for it; this is a list and contains no logic
+    # one method per documented endpoint, with the exchange's name for the endpoint; just a list, without logic
     "botkit.exchange.bitopro.rest.BitoProClient",
 }
 PORT_MOST = 6
@@ -455,7 +457,7 @@ def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
-    """Return sorted groups of modules in which each module can reach every other module through imports."""
+    """Return sorted groups of modules that can all reach each other through imports."""
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()
@@ -477,7 +479,7 @@ def test_there_are_no_circular_imports() -> None:
     assert circles(import_graph(sources)) == set()
 
 
-def test_a_circular_import_for_type_checkers_is_detected() -> None:
+def test_a_circular_type_checking_import_is_detected() -> None:
     hidden = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import A\n"
     sources = {"p.a": "import p.b", "p.b": "from p import c", "p.c": hidden, "p.d": "import p.a"}
     assert circles(import_graph(sources)) == {("p.a", "p.b", "p.c")}
@@ -485,7 +487,9 @@ def test_a_circular_import_for_type_checkers_is_detected() -> None:
 
 
 def public_methods(cls: type) -> set[str]:
-    """Return a class's public methods and properties, including inherited ones, so that mixins cannot hide its size."""
+    """Return a class's public methods and properties, including inherited ones, so that mixins cannot hide the class's
+    size.
+    """
     kinds = (FunctionType, property, staticmethod, classmethod)
     return {
         name
@@ -510,13 +514,13 @@ def test_no_class_has_too_many_public_methods() -> None:
     classes = all_classes()
     assert len(classes) > 500, "the search no longer finds classes"
     large = {name for name, cls in classes.items() if len(public_methods(cls)) > PUBLIC_MOST}
-    # botkit's own strategies only inherit their methods
+    # strategies are excluded: they inherit the public methods of `Strategy`
     strategies = {name for name, cls in classes.items() if issubclass(cls, Strategy) and cls is not Strategy}
     assert large - strategies == FACES
 
 
 def ports() -> dict[str, int]:
-    """Return every Protocol in botkit, and the number of methods that it requires."""
+    """Return every Protocol in botkit with the number of methods that it requires."""
     found = {}
     for name, path in names_of_modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -538,7 +542,7 @@ def test_no_protocol_requires_too_many_methods() -> None:
 # ---------------------------------------------------------------------------------------------------------
 
 
-#: the names used for an engine and the parts of its view
+#: the names used for an engine and for the parts of its view
 ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
 
 
@@ -556,7 +560,7 @@ def ways_past_the_door(source: str) -> list[tuple[int, str]]:
     return found
 
 
-def test_no_outside_code_accesses_internals_of_the_engine() -> None:
+def test_no_outside_code_accesses_engine_internals() -> None:
     outside = [path for path in modules() if package_of(path) != "engine"]
     outside += [*(ROOT / "tests").rglob("*.py"), *(ROOT / "strategies").rglob("*.py")]
     wrong = [
@@ -571,6 +575,6 @@ def test_no_outside_code_accesses_internals_of_the_engine() -> None:
     "way",
     ["engine._stages", "bot.engine._router.due(1)", "self._rooms", "b.engine.rooms", "bot.view._a", "view.money._b"],
 )
-def test_access_to_internals_of_the_engine_is_detected(way: str) -> None:
+def test_access_to_engine_internals_is_detected(way: str) -> None:
     assert ways_past_the_door(way)
     assert not ways_past_the_door("engine.view.orders(), self._engine.turn(None, 0, out), self._out")

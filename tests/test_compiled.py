@@ -1,5 +1,5 @@
-"""The compiled form is built only on request and from the same source files. It is refused if the files differ from the
-compiled ones.
+"""The compiled form is built only on request and from the same source files. It is refused if the source files have
+changed since compilation.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_without_the_variable_a_wheel_is_plain_python_and_needs_no_compiler(hook: ModuleType, project: Path) -> None:
+def test_without_the_environment_variable_a_wheel_is_plain_python_and_needs_no_compiler(
+    hook: ModuleType, project: Path
+) -> None:
     builder = WheelBuilder(str(project))
     assert builder.config.dependencies == []
     (wheel,) = builder.build(directory=str(project / "dist"), versions=["standard"])
@@ -56,7 +58,7 @@ def test_without_the_variable_a_wheel_is_plain_python_and_needs_no_compiler(hook
         assert {Path(name).suffix for name in archive.namelist() if name.startswith("botkit/")} == {".py"}
 
 
-def test_with_the_variable_the_build_requires_the_compiler(
+def test_with_the_environment_variable_the_build_requires_the_compiler(
     hook: ModuleType, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(hook.VARIABLE, "1")
@@ -90,7 +92,7 @@ def test_modules_to_compile_exist_and_contain_no_structs(hook: ModuleType) -> No
         assert name.split("/")[1] in (*PURE, "backtesting")
 
 
-def test_a_source_file_that_was_changed_after_compiling_is_refused(tmp_path: Path) -> None:
+def test_a_source_file_changed_after_compilation_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "botkit" / "engine.py"
     file.parent.mkdir()
     file.write_text("a = 1\n")

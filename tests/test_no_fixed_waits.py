@@ -1,8 +1,9 @@
-"""No test assumes a speed of the machine: none sleeps for a fixed time, gives up in less than a minute or compares wall
-time.
+"""No test depends on the speed of the machine: none sleeps for a fixed time, times out in less than a minute or
+compares wall time.
 
-On virtual time, all of this is free and exact (tests/simulation/README.md). On real time, a test waits for a condition
-with `tests.waiting` or with ``until`` from tests/live/world.py; a polling loop may pause for a tenth of a second.
+On virtual time, waiting is free and exact (tests/simulation/README.md). On real time, a test waits for a condition with
+`tests.waiting` or with ``until`` from tests/live/world.py; a polling loop may sleep for a tenth of a second between
+checks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ON_VIRTUAL_TIME = (
     *("simulation/", "live/shared_world.py", "live/test_shared_limits.py"),
     *("emulator/fuzz_wire.py", "live/frozen_journal.py", "market_venue.py", "toy_exchange.py"),
 )
-#: the longest pause between two checks
+#: the longest sleep between two checks
 PAUSE_MAX_S = 0.1
 PATIENCE_MIN_S = 60
 #: functions that may wait on real time, with the reason
@@ -36,7 +37,7 @@ ALLOWED = {
     "live/test_ports.py::test_waiting_for_a_command_response_uses_the_given_clock": "its clock is moved by hand",
 }
 CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter"}
-#: functions that take a timeout, with the position of that argument
+#: functions that take a timeout, with the position of the timeout argument
 TIMEOUTS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "wait": 0, "join": 0, "result": 0}
 
 
@@ -54,7 +55,7 @@ def number(node: ast.expr | None) -> float | None:
 
 
 class Reader:
-    """Finds the places at which a file depends on real time."""
+    """Finds the code locations at which a file depends on real time."""
 
     def __init__(self, place: str, tree: ast.Module) -> None:
         self.found: list[str] = []
@@ -171,7 +172,7 @@ def test_waits_on_real_time_are_detected(code: str, is_refused: bool) -> None:
     assert bool(found_in("test_x.py", code)) == is_refused
 
 
-def test_every_exception_is_still_needed() -> None:
+def test_every_listed_exception_is_still_needed() -> None:
     for place in ALLOWED:
         file, _, function = place.partition("::")
         text = (TESTS / file).read_text()

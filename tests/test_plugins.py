@@ -1,4 +1,4 @@
-"""How plugins are found and ordered, every kind of mistake in a plugin, and events through wrappers."""
+"""Plugin discovery and ordering, every kind of mistake in a plugin, and event dispatch through wrappers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def botkit_register_strategies(register):
 
 
 class Base:
-    """A stand-in for the engine's Strategy. Plugins recognise the class only by its marker."""
+    """A stand-in for the engine's Strategy class. Plugins recognize the class only by its marker."""
 
     __botkit_strategy__ = True
 
@@ -61,7 +61,7 @@ def load(**arguments: Any) -> Plugins:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Install two distributions with entry points, which are not found in alphabetical order."""
+    """Install two distributions whose entry points are not discovered in alphabetical order."""
     for distribution, module in (("zeta", "zeta_plugin"), ("alpha", "alpha_plugin")):
         info = tmp_path / "site" / f"{distribution}-1.5.dist-info"
         write(info, "METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
@@ -77,7 +77,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 # -- discovery and order ----------------------------------------------------------------------------------------------
 
 
-def test_plugins_are_loaded_in_the_order_built_in_installed_folders_modules(tmp_path: Path, installed: Path) -> None:
+def test_plugins_are_loaded_in_the_order_built_in_then_installed_then_folders_then_modules(
+    tmp_path: Path, installed: Path
+) -> None:
     write(tmp_path / "p", "b.py", "")
     write(tmp_path / "p", "a.py", "")
     write(tmp_path / "p", "_part.py", "raise RuntimeError")
@@ -94,11 +96,11 @@ def test_plugins_are_loaded_in_the_order_built_in_installed_folders_modules(tmp_
 @pytest.mark.parametrize(
     ("value", "names"), [("", []), ("zeta_one", ["zeta_one"]), (" zeta_two , alpha_one,", ["alpha_one", "zeta_two"])]
 )
-def test_the_environment_restricts_installed_plugins(installed: Path, value: str, names: list[str]) -> None:
+def test_the_environment_variable_restricts_installed_plugins(installed: Path, value: str, names: list[str]) -> None:
     assert [row["name"] for row in load(environ_load=value).describe()] == names
 
 
-def test_a_misspelt_name_in_the_environment_is_refused(installed: Path) -> None:
+def test_a_misspelled_name_in_the_environment_variable_is_refused(installed: Path) -> None:
     with pytest.raises(PluginError, match="did you mean `zeta_one`"):
         load(environ_load="zeta_on")
 
@@ -108,14 +110,14 @@ def test_a_folder_given_by_several_paths_is_loaded_once(tmp_path: Path) -> None:
     write(folder, "mine.py", STRATEGY.format(name="mine"))
     try:
         (tmp_path / "link").symlink_to(folder, target_is_directory=True)
-    except OSError:  # needs a privilege on Windows
+    except OSError:  # requires a privilege on Windows
         write(tmp_path / "link", "_empty.py", "")
     plugins = load(folders=[folder, folder / ".." / "p", tmp_path / "link", folder / "mine.py"])
     assert list(plugins.strategies) == ["mine"]
     assert len(plugins.loaded) == 1
 
 
-def test_a_file_is_imported_once_and_again_only_after_a_change(tmp_path: Path) -> None:
+def test_a_file_is_imported_once_and_reimported_only_after_a_change(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", "value = [1]\n")
     first = import_file(file)
     assert import_file(file) is first
@@ -135,7 +137,7 @@ def test_a_blocked_plugin_is_not_imported(tmp_path: Path) -> None:
     assert [(row["name"], row["blocked"]) for row in plugins.describe()] == [("core", True), ("bad", True)]
 
 
-def test_objects_offered_by_plugins_are_kept_by_name_with_their_origin(tmp_path: Path) -> None:
+def test_objects_registered_by_plugins_are_kept_by_name_with_their_origin(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", STRATEGY.format(name="dip"))
     plugins = load(folders=[tmp_path])
     found = plugins.pick("strategies", "dip")
@@ -235,7 +237,7 @@ def test_two_plugins_with_the_same_name_are_refused(tmp_path: Path) -> None:
     assert "rename one" in message
 
 
-def test_a_name_that_is_offered_twice_is_refused_with_both_files(tmp_path: Path) -> None:
+def test_a_name_that_is_registered_twice_is_refused_with_both_files(tmp_path: Path) -> None:
     first = write(tmp_path, "a.py", STRATEGY.format(name="dip"))
     second = write(tmp_path, "b.py", STRATEGY.format(name="dip"))
     message = refused(folders=[tmp_path])
@@ -244,7 +246,7 @@ def test_a_name_that_is_offered_twice_is_refused_with_both_files(tmp_path: Path)
     assert str(second) in message
 
 
-def test_missing_folders_modules_and_blocked_names_are_refused(tmp_path: Path) -> None:
+def test_missing_folders_missing_modules_and_unknown_blocked_names_are_refused(tmp_path: Path) -> None:
     assert "this plugin folder does not exist" in refused(folders=[tmp_path / "absent"])
     assert "No module named" in refused(modules=["absent_module_x"])
     write(tmp_path, "mine.py", "")
@@ -252,7 +254,7 @@ def test_missing_folders_modules_and_blocked_names_are_refused(tmp_path: Path) -
     assert "a .py file" in refused(folders=[write(tmp_path, "x.txt", "")])
 
 
-def test_an_error_names_an_entry_point_that_fails(installed: Path) -> None:
+def test_an_entry_point_that_fails_is_named_in_the_error(installed: Path) -> None:
     write(installed, "zeta_plugin.py", "import sys\n\nsys.exit()\n")
     with pytest.raises(PluginError, match=r"zeta_plugin\.py:3: the plugin `zeta_two`"):
         load(environ_load="zeta_two")
@@ -267,7 +269,7 @@ def event_error(**methods: Any) -> str:
     return str(caught.value)
 
 
-def test_a_misspelt_callback_is_refused_with_a_suggestion() -> None:
+def test_a_misspelled_callback_is_refused_with_a_suggestion() -> None:
     assert "did you mean `on_trade`?" in event_error(on_trades=lambda self, trade: None)
     assert "must not start with on_" in event_error(on_hourly=lambda self, bar: None)
 
@@ -339,7 +341,7 @@ def test_wrappers_are_called_around_one_strategy_at_a_time() -> None:
     assert plugins.callbacks(first, "on_stop") is None
 
 
-def test_a_strategys_error_passes_through_its_wrappers() -> None:
+def test_an_exception_raised_by_a_strategy_passes_through_its_wrappers() -> None:
     class Watch:
         @hookimpl(wrapper=True)
         def on_bar(self, bar: Any) -> Iterator[None]:
@@ -367,7 +369,7 @@ def test_registering_a_strategy_does_not_read_its_properties() -> None:
     load().register_strategy(Careful(), "a")
 
 
-def test_after_releasing_strategies_another_bot_can_register_the_same_names() -> None:
+def test_after_strategies_are_released_another_bot_can_register_the_same_names() -> None:
     plugins = load()
     plugins.register_strategy(Recorder("a", []), "a")
     plugins.release_strategies()
@@ -377,7 +379,7 @@ def test_after_releasing_strategies_another_bot_can_register_the_same_names() ->
 # -- calls through other hooks ----------------------------------------------------------------------------------------
 
 
-def test_sections_and_metrics_are_collected_in_loading_order() -> None:
+def test_sections_and_metrics_are_collected_in_plugin_load_order() -> None:
     def plugin(name: str) -> Any:
         class Plugin:
             @hookimpl
@@ -395,7 +397,7 @@ def test_sections_and_metrics_are_collected_in_loading_order() -> None:
     assert plugins.metrics({"x": 1.0}) == {"a": 2.0, "b": 2.0}
 
 
-def test_an_error_names_the_plugin_of_a_hook_that_fails(tmp_path: Path) -> None:
+def test_a_plugin_whose_hook_fails_is_named_in_the_error(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", HEAD + "@hookimpl\ndef botkit_report_sections(result):\n    1 / 0\n")
     plugins = load(folders=[tmp_path])
     with pytest.raises(PluginError, match="block it") as caught:
@@ -403,7 +405,7 @@ def test_an_error_names_the_plugin_of_a_hook_that_fails(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{file}:4: `botkit_report_sections` of the plugin `mine` failed")
 
 
-def test_only_callbacks_that_a_strategy_overrides_are_hook_implementations() -> None:
+def test_only_callbacks_overridden_by_a_strategy_are_hook_implementations() -> None:
     plugins = load()
     strategy = Recorder("a", [])
     plugins.register_strategy(strategy, "a")

@@ -143,7 +143,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_backtest_can_use_a_plugins_exchange_format_and_models(
+def test_a_backtest_can_use_the_exchange_format_and_models_of_a_plugin(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--json"]) == 0
@@ -167,7 +167,7 @@ def test_the_limits_of_a_plugins_exchange_are_obeyed(
     assert "refused" not in " ".join(summary["warnings"])
 
 
-def test_an_error_names_an_exchange_without_limits(
+def test_an_exchange_without_limits_is_named_in_the_error(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--set", "exchange.bare=true"]) == 2

@@ -1,4 +1,4 @@
-"""A foreign exchange is a plugin: a bot trades on it, is killed, and restarts from its journal."""
+"""A third-party exchange is provided by a plugin: a bot trades on it, is killed, and restarts from its journal."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
-    """Run a bot as `botkit run --mode MODE` creates it. At the end of the block, the bot is stopped cleanly, unless it
+    """Run a bot as created by `botkit run --mode MODE`. At the end of the block, the bot is stopped cleanly, unless it
     was killed.
     """
     async with live_parts(Project.load(config), mode) as parts:
@@ -87,8 +87,8 @@ async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
 
 
 async def kill(bot: Bot, venue: ToyVenue) -> None:
-    """Kill the bot: it runs no more turns, sends and writes no more data, and its connections are dropped. Only its
-    open files are closed, as the operating system would do.
+    """Kill the bot: it stops running turns, sending requests and writing data, and its connections are dropped. Only
+    its open files are closed, as the operating system would do.
     """
     venue.connections.clear()
     bot.driver.fault = RuntimeError("killed")
@@ -96,7 +96,7 @@ async def kill(bot: Bot, venue: ToyVenue) -> None:
     await bot.close()
 
 
-async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) -> None:
+async def test_a_killed_bot_finds_the_order_whose_response_was_lost(config: Path) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config) as bot:
         first = puppet(bot).buy("gold_usd", amount=0.5, price=100)
@@ -132,12 +132,14 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) 
         assert not again.view.foreign_orders()
         assert sum(fill.lots for fill in again.journal.fills()) == 150_000_000
         money.check()
-    # the default for open orders when a bot stops
+    # the default policy for open orders when a bot stops
     assert [row.state for row in venue.orders.values()][-1] is OrderState.CANCELLED
     assert not venue.connections
 
 
-async def test_without_batch_requests_the_account_can_be_read_and_panic_cancels_orders_singly(config: Path) -> None:
+async def test_without_batch_requests_the_account_can_be_read_and_panic_cancels_orders_individually(
+    config: Path,
+) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config) as bot:
         orders = [puppet(bot).buy("gold_usd", amount=0.1, price=price) for price in (97, 98)]
@@ -154,7 +156,7 @@ async def test_without_batch_requests_the_account_can_be_read_and_panic_cancels_
         assert {row.state for row in venue.orders.values()} == {OrderState.CANCELLED}
 
 
-async def test_paper_mode_trades_on_the_market_of_a_foreign_exchange(config: Path) -> None:
+async def test_paper_mode_trades_on_market_data_of_a_third_party_exchange(config: Path) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config, "paper") as bot:
         order = puppet(bot).buy("gold_usd", amount=0.01, price=100)

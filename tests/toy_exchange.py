@@ -1,7 +1,8 @@
-"""A small exchange in memory, its adapter, and the plugin that lets bots trade on it. The exchange outlives the bots.
+"""A small in-memory exchange, its adapter, and the plugin that lets bots trade on the exchange. The exchange outlives
+the bots.
 
-It has one account, one pair, limit orders, one user stream, and a fee of 0.1 % of the coins or money that an order
-receives. On request, it loses the answer to a create and the stream's report about that order.
+It has one account, one pair, limit orders, one user stream, and a fee of 0.1 % of the coins or cash that an order
+receives. On request, it drops the response to a create and the stream's report about that order.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ FEES = FeeRank(
     rank=0, volume=0, held=0, needs_both=False, maker_e8=100_000, taker_e8=100_000, discounted_maker_e8=100_000,
     discounted_taker_e8=100_000,
 )  # fmt: skip
-#: exchanges by the names in configurations
+#: exchanges, keyed by their names in configurations
 VENUES: dict[str, ToyVenue] = {}
 
 
@@ -113,7 +114,7 @@ class ToyVenue:
         return CancelAck(((str(PAIR), order_id),))
 
     def sell(self, ticks: int, lots: int) -> None:
-        """Sell to all bids of at least ``ticks``."""
+        """Sell to all bids at or above ``ticks``."""
         for row in [row for row in self.orders.values() if row.state in RESTING_STATES and row.price_ticks >= ticks]:
             part = min(lots, row.original_lots - row.executed_lots)
             if not part:
@@ -264,7 +265,7 @@ class ToyAdapter(Lifetime):
 
 
 class Toy:
-    """The exchange plugin, registered as ``toy``; ``venue`` in the configuration selects one exchange."""
+    """The exchange plugin, registered as ``toy``; ``venue`` in the configuration selects an exchange."""
 
     name = "toy"
 

@@ -1,10 +1,10 @@
-"""Runs the tests repeatedly while other work keeps every core busy.
+"""Runs the tests repeatedly while other processes keep every core busy.
 
-    python -m tests.under_load                                 README's test command, 20 times
+    python -m tests.under_load                                 the README's test command, 20 times
     python -m tests.under_load --times 5 tests/live -n 2       5 times with the remaining arguments for pytest
 
-Prints one line per run, and every test that failed. A test that fails only under load is a defect: of the test, if it
-assumes a speed of the machine; of botkit, if botkit does.
+Prints one line per run, and every test that failed. A test that fails only under load indicates a defect: in the test
+if the test depends on the speed of the machine, otherwise in botkit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Waits for the effect of a thread or another process, but not forever."""
+"""Waits for an effect caused by a thread or another process, but not forever."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 #: How long to wait in real time for any condition. No machine is this slow: an effect that takes longer will never
-#: occur, so the test fails.
+#: occur, so the test should fail.
 PATIENCE_S = 120.0
 
 

@@ -1,19 +1,21 @@
-"""Computes the fills of a scripted quoter from recorded frames, with json alone. The simulated exchange must find the
-same fills. This code is written from the documented rules for books and fills, not from the simulated exchange.
+"""Computes the fills of a scripted quoter from recorded frames, using only `json`. The simulated exchange must produce
+identical fills. This code implements the documented rules for books and fills, and shares no code with the simulated
+exchange.
 
     order    a dict: name, buy (bool), ticks, lots, arrives (ms), cancelled (ms); post-only
     fill     (name, time in ms, ticks, lots)
 
-An order that arrives is queued behind the amount recorded at its price. Between recorded levels, or before the best
-price, nothing is ahead of it. Beyond the recorded depth, the full level is ahead of it, as first seen. A later snapshot
-that shows less limits the amount ahead. Trades at the price by takers of the other side use up the amount ahead and
-then fill the order; trades beyond the price clear the amount ahead and fill the order. If the opposite best price
-reaches or crosses the order's price, the order fills with the amount shown there. Lots taken from a level stay taken
-until the level changes. Every fill is limited by its trade or by the amount shown, and orders share an amount by price,
-then by time. A post-only order is checked against the other side of the book as the trades since the snapshot have left
-it: a buyer's trade takes all asks below its price, and its amount at that price; a seller's trade takes all bids above
-its price, and its amount at that price. Under the optimistic assumption nothing is ahead and orders fill completely.
-Under the pessimistic assumption only trades beyond the price fill an order.
+An arriving order is queued behind the amount recorded at its price. Between recorded levels, or before the best price,
+nothing is ahead of it. Beyond the recorded depth, the full amount of the level when it is first seen is ahead of the
+order. If a later snapshot shows a smaller amount, the amount ahead is reduced to the amount shown. Trades at the
+order's price by takers on the opposite side consume the amount ahead and then fill the order; trades beyond the price
+clear the amount ahead and fill the order. If the opposite best price reaches or crosses the order's price, the order
+fills with the amount shown there. Lots taken from a level stay taken until the level changes. Every fill is limited by
+its trade or by the amount shown, and orders share an amount by price, then by time. A post-only order is checked
+against the other side of the book as the trades since the snapshot have left it: a buyer's trade takes all asks below
+its price, and its amount at that price; a seller's trade takes all bids above its price, and its amount at that price.
+Under the optimistic assumption nothing is ahead and orders fill completely. Under the pessimistic assumption only
+trades beyond the price fill an order.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def steps(text, decimals):
 
 
 def read_frames(path):
-    """Return (receive time, 0 for books and 1 for trades, rows) in processing order."""
+    """Return (receive time, 0 for books or 1 for trades, rows) in processing order."""
     events = []
     with gzip.open(Path(path), "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -116,7 +118,8 @@ class Market:
                 elif ticks == order["ticks"] and taker_buys != buy:
                     if self.reading == "pessimistic":
                         continue
-                    # all our orders at the price share the recorded amount ahead, and a trade uses up that amount first
+                    # all our orders at this price share the recorded amount ahead, and a trade consumes that amount
+                    # first
                     passed = min(order["ahead"], lots)
                     order["ahead"] -= passed
                     share = lots - passed
@@ -162,7 +165,7 @@ class Market:
         return levels
 
     def left(self, bids):
-        """Return the side's levels without the amounts that trades since the book took from them."""
+        """Return the side's levels, reduced by the amounts that trades since the last book have taken."""
         standing = dict(self.net(bids))
         for price, amount, taker_buys in self.since:
             if taker_buys == bids:
@@ -189,8 +192,8 @@ class Market:
 
 
 def derive(events, orders, reading):
-    """Compute every fill of the orders. At equal times, books are processed first, then trades, then arrivals; cancels
-    come before new orders.
+    """Compute every fill of the orders. Events with equal timestamps are processed in this order: books, trades, then
+    arrivals, with cancels before new orders.
     """
     acts = [(order["arrives"], 1, i, order) for i, order in enumerate(orders)]
     acts += [(order["cancelled"], 0, i, order) for i, order in enumerate(orders)]

@@ -1,4 +1,4 @@
-"""The time that orders spent at the best price, compared with a count of single moments."""
+"""Time that orders spent at the best price, compared with a brute-force count of individual time steps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def books(rows: list[tuple[int, int | None, int | None]]) -> BookColumns:
 
 
 def counted(orders: list[VenueOrder], rows: list[tuple[int, int | None, int | None]], is_buy: bool) -> int:
-    """Count the moments in which an order was at the best price, checking them one by one."""
+    """Count the time steps at which an order was at the best price, checking each step individually."""
     found = 0
     for now in range(END):
         seen = [row for row in rows if row[0] <= now]
@@ -71,7 +71,7 @@ def counted(orders: list[VenueOrder], rows: list[tuple[int, int | None, int | No
 
 
 @given(ORDERS, BOOKS, st.integers(0, 8))
-def test_time_at_best_equals_a_moment_by_moment_count(
+def test_time_at_best_price_matches_a_brute_force_count(
     given_orders: list[tuple[int, int | None, int, bool]], rows: list[tuple[int, int | None, int | None]], cut: int
 ) -> None:
     orders = [order(number, *each) for number, each in enumerate(given_orders, 1)]
@@ -84,7 +84,7 @@ def test_time_at_best_equals_a_moment_by_moment_count(
     assert row.orders == len(orders)
 
 
-def test_the_median_amount_ahead_covers_only_orders_placed_by_a_book() -> None:
+def test_the_median_amount_ahead_includes_only_orders_with_a_queue_position_set_by_a_book() -> None:
     orders = [order(number, 0, 4 * number, 99, True) for number in (1, 2, 5)]
     orders[2].is_placed = False
     orders[0].executed_lots = 3

@@ -1,4 +1,4 @@
-"""Real and simulated fills of the same orders are paired, and every amount appears on exactly one line."""
+"""Real and simulated fills of the same orders are matched up, and every filled amount appears on exactly one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def paired(real: list[Execution], simulated: list[Execution], *, last: float = 1
     return pair_fills(orders, real, simulated, {"btc_usdt": last})
 
 
-def test_each_real_fill_is_compared_with_the_same_part_of_the_order_in_the_simulation() -> None:
+def test_each_real_fill_is_compared_with_the_matching_part_of_the_simulated_order() -> None:
     [first, second] = paired(
         [done(1, 4 * BTC, 100, at=10), done(1, 6 * BTC, 101, at=20)],
         [done(1, 2 * BTC, 98, at=9), done(1, 8 * BTC, 100, at=14)],
@@ -44,7 +44,7 @@ def test_each_real_fill_is_compared_with_the_same_part_of_the_order_in_the_simul
     assert (second.amount, second.money) == (6.0, pytest.approx(-6.0))  # a buyer who paid 1 more for 6 coins
 
 
-def test_a_fill_on_one_side_only_is_missed_or_extra() -> None:
+def test_a_fill_that_exists_only_live_or_only_in_simulation_is_missed_or_extra() -> None:
     found = paired(
         [done(1, 5 * BTC, 100), done(2, BTC, 90)],
         [done(1, 3 * BTC, 100), done(3, 2 * BTC, 95)],
@@ -59,7 +59,7 @@ def test_a_fill_on_one_side_only_is_missed_or_extra() -> None:
     }
 
 
-def test_fees_are_included_in_the_money_even_if_paid_in_the_base_coin() -> None:
+def test_the_cash_difference_includes_fees_even_if_paid_in_the_base_currency() -> None:
     [one] = paired([done(1, BTC, 100, fee=2 * BTC // 10)], [done(1, BTC, 100, fee=BTC // 10)])
     assert one.money == pytest.approx(-0.1)
     base = Execution(
@@ -80,7 +80,7 @@ amounts = st.lists(st.tuples(st.integers(1, 3), st.integers(1, 50), st.integers(
 
 
 @given(amounts, amounts)
-def test_every_amount_and_all_the_money_appear_on_exactly_one_line(
+def test_every_amount_and_every_cash_flow_appears_on_exactly_one_line(
     real: list[tuple[int, int, int]], simulated: list[tuple[int, int, int]]
 ) -> None:
     ours = [done(i, lots * BTC, price, at) for at, (i, lots, price) in enumerate(real)]
@@ -102,7 +102,7 @@ def test_every_amount_and_all_the_money_appear_on_exactly_one_line(
         assert figures.matched + figures.missed == pytest.approx(1.0)
 
 
-def test_every_figure_out_of_tolerance_is_reported_in_a_sentence() -> None:
+def test_every_value_outside_its_tolerance_is_reported_in_a_sentence() -> None:
     found = figures_of(
         paired([done(1, BTC, 101), done(2, BTC, 100)], [done(1, BTC, 100), done(3, BTC, 100)], last=100.0), 2, 2
     )
@@ -110,7 +110,7 @@ def test_every_figure_out_of_tolerance_is_reported_in_a_sentence() -> None:
     assert Tolerance(missed_pct=50, extra_pct=50, price_bps=101, money_bps=50).drifts(found) == []
 
 
-def test_slippage_of_takers_is_measured_from_the_mid_price() -> None:
+def test_taker_slippage_is_measured_from_the_mid_price() -> None:
     orders = {1: order(1), 2: order(2, Side.SELL), 3: order(3)}
     real = [done(1, BTC, 101, maker=False), done(2, BTC, 98, maker=False), done(3, BTC, 50)]
     share, count = shortfall(orders, real, {1: 100.0, 2: 100.0, 3: 100.0}) or (0.0, 0)

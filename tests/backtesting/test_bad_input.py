@@ -1,4 +1,4 @@
-"""User mistakes: each one causes a clear error and exit code 2, and leaves no half-written output."""
+"""User mistakes: each one produces a clear error and exit code 2, and leaves no partially written output."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_impossible_candles_are_refused(
     assert says in error.lower(), error
 
 
-def test_candles_with_another_resolution_than_declared_are_refused(
+def test_candles_whose_resolution_differs_from_the_declared_one_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "candles.csv"
@@ -89,7 +89,9 @@ def test_candles_with_another_resolution_than_declared_are_refused(
     assert "1h" in refused(tmp_path, config, capsys)
 
 
-def test_bars_finer_than_the_candles_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bars_with_a_finer_resolution_than_the_candles_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "candles.csv"
     file.write_text(rows(*(f"{T + 3_600_000 * i},100,101,99,100,5" for i in range(5))), encoding="utf-8")
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1h}}"
@@ -197,7 +199,7 @@ ORDERS = "def on_bar(self, bar):\n    self.market_buy(self.pair, spend=100)\n"
         (SUBSCRIBES + "def on_stop(self):\n    raise RuntimeError('broken here')\n", "on_stop"),
     ],
 )
-def test_a_strategy_that_raises_in_a_callback_ends_the_run(
+def test_an_exception_in_a_callback_aborts_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, callback: str
 ) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0 + i % 7 for i in range(50)])
@@ -220,7 +222,7 @@ def test_a_strategy_that_raises_in_a_callback_ends_the_run(
     ("subscribe", "callback"),
     [("subscribe_trades(self.pair)", "on_trade"), ("subscribe_book(self.pair)", "on_book")],
 )
-def test_a_strategy_that_raises_on_a_market_event_ends_the_run(
+def test_an_exception_while_handling_a_market_event_aborts_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], subscribe: str, callback: str
 ) -> None:
     trade = {"timestamp": T // 1000, "price": "100", "amount": "1", "isBuyer": True}
@@ -248,7 +250,7 @@ def test_a_strategy_that_raises_on_a_market_event_ends_the_run(
     assert "scripted.py:" in error
 
 
-def test_a_span_without_data_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_time_span_without_data_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0] * 50)
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1m}}"
     config = write_config(tmp_path, data, plugins=ROOT / "strategies", use="sma_cross")
@@ -258,7 +260,7 @@ def test_a_span_without_data_is_an_error(tmp_path: Path, capsys: pytest.CaptureF
     assert "nope" in refused(tmp_path, config, capsys, "--set", "nope.fast=3")
 
 
-def test_a_failed_run_keeps_the_previous_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_keeps_the_files_of_the_previous_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0 + i % 7 for i in range(50)])
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1m}}"
     config = write_config(tmp_path, data, plugins=ROOT / "strategies", use="sma_cross")

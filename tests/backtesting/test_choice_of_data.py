@@ -1,4 +1,4 @@
-"""The data that a run needs depends on the strategy's subscriptions, not on its callbacks."""
+"""The data that a run requires depends on the strategy's subscriptions, not on its callbacks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def books_and_trades(world: World) -> None:
     )
 
 
-def test_a_strategy_with_a_trade_callback_that_subscribes_only_to_bars_runs_on_candles(world: World) -> None:
+def test_a_strategy_with_a_trade_callback_but_only_bar_subscriptions_runs_on_candles(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)
     assert run(world, "chooser", {"on_trades": False}).skips == {"bar": 5}
 
@@ -85,7 +85,7 @@ def test_subscribing_to_trades_with_only_candles_is_an_error(world: World) -> No
 
 
 def test_slippage_is_optional_when_books_are_read_without_a_callback(world: World) -> None:
-    world.candles("btc_usdt", [50_000.0] * 5)  # the data one would expect for a strategy without such a callback
+    world.candles("btc_usdt", [50_000.0] * 5)  # the data that would be chosen for a strategy without this callback
     books_and_trades(world)
     assert run(world, "reader", {}, slippage=None).skips["bar"] >= 4
 

@@ -1,4 +1,4 @@
-"""Gaps in a candle tape become flat rows without volume, no matter how the tape is cut into chunks."""
+"""Gaps in a candle tape are filled with flat rows of zero volume, regardless of how the tape is split into chunks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def rows(columns: CandleColumns) -> list[tuple[int, ...]]:
     return list(zip(*(part.tolist() for part in parts), strict=True))
 
 
-def test_a_tape_without_gaps_passes_through_unchanged() -> None:
+def test_a_tape_without_gaps_is_unchanged() -> None:
     whole = candles([3, 4, 5])
     filler = GapFiller()
     assert filler.fill(whole) is whole
     assert filler.filled == 0
 
 
-def test_a_gap_repeats_the_previous_close() -> None:
+def test_a_gap_is_filled_with_the_previous_close() -> None:
     filler = GapFiller()
     filled = filler.fill(candles([3, 6]))
     assert filled.time.tolist() == [minute * NS_PER_MINUTE for minute in (3, 4, 5, 6)]

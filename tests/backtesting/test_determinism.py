@@ -1,4 +1,6 @@
-"""Equal inputs lead to equal decisions on any machine; a different latency leads to different decisions."""
+"""Identical inputs produce identical decisions on any machine, while a different latency produces different
+decisions.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import pytest
 
 from tests.backtest_world import BACKTEST, ROOT, run, write_candles, write_config, write_strategy
 
-#: uses random draws, timers, and limit and market orders; none of these may depend on hash seeds or on the machine
+#: uses random numbers, timers, and limit and market orders; none of these may depend on hash seeds or on the machine
 BODY = """
 pair: Pair
 
@@ -47,7 +49,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def digest(config: Path, out: Path, seed: str, cwd: Path) -> tuple[str, str]:
-    """Run in a separate process, and return (decision hash, hash of the decisions file)."""
+    """Run a backtest in a separate process, and return (decision hash, hash of the decisions file)."""
     done = subprocess.run(
         [sys.executable, "-m", "botkit", "backtest", str(config), "--out", str(out), "--json"],
         check=True,
@@ -61,17 +63,19 @@ def digest(config: Path, out: Path, seed: str, cwd: Path) -> tuple[str, str]:
     return summary["journal_sha256"], hashlib.sha256((out / "decisions.jsonl").read_bytes()).hexdigest()
 
 
-def test_decisions_do_not_depend_on_hash_seed_folder_or_process(config: Path, tmp_path: Path) -> None:
+def test_decisions_do_not_depend_on_hash_seed_working_directory_or_process(config: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     here = run(config)
     assert here.summary["fills"]
     digests = {digest(config, tmp_path / "a", "1", tmp_path), digest(config, tmp_path / "b", "77", elsewhere)}
-    # the hash in the summary is the hash of the file, so a user can check it
+    # the hash in the summary is the file's hash, so users can verify it
     assert digests == {(here.summary["journal_sha256"],) * 2}
 
 
-def test_two_runs_in_one_process_are_equal_but_a_millisecond_of_latency_changes_the_decisions(config: Path) -> None:
+def test_two_runs_in_one_process_are_identical_but_one_millisecond_of_latency_changes_the_decisions(
+    config: Path,
+) -> None:
     first, second = run(config), run(config)
     assert first.summary["journal_sha256"] == second.summary["journal_sha256"]
     assert first.fills == second.fills

@@ -1,4 +1,6 @@
-"""Quiet spans, slices and blocks only save time: the decisions are the same as with one turn per row."""
+"""Quiet spans, slices and blocks are only optimizations: the decisions are identical to those made with one turn per
+row.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from tests.backtest_world import ROOT, run, write_candles, write_config, write_s
 from tests.benchmarks import market_data
 from tests.row_by_row import RowByRow
 
-#: a strategy that reads all the data that a span updates only on demand, and logs a digest of it at the end
+#: a strategy that reads all data that a span updates only on demand, and logs a digest of the data at the end
 WATCHER = """
 pair: Pair
 every: int = 7
@@ -76,13 +78,13 @@ def on_stop(self):
 
 
 def told(result: BacktestResult) -> tuple[object, ...]:
-    """Return the parts of a result that must not depend on how the rows are delivered."""
+    """Return the parts of a result that must not depend on how rows are delivered."""
     summary = {key: value for key, value in result.summary.items() if key not in ("wall_s", "events_per_second")}
     return summary, [row.skips for row in result.strategies], result.fills, result.orders
 
 
 def both_ways(config: Path) -> BacktestResult:
-    """Run with spans and then row by row, check that the results are equal, and return the first."""
+    """Run with spans and then row by row, check that both results are equal, and return the first one."""
     fast = run(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "Driver", RowByRow)
@@ -93,7 +95,7 @@ def both_ways(config: Path) -> BacktestResult:
 
 @pytest.mark.parametrize("every", [1, 7, 40])
 @pytest.mark.parametrize("more", ["", 'risk: {max_daily_loss: {usdt: "12000"}}\n', "protects"])
-def test_candle_spans_equal_row_by_row_turns(tmp_path: Path, every: int, more: str) -> None:
+def test_candle_spans_are_equivalent_to_row_by_row_turns(tmp_path: Path, every: int, more: str) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.candles(1_500))
     protects = "true" if more == "protects" else "false"
     config = write_config(
@@ -111,7 +113,7 @@ def test_candle_spans_equal_row_by_row_turns(tmp_path: Path, every: int, more: s
 
 
 @pytest.mark.parametrize("every", [1, 6])
-def test_trade_spans_equal_row_by_row_turns(tmp_path: Path, every: int) -> None:
+def test_trade_spans_are_equivalent_to_row_by_row_turns(tmp_path: Path, every: int) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.trades(20_000))
     config = write_config(
         tmp_path,
@@ -123,7 +125,7 @@ def test_trade_spans_equal_row_by_row_turns(tmp_path: Path, every: int) -> None:
 
 
 @pytest.mark.parametrize("use", ["two_emas", "resting_emas"])
-def test_the_trades_benchmark_makes_the_same_decisions_row_by_row(tmp_path: Path, use: str) -> None:
+def test_the_trades_benchmark_makes_identical_decisions_row_by_row(tmp_path: Path, use: str) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.trades(60_000))
     config = write_config(
         tmp_path,
@@ -134,7 +136,7 @@ def test_the_trades_benchmark_makes_the_same_decisions_row_by_row(tmp_path: Path
     assert both_ways(config).summary["fills"]
 
 
-def test_the_candles_benchmark_makes_the_same_decisions_row_by_row(tmp_path: Path) -> None:
+def test_the_candles_benchmark_makes_identical_decisions_row_by_row(tmp_path: Path) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.candles(20_000))
     config = write_config(
         tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=ROOT / "strategies", use="sma_cross",
@@ -147,7 +149,7 @@ def test_the_candles_benchmark_makes_the_same_decisions_row_by_row(tmp_path: Pat
     deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(slice_rows=st.integers(1, 700), block_rows=st.integers(1, 300), every=st.integers(1, 12))
-def test_decisions_do_not_depend_on_slice_and_block_sizes(
+def test_decisions_do_not_depend_on_slice_or_block_size(
     tmp_path: Path, slice_rows: int, block_rows: int, every: int
 ) -> None:
     tape = tmp_path / "tape"
@@ -180,7 +182,7 @@ def on_bar(self, bar):
 """
 
 
-def test_an_order_from_the_last_bar_of_a_slice_fills_at_the_open_of_the_next_slice(
+def test_an_order_placed_on_the_last_bar_of_a_slice_fills_at_the_open_of_the_next_slice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "SLICE_ROWS", 10)
@@ -193,8 +195,8 @@ def test_an_order_from_the_last_bar_of_a_slice_fills_at_the_open_of_the_next_sli
         backtest='  fees: {maker: "0", taker: "0"}\n  slippage: "0"\n  latency: {order_ms: 100, answer_ms: 100}\n',
     )
     result = run(config)
-    # no next open follows the last bar's order, so the order cannot fill; the run must end it instead of leaving it
-    # open
+    # no open price follows the last bar's order, so the order cannot fill; the run must cancel the order instead of
+    # leaving it open
     assert [fill.price_ticks for fill in result.fills] == [round(close * 100) for close in closes[:-1]]
     assert [fill.time for fill in result.fills] == [
         order.spec.created + 100 * NS_PER_MS for order in result.orders[:-1]

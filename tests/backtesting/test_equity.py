@@ -1,4 +1,4 @@
-"""Equity at every price: exact figures in examples, and the fast paths compared with a simple computation."""
+"""Equity at every price: exact values in examples, and the fast paths compared with a naive computation."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_equity_is_cash_plus_coins_at_every_price() -> None:
     assert c.drawdown.recovered is None
 
 
-def test_a_fill_and_its_fee_change_the_equity_at_once() -> None:
+def test_a_fill_and_its_fee_change_the_equity_immediately() -> None:
     c = curve({"usdt": 1_000 * COIN})
     at = START + NS_PER_S
     buy: list[Change] = [(at, "usdt", -500 * COIN), (at, "btc", 5 * COIN), (at, "btc", -COIN // 100)]
@@ -73,7 +73,7 @@ def test_a_balance_change_after_the_last_price_is_part_of_the_final_equity() -> 
     assert c.end == START + 5
 
 
-def test_the_recovery_from_a_drawdown_is_recorded_even_several_slices_later() -> None:
+def test_a_recovery_from_a_drawdown_is_recorded_even_several_slices_later() -> None:
     c = curve({"btc": COIN})
     for i, price in enumerate([100.0, 80.0, 90.0, 99.0, 100.0, 130.0]):
         c.add_slice({"btc_usdt": column((i * NS_PER_S, price))})
@@ -81,7 +81,7 @@ def test_the_recovery_from_a_drawdown_is_recorded_even_several_slices_later() ->
     assert c.drawdown.recovered == START + 4 * NS_PER_S
 
 
-def test_a_drawdown_and_its_recovery_can_be_in_one_slice() -> None:
+def test_a_drawdown_and_its_recovery_can_occur_in_one_slice() -> None:
     c = curve({"btc": COIN})
     c.add_slice({"btc_usdt": column(*((i, p) for i, p in enumerate([90.0, 100.0, 95.0, 70.0, 99.0, 100.0, 101.0])))})
     fall = c.drawdown
@@ -89,7 +89,7 @@ def test_a_drawdown_and_its_recovery_can_be_in_one_slice() -> None:
     assert fall.recovered == START + 5
 
 
-def test_days_close_at_midnight_in_the_configured_zone() -> None:
+def test_days_close_at_midnight_in_the_configured_time_zone() -> None:
     noon = parse_time("2025-03-01T12:00+08:00") - START
     c = curve({"btc": COIN})
     rows = [
@@ -109,7 +109,9 @@ def test_days_close_at_midnight_in_the_configured_zone() -> None:
 
 
 def test_every_calendar_day_is_counted_even_without_a_price_change() -> None:
-    """Three flat days, one day with trades and three more flat days yield seven closes, in one slice or in many."""
+    """Three flat days, one day with trades and three more flat days yield seven daily closes, whether in one slice or
+    in many.
+    """
     bought = START + 3 * NS_PER_DAY + NS_PER_HOUR
     sold = bought + 5 * NS_PER_HOUR
     changes: list[Change] = [
@@ -130,7 +132,7 @@ def test_every_calendar_day_is_counted_even_without_a_price_change() -> None:
         assert [row.date for row in c.days()] == [f"2025-03-0{i}" for i in range(1, 8)]
 
 
-def test_a_run_without_trades_has_a_zero_return_every_day() -> None:
+def test_every_day_of_a_run_without_trades_has_a_zero_return() -> None:
     c = curve({"usdt": 1_000 * COIN}, begin=START)
     c.add_slice({"btc_usdt": column((NS_PER_HOUR, 100.0), (NS_PER_DAY, 100.0))})
     c.finish(START + 2 * NS_PER_DAY + NS_PER_HOUR)
@@ -150,7 +152,7 @@ def test_a_partial_first_or_last_day_has_a_row_but_no_return() -> None:
     assert c.daily_returns() == [pytest.approx(147 / 123 - 1)]
 
 
-def test_a_day_with_a_clock_change_ends_at_local_midnight() -> None:
+def test_a_day_with_a_daylight_saving_change_ends_at_local_midnight() -> None:
     c = curve({"btc": COIN}, zone="Europe/Berlin")
     first = parse_time("2025-03-30T00:30+01:00")
     times = np.array([first, first + 22 * NS_PER_HOUR, first + 23 * NS_PER_HOUR], dtype=np.int64)
@@ -158,10 +160,10 @@ def test_a_day_with_a_clock_change_ends_at_local_midnight() -> None:
     assert [(day.end, day.equity) for day in c.days()[:-1]] == [(parse_time("2025-03-31T00:00+02:00"), 2.0)]
 
 
-def test_holdings_are_valued_through_several_pairs() -> None:
+def test_holdings_are_valued_through_a_chain_of_pairs() -> None:
     c = curve({"btc": COIN}, pairs=(BTC, USDT), currency="twd")
     c.add_slice({"btc_usdt": column((0, 100.0), (2, 200.0)), "usdt_twd": column((1, 30.0), (3, 31.0))})
-    assert c.opening == 3_000.0  # the first moment with both prices
+    assert c.opening == 3_000.0  # the first time at which both prices are known
     assert c.final == 6_200.0
     assert c.start == START
 
@@ -172,18 +174,18 @@ def test_a_currency_can_be_valued_through_an_inverted_pair() -> None:
     assert (c.opening, c.final) == (200.0, 150.0)
 
 
-def test_with_first_prices_a_run_can_start_before_a_pairs_first_row() -> None:
+def test_given_first_prices_a_run_can_start_before_the_first_row_of_a_pair() -> None:
     c = curve({"btc": COIN}, pairs=(BTC, USDT), currency="twd", first_prices={"usdt_twd": 30.0})
     c.add_slice({"btc_usdt": column((0, 100.0))})
     assert c.opening == 3_000.0
 
 
-def test_an_error_names_a_currency_that_cannot_be_valued() -> None:
+def test_a_currency_that_cannot_be_valued_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="bito cannot be valued in usdt"):
         curve({"bito": COIN})
 
 
-def test_exposure_is_the_share_of_time_with_a_position_larger_than_dust() -> None:
+def test_exposure_is_the_fraction_of_time_with_a_position_larger_than_dust() -> None:
     c = curve({"usdt": 1_000 * COIN, "btc": 9_999})
     c.add_slice({"btc_usdt": column((0, 100.0))})
     c.add_slice({}, [(START + 10, "btc", COIN), (START + 10, "usdt", -100 * COIN)])
@@ -192,7 +194,7 @@ def test_exposure_is_the_share_of_time_with_a_position_larger_than_dust() -> Non
     assert c.exposure == 0.25
 
 
-def test_opening_coins_are_a_position_from_the_first_row() -> None:
+def test_initial_coins_count_as_a_position_from_the_first_row() -> None:
     c = curve({"btc": COIN})
     c.add_slice(
         {"btc_usdt": column((0, 100.0), (100, 100.0))}, [(START + 40, "btc", -COIN), (START + 40, "usdt", COIN)]
@@ -203,20 +205,20 @@ def test_opening_coins_are_a_position_from_the_first_row() -> None:
     assert c.exposure == 1.0
 
 
-def test_buy_and_hold_weights_the_traded_coins_equally() -> None:
+def test_the_buy_and_hold_benchmark_weights_the_traded_coins_equally() -> None:
     c = curve({"usdt": COIN}, pairs=(BTC, ETH))
     c.add_slice({"btc_usdt": column((0, 100.0), (5, 120.0)), "eth_usdt": column((1, 10.0), (5, 9.0))})
     assert c.buy_and_hold_return == pytest.approx(0.05)
 
 
-def test_without_any_price_the_figures_are_none() -> None:
+def test_without_any_price_the_metrics_are_none() -> None:
     c = curve({"btc": COIN})
     c.add_slice({})
     assert (c.opening, c.final, c.exposure, c.buy_and_hold_return, c.daily_returns()) == (None, None, None, None, [])
     assert c.curve().times == []
 
 
-def test_fills_are_valued_at_the_prices_of_their_moment() -> None:
+def test_fills_are_valued_at_the_prices_at_fill_time() -> None:
     c = curve({"usdt": COIN}, pairs=(BTC, USDT), currency="twd")
     c.add_slice({"btc_usdt": column((0, 100.0), (10, 200.0)), "usdt_twd": column((0, 30.0))})
     c.add_slice({"btc_usdt": column((20, 300.0))})
@@ -238,14 +240,16 @@ events = st.lists(
 
 
 def plain(rows: list[tuple[int, str, int]], opening: dict[str, int]) -> list[tuple[int, float]]:
-    """Compute (time, equity in usdt) after every row and every group of changes, one event at a time."""
+    """Compute (time, equity in usdt) after every row and every batch of balance changes, processing one event at a
+    time.
+    """
     held, price, out = dict(opening), {}, []
     for i, (time, what, figure) in enumerate(rows):
         if what == "fill":
             held["btc"] = held.get("btc", 0) + figure * COIN // 100
             held["usdt"] = held.get("usdt", 0) - figure * COIN
             if i + 1 < len(rows) and rows[i + 1][:2] == (time, "fill"):
-                continue  # changes at one time are a single event
+                continue  # balance changes with equal timestamps form a single event
         else:
             price[what] = figure / 4
         if any(units and c != "usdt" and f"{c}_usdt" not in price for c, units in held.items()):
@@ -256,20 +260,20 @@ def plain(rows: list[tuple[int, str, int]], opening: dict[str, int]) -> list[tup
 
 @settings(deadline=None, max_examples=120)
 @given(events, st.lists(st.integers(0, 60), max_size=4), st.booleans())
-def test_figures_do_not_depend_on_slices_pairs_or_fast_paths(
+def test_results_do_not_depend_on_slices_pair_order_or_fast_paths(
     drawn: list[tuple[int, str, int]], cuts: list[int], with_eth: bool
 ) -> None:
     time, rows = START, []
     for step, what, figure in drawn:
         time += step * 20 * NS_PER_MINUTE
         rows.append((time, what, figure))
-    # documented order at equal times: rows by pair, then changes; a fill needs an earlier price
+    # documented order for equal timestamps: rows by pair, then balance changes; a fill needs an earlier price
     rows.sort(key=lambda r: (r[0], r[1] == "fill", r[1]))
     rows = [(START - 1, "btc_usdt", 7), *rows]
     opening = {"usdt": 5_000 * COIN, "btc": 3 * COIN} | ({"eth": 2 * COIN} if with_eth else {})
     c = curve(opening, pairs=(BTC, ETH))
     bounds = sorted({0, len(rows), *(min(cut, len(rows)) for cut in cuts)})
-    # a slice must not separate events of the same moment
+    # a slice must not split events with equal timestamps
     bounds = [b for b in bounds if b in (0, len(rows)) or rows[b - 1][0] < rows[b][0]]
     for a, b in pairwise(bounds):
         part = rows[a:b]
@@ -298,7 +302,9 @@ def test_figures_do_not_depend_on_slices_pairs_or_fast_paths(
     assert min(c.curve().values) == pytest.approx(min([c.opening or 0.0, *values]), rel=1e-9, abs=1e-6)
 
 
-def test_long_slices_with_few_changes_yield_the_same_figures_on_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fast_path_for_long_slices_with_few_changes_yields_identical_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     noise = np.random.default_rng(3)
     times = START + np.cumsum(noise.integers(0, NS_PER_MINUTE, 20_000)).astype(np.int64)
     prices = 100 * np.exp(np.cumsum(noise.normal(0, 0.001, 20_000)))
@@ -328,7 +334,7 @@ def test_long_slices_with_few_changes_yield_the_same_figures_on_the_fast_path(mo
 # -- samplers ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_curve_within_one_moment_keeps_its_extremes_and_its_last_value() -> None:
+def test_a_curve_with_a_single_timestamp_keeps_its_extremes_and_its_last_value() -> None:
     sampler = CurveSampler()
     sampler.add(np.array([START] * 3, dtype=np.int64), np.array([5.0, 3.0, 4.0]))
     assert sampler.curve().values == [5.0, 3.0, 4.0]
@@ -336,7 +342,7 @@ def test_a_curve_within_one_moment_keeps_its_extremes_and_its_last_value() -> No
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 10**13), st.floats(-1e6, 1e6)), min_size=1, max_size=300), st.integers(2, 30))
-def test_a_sampled_curve_is_short_and_in_time_order_and_keeps_the_extremes(
+def test_a_downsampled_curve_is_short_and_chronological_and_keeps_the_extremes(
     rows: list[tuple[int, float]], most: int
 ) -> None:
     rows.sort(key=lambda r: r[0])
@@ -363,7 +369,7 @@ def test_an_interval_without_rows_repeats_the_previous_value() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 10**13), st.floats(1, 1e6)), min_size=1, max_size=300), st.integers(2, 30))
-def test_sampled_candles_match_the_rows_in_their_buckets(rows: list[tuple[int, float]], most: int) -> None:
+def test_downsampled_candles_match_the_rows_in_their_buckets(rows: list[tuple[int, float]], most: int) -> None:
     rows.sort(key=lambda r: r[0])
     times = np.array([START + t for t, _ in rows], dtype=np.int64)
     values = np.array([v for _, v in rows])
@@ -384,13 +390,13 @@ def test_sampled_candles_match_the_rows_in_their_buckets(rows: list[tuple[int, f
     assert sum(((times >= s) & (times < s + got.width)).sum() for s in got.times) == len(times)
 
 
-def test_utc_is_an_accepted_zone() -> None:
+def test_utc_is_accepted_as_a_time_zone() -> None:
     c = EquityCurve(pairs=(BTC,), currency="usdt", zone=UTC, opening={"btc": COIN})
     c.add_slice({"btc_usdt": column((0, 1.0), (9 * NS_PER_HOUR, 2.0))})
     assert [day.end for day in c.days()[:-1]] == [parse_time("2025-03-01T00:00Z")]
 
 
-def test_the_curve_keeps_the_opening_value_and_a_fill_at_the_same_moment() -> None:
+def test_the_curve_keeps_both_the_opening_value_and_a_fill_with_the_same_timestamp() -> None:
     c = curve({"usdt": 5_000 * COIN, "btc": 3 * COIN, "eth": 2 * COIN}, pairs=(BTC, ETH))
     c.add_slice(
         {
@@ -403,7 +409,7 @@ def test_the_curve_keeps_the_opening_value_and_a_fill_at_the_same_moment() -> No
     assert (max(values), min(values)) == (pytest.approx(5005.75), pytest.approx(5004.7675))
 
 
-def test_the_curve_keeps_an_extreme_in_its_last_moment() -> None:
+def test_the_curve_keeps_an_extreme_at_its_last_timestamp() -> None:
     sampler = CurveSampler()
     sampler.add(np.array([START, START + 5, START + 5, START + 5]), np.array([10.0, 12.0, 4.0, 7.0]))
     curve_of_three = sampler.curve()

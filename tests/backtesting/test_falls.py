@@ -1,4 +1,4 @@
-"""Falls below a peak, compared with a reference that processes one row at a time."""
+"""Drawdowns, compared with a reference that processes one row at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SECOND = 10**9
 
 
 def reference(opening: float, values: list[float]) -> tuple[list[Drawdown], float]:
-    """Return all falls in time order, and the duration of the longest one in seconds. The last fall may not have
-    recovered.
+    """Return all drawdowns in chronological order, and the duration of the longest one in seconds. The last drawdown
+    may not have recovered.
     """
     found, peak, peak_time, trough = [], opening, 0, None
     longest = 0
@@ -35,7 +35,7 @@ def reference(opening: float, values: list[float]) -> tuple[list[Drawdown], floa
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=60), st.integers(1, 12), st.data())
-def test_falls_match_a_row_by_row_reference_for_any_slices(values: list[int], opening: int, data) -> None:
+def test_drawdowns_match_a_row_by_row_reference_for_any_slicing(values: list[int], opening: int, data) -> None:
     falls, at = Falls(0, float(opening)), 0
     while at < len(values):
         size = data.draw(st.integers(1, len(values) - at))
@@ -49,7 +49,7 @@ def test_falls_match_a_row_by_row_reference_for_any_slices(values: list[int], op
     assert all(fall in expected for fall in falls.deepest())
 
 
-def test_a_fall_without_recovery_lasts_to_the_end_of_the_run() -> None:
+def test_a_drawdown_without_recovery_lasts_until_the_end_of_the_run() -> None:
     falls = Falls(0, 10.0)
     falls.add(np.array([SECOND, 2 * SECOND], np.int64), np.array([12.0, 11.0]))
     assert falls.longest_s() == 1
@@ -57,7 +57,7 @@ def test_a_fall_without_recovery_lasts_to_the_end_of_the_run() -> None:
     assert falls.deepest() == [Drawdown(1 - 11 / 12, SECOND, 2 * SECOND)]
 
 
-def test_a_curve_that_only_rises_has_no_falls() -> None:
+def test_a_curve_that_only_rises_has_no_drawdowns() -> None:
     falls = Falls(0, 1.0)
     falls.add(np.arange(1, 5, dtype=np.int64), np.array([1.0, 1.0, 2.0, 3.0]))
     assert falls.deepest() == []

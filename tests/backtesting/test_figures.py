@@ -1,4 +1,4 @@
-"""Every figure of a summary, compared with a calculation that uses only the candles and the fills."""
+"""Every metric in a summary, compared with a calculation that uses only the candles and the fills."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """Compute (time, total value) at every close, and at every moment after its fills."""
+    """Compute (time, total value) at every close, and immediately after each batch of fills."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -71,7 +71,7 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
     """Compute the profit of each sell order on coins that the strategy bought (first in, first out), and the total
-    profit. Coins handed over to the strategy cost the first price and are sold last.
+    profit. Coins that were allocated to the strategy are valued at the first price and are sold last.
     """
     given, bought = OPENING["btc"], []
     earned: dict[int, float] = defaultdict(float)
@@ -96,7 +96,7 @@ def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
     return list(earned.values()), total
 
 
-def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_metric_of_a_run_matches_its_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "RETURNS_LEAST", 2)  # a thirty-day run would take too long
     closes = walk(4_000)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
@@ -131,10 +131,10 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
         fall = max(fall, 1 - value / peak)
     assert figures["max_drawdown"] == close_to(fall)
 
-    days: dict[object, float] = {}  # a row at midnight is part of the day that starts then
+    days: dict[object, float] = {}  # a row at midnight is part of the new day
     for time, value in points:
         days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
-    ends = [opening, *days.values()][:-1]  # leave out the last day, which is incomplete
+    ends = [opening, *days.values()][:-1]  # exclude the last day, which is incomplete
     returns = [b / a - 1 for a, b in pairwise(ends)]
     assert [(row.equity, row.return_) for row in result.days[:-1]] == [
         (close_to(value), close_to(change)) for value, change in zip(ends[1:], returns, strict=True)
@@ -159,7 +159,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     (row,) = result.strategies
     assert row.realised == close_to(total)
     assert figures["expectancy"] == close_to(sum(earned) / len(earned))
-    # a position uses its average cost; this shifts profit between realised and unrealised, but keeps their sum
+    # positions use average cost; this shifts profit between realised and unrealised, but does not change the sum
     (position,) = row.positions
     assert position.realised + position.unrealised == pytest.approx(row.realised + row.unrealised, abs=1e-5)
 
@@ -177,8 +177,8 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("slice_rows", [60, 997])
-def test_figures_do_not_depend_on_chunk_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
-    """A five-day run that trades only on the second day has the same figures for all chunk sizes."""
+def test_metrics_do_not_depend_on_chunk_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
+    """Check that a five-day run with trades only on the second day yields identical metrics for every chunk size."""
     monkeypatch.setattr(statistics, "RETURNS_LEAST", 2)
     closes = walk(5 * 1440)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
@@ -236,7 +236,7 @@ def on_bar(self, bar):
 
 
 @pytest.mark.parametrize("with_twd", [True, False])
-def test_the_rank_follows_volume_in_twd_even_if_the_bot_trades_only_usdt(tmp_path: Path, with_twd: bool) -> None:
+def test_the_fee_rank_depends_on_volume_in_twd_even_if_the_bot_trades_only_usdt(tmp_path: Path, with_twd: bool) -> None:
     four_ms = 1_704_052_800_000  # 2024-01-01 04:00 in Taipei
     start_ms = four_ms - 5 * 3_600_000
     prices = [20_000.0] * 600

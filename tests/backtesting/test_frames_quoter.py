@@ -1,5 +1,5 @@
-"""Every fill of a scripted quoter on recorded frames, compared with `frames_reference`, which uses only frames and
-JSON.
+"""Every fill of a scripted quoter on recorded frames, compared with `frames_reference`, which relies only on the frames
+and `json`.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def test_the_script_covers_every_kind_of_queue_position(
     assert kinds == {"beyond", "at a level", "between"}
 
 
-def test_the_market_maker_fills_as_maker_and_its_assumptions_are_reported(tmp_path: Path) -> None:
+def test_the_market_maker_fills_as_maker_and_its_fill_assumptions_are_reported(tmp_path: Path) -> None:
     config = write_config(
         tmp_path,
         f"{{path: {FRAMES}, kind: frames, trades: single}}",

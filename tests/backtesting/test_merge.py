@@ -1,4 +1,4 @@
-"""Merging several streams: one total order of all rows."""
+"""Merging several streams into one totally ordered sequence of rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def trades(name: str, received: list[int]) -> TradeColumns:
 
 
 def rows_of(streams: list[TradeColumns]) -> list[tuple[MarketColumns, int, int]]:
-    """Return (stream, first row, row after the last) for every sequence of rows from the same stream."""
+    """Return (stream, first row, index after the last row) for each run of consecutive rows from one stream."""
     rows = MergedRows(streams)
     found, position = [], 0
     while position < len(rows):
@@ -35,7 +35,7 @@ def test_merging_no_streams_yields_no_rows() -> None:
     assert rows_of([trades("btc_usdt", [])]) == []
 
 
-def test_rows_of_a_single_stream_form_one_sequence() -> None:
+def test_the_rows_of_a_single_stream_form_one_segment() -> None:
     only = trades("btc_usdt", [1, 2, 2, 3])
     assert rows_of([trades("eth_usdt", []), only]) == [(only, 0, 4)]
 

@@ -1,4 +1,4 @@
-"""A run's figures, with exact expected numbers, and the cases in which a figure is missing."""
+"""A run's metrics, checked against exact expected values, and the cases in which a metric is unavailable."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def row(
     )
 
 
-def test_sharpe_and_sortino_match_precomputed_values() -> None:
+def test_sharpe_and_sortino_ratios_match_precomputed_values() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     mean = 0.02 / 3
     deviation = math.sqrt(sum((r - mean) ** 2 for r in returns) / 29)
@@ -62,7 +62,7 @@ def test_sharpe_and_sortino_match_precomputed_values() -> None:
     assert sortino(returns) == pytest.approx(mean / math.sqrt(0.0004 / 3) * math.sqrt(365))
 
 
-def test_with_fewer_than_thirty_daily_returns_there_is_a_reason_instead_of_ratios() -> None:
+def test_with_fewer_than_thirty_daily_returns_a_reason_replaces_the_ratios() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     assert (sharpe(returns[1:]), sortino(returns[1:])) == (None, None)
     assert missing_ratios(returns) is None
@@ -76,7 +76,7 @@ def test_ratios_with_a_zero_denominator_are_none(returns: list[float]) -> None:
     assert sortino(returns) is None
 
 
-def test_sortino_is_none_without_a_losing_day() -> None:
+def test_the_sortino_ratio_is_none_without_a_losing_day() -> None:
     assert sortino([0.01, 0.02] * 15) is None
     assert sharpe([0.01, 0.02] * 15) is not None
 
@@ -115,7 +115,7 @@ def figures(curve: EquityCurve, fills: list[FillRow], **more: object) -> dict[st
     )
 
 
-def test_the_summary_of_a_small_run_has_the_expected_figures() -> None:
+def test_the_summary_of_a_small_run_has_the_expected_values() -> None:
     usdt = pair("usdt_twd", 2)
     curve = EquityCurve(
         pairs=(BTC, usdt),
@@ -153,13 +153,13 @@ def test_the_summary_of_a_small_run_has_the_expected_figures() -> None:
     assert summary["exposure"] == 0.5
     assert (summary["win_rate"], summary["profit_factor"]) == (1.0, None)
     assert summary["buy_and_hold_return"] == pytest.approx(0.2)
-    assert (summary["sharpe"], summary["sortino"]) == (None, None)  # because the run takes only one day
+    assert (summary["sharpe"], summary["sortino"]) == (None, None)  # because the run lasts only one day
     assert (summary["events_per_second"], summary["orders_delayed"], summary["max_queue_ms"]) == (14, 3, 250.0)
     assert (summary["orders"], summary["fills"], summary["refused"]) == (4, 2, 2)
     json.dumps(summary, allow_nan=False)
 
 
-def test_a_run_without_prices_or_trades_reports_none_and_never_nan() -> None:
+def test_a_run_without_prices_or_trades_reports_none_instead_of_nan() -> None:
     curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={})
     summary = figures(curve, [])
     assert summary["return"] is None
@@ -169,7 +169,7 @@ def test_a_run_without_prices_or_trades_reports_none_and_never_nan() -> None:
     json.dumps(summary, allow_nan=False)
 
 
-def test_a_strategys_gain_is_split_into_realised_and_unrealised() -> None:
+def test_a_strategys_profit_is_split_into_realised_and_unrealised() -> None:
     curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={"usdt": 1_000 * COIN})
     changes = [
         (START, "btc", 2 * COIN),
@@ -188,7 +188,7 @@ def test_a_strategys_gain_is_split_into_realised_and_unrealised() -> None:
     assert (strategy.fills, strategy.round_trips, strategy.turnover) == (2, 1, 310.0)
 
 
-def test_a_strategy_on_pooled_capital_has_amounts_but_no_fractions() -> None:
+def test_a_strategy_with_pooled_capital_has_absolute_amounts_but_no_percentages() -> None:
     curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={}, begin=START)
     changes = [(START, "btc", 2 * COIN), (START, "usdt", -200 * COIN)]
     curve.add_slice({"btc_usdt": (np.array([START, START + 9]), np.array([100.0, 90.0]))}, changes)

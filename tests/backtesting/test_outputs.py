@@ -1,4 +1,6 @@
-"""The output folder: its exact contents, written completely or not at all, and never over a user's own files."""
+"""The output folder has exactly the expected contents, is written completely or not at all, and never overwrites a
+user's own files.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ def test_a_run_writes_exactly_the_expected_files(tmp_path: Path, result: Backtes
     assert (tmp_path / "deep" / "out" / "decisions.jsonl").read_bytes() == b'{"a":1}\n'
 
 
-def test_decisions_may_be_passed_as_a_file_or_written_in_place(tmp_path: Path, result: BacktestResult) -> None:
+def test_decisions_can_be_passed_as_a_file_or_written_directly(tmp_path: Path, result: BacktestResult) -> None:
     grown = tmp_path / "grown.jsonl"
     grown.write_bytes(b"1\n")
     with RunFolder(tmp_path / "a") as run:
@@ -75,7 +77,9 @@ def test_decisions_may_be_passed_as_a_file_or_written_in_place(tmp_path: Path, r
     assert (tmp_path / "b" / "decisions.jsonl").read_bytes() == b"2\n"
 
 
-def test_a_failed_run_leaves_no_files_and_keeps_the_previous_run(tmp_path: Path, result: BacktestResult) -> None:
+def test_a_failed_run_leaves_no_partial_files_and_keeps_the_previous_run(
+    tmp_path: Path, result: BacktestResult
+) -> None:
     def fail(out: Path) -> None:
         with RunFolder(out) as run:
             (run.path / "summary.json").write_text("half")
@@ -92,7 +96,7 @@ def test_a_failed_run_leaves_no_files_and_keeps_the_previous_run(tmp_path: Path,
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_earlier_run_is_replaced_completely(tmp_path: Path, result: BacktestResult) -> None:
+def test_a_previous_run_is_replaced_completely(tmp_path: Path, result: BacktestResult) -> None:
     write(tmp_path / "out", result)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     write(tmp_path / "out", bare_result())
@@ -101,7 +105,7 @@ def test_an_earlier_run_is_replaced_completely(tmp_path: Path, result: BacktestR
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_that_is_not_a_run_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused_before_the_run_starts(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("years of work")
     with pytest.raises(ConfigError, match="are not part of a backtest"):
         RunFolder(tmp_path)
@@ -128,13 +132,13 @@ def test_files_that_appear_during_the_run_are_kept(tmp_path: Path, result: Backt
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_empty_folder_is_accepted(tmp_path: Path, result: BacktestResult) -> None:
+def test_an_empty_output_folder_is_accepted(tmp_path: Path, result: BacktestResult) -> None:
     (tmp_path / "out").mkdir()
     write(tmp_path / "out", result)
     assert {p.name for p in (tmp_path / "out").iterdir()} == FILES
 
 
-def test_fills_are_written_exactly(result: BacktestResult) -> None:
+def test_fills_are_written_with_exact_values(result: BacktestResult) -> None:
     rows = read(fills_csv(result.fills, "twd"))
     assert len(rows) == len(result.fills)
     for row, fill in zip(rows, result.fills, strict=True):
@@ -149,7 +153,7 @@ def test_fills_are_written_exactly(result: BacktestResult) -> None:
     assert rows[0]["liquidity"] in ("maker", "taker")
 
 
-def test_figures_beyond_64_bits_and_negative_figures_are_written_exactly(result: BacktestResult) -> None:
+def test_values_beyond_64_bits_and_negative_values_are_written_exactly(result: BacktestResult) -> None:
     huge = msgspec.structs.replace(result.fills[0], value_units=10**25 + 1, fee_units=-5)
     (row,) = read(fills_csv([huge], "twd"))
     assert (row["value"], row["fee"]) == ("100000000000000000.00000001", "-0.00000005")
@@ -165,7 +169,7 @@ def test_missing_order_fields_are_left_empty(result: BacktestResult) -> None:
     assert second["price"] != ""
 
 
-def test_line_endings_are_the_same_on_every_system(tmp_path: Path, result: BacktestResult) -> None:
+def test_line_endings_are_identical_on_every_operating_system(tmp_path: Path, result: BacktestResult) -> None:
     write(tmp_path / "out", result)
     for name in ("orders.csv", "fills.csv", "equity.csv", "summary.json"):
         data = (tmp_path / "out" / name).read_bytes()
@@ -182,7 +186,7 @@ def test_equity_has_a_column_for_each_strategy(result: BacktestResult) -> None:
     assert min(float(r["drawdown"]) for r in rows) == 0.0
 
 
-def test_a_run_without_trades_writes_only_headers() -> None:
+def test_a_run_without_trades_writes_only_header_rows() -> None:
     bare = bare_result()
     assert read(fills_csv(bare.fills, "twd")) == []
     assert read(orders_csv(bare.orders)) == []
@@ -204,7 +208,7 @@ def test_forty_thousand_fills_are_written_quickly() -> None:
     assert time.process_time() - began < 1.5  # 0.25 to 0.30 s measured on two busy cores
 
 
-def test_trades_are_exact_and_missing_fields_are_empty(result: BacktestResult) -> None:
+def test_trade_values_are_exact_and_missing_fields_are_empty(result: BacktestResult) -> None:
     (row,) = read(trades_csv(result.trades, "twd"))
     assert (row["amount"], row["profit"], row["pnl_twd"]) == ("0.10000000", "9180.00000000", "9180.00000000")
     assert (row["entry_tag"], row["exit_reason"], row["given"]) == ("breakout, up", "take_profit", "false")
@@ -216,7 +220,7 @@ def test_trades_are_exact_and_missing_fields_are_empty(result: BacktestResult) -
     assert read(trades_csv([], "twd")) == []
 
 
-def test_a_benchmark_is_a_column_in_equity_and_days(result: BacktestResult) -> None:
+def test_the_benchmark_has_a_column_in_the_equity_and_days_files(result: BacktestResult) -> None:
     held = msgspec.structs.replace(
         result,
         benchmark=Benchmark(
@@ -231,9 +235,9 @@ def test_a_benchmark_is_a_column_in_equity_and_days(result: BacktestResult) -> N
 
 
 @pytest.mark.parametrize("zone", ["Asia/Taipei", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
-def test_csv_times_are_in_the_runs_zone_and_include_the_offset(zone: str) -> None:
+def test_csv_timestamps_are_in_the_runs_time_zone_and_include_the_offset(zone: str) -> None:
     start = 1_735_689_599_999_999_999
-    # covers both clock changes of a year, at irregular moments
+    # covers both daylight saving changes of a year, at irregular times
     times = [start + step * 6_543_210_987_654 for step in range(5_000)]
     texts = _times(times, ZoneInfo(zone))
     assert texts == [format_time(time, ZoneInfo(zone)) for time in times]

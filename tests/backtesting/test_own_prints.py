@@ -1,4 +1,4 @@
-"""A strategy receives its own executions as public trades, in the same order as all other trades."""
+"""A strategy receives its own executions as public trades, ordered like all other trades."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def on_trade(self, trade):
 
 
 @pytest.mark.parametrize("taken", PAIRS)
-def test_own_and_recorded_trades_at_one_moment_are_ordered_by_pair(tmp_path: Path, taken: str) -> None:
+def test_own_and_recorded_trades_with_equal_timestamps_are_ordered_by_pair(tmp_path: Path, taken: str) -> None:
     pairs = packaged_pairs()
     other = next(name for name in PAIRS if name != taken)
     minute, met = START + NS_PER_MINUTE, START + NS_PER_MINUTE + 100 * NS_PER_MS
@@ -46,7 +46,7 @@ def test_own_and_recorded_trades_at_one_moment_are_ordered_by_pair(tmp_path: Pat
         for name in PAIRS:
             at = np.array([START, minute + NS_PER_S], dtype=np.int64)
             writer.write(BookColumns(pairs[name], at, at, price, lots, price + 10, lots))
-            # One trade at the start. The pair that we do not take from also trades when our order arrives and one
+            # One trade at the start. The pair that we do not take from also trades when our order arrives and again one
             # second later; the other pair trades two seconds after our order.
             moments = [START, met, met + NS_PER_S] if name == other else [START, met + 2 * NS_PER_S]
             when = np.array(moments, dtype=np.int64)

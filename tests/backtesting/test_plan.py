@@ -1,4 +1,4 @@
-"""The plan of a run: data kinds, streams, span, and required data."""
+"""The plan of a run: data kinds, streams, time span, and required data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan(feed: Feed, sources: dict[str, Source], *resolutions: str, **more: obje
     return make_plan(feed, sources, wanted, pairs=PAIRS, **options)  # type: ignore[arg-type]
 
 
-def test_a_run_uses_candles_if_it_only_needs_bars_and_otherwise_books_and_trades(feed: Feed) -> None:
+def test_a_run_uses_candles_if_it_needs_only_bars_and_otherwise_books_and_trades(feed: Feed) -> None:
     bars = plan(feed, {"btc_usdt": "candles"}, "1m", "1h")
     assert bars.keys == (("btc_usdt", "candles", "1m"),)
     assert bars.candle_pairs == {"btc_usdt"}
@@ -46,7 +46,7 @@ def test_a_run_uses_candles_if_it_only_needs_bars_and_otherwise_books_and_trades
     assert market.described() == {"btc_usdt": "trades"}
 
 
-def test_a_run_on_candles_starts_at_the_first_candles_open(feed: Feed) -> None:
+def test_a_run_on_candles_starts_when_the_first_candle_opens(feed: Feed) -> None:
     whole = plan(feed, {"btc_usdt": "candles"}, "1m")
     assert whole.start == market_data.START
     assert whole.end == market_data.START + 600 * NS_PER_MINUTE + 1
@@ -55,7 +55,7 @@ def test_a_run_on_candles_starts_at_the_first_candles_open(feed: Feed) -> None:
     assert (cut.start, cut.end) == (start, end)
 
 
-def test_a_run_spans_all_rows_of_its_pairs_and_names_streams_that_start_late_or_end_early(tmp_path: Path) -> None:
+def test_a_run_spans_all_rows_of_its_pairs_and_reports_streams_that_start_late_or_end_early(tmp_path: Path) -> None:
     market_data.write_tape(tmp_path / "trades", market_data.trades(9_000))
     info = Feed([TapeSource(tmp_path / "trades", PAIRS)]).streams[0]
     third = (info.end - info.start) // 3
@@ -85,7 +85,7 @@ def test_pairs_needed_only_for_valuation_do_not_extend_the_run(feed: Feed, tmp_p
     assert valued.end == market_data.START + 600 * NS_PER_MINUTE + 1
 
 
-def test_a_span_outside_the_data_is_an_error_that_names_both_spans(feed: Feed) -> None:
+def test_a_requested_span_outside_the_data_is_an_error_that_states_both_spans(feed: Feed) -> None:
     late = market_data.START + 10_000 * NS_PER_MINUTE
     with pytest.raises(DataError, match=r"2024-01-07T22:40.* candles 1m .*2024-01-01T10:00"):
         plan(feed, {"btc_usdt": "candles"}, "1m", start=late, end=late + NS_PER_MINUTE)
@@ -104,7 +104,7 @@ def test_a_subscription_to_trades_with_only_candles_is_an_error(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("first", "last"), [(700, None), (700, 800), (None, -5), (-9, -5)])
-def test_a_span_before_or_after_the_data_is_reported_in_the_users_zone(
+def test_a_span_before_or_after_the_data_is_reported_in_the_users_time_zone(
     feed: Feed, first: int | None, last: int | None
 ) -> None:
     start, end = (None if m is None else market_data.START + m * NS_PER_MINUTE for m in (first, last))
@@ -122,7 +122,7 @@ def test_a_strategy_without_subscriptions_is_an_error(feed: Feed) -> None:
         plan(feed, {})
 
 
-def test_a_currency_that_no_pair_connects_is_an_error(feed: Feed) -> None:
+def test_a_currency_that_no_pair_connects_to_the_valuation_currency_is_an_error(feed: Feed) -> None:
     with pytest.raises((ConfigError, ValueError), match="usdt"):
         make_plan(
             feed, {"btc_usdt": "candles"}, {"btc_usdt": ["1m"]}, currency="doge", held=["usdt"],

@@ -1,4 +1,4 @@
-"""The bar that is open when a run starts includes earlier rows of the tape. Otherwise a partial bar would look
+"""The bar in progress when a run starts includes the tape's earlier rows. Otherwise a partial bar would look
 complete.
 """
 
@@ -36,7 +36,7 @@ def bars(result: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("slice_rows", [1_000_000, 7])
-def test_the_unfinished_bar_is_completed_from_candles(
+def test_the_bar_in_progress_at_the_start_is_completed_from_candles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
 ) -> None:
     closes = [1_000 + 37 * (i * i % 101) for i in range(400)]
@@ -55,7 +55,7 @@ def test_the_unfinished_bar_is_completed_from_candles(
 
 
 def write_trades(folder: Path, *, candles_before: int = 0, trades_from_s: int = 0) -> None:
-    """Write a trade every 7 s for 31 minutes from ``trades_from_s`` on, and candles for the minutes before those
+    """Write a trade every 7 s for 31 minutes, starting at ``trades_from_s``, and candles for the minutes before those
     trades.
     """
     times = T0 + np.arange(0, 31 * 60, 7, dtype=np.int64) * NS_PER_S
@@ -96,7 +96,7 @@ def on_trade(self, trade):
 LISTENS = LISTENS.replace("def on_start(self):\n", "def on_start(self):\n    self.subscribe_trades(self.pair)\n")
 
 
-def test_the_unfinished_bar_is_completed_from_trades_with_candles_before_them(tmp_path: Path) -> None:
+def test_the_bar_in_progress_at_the_start_is_completed_from_trades_and_earlier_candles(tmp_path: Path) -> None:
     whole = told(tmp_path, "whole", T0)
     assert len(whole) == 2
     begins = T0 + 8 * MINUTE + 11 * NS_PER_S

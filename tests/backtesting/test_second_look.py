@@ -86,7 +86,7 @@ def looked(source: Rows, fills: list[FillRow], *, rows_max: int = 1_000, age_s: 
 
 
 def worth(trade: ClosedTrade, time: int, price: float) -> float:
-    """Return the result of a trade if it were closed at this moment and price, before fees."""
+    """Return the profit of a trade, before fees, if it were closed at this time and price."""
     held = sum(units for at, units, _ in trade.steps if at < time)
     money = sum(value for at, _, value in trade.steps if at < time)
     return (money + held * price) / trade.entry_units
@@ -94,7 +94,7 @@ def worth(trade: ClosedTrade, time: int, price: float) -> float:
 
 @settings(deadline=None, max_examples=120)
 @given(st.integers(0, 10**6), st.sampled_from([3, 7, 50, 1_000]))
-def test_excursions_match_a_search_of_every_row(seed: int, rows_max: int) -> None:
+def test_excursions_match_a_brute_force_search_of_every_row(seed: int, rows_max: int) -> None:
     chance = random.Random(seed)
     times = sorted(chance.sample(range(1, 2_000), 60))
     ticks = [10_000 + chance.randrange(-900, 900) for _ in times]
@@ -119,7 +119,7 @@ def test_excursions_match_a_search_of_every_row(seed: int, rows_max: int) -> Non
         assert trade.mfe == pytest.approx(max(0.0, *seen), abs=1e-9)
 
 
-def test_only_candles_completely_inside_a_trade_are_used() -> None:
+def test_only_candles_entirely_within_a_trade_are_used() -> None:
     starts = np.arange(5, dtype=np.int64) * MINUTE
     low, high = np.array([1, 9_000, 9_500, 9_100, 1]), np.array([99_999, 10_500, 11_000, 10_100, 99_999])
     flat = np.full(5, 10_000)
@@ -127,13 +127,13 @@ def test_only_candles_completely_inside_a_trade_are_used() -> None:
     fills = [fill(1, "buy", 1, 10_000, MINUTE), fill(2, "sell", 1, 10_000, 4 * MINUTE)]
     (trade,) = looked(Rows(candles), fills).trades
     assert (trade.mae, trade.mfe) == (pytest.approx(-0.1), pytest.approx(0.1))
-    # one second later, the first candle starts before the trade and no longer counts
+    # one second later, the first candle starts before the trade and is excluded
     fills = [fill(1, "buy", 1, 10_000, MINUTE + SECOND), fill(2, "sell", 1, 10_000, 4 * MINUTE - SECOND)]
     (trade,) = looked(Rows(candles), fills).trades
     assert (trade.mae, trade.mfe) == (pytest.approx(-0.05), pytest.approx(0.1))
 
 
-def test_rows_that_the_bot_rejected_are_not_used_as_prices() -> None:
+def test_prices_in_rows_rejected_by_the_bot_are_not_used() -> None:
     fills = [fill(1, "buy", 1, 10_000, SECOND), fill(2, "sell", 1, 10_000, 9 * SECOND)]
     source = Rows(trades_of([SECOND, 4 * SECOND, 5 * SECOND], [10_000, 5_000, 9_900]))
     (trade,) = looked(source, fills, withheld=[Withheld(BTC, 4 * SECOND, 50.0)]).trades
@@ -152,7 +152,7 @@ def test_long_segments_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -
     assert all(trade.mae and trade.mfe for trade in plain)
 
 
-def test_markouts_compare_a_fill_with_the_mid_price_at_the_fill_and_later() -> None:
+def test_markouts_compare_the_mid_price_at_the_fill_with_later_mid_prices() -> None:
     times = [0, 10 * SECOND, 11 * SECOND, 20 * SECOND, 70 * SECOND, 400 * SECOND]
     mids = [10_000, 10_000, 10_010, 10_020, 9_990, 9_900]
     books = books_of(times, [mid - 5 for mid in mids], [mid + 5 for mid in mids])
@@ -161,7 +161,8 @@ def test_markouts_compare_a_fill_with_the_mid_price_at_the_fill_and_later() -> N
         for n, (side, ticks) in enumerate([("buy", 9_995), ("sell", 10_005)])
     )
     taken = fill(7, "buy", 2, 10_005, 12 * SECOND)
-    last = fill(8, "sell", 1, 9_995, 399 * SECOND, is_maker=True)  # book too old; the data ends soon after
+    # the book is too old, and the data ends soon afterwards
+    last = fill(8, "sell", 1, 9_995, 399 * SECOND, is_maker=True)
     found = looked(Rows(books), [bid, ask, taken, last])
     assert found.marks[0].mid == 100.0
     assert found.marks[0].after == (100.1, 100.2, 99.9)

@@ -1,4 +1,6 @@
-"""One backtest from its parts to its result: history before the start, queue assumptions, and garbage collection."""
+"""A single backtest from its components to its result: history before the start, queue assumptions, and garbage
+collection.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def on_book(self, book):
 
 
 def small_market(root: Path, rows: int = 400, hole_s: int = 0) -> Path:
-    """Write a book every second, each with a trade of 0.3 at its best bid or ask, and leave a gap in between."""
+    """Write a book every second, each with a trade of 0.3 at its best bid or ask, with a gap partway through."""
     seconds = np.arange(rows, dtype=np.int64)
     received = START + (seconds + np.where(seconds >= rows // 2, hole_s, 0)) * NS_PER_S
     best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10
@@ -80,7 +82,7 @@ def test_resting_orders_are_reported_under_every_queue_assumption(parts: Backtes
     assert all(0 < share <= 1 for _, share in seen)
 
 
-def test_other_queue_assumptions_can_be_skipped(parts: BacktestParts) -> None:
+def test_the_other_queue_assumptions_can_be_skipped(parts: BacktestParts) -> None:
     assert run_backtest(parts, readings=False).queue_readings == []
 
 
@@ -90,7 +92,7 @@ def test_garbage_collection_settings_are_restored(parts: BacktestParts) -> None:
     assert gc.get_threshold() == before
 
 
-def test_decisions_are_written_during_the_run(parts: BacktestParts, tmp_path: Path) -> None:
+def test_decisions_are_written_to_disk_during_the_run(parts: BacktestParts, tmp_path: Path) -> None:
     import hashlib
 
     file = tmp_path / "decisions.jsonl"
@@ -98,11 +100,11 @@ def test_decisions_are_written_during_the_run(parts: BacktestParts, tmp_path: Pa
     assert hashlib.sha256(file.read_bytes()).hexdigest() == result.summary["journal_sha256"]
 
 
-def test_bars_before_a_moment_are_the_last_finished_bars(tmp_path: Path) -> None:
+def test_bars_before_a_given_time_are_the_most_recent_finished_bars(tmp_path: Path) -> None:
     columns = market_data.candles(200)
     feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
     moment = START + 100 * NS_PER_MINUTE
-    # row 99 is received exactly at this moment
+    # row 99 is received at exactly this time
     for before, rows in ((moment, (96, 97, 98)), (moment + 1, (97, 98, 99))):
         minutes = bars_before(feed, PAIR, "1m", 3, before)
         assert [bar.time for bar in minutes] == [START + i * NS_PER_MINUTE for i in rows]
@@ -113,7 +115,7 @@ def test_bars_before_a_moment_are_the_last_finished_bars(tmp_path: Path) -> None
     assert bars_before(feed, PAIR, "1m", 3, START) == []
 
 
-def test_bars_from_trades_are_warmed_up_with_the_trades_before_the_start(tmp_path: Path) -> None:
+def test_bars_built_from_trades_are_warmed_up_with_the_trades_before_the_start(tmp_path: Path) -> None:
     columns = market_data.trades(20_000)
     feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
     info = feed.stream(PAIR, "trades", None)
@@ -126,7 +128,7 @@ def test_bars_from_trades_are_warmed_up_with_the_trades_before_the_start(tmp_pat
     assert (bars[-1].open, bars[-1].close) == (prices[0], prices[-1])
     assert (bars[-1].high, bars[-1].low) == (max(prices), min(prices))
     assert bars_before(feed, PAIR, "1m", 5, info.start) == []
-    # the tape starts within the first bucket, so its bar is incomplete
+    # the tape starts partway through the first bucket, so its bar is incomplete
     assert bars_before(feed, PAIR, "1m", 10**4, middle)[0].time > info.start
 
 
@@ -145,12 +147,13 @@ def on_bar(self, bar):
 """
 
 
-def test_a_bar_that_ends_at_the_start_appears_exactly_once(tmp_path: Path) -> None:
+def test_a_bar_that_ends_at_the_start_time_is_delivered_exactly_once(tmp_path: Path) -> None:
     columns = market_data.candles(200)
     tape = market_data.write_tape(tmp_path / "tape", columns)
     config = write_config(tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, BARS))
     close = [f"{PAIR.rules.price(int(ticks)):.2f}" for ticks in columns.close]
-    for start, first in (("2024-01-01T09:40", 99), ("2024-01-01T09:40:30", 100)):  # Taipei; row 99 ends at 09:40
+    # in Taipei time; row 99 ends at 09:40
+    for start, first in (("2024-01-01T09:40", 99), ("2024-01-01T09:40:30", 100)):
         result = run_backtest(backtest_parts(Project.load(config), start=start), readings=False)
         assert list(result.strategies[0].skips) == [
             "history " + " ".join(close[first - 3 : first]),
@@ -202,7 +205,7 @@ def on_start(self):
 """
 
 
-def test_trades_that_arrive_too_late_for_their_bar_are_counted_in_the_report(tmp_path: Path) -> None:
+def test_trades_that_arrive_too_late_for_their_bar_are_counted_and_reported(tmp_path: Path) -> None:
     stamps = START + np.array([1, 50, 70, 58, 59, 130, 200], dtype=np.int64) * NS_PER_S
     received = START + np.array([1, 50, 70, 71, 72, 130, 200], dtype=np.int64) * NS_PER_S
     some = np.full(len(stamps), 1_000, dtype=np.int64)
@@ -228,7 +231,7 @@ def on_bar(self, bar):
 """
 
 
-def test_bot_and_exchange_forget_long_ended_orders_but_the_result_lists_them(
+def test_bot_and_exchange_discard_old_final_orders_but_the_result_lists_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.candles(1_000))

@@ -1,4 +1,6 @@
-"""In a backtest, a strategy's own orders never cross the books that it sees, and never cause a book to be withheld."""
+"""In a backtest, a strategy's own orders never cross the books that the strategy sees, and never cause a book to be
+withheld.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def on_stop(self):
 
 
 def write_falling_tape(folder: Path, seconds: int) -> None:
-    """Write a market that falls by half a dollar a second and jumps across 100, with one trade, at 100."""
+    """Write a market that falls by half a dollar per second and gaps down through 100, with a single trade, at 100."""
     best = [100_00 - 50 * i for i in range(seconds)]
     received = np.array([T0 + i * S for i in range(seconds)], dtype=np.int64)
     column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731
@@ -76,8 +78,10 @@ def on_book(self, book):
 
 
 @pytest.mark.parametrize("synthetic", [False, True])
-def test_a_tape_recorded_from_the_wire_is_published_at_its_receive_times(tmp_path: Path, synthetic: bool) -> None:
-    """The exchange's frames arrive about every second, give or take a tenth of a second."""
+def test_books_of_a_tape_recorded_from_the_wire_are_published_at_their_receive_times(
+    tmp_path: Path, synthetic: bool
+) -> None:
+    """Use frames that arrive from the exchange about every second, with a jitter of a tenth of a second."""
     received = np.array([T0 + i * S + (i * 37 % 11 - 5) * 20 * MS for i in range(1, 60)], dtype=np.int64)
     column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731
     lots, prices = column([LOT] * len(received)), range(100_00, 100_00 + len(received))
@@ -118,9 +122,9 @@ def on_fill(self, fill):
 """
 
 
-def test_without_latency_an_order_sent_at_a_book_is_affected_by_trades_of_the_same_moment(tmp_path: Path) -> None:
-    """An order at 100 has 0.01 ahead of it. A trade of 0.01 arrives together with the book, and another one every
-    second afterwards.
+def test_without_latency_an_order_sent_on_a_book_is_affected_by_simultaneous_trades(tmp_path: Path) -> None:
+    """Place an order at 100 with an amount of 0.01 ahead of the order. One trade of 0.01 arrives together with the
+    book, and another one follows every second.
     """
     at = np.array([T0 + i * S for i in range(5)], dtype=np.int64)
     column = lambda value: np.array([[value]], dtype=np.int64)  # noqa: E731
@@ -135,5 +139,5 @@ def test_without_latency_an_order_sent_at_a_book_is_affected_by_trades_of_the_sa
         backtest='  fees: {maker: "0", taker: "0"}\n  latency: {order_ms: 0, answer_ms: 0}\n',
     )
     result = run(config)
-    # the trade of the first moment uses up the amount ahead, and the next trade fills the order
+    # the trade that arrives with the book consumes the amount ahead, and the next trade fills the order
     assert list(result.strategies[0].skips) == [f"filled at {T0 + S}"]

@@ -1,4 +1,4 @@
-"""The bundled sma_cross, compared with a calculation independent of botkit."""
+"""The bundled sma_cross, compared with an independent calculation that does not use botkit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CANDLES = SHARED / "btc_usdt-2022-01.ohlc-1m.csv"
 
 
 def reference(data: pd.DataFrame, fast: int, slow: int, fee: float, cash: float) -> tuple[int, float]:
-    """Compute (fills, final equity). Market orders fill at the next open and always trade the full position."""
+    """Compute (fills, final equity). Market orders fill at the next open and always trade the entire position."""
     fast_line, slow_line = data.close.rolling(fast).mean(), data.close.rolling(slow).mean()
     coins, fills = 0.0, 0
-    for i in range(slow, len(data) - 1):  # there is no trade on the first bar that has both averages
+    for i in range(slow, len(data) - 1):  # no trade happens on the first bar for which both averages exist
         above, was_above = fast_line[i] > slow_line[i], fast_line[i - 1] > slow_line[i - 1]
         below, was_below = fast_line[i] < slow_line[i], fast_line[i - 1] < slow_line[i - 1]
         price = data.open[i + 1]
@@ -28,7 +28,7 @@ def reference(data: pd.DataFrame, fast: int, slow: int, fee: float, cash: float)
 
 
 def bundled_month(folder: Path) -> Path:
-    """Write January of the bundled tape as a CSV file."""
+    """Export January of the bundled tape as a CSV file."""
     data = pd.read_parquet(ROOT / "backtest_data/bitopro/btc_usdt/candles-1m/2025-01.parquet")
     rows = {"timestamp": data.time // 10**6} | {name: data[name] / 100 for name in ("open", "high", "low", "close")}
     path = folder / "candles.csv"

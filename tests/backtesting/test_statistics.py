@@ -1,5 +1,5 @@
-"""Statistics of daily returns, recomputed with numpy and pandas, and compared with quantstats where the definitions are
-the same.
+"""Statistics of daily returns, recomputed with numpy and pandas, and compared with quantstats where both use the same
+definition.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ def test_a_statistic_that_cannot_be_computed_is_none() -> None:
     assert own.sharpe([0.01] * 40) is None
     assert own.sortino([0.01] * 40) is None
     assert own.cagr([0.1] * 39 + [-1.0]) is None
-    assert own.cagr([20.0] * 40) is None  # the result would not fit into a float
+    assert own.cagr([20.0] * 40) is None  # the result would overflow a float
     assert own.calmar([0.01] * 40, 0.0) is None
     assert own.calmar([0.01] * 40, None) is None
 
 
-# The definitions of quantstats differ in two cases. Its value at risk assumes normally distributed returns (its
-# conditional value at risk too, by default), and its drawdowns use daily closes, while ours use every row.
+# The definitions of quantstats differ in two ways. Its value at risk (and, by default, its conditional value at risk)
+# assumes normally distributed returns. Its drawdowns use daily closes, while ours use every row.
 @pytest.mark.parametrize("returns", RETURNS[1:])
 @pytest.mark.filterwarnings("ignore")
-def test_statistics_agree_with_quantstats_where_the_definitions_are_the_same(returns: list[float]) -> None:
+def test_statistics_agree_with_quantstats_where_both_use_the_same_definition(returns: list[float]) -> None:
     stats = pytest.importorskip("quantstats").stats
     given = series(returns)
     assert own.volatility(returns) == pytest.approx(float(stats.volatility(given, periods=365)))
@@ -88,7 +88,7 @@ def test_statistics_agree_with_quantstats_where_the_definitions_are_the_same(ret
     assert own.conditional_value_at_risk(returns) == pytest.approx(float(stats.cvar(given, method="historical")))
 
 
-def test_every_figure_of_a_run_has_a_definition() -> None:
+def test_every_metric_of_a_run_has_a_definition() -> None:
     text = Path(own.__file__).with_name("metrics.py").read_text(encoding="utf-8")
     documented = text.partition('"""\n\nfrom')[0]
     for name in ("expectancy", "average_trade", "best_trade", "worst_trade", "calmar", "var_95", "longest_drawdown_s"):

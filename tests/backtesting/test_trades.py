@@ -1,4 +1,4 @@
-"""Trades, recomputed only from fills and prices by code that is independent of botkit."""
+"""Trades, recomputed from nothing but fills and prices by code that is independent of botkit."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def profits(trades: list[ClosedTrade]) -> list[float]:
     return [trade.pnl_units / COIN for trade in trades]
 
 
-def test_a_trade_earns_the_price_difference_less_both_fees() -> None:
-    # buys 1 and pays 0.002 of it as the fee; sells 0.998 at 110 for a fee of 0.21956
+def test_a_trade_earns_the_price_difference_minus_both_fees() -> None:
+    # buys 1 coin with a fee of 0.002 coins; sells 0.998 at 110 for a fee of 0.21956
     fills = [
         fill(1, "buy", 1, 100, fee=0.002, fee_currency="btc", fee_value=0.2, tag="in"),
         fill(2, "sell", 0.998, 110, fee=0.21956, at=60, tag="out"),
@@ -71,7 +71,7 @@ def test_a_trade_earns_the_price_difference_less_both_fees() -> None:
     (trade,) = match_trades(fills).trades
     assert trade.pnl_units == round((0.998 * 110 - 0.21956 - 100) * COIN)
     assert trade.pnl == pytest.approx(trade.pnl_units / COIN)
-    # values are before fees: the 0.998 coins were worth 99.80 at the entry
+    # values are before fees: the 0.998 coins were worth 99.80 at entry
     assert (trade.units, trade.entry_units, trade.exit_units) == (99_800_000, 9_980_000_000, 10_978_000_000)
     assert trade.fee_units == 20_000_000 + 21_956_000
     assert trade.return_ == trade.pnl_units / trade.entry_units
@@ -97,12 +97,12 @@ def test_lots_are_closed_first_in_first_out_and_partially_if_needed() -> None:
     assert (lot.units, lot.cost_units) == (COIN // 4, 50 * COIN)
 
 
-def test_lots_named_in_the_closes_of_an_order_are_closed_first() -> None:
+def test_lots_listed_in_an_orders_closes_parameter_are_closed_first() -> None:
     fills = [
         fill(1, "buy", 1, 100, at=0),
         fill(2, "buy", 0.5, 200, at=1),
         fill(2, "buy", 0.5, 210, at=2),
-        fill(3, "sell", 1.5, 220, at=3),  # all of order 2, then the oldest
+        fill(3, "sell", 1.5, 220, at=3),  # all of order 2, then the oldest lot
     ]
     (trade,) = match_trades(fills, links={3: 2}).trades
     assert trade.pnl_units / COIN == pytest.approx(1.5 * 220 - 100 - 105 - 50)
@@ -111,11 +111,11 @@ def test_lots_named_in_the_closes_of_an_order_are_closed_first() -> None:
     assert match_trades(fills, links={3: 77}).trades == [plain]  # order 77 opened no lot
 
 
-def test_coins_that_were_handed_over_are_sold_last_and_marked() -> None:
+def test_allocated_coins_are_sold_last_and_marked() -> None:
     opening = {("s", "btc_usdt"): (2 * COIN, 100.0)}
     fills = [
         fill(1, "buy", 1, 120),
-        fill(2, "sell", 1.5, 130, at=1),  # the coin that it bought, and half of a coin handed over
+        fill(2, "sell", 1.5, 130, at=1),  # the coin that the order bought, and half of an allocated coin
         fill(3, "sell", 1, 90, at=2),
     ]
     found = match_trades(fills, opening, start=START - SECOND)
@@ -128,7 +128,7 @@ def test_coins_that_were_handed_over_are_sold_last_and_marked() -> None:
     assert [(lot.units, lot.cost_units, lot.is_given) for lot in found.open] == [(COIN // 2, 50 * COIN, True)]
 
 
-def test_an_order_that_reverses_a_position_opens_the_other_side() -> None:
+def test_an_order_that_reverses_a_position_opens_one_in_the_opposite_direction() -> None:
     fills = [fill(1, "buy", 1, 100), fill(2, "sell", 3, 110, at=1), fill(3, "buy", 2, 105, at=2)]
     assert [(trade.kind, trade.pnl_units / COIN) for trade in match_trades(fills).trades] == [
         ("long", pytest.approx(10)),
@@ -136,7 +136,7 @@ def test_an_order_that_reverses_a_position_opens_the_other_side() -> None:
     ]
 
 
-def test_strategies_and_pairs_do_not_share_lots() -> None:
+def test_lots_are_not_shared_between_strategies_or_pairs() -> None:
     eth = pair("eth_usdt", 2)
     fills = [
         fill(1, "buy", 1, 100, strategy="a"),
@@ -148,7 +148,7 @@ def test_strategies_and_pairs_do_not_share_lots() -> None:
     assert (trade.strategy, trade.pairs, trade.pnl_units) == ("b", (eth,), 2 * COIN)
 
 
-def test_a_fee_in_a_third_currency_is_deducted_at_its_value() -> None:
+def test_a_fee_in_a_third_currency_is_converted_and_deducted() -> None:
     fills = [
         fill(1, "buy", 1, 100, fee=50, fee_currency="bito", fee_value=0.5),
         fill(2, "sell", 1, 101, fee=50, fee_currency="bito", fee_value=0.6),
@@ -157,7 +157,7 @@ def test_a_fee_in_a_third_currency_is_deducted_at_its_value() -> None:
     assert trade.pnl == pytest.approx(-0.1)
 
 
-def test_profits_are_also_converted_to_the_valuation_currency_at_the_exit_rate() -> None:
+def test_profits_are_converted_to_the_valuation_currency_at_the_exit_rate() -> None:
     fills = [fill(1, "buy", 1, 100, rate=30), fill(2, "sell", 1, 110, rate=32)]
     (trade,) = match_trades(fills).trades
     assert (trade.pnl_units, trade.pnl) == (10 * COIN, pytest.approx(320))
@@ -179,7 +179,7 @@ def test_a_trade_has_the_reason_of_the_order_that_closed_it(tag: str, reason: st
     assert [trade.exit_reason for trade in match_trades(fills).trades] == [reason]
 
 
-def test_a_trade_closed_because_the_bot_stops_has_that_reason() -> None:
+def test_a_trade_closed_by_the_bots_shutdown_has_shutdown_as_its_reason() -> None:
     fills = [fill(1, "buy", 1, 100), fill(2, "sell", 0.5, 110, tag="mine"), fill(3, "sell", 0.5, 110, tag="mine")]
     assert [trade.exit_reason for trade in match_trades(fills, at_stop={3}).trades] == ["signal", "bot_stop"]
 
@@ -197,7 +197,7 @@ _DRAWN = st.lists(
 @settings(deadline=None, max_examples=200)
 @given(_DRAWN, st.integers(0, 10**10), st.integers(1, 10**7))
 def test_trades_and_open_lots_add_up_exactly_to_the_change_in_equity(drawn, given_units: int, first_ticks: int) -> None:
-    """Computes cash and coins before and after from the fills, in exact fractions, and values them at the last
+    """Compute opening and closing cash and coins from the fills in exact fractions, and value them at the last
     price.
     """
     fills = []
@@ -238,8 +238,8 @@ BTC_TWD, USDT_TWD = pair("btc_twd", 0), pair("usdt_twd", 3)
 
 
 def triangle(*, at: int = 0, order: int = 1, sold: float = 0.0998, changed: float = 6_380.0) -> list[FillRow]:
-    """Create a loop TWD -> BTC -> USDT -> TWD: 200,000 TWD become 0.0998 BTC (fee 0.0002), then about 6,400 USDT, then
-    TWD again.
+    """Create a loop TWD -> BTC -> USDT -> TWD: 200,000 TWD are converted to 0.0998 BTC (after a fee of 0.0002), then to
+    about 6,400 USDT, then back to TWD.
     """
     return [
         fill(order, "buy", 0.1, 2_000_000, of=BTC_TWD, fee=0.0002, fee_currency="btc", fee_value=400, at=at),
@@ -248,19 +248,19 @@ def triangle(*, at: int = 0, order: int = 1, sold: float = 0.0998, changed: floa
     ]
 
 
-def test_a_loop_is_one_trade_in_its_start_and_end_currency() -> None:
+def test_a_loop_is_a_single_trade_in_its_start_and_end_currency() -> None:
     fills = triangle()
     found = match_trades(fills)
     (loop,) = found.trades
     assert (loop.kind, loop.currency, loop.pair_text) == ("loop", "twd", "btc_twd > btc_usdt > usdt_twd")
     assert (loop.opened, loop.closed, loop.client_id) == (START, START + 2 * SECOND, 3)
-    # 7.2 USDT were not changed back; neither they nor their share of the cost are part of the loop
+    # 7.2 USDT were not converted back; neither they nor their share of the cost are part of the loop
     received = 0.0998 * 64_128.26 - 12.8
     share = 6_380.0 / received
     assert loop.units / COIN == pytest.approx(200_000 * share, abs=0.05)
     assert loop.pnl_units / COIN == pytest.approx(6_380 * 31.5 - 400 - 200_000 * share, abs=0.05)  # one unit of BTC
     assert loop.pnl == pytest.approx(loop.pnl_units / COIN, rel=1e-6)
-    # every unit that went in and did not come out is in an open lot
+    # every unit that was spent and not recovered is in an open lot
     flows: dict[str, int] = defaultdict(int)
     for row in fills:
         sign = 1 if row.side == "buy" else -1
@@ -274,7 +274,7 @@ def test_a_loop_is_one_trade_in_its_start_and_end_currency() -> None:
     assert {key: held[key] for key in flows} == dict(flows)
 
 
-def test_a_reversed_loop_and_a_loop_that_starts_with_coins_are_recognized() -> None:
+def test_a_loop_in_reverse_and_a_loop_that_starts_with_coins_are_recognized() -> None:
     other_way = [
         fill(1, "buy", 6_000, 31.0, of=USDT_TWD, at=0),
         fill(2, "buy", 0.1, 60_000, of=BTC, rate=31, at=1),
@@ -309,7 +309,7 @@ def test_an_unfinished_loop_is_recorded_as_ordinary_trades_in_its_pairs() -> Non
         # an unrelated order in between
         [*triangle()[:2], fill(9, "buy", 0.1, 64_000, of=pair("eth_twd", 2), at=1), *triangle()[2:]],
         [*triangle()[:2], fill(3, "sell", 6_380, 31.5, of=USDT_TWD, at=4_000)],  # the last leg is too late
-        triangle(sold=0.01),  # only a tenth was passed on
+        triangle(sold=0.01),  # only a tenth of the proceeds was used
         triangle()[::2],
     ],
 )
@@ -317,7 +317,7 @@ def test_orders_that_only_resemble_a_loop_are_ordinary_trades(fills: list[FillRo
     assert all(trade.kind != "loop" for trade in match_trades(fills).trades)
 
 
-def test_consecutive_loops_are_separate_trades() -> None:
+def test_back_to_back_loops_are_separate_trades() -> None:
     fills = [row for n in range(4) for row in triangle(at=60 * n, order=1 + 3 * n)]
     assert [trade.kind for trade in match_trades(fills).trades] == ["loop"] * 4
 
@@ -361,7 +361,7 @@ def on_bar(self, bar):
 """
 
 
-def test_exits_by_the_engine_are_distinguished_by_reason(tmp_path: Path) -> None:
+def test_engine_initiated_exits_are_distinguished_by_reason(tmp_path: Path) -> None:
     closes = [20_000.0] * 10 + [20_000 + 40.0 * n for n in range(25)] + [21_000 - 60.0 * n for n in range(25)]
     data = write_candles(tmp_path / "candles.csv", closes)
     result = run(
@@ -375,13 +375,13 @@ def test_exits_by_the_engine_are_distinguished_by_reason(tmp_path: Path) -> None
         ("stop_loss", "entry"),
     ]
     assert result.trades[0].pnl_units > 0 > result.trades[1].pnl_units
-    # not exactly equal, because dust remains
+    # not exactly equal, because of remaining dust
     assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)
 
 
 def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """Return two dicts, by (strategy, currency) and in units: the flows of the fills, and the flows computed from
-    trades and open lots.
+    """Return two dicts of units, keyed by (strategy, currency): the flows computed from the fills, and the flows
+    computed from trades and open lots.
     """
     moved: dict[tuple[str, str], int] = defaultdict(int)
     for row in result.fills:
@@ -392,7 +392,7 @@ def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], di
     told: dict[tuple[str, str], int] = defaultdict(int)
     for trade in result.trades:
         told[trade.strategy, trade.currency] += trade.pnl_units
-        if trade.is_given:  # its exit also used up coins handed over, which the fills moved out
+        if trade.is_given:  # the exit also used allocated coins, which were excluded from the flows of the fills
             told[trade.strategy, trade.pairs[0].base] -= trade.units
             told[trade.strategy, trade.currency] += trade.entry_units
     for lot in result.open_lots:
@@ -422,6 +422,6 @@ def test_the_trades_of_bundled_strategies_account_for_every_unit(
     assert told == moved
     held = [trade for trade in result.trades if trade.kind != "loop"]
     assert all(trade.mae is not None and trade.mae <= 0 <= trade.mfe for trade in held)
-    for trade in held:  # the extremes before the exit include the exit price
+    for trade in held:  # the extremes up to the exit include the exit price
         before_fees = (trade.exit_units - trade.entry_units) / trade.entry_units * (1 if trade.kind == "long" else -1)
         assert trade.mae - 1e-12 <= before_fees <= trade.mfe + 1e-12

@@ -1,8 +1,8 @@
 """Measures candle throughput: ``python tests/benchmarks/backtest_candles.py [ROWS]``.
 
-Runs the bundled sma_cross with its default 10 and 30 bars on seeded one-minute candles. The run uses the full path:
-tape, engine, portfolio, risk rules, router, simulated exchange, equity and report. Goal: 500,000 candles/s with 39,000
-fills.
+Runs the bundled sma_cross with its default windows of 10 and 30 bars on seeded one-minute candles. The run exercises
+the full pipeline: tape, engine, portfolio, risk rules, router, simulated exchange, equity and report. Goal: 500,000
+candles/s with 39,000 fills.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.benchmarks.measured_run import ROOT, print_machine, report, run_in_ch
 
 GOAL = 500_000
 
-# Fees and slippage are small, because 39,000 fills at 0.2 % would use up the money to trade with. Small fees take just
-# as much time to compute.
+# Fees and slippage are low, because 39,000 fills at 0.2 % would use up the trading capital. Low fees take just as much
+# time to compute.
 CONFIG = """
 name: bench-candles
 exchange: bitopro
@@ -37,7 +37,7 @@ backtest:
 
 
 def main(rows: int = 1_000_000, runs: int = 3) -> None:
-    """Create the tape, run the strategy several times, and print the figures."""
+    """Create the tape, run the strategy several times, and print the results."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         market_data.write_tape(place / "tape", market_data.candles(rows))

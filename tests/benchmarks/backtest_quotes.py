@@ -1,9 +1,9 @@
 """Measures book throughput: ``python tests/benchmarks/backtest_quotes.py [BOOKS [RUNS]]``.
 
-Runs on seeded books one second apart, with four trades between two books. The run uses the full path: tape, engine,
-portfolio, router, simulated exchange, equity and report. The first strategy replaces a bid and an ask at every book, at
-a latency of 50 ms to the exchange. The other two strategies place no orders: one reads the best prices of every book,
-the other reads no prices.
+Runs on seeded books one second apart, with four trades between consecutive books. The run exercises the full pipeline:
+tape, engine, portfolio, router, simulated exchange, equity and report. The first strategy replaces a bid and an ask on
+every book, with a latency of 50 ms to the exchange. The other two strategies place no orders: one reads the best prices
+of every book, the other ignores prices.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ backtest:
 
 
 def main(books: int = 50_000, runs: int = 1) -> None:
-    """Create the tape, run the strategies several times, and print the figures."""
+    """Create the tape, run the strategies several times, and print the results."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         market_data.write_tape(place / "tape", *market_data.books_and_trades(books, TRADES_A_BOOK))

@@ -1,8 +1,9 @@
 """Measures trade throughput: ``python tests/benchmarks/backtest_trades.py [ROWS [RUNS]]``.
 
-The strategy updates two averages in a plain-Python ``on_trade`` on seeded trades. The run uses the full path: tape,
-engine, portfolio, risk rules, router, simulated exchange, equity and report. A second strategy does the same, with a
-limit order resting for half of the tape. Goal: 1,000,000 trades/s with 1,000 fills; 10,000 fills with resting orders.
+The strategy updates two averages in a plain-Python ``on_trade`` on seeded trades. The run exercises the full pipeline:
+tape, engine, portfolio, risk rules, router, simulated exchange, equity and report. A second strategy also updates two
+averages, and has a limit order resting for half of the tape. Goal: 1,000,000 trades/s with 1,000 fills; 10,000 fills
+with resting orders.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ backtest:
 
 
 def main(rows: int = 5_000_000, runs: int = 3) -> None:
-    """Create the tape, run both strategies several times, and print the figures."""
+    """Create the tape, run both strategies several times, and print the results."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         market_data.write_tape(place / "tape", market_data.trades(rows))

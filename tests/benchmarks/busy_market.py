@@ -1,8 +1,8 @@
-"""A seeded market with a trade every 40 ms on average, for `wall_clock`. Many fills in a few minutes reduce the
-influence of chance.
+"""A seeded market with a trade every 40 ms on average, for `wall_clock`. Many fills within a few minutes reduce
+statistical noise.
 
-Books are written once a second. One taker order in seven sweeps through up to a dozen orders at one moment; the tape
-shows these trades as parts of one match. A maker's fills depend on when its quotes arrive, but no single fill
+Books are written once a second. One taker order in seven sweeps up to a dozen orders at once; on the tape, these trades
+have equal timestamps, as parts of one match. A maker's fills depend on when its quotes arrive, but no single fill
 determines all later fills.
 """
 
@@ -21,13 +21,13 @@ from botkit.tape.writer import TapeWriter
 PAIR = "btc_usdt"
 START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 _LEVELS = 10
-_HALF_SPREAD, _STEP = 300, 150  # in ticks: half a basis point, and the distance between levels
+_HALF_SPREAD, _STEP = 300, 150  # in ticks: half a basis point, and the spacing of the levels
 _TAKERS_A_SECOND = 12
 _MIDDLE = 60_000_00
 
 
 def write_busy_market(folder: Path, seconds: int, seed: int = 4) -> None:
-    """Write a tape of ``seconds`` seconds, starting at START, into an empty folder."""
+    """Write a tape that is ``seconds`` seconds long, starting at START, into an empty folder."""
     pair, dice = packaged_pairs()[PAIR], Random(seed)
     unit = 10 ** max(pair.rules.amount_decimals - pair.rules.display_decimals, 0)
     middle = _MIDDLE
@@ -44,8 +44,8 @@ def write_busy_market(folder: Path, seconds: int, seed: int = 4) -> None:
         while when < at + NS_PER_S:
             trades += _taker_order(dice, when // NS_PER_MS * NS_PER_MS, middle, unit)
             when += _pause(dice)
-    # Not marked as synthetic: the emulator would thin out a synthetic market's books to one a second, counted from the
-    # moment at which a bot connects. A run and its backtest would then see the books at different moments.
+    # Not marked as synthetic: the emulator would thin out the books of a synthetic market to one per second, counted
+    # from the time at which a bot connects. A run and its backtest would then see books at different times.
     with TapeWriter(folder, source="made up for a benchmark", recorded="as if by botkit record") as writer:
         received = np.array(times, dtype=np.int64)
         ticks, lots = np.array(prices, dtype=np.int64), np.array(amounts, dtype=np.int64)

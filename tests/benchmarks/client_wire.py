@@ -1,11 +1,11 @@
-"""Measures the client's cost: frames decoded per second, microseconds from frame to event, and microseconds to sign and
-send.
+"""Measures the client's overhead: frames decoded per second, microseconds from frame to event, and microseconds to sign
+and send a request.
 
     python tests/benchmarks/client_wire.py [--seconds 1]
 
-The frames come from the emulator and have the usual size (books of 20 levels, lists of 50 trades). Rates are per second
-of CPU time on one core, the best of five rounds, so other work on the machine does not affect them. Medians and 99th
-percentiles of single frames are in wall time, over all rounds.
+The frames come from the emulator and have a typical size (books of 20 levels, lists of 50 trades). Rates are per second
+of CPU time on one core, and the best of five rounds is reported, so that other load on the machine does not affect
+them. Medians and 99th percentiles for single frames are in wall time, across all rounds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ROUNDS = 5
 
 
 async def captured() -> dict[str, list[bytes]]:
-    """Return frames of every stream, recorded from a busy market and account."""
+    """Return frames of every stream, captured from a busy market and account."""
     credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
     found: dict[str, list[bytes]] = {}
     options = emulator_options(speed=20.0, switches=["rate_limits=off"], balance="twd=100000000,usdt=10000000,btc=100")
@@ -70,7 +70,7 @@ async def captured() -> dict[str, list[bytes]]:
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Return the units of ``work`` done per second of this process's CPU time, the best of several rounds."""
+    """Return the units of ``work`` completed per second of this process's CPU time, the best of several rounds."""
     best = 0.0
     for _ in range(ROUNDS):
         done, began = 0, time.process_time()
@@ -81,7 +81,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 
 def decoding(frames: dict[str, list[bytes]], seconds: float) -> None:
-    """Measure decoding frames alone, and decoding frames into the model's events."""
+    """Measure decoding frames alone, and decoding frames into model events."""
     print(f"{'stream':<16}{'bytes':>7}{'decoded/s':>12}{'into events/s':>15}{'median us':>11}{'p99 us':>8}")
     for stream_id, data in frames.items():
         texts = [frame.decode() for frame in data]
@@ -94,7 +94,7 @@ def decoding(frames: dict[str, list[bytes]], seconds: float) -> None:
         took: list[int] = []
 
         def deliver(texts: list[str] = texts, stream_id: str = stream_id, took: list[int] = took) -> int:
-            # a new adapter per round, because an adapter that has already seen an order's state ignores a repetition
+            # a new adapter for each round, because an adapter that has already seen an order's state ignores duplicates
             adapter = BitoProAdapter(BitoProClient(credentials=_CREDENTIALS), PAIRS)
             stream = adapter.client.stream(
                 stream_id,
@@ -123,7 +123,7 @@ _CREDENTIALS = Credentials("me@example.com", "key", "secret-of-thirty-two-charac
 
 
 def signing(seconds: float) -> None:
-    """Measure the time from the engine's request to signed bytes."""
+    """Measure the time from the engine's request to the signed bytes."""
     order = OrderSpec(
         client_id=123456, pair=PAIR, side=Side.BUY, type=OrderType.LIMIT, price_ticks=8_612_345, amount_lots=1_250_000
     )
@@ -145,8 +145,8 @@ def signing(seconds: float) -> None:
 
 
 async def sending(seconds: float) -> None:
-    """Measure the time from the request until its bytes arrive at the other end of a loopback connection, and until its
-    answer is delivered.
+    """Measure the time from a request until its bytes arrive at the other end of a loopback connection, and until its
+    response is delivered.
     """
     reply = b'{"orderId":1,"timestamp":1,"action":"BUY","amount":"0.0125","price":"86123.45","timeInForce":"GTC"}'
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply
@@ -157,7 +157,7 @@ async def sending(seconds: float) -> None:
             self.transport = transport
 
         def data_received(self, data: bytes) -> None:
-            # a POST's head and body arrive in one or two pieces; the request ends with the body
+            # the head and body of a POST arrive in one or two chunks; the request ends with the body
             if data.rstrip().endswith(b"}"):
                 arrived.append(time.perf_counter_ns())
                 assert isinstance(self.transport, asyncio.WriteTransport)
@@ -194,7 +194,7 @@ async def sending(seconds: float) -> None:
 
 
 def main() -> None:
-    """Print all figures as text for human readers."""
+    """Print all measurements as human-readable text."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of measuring, for each figure")
     arguments = parser.parse_args()

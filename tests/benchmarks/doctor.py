@@ -1,4 +1,4 @@
-"""Measures how often the doctor judges known strategies correctly on generated markets.
+"""Measures how often the doctor's verdict on known strategies is correct on generated markets.
 
     python -m tests.benchmarks.doctor [--seeds 20] [--nulls 200] [--jobs 2]
 
@@ -96,8 +96,8 @@ def _config(kind: str, seed: int, folder: Path) -> Path:
 
 
 def _survivor(seed: int, folder: Path) -> Path:
-    """Return the one of 1,000 markets on which the strategy happens to perform best. The other attempts are recorded as
-    looks.
+    """Return the market, out of 1,000, on which the strategy happens to perform best. The other attempts are recorded
+    as looks.
     """
 
     def follow(prices: list[float]) -> list[float]:

@@ -1,9 +1,10 @@
-"""Measures the emulator's memory over a long run: its process's resident memory against the number of accepted orders.
+"""Measures the emulator's memory usage over a long run: the process's resident memory as a function of the number of
+accepted orders.
 
     python -m tests.benchmarks.emulator_memory [--orders 80000] [--speed 60]
 
 The emulator runs in a separate process. One client places orders (limit orders that rest and are cancelled, limit and
-market orders that fill) as fast as answers arrive. A second client reads every stream. A third client subscribes and
+market orders that fill) as fast as responses arrive. A second client reads every stream. A third client subscribes and
 never reads.
 """
 
@@ -50,7 +51,7 @@ async def _read(session: aiohttp.ClientSession, raw: Raw, path: str) -> None:
 
 
 async def _never_read(raw: Raw, path: str) -> None:
-    """Subscribe to a stream over a socket and never read from the socket. Reconnect after an hour."""
+    """Subscribe to a stream over a socket without ever reading from the socket. Reconnect after an hour."""
     port = int(raw.rest.split(":")[2].split("/")[0])
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
@@ -65,7 +66,7 @@ async def _never_read(raw: Raw, path: str) -> None:
 
 
 async def run(orders: int, speed: float, every: int) -> list[tuple[int, float]]:
-    """Run the clients and return (orders, resident MB) at several points of the run."""
+    """Run the clients, and return (orders, resident MB) at several points during the run."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "botkit", "emulator", "--speed", str(speed), "--seed", "1"),
         *("--switch", "rate_limits=off", "--balance", "twd=1000000000,btc=1000", "--history-days", "1"),
@@ -96,7 +97,7 @@ async def run(orders: int, speed: float, every: int) -> list[tuple[int, float]]:
 
 
 def main() -> None:
-    """Run the measurement and print it."""
+    """Run the measurement and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=80_000)
     parser.add_argument("--every", type=int, default=10_000)

@@ -1,9 +1,10 @@
-"""Measures the emulator's throughput: signed creates accepted into its book, and WebSocket frames sent, per second.
+"""Measures the emulator's throughput: signed creates accepted into its book per second, and WebSocket frames sent per
+second.
 
     python tests/benchmarks/emulator_throughput.py [--seconds 5]
 
 The emulator runs in a separate process on one core, and this process generates the load. Creates are signed in advance,
-so only the emulator's work is measured. Every answer is counted, and the count must match the emulator's own books at
+so only the emulator's work is measured. Every response is counted, and the total must match the emulator's own books at
 the end.
 """
 
@@ -43,7 +44,7 @@ async def serve() -> None:
     options = emulator_options(balance="twd=1000000000000,btc=1000", switches=["rate_limits=off"], history_days=0.1)
     async with make_emulator(options, msgspec.structs.replace(facts, pairs=roomy)) as emulator:
         gc.collect()
-        gc.freeze()  # as `botkit emulator` does
+        gc.freeze()  # as in `botkit emulator`
         print(json.dumps({"rest": emulator.rest, "ws": emulator.ws, "port": emulator.port}), flush=True)
         await asyncio.Event().wait()
 
@@ -68,7 +69,7 @@ def signed_creates(count: int) -> list[bytes]:
 
 
 async def one_connection(port: int, requests: list[bytes], until: float) -> int:
-    """Send one request after another until the time is up, and return the number of answers with status 200."""
+    """Send requests one at a time until the time is up, and return the number of responses with status 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     accepted = 0
     while requests and time.perf_counter() < until:
@@ -82,14 +83,14 @@ async def one_connection(port: int, requests: list[bytes], until: float) -> int:
 
 
 def orders_in_book(port: int) -> int:
-    """Return the emulator's own count of orders."""
+    """Return the number of orders in the emulator's own book."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/_emulator/counters") as answer:
         counters = json.load(answer)
     return int(counters["endpoints"]["create_order"]["arrivals"])
 
 
 def cpu_s(pid: int) -> float | None:
-    """Return a process's CPU time in seconds, or None if the system does not provide it."""
+    """Return a process's CPU time in seconds, or None if the system does not report it."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return None
@@ -113,9 +114,9 @@ async def creates(port: int, seconds: float, pid: int) -> None:
 
 
 async def frames(seconds: float, sockets: int = 8) -> None:
-    """Measure the frames per second that `Socket` sends into loopback connections.
+    """Measure how many frames per second `Socket` sends over loopback connections.
 
-    Trades happen as fast as the emulator can publish them. The readers work on raw bytes in another process.
+    Trades happen as fast as the emulator can publish them. The readers process raw bytes in another process.
     """
     from botkit.emulator.venue import Delivery
     from botkit.sim.publish import TRADES
@@ -164,7 +165,7 @@ def read_only(port: int, sockets: int) -> None:
 
 
 def main() -> None:
-    """Measure and print both figures."""
+    """Run both measurements and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--serve", action="store_true")

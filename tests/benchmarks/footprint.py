@@ -1,8 +1,8 @@
-"""Measures a running bot's footprint: time to the first turn, memory, and loaded modules.
+"""Measures the footprint of a running bot: time to the first turn, memory, and loaded modules.
 
     python -m tests.benchmarks.footprint [--seconds 60]
 
-Runs `botkit run` with three of the bundled strategies in a separate process, which includes the emulator.
+Runs `botkit run` with three of the bundled strategies in a separate process that also contains the emulator.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ print(json.dumps({{"code": code, "loaded": [name for name in {HEAVY} if name in 
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """``started_s`` is the time from starting the command until the bot trades. ``resident_mb`` is the peak, or 0 if
-    the system does not report one.
+    """A running bot's footprint. ``started_s`` is the time from launching the command until the bot trades.
+    ``resident_mb`` is the peak, or 0 if the system does not report it.
     """
 
     started_s: float

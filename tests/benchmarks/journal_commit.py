@@ -1,13 +1,13 @@
-"""Measures how long an order waits for a commit of the journal, compared with the disk's own sync of the same number of
-bytes.
+"""Measures how long an order waits for a journal commit, compared with a plain disk sync of the same number of bytes.
 
     python -m tests.benchmarks.journal_commit [--commits 500] [--rounds 3] [--folder PATH]
 
-A commit is that of a turn with one order: its row, its slot, and the strategy's state. ``the disk`` writes the same
-number of bytes into a file of the same kind and syncs it; no durable write can cost less. ``SQLite`` is how the journal
-worked before it had a log: one synced transaction with the same rows. The three take turns every few milliseconds,
-because other work on the machine varies. Each measurement follows a little work like that of a turn, because a
-processor that has just been idle is slow. Meanwhile the journal's thread copies the rows into SQLite, as in a bot.
+Each commit is the commit of a turn with one order: the order's row, its slot, and the strategy's state. ``the disk``
+writes the same number of bytes to a file of the same kind and syncs the file; no durable write can be cheaper.
+``SQLite`` is how the journal worked before it had a log: one synced transaction with the same rows. The three kinds of
+commit alternate every few milliseconds, because other load on the machine varies. Before each measurement, a short
+computation simulates the work of a turn, because a processor that has just been idle is slow. Meanwhile the journal's
+thread copies the rows into SQLite, as in a real bot.
 """
 
 from __future__ import annotations

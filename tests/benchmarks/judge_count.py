@@ -1,10 +1,10 @@
-"""Counts a judge's arrivals against limits in three ways. Does not import botkit.
+"""Checks the request arrivals recorded by a judge against limits, using three counting methods. Does not import botkit.
 
     python tests/benchmarks/judge_count.py arrivals.json limits.json
 
-``limits.json``: {counter: [[requests, seconds], ...]}. Prints one JSON object. For each counter and window it contains
-the most arrivals by each way of counting, how many windows were exceeded, and the percentage of the limit used over all
-complete windows.
+``limits.json``: {counter: [[requests, seconds], ...]}. Prints one JSON object. For each counter and window, the object
+contains the maximum number of arrivals by each counting method, the number of windows that exceeded the limit, and the
+percentage of the limit used over all complete windows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ PHASES = 60
 
 
 def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
-    """Return the most arrivals in any (t - length, t], and the number of arrivals over the limit."""
+    """Return the maximum number of arrivals in any window (t - length, t], and the number of arrivals over the
+    limit.
+    """
     most = over = first = 0
     for last, time in enumerate(times):
         while times[first] <= time - length:
@@ -29,7 +31,9 @@ def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 
 def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
-    """Do the same for windows that start at multiples of the length, with sixty different offsets."""
+    """Count in fixed windows that start at multiples of the length, with sixty different offsets, and return the same
+    two numbers as `sliding`.
+    """
     most = over = 0
     for phase in range(PHASES):
         counts: dict[int, int] = {}
@@ -42,9 +46,7 @@ def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 
 def bucket(times: list[int], limit: int, length: int) -> tuple[float, int]:
-    """Return the highest level of a bucket that drains at limit/length, and the number of arrivals that found it
-    full.
-    """
+    """Return the highest level of a bucket that drains at limit/length, and the number of arrivals at a full bucket."""
     level = before = most = over = 0
     for time in times:
         level = max(0, level - (time - before) * limit) + length
@@ -55,7 +57,7 @@ def bucket(times: list[int], limit: int, length: int) -> tuple[float, int]:
 
 
 def used(times: list[int], limit: int, length: int) -> float | None:
-    """Return the arrivals in complete windows since the first arrival, in percent of the limit."""
+    """Return the arrivals in complete windows since the first arrival, as a percentage of the limit."""
     if not times:
         return None
     whole = (times[-1] - times[0]) // length

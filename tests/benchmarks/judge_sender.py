@@ -1,7 +1,8 @@
 """A bot without strategies, with the real router and real HTTP, that sends as many orders as the limits allow.
 
-``limits_judge.py`` and tests run it, each time in a separate process. It prints ``sending`` after the answer to its
-first request, and one JSON object at its end. It ends after ``--seconds``, or cleanly on SIGTERM.
+``limits_judge.py`` and tests run this script, each time in a separate process. The script prints ``sending`` after the
+response to its first request, and one JSON object before it exits. It exits after ``--seconds``, or shuts down cleanly
+on SIGTERM.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ POOLS = {"balance": "private", "order_book": "public"}
 
 
 def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
-    """Return the judge's limits as a table for the router."""
+    """Return the judge's limits as a limits table for the router."""
     endpoints = {}
     for name in ("create_order", "create_batch", "cancel_order", "cancel_batch", "open_orders", "balance"):
         pool = POOLS.get(name, name)
@@ -98,7 +99,7 @@ class Sender:
         self._timeout = aiohttp.ClientTimeout(total=options.timeout_s)
         self._wake: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asked: dict[int, tuple[str, int]] = {}  # client id -> (owner, when)
+        self._asked: dict[int, tuple[str, int]] = {}  # client id -> (owner, time)
         self._cancels: dict[int, int] = {}
         self.waits_ms: dict[str, list[float]] = {}
         self.cancel_waits_ms: list[float] = []
@@ -108,14 +109,14 @@ class Sender:
         self.session: aiohttp.ClientSession
 
     def create(self, owner: str) -> None:
-        """Create one more order."""
+        """Queue one more create."""
         self._next_id += 1
         now = self._clock.now()
         self._asked[self._next_id] = (owner, now)
         self.router.create(order(self._next_id, owner), now)
 
     def cancel(self, owner: str) -> None:
-        """Cancel one more order."""
+        """Queue one more cancel."""
         self._next_id += 1
         placed: Order = resting(self._next_id, owner)
         now = self._clock.now()
@@ -123,7 +124,7 @@ class Sender:
         self.router.cancel(placed, now)
 
     def read(self, owner: str, endpoint: str) -> None:
-        """Send one more read."""
+        """Queue one more read."""
         make = make_open_orders if endpoint == "open_orders" else make_balances
         now = self._clock.now()
         self.router.read(make, endpoint=endpoint, owner=owner, priority=Priority.PRIVATE_READ, now=now)
@@ -179,7 +180,7 @@ class Sender:
         self.pump()
 
     def end(self) -> None:
-        """Send no more requests, and end when all requests are answered."""
+        """Stop sending requests, and finish when all requests have received a response."""
         self._ended = True
 
     async def run(self, options: argparse.Namespace) -> None:
@@ -211,7 +212,7 @@ class Sender:
             await self.shared.stop()
 
     async def _light(self, owner: str, random: Random) -> None:
-        """Act as a strategy that sends each kind of request about once every two seconds."""
+        """Act like a strategy that sends each kind of request about once every two seconds."""
         while True:
             await asyncio.sleep(random.uniform(0.2, 0.8))
             deed = random.choice(["create", "cancel", "balance", "open_orders"])

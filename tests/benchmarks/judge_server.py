@@ -2,10 +2,10 @@
 
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
-Prints its port, then answers until SIGTERM. Each request is stamped after a simulated delay, and answered after another
-one. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While it runs, ``GET /judge/busiest/COUNTER/SECONDS``
-is answered at once with the most arrivals so far in any window of that length; ``?since=N`` leaves out the first N
-arrivals.
+Prints its port, then responds to requests until it receives SIGTERM. Each request is timestamped after a simulated
+delay, and answered after a second delay. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While it runs,
+``GET /judge/busiest/COUNTER/SECONDS`` returns immediately the maximum number of arrivals so far in any window of that
+length; ``?since=N`` excludes the first N arrivals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """Return the exchange's counter to which a request is charged."""
+    """Return the exchange's counter that a request is charged to."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":
@@ -34,7 +34,7 @@ def counter_of(method: str, path: str) -> str:
 
 
 def busiest(times: list[int], length_ns: int) -> int:
-    """Return the largest number of arrivals in any window (t - length, t]."""
+    """Return the maximum number of arrivals in any window (t - length, t]."""
     most = first = 0
     for last, time_ns in enumerate(times):
         while times[first] <= time_ns - length_ns:
@@ -52,11 +52,11 @@ class Judge:
         self._least_s, self._most_s = least_s, most_s
 
     def way(self) -> float:
-        """Return a random delay for one direction of the network."""
+        """Return a random one-way network delay."""
         return self._random.uniform(self._least_s, self._most_s)
 
     def said(self, path: str) -> bytes:
-        """Answer a query about the arrivals so far: their number, and the largest number in one window."""
+        """Answer a query about the arrivals so far: their total number, and the maximum number in any one window."""
         path, _, since = path.partition("?since=")
         _, _, _, counter, seconds = path.split("/")
         times = sorted(at for name, at, _ in self.arrivals if name == counter)
@@ -64,7 +64,7 @@ class Judge:
         return json.dumps({"arrivals": len(times), "busiest": most}).encode()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a connection with the part of HTTP/1.1 keep-alive that a well-behaved client needs."""
+        """Serve a connection, implementing the subset of HTTP/1.1 keep-alive that a well-behaved client needs."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -85,13 +85,13 @@ class Judge:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}")
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client disconnected, perhaps killed
+            pass  # the client disconnected or was killed
         finally:
             writer.close()
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Run until SIGTERM."""
+    """Run the server until SIGTERM."""
     judge = Judge(options.least_ms / 1000, options.most_ms / 1000, options.seed)
     server = await asyncio.start_server(judge.connected, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -100,7 +100,7 @@ async def serve(options: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, ended.set)
     await ended.wait()
-    # requests that still arrive now are not relevant to the test
+    # requests that arrive from now on are irrelevant to the test
     options.out.write_text(json.dumps(judge.arrivals))
 
 

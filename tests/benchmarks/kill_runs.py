@@ -1,8 +1,8 @@
-"""Kills a trading bot with SIGKILL repeatedly, and compares its books with the exchange's after every restart.
+"""Kills a trading bot with SIGKILL repeatedly, and compares the bot's books with the exchange's after every restart.
 
     python -m tests.benchmarks.kill_runs [--kills 200] [--seed 1] [--open-orders 200]
 
-`tests.live.kills` documents the procedure and the checks. This script prints the result by phase.
+`tests.live.kills` documents the procedure and the checks. This script prints the results for each phase.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.live.world import make_world
 
 
 def main() -> int:
-    """Kill the bot, print the results by phase, and fail if any check fails."""
+    """Kill the bot, print the results for each phase, and fail if any check fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 async def restart_with(folder: Path, open_orders: int) -> float:
-    """Return the seconds that a restart with this many open orders takes."""
+    """Return how many seconds a restart with this many open orders takes."""
     async with make_world(folder) as world:
         return await restart_with_open_orders(world, open_orders)
 

@@ -1,10 +1,11 @@
-"""Runs a greedy bot against the emulator over real sockets, and checks it against the emulator's own count.
+"""Runs a greedy bot against the emulator over real sockets, and checks the bot's request rate against the emulator's
+own counters.
 
     python tests/benchmarks/limits_emulator.py [--seconds 185] [--no-batching]
 
-The bot wants 3,000 orders. The limits allow 1,200 single creates and 90 batches a minute, and every request and every
-answer takes 1 to 80 ms. Prints the requests that the emulator received, each endpoint's busiest window with its limit,
-and the refusals. Exits with 1 if any request was refused.
+The bot tries to place 3,000 orders. The limits allow 1,200 single creates and 90 batches per minute, and every request
+and every response takes 1 to 80 ms. Prints the number of requests received by the emulator, each endpoint's busiest
+window with its limit, and the refusals. Exits with code 1 if any request was refused.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "greedy.yaml"
-        config.touch(mode=0o600)  # it contains a key, although only a made-up one
+        config.touch(mode=0o600)  # the file contains a key, although only a made-up one
         config.write_text(
             CONFIG.format(plugins=HERE / "strategies", batching=str(options.batching).lower(), pairs=", ".join(PAIRS))
         )
@@ -93,7 +94,7 @@ def main() -> int:
 
 
 def fetch(url: str) -> dict[str, Any]:
-    """Return one JSON object fetched from the emulator."""
+    """Fetch one JSON object from the emulator."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
@@ -101,7 +102,7 @@ def fetch(url: str) -> dict[str, Any]:
 
 def report(counters: dict[str, Any]) -> int:
     """Print each endpoint's busiest window and its limit. Return 1 if any limit was exceeded or any request was refused
-    because of a limit.
+    because of a rate limit.
     """
     from botkit.exchange.bitopro.limit_table import load_limit_table
 

@@ -1,11 +1,11 @@
-"""Checks whether the router obeys the limits, with a judge that is independent of the router. ``--only NAME`` runs one
-part.
+"""Checks whether the router obeys the limits, with a judge that is independent of the router. ``--only NAME`` runs a
+single part.
 
     python tests/benchmarks/limits_judge.py [--only creates|mixed|batches|broker|redis|kills] [--window 60]
 
-The judge runs in a separate process and stamps arrivals after a delay of 1 to 80 ms. A script that does not import
-botkit counts them in sliding windows, in fixed windows and with a bucket. Prints a line for each part, and exits with 1
-if a promise is broken.
+The judge runs in a separate process and timestamps arrivals after a delay of 1 to 80 ms. A script that does not import
+botkit counts the arrivals in sliding windows, in fixed windows and with a leaky bucket. Prints a line for each part,
+and exits with code 1 if a guarantee is violated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-#: the documented limits per minute; ``--window`` scales the one-minute windows together with their limits
+#: the documented limits per minute; ``--window`` scales both the one-minute windows and their limits
 LIMITS = {
     "create_order": [1200, 60],
     "create_batch": [90, 60],
@@ -39,7 +39,7 @@ REDIS_PORT = 16379
 
 
 def limits_for(window_s: int) -> dict[str, list[list[int]]]:
-    """Return the limits table, with windows of ``window_s`` seconds instead of a minute, at the same rate."""
+    """Return the limits table with windows of ``window_s`` seconds instead of a minute, at an unchanged rate."""
     return {
         name: [[max(1, requests * window_s // per_s), window_s] if per_s == 60 else [requests, per_s]]
         for name, (requests, per_s) in LIMITS.items()
@@ -68,15 +68,15 @@ class Trial:
         return sender
 
     def until_sending(self) -> None:
-        """Wait until every sender has received an answer."""
+        """Wait until every sender has received a response."""
         for sender in self.senders:
             assert sender.stdout is not None
             said = sender.stdout.readline()
             assert said == "sending\n", f"a sender ended before it had an answer: {said!r}"
 
     def until_busy(self, counter: str, percent: float, *, since: int = 0, within_s: float = 120.0) -> int:
-        """Wait until the arrivals after the first ``since`` have used this percentage of a window. Return the number of
-        requests that have arrived.
+        """Wait until the arrivals after the first ``since`` have used this percentage of a window. Return the total
+        number of arrived requests.
         """
         [[limit, seconds]] = self.limits[counter]
         end = time.monotonic() + within_s
@@ -89,12 +89,12 @@ class Trial:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ask the senders to end cleanly."""
+        """Ask the senders to shut down cleanly."""
         for sender in self.senders:
             sender.send_signal(signal.SIGTERM)
 
     def verdict(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Wait for the senders, stop the judge, and run the counting script."""
+        """Wait for the senders to exit, stop the judge, and run the counting script."""
         told = []
         for sender in self.senders:
             text, _ = sender.communicate()
@@ -108,7 +108,7 @@ class Trial:
         return json.loads(counted.stdout), told
 
     def kill(self) -> None:
-        """End every process that is still running."""
+        """Kill every process that is still running."""
         for process in [*self.senders, self._judge]:
             if process.poll() is None:
                 process.kill()
@@ -119,7 +119,7 @@ class Trial:
 
 @contextmanager
 def trial(limits: dict[str, list[list[int]]], *, most_ms: float = 80) -> Iterator[Trial]:
-    """Set up a trial in its own folder."""
+    """Set up a trial in a separate folder."""
     with tempfile.TemporaryDirectory(prefix="judge") as folder:
         made = Trial(Path(folder), limits, most_ms=most_ms)
         try:
@@ -146,7 +146,7 @@ def redis_server(folder: Path, port: int = REDIS_PORT) -> Iterator[str]:
 
 
 def broker_pid(folder: Path) -> int:
-    """Find a folder's broker by its command line (Linux)."""
+    """Return the process ID of a folder's broker, found by its command line (Linux)."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -159,7 +159,7 @@ def broker_pid(folder: Path) -> int:
 
 
 def used(verdict: dict[str, Any], counter: str) -> float:
-    """Return a counter's use in percent of its limit."""
+    """Return a counter's usage as a percentage of its limit."""
     rows = verdict["counters"].items()
     return next((float(row["used_percent"] or 0) for name, row in rows if name.startswith(counter)), 0.0)
 
@@ -185,7 +185,7 @@ def part_mixed(window_s: int) -> dict[str, Any]:
 
 
 def part_batches(window_s: int) -> dict[str, Any]:
-    """Measure orders per minute with batches."""
+    """Measure the number of orders per minute with batches."""
     with trial(limits_for(window_s)) as judged:
         judged.send("--seconds", str(window_s * 2 + 5), "--creates", "6000", "--refill", "--batching")
         verdict, _ = judged.verdict()
@@ -197,7 +197,7 @@ def part_batches(window_s: int) -> dict[str, Any]:
 
 
 def part_broker(window_s: int) -> dict[str, Any]:
-    """Let two processes share limits through the broker."""
+    """Run two processes that share limits through the broker."""
     with trial(limits_for(window_s)) as judged:
         for _ in range(2):
             judged.send(
@@ -209,7 +209,7 @@ def part_broker(window_s: int) -> dict[str, Any]:
 
 
 def part_redis(window_s: int) -> dict[str, Any]:
-    """Let three processes share limits through Redis. A new ledger in Redis opens after one window."""
+    """Run three processes that share limits through Redis. A new ledger in Redis becomes available after one window."""
     if shutil.which("redis-server") is None:
         return {"violations": 0, "kept": True, "skipped": "no redis-server here"}
     with trial(limits_for(window_s)) as judged, redis_server(judged.folder) as url:

@@ -1,11 +1,12 @@
 """Traces an order's path through the live code: ``python tests/benchmarks/live_trace.py``.
 
 A real bot trades against the emulator. The trace counts calls of Python functions under ``botkit/`` (`sys.setprofile`,
-"call" events; a coroutine counts each time it resumes). It starts with the step of the event loop that reads a
-WebSocket text, and ends with the system call that hands the order's bytes to the socket. The emulator runs in a
-separate thread, which is not traced. Other work of the event loop in between (a timer, another frame) only adds calls,
-so the shortest of several orders counts. The number of calls does not depend on the machine, so a test can limit it
-(tests/live/test_live_trace.py). A frame of trades repeats recent ones, and each listed trade takes five of its calls.
+"call" events; a coroutine counts each time it resumes). It starts with the event loop step that reads a WebSocket
+message, and ends with the system call that hands the order's bytes to the socket. The emulator runs in a separate
+thread, which is not traced. Unrelated event loop work in between (a timer, another frame) only adds calls, so the
+smallest count over several orders is used. The number of calls does not depend on the machine, so a test can enforce a
+maximum (tests/live/test_live_trace.py). A frame of trades repeats recent trades, and each listed trade accounts for
+five calls.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ from tests.live.world import CONFIG, UNIT, World
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
 #: the callback that places the order: on_book after a frame with a book, on_trade after a frame with trades
 LIVES = ("on_book", "on_trade")
-#: number of orders to trace; the shortest path counts
+#: number of orders to trace; the shortest path is used
 ORDERS = 8
 SPEED = 5.0
-#: time between an order and its cancel, by the emulator's clock; long enough that each ends before the next starts
+#: time between an order and its cancel, by the emulator's clock; long enough for each order to finish before the next
+#: one starts
 APART_NS = 1 * NS_PER_S
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl
@@ -76,23 +78,23 @@ def botkit_register_strategies(register):
 
 
 class Way(NamedTuple):
-    """An order's path from a WebSocket text to the order's bytes."""
+    """An order's path from a WebSocket message to the order's bytes."""
 
     name: str
     calls: int
-    #: the files in the order in which they are first entered, with the number of calls into each
+    #: the files in the order of their first call, with the number of calls into each file
     files: dict[str, int]
 
 
 class _Tracer:
-    """Collects the calls in the event loop's steps, and keeps those on an order's path."""
+    """Records the calls in each step of the event loop, and keeps those on an order's path."""
 
     def __init__(self) -> None:
         self.ways: list[list[CodeType]] = []
         self._step: list[CodeType] = []  # calls in this step
-        self._way: list[CodeType] | None = None  # calls in all steps since the last text was read
+        self._way: list[CodeType] | None = None  # calls in all steps since the last message was read
         self._is_ordered = False
-        self._events = 0  # events received since that text
+        self._events = 0  # events received since that message
         self._text, self._order = Stream._frame.__code__, Strategy.buy.__code__
         self._run = asyncio.Handle._run.__code__
 
@@ -110,7 +112,7 @@ class _Tracer:
         elif event == "c_call" and self._is_ordered and argument.__name__ in ("send", "sendmsg"):
             self._end_step()
             assert self._way is not None
-            if self._events == 1:  # one text may contain many trades
+            if self._events == 1:  # one message may contain many trades
                 self.ways.append(self._way)
             self._way, self._is_ordered = None, False
 
@@ -123,7 +125,7 @@ class _Tracer:
 
 
 class _EmulatorThread:
-    """An emulator in a thread with a separate event loop."""
+    """An emulator in a thread with its own event loop."""
 
     def __init__(self, facts: Any) -> None:
         self._facts = facts
@@ -151,7 +153,7 @@ class _EmulatorThread:
 
 @contextlib.asynccontextmanager
 async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
-    """Run a bot that keeps placing and cancelling an order until the block ends."""
+    """Run a bot that repeatedly places and cancels an order until the block exits."""
     (folder / "plugins").mkdir(parents=True)
     strategy = STRATEGY.format(on_book=life == "on_book", apart_ns=APART_NS)
     (folder / "plugins" / "quick.py").write_text(strategy, encoding="utf-8")
@@ -178,16 +180,16 @@ async def way(folder: Path, life: str) -> Way:
             sys.setprofile(None)
     shortest = min(tracer.ways, key=len)
     files = Counter(code.co_filename.removeprefix(PACKAGE) for code in shortest)
-    return Way(life, len(shortest), dict(files))  # a Counter keeps the order of first appearance
+    return Way(life, len(shortest), dict(files))  # a Counter preserves insertion order
 
 
 async def ways(folder: Path) -> list[Way]:
-    """Trace every kind of path."""
+    """Trace every kind of order path."""
     return [await way(folder / life, life) for life in LIVES]
 
 
 def main() -> None:
-    """Print the files in order, with the number of calls into each."""
+    """Print the files in order, with the number of calls into each file."""
     with tempfile.TemporaryDirectory() as folder:
         for one in asyncio.run(ways(Path(folder))):
             print(f"\norder sent in {one.name}: {one.calls} calls in {len(one.files)} files")

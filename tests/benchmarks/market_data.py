@@ -1,7 +1,7 @@
-"""Generates seeded market data for benchmarks, millions of rows per second, with numpy.
+"""Generates seeded market data for benchmarks with numpy, at millions of rows per second.
 
-Use these functions only for measuring: other versions of numpy may generate other rows. The synthetic market of
-`botkit.tape.synthetic` does not depend on the version, but is slower.
+Use these functions only for benchmarks: different numpy versions may generate different rows. The synthetic market of
+`botkit.tape.synthetic` does not depend on the numpy version, but is slower.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ START = parse_time("2024-01-01")
 
 
 def _walk(rng: np.random.Generator, n: int, step_ticks: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Return prices around 86,000 USDT that drift, reverse, and stay within (43,000, 172,000)."""
+    """Return prices around 86,000 USDT that drift, reverse direction, and stay within (43,000, 172,000)."""
     noise = rng.normal(0.0, step_ticks, n)
     # add slow swings, so that averages cross often but trends still exist
     phase = np.cumsum(rng.uniform(0.5, 1.5, n)) / 900.0
     swing = (2 * np.abs(phase % 2 - 1) - 1) * step_ticks * 20
-    # reflect at the bounds instead of clipping, so that the price keeps moving
+    # reflect at the bounds instead of clipping, so that prices keep moving
     low, high = 4_300_000, 17_200_000
-    # add noise that reverses at once, because a pure random walk yields slightly fewer than 39,000 fills for sma_cross
-    # in 1,000,000 candles
+    # add noise that reverts immediately, because a pure random walk yields slightly fewer than 39,000 fills for
+    # sma_cross in 1,000,000 candles
     bounce = rng.normal(0.0, step_ticks * 0.8, n)
     raw = 8_600_000 + np.cumsum(noise) + swing + bounce - low
     folded = np.abs((raw + (high - low)) % (2 * (high - low)) - (high - low)) + low
@@ -37,7 +37,7 @@ def _walk(rng: np.random.Generator, n: int, step_ticks: int) -> np.ndarray[tuple
 
 
 def candles(n: int = 1_000_000, seed: int = 1) -> CandleColumns:
-    """Return ``n`` one-minute candles of btc_usdt without gaps, each received at its end."""
+    """Return ``n`` gapless one-minute candles of btc_usdt, each received when it ends."""
     rng = np.random.default_rng(seed)
     close = _walk(rng, n, 4_000)
     opened = np.concatenate((close[:1], close[:-1]))
@@ -49,7 +49,7 @@ def candles(n: int = 1_000_000, seed: int = 1) -> CandleColumns:
 
 
 def trades(n: int = 5_000_000, seed: int = 1) -> TradeColumns:
-    """Return ``n`` trades of btc_usdt, about 100 ms apart, received 20 to 60 ms after their time."""
+    """Return ``n`` trades of btc_usdt about 100 ms apart, each received 20 to 60 ms after its trade time."""
     rng = np.random.default_rng(seed)
     ticks = _walk(rng, n, 120)
     time = START + np.cumsum(rng.integers(0, 200, n)) * NS_PER_MS
@@ -60,8 +60,8 @@ def trades(n: int = 5_000_000, seed: int = 1) -> TradeColumns:
 
 
 def books_and_trades(books: int = 50_000, trades_a_book: int = 4, seed: int = 1) -> tuple[BookColumns, TradeColumns]:
-    """Return ``books`` snapshots of btc_usdt one second apart, with 5 levels per side, and trades between them at their
-    best prices.
+    """Return ``books`` snapshots of btc_usdt one second apart with 5 levels per side, and trades at the best prices
+    between consecutive snapshots.
     """
     rng = np.random.default_rng(seed)
     pair = packaged_pairs()[PAIR]

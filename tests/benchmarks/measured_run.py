@@ -1,8 +1,8 @@
 """Measures one backtest in a separate process, stage by stage. The backtest benchmarks share this module.
 
-The main figure is CPU time, because other programs may share the machine; wall time is printed as well. The cost of an
-empty method call shows how fast the machine was during the run. It was 26 ns on the quiet machine on which the goals
-were set.
+The main metric is CPU time, because other programs may share the machine; wall time is printed as well. The cost of an
+empty method call indicates how fast the machine was during the run. This cost was 26 ns on the idle machine that was
+used to set the goals.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def call_ns(count: int = 200_000) -> float:
 
 
 def run_once(config: Path, out: Path) -> dict[str, Any]:
-    """Run the configuration in this process. Return the summary, and the seconds of each stage.
+    """Run the configuration in this process. Return the summary, and the duration of each stage in seconds.
 
     The stages are those of ``botkit backtest``: importing and loading, the run itself (feed, engine, portfolio, risk,
     router, exchange, equity), and the report with its files.
@@ -83,7 +83,7 @@ def run_once(config: Path, out: Path) -> dict[str, Any]:
 
 
 def run_in_child(config: Path, out: Path) -> dict[str, Any]:
-    """Call `run_once` in a new process, and add that process's wall time."""
+    """Call `run_once` in a new process, and add the wall time of that process."""
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, __file__, str(config), str(out)], check=True, stdout=subprocess.PIPE, text=True

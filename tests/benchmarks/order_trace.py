@@ -1,12 +1,13 @@
-"""Traces an order's life through the code: ``python tests/benchmarks/order_trace.py [TOP] [--opcodes]``.
+"""Traces the life cycle of an order through the code: ``python tests/benchmarks/order_trace.py [TOP] [--opcodes]``.
 
 Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events; generators count each time they
 resume) in one backtest with orders and in the same backtest without orders, and divides the difference by the number of
-orders. The calls that every row of data needs cancel out. The cost of cutting quiet spans into pieces, of the simulated
-exchange, and of recording the results is charged to the orders. The number of calls does not depend on the machine, so
-a test can limit it (tests/engine/test_order_life_calls.py). ``TOP`` also prints that many functions by calls per order,
-and the calls by folder. ``--opcodes`` counts the executed bytecode instructions instead. They follow the CPU time more
-closely, do not depend on the machine either, and take minutes to count.
+orders. The calls that every row of data needs cancel out. The costs of splitting quiet spans, of the simulated
+exchange, and of recording the results are attributed to the orders. The number of calls does not depend on the machine,
+so a test can enforce a maximum (tests/engine/test_order_life_calls.py). With ``TOP``, the script also prints the
+``TOP`` functions with the most calls per order, and the calls by folder. ``--opcodes`` counts executed bytecode
+instructions instead. This count tracks CPU time more closely and does not depend on the machine either, but takes
+minutes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tests.benchmarks import market_data
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
 ROWS = {"candles": 2_000, "trades": 8_000, "books": 2_000}
-#: number of rows between two orders, enough for each order to end before the next one is placed
+#: number of rows between two orders, large enough for each order to become final before the next one is placed
 EVERY = {"candles": 20, "trades": 80, "books": 20}
 #: trades between two books
 TRADES_A_BOOK = 4
@@ -100,7 +101,7 @@ LIVES = (
 
 
 class Run(NamedTuple):
-    """The calls (or opcodes) of one backtest by function, and its numbers of orders and fills."""
+    """The calls (or opcodes) of one backtest by function, and the backtest's numbers of orders and fills."""
 
     calls: Counter[CodeType]
     orders: int
@@ -108,7 +109,7 @@ class Run(NamedTuple):
 
 
 class Life(NamedTuple):
-    """The average cost of one order, for one kind of order life."""
+    """The average cost of one order, for one kind of order life cycle."""
 
     name: str
     orders: int
@@ -120,7 +121,7 @@ class Life(NamedTuple):
 
 
 def traced(folder: Path, does: str, on: str, *, opcodes: bool = False) -> Run:
-    """Trace the driver's loop in one backtest."""
+    """Trace the driver's loop during one backtest."""
     calls: Counter[CodeType] = Counter()
 
     def count(frame: FrameType, event: str, _: Any) -> None:
@@ -171,7 +172,7 @@ def traced(folder: Path, does: str, on: str, *, opcodes: bool = False) -> Run:
 
 
 def life(name: str, without: Run, run: Run) -> Life:
-    """Return the calls in one order's life, computed from a run without orders and a run with orders."""
+    """Return the calls in one order's life cycle, computed from a run without orders and a run with orders."""
     orders = run.orders
     assert orders, name
     more: list[tuple[str, str, float]] = []
@@ -191,7 +192,7 @@ def life(name: str, without: Run, run: Run) -> Life:
 
 
 def lives(folder: Path, *, opcodes: bool = False) -> list[Life]:
-    """Trace every kind of order life."""
+    """Trace every kind of order life cycle."""
     without = {on: traced(folder, "nothing", on, opcodes=opcodes) for on in {on for _, _, on in LIVES}}
     return [life(name, without[on], traced(folder, does, on, opcodes=opcodes)) for name, does, on in LIVES]
 

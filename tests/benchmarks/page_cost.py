@@ -1,12 +1,12 @@
-"""Measures the cost of the live page for its bots: tick to order with and without the page, and the page's own memory,
-processor time and traffic.
+"""Measures the cost of the live page: the bots' tick-to-order latency with and without the page, and the page's own
+memory, CPU time and traffic.
 
     python -m tests.benchmarks.page_cost [--pairs 10] [--seconds 600]
 
-Two market makers run at 60x in one process, alternately with a page that two connections watch, as two browsers would,
-and without a page, because other work on the machine varies. Tick to order is the time from the bytes of a book or
-trade frame to the first byte of an order that its turn decided on. "own work" is the time for which the bots' thread
-itself was running in that interval; other work on the machine disturbs this figure less.
+Two market makers run at 60x in one process, alternately without a page and with a page that has two connections, like
+two browsers. The runs alternate because other load on the machine varies. Tick to order is the time from the bytes of a
+book or trade frame to the first byte of an order that was decided on in the same turn. "own work" is the CPU time of
+the bots' thread in that interval, which other load on the machine affects less.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def trade(arguments: list[str], to: Path) -> int:
-    """Run ``botkit run`` in this process and write how long each order took, in nanoseconds of wall time and of own
+    """Run ``botkit run`` in this process and record how long each order took, in nanoseconds of wall time and of own
     work.
     """
     from aiohttp.client_proto import ResponseHandler
@@ -78,14 +78,14 @@ def trade(arguments: list[str], to: Path) -> int:
 
 
 def usage(process: int) -> tuple[float, int]:
-    """Return a process's seconds of processor time and its resident bytes."""
+    """Return a process's CPU time in seconds and its resident memory in bytes."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     resident = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return (int(fields[11]) + int(fields[12])) / _TICK, resident * _PAGE
 
 
 def page_of(process: int) -> int | None:
-    """Return the process ID of the page that belongs to a bot's process."""
+    """Return the process ID of a bot's page process."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -98,7 +98,7 @@ def page_of(process: int) -> int | None:
 
 
 async def watch(address: str, bot: str, until: float) -> int:
-    """Watch a bot as an open page does, and return the number of received bytes."""
+    """Watch a bot like an open page does, and return the number of received bytes."""
     parts, count = urlsplit(address), 0
     async with (
         aiohttp.ClientSession() as session,
@@ -115,7 +115,7 @@ async def watch(address: str, bot: str, until: float) -> int:
 
 
 class PageFigures:
-    """The page process's use of resources while the bots ran."""
+    """The page process's resource usage while the bots were running."""
 
     def __init__(self) -> None:
         self.cpu_share: list[float] = []
@@ -124,7 +124,7 @@ class PageFigures:
 
 
 async def look(bots: subprocess.Popen[bytes], output: Path, figures: PageFigures, seconds: float) -> None:
-    """Watch both bots until they end, and record the figures."""
+    """Watch both bots until they exit, and record the resource usage."""
     while not (lines := [x for x in output.read_text().splitlines() if x.startswith("page at ")]):
         await asyncio.sleep(0.05)
     address, page = lines[0].removeprefix("page at "), page_of(bots.pid)
@@ -148,8 +148,8 @@ async def look(bots: subprocess.Popen[bytes], output: Path, figures: PageFigures
 
 
 def run(folder: Path, seconds: float, figures: PageFigures | None) -> list[tuple[int, int]]:
-    """Run both bots once. If ``figures`` is given, run a page as well and fill them in. Return how long each order
-    took.
+    """Run both bots once. If ``figures`` is given, also run a page and store its resource usage in ``figures``. Return
+    how long each order took.
     """
     configs = [folder / "first.yaml", folder / "second.yaml"]
     arguments = ["run", *map(str, configs), "--plain", "--duration", f"{seconds}s"]
@@ -173,7 +173,7 @@ def percentile(values: list[int], share: float) -> float:
 
 
 def main() -> int:
-    """Run the pairs of runs and print the figures."""
+    """Run the pairs of runs and print the results."""
     if sys.argv[1:2] == ["--trade"]:
         return trade(sys.argv[3:], Path(sys.argv[2]))
     parser = argparse.ArgumentParser(description=__doc__)

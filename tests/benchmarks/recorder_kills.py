@@ -1,10 +1,10 @@
-"""Kills a recorder with SIGKILL repeatedly, and prints the loss caused by each kill.
+"""Kills a recorder with SIGKILL repeatedly, and prints how much data each kill loses.
 
     python -m tests.benchmarks.recorder_kills [--kills 20] [--seed 1]
 
-Each round records from a small exchange that makes a trade every 20 ms, kills the recorder at a random moment, and
-compares the tape with the trades that the exchange had sent. The next round continues the same tape, so every start
-also converts a killed recorder's journal to Parquet. Some recorders are killed during that conversion.
+Each round records from a small exchange that publishes a trade every 20 ms, kills the recorder at a random time, and
+compares the tape with the trades that the exchange had sent. The next round continues that tape, so every start also
+converts a killed recorder's journal to Parquet. Some recorders are killed during that conversion.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
             if rng.random() < 0.7:
                 wait_for_rows(out, process)
                 time.sleep(rng.uniform(0.0, 2.0))
-            else:  # while it starts and converts the previous journal to Parquet
+            else:  # during startup and the conversion of the previous journal to Parquet
                 time.sleep(rng.uniform(0.2, 4.0))
             assert process.poll() is None, "the recorder ended by itself"
             process.kill()

@@ -1,10 +1,10 @@
 """Measures the router's cost: ``python tests/benchmarks/router_cost.py``.
 
-Prints microseconds per granted request in two situations, and the memory that 100,000 queued creates take. In the first
-situation the router is idle and no request waits (create, due, answered). In the second one 3,000 requests wait (due,
-next_due, answered, and the create that keeps the queue full; each grant and each answer is a separate turn). Times are
-CPU time on one core, including the small loop of the benchmark itself. The best of five runs counts. Goals: 6 us idle,
-15 us with 3,000 waiting, 200 MB.
+Prints the microseconds per granted request in two scenarios, and the memory used by 100,000 queued creates. In the
+first scenario, the router is idle and no request is queued (create, due, answered). In the second scenario, 3,000
+requests are queued (due, next_due, answered, and a create that keeps the queue full; each grant and each response is a
+separate turn). Times are CPU time on one core, including the small loop of the benchmark itself. The best of five runs
+is reported. Goals: 6 us idle, 15 us with 3,000 queued, 200 MB.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def idle_us(count: int = 40_000) -> float:
 
 
 def crowded_us(*, batching: bool, waiting: int = 3_000, granted: int = 10_000) -> float:
-    """Measure the time per granted request while ``waiting`` creates from four strategies are always in the queue."""
+    """Measure the time per granted request while the queue always contains ``waiting`` creates from four strategies."""
     router = a_router(batching=batching)
     orders = [order(n, f"s{n % 4}") for n in range(1, 1 + waiting + (10 if batching else 1) * granted + 100)]
     supply = iter(orders)
@@ -71,8 +71,8 @@ def crowded_us(*, batching: bool, waiting: int = 3_000, granted: int = 10_000) -
 
 
 def queued_mb(count: int = 100_000) -> tuple[float, float]:
-    """Return the MB that ``count`` queued creates with deadlines take, first for the router alone and then with the
-    orders themselves.
+    """Return the memory in MB used by ``count`` queued creates with deadlines, first for the router alone and then
+    including the orders themselves.
     """
     tracemalloc.start()
     orders = [order(n, f"s{n % 4}", expires=START + n * NS_PER_S) for n in range(1, count + 1)]
@@ -92,7 +92,7 @@ class _Empty:
 
 
 def call_ns(count: int = 500_000) -> float:
-    """Return the time of an empty method call in nanoseconds: 26 on the quiet reference machine, more on a shared
+    """Return the duration of an empty method call in nanoseconds: 26 on the idle reference machine, more on a shared
     machine.
     """
     call = _Empty().call
@@ -103,7 +103,7 @@ def call_ns(count: int = 500_000) -> float:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the results."""
     print(
         f"{platform.python_implementation()} {platform.python_version()}, {platform.platform()}, {platform.machine()}"
     )

@@ -29,7 +29,7 @@ from tests.benchmarks.measured_run import ROOT, call_ns, print_machine
 
 CANDLES, FEW_CANDLES = 100_000, 2_000
 KILLED_AFTER = 20
-#: 20 x 10 combinations; no fast length exceeds a slow one
+#: 20 x 10 combinations in which the fast length never exceeds the slow one
 COMBINATIONS = ("--param=s.fast=5:24:1", "--param=s.slow=30:75:5")
 RANDOM = ("--param=s.fast=2:400:1", "--param=s.slow=401:900:1", "--sampler=random")
 
@@ -67,7 +67,7 @@ def _result(config: Path, search: subprocess.Popen[str]) -> list[dict[str, Any]]
 
 
 def _ended(out: Path) -> int:
-    """Return how many trials of a search have ended."""
+    """Return how many trials of a search have finished."""
     try:
         return (out / "trials.jsonl").read_bytes().count(b"\n")
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def _ended(out: Path) -> int:
 
 
 def combinations(folder: Path) -> list[dict[str, Any]]:
-    """Search 200 combinations on two cores. Returns the trials."""
+    """Search 200 combinations on two cores. Return the trials."""
     config = _config(folder, CANDLES)
     begin = time.perf_counter()
     trials = _result(config, _start(config, *COMBINATIONS, "--jobs=2", f"--out={folder / 'local'}"))
@@ -106,7 +106,7 @@ def _dask(folder: Path, command: str, *arguments: str) -> Iterator[subprocess.Po
 
 
 def cluster(folder: Path, local: list[dict[str, Any]]) -> None:
-    """Repeat the search on two Dask workers, kill one, and compare all trials with ``local``."""
+    """Repeat the search on two Dask workers, kill one worker, and compare all trials with ``local``."""
     config, out, address = folder / "cross.yaml", folder / "clustered", folder / "scheduler.json"
     with ExitStack() as stack:
         where = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(address))
@@ -147,7 +147,9 @@ def _workers(driver: int) -> list[int]:
 
 
 def memory(folder: Path, count: int) -> None:
-    """Run ``count`` random trials and print the processes' memory at every tenth of them. Linux only."""
+    """Run ``count`` random trials, and print the memory of the processes after every tenth of the trials. Linux
+    only.
+    """
     config, out = _config(folder, FEW_CANDLES), folder / "random"
     begin, step = time.perf_counter(), max(1, count // 10)
     search = _start(config, *RANDOM, f"--trials={count}", "--jobs=2", f"--out={out}")
@@ -173,7 +175,7 @@ def memory(folder: Path, count: int) -> None:
 
 
 def main() -> None:
-    """Run the parts asked for."""
+    """Run the requested parts."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.search_cost")
     names = ("combinations", "cluster", "memory")
     parser.add_argument("--parts", nargs="+", choices=names, default=names)

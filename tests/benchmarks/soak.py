@@ -1,11 +1,11 @@
-"""Runs a bot for a long time with injected faults, records memory, tasks, threads, descriptors and files over time, and
-then compares the books of bot and exchange.
+"""Runs a bot for a long time with injected faults, records its memory, tasks, threads, descriptors and files over time,
+and finally compares the bot's books with the exchange's.
 
     python -m tests.benchmarks.soak [--minutes 30] [--speed 20]
 
-The emulator runs in this process, and one bot with three strategies in a separate process. The bot trades while
-requests are lost, answered with errors or delayed, and while streams are cut. The journal is on the disk of the working
-directory.
+The emulator runs in this process, and one bot with three strategies in a separate process. While the bot trades,
+requests are lost, answered with errors or delayed, and streams are cut. The journal is stored on the disk that contains
+the working directory.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MORE = """  - {name: second, use: restless, params: {pair: eth_usdt, trades: TR
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A sample of the bot's process at one moment: its resources, and the size of its files."""
+    """A snapshot of the bot's process at one point in time: its resource usage, and the size of its files."""
 
     at_s: float
     resident_kb: int
@@ -97,7 +97,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def write_configs(folder: Path) -> dict[str, Path]:
-    """Write two configurations of the same bot: a trading one and a watching one."""
+    """Write two configurations of the same bot: one that trades and one that only watches."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "restless.py").write_text(STRATEGY)
     paths = {}
@@ -110,7 +110,7 @@ def write_configs(folder: Path) -> dict[str, Path]:
 
 
 async def soak(folder: Path, minutes: float, speed: float) -> int:
-    """Run the bot, print a line about every minute, and compare the books at the end."""
+    """Run the bot, print a line about every minute, and compare the bot's books with the exchange's at the end."""
     paths, state = write_configs(folder), folder / "state"
     os.environ["BOTKIT_STATE"] = str(state)
     balances = {"usdt": 10**7 * _UNIT, "btc": 100 * _UNIT, "eth": 1000 * _UNIT, "twd": 10**8 * _UNIT}
@@ -149,7 +149,7 @@ async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, min
         try:
             samples.append(sample(bot.pid, state, passed))
         except FileNotFoundError:
-            break  # the process has just ended
+            break  # the process has just exited
         if len(samples) % 10 == 1:
             print(f"{samples[-1].line()}  {len(exchange_rows(emulator))} orders", flush=True)
         await asyncio.sleep(min(6.0, minutes * 60 / 300))
@@ -185,7 +185,7 @@ async def judge(config: Path, emulator: Any) -> list[str]:
 
 
 def main() -> int:
-    """Run the soak for the requested time."""
+    """Run the soak test for the requested time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--speed", type=float, default=20)

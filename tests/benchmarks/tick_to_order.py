@@ -1,16 +1,16 @@
-"""Measures tick to order over loopback: from handing a book frame to the server's socket until the complete signed
-order has arrived at the server.
+"""Measures tick-to-order latency over loopback: the time from handing a book frame to the server's socket until the
+complete signed order has arrived at the server.
 
     python -m tests.benchmarks.tick_to_order [--rounds 3] [--seconds 10]
 
 The server is the emulator in a separate process, which pushes 200 books a second with 20 + 20 levels. The bot is
-complete, with its durable journal, its recording, risk rules and router, and uses uvloop if that is installed. Every
-twentieth book triggers an order, which a later book cancels. A frame is stamped before it is written, and an order when
-the server has read its last byte. A bare client (aiohttp and msgspec alone) alternates with the bot, and the time to
-make 16 kB durable on the disk is measured too. On a machine with other work, these two figures help to interpret the
-bot's figures.
+complete, with a durable journal, recording, risk rules and router, and uses uvloop if installed. Every twentieth book
+triggers an order, which a later book cancels. A frame is timestamped before it is written, and an order when the server
+has read its last byte. A bare client (only aiohttp and msgspec) alternates with the bot, and the time to make 16 kB
+durable on disk is measured as well. On a machine with other load, these two measurements help to interpret the bot's
+results.
 
-Each step has the name of the event that ends it. "own work" is the time for which the bot's thread itself was running.
+Each step is named after the event that completes it. "own work" is the CPU time of the bot's thread.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ ORDER_EVERY = 20
 _BASE_CENTS = 6_000_000
 _BELOW_CENTS = 500_000
 _UNIT = 10**8
-#: the time of an empty method call on a machine of this kind without other work
+#: the duration of an empty method call on an idle machine of this kind
 _IDLE_CALL_NS = 26
 
 STRATEGY = f"""
@@ -108,8 +108,8 @@ emulator:
 
 
 class _Stamps:
-    """Records when frames were written and when the orders that they triggered had arrived completely. Frames and
-    orders are matched by price.
+    """Records the times at which frames were written and at which the orders that they triggered had arrived
+    completely. Frames and orders are matched by price.
     """
 
     def __init__(self) -> None:
@@ -117,14 +117,14 @@ class _Stamps:
         self.took: list[tuple[int, int, int]] = []
 
     def listen(self) -> None:
-        """Inspect the data that every connection receives before it is parsed."""
+        """Inspect the data received on every connection before it is parsed."""
         original = RequestHandler.data_received
         stamps = self
 
         def data_received(self: RequestHandler, data: bytes) -> None:
             arrived = time.perf_counter_ns()
             if data.startswith(b"POST /v3/orders/"):
-                found = _PRICE.search(data)  # aiohttp writes head and body at once
+                found = _PRICE.search(data)  # aiohttp writes head and body in one call
                 assert found is not None
                 cents = round(float(found[1]) * 100) + _BELOW_CENTS
                 if cents in stamps.pushed:
@@ -189,7 +189,7 @@ def _frame(cents: int, now: int) -> OrderBookFrame:
 # -- the bot ----------------------------------------------------------------------------------------------------------
 
 
-#: the events that end each step of an order's path through the bot, in order
+#: the events that complete each step of an order's path through the bot, in order
 _STEPS = (
     "received",
     "woken",
@@ -214,14 +214,14 @@ _BARE_STEPS = 3
 class _Trace:
     """The timestamps on an order's path through the bot, from socket bytes to socket bytes.
 
-    Each step has the name of the event that ends it. There are two times: wall time, and the thread's own work. A book
-    that arrives while an order is on its way does not change the order's marks.
+    Each step is named after the event that completes it. Two times are recorded: wall time, and the thread's own work.
+    A book that arrives while an order is in flight does not change the order's timestamps.
     """
 
     def __init__(self) -> None:
         self.marks: list[tuple[int, int, int]] = []
         self.locked = False
-        #: lists of (marks of the order, price in cents), for the bot and for the bare client
+        #: lists of (timestamps of the order, price in cents), for the bot and for the bare client
         self.done: list[tuple[list[tuple[int, int, int]], int]] = []
         self.bare: list[tuple[list[tuple[int, int, int]], int]] = []
 
@@ -322,7 +322,7 @@ class _Book(msgspec.Struct):
 
 
 async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
-    """Trade in the same way with the least possible work: with aiohttp and msgspec alone, and without books, limits,
+    """Trade like the bot with as little work as possible: using only aiohttp and msgspec, and without books, limits,
     checks or a journal.
     """
     secret = DEFAULT_ACCOUNT.secret.encode()
@@ -361,8 +361,8 @@ async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
 
 
 def disk_us(folder: Path) -> list[float]:
-    """Return the microseconds that it takes to make 16 kB durable in this folder without a database, for each of
-    several writes.
+    """Return the microseconds needed to make 16 kB durable in this folder without a database, for each of several
+    writes.
     """
     took: list[float] = []
     with (folder / "probe").open("wb", buffering=0) as file:
@@ -376,7 +376,7 @@ def disk_us(folder: Path) -> list[float]:
 
 
 def empty_call_ns() -> float:
-    """Return the cost of an empty method call, the best of several rounds."""
+    """Return the cost of an empty method call in nanoseconds, the best of several rounds."""
 
     class Empty:
         def method(self) -> None:
@@ -403,8 +403,8 @@ _Marks = tuple[list[tuple[int, int, int]], int]
 
 
 def _ways(orders: list[_Marks], took: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """Return each order's timestamps as (time, own work), from the server's frame to the order's arrival at the
-    server.
+    """Return each order's timestamps as (time, own work), from writing the frame on the server to the arrival of the
+    order at the server.
     """
     at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
     ways = []
@@ -438,7 +438,7 @@ def _report(trace: _Trace, took: list[list[int]], disk: list[float], call_ns: fl
 
 
 def main() -> int:
-    """Run the measurement and print it."""
+    """Run the measurement and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of the bot in each round")
     parser.add_argument("--rounds", type=int, default=3)
@@ -471,7 +471,7 @@ def main() -> int:
             trace.install()
             disk: list[float] = []
             calls_ns: list[float] = []
-            for _ in range(given.rounds):  # alternating, because other work on the machine varies
+            for _ in range(given.rounds):  # alternating, because other load on the machine varies
                 runner.run(_trade_bare(addresses, given.seconds / 2))
                 disk += disk_us(folder)
                 calls_ns.append(empty_call_ns())

@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.wall_clock [--minutes 5] [--runs 5] [--tape FOLDER] [--keep FOLDER]
 
-`botkit run` and its emulator run in a separate process, started as a user would, with a latency of 50 ms in each
-direction. The strategy is market_maker, which quotes again at every fill. The tape is `busy_market` unless another one
-is given. Each run's latency.json is used as ``latency: {from: ...}`` in its backtest. The median of the runs is
-compared with the median of their backtests: fills, volume and cancels must be within 3 %.
+`botkit run` and its emulator run in a separate process, started as a user would start it, with a latency of 50 ms in
+each direction. The strategy is market_maker, which requotes after every fill. The tape is `busy_market` unless
+``--tape`` is given. Each run's latency.json is used as ``latency: {from: ...}`` in its backtest. The median of the runs
+is compared with the median of their backtests: fills, volume and cancels must be within 3 %.
 
-A backtest draws its latencies from a seed, so each one is run with several seeds. The difference between seeds is
-chance, and no comparison can be more exact than this difference.
+A backtest draws its latencies from a seed, so each backtest is run with several seeds. Differences between seeds are
+random, and no comparison can be more precise than these differences.
 """
 
 from __future__ import annotations
@@ -40,27 +40,28 @@ from tests.benchmarks.measured_run import print_machine
 ROOT = Path(__file__).resolve().parents[2]
 GOAL = 0.03
 SEEDS = 5
-#: the figures that are compared, and other figures that are only shown
+#: the counts that are compared, and other counts that are only printed
 JUDGED = ("fills", "volume", "cancels")
 SHOWN = (*JUDGED, "cancelled", "cancel_refused", "orders", "post_only_cancelled")
-#: near a run's start and end, books and quotes differ from the backtest's
+#: near the start and the end of a run, books and quotes differ from the backtest's
 _SETTLING: Nanos = 2 * NS_PER_S
-#: a tape is shifted by a number of whole minutes; if a run starts this close to the next minute, that number is unclear
+#: a tape is shifted by a whole number of minutes; if a run starts this close to the next minute, that number is
+#: ambiguous
 _NEAR_MINUTE: Nanos = 15 * NS_PER_S
-#: the latency that the emulator adds in each direction, similar to the distance to a real exchange
+#: the latency that the emulator adds in each direction, similar to the latency of a real exchange
 _WAY_MS = 50
 _BALANCES = {"usdt": "1000000", "btc": "10"}
 _PARAMS = {"pair": PAIR, "amount": 0.02, "inventory": 3.0, "spread_bps": 1.0, "skew_bps": 10, "tolerance_bps": 0}
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """A wall-clock run: the folder of its files, the shift of its times against the tape's, and the span that is
-    compared.
+    """A wall-clock run: the folder with its files, the offset of its timestamps from the tape's, and the time span that
+    is compared.
     """
 
     folder: Path
     shift: Nanos
-    begin: Nanos  # the time of the first book that the bot used; this field and the next two use the tape's time
+    begin: Nanos  # the timestamp of the first book that the bot used; this field and the next two are in tape time
     counted_from: Nanos
     end: Nanos
 
@@ -109,7 +110,7 @@ def run_wall_clock(folder: Path, tape: Path, seconds: float, params: Mapping[str
 
 
 def run_beside(stretch: Stretch, tape: Path, params: Mapping[str, Any], seed: int, out: Path) -> dict[str, float]:
-    """Run the backtest of the same period with the latency that the run measured."""
+    """Run the backtest of the same period with the latency measured in the run."""
     document = config(tape, params) | {"seed": seed}
     document["backtest"] |= {
         "from": format_time(stretch.begin),
@@ -129,7 +130,7 @@ def _rows(folder: Path) -> Iterable[dict[str, Any]]:
 
 
 def counted(rows: Iterable[dict[str, Any]], begin: Nanos, end: Nanos) -> dict[str, float]:
-    """Count the decisions and events in a span. ``volume`` is in base currency."""
+    """Count the decisions and events in a time span. ``volume`` is in base currency."""
     found = dict.fromkeys(SHOWN, 0.0)
     for row in rows:
         if not begin <= row["t"] < end:

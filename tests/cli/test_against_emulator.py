@@ -1,4 +1,4 @@
-"""Recording and downloading from botkit's own emulator over the network, and backtesting the result."""
+"""Recording and downloading from botkit's own emulator over the network, and backtesting on the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def addresses(terminal: Terminal) -> dict[str, str]:
     return {"rest": emulator.rest, "ws": emulator.ws}
 
 
-def test_a_recording_of_the_emulator_is_a_valid_tape(
+def test_a_recording_from_the_emulator_is_a_valid_tape(
     addresses: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "tape"
@@ -35,7 +35,7 @@ def test_a_recording_of_the_emulator_is_a_valid_tape(
     assert "OK; " in described
 
 
-def test_candles_are_downloaded_from_the_emulator_and_the_download_continues(
+def test_candles_are_downloaded_from_the_emulator_and_a_download_can_be_continued(
     addresses: dict[str, str], terminal: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, now = tmp_path / "tape", terminal.loop.machine_clock.wall_ns()

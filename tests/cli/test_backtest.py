@@ -48,7 +48,7 @@ def summary_of(capsys: pytest.CaptureFixture[str], config: Path, out: Path, *arg
     return summary
 
 
-def test_json_prints_only_one_object_with_every_figure(
+def test_the_json_option_prints_a_single_object_with_every_metric(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -63,7 +63,7 @@ def test_json_prints_only_one_object_with_every_figure(
     assert (out / "report.html").stat().st_size < 1_500_000
 
 
-def test_without_json_a_summary_and_the_reports_path_are_printed(
+def test_without_the_json_option_a_summary_and_the_report_path_are_printed(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out")]) == 0
@@ -73,17 +73,19 @@ def test_without_json_a_summary_and_the_reports_path_are_printed(
     assert printed.err == ""  # no progress bar if standard error is not a terminal
 
 
-def test_from_and_to_limit_the_run(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_from_and_to_options_limit_the_run(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = summary_of(capsys, config, tmp_path / "a")
-    # times are in the configuration's zone (Asia/Taipei), in which the data starts on 2024-01-01 at 08:00
+    # times are in the configuration's time zone (Asia/Taipei), in which the data starts at 08:00 on 2024-01-01
     part = summary_of(capsys, config, tmp_path / "b", "--from", "2024-01-01T12:00", "--to", "2024-01-01T20:00")
     assert part["end_ns"] - part["start_ns"] == 8 * 3_600 * 10**9
     assert part["events"] < whole["events"]
-    day = summary_of(capsys, config, tmp_path / "c", "--to", "2024-01-01")  # a date includes the complete day
+    day = summary_of(capsys, config, tmp_path / "c", "--to", "2024-01-01")  # a date includes the entire day
     assert day["end_ns"] == day["start_ns"] + 16 * 3_600 * 10**9
 
 
-def test_bars_before_from_warm_up_the_strategy(
+def test_bars_before_the_from_date_warm_up_the_strategy(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary_of(capsys, config, tmp_path / "a", "--from", "2024-01-01T12:30")
@@ -93,7 +95,7 @@ def test_bars_before_from_warm_up_the_strategy(
     )
 
 
-def test_set_overrides_a_parameter_by_the_strategys_name(
+def test_the_set_option_overrides_a_parameter_by_strategy_name(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = summary_of(capsys, config, tmp_path / "a")
@@ -105,7 +107,7 @@ def test_set_overrides_a_parameter_by_the_strategys_name(
     assert free["final_equity"] > plain["final_equity"]
 
 
-def test_seed_and_data_override_the_configuration(
+def test_the_seed_and_data_options_override_the_configuration(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = summary_of(capsys, config, tmp_path / "a")
@@ -121,7 +123,7 @@ def test_seed_and_data_override_the_configuration(
     assert with_data["buy_and_hold_return"] == pytest.approx(4.99 / 100, rel=1e-3)
 
 
-def test_a_backtest_imports_neither_pandas_nor_a_web_client(config: Path, tmp_path: Path) -> None:
+def test_a_backtest_does_not_import_pandas_or_a_web_client(config: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from botkit.cli.main import main\n"
         f"assert main(['backtest', {str(config)!r}, '--out', {str(tmp_path / 'o')!r}, '--json']) == 0\n"
@@ -139,7 +141,7 @@ def test_a_backtest_imports_neither_pandas_nor_a_web_client(config: Path, tmp_pa
         (["--out", "FILE/below"], "cannot be created"),
     ],
 )
-def test_an_invalid_option_is_named_in_the_error(
+def test_an_error_about_an_invalid_option_names_the_option(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -152,7 +154,7 @@ def test_an_invalid_option_is_named_in_the_error(
     assert "Traceback" not in printed.err
 
 
-def test_prices_with_too_many_decimals_are_rounded_and_a_note_is_printed(
+def test_prices_with_too_many_decimals_are_rounded_with_a_printed_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_candles(tmp_path / "fine.csv", [100 + i % 7 for i in range(200)])

@@ -1,5 +1,5 @@
-"""The commands for controlling a bot work while its strategy file or configuration is broken, because users need them
-most at that time.
+"""The commands for controlling a bot work even if its strategy file or configuration is broken, because that is when
+users need them most.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ def break_it(config: Path, how: str) -> None:
 
 
 def arguments(command: list[str], config: Path) -> list[str]:
-    """Return the command line with the configuration's path inserted in the right place."""
+    """Return the command line with the configuration's path inserted in the right position."""
     place = 2 if command[0] == "capital" else 1
     return [*command[:place], str(config), *command[place:]]
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_running_bot_can_be_controlled_whichever_file_is_broken(
+def test_a_running_bot_can_be_controlled_no_matter_which_file_is_broken(
     config: Path, emulator: Emulator, terminal: Terminal, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -115,7 +115,7 @@ def test_a_running_bot_can_be_controlled_whichever_file_is_broken(
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_panic_halts_and_cancels_whichever_file_is_broken(
+def test_panic_halts_and_cancels_no_matter_which_file_is_broken(
     config: Path, emulator: Emulator, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -165,7 +165,7 @@ def test_panic_cancels_orders_even_if_the_halt_cannot_be_written(
 
 
 @pytest.mark.parametrize("mode", ["emulator", "live"])
-def test_of_two_accounts_the_last_used_one_is_chosen_except_in_live_mode(
+def test_the_last_used_of_two_accounts_is_chosen_except_in_live_mode(
     mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "bot.yaml"
@@ -187,7 +187,7 @@ def test_of_two_accounts_the_last_used_one_is_chosen_except_in_live_mode(
         assert json.loads(capsys.readouterr().out)["folder"].endswith("aaa")
 
 
-def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_file(
+def test_a_stopped_bot_can_be_inspected_and_allocated_capital_without_its_strategy_file(
     config: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     has_run(config, emulator)
@@ -202,13 +202,13 @@ def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_f
     assert "p was given 5 usdt" in capsys.readouterr().out
     (config.parent / "plugins" / "puppet.py").write_text(STRATEGY)
     where = ["--rest", emulator.rest, "--ws", emulator.ws]
-    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0  # the books are consistent
+    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0  # the bot's books match the exchange's
 
 
 @pytest.mark.parametrize(
     "figures", [5, [], {"strategies": 5}, {"strategies": {"p": {}}, "time": "soon"}, {"address": 7}]
 )
-def test_a_status_file_from_another_version_breaks_no_command(
+def test_a_status_file_from_another_version_does_not_break_any_command(
     config: Path, emulator: Emulator, figures: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -221,7 +221,7 @@ def test_a_status_file_from_another_version_breaks_no_command(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_command_with_too_much_nesting_is_ignored(config: Path, emulator: Emulator) -> None:
+def test_an_excessively_nested_command_is_ignored(config: Path, emulator: Emulator) -> None:
     folder = has_run(config, emulator)
     folder.commands.mkdir(exist_ok=True)
     (folder.commands / "1.json").write_text('{"command":' + "[" * 100_000)

@@ -1,5 +1,5 @@
-"""Runs the unchanged template on an account that holds the user's own coins. No mode and no restart sells any of these
-coins.
+"""Runs the unmodified template on an account that contains the user's own coins. These coins must never be sold, in any
+mode or after any restart.
 
 The template closes its position as soon as a bar ends above the average. If it treated the user's coins as its own, it
 would sell them within minutes.
@@ -22,7 +22,7 @@ from tests.simulation.terminal import Terminal
 UNIT = 10**8
 COIN = 5 * UNIT // 100
 BALANCES = '{usdt: "10000", btc: "0.05"}'
-#: a market minute takes half a second, and the strategy needs one bar in addition to the 20 bars of history
+#: one minute of market time takes half a second, and the strategy needs one bar in addition to the 20 bars of history
 SPEED, SECONDS = 120, 12
 
 
@@ -36,7 +36,7 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return tmp_path / "configs" / "dip.yaml"
 
 
-#: a user's coins are worth more than the template's limit for one order
+#: the user's coins are worth more than the template's limit for a single order
 WIDE = ("--set=risk.max_order_value={usdt: 10000}",)
 HANDED_OVER = f"--set=strategies.0.capital={BALANCES}"
 
@@ -57,7 +57,7 @@ def check_that_no_coin_was_sold(summary: dict[str, Any]) -> None:
     assert held == pytest.approx(float(summary["owned"]["dip"].get("btc", 0)))
 
 
-def test_a_backtest_sells_none_of_the_users_coins(
+def test_a_backtest_does_not_sell_the_users_coins(
     template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # the price rises, so every bar ends above the average, and the template would close any position that it owned
@@ -80,7 +80,7 @@ def test_a_backtest_sells_none_of_the_users_coins(
     assert summary["opening_equity"] == pytest.approx(10_000 + 0.05 * 20_000, rel=1e-3)
 
 
-def test_the_embedded_emulator_sells_none_of_the_users_coins(
+def test_a_run_on_the_embedded_emulator_does_not_sell_the_users_coins(
     template: Path, terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = ["run", str(template), "--duration", f"{SECONDS}s", "--speed", str(SPEED), *WIDE]
@@ -99,7 +99,7 @@ def elsewhere(template: Path, terminal: Terminal) -> Emulator:
     return terminal.serve(Emulator(facts, options))
 
 
-def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_users_coins(
+def test_restarts_on_another_emulator_even_without_the_journal_do_not_sell_the_users_coins(
     template: Path, elsewhere: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account = DEFAULT_ACCOUNT
@@ -117,7 +117,7 @@ def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_
         summary = json.loads(_status(template, capsys))
         check_that_no_coin_was_sold(summary)
 
-    # without the journal, no strategy owns the account's coins
+    # without the journal, the account's coins are not owned by any strategy
     for path in (tmp_path / "state" / "dip").rglob("journal.sqlite*"):
         path.unlink()
     assert main([*run, "--duration", f"{SECONDS / 2}s"]) == 0
@@ -126,7 +126,7 @@ def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_
     assert float(summary["unassigned"]["btc"]) >= 0.05
     assert summary["positions"]["dip btc_usdt"] >= 0
 
-    # then the user assigns the coins to a strategy by name, with their cost
+    # then the user assigns the coins to a named strategy, with their cost
     amount = summary["unassigned"]["btc"]
     assert main(["capital", "add", str(template), "dip", f"btc={amount}", "--cost", "50000"]) == 0
     assert f"dip was given {amount} btc" in capsys.readouterr().out
@@ -137,7 +137,7 @@ def _status(config: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_paper_trading_sells_none_of_the_users_coins(
+def test_paper_trading_does_not_sell_the_users_coins(
     template: Path, elsewhere: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary, _ = ran(

@@ -22,7 +22,9 @@ CLICKS = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with two configurations, ``one`` and ``two``, of the strategy ``s``, and three runs of them."""
+    """Return a folder with two configurations, ``one`` and ``two``, of the strategy ``s``, and three runs of these
+    configurations.
+    """
     folder, crossing = tmp_path, write_crossing(tmp_path)
     monkeypatch.chdir(folder)
     text = crossing.read_text(encoding="utf-8")
@@ -33,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_figures_and_differences_of_two_runs_are_printed(place: Path, capsys: CLICKS) -> None:
+def test_metrics_of_two_runs_and_their_differences_are_printed(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["compare", "one@1", "one@2"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -45,7 +47,7 @@ def test_figures_and_differences_of_two_runs_are_printed(place: Path, capsys: CL
     assert not any(line.startswith(("run from", "backtest.", "name")) for line in differs)
 
 
-def test_json_contains_every_figure_and_the_differences(place: Path, capsys: CLICKS) -> None:
+def test_json_contains_every_metric_and_the_differences(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["compare", "one", "two", "out/one/1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -67,18 +69,18 @@ class Elements(HTMLParser):
         self.tags.append(tag)
 
 
-def test_the_page_draws_all_curves_and_contains_no_script(place: Path, capsys: CLICKS) -> None:
+def test_the_comparison_page_draws_all_curves_and_contains_no_script(place: Path, capsys: CLICKS) -> None:
     assert main(["compare", "one@1", "one@2", "two", "--page", "pages/all.html"]) == 0
     assert "Page: pages/all.html" in capsys.readouterr().out
     text = (place / "pages" / "all.html").read_text(encoding="utf-8")
     page = Elements(text)
-    assert page.tags.count("polyline") == 6  # three curves, three falls
+    assert page.tags.count("polyline") == 6  # three equity curves and three drawdown curves
     assert "script" not in page.tags
     assert "default-src 'none'; style-src" in text
     assert "the runs cover different spans" in text
 
 
-def test_a_configurations_name_cannot_break_the_page(place: Path) -> None:
+def test_a_configuration_name_cannot_break_the_page(place: Path) -> None:
     hostile = "<script>alert(1)</script>"
     summary = place / "out" / "two" / "1" / "summary.json"
     summary.write_text(json.dumps({**json.loads(summary.read_text()), "currency": hostile}), encoding="utf-8")
@@ -88,7 +90,7 @@ def test_a_configurations_name_cannot_break_the_page(place: Path) -> None:
     assert "script" not in Elements((place / "page.html").read_text(encoding="utf-8")).tags
 
 
-def test_runs_can_be_named_as_in_the_list_of_runs(place: Path, capsys: CLICKS) -> None:
+def test_runs_can_be_referenced_by_their_names_in_the_list_of_runs(place: Path, capsys: CLICKS) -> None:
     assert main(["runs"]) == 0
     assert "one/1 " in capsys.readouterr().out
     assert main(["compare", "one/1", "one/2"]) == 0
@@ -110,7 +112,7 @@ def test_runs_can_be_named_as_in_the_list_of_runs(place: Path, capsys: CLICKS) -
         ),
     ],
 )
-def test_an_error_names_the_missing_run(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
+def test_a_missing_run_is_named_in_the_error(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
     capsys.readouterr()
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err
@@ -118,7 +120,7 @@ def test_an_error_names_the_missing_run(place: Path, capsys: CLICKS, arguments: 
     assert len(error.splitlines()) == 1
 
 
-def test_an_error_names_the_damaged_run(place: Path, capsys: CLICKS) -> None:
+def test_a_damaged_run_is_named_in_the_error(place: Path, capsys: CLICKS) -> None:
     (place / "out" / "one" / "2" / "equity.csv").write_text("nonsense\n1\n")
     assert main(["compare", "one@1", "one@2"]) == 2
     assert "out/one/2/equity.csv cannot be read" in capsys.readouterr().err
@@ -126,14 +128,14 @@ def test_an_error_names_the_damaged_run(place: Path, capsys: CLICKS) -> None:
     assert main(["compare", "one@1", "one@2"]) == 2
 
 
-def test_several_configurations_are_run_and_compared(place: Path, capsys: CLICKS) -> None:
+def test_several_configurations_can_be_run_and_compared(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["backtest", "one.yaml", "two.yaml", "--set", "s.fast=7", "--benchmark", "buy-and-hold"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("Report: ") == 2
     assert re.search(r"^What differs\s+one\s+two\s+name\s+one\s+two\s+Page", printed, flags=re.MULTILINE)
     page = (place / "out" / "comparison.html").read_text(encoding="utf-8")
-    assert page.count("<polyline") == 6  # two curves and the line common to both, with their falls
+    assert page.count("<polyline") == 6  # two curves and the shared benchmark line, with their drawdowns
     assert "buy-and-hold" in page
     for name in ("one", "two"):
         folder = place / "out" / name / "latest"
@@ -145,7 +147,7 @@ def test_several_configurations_are_run_and_compared(place: Path, capsys: CLICKS
         assert "fast: 7" in (folder / "config.yaml").read_text()
 
 
-def test_json_for_several_configurations_is_a_list(place: Path, capsys: CLICKS) -> None:
+def test_json_output_for_several_configurations_is_a_list(place: Path, capsys: CLICKS) -> None:
     capsys.readouterr()
     assert main(["backtest", "one.yaml", "two.yaml", "--json", "--no-readings"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["one", "two"]
@@ -153,7 +155,7 @@ def test_json_for_several_configurations_is_a_list(place: Path, capsys: CLICKS) 
     assert json.loads(capsys.readouterr().out)["name"] == "one"
 
 
-def test_one_output_folder_for_several_runs_is_refused_before_the_first_run(place: Path, capsys: CLICKS) -> None:
+def test_a_single_output_folder_for_several_runs_is_refused_before_the_first_run(place: Path, capsys: CLICKS) -> None:
     assert main(["backtest", "one.yaml", "two.yaml", "--out", "here"]) == 2
     assert "--out is the folder of a single run, but several configurations are given" in capsys.readouterr().err
     assert not (place / "here").exists()
@@ -203,7 +205,7 @@ def test_strategies_are_listed_with_their_parameters(offered: Path, capsys: CLIC
     }
 
 
-def test_the_text_of_a_strategy_is_printed_unchanged(offered: Path, capsys: CLICKS) -> None:
+def test_the_source_text_of_a_strategy_is_printed_unchanged(offered: Path, capsys: CLICKS) -> None:
     assert main(["strategies", "dip"]) == 0
     printed = capsys.readouterr().out
     assert "And [bold]hopes[/bold]." in printed
@@ -226,7 +228,9 @@ def test_an_unknown_strategy_name_gets_a_suggestion(offered: Path, capsys: CLICK
     assert "there is no strategy named `dib`; did you mean `dip`?" in capsys.readouterr().err
 
 
-def test_without_any_strategies_a_hint_shows_how_to_write_one(tmp_path: Path, monkeypatch, capsys: CLICKS) -> None:
+def test_if_there_are_no_strategies_a_hint_explains_how_to_write_one(
+    tmp_path: Path, monkeypatch, capsys: CLICKS
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["strategies"]) == 0
     assert capsys.readouterr().out.startswith("no plugin offers a strategy; write one with `botkit new strategy NAME`")

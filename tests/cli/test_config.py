@@ -20,14 +20,14 @@ backtest: {balances: {usdt: 1000}}
 
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """Return a project created with `botkit new` and a configuration for the strategy `dip`."""
+    """Return a project that was created with `botkit new`, and a configuration for the strategy `dip`."""
     assert main(["new", "strategy", "dip", "--dir", str(tmp_path)]) == 0
     (tmp_path / "configs" / "x.yaml").write_text(CONFIG)
     capsys.readouterr()
     return tmp_path
 
 
-def test_check_accepts_a_valid_configuration(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_check_accepts_a_valid_configuration(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", str(project / "configs" / "x.yaml")]) == 0
     assert "OK; x on bitopro with dip" in capsys.readouterr().out
 
@@ -47,7 +47,7 @@ def test_check_accepts_a_valid_configuration(project: Path, capsys: pytest.Captu
         ("amount_step: {foo_bar: basePrecision}", "the exchange has no pair 'foo_bar'"),
     ],
 )
-def test_config_check_finds_mistakes_in_settings_that_are_used_only_in_a_run(
+def test_config_check_finds_mistakes_in_settings_that_are_used_only_during_a_run(
     project: Path, capsys: pytest.CaptureFixture[str], extra: str, words: str
 ) -> None:
     path = project / "configs" / "x.yaml"
@@ -69,7 +69,7 @@ def test_config_check_finds_mistakes_in_settings_that_are_used_only_in_a_run(
         ("../strategies", "../strategy", "there is no folder"),
     ],
 )
-def test_check_finds_errors_that_only_plugins_can_detect(
+def test_config_check_finds_errors_that_only_plugins_can_detect(
     project: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, words: str
 ) -> None:
     file = project / "configs" / "x.yaml"
@@ -81,7 +81,7 @@ def test_check_finds_errors_that_only_plugins_can_detect(
     assert words in error
 
 
-def test_show_names_the_origin_of_each_value(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_show_states_the_origin_of_each_value(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = project / "configs" / "x.yaml"
     assert main(["config", "show", str(file), "--set", "dip.window=7"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -1,4 +1,6 @@
-"""The commands ``botkit data`` import, info, check, spread and synthetic, called as a user types them."""
+"""The commands ``botkit data`` import, info, check, spread and synthetic, called with arguments as a user types
+them.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def test_a_csv_file_is_imported_as_a_tape_and_more_rows_can_be_added(run: Run, f
     assert run("check", "tape")[0] == 0
 
 
-def test_rows_already_on_the_tape_are_refused_and_nothing_changes(run: Run, file: Path, tmp_path: Path) -> None:
+def test_importing_rows_already_on_the_tape_is_refused_and_nothing_changes(
+    run: Run, file: Path, tmp_path: Path
+) -> None:
     run("import", file, "--pair", "btc_usdt", "--out", "tape")
     before = {p: p.read_bytes() for p in (tmp_path / "tape").rglob("*") if p.is_file()}
     code, _, err = run("import", file, "--pair", "btc_usdt", "--out", "tape")
@@ -66,7 +70,7 @@ def test_rows_already_on_the_tape_are_refused_and_nothing_changes(run: Run, file
     assert {p: p.read_bytes() for p in (tmp_path / "tape").rglob("*") if p.is_file()} == before
 
 
-def test_a_mistake_prints_one_helpful_line_and_creates_no_tape(run: Run, file: Path, tmp_path: Path) -> None:
+def test_a_mistake_prints_a_helpful_one_line_error_and_creates_no_tape(run: Run, file: Path, tmp_path: Path) -> None:
     for arguments, message in (
         (("import", file, "--out", "t"), "does not name its pair"),
         (("import", file, "--pair", "btc_usd", "--out", "t"), "did you mean btc_usdt"),
@@ -85,7 +89,7 @@ def test_a_mistake_prints_one_helpful_line_and_creates_no_tape(run: Run, file: P
     assert not (tmp_path / "t").exists()
 
 
-def test_check_lists_findings_and_exits_with_1(run: Run, tmp_path: Path) -> None:
+def test_data_check_lists_findings_and_exits_with_code_1(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "candles.csv"
     lines = CANDLES.splitlines(keepends=True)
     path.write_text("".join([*lines[:3], lines[2], *lines[4:]]))
@@ -102,7 +106,7 @@ def test_check_lists_findings_and_exits_with_1(run: Run, tmp_path: Path) -> None
     assert "candles.csv:2: the high is below the low" in out
 
 
-def test_check_exits_with_0_for_a_valid_file_and_ignores_notes(run: Run, file: Path) -> None:
+def test_data_check_exits_with_code_0_for_a_valid_file_and_ignores_notes(run: Run, file: Path) -> None:
     file.write_text(CANDLES.replace("11,9,10", "11,9.001,10"))
     code, out, _ = run("check", file, "--pair", "btc_usdt")
     assert code == 0
@@ -110,7 +114,7 @@ def test_check_exits_with_0_for_a_valid_file_and_ignores_notes(run: Run, file: P
     assert "note: 5 prices had more decimals than btc_usdt allows (2)" in out
 
 
-def test_duplicate_candles_are_skipped_on_request(run: Run, file: Path) -> None:
+def test_duplicate_candles_are_skipped_if_requested(run: Run, file: Path) -> None:
     file.write_text(CANDLES + CANDLES.splitlines()[-1] + "\n")
     assert "a second candle" in run("import", file, "--pair", "btc_usdt", "--out", "t")[2]
     code, out, _ = run("import", file, "--pair", "btc_usdt", "--out", "t", "--drop-doubled")
@@ -118,7 +122,7 @@ def test_duplicate_candles_are_skipped_on_request(run: Run, file: Path) -> None:
     assert "note: 1 duplicate candles were skipped" in out
 
 
-def test_trades_and_candles_are_distinguished_by_their_header(run: Run, tmp_path: Path) -> None:
+def test_trade_and_candle_files_are_distinguished_by_their_header(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "day.csv"
     path.write_text("time,price,amount,side\n1735689600,10,1,buy\n1735689601,10,1,sell\n")
     assert as_json(run("import", path, "--pair", "btc_twd", "--out", "t", "--json"))["imported"] == {
@@ -142,7 +146,7 @@ def test_every_command_labels_a_synthetic_tape_as_synthetic(run: Run) -> None:
     )
 
 
-def test_spread_suggests_a_slippage(run: Run) -> None:
+def test_the_spread_command_suggests_a_slippage(run: Run) -> None:
     code, out, _ = run("spread", BUNDLED, "--pair", "btc_usdt")
     assert code == 0
     assert 'slippage: "0.00015"' in out
@@ -153,13 +157,13 @@ def test_spread_suggests_a_slippage(run: Run) -> None:
     assert float(pair["slippage"]) > 0.001
 
 
-def test_info_and_check_can_be_limited_to_one_pair(run: Run) -> None:
+def test_the_info_and_check_commands_can_be_limited_to_one_pair(run: Run) -> None:
     streams = as_json(run("info", BUNDLED, "--pair", "eth_twd", "--json"))["streams"]
     assert {row["pair"] for row in streams} == {"eth_twd"}
 
 
 def frames_file(path: Path, lists: list[list[int]]) -> Path:
-    """Write TRADE frames one second apart. Each trade is given as a number."""
+    """Write TRADE frames one second apart. Each trade is represented by a number."""
     lines = []
     for i, numbers in enumerate(lists):
         rows = [{"timestamp": 1735689600 + n, "price": str(100 + n), "amount": "1", "isBuyer": True} for n in numbers]
@@ -169,7 +173,7 @@ def frames_file(path: Path, lists: list[list[int]]) -> Path:
     return path
 
 
-def test_frames_are_imported_completely_and_gaps_between_trade_lists_are_marked(run: Run, tmp_path: Path) -> None:
+def test_all_frames_are_imported_and_gaps_between_trade_lists_are_marked(run: Run, tmp_path: Path) -> None:
     singles = frames_file(tmp_path / "s.frames.jsonl", [[1], [2], [2], [3]])
     assert "btc_usdt trades: 4 rows" in run("import", singles, "--out", "singles")[1]
     lists = frames_file(tmp_path / "l.frames.jsonl", [[], [2, 1], [3, 2, 1], [9, 8, 7], [10, 9, 8, 7]])

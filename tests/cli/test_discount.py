@@ -1,4 +1,6 @@
-"""Paying fees in BITO has no effect without holding BITO or without its price. In these cases a warning is printed."""
+"""The option to pay fees in BITO has no effect if the account holds no BITO or BITO has no price. In these cases a
+warning is printed.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ def test_a_backtest_without_bito_warns(tmp_path: Path, capsys: Printed) -> None:
     assert "! fees: {bito: true} has no effect: the account holds no BITO" in said(capsys)
 
 
-def test_a_backtest_without_the_price_of_bito_warns(tmp_path: Path, capsys: Printed) -> None:
+def test_a_backtest_without_a_bito_price_warns(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY)
     bot.write(FEES, balances="{twd: 1000000, bito: 1000}")
-    assert bot.backtest() == 0  # coins that no strategy owns need no price
+    assert bot.backtest() == 0  # coins that are not owned by any strategy need no price
     assert "! fees: {bito: true} has no effect: the data has no prices for bito_twd" in said(capsys)
 
 
-def test_without_the_option_nothing_is_printed(tmp_path: Path, capsys: Printed) -> None:
+def test_without_the_option_no_warning_is_printed(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY, extra="  fees: {rank: 0}\n")
     assert bot.backtest() == 0
     assert "bito" not in said(capsys).lower()

@@ -1,4 +1,4 @@
-"""The command ``botkit download`` as a user types it, against a small exchange over HTTP."""
+"""The command ``botkit download`` with arguments as a user types them, against a small exchange over HTTP."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def gaps(out: Path) -> list[tuple[int, int]]:
     return [((a // 10**9 - START_S) // 60, (b // 10**9 - START_S) // 60) for a, b in stream.gaps]
 
 
-def test_a_long_span_is_requested_in_parts_and_written_completely(run: Run, tmp_path: Path) -> None:
+def test_a_long_time_span_is_requested_in_parts_and_written_completely(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 20_000)) as venue:
         code, printed, err = run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-14", "--out", out)
@@ -60,7 +60,7 @@ def test_a_long_span_is_requested_in_parts_and_written_completely(run: Run, tmp_
     assert gaps(out) == []
 
 
-def test_a_download_continues_at_the_end_of_the_tape(run: Run, tmp_path: Path) -> None:
+def test_a_download_resumes_at_the_end_of_the_tape(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     span = ("btc_twd", "--from", "2025-01-01", "--out", out)
     with MarketVenue(candles=minutes(0, 300)) as venue:
@@ -77,11 +77,11 @@ def test_a_download_continues_at_the_end_of_the_tape(run: Run, tmp_path: Path) -
     assert main(["data", "check", str(out)]) == 0
 
 
-def test_candles_missing_on_the_exchange_are_gaps_within_and_between_requests(
+def test_candles_missing_on_the_exchange_become_gaps_within_and_between_requests(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "tape"
-    # one gap inside a reply, and one that crosses the end of the first request's 8,000 candles
+    # one gap within a response, and one that spans the end of the first request's 8,000 candles
     candles = {**minutes(0, 100), **minutes(110, 7_885), **minutes(8_010, 100)}
     with MarketVenue(candles=candles) as venue:
         code, printed, err = run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-06T15:10", "--out", out)
@@ -95,7 +95,7 @@ def test_candles_missing_on_the_exchange_are_gaps_within_and_between_requests(
     assert f"{missing} at those times" in told
 
 
-def test_missing_candles_between_two_downloads_are_also_a_gap(run: Run, tmp_path: Path) -> None:
+def test_candles_missing_between_two_downloads_also_become_a_gap(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles={**minutes(0, 60), **minutes(90, 30)}) as venue:
         run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-01T01:00", "--out", out)
@@ -103,7 +103,7 @@ def test_missing_candles_between_two_downloads_are_also_a_gap(run: Run, tmp_path
     assert gaps(out) == [(60, 90)]
 
 
-def test_an_interrupted_download_keeps_every_earlier_reply(run: Run, tmp_path: Path) -> None:
+def test_an_interrupted_download_keeps_all_earlier_responses(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 10_000)) as venue:
         venue.refusals = [0, 422]
@@ -125,7 +125,7 @@ def test_temporary_errors_are_retried(run: Run, tmp_path: Path) -> None:
     assert len(venue.requests) == 4
 
 
-def test_several_pairs_are_downloaded_and_summarised_as_json(run: Run, tmp_path: Path) -> None:
+def test_several_pairs_are_downloaded_with_a_json_summary(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 10)) as venue:
         code, printed, err = run(
@@ -140,7 +140,7 @@ def test_several_pairs_are_downloaded_and_summarised_as_json(run: Run, tmp_path:
     assert closes(out, "eth_twd") == list(range(10))
 
 
-def test_a_mistake_prints_one_helpful_line(run: Run, tmp_path: Path) -> None:
+def test_a_mistake_prints_a_helpful_one_line_error(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     for arguments, message in (
         (("btc_tw", "--from", "2025-01-01"), "did you mean btc_twd?"),

@@ -1,4 +1,4 @@
-"""A user's mistake causes one message that states the error, its place, and the remedy."""
+"""A user's mistake causes one message that states the error, its location, and the remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Printed = pytest.CaptureFixture[str]
         ("self.replace(self.buy(self.pair, amount=1, price=9), amount=-5)", "amount is -5; it must be above 0"),
     ],
 )
-def test_a_negative_figure_is_reported_with_its_name_and_value(
+def test_a_negative_value_is_reported_with_its_name_and_value(
     tmp_path: Path, capsys: Printed, call: str, sentence: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
@@ -52,7 +52,7 @@ def test_a_negative_figure_is_reported_with_its_name_and_value(
         'self.protect("xrp_twd", stop_loss_pct=5)',
     ],
 )
-def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_users_line(
+def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_line_in_the_users_code(
     tmp_path: Path, capsys: Printed, call: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
@@ -64,7 +64,7 @@ def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_users_line(
 
 
 @pytest.mark.parametrize("call", ['__import__("json").loads("{")', 'self.subscribe_bars(self.pair, "2m")'])
-def test_the_headline_of_a_failure_names_the_users_line_and_not_a_librarys(
+def test_the_headline_of_a_failure_names_the_line_in_the_users_code_and_not_in_a_library(
     tmp_path: Path, capsys: Printed, call: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
@@ -75,7 +75,7 @@ def test_the_headline_of_a_failure_names_the_users_line_and_not_a_librarys(
 
 
 @pytest.mark.parametrize("name", ["close", "buy", "skip", "state", "_context", "rules"])
-def test_a_method_that_hides_an_api_name_is_refused_like_a_parameter(
+def test_a_method_that_shadows_an_api_name_is_refused_like_a_parameter(
     tmp_path: Path, capsys: Printed, name: str
 ) -> None:
     bot = FirstBot(tmp_path, f"def {name}(self):\n    pass")
@@ -87,7 +87,7 @@ def test_a_method_that_hides_an_api_name_is_refused_like_a_parameter(
     )
 
 
-def test_an_attribute_or_mixin_method_that_hides_an_api_name_is_refused(tmp_path: Path, capsys: Printed) -> None:
+def test_an_attribute_or_mixin_method_that_shadows_an_api_name_is_refused(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "log = None")
     assert bot.check() == 2
     assert "`log` of the strategy `Mine` would hide" in capsys.readouterr().err
@@ -120,13 +120,13 @@ def test_an_invalid_parameter_is_reported_with_file_and_line(
     assert "botkit_plugin_" not in said
 
 
-def test_a_whole_number_error_quotes_the_value_as_the_user_wrote_it(tmp_path: Path, capsys: Printed) -> None:
+def test_an_error_about_an_integer_quotes_the_value_as_the_user_wrote_it(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     assert bot.check("--set", "mine.n=20.5") == 2
     assert "must be a whole number such as 10, not 20.5" in capsys.readouterr().err
 
 
-def test_a_class_that_is_not_registered_is_reported(tmp_path: Path, capsys: Printed) -> None:
+def test_a_strategy_class_that_is_not_registered_is_reported(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     text = bot.file.read_text(encoding="utf-8")
     bot.file.write_text(text[: text.index("@hookimpl")], encoding="utf-8")
@@ -145,7 +145,7 @@ def test_a_missing_plugin_folder_is_reported_with_its_line(tmp_path: Path, capsy
     assert "did you mean `strategies`?" in said
 
 
-def test_commas_within_a_figure_are_explained(tmp_path: Path, capsys: Printed) -> None:
+def test_an_error_explains_that_commas_are_not_allowed_in_numbers(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     bot.write(balances="{twd: 1,000,000}")
     assert bot.check() == 2
@@ -153,7 +153,9 @@ def test_commas_within_a_figure_are_explained(tmp_path: Path, capsys: Printed) -
     assert f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is not a number; write it without" in said
 
 
-def test_capital_above_the_balances_is_the_same_error_in_check_and_backtest(tmp_path: Path, capsys: Printed) -> None:
+def test_capital_above_the_balances_produces_the_same_error_in_check_and_backtest(
+    tmp_path: Path, capsys: Printed
+) -> None:
     bot = FirstBot(tmp_path, "pass")
     more = ("--set", "strategies.0.capital={twd: 2000000}")
     for command in (bot.check, bot.backtest):
@@ -164,7 +166,9 @@ def test_capital_above_the_balances_is_the_same_error_in_check_and_backtest(tmp_
 
 
 @pytest.mark.parametrize("section", ["reserve: {twdd: 5}", "emulator: {balances: {twdd: 5}}"])
-def test_money_in_a_currency_that_the_exchange_lacks_is_refused(tmp_path: Path, capsys: Printed, section: str) -> None:
+def test_a_balance_in_a_currency_that_the_exchange_does_not_trade_is_refused(
+    tmp_path: Path, capsys: Printed, section: str
+) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra=section + "\n")
     assert bot.check() == 2
     line = bot.config.read_text(encoding="utf-8").splitlines().index(section) + 1
@@ -182,7 +186,7 @@ def test_a_pair_object_created_by_a_strategy_is_refused_with_a_remedy(tmp_path: 
     assert "write the name alone, 'btc_twd', or declare a parameter, `pair: Pair`" in said
 
 
-def test_a_quote_with_prices_but_no_amounts_is_refused_with_an_example(tmp_path: Path, capsys: Printed) -> None:
+def test_a_quote_with_prices_but_without_amounts_is_refused_with_an_example(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("self.quote(self.pair, asks=[90000])"))
     assert bot.backtest() == 2
     said = capsys.readouterr().err.splitlines()[0]
@@ -197,7 +201,7 @@ def test_a_quote_with_prices_but_no_amounts_is_refused_with_an_example(tmp_path:
         ('register(Mine, "mine")', "offers a strategy under the class Mine; a name may contain letters"),
     ],
 )
-def test_errors_about_a_wrong_registration_use_the_users_names(
+def test_errors_about_an_incorrect_registration_use_the_users_names(
     tmp_path: Path, capsys: Printed, registered: str, told: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
@@ -213,8 +217,10 @@ def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
-    (tmp_path / "strategies" / ".#mine.py").symlink_to("me@here.1234")  # Emacs leaves this while a file is edited
-    (tmp_path / "strategies" / "._mine.py").write_bytes(b"\x00\x05\x16\x07")  # macOS leaves this on other disks
+    # Emacs creates this file while a file is being edited
+    (tmp_path / "strategies" / ".#mine.py").symlink_to("me@here.1234")
+    # macOS creates this file on foreign file systems
+    (tmp_path / "strategies" / "._mine.py").write_bytes(b"\x00\x05\x16\x07")
     assert bot.check() == 0, capsys.readouterr().err
     text = bot.config.read_text(encoding="utf-8")
     bot.config.write_text(text.replace("plugins: [strategies]\n", ""), encoding="utf-8")
@@ -222,7 +228,7 @@ def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
     assert bot.check() == 0, capsys.readouterr().err
 
 
-def test_output_printed_by_a_strategy_does_not_mix_with_json(tmp_path: Path, capsys: Printed) -> None:
+def test_output_printed_by_a_strategy_is_not_mixed_with_json_output(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("print('hello')"))
     assert bot.backtest("--json") == 0
     told = capsys.readouterr()
@@ -244,7 +250,7 @@ def test_output_printed_by_a_strategy_does_not_mix_with_json(tmp_path: Path, cap
     ],
 )
 @pytest.mark.parametrize("how", ["raises", "nothing"])
-def test_an_error_names_the_plugin_factory_that_fails_or_returns_nothing(
+def test_a_plugin_whose_factory_fails_or_returns_nothing_is_named_in_the_error(
     tmp_path: Path, capsys: Printed, kind: str, section: str, how: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra=section + "\n")
@@ -262,7 +268,9 @@ def test_an_error_names_the_plugin_factory_that_fails_or_returns_nothing(
         assert said.endswith("`, but it is None\n")
 
 
-def test_an_error_names_the_plugin_with_a_report_section_of_the_wrong_type(tmp_path: Path, capsys: Printed) -> None:
+def test_a_plugin_whose_report_section_has_the_wrong_type_is_named_in_the_error(
+    tmp_path: Path, capsys: Printed
+) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
     with bot.file.open("a", encoding="utf-8") as file:
         file.write("\n@hookimpl\ndef botkit_report_sections(result):\n    return 5\n")
@@ -278,7 +286,9 @@ def test_an_error_names_the_plugin_with_a_report_section_of_the_wrong_type(tmp_p
         ("[][key]", "failed: IndexError('list index out of range')"),
     ],
 )
-def test_an_impossible_latency_from_a_model_is_refused(tmp_path: Path, capsys: Printed, body: str, told: str) -> None:
+def test_an_impossible_latency_returned_by_a_latency_model_is_refused(
+    tmp_path: Path, capsys: Printed, body: str, told: str
+) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra="emulator: {latency: {model: mine}}\n")
     with bot.file.open("a", encoding="utf-8") as file:
         file.write(

@@ -1,4 +1,6 @@
-"""A plugin folder that the configuration does not name is run only if no other user could have put a file into it."""
+"""A plugin folder that is not listed in the configuration is executed only if no other user could have written files to
+it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ RUNS = "raise SystemExit('the plugin was run')\n"
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows keeps permissions in another way")
 @pytest.mark.parametrize("what", ["folder", "file"])
-def test_world_writable_plugins_in_the_current_directory_are_not_run(
+def test_world_writable_plugins_in_the_current_directory_are_not_executed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     folder = tmp_path / "strategies"
@@ -29,10 +31,10 @@ def test_world_writable_plugins_in_the_current_directory_are_not_run(
         told = capsys.readouterr().err
         assert "is writable by others (mode 0777), so botkit refuses to run its code; run: chmod go-w" in told
         assert "the plugin was run" not in told
-    # a folder named in the configuration is trusted
+    # a folder listed in the configuration is trusted
     config.write_text(config.read_text() + "plugins: [strategies]\n")
     assert main(["config", "check", str(config)]) == 2
-    assert "sys.exit" in capsys.readouterr().err  # the plugin was run
+    assert "sys.exit" in capsys.readouterr().err  # the plugin was executed
 
 
 def test_cells_that_a_spreadsheet_would_evaluate_are_written_as_text() -> None:

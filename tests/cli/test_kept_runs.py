@@ -1,4 +1,4 @@
-"""Backtests are numbered and kept, and no run replaces another."""
+"""Backtests are numbered and kept, and no run overwrites another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def written(parent: Path, text: str) -> Path:
     return run.out
 
 
-def test_runs_are_kept_by_number_and_latest_is_the_newest(
+def test_runs_are_kept_by_number_and_latest_points_to_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     bot = FirstBot(tmp_path, BODY)
@@ -47,7 +47,9 @@ def test_runs_are_kept_by_number_and_latest_is_the_newest(
     assert "out has no backtest of other" in capsys.readouterr().out
 
 
-def test_an_out_folder_is_replaced_and_gets_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_explicit_output_folder_is_replaced_and_gets_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bot = FirstBot(tmp_path, BODY)
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
@@ -66,7 +68,7 @@ def test_two_simultaneous_runs_get_different_numbers(tmp_path: Path) -> None:
     assert (first.out / "summary.json").read_text() == "first"
 
 
-def test_a_number_is_never_reused_and_a_failed_run_leaves_no_number(tmp_path: Path) -> None:
+def test_a_number_is_never_reused_and_a_failed_run_consumes_no_number(tmp_path: Path) -> None:
     assert written(tmp_path, "a").name == "1"
     assert written(tmp_path, "b").name == "2"
     (tmp_path / "notes").mkdir()
@@ -77,7 +79,7 @@ def test_a_number_is_never_reused_and_a_failed_run_leaves_no_number(tmp_path: Pa
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_without_symbolic_links_latest_is_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_systems_without_symbolic_links_latest_is_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError
 
@@ -88,7 +90,7 @@ def test_without_symbolic_links_latest_is_a_copy(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "latest" / "summary.json").read_text() == "b"
 
 
-def test_an_error_names_a_file_that_is_in_the_place_of_the_folder(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_runs_folder_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(ConfigError, match="mine is not a folder, so runs cannot be saved there"):
         NumberedRun(tmp_path / "mine")

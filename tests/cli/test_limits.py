@@ -1,4 +1,4 @@
-"""The command ``botkit limits``: its table, the sources of the figures, and conflicts between them."""
+"""The command ``botkit limits``: its table, the sources of the limits, and conflicts between these sources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rows(*arguments: str) -> dict[str, dict[str, object]]:
     return {row["endpoint"]: row for row in json.loads(run("--json", *arguments))["endpoints"]}
 
 
-def test_the_table_shows_counters_figures_sources_and_conflicts() -> None:
+def test_the_table_shows_counters_limits_sources_and_conflicts() -> None:
     text = run()
     for piece in (
         "create_batch",
@@ -36,7 +36,7 @@ def test_the_table_shows_counters_figures_sources_and_conflicts() -> None:
         assert piece in text
 
 
-def test_json_has_every_documented_figure_with_its_source() -> None:
+def test_json_contains_every_documented_limit_with_its_source() -> None:
     batch = rows()["create_batch"]
     assert batch["windows"] == [
         {"requests": 90, "per_s": 60, "scope": "ip"},
@@ -47,17 +47,17 @@ def test_json_has_every_documented_figure_with_its_source() -> None:
     assert {figure["source"] for figure in batch["documented"]} <= set(json.loads(run("--json"))["sources"])  # type: ignore[attr-defined]
 
 
-def test_strict_shows_the_limits_that_it_would_use() -> None:
+def test_the_strict_option_shows_the_limits_that_would_be_used() -> None:
     assert rows("--strict")["cancel_batch"]["windows"] == [{"requests": 1, "per_s": 1, "scope": "ip"}]
 
 
-def test_an_override_is_shown() -> None:
+def test_an_overridden_limit_is_shown() -> None:
     chosen = rows("--choose", "public=1200", "--choose", "create_batch=archive")
     assert chosen["tickers"]["windows"] == [{"requests": 1200, "per_s": 60, "scope": "ip"}]
     assert chosen["create_batch"]["windows"] == [{"requests": 60, "per_s": 60, "scope": "ip"}]
 
 
-def test_a_configurations_own_limits_are_shown(tmp_path: Path) -> None:
+def test_limits_set_in_the_configuration_are_shown(tmp_path: Path) -> None:
     config = tmp_path / "bot.yaml"
     config.write_text(
         "name: demo\nexchange: bitopro\nplugins: []\nlimits: strict\n"
@@ -73,7 +73,7 @@ def test_a_malformed_override_is_refused_with_an_example() -> None:
     assert "ROW=CHOICE" in result.output
 
 
-def test_usage_of_an_unreachable_redis_server_prints_its_address_and_the_remedy(tmp_path: Path) -> None:
+def test_if_redis_is_unreachable_usage_prints_its_address_and_the_remedy(tmp_path: Path) -> None:
     pytest.importorskip("redis")
     config = tmp_path / "bot.yaml"
     config.write_text("name: c\nstrategies: [{use: dca}]\nlimits: {ledger: 'redis://:hush@127.0.0.1:1/0'}\n")
@@ -91,7 +91,7 @@ def test_usage_shows_the_slots_held_by_bots_that_share_a_ledger(
 ) -> None:
     monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
     nobody = CliRunner().invoke(limits, ["--usage"])
-    assert isinstance(nobody.exception, LedgerUnreachable)  # querying the usage does not start a broker
+    assert isinstance(nobody.exception, LedgerUnreachable)  # querying the current usage does not start a broker
     assert "no bot on this machine is sharing its limits" in str(nobody.exception)
 
     async def share() -> None:

@@ -1,4 +1,4 @@
-"""The main command group: exit codes, one line per error, and no import of a module before it is used."""
+"""The main command group: exit codes, one-line error messages, and lazy imports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"botkit {__version__} ({form()})\n"
 
 
-def test_version_and_config_show_import_no_heavy_libraries(tmp_path: Path) -> None:
+def test_version_and_config_show_do_not_import_heavy_libraries(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("strategies: [{use: a}]\n")
     for arguments in (["--version"], ["config", "show", str(file)]):
@@ -37,12 +37,12 @@ def test_python_dash_m_runs_the_same_command() -> None:
     assert done.stdout.strip() == f"botkit {__version__} ({form()})"
 
 
-def test_an_unknown_command_is_a_user_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_is_reported_as_a_user_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bakctest"]) == 2
     assert "No such command 'bakctest'" in capsys.readouterr().err
 
 
-def test_each_error_is_printed_on_one_line(
+def test_each_error_is_printed_on_a_single_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "x.yaml"
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_created_is_reported_in_one_line(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the folder")
-def test_a_deleted_current_folder_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_a_deleted_current_directory_is_reported_in_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     code = f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from botkit.cli.main import main; "
@@ -98,7 +98,7 @@ def test_a_deleted_current_folder_is_reported_in_one_line(tmp_path: Path) -> Non
 
 @pytest.fixture
 def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Add a command `try WHAT` whose argument determines how it ends."""
+    """Add a command `try WHAT` whose argument determines how the command exits."""
 
     @click.command(name="try")
     @click.argument("what")
@@ -119,7 +119,7 @@ def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_command")
-def test_each_kind_of_error_has_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_of_error_has_a_specific_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["try", "0"]) == 0
     assert main(["try", "1"]) == 1
     assert main(["try", "config"]) == 2
@@ -128,12 +128,12 @@ def test_each_kind_of_error_has_its_exit_code(capsys: pytest.CaptureFixture[str]
     errors = capsys.readouterr().err
     assert "error: x.yaml:1: wrong; mend it\n" in errors
     assert "interrupted" in errors
-    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
+    with pytest.raises(ZeroDivisionError):  # an error caused by a bug keeps its traceback
         main(["try", "bug"])
 
 
 @pytest.mark.usefixtures("with_command")
-def test_help_lists_plugin_commands_and_lists_own_commands_without_importing_them(
+def test_help_lists_plugin_commands_and_does_not_import_built_in_commands(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(frame.COMMANDS, "later", ("botkit.cli.not_written_yet", "Not there."))

@@ -1,4 +1,4 @@
-"""The command ``botkit new``: the files that it writes work, and it overwrites no files."""
+"""The command ``botkit new``: the generated files work, and existing files are never overwritten."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.backtest_world import ROOT
 
 
 def outcome_of(folder: Path, file: str, path: str = "") -> str:
-    """Run a generated test as a user does, and return pytest's output."""
+    """Run a generated test as a user would, and return pytest's output."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file],
         cwd=folder,
@@ -29,13 +29,13 @@ def outcome_of(folder: Path, file: str, path: str = "") -> str:
     return done.stdout
 
 
-def test_new_writes_a_strategy_and_a_passing_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_generates_a_strategy_and_a_passing_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
     assert "class MyIdea(Strategy)" in (tmp_path / "strategies" / "my_idea.py").read_text()
     assert "11 passed" in outcome_of(tmp_path, "tests/test_my_idea.py")
 
 
-def test_the_generated_test_still_passes_when_the_configuration_trades_another_pair(tmp_path: Path) -> None:
+def test_the_generated_test_still_passes_if_the_configuration_uses_another_pair(tmp_path: Path) -> None:
     assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
     config = tmp_path / "configs" / "my_idea.yaml"
     text = config.read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_a_generated_plugin_is_found_by_its_entry_point_and_passes_its_own_tests
     assert "11 passed" in outcome_of(root, "tests/test_dipper.py", path=str(root))
 
 
-def test_new_overwrites_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_does_not_overwrite_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for kind, kept, name in (
         ("strategy", "configs/dip.yaml", "strategies"),
         ("plugin", "botkit-dip/tests/test_dip.py", "botkit-dip/botkit_dip"),
@@ -86,7 +86,7 @@ def test_new_overwrites_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("name", "hint"), [("MyIdea", "my_idea"), ("my-idea", "my_idea"), ("class", ""), ("../x", "x")]
 )
-def test_new_refuses_names_that_python_or_the_file_system_cannot_use(
+def test_new_refuses_names_that_are_invalid_in_python_or_in_the_file_system(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, hint: str
 ) -> None:
     assert main(["new", "strategy", name, "--dir", str(tmp_path)]) == 2

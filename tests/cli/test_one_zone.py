@@ -1,4 +1,4 @@
-"""All dates that a user types are in the same time zone, and data from an emulator is marked as synthetic."""
+"""All dates that a user types are in one time zone, and data from an emulator is marked as synthetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ Printed = pytest.CaptureFixture[str]
 BODY = 'def on_start(self):\n    self.subscribe_bars(self.pair, "1m")'
 
 
-def test_a_span_outside_the_data_is_reported_in_the_zone_in_which_it_was_typed(tmp_path: Path, capsys: Printed) -> None:
+def test_a_span_outside_the_data_is_reported_in_the_time_zone_used_on_the_command_line(
+    tmp_path: Path, capsys: Printed
+) -> None:
     bot = FirstBot(tmp_path, BODY)
     assert bot.backtest("--from", "2023-02-01", "--to", "2023-02-01") == 2
     said = capsys.readouterr().err
@@ -26,7 +28,7 @@ def test_a_span_outside_the_data_is_reported_in_the_zone_in_which_it_was_typed(t
     assert "Z" not in said
 
 
-def test_the_start_of_the_synthetic_market_uses_the_same_zone(tmp_path: Path, capsys: Printed) -> None:
+def test_the_start_of_the_synthetic_market_uses_the_configured_time_zone(tmp_path: Path, capsys: Printed) -> None:
     out = tmp_path / "tape"
     common = ["data", "synthetic", "--out", str(out), "--start", "2025-01-01", "--days", "1", "--hours", "0"]
     assert main(common) == 0
@@ -41,7 +43,9 @@ def test_an_unknown_time_zone_is_refused(tmp_path: Path, capsys: Printed) -> Non
     assert "'Taipeh' is not a time zone" in capsys.readouterr().err
 
 
-def test_sort_and_timezone_work_on_the_command_line_and_in_the_configuration(tmp_path: Path, capsys: Printed) -> None:
+def test_the_sort_and_timezone_options_work_on_the_command_line_and_in_the_configuration(
+    tmp_path: Path, capsys: Printed
+) -> None:
     bot = FirstBot(tmp_path, BODY)
     lines = (tmp_path / "candles.csv").read_text(encoding="utf-8").splitlines()
     newest_first = "\n".join([lines[0], *reversed(lines[1:])]) + "\n"
@@ -57,7 +61,7 @@ def test_sort_and_timezone_work_on_the_command_line_and_in_the_configuration(tmp
     assert read_manifest(tmp_path / "tape").command.endswith("--timezone UTC --sort")
 
 
-def test_data_recorded_or_downloaded_from_an_emulator_is_marked_synthetic(
+def test_data_recorded_or_downloaded_from_an_emulator_is_marked_as_synthetic(
     tmp_path: Path, terminal: Terminal, capsys: Printed
 ) -> None:
     emulator = terminal.serve(make_emulator(emulator_options()))

@@ -10,7 +10,7 @@ import pytest
 from botkit.cli.main import main
 
 
-def test_plugins_lists_the_loaded_plugins_and_their_origins(
+def test_the_plugins_command_lists_the_loaded_plugins_and_their_origins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -27,7 +27,7 @@ def test_plugins_lists_the_loaded_plugins_and_their_origins(
     assert "strategies: dip" in capsys.readouterr().out
 
 
-def test_plugins_and_blocked_plugins_of_a_configuration_are_respected(
+def test_a_configurations_plugins_and_blocked_plugins_are_respected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "p").mkdir()

@@ -1,4 +1,4 @@
-"""Reasons for not trading are grouped by kind: messages that differ only in figures are counted as one reason."""
+"""Reasons for not trading are grouped by kind: messages that differ only in their numbers are counted as one reason."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def on_bar(self, bar):
         ("rank 2", "rank …"),
     ],
 )
-def test_stand_alone_figures_are_replaced_with_an_ellipsis(reason: str, kind: str) -> None:
+def test_stand_alone_numbers_are_replaced_with_an_ellipsis(reason: str, kind: str) -> None:
     assert kind_of(reason) == kind
 
 
-def test_a_kind_with_only_one_wording_keeps_its_figures() -> None:
+def test_a_kind_with_only_one_wording_keeps_its_numbers() -> None:
     assert grouped({"below 3": 2, "a 1 b": 4, "a 2 b": 5}) == {"a … b": 9, "below 3": 2}
 
 
-def test_with_too_many_wordings_only_kinds_are_counted_but_no_skip_is_lost() -> None:
+def test_with_too_many_wordings_skips_are_counted_only_by_kind_and_none_is_lost() -> None:
     record = StrategyRecord("s", 0)
     for number in range(3 * REASONS_MAX):
         record.skip(f"close {number} is low", {})
@@ -57,7 +57,7 @@ def test_with_too_many_wordings_only_kinds_are_counted_but_no_skip_is_lost() -> 
     }
 
 
-def test_a_backtest_counts_reasons_by_kind(tmp_path: Path, capsys: Printed) -> None:
+def test_a_backtest_counts_skip_reasons_by_kind(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, SKIPS)
     assert bot.backtest() == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
@@ -68,7 +68,7 @@ def test_a_backtest_counts_reasons_by_kind(tmp_path: Path, capsys: Printed) -> N
     assert row["skips"] == {"close … is not above …": 90, "no signal in 5m": 90}
 
 
-def test_why_shows_one_line_per_kind(
+def test_the_why_command_shows_one_line_per_kind(
     tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -1,5 +1,5 @@
-"""The command ``botkit record`` as a user types it, against a small exchange. Most tests use virtual time; tests that
-kill it or send a signal run a process over real sockets.
+"""The command ``botkit record`` with arguments as a user types them, against a small exchange. Most tests use virtual
+time; tests that kill the command or send it a signal run a separate process over real sockets.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def test_a_recording_contains_every_trade_in_order(run: Run, venue: MarketVenue,
     assert code == 0, printed + err
 
 
-def test_a_kill_loses_less_than_a_second_and_the_next_start_continues(
+def test_a_kill_loses_less_than_a_second_of_data_and_the_next_start_continues_the_tape(
     run: Run, real_venue: MarketVenue, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
@@ -101,7 +101,7 @@ def test_a_kill_loses_less_than_a_second_and_the_next_start_continues(
     # the rows are first read from the journal
     before = numbers(out)
     assert before == list(range(before[0], before[-1] + 1))
-    # the rows are the same after the next start has converted the journal to Parquet
+    # the next start converts the journal to Parquet without changing the rows
     process = started(real_venue, out)
     assert process.stderr is not None
     said = "".join(iter(process.stderr.readline, "trades btc_twd: connected\n"))
@@ -123,14 +123,14 @@ def test_a_kill_loses_less_than_a_second_and_the_next_start_continues(
     assert run("data", "check", out)[0] == 0
 
 
-def test_at_any_moment_a_kill_would_lose_less_than_a_second_of_rows(
+def test_a_kill_at_any_time_loses_less_than_a_second_of_rows(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
     lost_s: list[float] = []
 
     async def look() -> None:
-        """Collect the data that a process killed at this moment would leave on disk."""
+        """Collect the data that would remain on disk if the process were killed now."""
         await asyncio.sleep(1.0)
         while True:
             await asyncio.sleep(0.317)
@@ -145,7 +145,7 @@ def test_at_any_moment_a_kill_would_lose_less_than_a_second_of_rows(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can catch")
-def test_a_signal_ends_the_recording_cleanly(real_venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_signal_stops_the_recording_cleanly(real_venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     process = started(real_venue, out, "--raw")
     wait_for(lambda: journal_bytes(out) > 3_000)
@@ -159,7 +159,7 @@ def test_a_signal_ends_the_recording_cleanly(real_venue: MarketVenue, tmp_path: 
     assert raw.name.endswith(".frames.jsonl.gz")
 
 
-def test_a_second_recorder_on_the_same_tape_is_refused(run: Run, real_venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_second_recorder_for_the_same_tape_is_refused(run: Run, real_venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     process = started(real_venue, out)
     try:
@@ -172,11 +172,11 @@ def test_a_second_recorder_on_the_same_tape_is_refused(run: Run, real_venue: Mar
         process.communicate()
 
 
-def test_a_lost_connection_is_a_gap_in_books_and_in_trades_missing_from_the_recent_list(
+def test_a_lost_connection_is_a_gap_in_books_and_in_trades_missing_from_the_recent_trade_list(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
-    venue.keep = 3  # half a second of backoff misses ten trades
+    venue.keep = 3  # ten trades are missed during half a second of backoff
 
     async def cut() -> None:
         await until(lambda: journal_bytes(out) > 3_000)
@@ -199,7 +199,7 @@ def test_a_lost_connection_is_a_gap_in_books_and_in_trades_missing_from_the_rece
         assert len(stream.gaps) == 1, kind
 
 
-def test_raw_frames_yield_the_same_trades(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_raw_frames_contain_the_same_trades_as_the_recording(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     out, again = tmp_path / "tape", tmp_path / "again"
     assert run(*arguments(venue, out, "--raw", "--duration", "1.5s"))[0] == 0
     [raw] = (out / "raw").iterdir()
@@ -234,7 +234,7 @@ backtest:
     assert json.loads(printed)["events"] > 10
 
 
-def test_a_mistake_prints_one_helpful_line(run: Run, tmp_path: Path) -> None:
+def test_a_mistake_prints_a_helpful_one_line_error(run: Run, tmp_path: Path) -> None:
     base = ("record", "--out", tmp_path / "t")
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((*base, "--pairs", "btc_usd"), "did you mean btc_usdt?"),
@@ -251,7 +251,7 @@ def test_a_mistake_prints_one_helpful_line(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
-def test_exit_code_is_1_if_nothing_was_received(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_the_exit_code_is_1_if_no_data_was_received(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     venue.muted = True
     code, out, _ = run(*arguments(venue, tmp_path / "tape", "--duration", "0.6s"))
     assert code == 1

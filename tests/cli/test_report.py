@@ -1,4 +1,4 @@
-"""The command ``botkit report`` prints the results of a bot's sessions and backtests."""
+"""The command ``botkit report``, which prints the results of a bot's sessions and backtests."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ def bot(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> 
     return FirstBot(tmp_path, BODY)
 
 
-def test_report_suggests_a_command_for_a_configuration_without_runs(bot: FirstBot, capsys: Printed) -> None:
+def test_the_report_command_suggests_a_command_for_a_configuration_without_runs(bot: FirstBot, capsys: Printed) -> None:
     assert main(["report", str(bot.config)]) == 2
     assert "mine has neither run nor been backtested; try `botkit backtest" in capsys.readouterr().err
 
 
-def test_a_session_and_a_backtest_are_reported_with_figures_and_one_time_zone(bot: FirstBot, capsys: Printed) -> None:
+def test_a_session_and_a_backtest_are_reported_with_metrics_in_a_single_time_zone(
+    bot: FirstBot, capsys: Printed
+) -> None:
     bot.write(balances="{twd: 1000000}")
     assert main(["run", str(bot.config), "--duration", "5s", "--plain"]) == 0
     assert main(["backtest", str(bot.config), "--json", "--no-readings"]) == 0

@@ -1,5 +1,5 @@
-"""The command ``botkit run`` continues if its output has no terminal, no reader or no disk space, and a hangup stops it
-cleanly.
+"""The command ``botkit run`` keeps running if its output has no terminal, no reader or no disk space, and a hangup
+signal stops it cleanly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def botkit_register_strategies(register):
 """
 
 
-def test_lines_that_cannot_be_printed_are_dropped_and_one_warning_is_logged(
+def test_lines_that_cannot_be_printed_are_dropped_with_a_single_logged_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     printed: list[str] = []
@@ -75,7 +75,7 @@ class Keeper:
         self.asked.append("left")
 
 
-async def test_a_second_interrupt_quits_at_once_but_a_second_hangup_does_not() -> None:
+async def test_a_second_interrupt_quits_immediately_but_a_second_hangup_does_not() -> None:
     keeper = Keeper()
     signals = _Signals([keeper])
     signals.hung_up()
@@ -87,11 +87,11 @@ async def test_a_second_interrupt_quits_at_once_but_a_second_hangup_does_not() -
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals")
-async def test_a_hangup_signal_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hangup_signal_that_is_already_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     installed: list[int] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "add_signal_handler", lambda number, call: installed.append(number))
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup does the same
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup also ignores SIGHUP
     try:
         _Signals([]).install()
         assert signal.SIGHUP not in installed
@@ -104,7 +104,7 @@ async def test_a_hangup_signal_that_is_ignored_stays_ignored(monkeypatch: pytest
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals and signals")
 @pytest.mark.parametrize("where", ["a full disk", "a reader that is gone", "a terminal that is closed"])
-def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where: str, tmp_path: Path) -> None:
+def test_a_bot_keeps_running_without_its_output_and_a_hangup_stops_it_cleanly(where: str, tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "rests.py").write_text(PLUGIN)
     config = tmp_path / "bot.yaml"
@@ -124,7 +124,8 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
     process = subprocess.Popen(
         [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
         stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=environ, cwd=tmp_path, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the effect of nohup would be inherited
+        # the process would inherit the effect of nohup
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)
     status = tmp_path / "state" / "rests" / "emulator" / "inside" / "status.json"

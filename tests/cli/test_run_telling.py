@@ -1,4 +1,4 @@
-"""The command ``botkit run`` reports through a JSON log, notifiers and metrics, and none of them contains a secret."""
+"""The command ``botkit run`` reports through a JSON log, notifiers and metrics, none of which contain a secret."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def botkit_metrics(snapshot):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the test stops the bot with SIGINT")
-def test_a_run_is_reported_through_every_channel_without_secrets(tmp_path: Path) -> None:
+def test_a_run_is_reported_through_every_channel_without_leaking_secrets(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "talker.py").write_text(PLUGIN)
     config = tmp_path / "bot.yaml"
@@ -92,7 +92,7 @@ notify:
                 nonlocal metrics
                 with urllib.request.urlopen(address[0]) as response:
                     metrics = response.read().decode()
-                # the order may match several levels, with one fill each
+                # the order may match several levels, with one fill for each level
                 return re.search(r'botkit_fills_total\{strategy="t"\} [1-9]', metrics) is not None
 
             wait_for(is_counted)

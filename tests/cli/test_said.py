@@ -1,5 +1,5 @@
-"""A strategy's messages reach the user in every mode. A backtest refuses calls that live trading would refuse, or warns
-about them.
+"""A strategy's messages reach the user in every mode. A backtest refuses, or warns about, calls that live trading would
+refuse.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ def test_warnings_and_errors_in_a_backtest_are_printed_once_with_level_and_time(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("warning: 2024-01-01T08:00:00.000+08:00 mine: a spread of 6 bp pays nothing")
     assert sum("a spread of" in line for line in lines) == 1
-    assert sum("mine: bar 1000" in line for line in lines) == 5  # the others are only counted
+    assert sum("mine: bar 1000" in line for line in lines) == 5  # the other messages are only counted
     assert any(line.startswith("... and 85 more like this: mine: bar #") for line in lines)
     assert any(line.startswith("error: ") and "mine: an hour" in line for line in lines)
     assert not any("quiet start" in line for line in lines)
 
 
-def test_a_strategys_message_to_the_user_is_printed_and_recorded_in_a_backtest(tmp_path: Path, capsys: Printed) -> None:
+def test_a_message_from_a_strategy_to_the_user_is_printed_and_recorded_in_a_backtest(
+    tmp_path: Path, capsys: Printed
+) -> None:
     body = """
     def on_start(self):
         self.subscribe_bars(self.pair, "5m")
@@ -71,7 +73,7 @@ def test_a_strategys_message_to_the_user_is_printed_and_recorded_in_a_backtest(t
     assert len(notes[1]["text"]) < 1_100
 
 
-def test_log_file_and_log_level_work_in_a_backtest(tmp_path: Path) -> None:
+def test_log_file_and_log_level_options_work_in_a_backtest(tmp_path: Path) -> None:
     file = tmp_path / "bot.log"
     bot = FirstBot(tmp_path, TALKS, extra="log: {level: info, file: bot.log}\n")
     assert bot.backtest() == 0
@@ -79,10 +81,10 @@ def test_log_file_and_log_level_work_in_a_backtest(tmp_path: Path) -> None:
     assert {row["strategy"] for row in rows} == {"mine"}
     assert sum("five at" in row["message"] for row in rows) >= 17
     assert sum("bar " in row["message"] for row in rows) == 90
-    assert rows[1]["at"].startswith("mine.py:")  # the strategy's line, not botkit's
+    assert rows[1]["at"].startswith("mine.py:")  # the line in the strategy's code, not in botkit's
 
 
-def test_warnings_and_errors_in_a_run_reach_terminal_and_notifiers(
+def test_warnings_and_errors_in_a_run_reach_the_terminal_and_notifiers(
     tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -105,7 +107,7 @@ def test_warnings_and_errors_in_a_run_reach_terminal_and_notifiers(
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-def test_a_keyword_argument_to_the_log_stops_a_backtest_like_a_live_bot(
+def test_an_invalid_keyword_argument_to_the_log_stops_a_backtest_like_a_live_bot(
     tmp_path: Path, capsys: Printed, level: str
 ) -> None:
     call = f'self.log.{level}("x", close=1)'
@@ -115,7 +117,9 @@ def test_a_keyword_argument_to_the_log_stops_a_backtest_like_a_live_bot(
     assert f"raised in on_start at {bot.line_of(call)}: TypeError: self.log takes no `close`: write it into" in said
 
 
-def test_a_log_message_with_wrong_placeholders_is_printed_with_its_arguments(tmp_path: Path, capsys: Printed) -> None:
+def test_a_log_message_with_mismatched_placeholders_is_printed_with_its_arguments(
+    tmp_path: Path, capsys: Printed
+) -> None:
     body = 'def on_start(self):\n    self.subscribe_bars(self.pair)\n    self.log.warning("%d bars", "many")'
     assert FirstBot(tmp_path, body).backtest() == 0
     assert "mine: %d bars ('many',)" in capsys.readouterr().err
@@ -134,7 +138,7 @@ def test_a_state_that_cannot_be_saved_for_a_restart_causes_a_warning(tmp_path: P
     assert said.count("self.state of 'mine' cannot be saved for a restart: 'me': Object of type Mine is not JSON") == 1
 
 
-def test_a_callback_that_would_block_a_live_bot_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
+def test_a_callback_slow_enough_to_block_a_live_bot_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
     body = """
     def on_start(self):
         self.subscribe_bars(self.pair)

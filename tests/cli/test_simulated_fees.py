@@ -1,4 +1,6 @@
-"""A bot on the emulator or in paper trading pays the fees under `backtest`, unless `emulator:` sets others."""
+"""A bot on the emulator or in paper trading pays the fees configured under `backtest`, unless `emulator:` overrides
+them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ async def rates_of(found: Project, mode: str, monkeypatch: pytest.MonkeyPatch, f
         return rates.maker, rates.taker
 
 
-async def test_the_embedded_emulator_takes_its_fees_from_the_backtest_section(
+async def test_the_embedded_emulator_uses_the_fees_from_the_backtest_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = project(tmp_path)
@@ -45,7 +47,7 @@ async def test_fees_in_the_emulator_section_take_precedence(tmp_path: Path, monk
     assert await rates_of(found, "emulator", monkeypatch, tmp_path) == (0.0, 0.003)
 
 
-async def test_other_keys_in_the_emulator_section_keep_the_fees_of_the_backtest_section(
+async def test_other_keys_in_the_emulator_section_do_not_override_the_fees_of_the_backtest_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = project(tmp_path, emulator="latest_accept_s: 3")

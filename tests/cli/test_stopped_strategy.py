@@ -1,4 +1,4 @@
-"""The end of a run, `status`, `why` and the screen all report a stopped strategy first."""
+"""A stopped strategy is the first thing reported by the end of a run, by `status`, by `why` and on the screen."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def on_book(self, book):
 Printed = pytest.CaptureFixture[str]
 
 
-def test_run_status_and_why_report_a_stopped_strategy_first_and_run_exits_with_1(
+def test_run_status_and_why_report_a_stopped_strategy_first_and_run_exits_with_code_1(
     tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -60,7 +60,7 @@ def picture(*strategies: PictureStrategy, halted: str | None = None) -> Picture:
     )  # fmt: skip
 
 
-def test_screen_and_status_line_start_with_a_stopped_strategy() -> None:
+def test_the_screen_and_the_status_line_show_a_stopped_strategy_first() -> None:
     row = PictureStrategy(
         name="s", state="stopped", orders=0, fills=0, skips=0, refusals=0, why_not="boom", stopped="boom in on_bar"
     )

@@ -1,5 +1,5 @@
-"""After a run, `status` and the log file report its events, and its exported files can be compared with a
-backtest's.
+"""After a run, `status` and the log file report the run's events, and the exported files can be compared with those of
+a backtest.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def ran(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, cap
     return bot
 
 
-def test_status_shows_money_streams_and_parameters_with_times_in_the_bots_zone(ran: FirstBot, capsys: Printed) -> None:
+def test_status_shows_balances_streams_and_parameters_with_times_in_the_bots_time_zone(
+    ran: FirstBot, capsys: Printed
+) -> None:
     assert main(["status", str(ran.config)]) == 3
     text = capsys.readouterr().out
     assert re.search(r"not running, ended \(duration\) at 20\d\d-\d\d-\d\dT[\d:.]+\+08:00; mode emulator", text)
@@ -79,7 +81,9 @@ def test_the_log_contains_starts_stops_connections_orders_and_fills(ran: FirstBo
     assert all(row["level"] == "debug" for row in rows if row["message"].startswith("order "))
 
 
-def test_exported_files_have_the_same_columns_and_formats_as_a_backtests(ran: FirstBot, capsys: Printed) -> None:
+def test_exported_files_have_the_same_columns_and_formats_as_those_of_a_backtest(
+    ran: FirstBot, capsys: Printed
+) -> None:
     assert main(["journal", str(ran.config), "--export", "csv", "--out", str(ran.folder / "journal")]) == 0
     assert ran.backtest() == 0
     capsys.readouterr()
@@ -97,12 +101,12 @@ def test_exported_files_have_the_same_columns_and_formats_as_a_backtests(ran: Fi
             assert forms[0] <= forms[1] or forms[0] & forms[1] or not forms[1], (column, *forms)
 
 
-def test_an_order_of_unknown_outcome_is_listed_once(ran: FirstBot, capsys: Printed) -> None:
+def test_an_order_with_unknown_outcome_is_listed_once(ran: FirstBot, capsys: Printed) -> None:
     assert main(["journal", str(ran.config), "--last", "0"]) == 0
     assert "open:" not in capsys.readouterr().out, "all ended"
 
 
-def test_data_info_shows_its_time_zone_and_counts_candles_from_the_first_ones_open(
+def test_data_info_shows_its_time_zone_and_counts_candles_from_the_open_of_the_first_one(
     tmp_path: Path, capsys: Printed
 ) -> None:
     out = tmp_path / "tape"

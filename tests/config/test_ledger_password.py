@@ -1,4 +1,4 @@
-"""The password of a shared ledger is taken from the environment or a private file, and never shown."""
+"""The password of a shared ledger is read from the environment or a private file, and never shown."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def outputs(loaded: LoadedConfig) -> str:
     )
 
 
-def test_a_password_from_the_environment_is_escaped_in_the_address(tmp_path: Path) -> None:
+def test_a_password_from_the_environment_is_url_encoded_in_the_address(tmp_path: Path) -> None:
     loaded = load(tmp_path, "redis://bots:${RP}@host:7000/2")
     assert resolve_ledger(loaded, {"RP": "p@ss/wo#rd"}) == "redis://bots:p%40ss%2Fwo%23rd@host:7000/2"
     assert 'ledger: "redis://bots:${RP}@host:7000/2"' in resolved_yaml(loaded)
 
 
-def test_the_complete_address_can_be_a_variable(tmp_path: Path) -> None:
+def test_the_entire_address_can_come_from_a_variable(tmp_path: Path) -> None:
     loaded = load(tmp_path, "${REDIS_URL}")
     assert resolve_ledger(loaded, {"REDIS_URL": "rediss://:a%40b@host/0"}) == "rediss://:a%40b@host/0"
 
 
-def test_a_password_can_also_come_from_the_accounts_secrets_file(tmp_path: Path) -> None:
+def test_a_password_can_also_be_read_from_the_accounts_secrets_file(tmp_path: Path) -> None:
     secrets = tmp_path / "s.env"
     secrets.write_text(f"RP={CANARY}\n", encoding="utf-8")
     secrets.chmod(0o600)
@@ -49,7 +49,7 @@ def test_a_password_can_also_come_from_the_accounts_secrets_file(tmp_path: Path)
     assert resolve_ledger(load(tmp_path, "redis://:${RP}@h/0", account), {}) == f"redis://:{CANARY}@h/0"
 
 
-def test_an_error_about_an_unset_variable_names_the_variable_and_its_line(tmp_path: Path) -> None:
+def test_an_error_about_an_unset_variable_states_the_variable_and_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"x\.yaml:3: the environment variable RP is not set"):
         resolve_ledger(load(tmp_path, "redis://:${RP}@h/0"), {})
 
@@ -66,7 +66,7 @@ def test_an_error_about_an_unset_variable_names_the_variable_and_its_line(tmp_pa
         (f"{CANARY}@host", "(hidden)"),
     ],
 )
-def test_a_password_written_in_the_configuration_is_never_shown(tmp_path: Path, address: str, shown: str) -> None:
+def test_a_password_in_the_configuration_is_never_shown(tmp_path: Path, address: str, shown: str) -> None:
     loaded = load(tmp_path, address)
     assert CANARY not in outputs(loaded)
     assert shown_address(address) == shown
@@ -81,7 +81,7 @@ def test_an_address_without_a_password_is_shown_unchanged(address: str) -> None:
 
 
 @posix_only
-def test_a_password_written_in_the_configuration_requires_a_private_file(tmp_path: Path) -> None:
+def test_a_password_in_the_configuration_requires_a_private_file(tmp_path: Path) -> None:
     address = f"redis://:{CANARY}@host/0"
     assert resolve_ledger(load(tmp_path, address), {}) == address
     with pytest.raises(ConfigError, match="chmod 600") as caught:
@@ -103,13 +103,13 @@ def test_a_password_on_the_command_line_is_refused(tmp_path: Path) -> None:
         ledger_of_option("redis://:${RP}@host/0", {})
 
 
-def test_an_error_about_a_misspelt_section_in_set_shows_no_value(tmp_path: Path) -> None:
+def test_an_error_about_a_misspelled_section_in_a_set_option_shows_no_value(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--set accounts.secret=\.\.\.: `accounts` is neither") as caught:
         load(tmp_path, "none", "", f"accounts.secret={CANARY}")
     assert CANARY not in str(caught.value)
 
 
-def test_an_address_that_cannot_be_parsed_does_not_reveal_part_of_a_password() -> None:
+def test_an_error_about_an_unparseable_address_does_not_reveal_part_of_a_password() -> None:
     pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
     from botkit.live.limits.sharing import ledger_link
 

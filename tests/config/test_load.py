@@ -1,6 +1,4 @@
-"""Loading a configuration: the documentation's sample, ``--set``, the origin of each value, and every kind of
-mistake.
-"""
+"""Loading a configuration: the documented sample, ``--set``, the origin of each value, and every kind of mistake."""
 
 from __future__ import annotations
 
@@ -74,7 +72,7 @@ def test_the_documented_sample_loads(tmp_path: Path) -> None:
 
 def test_defaults_match_the_documentation(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL).config
-    assert config.name == "x"  # the file's name
+    assert config.name == "x"  # the file name
     assert config.strategies[0].label == "sma"
     assert config.timezone == "Asia/Taipei"
     assert config.backtest.fees.choice() == ("rank", {"rank": 0, "bito": False})
@@ -85,7 +83,7 @@ def test_defaults_match_the_documentation(tmp_path: Path) -> None:
     assert not config.live.confirm
 
 
-def test_plain_values_and_single_items_can_replace_sections(tmp_path: Path) -> None:
+def test_scalar_values_and_single_items_are_accepted_in_place_of_sections(tmp_path: Path) -> None:
     text = MINIMAL + (
         "limits: strict\nlog: debug\nnotify: bell\nplugins: ../strategies\namount_step: {btc_twd: amountPrecision}\n"
         "backtest: {data: tape, fills: pessimistic, fees: {rank: auto, bito: true}}\nlive:\n"
@@ -118,14 +116,14 @@ def test_plugin_options_are_passed_through_unchanged(tmp_path: Path) -> None:
     assert config.backtest.latency.choice()[1]["sigma"] == Decimal("0.5")
 
 
-def test_a_date_range_uses_the_timezone_and_includes_the_complete_last_day(tmp_path: Path) -> None:
+def test_a_date_range_uses_the_time_zone_and_includes_the_entire_last_day(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL + "backtest: {from: 2025-01-31, to: 2025-01-31}\n").config
     start, end = config.backtest.span(config.zone)
     assert start == 1_738_252_800 * 10**9  # 2025-01-30T16:00Z
     assert end == start + 86_400 * 10**9
 
 
-def test_set_changes_parameters_by_strategy_and_other_settings_by_path(tmp_path: Path) -> None:
+def test_the_set_option_changes_parameters_by_strategy_and_other_settings_by_path(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, SAMPLE, "sma.fast=12", "backtest.slippage=0.001", "strategies.sma.capital=40%",
         "emulator.fees.rank=2", "sma.weights=[1, 2]", "backtest.fills=pessimistic",
@@ -141,7 +139,7 @@ def test_set_changes_parameters_by_strategy_and_other_settings_by_path(tmp_path:
     assert loaded.where("strategies.0.params.fast") == "--set sma.fast=12"
 
 
-def test_a_path_in_an_override_is_relative_to_the_current_directory(
+def test_a_relative_path_in_an_override_is_resolved_against_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -149,7 +147,7 @@ def test_a_path_in_an_override_is_relative_to_the_current_directory(
     assert loaded.config.backtest.data[0].path == (tmp_path / "tape").resolve()
 
 
-def test_the_origin_of_each_value_is_known(tmp_path: Path) -> None:
+def test_the_origin_of_each_value_is_recorded(tmp_path: Path) -> None:
     loaded = load(tmp_path, SAMPLE, "sma.fast=12")
     file = tmp_path / "configs" / "x.yaml"
     assert loaded.where("strategies.0.params.slow") == f"{file}:7"
@@ -221,7 +219,7 @@ MISTAKES = [
 ]
 
 
-def test_a_name_must_not_end_with_a_newline(tmp_path: Path) -> None:
+def test_a_name_that_ends_with_a_newline_is_refused(tmp_path: Path) -> None:
     assert "a name is 1 to 64" in " ".join(refused(tmp_path, MINIMAL + 'name: "x\\n"\n'))
 
 
@@ -285,7 +283,7 @@ def test_a_list_of_hundreds_of_mistakes_is_truncated(tmp_path: Path) -> None:
         ("sma.fast=1_2", "ambiguous"),
     ],
 )
-def test_mistakes_in_overrides_name_the_argument(tmp_path: Path, override: str, words: str) -> None:
+def test_errors_in_overrides_name_the_argument(tmp_path: Path, override: str, words: str) -> None:
     with pytest.raises(ConfigError, match="--set") as caught:
         load(tmp_path, SAMPLE, override)
     assert words in str(caught.value)
@@ -306,7 +304,7 @@ YAML_BITS = st.sampled_from(
     text=st.lists(YAML_BITS, max_size=25).map("".join),
     override=st.none() | st.lists(YAML_BITS, max_size=6).map("".join),
 )
-def test_loading_random_text_raises_only_config_errors(tmp_path: Path, text: str, override: str | None) -> None:
+def test_loading_random_text_raises_nothing_but_config_errors(tmp_path: Path, text: str, override: str | None) -> None:
     for content in (text, MINIMAL + text, f"strategies: [{{use: a, params: {{b: {text}}}}}]"):
         try:
             loaded = load(tmp_path, content, *([override] if override is not None else []))
@@ -329,7 +327,7 @@ TREES = st.recursive(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data())
-def test_any_value_in_any_section_is_accepted_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+def test_any_value_in_any_section_is_either_accepted_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     def some(kind: type) -> dict[str, object]:
         keys = data.draw(st.lists(st.sampled_from(sorted(field_types(kind))), max_size=3, unique=True))  # type: ignore[arg-type]
         return {key: data.draw(TREES) for key in keys}

@@ -31,16 +31,16 @@ def private(path: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-def test_secrets_can_come_from_the_environment(tmp_path: Path) -> None:
+def test_secrets_can_be_read_from_the_environment(tmp_path: Path) -> None:
     account = resolve_account(load(tmp_path, ACCOUNT), ENVIRON)
     assert (account.email, account.key, account.secret) == ("me@example.com", "k", CANARY)
 
 
-def test_loading_needs_no_secrets(tmp_path: Path) -> None:
+def test_loading_a_configuration_needs_no_secrets(tmp_path: Path) -> None:
     assert load(tmp_path, ACCOUNT).config.account is not None
 
 
-def test_the_secrets_file_supplies_secrets_missing_in_the_environment(tmp_path: Path) -> None:
+def test_secrets_missing_from_the_environment_are_read_from_the_secrets_file(tmp_path: Path) -> None:
     private(tmp_path / "s.env", f"# mine\nexport KEY='from file'\nSECRET = {CANARY}\nMAIL=other\n")
     loaded = load(tmp_path, ACCOUNT + "  secrets_file: s.env\n")
     account = resolve_account(loaded, {"MAIL": "me@example.com"})
@@ -65,7 +65,7 @@ def test_a_literal_secret_requires_a_private_configuration_file(tmp_path: Path) 
         resolve_account(loaded, {})
 
 
-def test_a_secret_on_the_command_line_is_refused_and_not_repeated(tmp_path: Path) -> None:
+def test_a_secret_on_the_command_line_is_refused_and_not_echoed(tmp_path: Path) -> None:
     loaded = load(tmp_path, ACCOUNT, f"account.secret={CANARY}")
     with pytest.raises(ConfigError, match="command line") as caught:
         resolve_account(loaded, ENVIRON)
@@ -83,7 +83,7 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(tmp_path: Path
         (ACCOUNT + "  secrets_file: absent.env\n", {}, "there is no file"),
     ],
 )
-def test_missing_secrets_are_reported_with_their_place(
+def test_an_error_about_missing_secrets_explains_where_to_set_them(
     tmp_path: Path, text: str, environ: dict[str, str], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
@@ -91,7 +91,7 @@ def test_missing_secrets_are_reported_with_their_place(
     assert "x.yaml" in str(caught.value)
 
 
-def test_an_invalid_line_in_a_secrets_file_is_not_shown(tmp_path: Path) -> None:
+def test_an_error_about_an_invalid_line_in_a_secrets_file_does_not_show_the_line(tmp_path: Path) -> None:
     file = private(tmp_path / "s.env", f"A=1\n{CANARY}\n")
     with pytest.raises(ConfigError, match=r"s\.env:2") as caught:
         read_secrets(file, "x.yaml:1")

@@ -1,4 +1,6 @@
-"""The resolved configuration loads to an equal one, and the JSON Schema matches the values that the reader accepts."""
+"""Loading the output for a resolved configuration yields an equal configuration, and the JSON Schema matches the values
+that the reader accepts.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ log: debug
 """
 
 
-def test_the_resolved_configuration_loads_to_an_equal_one(tmp_path: Path) -> None:
+def test_loading_the_resolved_configuration_yields_an_equal_one(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TEXT)
     first = load_config(tmp_path / "a.yaml")
     for with_origins in (False, True):
@@ -48,7 +50,9 @@ WORDS = st.characters(codec="utf-8", exclude_characters="$", exclude_categories=
     word=st.text(WORDS, max_size=12),
     number=st.decimals(-(10**9), 10**9, places=8),
 )
-def test_any_text_and_figure_is_unchanged_after_showing_and_loading(tmp_path: Path, word: str, number: object) -> None:
+def test_any_text_and_number_is_unchanged_after_a_show_and_load_round_trip(
+    tmp_path: Path, word: str, number: object
+) -> None:
     (tmp_path / "a.yaml").write_text(
         json.dumps({"strategies": [{"use": "a", "params": {"word": word, "n": str(number)}}]}, ensure_ascii=False),
         encoding="utf-8",
@@ -59,7 +63,7 @@ def test_any_text_and_figure_is_unchanged_after_showing_and_loading(tmp_path: Pa
     assert load_config(tmp_path / "b.yaml").config.strategies == first.config.strategies
 
 
-def test_machine_readable_rows_contain_exact_figures(tmp_path: Path) -> None:
+def test_machine_readable_rows_contain_exact_values(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TEXT)
     rows = {row["key"]: row for row in origin_rows(load_config(tmp_path / "a.yaml"))}
     assert rows["strategies.1.capital.twd"]["value"] == "50000.10"
@@ -69,8 +73,8 @@ def test_machine_readable_rows_contain_exact_figures(tmp_path: Path) -> None:
 
 
 def check(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
-    """Return a minimal validator for the JSON Schema keywords that our schema uses. It is small enough to be verified
-    by reading.
+    """Validate a value against the JSON Schema keywords that our schema uses. This validator is small enough to be
+    verified by reading.
     """
     if "$ref" in schema:
         return check(value, root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root)
@@ -120,7 +124,9 @@ def check(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
         ({"account": {"email": "m"}}, False),
     ],
 )
-def test_the_schema_accepts_the_same_values_as_the_reader(tmp_path: Path, change: dict[str, Any], good: bool) -> None:
+def test_the_schema_accepts_exactly_the_values_that_the_reader_accepts(
+    tmp_path: Path, change: dict[str, Any], good: bool
+) -> None:
     schema = json_schema()
     value = {"strategies": [{"use": "sma", "capital": "40%"}], **change}
     assert check(value, schema, schema) is good

@@ -1,4 +1,4 @@
-"""Reading YAML: positions, refused constructs, and spellings that other YAML readers interpret differently."""
+"""Reading YAML: positions, refused constructs, and notations that other YAML readers interpret differently."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refused(text: str) -> str:
         ("+3", 3),
         ("0.10", Decimal("0.10")),
         ("-1.5", Decimal("-1.5")),
-        # some YAML readers interpret each of these differently; here they are text
+        # some YAML readers interpret each of these differently; here each one is text
         ("no", "no"),
         ("True", "True"),
         ("~", "~"),
@@ -49,18 +49,18 @@ def refused(text: str) -> str:
         ("1" * 30, "1" * 30),
     ],
 )
-def test_unquoted_values_have_no_surprising_types(text: str, value: object) -> None:
+def test_unquoted_values_are_not_converted_to_surprising_types(text: str, value: object) -> None:
     result = resolve_plain(text)
     assert result == value
     assert type(result) is type(value)
 
 
-def test_quoted_text_stays_text_and_figures_stay_exact() -> None:
+def test_quoted_text_stays_text_and_numbers_stay_exact() -> None:
     node = parse_text('{a: "true", b: "12", c: 0.1, d: [1, x]}', SOURCE)
     assert plain_value(node) == {"a": "true", "b": "12", "c": Decimal("0.1"), "d": [1, "x"]}
 
 
-def test_the_line_of_every_value_is_known() -> None:
+def test_the_line_number_of_every_value_is_known() -> None:
     node = parse_text("a: 1\nb:\n  - x\n  - {c: 2}\n", SOURCE)
     assert isinstance(node.value, dict)
     items = node.value["b"].value
@@ -94,7 +94,7 @@ def test_constructs_beyond_plain_yaml_are_refused_with_their_line(text: str, lin
     assert ";" in message, "each error says how to fix it"
 
 
-def test_an_alias_bomb_is_refused_without_being_expanded() -> None:
+def test_an_alias_bomb_is_refused_without_expanding_it() -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
     )
@@ -161,12 +161,12 @@ def test_missing_files_and_folders_are_named_in_the_error(tmp_path: Path) -> Non
         ("~", "write null"),
     ],
 )
-def test_ambiguous_spellings_get_a_suggestion(text: str, words: str) -> None:
+def test_ambiguous_notations_get_a_suggestion(text: str, words: str) -> None:
     hint = spelling_hint(text)
     assert hint is not None
     assert words in hint
 
 
 @pytest.mark.parametrize("text", ["btc_twd", "1m", "2022-01-01", "12", "0.5", "hello", "40%", "a:b", "1" * 30])
-def test_unambiguous_spellings_get_no_suggestion(text: str) -> None:
+def test_unambiguous_notations_get_no_suggestion(text: str) -> None:
     assert spelling_hint(text) is None

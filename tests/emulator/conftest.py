@@ -1,4 +1,4 @@
-"""Starts emulators for these tests, in the test's own event loop."""
+"""Starts emulators for the tests in this folder, in the test's own event loop."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Sends random and mutated requests to the emulator, and random and mutated replies and frames to the client.
+"""Sends random and mutated requests to the emulator, and random and mutated responses and frames to the client.
 
     python tests/emulator/fuzz_wire.py [--cases 100000] [--seed 1]
 
-Half of the requests have a valid signature, so they reach the handlers. The emulator must neither crash nor answer 500,
-and its balances must add up afterwards. The client may raise only its own typed errors.
+Half of the requests have a valid signature, so they reach the handlers. The emulator must neither crash nor respond
+with status 500, and its balances must add up afterwards. The client may raise only its own typed errors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from botkit.exchange.bitopro.wire.frames import UnknownFrame, decode_frame
 from tests.emulator.raw import EMAIL, KEY, SECRET, headers
 
 CONNECTIONS = 8
-#: statuses that the exchange uses; 400 and 413 come from HTTP itself
+#: statuses that the exchange uses; 400 and 413 come from the HTTP layer
 EXPECTED = {200, 400, 401, 404, 409, 413, 422, 429}
 
 NASTY: list[Any] = [
@@ -50,7 +50,7 @@ ORDER: dict[str, Any] = {"action": "BUY", "type": "LIMIT", "price": "1000000", "
 
 
 class Mutator:
-    """Draws all random values from one seed."""
+    """Draws all random values from a single seed."""
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
@@ -159,7 +159,7 @@ class Mutator:
 
 
 def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
-    """Return one complete HTTP request."""
+    """Return a complete HTTP request."""
     dice = mutator.dice
     endpoint = dice.choice(list(ENDPOINTS.values()))
     path = "/v3" + mutator.path(endpoint)
@@ -171,19 +171,19 @@ def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
         signed = body if method in ("POST", "PUT") else json.dumps({"identity": EMAIL, "nonce": now_ms}).encode()
         sent |= headers(signed, key=KEY, secret=SECRET, urlsafe=dice.random() < 0.5)
     elif roll < 0.6:
-        sent |= headers(mutator.bytes_of(mutator.value()))  # correctly signed, but not a nonce payload
+        sent |= headers(mutator.bytes_of(mutator.value()))  # correctly signed, but the payload contains no nonce
     elif roll < 0.8:
         sent |= headers(body)
         name = dice.choice(("X-BITOPRO-APIKEY", "X-BITOPRO-PAYLOAD", "X-BITOPRO-SIGNATURE"))
         sent[name] = "".join(c for c in mutator.text() if c.isprintable())
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    # a client would never send characters that are forbidden in a path; the HTTP parser answers them with 400
+    # a client would never send characters that are forbidden in a path; the HTTP parser responds to them with 400
     line = f"{method} {path} HTTP/1.1\r\n".encode("utf-8", "replace")
     return line + head.encode("utf-8", "replace") + b"\r\n" + body
 
 
 async def fire(port: int, requests: list[bytes], statuses: Counter[int], failures: list[str]) -> None:
-    """Send the requests one after another over one connection, and reconnect whenever the server closes it."""
+    """Send the requests sequentially over one connection, and reconnect whenever the server closes the connection."""
     reader = writer = None
     while requests:
         request = requests.pop()
@@ -204,7 +204,7 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
         statuses[status] += 1
         if status not in EXPECTED:
             failures.append(f"{status} {body[:200]!r} for {request[:300]!r}")
-        # a 400 of the HTTP parser closes the connection without announcing it
+        # after a 400, the HTTP parser closes the connection without announcing it
         if b"connection: close" in head or status == 400:
             writer.close()
             writer = None
@@ -213,7 +213,7 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
 
 
 async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None:
-    """Upgrade to random paths, and send random messages that a client might send on a socket."""
+    """Send upgrade requests to random paths, and send random messages that a client might send on a socket."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
@@ -236,8 +236,8 @@ async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None
 
 
 async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
-    """Send this many requests and return their statuses. Raises AssertionError for any answer other than a proper
-    refusal.
+    """Send this many requests and return the response statuses. Raises AssertionError for any response other than a
+    proper refusal.
     """
     options = emulator_options(history_days=0.02, switches=["rate_limits=off"], seed=seed)
     statuses: Counter[int] = Counter()
@@ -261,7 +261,7 @@ async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
 
 
 async def samples() -> tuple[dict[str, Any], list[Any]]:
-    """Return a reply from every endpoint and frames from every stream of an emulator with some activity."""
+    """Return a response from every endpoint and frames from every stream of an emulator with some activity."""
     import aiohttp
 
     from tests.emulator.raw import Raw
@@ -316,7 +316,7 @@ def fuzz_frames(cases: int, seed: int, frames: list[Any]) -> Counter[str]:
 
 
 async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counter[str]:
-    """Send mutated replies to a client over a real socket; only RequestError may be raised."""
+    """Send mutated responses to a client over a real socket; only RequestError may be raised."""
     mutator = Mutator(seed)
     found: Counter[str] = Counter()
     answer = b""
@@ -330,7 +330,7 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
                 status = mutator.dice.choice((200, 200, 200, 200, 422, 500))
                 writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # if the loop ends first, it cancels this task, which asyncio's server would report as an error
+            pass  # if the loop ends first, it cancels this task, and asyncio's server would report an error
         finally:
             writer.close()
 
@@ -363,7 +363,7 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
 
 
 async def both_ways(cases: int, seed: int) -> dict[str, Counter[Any]]:
-    """Run all fuzzers, with this many cases in each direction."""
+    """Run all fuzzers with this many cases in each direction."""
     found: dict[str, Counter[Any]] = {"requests to the emulator": await fuzz_emulator(cases, seed)}
     replies, frames = await samples()
     found["frames to the client"] = fuzz_frames(cases // 2, seed, frames)
@@ -377,7 +377,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # hides thousands of lines about unknown pairs
+    logging.disable(logging.CRITICAL)  # suppresses thousands of lines about unknown pairs
     began = time.monotonic()
     for name, counts in asyncio.run(both_ways(arguments.cases, arguments.seed)).items():
         print(f"{name}: {sum(counts.values()):,}  {dict(counts.most_common())}")

@@ -1,5 +1,5 @@
-"""A client that uses only json, hmac and aiohttp. It shares no code with the emulator, so it is an independent check.
-Only the clock comes from botkit, because tests may run on virtual time.
+"""A client that uses only json, hmac and aiohttp. The client shares no code with the emulator, so it provides an
+independent check. Only the clock comes from botkit, because tests may run on virtual time.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def headers(text: bytes, *, key: str = KEY, secret: str = SECRET, urlsafe: bool 
 
 
 class Raw:
-    """A client for single requests: ``await raw.get("/tickers")`` returns (status, parsed JSON). Requests are signed if
-    ``private``, and nonces are taken from ``now_ms``.
+    """A client for single requests: ``await raw.get("/tickers")`` returns (status, parsed JSON). If ``private`` is set,
+    requests are signed. Nonces are taken from ``now_ms``.
     """
 
     def __init__(self, rest: str, session: aiohttp.ClientSession, *, key: str = KEY, secret: str = SECRET) -> None:
@@ -78,13 +78,13 @@ class Raw:
 
 
 def example(name: str) -> Any:
-    """Return the parsed content of one of the exchange's own example files."""
+    """Return the parsed content of one of the exchange's example files."""
     return json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def shape(value: Any) -> Any:
-    """Return a JSON value's shape: names, types, and the format of numbers in text. A list has the shape of its first
-    row.
+    """Return the shape of a JSON value: names, types, and the format of numbers in text. A list has the shape of its
+    first row.
     """
     if isinstance(value, dict):
         return {name: shape(part) for name, part in value.items()}

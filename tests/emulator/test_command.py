@@ -54,14 +54,14 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         (["--fault", '{"kind":"resett"}'], "did you mean reset?"),
     ],
 )
-def test_a_mistake_prints_one_line_and_exits_with_2(capsys, arguments, named) -> None:  # type: ignore[no-untyped-def]
+def test_a_mistake_prints_a_one_line_error_and_exits_with_code_2(capsys, arguments, named) -> None:  # type: ignore[no-untyped-def]
     code, lines = run(capsys, *arguments)
     assert code == 2
     assert len(lines) == 1
     assert named in lines[0]
 
 
-def test_a_malformed_account_is_not_shown(capsys) -> None:  # type: ignore[no-untyped-def]
+def test_an_error_about_a_malformed_account_does_not_show_its_content(capsys) -> None:  # type: ignore[no-untyped-def]
     _, lines = run(capsys, "--account", "me@x.y:key:canary-secret:more")
     assert "canary" not in lines[0]
 
@@ -88,7 +88,9 @@ def test_accounts_are_read_from_the_environment_or_a_private_file(tmp_path: Path
         (None, 0o600, "there is no such file"),
     ],
 )
-def test_an_invalid_accounts_file_prints_one_line_without_its_content(capsys, tmp_path, text, mode, named) -> None:  # type: ignore[no-untyped-def]
+def test_an_error_about_an_invalid_accounts_file_is_one_line_without_the_files_content(
+    capsys, tmp_path, text, mode, named
+) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "accounts"
     if text is not None:
         file.write_text(text, errors="surrogateescape")
@@ -124,7 +126,7 @@ def test_a_tape_with_only_candles_is_refused(capsys, tmp_path: Path) -> None:  #
     assert "candles alone" in lines[0]
 
 
-def test_switch_help_lists_every_switch() -> None:
+def test_the_switch_help_lists_every_switch() -> None:
     text = "\n".join(help_lines())
     assert all(name in text for name in SWITCHES)
 
@@ -141,7 +143,7 @@ def test_the_two_presets_set_different_switches() -> None:
             assert choose({switch.name: value})[switch.name] == value
 
 
-def test_the_command_serves_until_it_is_interrupted() -> None:
+def test_the_command_serves_requests_until_it_is_interrupted() -> None:
     command = [
         sys.executable,
         "-m",
@@ -167,7 +169,7 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_help_names_every_option() -> None:
+def test_the_help_text_lists_every_option() -> None:
     from botkit.cli.emulator import emulator
 
     text = CliRunner().invoke(emulator, ["--help"]).output
@@ -185,13 +187,13 @@ def test_help_names_every_option() -> None:
         assert option in text
 
 
-def test_help_lists_every_kind_of_fault_with_its_effect(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_text_lists_every_kind_of_fault_with_its_effect(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emulator", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert all(f" {kind} {' '.join(text.split())}" in printed for kind, text in KINDS.items())
 
 
-def test_the_table_of_tests_covers_every_endpoint_and_stream_and_names_existing_files() -> None:
+def test_the_table_of_tests_covers_every_endpoint_and_stream_and_refers_to_existing_files() -> None:
     here = Path(__file__).parent
     rows = re.findall(r"^\| (\w+) \| .+ \| (.+) \|$", (here / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     tests = {name: shown for name, shown in rows if name not in ("endpoint", "stream")}

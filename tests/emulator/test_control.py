@@ -1,4 +1,4 @@
-"""The control interface is reachable only on loopback, and contains no secrets."""
+"""The control interface is reachable only over loopback, and contains no secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def test_a_web_page_cannot_reach_the_control_interface(start, session, sen
         assert answer.status == 403
 
 
-async def test_state_shows_balances_and_no_secrets(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_state_shows_balances_and_no_secrets(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=["ann@x.y:canary-key:canary-secret"], balance="twd=1000")
     raw = Raw(emulator.rest, session, key="canary-key", secret="canary-secret")
     await raw.create(action="BUY", type="LIMIT", price="100000", amount="0.001")
@@ -34,7 +34,7 @@ async def test_state_shows_balances_and_no_secrets(start, session) -> None:  # t
     assert "canary" not in repr(emulator.options)
 
 
-async def test_deposits_arrive_and_are_listed(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_deposits_are_credited_and_listed(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="twd=1000")
     raw = Raw(emulator.rest, session)
     body = {"account": "emulator@botkit.local", "currency": "TWD", "amount": "500.5"}
@@ -67,7 +67,7 @@ async def test_invalid_commands_are_refused(start, session, method, path, body, 
         assert "error" in json.loads(await answer.read())
 
 
-async def test_cut_closes_every_socket(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_cut_command_closes_every_socket(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     async with session.ws_connect(raw.ws + "/v1/pub/trades/BTC_TWD") as socket:

@@ -1,5 +1,5 @@
-"""Each fault occurs at the configured place, as often and as long as configured, and has the effect that its name
-describes.
+"""Each fault occurs at the configured point, as often and for as long as configured, and has the effect described by
+its name.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def create(raw: Raw, within_s: float = 5.0) -> Any:
         ({"kind": "huge", "value": 0.1}, 200, 1),
     ],
 )
-async def test_each_request_fault_has_the_effect_that_its_name_describes(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
+async def test_each_request_fault_has_the_effect_described_by_its_name(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(**fault, where="create_order", count=1)
@@ -86,7 +86,7 @@ async def test_each_request_fault_has_the_effect_that_its_name_describes(start, 
         ({"kind": "ws_altered", "find": "^.*$", "put": "{"}, ["snapshot", "broken", "second"]),
     ],
 )
-async def test_each_frame_fault_has_the_effect_that_its_name_describes(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
+async def test_each_frame_fault_has_the_effect_described_by_its_name(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     found: list[Any] = []
@@ -143,7 +143,7 @@ async def test_a_missing_pong_closes_the_socket(start, session) -> None:  # type
     assert socket.close_code == 1006
 
 
-async def test_a_listing_can_lag_be_shuffled_or_ignore_its_filter(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_listing_can_be_delayed_shuffled_or_unfiltered(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     for client_id in range(1, 9):
@@ -164,7 +164,7 @@ async def test_a_listing_can_lag_be_shuffled_or_ignore_its_filter(start, session
     assert await listed() == in_order
 
 
-async def test_maintenance_suspends_one_pair_until_it_ends(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_maintenance_suspends_one_pair_until_the_maintenance_ends(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="maintenance", where="btc_twd")
@@ -177,7 +177,7 @@ async def test_maintenance_suspends_one_pair_until_it_ends(start, session) -> No
     assert (await create(raw))[0] == 200
 
 
-async def test_a_skewed_clock_appears_in_the_date_header_and_nonces_are_refused(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_skewed_clock_is_visible_in_the_date_header_and_nonces_are_refused(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="clock_skew", value=-7_200_000)
@@ -187,7 +187,7 @@ async def test_a_skewed_clock_appears_in_the_date_header_and_nonces_are_refused(
     assert (await raw.call("GET", "/accounts/balance", headers=headers(text)))[0] == 200
 
 
-def test_random_draws_of_faults_depend_only_on_seed_and_request_number() -> None:
+def test_the_random_draws_of_faults_depend_only_on_seed_and_request_number() -> None:
     def run(seed: int) -> list[bool]:
         faults = Faults(seed)
         faults.add({"kind": "reset", "share": 0.3}, 0)
@@ -198,7 +198,7 @@ def test_random_draws_of_faults_depend_only_on_seed_and_request_number() -> None
     assert 480 < sum(run(1)) < 720
 
 
-def test_a_fault_respects_skip_count_and_duration() -> None:
+def test_a_fault_respects_its_skip_count_and_duration() -> None:
     faults = Faults(0)
     fault = faults.add({"kind": "reset", "skip": 2, "count": 2, "for_s": 10}, 5)
     struck = [bool(faults.strike("trades", KINDS, 0)) for _ in range(6)]
@@ -244,7 +244,7 @@ def test_an_invalid_fault_is_refused(spec: dict[str, Any], named: str) -> None:
         "a{0,99}b{0,99}c{0,99}d",
     ],
 )
-def test_a_pattern_that_could_search_forever_is_refused(find: str) -> None:
+def test_a_pattern_with_catastrophic_backtracking_is_refused(find: str) -> None:
     with pytest.raises(ConfigError, match="find"):
         Faults(0).add({"kind": "altered", "find": find, "put": ""}, 0)
 

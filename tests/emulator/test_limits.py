@@ -1,4 +1,4 @@
-"""Rate limits by endpoint, IP address and account: the requests that are counted, and the counters that are shared."""
+"""Rate limits by endpoint, IP address and account: which requests are counted, and which counters are shared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def counters(raw: Raw):  # type: ignore[no-untyped-def]
         return json.loads(await answer.read())
 
 
-async def test_a_request_beyond_the_limit_is_answered_429(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_request_over_the_limit_receives_a_429_response(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01)  # a one-second window takes a hundred seconds
     raw = Raw(emulator.rest, session)
     found = await statuses(6, lambda: raw.get("/orders/open", private=True))
@@ -31,29 +31,29 @@ async def test_a_request_beyond_the_limit_is_answered_429(start, session) -> Non
     assert await raw.get("/orders/open", private=True) == (429, {"error": "Too Many Requests"})
     row = (await counters(raw))["endpoints"]["open_orders"]
     assert row == {"arrivals": 7, "refusals": 2, "busiest": 7}
-    assert (await raw.get("/accounts/balance", private=True))[0] == 200  # this endpoint has a different counter
+    assert (await raw.get("/accounts/balance", private=True))[0] == 200  # this endpoint has a separate counter
 
 
-async def test_refused_and_unsigned_requests_are_counted_as_well(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_refused_and_unsigned_requests_also_count_toward_the_limit(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01)
     raw = Raw(emulator.rest, session)
     assert await statuses(2, lambda: raw.call("PUT", "/orders", data=b"{}")) == [401, 401]
     assert (await raw.send("PUT", "/orders", {"BTC_TWD": []}))[0] == 429
 
 
-async def test_both_endpoints_that_cancel_all_orders_share_a_counter(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_two_endpoints_that_cancel_all_orders_share_a_counter(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01)
     raw = Raw(emulator.rest, session)
     assert (await raw.delete("/orders/all"))[0] == 200
     assert (await raw.delete("/orders/btc_twd"))[0] == 429
 
 
-async def test_accounts_are_counted_separately_but_share_the_counter_of_their_address(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_accounts_have_separate_counters_but_share_the_counter_of_their_ip_address(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], speed=0.01)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
     assert await statuses(5, lambda: ann.get("/orders/open", private=True)) == [200] * 5
-    # the same machine: the counter for this IP address is full for both accounts
+    # both accounts are on one machine, so the counter for this IP address is full for both of them
     assert (await bob.get("/orders/open", private=True))[0] == 429
 
 
@@ -62,10 +62,10 @@ async def test_the_window_slides_with_the_exchanges_own_clock(start, session) ->
     raw = Raw(emulator.rest, session)
     for _ in range(3):
         assert (await raw.send("PUT", "/orders", {"BTC_TWD": []}))[0] == 200
-        await asyncio.sleep(0.02)  # four seconds of the exchange's time
+        await asyncio.sleep(0.02)  # four seconds in the exchange's time
 
 
-async def test_with_rate_limits_off_requests_are_only_counted(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_with_rate_limits_disabled_requests_are_only_counted(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01, switches=["rate_limits=off"])
     raw = Raw(emulator.rest, session)
     assert await statuses(9, lambda: raw.get("/orders/open", private=True)) == [200] * 9

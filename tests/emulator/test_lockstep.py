@@ -1,4 +1,6 @@
-"""In lockstep, a caller moves the time. All messages are delivered in one order, and equal runs yield equal results."""
+"""In lockstep, the caller advances the time. All messages are delivered in a total order, and equal runs yield equal
+results.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class Held(Raw):
         return self.now // NS_PER_MS
 
 
-async def test_the_market_does_not_change_until_time_is_moved(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_market_does_not_change_until_time_is_advanced(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     raw = Held(emulator.rest, session)
     _, before = await raw.get("/tickers/btc_usdt")
@@ -43,11 +45,11 @@ async def test_the_market_does_not_change_until_time_is_moved(start, session) ->
     assert emulator.clock.now() == START
     found = await step(raw, START + 60 * NS_PER_S, whole=True)
     assert found["now"] == START + 60 * NS_PER_S
-    # without subscribers, only the answers to those two reads are delivered
+    # without subscribers, only the responses to these two reads are delivered
     assert [(d["kind"], d["request"], d["at"]) for d in found["delivered"]] == [("answer", n, START) for n in (1, 2)]
 
 
-async def test_step_delivers_an_answer_one_latency_later(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_step_delivers_the_response_one_latency_later(start, session) -> None:  # type: ignore[no-untyped-def]
     latency = Constant({"order_ms": 40, "answer_ms": 25})
     emulator = await start(lockstep=True, start=START, latency=latency)
     raw = Held(emulator.rest, session)
@@ -74,7 +76,7 @@ async def test_a_refusal_is_also_delivered(start, session) -> None:  # type: ign
 
 
 async def one_run(start: Any, session: Any) -> list[Any]:
-    """Run a small market for two minutes with one order per step. Return the deliveries and the frames that a socket
+    """Run a small market for two minutes with one order per step. Return the deliveries, and the frames that a socket
     received.
     """
     emulator = await start(lockstep=True, start=START, seed=3, switches=["rate_limits=off"])
@@ -114,7 +116,7 @@ async def one_run(start: Any, session: Any) -> list[Any]:
     return told
 
 
-async def test_two_runs_are_equal_and_in_time_order(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_two_runs_are_equal_and_in_chronological_order(start, session) -> None:  # type: ignore[no-untyped-def]
     first, second = await one_run(start, session), await one_run(start, session)
     assert first == second
     assert len(first) > 20
@@ -122,7 +124,7 @@ async def test_two_runs_are_equal_and_in_time_order(start, session) -> None:  # 
     assert times == sorted(times)
 
 
-async def test_a_complete_step_delivers_all_messages_in_time_order(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_complete_step_delivers_all_messages_in_chronological_order(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     raw = Held(emulator.rest, session)
     async with (
@@ -135,10 +137,10 @@ async def test_a_complete_step_delivers_all_messages_in_time_order(start, sessio
         found = await step(raw, START + 60 * NS_PER_S, whole=True)
     times = [(item["at"], item["stream"] == "trades") for item in found["delivered"]]
     assert len({item["pair"] for item in found["delivered"]}) == 4
-    assert times == sorted(times)  # at equal times, books come before trades
+    assert times == sorted(times)  # books come before trades with equal timestamps
 
 
-async def test_one_long_step_also_delivers_in_order(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_single_long_step_also_delivers_messages_in_order(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     for name in ("btc_usdt", "eth_twd"):
         emulator.venue.kernel.publish_books(emulator.venue.pairs[name], 5)
@@ -166,7 +168,7 @@ async def test_a_change_deep_in_the_book_is_sent_only_to_subscribers_of_that_dep
     assert [item["stream"] for item in found["delivered"] if item["kind"] == "frame"] == ["order_book"]
 
 
-async def test_step_is_refused_while_the_clock_runs_and_resume_starts_a_held_clock(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_step_is_refused_while_the_clock_runs_and_resume_starts_a_held_clock(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     async with session.post(raw.control + "/step", json={"until": 1}) as answer:

@@ -1,4 +1,4 @@
-"""In a long run, orders use bounded memory, and listings still contain the orders that have left memory."""
+"""In a long run, orders use bounded memory, and listings still include orders that have been evicted from memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOP = {"stopPrice": "9000000", "condition": ">="}
 
 
 class FixedRaw(Raw):
-    """Uses the emulator's clock, so that two runs sign the same nonces."""
+    """A client that takes its nonces from the emulator's clock, so that two runs sign identical nonces."""
 
     emulator: Emulator
 
@@ -35,7 +35,9 @@ class FixedRaw(Raw):
 
 
 async def history(orders: int, seed: int) -> list[Any]:
-    """Place random orders at one emulator, and return all its replies about them, during and after the run."""
+    """Place random orders on one emulator, and return all of its responses about these orders, during and after the
+    run.
+    """
     options = emulator_options(
         lockstep=True,
         start=START,
@@ -110,7 +112,7 @@ class Slow:
         self.aborted += 1
 
 
-def test_a_client_that_never_reads_is_disconnected_before_its_frames_fill_the_memory() -> None:
+def test_a_client_that_never_reads_is_disconnected_before_its_queued_frames_fill_the_memory() -> None:
     connection = Slow()
     asked = SimpleNamespace(transport=connection)
     socket = Socket(None, asked, "order_book", Faults(1), lambda: 0, "documented")  # type: ignore[arg-type]
@@ -128,7 +130,7 @@ def test_a_client_that_never_reads_is_disconnected_before_its_frames_fill_the_me
     assert connection.aborted == 1, "one frame, however large, is sent"
 
 
-async def test_orders_that_left_memory_are_found_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_orders_evicted_from_memory_are_found_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = await history(260, 1)
     monkeypatch.setattr(past, "SPILL_AT", 40)
     monkeypatch.setattr(past, "SPILL_TO", 20)

@@ -42,7 +42,7 @@ def test_every_pair_has_a_book_with_two_sorted_sides() -> None:
         assert (np.diff(part.ask_ticks, axis=1)[part.ask_lots[:, 1:] > 0] > 0).all(), part.pair
 
 
-def test_there_is_no_arbitrage_between_a_companion_and_its_model() -> None:
+def test_there_is_no_arbitrage_between_a_companion_pair_and_its_model_pair() -> None:
     market = source()
     market.history()
     rows = market.chunk(START + 600 * NS_PER_S)
@@ -56,7 +56,7 @@ def test_there_is_no_arbitrage_between_a_companion_and_its_model() -> None:
         assert mids[name] == pytest.approx(through, rel=0.02 if mids[name] < 0.01 else 0.004), name
 
 
-def test_companions_are_equal_for_equal_seeds() -> None:
+def test_companion_pairs_are_equal_for_equal_seeds() -> None:
     def rows(seed: int) -> list[bytes]:
         market = source(seed)
         market.history()
@@ -75,11 +75,11 @@ async def test_time_runs_at_the_configured_speed(start, session) -> None:  # typ
     passed = emulator.clock.now() - before
     assert passed > 140 * NS_PER_S
     assert later["data"][0]["timestamp"] - first["data"][0]["timestamp"] > 60
-    # a client on the machine's own clock is still accepted
+    # a client that uses the machine's own clock is still accepted
     assert (await raw.get("/accounts/balance", private=True))[0] == 200
 
 
-async def test_past_candles_continue_into_current_ones(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_historical_candles_continue_into_current_ones(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=600.0, history_days=0.2)
     raw = Raw(emulator.rest, session)
     await asyncio.sleep(0.5)
@@ -90,7 +90,8 @@ async def test_past_candles_continue_into_current_ones(start, session) -> None: 
     assert len(stamps) >= 58
     assert stamps[-1] == now_s // 60 or stamps[-1] == now_s // 60 - 1
     closes = [float(row["close"]) for row in found["data"]]
-    assert max(abs(b / a - 1) for a, b in itertools.pairwise(closes)) < 0.02  # prices do not jump where they meet
+    # prices do not jump between the two sets of candles
+    assert max(abs(b / a - 1) for a, b in itertools.pairwise(closes)) < 0.02
     for name, value in (("resolution", "2m"), ("from", "x"), ("to", "-1")):
         status, reply = await raw.get("/trading-history/btc_usdt", **(query | {name: value}))
         assert (status, reply) == (422, {"error": f"Wrong parameter: {name}"})
@@ -107,7 +108,7 @@ def small_tape(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("second", [0, 1, 30, 59])
-async def test_an_emulator_has_every_book_from_its_first_moment(start, session, second: int) -> None:  # type: ignore[no-untyped-def]
+async def test_an_emulator_has_every_book_as_soon_as_it_starts(start, session, second: int) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(start=START + second * NS_PER_S, speed=0.001)
     raw = Raw(emulator.rest, session)
     for pair in packaged_pairs():
@@ -116,7 +117,9 @@ async def test_an_emulator_has_every_book_from_its_first_moment(start, session, 
         assert book["asks"], pair
 
 
-async def test_a_recorded_tape_is_shifted_to_now_and_freezes_at_its_end(start, session, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_a_recorded_tape_is_shifted_to_the_current_time_and_freezes_at_its_end(
+    start, session, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(market=small_tape(tmp_path / "tape"), speed=60.0)
     raw = Raw(emulator.rest, session)
     while not emulator.venue.market_ended or emulator.venue.next_at() is not None:
@@ -131,7 +134,7 @@ async def test_a_recorded_tape_is_shifted_to_now_and_freezes_at_its_end(start, s
     assert status == 200, reply
 
 
-async def test_in_lockstep_a_tape_keeps_its_own_time(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_in_lockstep_a_tape_keeps_its_original_timestamps(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(market=small_tape(tmp_path / "tape"), lockstep=True)
     assert START <= emulator.clock.now() < START + NS_PER_MINUTE
     assert emulator.clock.now() < START + NS_PER_DAY

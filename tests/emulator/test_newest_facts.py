@@ -1,4 +1,6 @@
-"""Changes in the exchange's newest documents: clientId 0, orderIDs, error texts, and fees by account."""
+"""Changes in the latest version of the exchange's documentation: clientId 0, orderIDs, error messages, and fees by
+account.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def client(emulator: Emulator) -> BitoProClient:
 
 
 @pytest.mark.parametrize("filters", ["on", "off"])
-async def test_the_client_detects_whether_orders_are_filtered_by_id(tmp_path: Path, filters: str) -> None:
+async def test_the_client_detects_whether_orders_can_be_filtered_by_id(tmp_path: Path, filters: str) -> None:
     options = EmulatorOptions(
         balances={"usdt": 100_000 * UNIT}, seed=3, history_days=0.02, switches=choose({"order_ids_filter": filters})
     )
@@ -65,7 +67,7 @@ async def test_client_id_0_means_none_and_is_never_sent(tmp_path: Path) -> None:
         assert [row.client_id for row in rows] == [None, None]
 
 
-def test_fees_are_set_for_the_account(tmp_path: Path) -> None:
+def test_fees_are_configured_for_the_account(tmp_path: Path) -> None:
     path = tmp_path / "bot.yaml"
     path.write_text(f"name: facts\n{BOT}live: {{fees: {{maker: 0, taker: 0.002}}}}\n")
     project = Project.load(path)
@@ -74,7 +76,7 @@ def test_fees_are_set_for_the_account(tmp_path: Path) -> None:
     assert model.rates(0).taker_e8 == 200_000
 
 
-def test_a_keys_creation_date_must_be_a_date(tmp_path: Path) -> None:
+def test_an_invalid_key_creation_date_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bot.yaml"
     keys = "email: a@example.org, key: k, secret: s"
     path.write_text(f"name: facts\n{BOT}account: {{{keys}, created: 2026-01-31}}\n")

@@ -1,4 +1,4 @@
-"""No body, method, fault or command makes the emulator answer 500, print a traceback or stop."""
+"""No body, method, fault or command makes the emulator respond with status 500, print a traceback or stop."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def status(emulator: Emulator, sent: bytes) -> int:
         writer.close()
 
 
-async def test_any_method_on_any_path_is_answered(emulator: Emulator) -> None:
+async def test_any_method_on_any_path_receives_a_response(emulator: Emulator) -> None:
     nonce = headers(json.dumps({"identity": "", "nonce": emulator.clock.now() // 10**6}).encode())
     for method in ("HEAD", "OPTIONS", "PATCH", "TRACE", "GET", "PUT", "POST", "DELETE"):
         for path in PATHS:
@@ -106,7 +106,7 @@ async def test_any_fault_is_either_refused_or_takes_effect(seed: int, emulator: 
             taken += 1
             for asked in (request("GET", "/v3/tickers"), request("GET", "/_emulator/state")):
                 answer = asyncio.ensure_future(status(emulator, asked))
-                done, _ = await asyncio.wait([answer], timeout=0.05)  # some faults keep a request waiting
+                done, _ = await asyncio.wait([answer], timeout=0.05)  # some faults delay a request indefinitely
                 if done and answer.exception() is None:
                     assert answer.result() < 500 or spec["kind"] in ("storm_429",), (spec, answer.result())
                 answer.cancel()

@@ -1,4 +1,4 @@
-"""Orders over the wire: rules, books, several accounts and limits, checked against the emulator's own books."""
+"""Orders over the wire: rules, books, multiple accounts and limits, checked against the emulator's own books."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ async def prices(raw: Raw, pair: str = "btc_twd") -> tuple[str, str]:
     return book["bids"][0]["price"], book["asks"][0]["price"]
 
 
-async def test_orders_from_two_accounts_match_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_orders_from_two_accounts_are_matched_with_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], balance="twd=1000000,btc=1")
-    emulator.clock.hold()  # the market does not move, so no other order interferes
+    emulator.clock.hold()  # the market does not change, so no other order interferes
     emulator.clock.resume(0.000001)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
@@ -69,7 +69,7 @@ async def test_orders_from_two_accounts_match_each_other(start, session) -> None
         ({"action": "BUY", "type": "MARKET", "amount": "1000", "percentage": 5}, "Wrong parameter: percentage"),
     ],
 )  # fmt: skip
-async def test_orders_are_refused_with_the_exchanges_error_texts(start, session, order, text) -> None:  # type: ignore[no-untyped-def]
+async def test_refused_orders_receive_the_exchanges_error_messages(start, session, order, text) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     assert await raw.create(**order) == (422, {"error": text})
@@ -95,14 +95,14 @@ async def test_enums_in_any_case_unused_fields_and_unusual_paths_are_accepted(st
     assert (await raw.books())["accounts"]["emulator@botkit.local"]["open_orders"] == []
 
 
-async def test_a_timestamp_far_from_the_clock_is_a_conflict(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_timestamp_far_from_the_clock_is_reported_as_a_conflict(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     order = {"action": "BUY", "type": "MARKET", "amount": "1000", "timestamp": raw.now_ms() - 3_600_000}
     assert await raw.send("POST", "/orders/btc_twd", order) == (409, {"error": "Conflict"})
 
 
-async def test_percentage_sells_a_share_of_the_available_balance(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_percentage_order_sells_that_share_of_the_available_balance(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="btc=0.5")
     raw = Raw(emulator.rest, session)
     status, reply = await raw.create(action="SELL", type="MARKET", amount="0", percentage=50)
@@ -110,7 +110,9 @@ async def test_percentage_sells_a_share_of_the_available_balance(start, session)
     assert reply["amount"] == "0.25"
 
 
-async def test_one_invalid_order_refuses_its_batch_unless_the_switch_allows_partial_batches(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_one_invalid_order_causes_its_batch_to_be_refused_unless_a_switch_allows_partial_batches(
+    start, session
+) -> None:  # type: ignore[no-untyped-def]
     for choice, taken in (("all_or_nothing", 0), ("best_effort", 2)):
         emulator = await start(switches=[f"batch={choice}"])
         raw = Raw(emulator.rest, session)
@@ -167,7 +169,7 @@ async def test_listings_can_be_filtered_and_paged(start, session) -> None:  # ty
         assert (status, reply) == (422, {"error": f"Wrong parameter: {name}"})
 
 
-async def test_switches_select_behaviour_that_the_documents_do_not_define(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_switches_select_behavior_that_the_documentation_does_not_define(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(
         switches=["null_lists=on", "unknown_order=404", "open_orders_seconds=on", "bad_request=400", "whole_seconds=on",
                   "user_trade_fee_scaled=on", "amount_step=amount"]
@@ -193,12 +195,12 @@ async def test_switches_select_behaviour_that_the_documents_do_not_define(start,
     assert frame["data"]["fee"] == str(round(float(fee) * 10**8))
 
 
-async def test_an_unknown_order_is_returned_blank_if_the_switch_is_set(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_unknown_order_is_returned_with_blank_fields_if_the_switch_is_set(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["unknown_order=blank"])
     assert await Raw(emulator.rest, session).get("/orders/btc_twd/1", private=True) == (200, {"id": ""})
 
 
-async def test_withdrawals_debit_the_balance_and_pass_through_their_statuses(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_withdrawals_debit_the_balance_and_go_through_their_statuses(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="usdt=100")
     raw = Raw(emulator.rest, session)
     emulator.clock.hold()
@@ -222,7 +224,7 @@ async def test_withdrawals_debit_the_balance_and_pass_through_their_statuses(sta
     emulator.venue.kernel.check()
 
 
-async def test_a_stop_order_triggers_when_the_market_reaches_it(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_stop_order_is_triggered_when_the_market_reaches_its_trigger_price(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="btc=1,twd=1000000")
     raw = Raw(emulator.rest, session)
     bid, ask = await prices(raw)

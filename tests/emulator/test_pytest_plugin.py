@@ -1,4 +1,4 @@
-"""The pytest fixtures for other projects, used as in those projects."""
+"""The pytest fixtures for other projects, used in the way these projects use them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_a_test_without_an_event_loop_can_use_the_emulator(emulator: EmulatorThr
         urllib.request.urlopen(emulator.rest + "/tickers/btc_twd")
 
 
-async def test_the_client_fixture_can_be_opened(bitopro_client: BitoProClient) -> None:
+async def test_a_client_created_by_the_fixture_can_be_opened(bitopro_client: BitoProClient) -> None:
     async with bitopro_client as client:
         reply = await client.create_order("btc_twd", "BUY", "MARKET", amount="1000")
         assert (await client.order("btc_twd", str(reply.order_id))).status == 2
 
 
 @pytest.mark.emulator(switches={"unknown_order": "404"}, lockstep=True)
-def test_a_marker_sets_switches(emulator: EmulatorThread) -> None:
+def test_a_marker_sets_emulator_switches(emulator: EmulatorThread) -> None:
     assert emulator.call(lambda e: e.options.switches["unknown_order"]) == "404"
     now, told = emulator.call(lambda e: e.step(e.clock.now() + 10**9))
     assert (now, told) == (emulator.clock.now(), [])

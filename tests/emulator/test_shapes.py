@@ -1,7 +1,7 @@
-"""Compares every reply and frame with the exchange's own examples, using only json to parse them.
+"""Compares every response and frame with the exchange's own examples, using only json for parsing.
 
-Client and emulator share their wire structs, so neither one can verify the other. Therefore no code of botkit does the
-parsing here.
+The client and the emulator share wire structs, so neither can verify the other. Therefore these tests parse without any
+botkit code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str = "") -> None:
-    """Check that names and types are equal. ``optional`` names may be missing on one side."""
+    """Check that names and types match. Names in ``optional`` may be missing on one side."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         here = {name for name in found if name not in optional}
         there = {name for name in wanted if name not in optional}
@@ -53,14 +53,14 @@ async def market(raw: Raw) -> tuple[int, int]:
         ("/price/otc/btc", {}, "rest_otc_price"),
     ],
 )
-async def test_public_replies_have_the_exchanges_shape(start, session, path, query, name) -> None:  # type: ignore[no-untyped-def]
+async def test_public_responses_have_the_shape_of_the_exchanges_examples(start, session, path, query, name) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     status, found = await Raw(emulator.rest, session).get(path, **query)
     assert status == 200
     like(found, example(name))
 
 
-async def test_the_fee_table_matches_the_exchanges_word_for_word(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_fee_table_matches_the_exchanges_exactly(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     _, found = await Raw(emulator.rest, session).get("/provisioning/limitations-and-fees")
     wanted = example("rest_limitations_and_fees")
@@ -75,7 +75,7 @@ async def test_the_fee_table_matches_the_exchanges_word_for_word(start, session)
     assert by_currency["TWD"]["twdWithdrawMonthly"] == "5000000"
 
 
-async def test_trading_pairs_match_the_exchanges_word_for_word(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_trading_pairs_match_the_exchanges_exactly(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     _, found = await Raw(emulator.rest, session).get("/provisioning/trading-pairs")
     served = {row["pair"]: row for row in found["data"]}
@@ -83,7 +83,7 @@ async def test_trading_pairs_match_the_exchanges_word_for_word(start, session) -
         assert served[row["pair"]] | {"orderBookQuoteScaleLevel": ""} == row | {"orderBookQuoteScaleLevel": ""}
 
 
-async def test_candle_queries_are_in_seconds_and_replies_in_milliseconds(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_candle_queries_use_seconds_and_responses_use_milliseconds(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(history_days=0.5)
     raw = Raw(emulator.rest, session)
     now_s = raw.now_ms() // 1000
@@ -98,7 +98,7 @@ async def test_candle_queries_are_in_seconds_and_replies_in_milliseconds(start, 
     assert stamps[-1] // 1000 >= now_s // 3600 * 3600 - 3600  # the unfinished candle appears after the first trade
 
 
-async def test_replies_over_an_orders_life_have_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_responses_over_an_orders_life_cycle_match_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, ask = await market(raw)
@@ -125,7 +125,8 @@ async def test_replies_over_an_orders_life_have_the_exchanges_shapes(start, sess
     like(filled, example("rest_order_get_filled"))
     _, trades = await raw.get("/orders/trades/btc_twd", private=True)
     like(trades, example("rest_my_trades"))
-    assert {row["feeSymbol"] for row in trades["data"]} == {"BTC"}  # also for the sell, a quirk of the exchange
+    # this applies to the sell as well, a quirk of the exchange
+    assert {row["feeSymbol"] for row in trades["data"]} == {"BTC"}
 
     _, stop = await raw.create(
         action="BUY", type="STOP_LIMIT", price=str(ask + 900_000), stopPrice=str(ask + 800_000), condition=">=",
@@ -134,7 +135,7 @@ async def test_replies_over_an_orders_life_have_the_exchanges_shapes(start, sess
     assert stop["orderId"].startswith("SL-")
     _, waiting = await raw.get(f"/orders/btc_twd/{stop['orderId']}", private=True)
     like(waiting, example("rest_order_get_stop_untriggered"))
-    # far above the best ask, which has moved in the meantime
+    # far above the best ask, which has moved meanwhile
     price = str(ask + 100_000)
     _, missed = await raw.create(action="BUY", type="LIMIT", price=price, amount="0.1", timeInForce="POST_ONLY")
     _, history = await raw.get("/orders/all/btc_twd", private=True)
@@ -146,10 +147,10 @@ async def test_replies_over_an_orders_life_have_the_exchanges_shapes(start, sess
     _, nothing = await raw.delete("/orders/btc_twd")
     assert nothing == {"data": {}} or nothing == {
         "error": "Too Many Requests"
-    }  # cancel-all has the same limit of one per second
+    }  # cancel-all is also limited to one request per second
 
 
-async def test_batches_have_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_batches_match_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await market(raw)
@@ -167,7 +168,7 @@ async def test_batches_have_the_exchanges_shapes(start, session) -> None:  # typ
     assert (status, cancelled) == (200, {"data": {"BTC_TWD": ids}})
 
 
-async def test_balances_and_transfers_have_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_balances_and_transfers_match_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="usdt=100,btc=1,twd=100000")
     raw = Raw(emulator.rest, session)
     _, balances = await raw.get("/accounts/balance", private=True)
@@ -190,7 +191,7 @@ async def test_balances_and_transfers_have_the_exchanges_shapes(start, session) 
     emulator.venue.kernel.check()
 
 
-async def test_errors_have_the_exchanges_own_texts(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_errors_use_the_exchanges_own_messages(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="twd=100000")
     raw = Raw(emulator.rest, session)
     unsigned = await raw.call("GET", "/accounts/balance")
@@ -210,7 +211,7 @@ async def test_errors_have_the_exchanges_own_texts(start, session) -> None:  # t
         await raw.create("eth_twd", action="SELL", type="LIMIT", price="100000", amount="0.01"),
     ]
     known = {(row["status"], json.dumps(row["body"])) for row in example("errors")}
-    # the example dates from 2022; in the newest sample (2026-03-18, TWD) the currency is in upper case
+    # the example dates from 2022; in the latest sample (2026-03-18, TWD) the currency is in upper case
     known.add((422, json.dumps({"error": "Balance for ETH not enough, only has 0, but ordered 0.01."})))
     for status, body in found:
         assert (status, json.dumps(body)) in known, (status, body)
@@ -231,16 +232,16 @@ async def frames(session: aiohttp.ClientSession, url: str, count: int, headers: 
         ("/v1/pub/trades/BTC_TWD", "ws_trades"),
     ],
 )
-async def test_public_frames_have_the_exchanges_shape(start, session, path, name) -> None:  # type: ignore[no-untyped-def]
+async def test_public_frames_match_the_exchanges_shapes(start, session, path, name) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     (found,) = await frames(session, emulator.ws + path, 1)
     like(found, example(name), optional=("datetime",))
-    # Taiwan time marked with Z: eight hours ahead of the timestamp
+    # Taiwan time incorrectly marked with Z: eight hours ahead of the timestamp
     assert found["datetime"].endswith("Z")
     assert found["datetime"][11:13] == f"{(found['timestamp'] // 3_600_000 + 8) % 24:02d}"
 
 
-async def test_the_first_book_is_exact_and_later_books_are_rounded(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_first_book_frame_is_exact_and_later_book_frames_are_rounded(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["book_cadence_ms=20"])
     found = await frames(session, emulator.ws + "/v1/pub/order-books/BTC_USDT:1,ETH_TWD:20", 5)
     later = [frame for frame in found if frame["pair"] == "BTC_USDT"][1:]
@@ -250,7 +251,7 @@ async def test_the_first_book_is_exact_and_later_books_are_rounded(start, sessio
     assert all(len(frame["bids"]) <= frame["limit"] == {"BTC_USDT": 1, "ETH_TWD": 20}[frame["pair"]] for frame in found)
 
 
-async def test_private_frames_have_the_exchanges_shape(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_private_frames_match_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await market(raw)

@@ -1,4 +1,4 @@
-"""Sockets: accepted upgrades, the first pushed frames, keepalive, and no pushes without a change."""
+"""WebSocket streams: accepted upgrades, the first pushed frames, keepalive, and no pushes without a change."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ async def frame(socket: Any, within_s: float = 10) -> Any:
         "/v1/pub/auth/nowhere",
     ],
 )
-async def test_a_bad_path_is_answered_200_without_an_upgrade(start, session, path) -> None:  # type: ignore[no-untyped-def]
+async def test_an_invalid_path_receives_a_200_response_without_an_upgrade(start, session, path) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await session.ws_connect(emulator.ws + path)
     assert caught.value.status == 200
 
 
-async def test_a_private_stream_without_a_signature_is_answered_401(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_private_stream_without_a_signature_receives_a_401_response(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await session.ws_connect(emulator.ws + "/v1/pub/auth/orders")
     assert caught.value.status == 401
 
 
-async def test_an_unknown_pair_in_the_query_is_dropped_and_a_wrong_depth_becomes_five(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_unknown_pair_in_the_query_is_ignored_and_an_invalid_depth_defaults_to_five(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     url = emulator.ws + "/v1/pub/order-books?pairs=btc_twd:7,NOPE_TWD,eth_twd:1"
     async with session.ws_connect(url) as socket:
@@ -65,16 +65,16 @@ async def test_messages_from_a_client_are_ignored(start, session) -> None:  # ty
         assert (await frame(socket))["event"] == "TRADE"
 
 
-async def test_a_list_of_trades_is_sent_at_once_even_if_it_is_empty(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_trade_list_is_sent_immediately_even_if_it_is_empty(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, history_days=0.0)
     emulator.venue._lists["btc_twd"].clear()
     async with session.ws_connect(emulator.ws + "/v1/pub/trades/BTC_TWD") as socket:
         assert (await frame(socket))["data"] == []
 
 
-async def test_books_are_pushed_only_on_change(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_books_are_pushed_only_when_they_change(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["book_cadence_ms=10"], speed=20.0)
-    # a change visible only in the deeper book is not sent to the other subscriber
+    # a change that is visible only in the deeper book is not sent to the other subscriber
     async with (
         session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:20"),
         session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:1") as socket,
@@ -84,7 +84,7 @@ async def test_books_are_pushed_only_on_change(start, session) -> None:  # type:
     assert all(before != after for before, after in itertools.pairwise(shown))
 
 
-async def test_an_order_and_its_end_are_pushed_in_the_documented_order(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_order_and_its_final_state_are_pushed_in_the_documented_sequence(start, session) -> None:  # type: ignore[no-untyped-def]
     for final, expected in (("on", [0, 2]), ("off", [0])):
         emulator = await start(switches=[f"active_final={final}"])
         raw = Raw(emulator.rest, session)
@@ -146,7 +146,7 @@ async def test_a_client_that_does_not_read_is_eventually_disconnected(start) -> 
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
-def test_frame_headers_follow_the_standard(length: int) -> None:
+def test_frame_headers_conform_to_the_standard(length: int) -> None:
     header = sockets._header(length)
     assert header[0] == 0x81
     if length < 126:

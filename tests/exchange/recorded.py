@@ -1,4 +1,4 @@
-"""The exchange's documented replies, frames, refusals and signature vectors, stored with the tests as JSON."""
+"""The exchange's documented responses, frames, refusals and signature vectors, stored with the tests as JSON."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ async def ask(request: Request, replies: dict[str, Any]) -> Answer:
 # -- creating ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_matching_echo_is_an_acknowledgement() -> None:
+async def test_a_matching_echo_is_treated_as_an_acknowledgement() -> None:
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(ECHO)})
     assert answer == Answer(request_id=1, outcome=Ending.OK, body=OrderAck("11", 5))
 
@@ -128,7 +128,7 @@ async def test_an_echo_without_client_id_or_price_is_accepted() -> None:
     "wrong",
     [{"clientId": 6}, {"amount": "0.2"}, {"action": "SELL"}, {"price": "2752001"}, {"amount": "NaN"}, {"orderId": ""}],
 )
-async def test_a_200_that_echoes_another_order_has_an_unknown_outcome(wrong: dict[str, Any]) -> None:
+async def test_a_200_response_that_echoes_another_order_has_an_unknown_outcome(wrong: dict[str, Any]) -> None:
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(ECHO | wrong)})
     assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
 
@@ -148,7 +148,7 @@ async def test_a_200_that_echoes_another_order_has_an_unknown_outcome(wrong: dic
         (201, Ending.OK),
     ],
 )
-async def test_each_status_determines_the_outcome_of_a_create(status: int, outcome: Ending) -> None:
+async def test_each_response_status_determines_the_outcome_of_a_create(status: int, outcome: Ending) -> None:
     body = json.dumps(ECHO if status < 300 else {"error": "Invalid price -1."})
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": (status, body)})
     assert answer.outcome is outcome
@@ -158,7 +158,7 @@ async def test_each_status_determines_the_outcome_of_a_create(status: int, outco
         assert ("this machine's clock" in answer.text) == (status == 409)
 
 
-async def test_a_create_without_an_answer_is_sent_once_and_has_an_unknown_outcome() -> None:
+async def test_a_create_without_a_response_is_not_resent_and_has_an_unknown_outcome() -> None:
     async def never(_request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(2)
         return web.Response()
@@ -209,7 +209,7 @@ async def test_a_batch_is_acknowledged_in_request_order() -> None:
 # -- cancelling -------------------------------------------------------------------------------------------------------
 
 
-async def test_cancels_are_acknowledged_with_lowercase_pairs() -> None:
+async def test_cancels_with_lowercase_pairs_are_acknowledged() -> None:
     many = json.dumps({"data": {"BTC_TWD": ["1", 2], "ETH_TWD": ["SL-3"]}})
     replies = {
         "DELETE /v3/orders/btc_twd/1": '{"orderId":"1","action":"BUY","timestamp":1,"price":"1","amount":"1"}',
@@ -228,7 +228,7 @@ async def test_cancels_are_acknowledged_with_lowercase_pairs() -> None:
         assert (await a.send(CancelAll(id=4, pair=BTC))).body == everything
 
 
-async def test_a_cancel_answered_for_another_order_has_an_unknown_outcome() -> None:
+async def test_a_response_to_a_cancel_that_names_another_order_has_an_unknown_outcome() -> None:
     answer = await ask(CancelOrder(id=1, pair=BTC, order_id="1"), {"DELETE /v3/orders/btc_twd/1": '{"orderId":"2"}'})
     assert answer.outcome is Ending.UNKNOWN
 
@@ -236,7 +236,7 @@ async def test_a_cancel_answered_for_another_order_has_an_unknown_outcome() -> N
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-async def test_listed_orders_become_reports_and_unknown_pairs_are_skipped() -> None:
+async def test_listed_orders_are_converted_to_reports_and_unknown_pairs_are_skipped() -> None:
     foreign = ROW | {"id": "12", "pair": "newcoin_twd"}
     listing = json.dumps({"data": [ROW, foreign]})
     replies = {
@@ -270,7 +270,7 @@ async def test_a_request_for_an_unknown_order_is_refused(reply: Any) -> None:
     assert answer.outcome is Ending.REFUSED
 
 
-async def test_executions_balances_books_and_candles_are_read() -> None:
+async def test_executions_balances_books_and_candles_are_decoded() -> None:
     trade = {
         "tradeId": "9",
         "orderId": 11,
@@ -308,14 +308,14 @@ async def test_executions_balances_books_and_candles_are_read() -> None:
     assert isinstance(book, OrderBook)
     assert (len(book.ask_levels), book.time, asked) == (15, T0, {"limit": "20"})
     assert isinstance(candles, tuple)
-    # the candles are sorted, and the unfinished one is left out
+    # the candles are sorted, and the unfinished one is excluded
     assert [c.time for c in candles if isinstance(c, Candle)] == [start, start + minute]
 
 
 @pytest.mark.parametrize(
     "reply", ["<html>", '{"data":[{"id":"1"}]}', json.dumps({"data": [ROW | {"status": 5}]}), (502, "")]
 )
-async def test_an_unreadable_listing_is_not_treated_as_empty(reply: Any) -> None:
+async def test_an_undecodable_listing_is_not_treated_as_empty(reply: Any) -> None:
     answer = await ask(ListOpenOrders(id=1), {"GET /v3/orders/open": reply})
     assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
     assert "canary" not in answer.text
@@ -380,7 +380,7 @@ def streams(frames: dict[str, list[str]]) -> dict[str, Any]:
     return {f"GET /ws/v1/pub/{path}": handler(texts) for path, texts in frames.items()}
 
 
-async def test_all_streams_are_converted_to_events_without_repetitions() -> None:
+async def test_all_streams_are_converted_to_events_without_duplicates() -> None:
     events: list[AdapterEvent] = []
     async with venue(streams(FRAMES)) as v, adapter(v) as a:
         a.watch(events.append, books={BTC: 7}, trades=[BTC], tickers=[BTC], account=True)
@@ -402,7 +402,7 @@ async def test_all_streams_are_converted_to_events_without_repetitions() -> None
         ]
     }
     assert [len(by_type[kind]) for kind in (OrderBook, Trade, Ticker, TradeReport)] == [2, 2, 1, 1]
-    # both streams reported the order's end, but the bot receives it only once
+    # both streams reported the order's final state, but the bot receives it only once
     states = [e.state for e in by_type[OrderReport]]  # type: ignore[union-attr]
     assert states.count(OrderState.CANCELLED) == 1
     assert states.count(OrderState.OPEN) in (1, 2)
@@ -410,7 +410,7 @@ async def test_all_streams_are_converted_to_events_without_repetitions() -> None
 
 
 async def understood(path: str, stream_id: str, frames: list[str], count: int) -> list[AdapterEvent]:
-    """Return the events that the frames produce after CONNECTED, up to ``count``."""
+    """Return up to ``count`` events that the frames produce after CONNECTED."""
     events: list[AdapterEvent] = []
     async with venue(streams({path: frames})) as v, adapter(v) as a:
         task = asyncio.create_task(a._carry(stream_id, {}, [None], events.append))
@@ -422,7 +422,7 @@ async def understood(path: str, stream_id: str, frames: list[str], count: int) -
     return events[1:]
 
 
-async def test_a_late_balance_frame_changes_only_coins_without_newer_data() -> None:
+async def test_a_late_balance_frame_updates_only_currencies_without_newer_data() -> None:
     def told(second: int, **amounts: str) -> str:
         rows = {c: BALANCE | {"currency": c, "amount": amount} for c, amount in amounts.items()}
         return frame("ACCOUNT_BALANCE", data=rows, timestamp=1_790_300_000_000 + second * 1000)
@@ -454,7 +454,7 @@ async def test_an_empty_balance_list_is_an_error(reply: str) -> None:
     assert "lists no currency" in answer.text
 
 
-async def test_an_unknown_event_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unknown_event_is_reported_only_once(caplog: pytest.LogCaptureFixture) -> None:
     new = frame("MARGIN_CALL", data={})
     balances = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
     await understood("auth/account-balance", "account_balance", [new, new, new, balances], 1)
@@ -464,7 +464,7 @@ async def test_an_unknown_event_is_reported_once(caplog: pytest.LogCaptureFixtur
     ]
 
 
-async def test_the_adapter_sends_no_reads_on_its_own_unless_configured() -> None:
+async def test_the_adapter_sends_no_unsolicited_reads_unless_configured() -> None:
     async def drop_once(request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
@@ -492,7 +492,7 @@ async def test_the_adapter_sends_no_reads_on_its_own_unless_configured() -> None
         assert (ConnectionState.RESYNCHRONISED in states) is reads
 
 
-async def test_an_unreadable_row_is_reported_and_the_stream_continues() -> None:
+async def test_an_undecodable_row_is_reported_and_the_stream_continues() -> None:
     odd = frame("ACTIVE_ORDERS", data={"btc_twd": [ROW | {"status": 5}]})
     good = frame("ACTIVE_ORDERS", data={"btc_twd": [ROW]})
     events: list[AdapterEvent] = []
@@ -525,7 +525,7 @@ async def test_a_gap_between_trade_lists_is_reported_before_the_trades() -> None
 # ------------------------------------------------------------------------------------------------------
 
 
-def test_connect_requires_an_account_and_safe_addresses() -> None:
+def test_connect_requires_an_account_and_secure_addresses() -> None:
     with pytest.raises(ConfigError, match="key, secret missing"):
         connect({"account": {"email": "me@example.com"}})
     account = {"email": "me@example.com", "key": "k", "secret": "s-canary"}
@@ -538,7 +538,7 @@ def test_connect_requires_an_account_and_safe_addresses() -> None:
 
 
 @pytest.mark.parametrize(("patience", "connect_s", "answer_s"), [(None, 1.0, 5.0), (60.0, 60.0, 300.0)])
-async def test_patience_multiplies_the_connect_and_answer_timeouts(
+async def test_the_patience_setting_multiplies_the_connect_and_response_timeouts(
     monkeypatch: pytest.MonkeyPatch, patience: float | None, connect_s: float, answer_s: float
 ) -> None:
     asked: list[tuple[float, float]] = []
@@ -558,7 +558,7 @@ async def test_patience_multiplies_the_connect_and_answer_timeouts(
     assert asked == [(connect_s, answer_s)]
 
 
-async def test_order_reports_carry_their_frames_timestamp_except_in_the_first_frame() -> None:
+async def test_order_reports_use_their_frames_timestamp_except_in_the_first_frame() -> None:
     rows = {"btc_twd": [ROW]}
     later = {"btc_twd": [{**ROW, "status": 1, "remainingAmount": "0.05", "executedAmount": "0.05"}]}
     adapter = connect({"account": {"email": "a@b.c", "key": "k", "secret": "s"}})
@@ -566,5 +566,5 @@ async def test_order_reports_carry_their_frames_timestamp_except_in_the_first_fr
     for data, stamp, is_first in ((rows, 1_790_300_000_123, True), (later, 1_790_300_001_456, False)):
         decoded = decode_frame(frame("ACTIVE_ORDERS", data=data, timestamp=stamp))
         seen += list(adapter.events("active_orders", Received(0, decoded, is_first), []))
-    # the first frame of a connection repeats events that may be old
+    # the first frame after connecting repeats events that may be old
     assert [report.pushed for report in seen] == [0, 1_790_300_001_456 * NS_PER_MS]

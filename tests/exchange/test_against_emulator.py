@@ -1,7 +1,7 @@
-"""Runs the client against the emulator over real sockets. Every endpoint and stream is used once, and its typed result
-is checked.
+"""Runs the client against the emulator over real sockets. Every endpoint and stream is exercised once, and its typed
+result is checked.
 
-Client and emulator share the wire structs; tests/emulator/test_shapes shows that the emulator's bytes match the
+The client and the emulator share wire structs; tests/emulator/test_shapes shows that the emulator's bytes match the
 exchange's.
 """
 
@@ -52,7 +52,7 @@ async def client(venue: Emulator) -> AsyncIterator[BitoProClient]:
         yield opened
 
 
-async def test_every_endpoint_is_answered_and_decoded(venue: Emulator, client: BitoProClient) -> None:
+async def test_every_endpoint_responds_and_its_response_is_decoded(venue: Emulator, client: BitoProClient) -> None:
     now = venue.clock.now()
     assert len(await client.trading_pairs()) == len(await client.pairs()) == 21
     assert await client.currencies()
@@ -84,7 +84,7 @@ async def test_every_endpoint_is_answered_and_decoded(venue: Emulator, client: B
     assert (await client.own_trades("btc_twd"))[0].action == "BUY"
     assert await client.cancel_all() == ()
     with pytest.raises(RateLimited):
-        await client.cancel_all("btc_twd")  # this call shares the counter
+        await client.cancel_all("btc_twd")  # this call uses a shared counter
     assert await client.deposits("btc")
     made = await client.withdraw("usdt", WithdrawBody(amount="100", address="T1", protocol="TRX"))
     assert (await client.withdrawals("usdt"))[0].id == made.id
@@ -158,7 +158,7 @@ async def test_each_fault_raises_the_error_that_determines_the_next_action(
     assert await client.balances()
 
 
-async def test_a_cut_stream_reconnects_without_repeated_events(venue: Emulator, client: BitoProClient) -> None:
+async def test_a_stream_reconnects_after_a_cut_without_duplicate_events(venue: Emulator, client: BitoProClient) -> None:
     venue.clock.resume(20.0)
     rows: list[Any] = []
     states: list[ConnectionState] = []
@@ -183,7 +183,9 @@ async def test_a_cut_stream_reconnects_without_repeated_events(venue: Emulator, 
     assert tail == [row for row in served if row in tail][: len(tail)]
 
 
-async def test_a_frozen_book_is_visible_and_a_silent_socket_is_dropped(venue: Emulator, client: BitoProClient) -> None:
+async def test_a_frozen_book_is_detectable_and_a_silent_socket_is_dropped(
+    venue: Emulator, client: BitoProClient
+) -> None:
     venue.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1, "skip": 1})
     states: list[ConnectionState] = []
     books = 0

@@ -43,12 +43,12 @@ def read(tmp_path: Path, lines: list[str], **options: Any) -> list[MarketColumns
     return list(BitoProFrames(options.pop("chunk_rows", 20_000)).read(path, packaged_pairs(), options))
 
 
-def test_frames_are_one_of_the_tape_formats() -> None:
+def test_frames_is_one_of_the_tape_formats() -> None:
     form: TapeFormat = BitoProFrames()
     assert ".frames.jsonl.gz" in form.endings
 
 
-def test_books_become_padded_rows_of_ticks_and_lots(tmp_path: Path) -> None:
+def test_books_are_converted_to_padded_rows_of_ticks_and_lots(tmp_path: Path) -> None:
     (columns,) = read(
         tmp_path,
         [
@@ -65,7 +65,7 @@ def test_books_become_padded_rows_of_ticks_and_lots(tmp_path: Path) -> None:
     assert columns.ask_lots[:, 0].tolist() == [1, 200_000_000]
 
 
-def test_trades_repeated_in_lists_are_read_once(tmp_path: Path) -> None:
+def test_trades_that_are_repeated_in_lists_are_read_once(tmp_path: Path) -> None:
     second = T0 // 1000
     a, b, c = (second, "100.5", "0.1", True), (second, "100.5", "0.1", True), (second + 1, "100.25", "0.2", False)
     (columns,) = read(
@@ -79,13 +79,13 @@ def test_trades_repeated_in_lists_are_read_once(tmp_path: Path) -> None:
     assert columns.side.tolist() == [1, 1, -1]
 
 
-def test_the_first_list_is_history_from_before_the_recording(tmp_path: Path) -> None:
+def test_trades_in_the_first_list_predate_the_recording(tmp_path: Path) -> None:
     old, new = (1, "100", "1", True), (2, "101", "1", True)
     (columns,) = read(tmp_path, [trades(T0, [old]), trades(T0 + 1, [new, old])])
     assert len(columns) == 1
 
 
-def test_single_mode_accepts_repeated_trades(tmp_path: Path) -> None:
+def test_single_trade_mode_accepts_repeated_trades(tmp_path: Path) -> None:
     row = (1_790_300_000, "100", "1", True)
     (columns,) = read(tmp_path, [trades(T0, [row]), trades(T0 + 1, [row])], trades="single")
     assert len(columns) == 2
@@ -93,7 +93,7 @@ def test_single_mode_accepts_repeated_trades(tmp_path: Path) -> None:
         read(tmp_path, [trades(T0, [row, row])], trades="single")
 
 
-def test_chunks_are_bounded_and_all_streams_are_flushed_together(tmp_path: Path) -> None:
+def test_chunks_have_a_maximum_size_and_all_streams_are_flushed_together(tmp_path: Path) -> None:
     lines = []
     for i in range(25):
         lines.append(book(T0 + 10 * i, [("1", "1")], [("2", "1")]))
@@ -163,7 +163,7 @@ A, B, C, D, E = ((T0 // 1000 + i, f"10{i}", "0.1", i % 2 == 0) for i in range(5)
 
 
 class Listener:
-    """Collects a format's notes and gaps."""
+    """Collects the notes and gaps reported by a format."""
 
     def __init__(self) -> None:
         self.gaps: list[tuple[str, str, int, int]] = []
@@ -173,14 +173,14 @@ class Listener:
         return {"gap": lambda *gap: self.gaps.append(gap), "note": self.notes.append}
 
 
-def test_files_with_single_trades_are_distinguished_from_files_with_lists(tmp_path: Path) -> None:
+def test_files_with_single_trades_are_distinguished_from_files_with_trade_lists(tmp_path: Path) -> None:
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B])])
     assert columns.received.tolist() == [(T0 + i) * NS_PER_MS for i in range(3)]
     heard = Listener()
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B, A])], **heard.options())
     assert columns.received.tolist() == [(T0 + 2) * NS_PER_MS]
     assert heard.notes == ["btc_usdt: skipped 1 trade in the first list, from before the recording"]
-    # a file with an empty list has lists, because a single-trade frame always contains a trade
+    # a file with an empty list is a list file, because a single-trade frame always contains a trade
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 1, [A]), trades(T0 + 2, [A])])
     assert len(columns) == 1
 
@@ -193,13 +193,13 @@ def test_files_with_single_trades_are_distinguished_from_files_with_lists(tmp_pa
         [[C, B, A], [C]],
     ],
 )
-def test_a_file_with_both_single_trades_and_lists_is_refused(tmp_path: Path, frames: list[list[Any]]) -> None:
+def test_a_file_with_both_single_trades_and_trade_lists_is_refused(tmp_path: Path, frames: list[list[Any]]) -> None:
     lines = [trades(T0 + i, rows) for i, rows in enumerate(frames)]
     with pytest.raises(DataError, match=r"day.frames.jsonl:2: .* single trade .* --trades"):
         read(tmp_path, lines)
 
 
-def test_lists_that_do_not_overlap_cause_a_gap_but_no_trade_is_dropped(tmp_path: Path) -> None:
+def test_non_overlapping_lists_are_reported_as_a_gap_but_no_trade_is_dropped(tmp_path: Path) -> None:
     heard = Listener()
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 5, [B, A]), trades(T0 + 9, [E, D])], **heard.options())
     assert len(columns) == 4
@@ -208,7 +208,7 @@ def test_lists_that_do_not_overlap_cause_a_gap_but_no_trade_is_dropped(tmp_path:
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the recorded market data is not on this machine")
 @pytest.mark.parametrize("options", [{}, {"trades": "single"}])
-def test_the_recorded_market_is_read_completely(options: dict[str, Any]) -> None:
+def test_the_recorded_market_data_is_read_completely(options: dict[str, Any]) -> None:
     rows = {"trades": 0, "books": 0}
     for columns in BitoProFrames().read(SHARED, packaged_pairs(), options):
         rows[columns.kind] += len(columns)

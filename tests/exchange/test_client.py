@@ -1,4 +1,4 @@
-"""Every endpoint: its method, path, query and body, and the result read from the recorded reply."""
+"""Every endpoint: its method, path, query and body, and the result decoded from the recorded response."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOUR_MS = 3_600_000
 T0 = 1_790_290_800_000  # the start of an hour, in ms
 
 Call = Callable[[BitoProClient], Awaitable[Any]]
-#: for each endpoint: expected path, example reply, call, expected result
+#: for each endpoint: expected path, example response, call, expected result
 WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
     "trading_pairs": (
         "/provisioning/trading-pairs",
@@ -64,7 +64,7 @@ WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
         "rest_trading_history_1h",
         lambda c: c.candles("btc_twd", "1h", T0 * NS_PER_MS, (T0 + 3 * HOUR_MS) * NS_PER_MS),
         lambda r: [row.close for row in r],
-        ["2750010", "2752100"],  # the third candle is unfinished at the clock's time
+        ["2750010", "2752100"],  # the third candle is still unfinished at the clock's time
     ),
     "otc_price": (
         "/price/otc/btc",
@@ -206,12 +206,12 @@ def made(rest: str, **options: Any) -> BitoProClient:
     return BitoProClient(rest_url=rest, credentials=Credentials("me@example.com", "test_client", "secret"), **options)
 
 
-def test_every_documented_endpoint_has_a_case() -> None:
+def test_every_documented_endpoint_has_a_test_case() -> None:
     assert set(WALK) == set(ENDPOINTS)
 
 
 @pytest.mark.parametrize("endpoint_id", sorted(WALK))
-async def test_every_endpoint_sends_its_request_and_reads_its_reply(endpoint_id: str) -> None:
+async def test_every_endpoint_sends_its_request_and_decodes_its_response(endpoint_id: str) -> None:
     path, example, call, look, expected = WALK[endpoint_id]
     endpoint = ENDPOINTS[endpoint_id]
     reply = (EXAMPLES / f"{example}.json").read_bytes()
@@ -254,7 +254,7 @@ async def test_a_create_sends_exactly_the_documented_fields() -> None:
     assert (bodies[1]["timeInForce"], bodies[1]["amount"]) == ("POST_ONLY", "0.00000001")
 
 
-async def test_withdrawing_requires_a_client_that_allows_it() -> None:
+async def test_withdrawing_requires_a_client_with_withdrawals_enabled() -> None:
     async with venue() as v, made(v.rest, allow_withdrawals=False) as client:
         with pytest.raises(Refused, match="allow_withdrawals"):
             await client.withdraw("btc", WithdrawBody(address="x", amount="1"))
@@ -270,18 +270,18 @@ async def test_private_calls_require_an_account() -> None:
     assert v.requests == []
 
 
-async def test_an_order_id_cannot_change_the_path_of_a_request() -> None:
+async def test_an_order_id_cannot_alter_the_path_of_a_request() -> None:
     async with venue() as v, made(v.rest) as client:
         with pytest.raises(Refused):
             await client.cancel_order("btc_twd", "../all?x=")
         with pytest.raises(Refused, match="orderId must not be empty"):
-            await client.cancel_order("btc_twd", "")  # this would be DELETE-all for the pair
+            await client.cancel_order("btc_twd", "")  # this request would be DELETE-all for the pair
     assert [request[0] for request in v.requests] == ["DELETE"]
     assert v.requests[0][1] != "/v3/orders/all"
 
 
 @pytest.mark.parametrize("reply", ['{"id":""}', '{"id":null}', "{}", (404, '{"message":"404 NOT FOUND"}'), (422, "{}")])
-async def test_an_unknown_order_is_refused_in_every_form_of_reply(reply: Any) -> None:
+async def test_an_unknown_order_is_refused_in_every_form_of_response(reply: Any) -> None:
     async with venue({"GET /v3/orders/btc_twd/1": reply}) as v, made(v.rest) as client:
         with pytest.raises(Refused):
             await client.order("btc_twd", "1")
@@ -304,7 +304,7 @@ async def test_cancelling_without_open_orders_returns_an_empty_result(reply: str
         assert await client.cancel_all() == ()
 
 
-async def test_a_create_without_an_id_or_with_too_few_replies_has_an_unknown_outcome() -> None:
+async def test_a_create_with_a_missing_id_or_too_few_results_has_an_unknown_outcome() -> None:
     replies = {
         "POST /v3/orders/btc_twd": '{"orderId":"","timestamp":1,"action":"BUY","amount":"1"}',
         "POST /v3/orders/batch": '{"data":[{"orderId":1,"timestamp":1,"action":"BUY","amount":"1"}]}',
@@ -327,7 +327,7 @@ async def test_a_create_without_an_id_or_with_too_few_replies_has_an_unknown_out
         '{"timestamp":1,"orderId":11,"action":"BUY","amount":"1","amount":"1"}',
     ],
 )
-async def test_a_write_whose_reply_repeats_a_name_has_an_unknown_outcome(reply: str) -> None:
+async def test_a_write_whose_response_contains_a_duplicate_key_has_an_unknown_outcome(reply: str) -> None:
     replies = {"POST /v3/orders/btc_twd": reply, "POST /v3/orders/batch": f'{{"data":[{reply}]}}'}
     async with venue(replies) as v, made(v.rest) as client:
         with pytest.raises(OutcomeUnknown, match="appears twice"):
@@ -336,7 +336,7 @@ async def test_a_write_whose_reply_repeats_a_name_has_an_unknown_outcome(reply: 
             await client.post_batch(batch()[:1])
 
 
-async def test_a_long_range_of_candles_is_split_joined_and_filled() -> None:
+async def test_a_long_range_of_candles_is_split_merged_and_filled() -> None:
     start = T0 * NS_PER_MS - 20_000 * NS_PER_HOUR
 
     async def history(request: web.Request) -> web.StreamResponse:
@@ -345,7 +345,7 @@ async def test_a_long_range_of_candles_is_split_joined_and_filled() -> None:
         rows = [
             {"timestamp": h * HOUR_MS, "open": "1", "high": "2", "low": "1", "close": str(h % 7 + 1), "volume": "1"}
             for h in reversed(hours)
-            if h % 10  # in every tenth hour there are no trades
+            if h % 10  # every tenth hour has no trades
         ]
         return web.json_response({"data": rows})
 
@@ -362,10 +362,10 @@ async def test_a_long_range_of_candles_is_split_joined_and_filled() -> None:
     flat = next(row for row in filled if row.volume == "0")
     before = filled[filled.index(flat) - 1]
     assert flat.open == flat.high == flat.low == flat.close == before.close
-    assert running[-1].timestamp == T0 + 2 * HOUR_MS  # the clock is at 2 h 33 m
+    assert running[-1].timestamp == T0 + 2 * HOUR_MS  # the clock is set to 2 h 33 m
 
 
-async def test_a_request_with_a_full_listing_is_halved_until_the_listing_is_complete() -> None:
+async def test_a_request_with_a_full_listing_is_halved_until_each_listing_is_complete() -> None:
     rows = [
         {
             "tradeId": str(n // 2),
@@ -397,7 +397,7 @@ async def test_a_request_with_a_full_listing_is_halved_until_the_listing_is_comp
             await client.all_own_trades("btc_twd", 0, 4 * NS_PER_S)
 
 
-async def test_a_ticker_can_be_read_from_an_object_or_a_list() -> None:
+async def test_a_ticker_can_be_decoded_from_an_object_or_a_list() -> None:
     row = '{"pair":"btc_twd","lastPrice":"1","priceChange24hr":"0","volume24hr":"0","high24hr":"1","low24hr":"1"}'
     for data in (row, f"[{row}]"):
         async with venue({"GET /v3/tickers/btc_twd": f'{{"data":{data}}}'}) as v, made(v.rest) as client:
@@ -407,7 +407,7 @@ async def test_a_ticker_can_be_read_from_an_object_or_a_list() -> None:
             await client.ticker("btc_twd")
 
 
-async def test_a_depth_that_the_exchange_refuses_is_refused_locally() -> None:
+async def test_a_depth_that_the_exchange_would_refuse_is_refused_locally() -> None:
     async with venue() as v, made(v.rest) as client:
         with pytest.raises(Refused, match="limit 100 is not one of 1, 5, 10, 20, 30, 50"):
             await client.order_book("btc_twd", 100)

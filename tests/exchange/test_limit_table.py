@@ -1,4 +1,4 @@
-"""The bundled table of limits, and the overrides for limits on which its sources disagree."""
+"""The bundled table of limits, and the overrides for limits on which the sources disagree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_each_endpoint_has_the_expected_limits(endpoint: str, kept: list[tuple[i
     assert windows(load_limit_table(), endpoint) == kept
 
 
-def test_endpoints_without_a_limit_of_their_own_share_a_counter() -> None:
+def test_endpoints_without_a_specific_limit_share_a_counter() -> None:
     table = load_limit_table()
     assert table["balance"].pool == table["all_orders"].pool == table["my_trades"].pool == "private"
     assert table["tickers"].pool == table["trading_history"].pool == "public"
@@ -45,7 +45,7 @@ def test_endpoints_without_a_limit_of_their_own_share_a_counter() -> None:
     assert table["create_order"].pool == "create_order"
 
 
-def test_every_figure_has_a_source_and_every_source_is_described() -> None:
+def test_every_limit_has_a_source_and_every_source_is_described() -> None:
     for row in load_limit_table().endpoints.values():
         assert row.documented, row.endpoint
         assert all(figure.source and figure.about for figure in row.documented)
@@ -53,20 +53,20 @@ def test_every_figure_has_a_source_and_every_source_is_described() -> None:
             assert row.note, row.endpoint
 
 
-def test_the_endpoint_of_every_request_is_in_the_table() -> None:
+def test_the_endpoint_of_every_request_is_in_the_limits_table() -> None:
     table = load_limit_table()
     kinds = [kind for kind in vars(requests).values() if hasattr(kind, "endpoint")]
     assert len(kinds) > 10
     assert {kind.endpoint for kind in kinds} <= set(table.endpoints)
 
 
-def test_documented_figures_are_listed_from_the_strictest_one_on() -> None:
+def test_documented_limits_are_listed_with_the_strictest_one_first() -> None:
     for row in load_limit_table().endpoints.values():
         rates = [figure.requests / figure.per_s for figure in row.documented]
         assert rates == sorted(rates), row.endpoint
 
 
-def test_strict_limits_obey_every_figure_of_every_source() -> None:
+def test_strict_limits_satisfy_every_limit_of_every_source() -> None:
     strict = load_limit_table(strict=True)
     assert windows(strict, "create_order") == [
         (20, 1, "ip"),
@@ -83,7 +83,7 @@ def test_strict_limits_obey_every_figure_of_every_source() -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_router_can_be_built_from_the_table(strict: bool) -> None:
+def test_a_router_can_be_built_from_the_limits_table(strict: bool) -> None:
     Router(load_limit_table(strict=strict), latest_accept_ns=1)
 
 
@@ -100,11 +100,13 @@ def test_a_router_can_be_built_from_the_table(strict: bool) -> None:
         ("1/s", both(1, 1)),
     ],
 )
-def test_a_single_row_can_be_overridden(choice: int | str, kept: list[tuple[int, int, str]]) -> None:
+def test_a_single_row_of_the_limits_table_can_be_overridden(
+    choice: int | str, kept: list[tuple[int, int, str]]
+) -> None:
     assert windows(load_limit_table(overrides={"create_batch": choice}), "create_batch") == kept
 
 
-def test_an_override_for_a_shared_counter_applies_to_all_its_endpoints() -> None:
+def test_an_override_for_a_shared_counter_applies_to_all_of_its_endpoints() -> None:
     table = load_limit_table(overrides={"private": "summary", "cancel_all": "ccxt"})
     assert windows(table, "balance") == windows(table, "my_trades") == both(1200, 60)
     assert windows(table, "cancel_all_pair") == both(2, 1)

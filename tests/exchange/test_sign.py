@@ -1,4 +1,4 @@
-"""Signatures compared with the documented vectors, the nonce, and secrecy of credentials."""
+"""Signatures compared with the documented vectors, nonces, and secrecy of credentials."""
 
 from __future__ import annotations
 
@@ -78,19 +78,19 @@ def test_every_recorded_signature_verifies_in_both_base64_alphabets() -> None:
 
 
 @pytest.mark.parametrize("payload", ["é", "a", "====", "eyJ", "e y J 9"])
-def test_a_payload_that_is_not_base64_is_a_wire_error(payload: str) -> None:
+def test_a_payload_that_is_not_base64_raises_a_wire_error(payload: str) -> None:
     with pytest.raises(WireError):
         decode_payload(payload)
 
 
-def test_the_nonce_strictly_increases_even_if_the_clock_does_not() -> None:
+def test_the_nonce_increases_strictly_even_if_the_clock_does_not_advance() -> None:
     key = "test_nonce_rises"
     nonces = [next_nonce(key, now) for now in (1000, 1000, 5000, 10, 5001, 9000)]
     assert nonces == [1000, 1001, 5000, 5001, 5002, 9000]
     assert next_nonce("another", 1) == 1
 
 
-def test_the_nonce_strictly_increases_across_threads() -> None:
+def test_the_nonce_increases_strictly_across_threads() -> None:
     found: list[int] = []
     lock = threading.Lock()
 
@@ -108,7 +108,7 @@ def test_the_nonce_strictly_increases_across_threads() -> None:
     assert sorted(found) == list(range(1, 2001))
 
 
-def test_a_call_without_a_body_signs_identity_and_nonce() -> None:
+def test_a_call_without_a_body_signs_the_identity_and_the_nonce() -> None:
     headers = nonce_headers(Credentials("me@example.com", "nonce_key", "s"), 1_700_000_000_000)
     payload = decode_nonce_payload(decode_payload(headers[HEADER_PAYLOAD]))
     assert (payload.identity, payload.nonce) == ("me@example.com", 1_700_000_000_000)
@@ -126,7 +126,7 @@ def test_credentials_do_not_reveal_their_secrets() -> None:
 
 
 @pytest.mark.parametrize("bad", [" secret", "sec\nret-canary", "secret-canary "])
-def test_a_secret_with_white_space_is_refused_without_being_shown(bad: str) -> None:
+def test_a_secret_with_whitespace_is_refused_without_being_shown(bad: str) -> None:
     with pytest.raises(ValueError) as caught:
         Credentials("me@example.com", "key", bad)
     assert "canary" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Streams: keepalive, reconnecting, catching up, and no repeated events."""
+"""Streams: keepalive, reconnecting, catching up, and no duplicate events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trades(*prices: int) -> str:
 
 
 def sockets(script: Script) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return a handler that upgrades and then runs ``script(socket, number of the connection)``."""
+    """Return a handler that upgrades the connection and then runs ``script(socket, connection number)``."""
     count = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -111,7 +111,7 @@ async def test_every_ping_is_answered_and_prevents_the_silence_timeout() -> None
 
     async def script(socket: web.WebSocketResponse, _n: int) -> None:
         await socket.send_str(book())
-        for i in range(8):  # 0.8 s with only pings, far beyond the allowed silence of 0.3 s
+        for i in range(8):  # 0.8 s with only pings, far beyond the silence timeout of 0.3 s
             await socket.ping(b"%d" % i)
             message = await socket.receive()
             assert message.type is WSMsgType.PONG
@@ -130,7 +130,7 @@ async def test_every_ping_is_answered_and_prevents_the_silence_timeout() -> None
     assert [bytes(p) for p in pongs] == [b"%d" % i for i in range(8)]
 
 
-async def test_a_silent_stream_reconnects() -> None:
+async def test_a_stream_reconnects_after_too_long_a_silence() -> None:
     async def script(socket: web.WebSocketResponse, n: int) -> None:
         await socket.send_str(book(str(n)))
         await asyncio.sleep(1 if n == 1 else 0)
@@ -176,7 +176,7 @@ async def test_a_broken_connection_is_replaced(fault: str) -> None:
     assert ("a frame larger than 4 MB" in detail) == (fault == "huge")
 
 
-async def test_the_failure_names_an_answer_other_than_101() -> None:
+async def test_the_error_states_any_response_status_other_than_101() -> None:
     async with (
         venue({BOOKS: "", "GET /ws/v1/pub/auth/orders": (401, '{"error":"Invalid Signature"}')}) as v,
         made(v) as client,
@@ -192,7 +192,7 @@ async def test_the_failure_names_an_answer_other_than_101() -> None:
     assert "401 instead of 101" in refused[0].item.detail
 
 
-async def test_every_upgrade_has_a_new_signature_and_follows_no_redirect() -> None:
+async def test_every_upgrade_has_a_new_signature_and_does_not_follow_redirects() -> None:
     async with venue() as other, venue() as v:
 
         async def away(_request: web.Request) -> web.StreamResponse:
@@ -209,7 +209,7 @@ async def test_every_upgrade_has_a_new_signature_and_follows_no_redirect() -> No
             assert "X-BITOPRO" not in repr(item)
 
 
-async def test_trades_are_not_repeated_across_reconnects_and_gaps_are_detected() -> None:
+async def test_trades_are_not_duplicated_across_reconnects_and_gaps_are_detected() -> None:
     scripts = {
         1: [trades(2, 1), trades(3, 2, 1), trades(3, 2, 1)],
         2: [trades(5, 4, 3, 2)],
@@ -230,15 +230,15 @@ async def test_trades_are_not_repeated_across_reconnects_and_gaps_are_detected()
         items = await take(stream, 12)
     lists = [i.item for i in items if isinstance(i.item, NewTrades)]
     assert [([row.price for row in item.new], item.gap) for item in lists] == [
-        ([], False),  # history from before the stream
+        ([], False),  # trades from before the stream connected
         (["3"], False),
         ([], False),
-        (["4", "5"], False),  # traded while the stream was down
+        (["4", "5"], False),  # trades executed while the stream was down
         (["7", "8", "9"], True),
     ]
 
 
-async def test_a_frame_for_an_unsubscribed_pair_ends_the_connection() -> None:
+async def test_a_frame_for_an_unsubscribed_pair_closes_the_connection() -> None:
     async def script(socket: web.WebSocketResponse, n: int) -> None:
         await socket.send_str(trades(1).replace("BTC_TWD", "NOPE_TWD") if n == 1 else trades(1))
         await socket.receive()
@@ -251,7 +251,7 @@ async def test_a_frame_for_an_unsubscribed_pair_ends_the_connection() -> None:
         assert states(await take(stream, 3)) == ["connected", "lost", "connected"]
 
 
-async def test_data_that_a_stream_does_not_repeat_is_read_over_rest_after_a_reconnect() -> None:
+async def test_data_that_a_stream_does_not_repeat_is_fetched_over_rest_after_a_reconnect() -> None:
     user_trade = {
         "base": "btc",
         "quote": "twd",
@@ -292,7 +292,7 @@ async def test_data_that_a_stream_does_not_repeat_is_read_over_rest_after_a_reco
     assert before_ms - 61_000 <= int(read[2]["startTimestamp"]) <= before_ms - 59_000
 
 
-async def test_after_a_failed_catch_up_the_connection_is_retried() -> None:
+async def test_the_connection_is_retried_after_a_failed_catch_up() -> None:
     balance = {"event": "ACCOUNT_BALANCE", "timestamp": 1, "data": {}}
     reads = 0
 
@@ -313,7 +313,7 @@ async def test_after_a_failed_catch_up_the_connection_is_retried() -> None:
         "connected",
         "BalanceFrame",
         "lost",
-        "lost",  # connected, but the catch-up failed
+        "lost",  # the stream connected, but the catch-up failed
         "connected",
         "Snapshot",
         "resynchronised",
@@ -322,7 +322,7 @@ async def test_after_a_failed_catch_up_the_connection_is_retried() -> None:
     assert isinstance(items[-1].item, BalanceFrame)
 
 
-async def test_closing_a_stream_ends_a_waiting_iteration() -> None:
+async def test_closing_a_stream_stops_a_pending_iteration() -> None:
     async def script(socket: web.WebSocketResponse, _n: int) -> None:
         await socket.receive()
 
@@ -363,7 +363,7 @@ def test_a_stream_with_invalid_pairs_or_depth_is_refused(
         BitoProClient().stream(stream_id, pairs)
 
 
-async def test_frames_arrive_as_typed_values() -> None:
+async def test_frames_are_delivered_as_typed_values() -> None:
     async def script(socket: web.WebSocketResponse, _n: int) -> None:
         await socket.send_str(book("2752000"))
         await socket.receive()

@@ -1,4 +1,4 @@
-"""The inconsistencies of the exchange's data, one by one, and the conversion of orders to request bodies."""
+"""The inconsistencies in the exchange's data, one by one, and the conversion of orders to request bodies."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def user_trade(**changes: Any) -> frames.UserTradeRow:
 
 
 @pytest.mark.parametrize("stamp", [1790299940, 1790299940000, "1790299940", "1790299940000"])
-def test_seconds_and_milliseconds_as_numbers_or_text_yield_the_same_time(stamp: int | str) -> None:
+def test_seconds_and_milliseconds_as_numbers_or_text_yield_the_same_timestamp(stamp: int | str) -> None:
     assert codec.to_ns(stamp) == 1790299940 * NS_PER_S
     report = translate.order_report(order(createdTimestamp=stamp, updatedTimestamp=stamp), BTC)
     assert report.created == report.updated == 1790299940 * NS_PER_S
@@ -90,7 +90,7 @@ def test_trade_times_are_in_seconds_and_candle_times_in_milliseconds() -> None:
     assert made.volume == 0.41562928
 
 
-def test_the_datetime_of_frames_is_eight_hours_ahead_and_never_used() -> None:
+def test_the_datetime_in_frames_is_eight_hours_ahead_and_never_used() -> None:
     assert frames.taiwan_datetime(1790300000014) == "2026-09-25T09:33:20.014Z"
     text = '{"event":"TICKER","timestamp":1790300000900,"datetime":"nonsense","pair":"BTC_TWD","lastPrice":"1"}'
     frame = frames.decode_frame(text)
@@ -113,7 +113,7 @@ def test_the_datetime_of_frames_is_eight_hours_ahead_and_never_used() -> None:
         ({"clientId": None, "clientID": 7}, 7),
     ],
 )
-def test_a_client_id_is_read_in_both_spellings(changes: dict[str, Any], expected: int | None) -> None:
+def test_a_client_id_is_read_with_either_spelling_of_its_field(changes: dict[str, Any], expected: int | None) -> None:
     assert translate.order_report(order(**changes), BTC).client_id == expected
 
 
@@ -126,25 +126,25 @@ def test_order_ids_can_be_numbers_or_text(id: int | str, expected: str) -> None:
     assert str(reply.order_id) == expected
 
 
-def test_an_orders_figures_become_exact_integers() -> None:
+def test_an_orders_amounts_and_prices_become_exact_integers() -> None:
     report = translate.order_report(
         order(status=1, executedAmount="0.04", total="110064.123456789", timeInForce="POST_ONLY"), BTC
     )
     assert (report.price_ticks, report.original_lots, report.executed_lots) == (2752000, 10_000_000, 4_000_000)
-    assert report.executed_units == 11006412345678  # digits of the exchange beyond 1e-8 are dropped
+    assert report.executed_units == 11006412345678  # digits from the exchange beyond 1e-8 are dropped
     assert report.post_only
     assert (report.side, report.type, report.state) == (Side.BUY, OrderType.LIMIT, OrderState.PARTLY_FILLED)
     assert (report.created, report.updated) == (1790299940 * NS_PER_S, 1790299941 * NS_PER_S)
 
 
-def test_a_stop_order_keeps_its_trigger() -> None:
+def test_a_stop_order_keeps_its_trigger_price() -> None:
     report = translate.order_report(
         order(id="SL-1", type="STOP_LIMIT", status=-1, stopPrice="2800000", condition=">="), BTC
     )
     assert (report.stop_ticks, report.condition) == (2800000, Condition.AT_LEAST)
 
 
-def test_a_market_buys_original_amount_is_ignored_until_the_order_is_final() -> None:
+def test_the_original_amount_of_a_market_buy_is_ignored_until_the_order_is_final() -> None:
     live = translate.order_report(order(type="Market", price="0", originalAmount="10000.123456789"), BTC)
     assert (live.original_lots, live.price_ticks) == (0, 0)
     done = translate.order_report(
@@ -169,7 +169,7 @@ def test_the_legs_of_orders_placed_on_the_website_are_stop_orders(kind: str) -> 
 # -- executions and fees ----------------------------------------------------------------------------------------------
 
 
-def test_a_sells_fee_is_in_the_quote_currency_whatever_the_fee_symbol() -> None:
+def test_a_sells_fee_is_in_the_quote_currency_regardless_of_the_fee_symbol() -> None:
     row = account.OwnTradeRow(
         trade_id="1",
         order_id="2",
@@ -201,7 +201,7 @@ def test_a_sells_fee_is_in_the_quote_currency_whatever_the_fee_symbol() -> None:
         ({"fee": "3.5", "feeCurrency": "bito"}, 350_000_000, "bito"),
     ],
 )
-def test_a_scaled_user_trade_fee_is_recognised(changes: dict[str, Any], units: int, currency: str) -> None:
+def test_a_scaled_fee_in_a_user_trade_is_recognized(changes: dict[str, Any], units: int, currency: str) -> None:
     report = translate.user_trade_report(user_trade(**changes), USDT)
     assert (report.fee_units, report.fee_currency) == (units, currency)
 
@@ -213,7 +213,7 @@ def test_is_maker_can_be_a_bool_or_text(said: Any, meant: bool) -> None:
     assert translate.user_trade_report(user_trade(isMaker=said), USDT).is_maker is meant
 
 
-def test_a_user_trades_side_and_numeric_order_id_are_read() -> None:
+def test_the_side_and_the_numeric_order_id_of_a_user_trade_are_decoded() -> None:
     report = translate.user_trade_report(user_trade(), USDT)
     assert (report.side, report.order_id, report.price_ticks) == (Side.SELL, "390733918", 31741)
     assert report.time == 1790300002 * NS_PER_S
@@ -245,7 +245,7 @@ def test_a_book_with_unsorted_levels_is_refused() -> None:
         translate.order_book([], [level("2", "1"), level("2", "1")], USDT, 5)
 
 
-def test_a_trade_with_a_rounded_amount_is_recognised_as_the_same_trade() -> None:
+def test_a_trade_with_a_rounded_amount_is_recognized_as_a_duplicate() -> None:
     exact = market.TradeRow(timestamp=1, price="5.00000000", amount="0.00097067", is_buyer=True)
     rounded = market.TradeRow(timestamp=1, price="5", amount="0.0010", is_buyer=True)
     assert translate.rounded_trade_key(exact, BTC) == translate.rounded_trade_key(rounded, BTC)
@@ -326,7 +326,7 @@ def test_a_ticker_without_a_pair_can_be_decoded() -> None:
         ),
     ],
 )
-def test_an_order_is_encoded_as_the_exchange_documents(asked: OrderSpec, expected: dict[str, Any]) -> None:
+def test_an_order_is_encoded_as_documented_by_the_exchange(asked: OrderSpec, expected: dict[str, Any]) -> None:
     alone = msgspec.to_builtins(translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=False))
     assert alone == expected | {"timestamp": 1790299940123}
     batched = translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=True)
@@ -348,7 +348,7 @@ def test_fee_ranks_match_the_published_table() -> None:
     assert [rank.needs_both for rank in FEE_RANKS] == [False] * 5 + [True] * 2
 
 
-def test_facts_use_the_configured_precision() -> None:
+def test_the_exchange_facts_use_the_configured_precision() -> None:
     assert BitoPro().facts({}).pairs["btc_twd"].rules.amount_step == 1
     assert BitoPro().facts({"amount_step": "amount"}).pairs["btc_twd"].rules.amount_step == 10_000
     from botkit.errors import ConfigError
@@ -359,7 +359,7 @@ def test_facts_use_the_configured_precision() -> None:
         BitoPro().facts({"limits": 3})
 
 
-def test_facts_include_limits_for_every_endpoint() -> None:
+def test_the_exchange_facts_include_limits_for_every_endpoint() -> None:
     from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS
 
     limits = BitoPro().facts({}).limits

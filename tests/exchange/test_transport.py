@@ -1,4 +1,4 @@
-"""A call is sent once, with limits on time and size, and its errors determine the next action."""
+"""A call is sent once, with limits on time and size, and its error determines the next action."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(nam
             writer.write(http(b'{"data":[]}'))
             await writer.drain()
             return True
-        return False  # read the second request on the kept connection, then drop the connection
+        return False  # read the second request on the kept-alive connection, then drop the connection
 
     async with raw_server(script) as server, client(server.rest) as c:
         lane = {"urgent": True} if name in ("DELETE", "PUT") else {}
@@ -183,7 +183,7 @@ async def test_each_status_raises_the_error_that_determines_the_next_action(
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 @pytest.mark.parametrize("body", [b"<html>maintenance</html>", b'{"orderId": ', b"", b"[]", b'"ok"'])
-async def test_an_unreadable_answer_with_status_200_is_a_typed_error(name: str, body: bytes) -> None:
+async def test_an_undecodable_response_with_status_200_raises_a_typed_error(name: str, body: bytes) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -198,7 +198,7 @@ async def test_an_unreadable_answer_with_status_200_is_a_typed_error(name: str, 
 
 @pytest.mark.parametrize("name", ["GET", "POST"])
 @pytest.mark.parametrize("fault", ["silence", "drip", "half", "reset", "no http"])
-async def test_a_broken_answer_ends_within_the_timeout(name: str, fault: str) -> None:
+async def test_a_call_with_a_broken_response_fails_within_the_timeout(name: str, fault: str) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -227,7 +227,7 @@ async def test_a_broken_answer_ends_within_the_timeout(name: str, fault: str) ->
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("name", ["GET", "POST"])
-async def test_a_huge_body_is_cut_off(name: str, framing: str) -> None:
+async def test_an_oversized_body_is_cut_off(name: str, framing: str) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -262,7 +262,7 @@ async def test_a_redirect_is_not_followed() -> None:
         assert other.requests == []
 
 
-async def test_clock_skew_is_measured_and_reported_on_409() -> None:
+async def test_clock_skew_is_measured_and_reported_on_a_409_response() -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -284,7 +284,7 @@ _RIGHT, _WRONG = "Fri, 25 Sep 2026 01:33:20 GMT", "Fri, 25 Sep 2026 00:33:20 GMT
 
 
 def _dated(*answers: str) -> RawScript:
-    """Answer with each of these headers in turn, and then repeat the last one."""
+    """Send responses with each of these Date headers in turn, and then repeat the last header."""
 
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
@@ -296,7 +296,7 @@ def _dated(*answers: str) -> RawScript:
     return script
 
 
-async def test_the_clock_skew_changes_only_after_three_consistent_answers() -> None:
+async def test_the_clock_skew_changes_only_after_three_consistent_responses() -> None:
     right, wrong = f"Date: {_RIGHT}\r\n", f"Date: {_WRONG}\r\n"
     clock = HandClock(1_790_300_000_500_000_000)
     async with (
@@ -310,7 +310,7 @@ async def test_the_clock_skew_changes_only_after_three_consistent_answers() -> N
     assert skews == [0, 0, 0, 0, 0, 0, 3_600_000]
 
 
-async def test_the_date_of_a_proxys_page_is_not_used_for_the_clock_skew() -> None:
+async def test_the_date_header_of_a_proxys_error_page_is_not_used_for_the_clock_skew() -> None:
     page = f"Date: {_WRONG}\r\nContent-Type: text/html\r\n"
     async with raw_server(_dated(page)) as server, client(server.rest, clock=HandClock()) as c:
         for _ in range(4):
@@ -351,7 +351,8 @@ async def test_secrets_appear_in_no_error_and_no_log(caplog: pytest.LogCaptureFi
                 await call(c)
             error: BaseException | None = caught.value
             texts.append("".join(traceback.format_exception(caught.value)))
-            while error is not None:  # contexts hidden in a printed traceback must not reveal it either
+            # exception contexts hidden in a printed traceback must not reveal the secret either
+            while error is not None:
                 texts.append(repr(error) + repr(error.args))
                 error = error.__cause__ or error.__context__
     for text in [*texts, caplog.text]:
@@ -366,7 +367,7 @@ async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.Monk
 
 
 async def test_urgent_calls_do_not_wait_for_each_other() -> None:
-    """All calls must reach the exchange before it answers any of them."""
+    """Require all calls to reach the exchange before any of them receives a response."""
     arrived, everybody = 0, asyncio.Event()
 
     async def together(_request: web.Request) -> web.StreamResponse:
@@ -391,7 +392,7 @@ async def test_urgent_calls_do_not_queue_behind_other_calls() -> None:
 
     replies = {"GET /v3/accounts/balance": stuck, "DELETE /v3/orders/btc_twd/1": '{"orderId":"1"}'}
     async with venue(replies) as v, client(v.rest) as c:
-        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool's connections
+        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more calls than the pool has connections
         await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
             assert (await c.cancel_order("btc_twd", "1")).order_id == "1"
@@ -408,12 +409,12 @@ async def test_urgent_calls_do_not_queue_behind_other_calls() -> None:
         ("https://u:p-canary@api.bitopro.com/v3", "must not contain a user"),
     ],
 )
-def test_an_address_that_would_reveal_secrets_is_refused(url: str, says: str) -> None:
+def test_an_address_that_would_expose_secrets_is_refused(url: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as caught:
         check_url(url, ("https", "http"))
     assert "canary" not in str(caught.value)
 
 
-async def test_a_call_on_a_client_that_is_not_open_raises_a_clear_error() -> None:
+async def test_a_call_on_an_unopened_client_raises_a_clear_error() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await BitoProClient().trading_pairs()

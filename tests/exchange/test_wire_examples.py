@@ -1,4 +1,4 @@
-"""Every recorded wire example can be decoded, and encodes to the same JSON again."""
+"""Every recorded wire example can be decoded, and encoding the result reproduces the original JSON."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ def names(prefix: str) -> list[str]:
     return sorted(path.stem for path in EXAMPLES.glob(f"{prefix}*.json"))
 
 
-def test_every_example_is_covered() -> None:
+def test_every_recorded_example_is_covered_by_a_test() -> None:
     assert set(names("")) == set(SHAPES) | set(names("ws_")) | OTHERS
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
-def test_each_body_is_unchanged_after_decoding_and_encoding(name: str) -> None:
+def test_each_body_is_unchanged_after_a_decode_and_encode_round_trip(name: str) -> None:
     raw = (EXAMPLES / f"{name}.json").read_bytes()
     decoded = codec.decode(raw, SHAPES[name], name)
     assert json.loads(codec.encode(decoded)) == json.loads(raw)
 
 
 @pytest.mark.parametrize("name", names("ws_"))
-def test_each_frame_is_unchanged_after_decoding_and_encoding(name: str) -> None:
+def test_each_frame_is_unchanged_after_a_decode_and_encode_round_trip(name: str) -> None:
     raw = (EXAMPLES / f"{name}.json").read_bytes()
     frame = frames.decode_frame(raw)
     assert not isinstance(frame, frames.UnknownFrame)

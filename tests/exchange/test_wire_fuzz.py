@@ -1,4 +1,4 @@
-"""Invalid data causes a typed error. For any bytes, decoding and translating raise only WireError."""
+"""Invalid data causes a typed error. Decoding and translating arbitrary bytes raises only WireError."""
 
 from __future__ import annotations
 
@@ -144,14 +144,14 @@ def test_arbitrary_bytes_raise_a_wire_error(body: bytes) -> None:
 
 @settings(deadline=None, max_examples=150)
 @given(row=mutated(ORDER))
-def test_a_mutated_order_is_a_report_or_a_wire_error(row: dict[str, Any]) -> None:
+def test_a_mutated_order_yields_a_report_or_a_wire_error(row: dict[str, Any]) -> None:
     with contextlib.suppress(codec.WireError):
         translate.order_report(codec.decode(json.dumps(row), account.OwnOrderRow, "order"), PAIR)
 
 
 @settings(deadline=None, max_examples=150)
 @given(user=mutated(USER_TRADE), own=mutated(OWN_TRADE))
-def test_a_mutated_execution_is_a_report_or_a_wire_error(user: dict[str, Any], own: dict[str, Any]) -> None:
+def test_a_mutated_execution_yields_a_report_or_a_wire_error(user: dict[str, Any], own: dict[str, Any]) -> None:
     with contextlib.suppress(codec.WireError):
         translate.user_trade_report(codec.decode(json.dumps(user), frames.UserTradeRow, "trade"), PAIR)
     with contextlib.suppress(codec.WireError):
@@ -160,7 +160,7 @@ def test_a_mutated_execution_is_a_report_or_a_wire_error(user: dict[str, Any], o
 
 @settings(deadline=None, max_examples=150)
 @given(level=mutated(LEVEL), trade=mutated(TRADE), candle=mutated(CANDLE))
-def test_mutated_market_data_is_an_event_or_a_wire_error(
+def test_mutated_market_data_yields_an_event_or_a_wire_error(
     level: dict[str, Any], trade: dict[str, Any], candle: dict[str, Any]
 ) -> None:
     with contextlib.suppress(codec.WireError):
@@ -176,7 +176,7 @@ def test_mutated_market_data_is_an_event_or_a_wire_error(
 
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
-def test_a_mutated_frame_is_a_frame_or_a_wire_error(data: st.DataObject) -> None:
+def test_a_mutated_frame_yields_a_frame_or_a_wire_error(data: st.DataObject) -> None:
     event = data.draw(st.sampled_from([*sorted(frames.EVENTS), "SOMETHING_NEW", "", None, 7]))
     inner = data.draw(st.sampled_from([[TRADE], {"btc_twd": [ORDER]}, USER_TRADE, None, [], {}, {"TWD": None}]))
     frame = {"event": event, "timestamp": 1790300000000, "pair": "BTC_TWD", "bids": [LEVEL], "asks": [], "data": inner}
@@ -201,7 +201,7 @@ def test_a_mutated_frame_is_a_frame_or_a_wire_error(data: st.DataObject) -> None
         b"",
     ],
 )
-def test_hostile_bodies_are_wire_errors(body: bytes) -> None:
+def test_hostile_bodies_raise_wire_errors(body: bytes) -> None:
     for shape in SHAPES:
         if shape in (account.OrdersReply, account.CreateReply, market.PairsReply):
             with pytest.raises(codec.WireError):
@@ -210,7 +210,7 @@ def test_hostile_bodies_are_wire_errors(body: bytes) -> None:
         frames.decode_frame(body)
 
 
-def test_a_wire_error_is_a_data_error_and_quotes_only_a_short_part() -> None:
+def test_a_wire_error_is_a_data_error_and_quotes_only_a_short_excerpt() -> None:
     assert issubclass(codec.WireError, DataError)
     with pytest.raises(codec.WireError) as caught:
         codec.decode(b"x" * 10_000, market.PairsReply, "trading_pairs")
@@ -220,7 +220,7 @@ def test_a_wire_error_is_a_data_error_and_quotes_only_a_short_part() -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(data=st.data())
-def test_recorded_frames_with_changed_bytes_are_frames_or_wire_errors(data: st.DataObject) -> None:
+def test_recorded_frames_with_changed_bytes_yield_frames_or_wire_errors(data: st.DataObject) -> None:
     paths = sorted(EXAMPLES.glob("ws_*.json"))
     raw = bytearray(data.draw(st.sampled_from(paths)).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

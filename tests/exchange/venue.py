@@ -1,4 +1,4 @@
-"""Servers for the client's tests: a scripted exchange with aiohttp.web, and a raw server that violates the protocol."""
+"""Servers for the client tests: a scripted exchange with aiohttp.web, and a raw server that violates the protocol."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Venue:
-    """Records the requests that a scripted server has received. ``replies`` maps "METHOD /path" to a body, a (status,
-    body), or a handler.
+    """Records the requests received by a scripted server. ``replies`` maps "METHOD /path" to a body, a (status, body)
+    pair, or a handler.
     """
 
     replies: dict[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Venue:
 
 @asynccontextmanager
 async def venue(replies: dict[str, Any] | None = None) -> AsyncIterator[Venue]:
-    """Run a server on loopback, on a free port, until the block ends."""
+    """Run a server on a free loopback port until the block exits."""
     state = Venue(dict(replies or {}))
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", state.answer)
@@ -60,7 +60,7 @@ async def venue(replies: dict[str, Any] | None = None) -> AsyncIterator[Venue]:
 
 @dataclass
 class RawServer:
-    """A server that works with raw bytes. ``arrivals`` contains the request lines that it received."""
+    """A server that works with raw bytes. ``arrivals`` contains the request lines that the server has received."""
 
     rest: str = ""
     arrivals: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ RawScript = Callable[[RawServer, str, asyncio.StreamReader, asyncio.StreamWriter
 
 @asynccontextmanager
 async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
-    """Run ``script(state, request line, reader, writer, number of the request on this connection)`` for each request.
+    """Run ``script(state, request line, reader, writer, request number on this connection)`` for each request.
 
     The script returns False to drop the connection.
     """
@@ -106,12 +106,12 @@ async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
 
 
 def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    """Return a complete HTTP/1.1 answer."""
+    """Return a complete HTTP/1.1 response."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 
 class HandClock:
-    """A clock that is set by the test."""
+    """A clock that is set manually by the test."""
 
     def __init__(self, now: int = 1_790_300_000_000_000_000) -> None:
         self.time = now

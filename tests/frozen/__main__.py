@@ -1,4 +1,4 @@
-"""``python -m tests.frozen``: compare the behaviour with the frozen decisions, or freeze it again.
+"""``python -m tests.frozen``: compare the current decisions with the frozen ones, or freeze the current decisions.
 
 python -m tests.frozen                    the seeds that the test suite runs
 python -m tests.frozen --all              all seeds

@@ -1,4 +1,4 @@
-"""The bot of each seed: its strategies, money, risk rules, limits, fees and latencies as JSON."""
+"""The bot for each seed: its strategies, balances, risk rules, limits, fees and latencies as JSON."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _STRATEGIES = Path(__file__).parent / "strategies"
 _LOSS_RULES = ({"usdt": 40}, {"usdt": 400})
 
 
-#: seconds of the tape that a lockstep run covers: it starts before the bids vanish and ends after a bar has ended
+#: seconds of the tape that a lockstep run covers: starts before the bids vanish and ends after a bar has ended
 _LOCKSTEP_S = (120, 190)
 
 
 def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str:
     """Return the configuration of a seed's bot on the tape ``tape`` below ``folder``.
 
-    ``lockstep``: the run covers a part of the tape. No strategy raises, and no strategy receives trades, because
-    several trades of one moment arrive as one frame.
+    With ``lockstep``, the run covers only part of the tape, no strategy raises an exception, and no strategy receives
+    trades, because several trades with equal timestamps arrive as one frame.
     """
     dice = Random(f"bot {seed}")
     pairs = PAIRS[:1] if tape == "books" or (tape == "candles" and seed % 2) else PAIRS
@@ -52,7 +52,7 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
             "slippage": "0.0002",
         },
     }
-    if tape == "books":  # no pair here can value a Taiwan dollar
+    if tape == "books":  # no pair here can be used to value Taiwan dollars
         document["risk"].get("max_order_value", {}).pop("twd", None)
         del document["backtest"]["balances"]["twd"]
     if greedy:
@@ -70,7 +70,7 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
 
 
 def _hand_coins_over(document: dict[str, Any], dice: Random) -> None:
-    """Give the account's coins to a strategy. In most cases, a single strategy owns the complete balances."""
+    """Allocate the account's coins to a strategy. In most cases, a single strategy owns all balances."""
     balances, strategies = document["backtest"]["balances"], document["strategies"]
     if len(strategies) == 1:
         if dice.random() < 0.8:

@@ -1,4 +1,4 @@
-"""Computes the values stored for a run, and writes and compares them."""
+"""Computes the values stored for a run, and writes and compares these values."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tests.frozen.tapes import TAPES, write_tapes
 SEEDS = range(230)
 STORE = Path(__file__).parent / "backtests.json"
 LOCKSTEP_STORE = Path(__file__).parent / "lockstep.json"
-#: seeds of the bots that run over real sockets, on the tape of two pairs
+#: seeds of the bots that run over real sockets, on the tape with two pairs
 LOCKSTEP_SEEDS = tuple(range(7, 200, 17))
-#: stored for each run: the hash of its decisions, and how often each kind of event occurred
+#: stored for each run: the hash of its decisions, and the number of occurrences of each kind of event
 Frozen: TypeAlias = dict[str, Any]
 
 
 def prepare(folder: Path) -> dict[str, str]:
-    """Write the tapes into ``folder`` and return the hash of each tape's content."""
+    """Write the tapes into ``folder`` and return each tape's content hash."""
     path = folder / "pairs.yaml"
     path.write_text(config(0, "candles", folder))
     return write_tapes(folder, exchange_pairs(path))
 
 
 def run(seed: int, tape: str, folder: Path) -> Frozen:
-    """Run a seed's bot on one of the tapes that `prepare` wrote."""
+    """Run a seed's bot on one of the tapes written by `prepare`."""
     path = folder / "frozen.yaml"
     path.write_text(config(seed, tape, folder))
     sha256, lines, ended = backtest(path)
     if ended:
-        # keep only the exception of the strategy, without botkit's own wording around it
+        # keep only the strategy's exception, without botkit's surrounding text
         match = re.match(r"strategy '(\w)' raised in (\w+) at \S+: (RuntimeError: .*|Runaway)", ended)
         assert match is not None, f"{tape}, seed {seed}: {ended}"
         return {"ended": ", ".join(match.groups())}
@@ -44,7 +44,7 @@ def run(seed: int, tape: str, folder: Path) -> Frozen:
 
 
 async def run_in_lockstep(seed: int, folder: Path) -> Frozen:
-    """Run a seed's bot against an emulator, and check that its backtest makes the same decisions."""
+    """Run a seed's bot against an emulator, and check that its backtest makes identical decisions."""
     path = folder / "lockstep.yaml"
     path.write_text(config(seed, "two_pairs", folder, lockstep=True))
     sha256, lines, difference = await lockstep(path)
@@ -60,13 +60,13 @@ def run_all(seeds: Iterable[int], folder: Path, tapes: Iterable[str] = TAPES) ->
 
 
 def stored(path: Path = STORE) -> dict[str, Any]:
-    """Return the frozen values: ``tapes`` and ``runs``, each by name."""
+    """Return the frozen values: ``tapes`` and ``runs``, each keyed by name."""
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
 def store(path: Path, tapes: dict[str, str], runs: dict[str, Frozen]) -> None:
-    """Write the frozen values, one line per run."""
+    """Write the frozen values, one run per line."""
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in runs.items())
     path.write_text(f'{{"tapes": {json.dumps(tapes)},\n"runs": {{\n{lines}\n}}}}\n')
 
@@ -87,7 +87,7 @@ def differences(found: dict[str, Frozen], expected: dict[str, Frozen]) -> list[s
 
 
 def deeds(lines: list[str]) -> str:
-    """Return a hash of the decisions without their texts, because the wording of texts may change."""
+    """Return a hash of the decisions without their texts, because texts may be reworded."""
     whole = hashlib.sha256()
     for line in lines:
         row = json.loads(line)
@@ -98,7 +98,7 @@ def deeds(lines: list[str]) -> str:
 
 
 def counts(lines: list[str]) -> dict[str, int]:
-    """Count how often each kind of event occurs in a run's decision lines."""
+    """Count how often each kind of event occurs in the decision lines of a run."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(decisions=len(rows))
     asked: dict[int, dict[str, Any]] = {}

@@ -1,6 +1,4 @@
-"""Runs a configuration as `botkit backtest` does. If botkit's internals change, only this file has to change with
-them.
-"""
+"""Runs a configuration as `botkit backtest` does. If botkit's internals change, only this file has to be adapted."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from botkit.project.project import Project
 
 
 def backtest(config: Path) -> tuple[str, list[str], str]:
-    """Return (journal_sha256, decision lines, ""), or ("", [], error message) if a strategy ended the run."""
+    """Return (journal_sha256, decision lines, ""), or ("", [], error message) if a strategy aborted the run."""
     decisions = config.with_suffix(".jsonl")
     try:
         result = run_backtest(backtest_parts(Project.load(config)), decisions_to=decisions, readings=False)
@@ -25,8 +23,8 @@ def backtest(config: Path) -> tuple[str, list[str], str]:
 
 
 async def lockstep(config: Path) -> tuple[str, list[str], str]:
-    """Return (sha256, decision lines, the first difference from the run's backtest or "") of a run over HTTP and
-    WebSocket.
+    """Run over HTTP and WebSocket, and return (sha256, decision lines, the first difference from the run's backtest or
+    "").
     """
     folder = config.with_suffix("")
     result, difference = await compare_in_lockstep(Project.load(config), folder)

@@ -1,4 +1,6 @@
-"""The three tapes for the frozen behaviour: small, taken from the synthetic market, and equal on every machine."""
+"""The three tapes for the frozen decisions: small, derived from the synthetic market, and identical on every
+machine.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,14 @@ PAIRS = ("btc_usdt", "btc_twd")
 #: five minutes before midnight in Taipei, so that a trading day ends during every run
 START = (1_740_000_000 // 86_400 * 86_400 + 57_300) * NS_PER_S
 MINUTES: Mapping[str, float] = {"candles": 720, "books": 6, "two_pairs": 5.5}
-#: the seconds for which a tape of books has no bids for the first pair; the tape also has a book and a trade with
-#: incredible prices
+#: the seconds during which a tape of books has no bids for the first pair; the tape also contains a book and a trade
+#: with implausible prices
 BIDLESS_S = (130, 140)
 MAD_BOOK_ROW, MAD_TRADE_ROW = 100, 60
 
 
 def write_tapes(folder: Path, pairs: Mapping[str, Pair]) -> dict[str, str]:
-    """Write the tapes below ``folder`` and return the hash of each tape's content."""
+    """Write the tapes below ``folder`` and return each tape's content hash."""
     return {tape: _write(tape, folder / tape, pairs) for tape in TAPES}
 
 
@@ -48,7 +50,7 @@ def _write(tape: str, folder: Path, pairs: Mapping[str, Pair]) -> str:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """Add events that the synthetic market never produces to the first pair's rows."""
+    """Add events that the synthetic market never produces to the rows of the first pair."""
     if isinstance(columns, CandleColumns):
         return columns
     row = np.arange(len(columns))

@@ -1,7 +1,7 @@
-"""Backtests of random bots make the same decisions as when they were frozen.
+"""Backtests of random bots still make the frozen decisions.
 
-A hash may change only if the design requires it, and the commit must name that change. ``python -m tests.frozen`` runs
-more seeds, and freezes the results again.
+A hash may change only if a design change requires a new hash, and the commit must state that change. ``python -m
+tests.frozen`` runs more seeds, and can freeze the results again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from tests.frozen.freezing import SEEDS, differences, prepare, run_all, stored
 from tests.frozen.tapes import TAPES
 
-#: every tenth seed; these are enough for both values of every random setting to occur
+#: every tenth seed; enough for every value of each random setting to occur
 SUITE_SEEDS = range(5, 200, 10)
 
 
@@ -29,12 +29,12 @@ def test_the_tapes_have_not_changed(tapes: tuple[Path, dict[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("tape", TAPES)
-def test_random_bots_make_the_same_decisions_as_before(tapes: tuple[Path, dict[str, str]], tape: str) -> None:
+def test_random_bots_still_make_the_frozen_decisions(tapes: tuple[Path, dict[str, str]], tape: str) -> None:
     found = dict(run_all(SUITE_SEEDS, tapes[0], [tape]))
     assert differences(found, stored()["runs"]) == []
 
 
-def test_every_seed_is_frozen_on_every_tape() -> None:
+def test_the_decisions_of_every_seed_are_frozen_on_every_tape() -> None:
     assert set(stored()["runs"]) == {f"{tape} {seed}" for tape in TAPES for seed in SEEDS}
 
 
@@ -51,7 +51,7 @@ def test_the_frozen_runs_contain_every_kind_of_event() -> None:
         "cancelled": 20_000,
         "cancel_batch": 700,
         "create_batch": 500,
-        "refused": 30_000,  # refused by rules or balances before they were sent
+        "refused": 30_000,  # refused by rules or balances before being sent
         "answer refused": 3_500,  # refused by the exchange: mostly cancels of filled orders
         "post_only_cancelled": 600,
         "expired": 250,
@@ -64,6 +64,6 @@ def test_the_frozen_runs_contain_every_kind_of_event() -> None:
         "stopped": 20,  # stopped because of a loss, or because too many of its orders were refused
         "quarantine": 700,
         "get_order": 7,
-        "ended": 20,  # ended by an exception or by endless orders
+        "ended": 20,  # aborted by an exception or by endless orders
     }
     assert {name: total[name] for name, count in least.items() if total[name] < count} == {}

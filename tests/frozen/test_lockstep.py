@@ -1,5 +1,5 @@
-"""Random bots over real HTTP and WebSocket make the same decisions as when they were frozen, and as in their
-backtests.
+"""Random bots over real HTTP and WebSocket connections still make the frozen decisions, and the same decisions as in
+their backtests.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seed", LOCKSTEP_SEEDS)
-async def test_a_random_bot_over_the_wire_makes_the_same_decisions_as_before(folder: Path, seed: int) -> None:
+async def test_a_random_bot_over_the_wire_still_makes_the_frozen_decisions(folder: Path, seed: int) -> None:
     found = {f"lockstep {seed}": await run_in_lockstep(seed, folder)}
     assert differences(found, stored(LOCKSTEP_STORE)["runs"]) == []
 
 
-def test_bots_in_lockstep_trade() -> None:
+def test_bots_in_lockstep_execute_trades() -> None:
     runs = stored(LOCKSTEP_STORE)["runs"].values()
     assert sum(found.get("fills", 0) for found in runs) >= 200
     assert sum(found.get("orders", 0) > 5 for found in runs) >= 9

@@ -1,6 +1,6 @@
-"""Finds the fenced code blocks in README and guide, and sets up a folder in which they can run.
+"""Finds the fenced code blocks in the README and the guide, and sets up a folder in which these blocks can run.
 
-``<!-- file: PATH -->`` before a fence names the file that the block shows; later blocks can use that file. ``<!--
+``<!-- file: PATH -->`` before a fence specifies the file that the block shows; later blocks can use that file. ``<!--
 output -->`` before a fence means that the previous block prints these lines.
 """
 
@@ -28,7 +28,7 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. ``line`` is the number of its first line, and ``mark`` is the comment before it, or an empty
+    """A fenced block. ``line`` is the line number of its first line, and ``mark`` is the preceding comment, or an empty
     string.
     """
 
@@ -62,12 +62,12 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
 def before(block: Block) -> list[Block]:
-    """Return the earlier blocks in the same document."""
+    """Return the preceding blocks in the same document."""
     return [other for other in BLOCKS if other.document == block.document and other.line < block.line]
 
 
 def waits_for_attach(block: Block) -> bool:
-    """Return whether a block needs an API that is not available yet, or runs a strategy that needs it."""
+    """Return whether a block needs an API that is not available yet, or runs a strategy that needs this API."""
     if ATTACH_HAS_LANDED:
         return False
     names = {Path(other.file).stem for other in before(block) if other.file and _NEEDS_ATTACH.search(other.text)}
@@ -75,7 +75,9 @@ def waits_for_attach(block: Block) -> bool:
 
 
 def furnish(folder: Path, block: Block) -> dict[str, str]:
-    """Set up a folder like a clone, with the files from earlier blocks, and return a shell environment for it."""
+    """Set up a folder that resembles a clone, with the files from preceding blocks, and return a shell environment for
+    the folder.
+    """
     for name in ("configs", "strategies"):
         shutil.copytree(ROOT / name, folder / name)
     (folder / "backtest_data").symlink_to(ROOT / "backtest_data", target_is_directory=True)

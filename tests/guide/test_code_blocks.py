@@ -1,4 +1,4 @@
-"""Every code block in README and guide works as written."""
+"""Every code block in the README and the guide works as written."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ _TIMEOUT_S = 180
 
 
 def blocks(*languages: str) -> list[object]:
-    """Return test parameters for the blocks in the given languages. Blocks that need an API which is not available yet
-    are skipped.
-    """
+    """Return test parameters for the blocks in the given languages. Blocks that need an unavailable API are skipped."""
     wait = pytest.mark.skip(reason="waits for series.attach")
     return [
         pytest.param(block, id=block.name, marks=[wait] if waits_for_attach(block) else [])
@@ -52,11 +50,11 @@ def run_in(folder: Path, environment: dict[str, str], *command: str) -> subproce
     )
 
 
-def test_the_flag_for_the_new_api_is_correct() -> None:
+def test_the_flag_for_the_new_api_is_set_correctly() -> None:
     assert hasattr(BarSeries, "attach") == ATTACH_HAS_LANDED, "set ATTACH_HAS_LANDED in tests/guide/code_blocks.py"
 
 
-def test_every_block_has_a_tested_language() -> None:
+def test_every_block_is_in_a_tested_language() -> None:
     assert {block.language for block in BLOCKS} <= {"python", "bash", "sh", "yaml", "text", "console"}
 
 
@@ -75,7 +73,9 @@ def test_python_blocks_work(block: Block, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def backtest(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Run each strategy in a block on the bundled data: on books if it subscribes to books, otherwise on candles."""
+    """Run each strategy in a block on the bundled data: on books if the strategy subscribes to books, otherwise on
+    candles.
+    """
     names = re.findall(r"^class (\w+)\(Strategy\):", block.text, flags=re.MULTILINE)
     text = block.text
     if "def botkit_register_strategies" not in text:
@@ -106,8 +106,8 @@ def commands_of(block: Block) -> list[str]:
 
 
 def is_plain(command: str) -> bool:
-    """Return whether a command is only botkit with arguments. Such a command needs neither a shell nor a separate
-    process.
+    """Return whether a command consists only of botkit and its arguments. Such a command needs neither a shell nor a
+    separate process.
     """
     return command.startswith("botkit ") and not set(command) & set("|&;<>$`*?~#(){}")
 
@@ -121,7 +121,8 @@ def test_command_blocks_work(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     if "-m venv" in block.text:
-        # .ci/run executes README's first two blocks in a fresh virtual environment; the guide may repeat these blocks
+        # .ci/run executes the README's first two blocks in a fresh virtual environment; the guide may repeat these
+        # blocks
         readme = [other.text for other in BLOCKS if other.document == "README.md" and other.language == "bash"]
         assert block.text in readme[:2]
         return
@@ -171,7 +172,7 @@ def test_configurations_are_valid(block: Block, tmp_path: Path) -> None:
 
 
 def lines_with_commands() -> list[object]:
-    """Return the botkit commands in a block that is not executed, each starting at ``botkit``."""
+    """Return the botkit commands in a block that is not executed, each starting with ``botkit``."""
     found = []
     for block in BLOCKS:
         if block.language in ("text", "console"):
@@ -184,7 +185,7 @@ def lines_with_commands() -> list[object]:
 
 
 @pytest.mark.parametrize("line", lines_with_commands())
-def test_commands_that_are_not_executed_exist_and_have_their_options(line: str) -> None:
+def test_commands_that_are_not_executed_exist_and_have_the_options_shown(line: str) -> None:
     names, options = line.split(), re.findall(r"--[a-z-]+", line)
     context = click.Context(command_line)
     command: click.Command = command_line
@@ -201,13 +202,13 @@ def test_commands_that_are_not_executed_exist_and_have_their_options(line: str) 
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_have_existing_targets(document: Path) -> None:
+def test_all_link_targets_exist(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
     broken = [link for link in links if "://" not in link and not (document.parent / link).exists()]
     assert not broken
 
 
-def test_files_named_in_the_contributing_chapter_exist() -> None:
+def test_files_mentioned_in_the_contributing_chapter_exist() -> None:
     text = "".join((GUIDE / f"{topic}.md").read_text(encoding="utf-8") for topic in ("contributing", "engine"))
     named = set(re.findall(r"`((?:botkit|tests|strategies|configs)/[\w./-]*)`", text))
     missing = sorted(path for path in named if not (ROOT / path).exists())

@@ -12,7 +12,7 @@ from tests.guide.code_blocks import GUIDE, ROOT
 from tests.live.fault_catalogue import CATALOGUE
 
 
-def test_without_a_topic_every_chapter_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_chapter_is_listed_if_no_topic_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["guide"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     assert listed == list(CHAPTERS)
@@ -33,7 +33,7 @@ def test_output_to_a_terminal_is_formatted_text_in_a_pager(monkeypatch: pytest.M
     assert "# Rate limits" not in shown[0]
 
 
-def test_a_misspelt_topic_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelled_topic_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["guide", "strategy"]) == 2
     assert "the guide has no chapter 'strategy'; did you mean strategies?" in capsys.readouterr().err
 
@@ -49,7 +49,7 @@ def test_the_readme_is_short_and_its_image_is_small() -> None:
     assert (ROOT / ".github" / "report.png").stat().st_size < 150_000
 
 
-def test_messages_in_the_guide_match_the_fault_catalogue() -> None:
+def test_error_messages_in_the_guide_match_the_fault_catalogue() -> None:
     _, _, table = chapter("running").partition("| what can happen |")
     rows = re.findall(r"^\| [^|]+ \| [^|]+ \|([^|]*)\|$", table, flags=re.MULTILINE)
     said = [shown.says for faults in CATALOGUE.values() for shown in faults.values()]

@@ -18,7 +18,7 @@ REMEDY = "run: python -m botkit.guide.reference"
 
 
 def public_definitions(name: str) -> set[str]:
-    """Return the names without an underscore that a module defines at top level."""
+    """Return the names without a leading underscore that a module defines at top level."""
     tree = ast.parse(inspect.getsource(importlib.import_module(name)))
     names: set[str] = set()
     for node in tree.body:
@@ -44,9 +44,9 @@ def test_botkit_exports_exactly_the_names_in_the_reference() -> None:
     assert listed == botkit.__all__
 
 
-def test_every_module_of_the_model_is_public() -> None:
+def test_every_module_in_the_model_package_is_public() -> None:
     model = Path(inspect.getfile(botkit)).parent / "model"
-    internal = {"__init__", "compiling"}  # compiling only instructs a compiler about botkit's own classes
+    internal = {"__init__", "compiling"}  # this name is only an instruction for the compiler about botkit's own classes
     modules = {f"botkit.model.{path.stem}" for path in model.glob("*.py") if path.stem not in internal}
     assert modules <= set(PUBLIC_MODULES)
 

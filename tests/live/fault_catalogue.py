@@ -71,12 +71,12 @@ NETWORK: dict[str, Shown] = {
         (_NETWORK + "test_a_silent_connection_is_dropped_and_the_missed_events_are_recovered_by_reads",),
         "was lost: no data was received for 2.5 s",
     ),
-    "slow-drip body": Shown((_CREATE, _TRANSPORT + "test_a_broken_answer_ends_within_the_timeout")),
+    "slow-drip body": Shown((_CREATE, _TRANSPORT + "test_a_call_with_a_broken_response_fails_within_the_timeout")),
     "huge body": Shown(
         (
             _NETWORK + "test_an_oversized_response_is_aborted_and_the_read_is_retried",
             _UNBELIEVED,
-            _TRANSPORT + "test_a_huge_body_is_cut_off",
+            _TRANSPORT + "test_an_oversized_body_is_cut_off",
         ),
         "the open orders cannot be fetched: the answer has more than 4194304 bytes",
     ),
@@ -130,7 +130,7 @@ ANSWERS: dict[str, Shown] = {
     "200 with duplicate keys": Shown(
         (
             _UNBELIEVED,
-            "tests/exchange/test_client.py::test_a_write_whose_reply_repeats_a_name_has_an_unknown_outcome",
+            "tests/exchange/test_client.py::test_a_write_whose_response_contains_a_duplicate_key_has_an_unknown_outcome",
         ),
         _UNKNOWN + "...appears twice",
     ),
@@ -272,14 +272,14 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "the terminal is closed (SIGHUP)": Shown(
         (
-            _OUTPUT + "test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly",
-            _OUTPUT + "test_a_second_interrupt_quits_at_once_but_a_second_hangup_does_not",
+            _OUTPUT + "test_a_bot_keeps_running_without_its_output_and_a_hangup_stops_it_cleanly",
+            _OUTPUT + "test_a_second_interrupt_quits_immediately_but_a_second_hangup_does_not",
         )
     ),
     "nothing can be printed": Shown(
         (
-            _OUTPUT + "test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly",
-            _OUTPUT + "test_lines_that_cannot_be_printed_are_dropped_and_one_warning_is_logged",
+            _OUTPUT + "test_a_bot_keeps_running_without_its_output_and_a_hangup_stops_it_cleanly",
+            _OUTPUT + "test_lines_that_cannot_be_printed_are_dropped_with_a_single_logged_warning",
         ),
         "cannot write to standard output",
     ),
@@ -384,13 +384,13 @@ CONFIGURATION: dict[str, Shown] = {
     "duplicate key": Shown((_PLAIN_YAML,), "`a` appears twice; the first is on line 1"),
     "no, 010, 22:22, 1e3 read as something else": Shown(
         (
-            _SOURCE + "test_unquoted_values_have_no_surprising_types",
-            _SOURCE + "test_ambiguous_spellings_get_a_suggestion",
+            _SOURCE + "test_unquoted_values_are_not_converted_to_surprising_types",
+            _SOURCE + "test_ambiguous_notations_get_a_suggestion",
         ),
         "write false...write 10...quotes...write it out: 1000",
     ),
     "aliases that expand without end": Shown(
-        (_SOURCE + "test_an_alias_bomb_is_refused_without_being_expanded", _PLAIN_YAML), "alias *x"
+        (_SOURCE + "test_an_alias_bomb_is_refused_without_expanding_it", _PLAIN_YAML), "alias *x"
     ),
     "unknown key": Shown(
         ("tests/config/test_load.py::test_each_mistake_is_reported_with_its_line_and_a_remedy",),
@@ -471,21 +471,21 @@ DATA_AND_MONEY: dict[str, Shown] = {
         (
             _DATA + "test_a_single_price_spike_to_a_trillion_triggers_no_loss_limit_and_is_reported",
             _DATA + "test_a_genuine_price_jump_is_accepted_after_two_confirmations",
-            "tests/properties/test_spans.py::test_spans_and_turns_make_the_same_decisions",
+            "tests/properties/test_spans.py::test_spans_and_turns_lead_to_identical_decisions",
         ),
         "is far from the last price...withheld from strategies, valuations and loss limits until 2 later ones agree",
     ),
     "missing candle": Shown(
         (
             "tests/engine/test_bars.py::test_a_gap_between_candles_is_filled_with_flat_bars",
-            "tests/cli/test_download.py::test_candles_missing_on_the_exchange_are_gaps_within_and_between_requests",
+            "tests/cli/test_download.py::test_candles_missing_on_the_exchange_become_gaps_within_and_between_requests",
         ),
         "the exchange left out 25 intervals without trades",
     ),
     "duplicate candle": Shown(
         (
             "tests/engine/test_bars.py::test_a_candle_for_an_already_closed_bar_is_counted_but_ignored",
-            "tests/cli/test_data.py::test_duplicate_candles_are_skipped_on_request",
+            "tests/cli/test_data.py::test_duplicate_candles_are_skipped_if_requested",
         ),
         "a second candle",
     ),
@@ -496,7 +496,10 @@ DATA_AND_MONEY: dict[str, Shown] = {
         )
     ),
     "feeSymbol wrong on sells": Shown(
-        (_FEES, "tests/exchange/test_translate.py::test_a_sells_fee_is_in_the_quote_currency_whatever_the_fee_symbol")
+        (
+            _FEES,
+            "tests/exchange/test_translate.py::test_a_sells_fee_is_in_the_quote_currency_regardless_of_the_fee_symbol",
+        )
     ),
     "USER_TRADE fee scaled by 10^8": Shown((_FEES,)),
     "the same trade by REST and WS": Shown((_FEES,)),
@@ -535,7 +538,7 @@ SECURITY: dict[str, Shown] = {
     "path traversal in report and config paths": Shown(
         (
             "tests/config/test_load.py::test_each_mistake_is_reported_with_its_line_and_a_remedy",
-            "tests/tape/test_tape.py::test_a_manifest_that_points_outside_the_tape_is_refused",
+            "tests/tape/test_tape.py::test_a_manifest_that_refers_to_files_outside_the_tape_is_refused",
         ),
         "a name is 1 to 64...is outside the tape",
     ),
@@ -548,7 +551,7 @@ SECURITY: dict[str, Shown] = {
     "a plugin that was not named": Shown(
         (
             "tests/test_plugins.py::test_a_blocked_plugin_is_not_imported",
-            "tests/test_plugins.py::test_the_environment_restricts_installed_plugins",
+            "tests/test_plugins.py::test_the_environment_variable_restricts_installed_plugins",
         )
     ),
 }

@@ -1,4 +1,4 @@
-"""Figures for people: separators, fixed decimals, and no negative zero."""
+"""Numbers formatted for people: separators, fixed decimals, and no negative zero."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RULES = packaged_pairs()["btc_usdt"].rules
         (5.0, 0, True, "+5"),
     ],
 )
-def test_zero_has_no_sign_and_thousands_have_separators(value: float, decimals: int, signed: bool, text: str) -> None:
+def test_zero_has_no_sign_and_thousands_are_separated(value: float, decimals: int, signed: bool, text: str) -> None:
     assert fixed(value, decimals, signed=signed) == text
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12))
-def test_separators_do_not_change_a_figures_value(number: Decimal) -> None:
+def test_separators_do_not_change_the_value_of_a_number(number: Decimal) -> None:
     text = separated(f"{number:f}")
     assert Decimal(text.replace(",", "")) == number
     assert all(len(group) == 3 for group in text.split(".")[0].split(",")[1:])
@@ -41,7 +41,7 @@ def test_text_that_is_not_a_number_is_unchanged() -> None:
     assert [separated(text) for text in ("market", "", "-", "1e5", "-0.5")] == ["market", "", "-", "1e5", "-0.5"]
 
 
-def test_prices_have_all_decimals_of_their_pair_and_amounts_only_as_many_as_needed() -> None:
+def test_prices_have_all_decimals_of_their_pair_and_amounts_only_the_necessary_ones() -> None:
     assert price_figure(RULES, 10_473_010) == "104,730.10"
     assert price_figure(RULES, 5) == "0.05"
     assert amount_figure(RULES, 120_050_000_000) == "1,200.5"

@@ -1,4 +1,4 @@
-"""Rows of trading pairs that the exchange might send in the future: invalid rows raise ValueError and never crash the
+"""Trading pair rows that the exchange might send in the future: invalid rows raise ValueError and never crash the
 program.
 """
 
@@ -23,13 +23,13 @@ ROW: dict[str, Any] = {
 }
 
 
-def test_a_row_is_converted_to_a_pair() -> None:
+def test_a_row_from_the_wire_is_converted_to_a_pair() -> None:
     pair = pairs_from_wire([ROW | {"pair": "BTC_TWD"}])["btc_twd"]
     assert (pair.base, pair.quote, pair.rules.least_lots) == ("btc", "twd", 10_000)
 
 
 @pytest.mark.parametrize("name", ["", "btc", "_twd", "btc_", "9" * 400])
-def test_a_name_without_two_currencies_is_refused(name: str) -> None:
+def test_a_pair_name_without_two_currencies_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="not a pair name"):
         pairs_from_wire([ROW | {"pair": name}])
 

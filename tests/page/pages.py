@@ -1,5 +1,5 @@
-"""Bots, the page's server and a browser for the tests of the live page. Each one is started as a user would start
-it.
+"""Bots, the page server and a browser for the tests of the live page. Each component is started the way a user would
+start it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def write_bot(folder: Path, name: str = "shown", more: str = "", strategy: str =
 
 
 class Started:
-    """A botkit command in a separate process, which runs until the block ends. Its output is written to a file."""
+    """A botkit command in a separate process that runs until the block exits. Its output is written to a file."""
 
     def __init__(self, state: Path, *arguments: str) -> None:
         state.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class Started:
         return self._output.read_text(encoding="utf-8")
 
     def line(self, start: str) -> str:
-        """Wait for a line with this start, and return the rest of the line."""
+        """Wait for a line that starts with this text, and return the rest of the line."""
         wait_for(lambda: self._rest_of(start) is not None or self._process.poll() is not None)
         found = self._rest_of(start)
         assert found is not None, self.said
@@ -120,7 +120,7 @@ class Started:
 
 
 def run_bot(state: Path, configs: Sequence[Path], *more: str) -> Started:
-    """Start bots with their page. The output contains the address in the line ``page at``."""
+    """Start bots with their page. The output contains the page address in the line ``page at``."""
     return Started(state, "run", *map(str, configs), "--plain", "--page", "--page-port", "0", *more)
 
 
@@ -146,10 +146,10 @@ class PageBrowser(Browser):
         wait_for(lambda: part in self.text(selector))
 
     def wait_for_change(self, selector: str) -> None:
-        """Wait until an element shows another text than now."""
+        """Wait until the text of an element differs from its current text."""
         before = self.text(selector)
         wait_for(lambda: self.text(selector) != before)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the browser's protocol directly."""
+        """Call a method of the browser's debugging protocol directly."""
         return self._call(method, **params)

@@ -1,4 +1,4 @@
-"""The page's server answers only the page itself, and no text from a user, a tape or a file runs as a script."""
+"""The page server serves only its own page, and no text from a user, a tape or a file is executed as a script."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def token_of(address: str) -> str:
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:{port}", ""]
 )
 @pytest.mark.parametrize("path", ["/", "/live", "/report/x"])
-def test_a_request_with_a_foreign_host_is_refused(address: str, host: str, path: str) -> None:
+def test_a_request_with_a_foreign_host_header_is_refused(address: str, host: str, path: str) -> None:
     response = asked(address, path, Host=host.format(port=urlsplit(address).port))
     assert response.status == 421
     assert "botkit" not in response.body  # type: ignore[attr-defined]
@@ -83,7 +83,7 @@ def test_a_request_from_another_page_is_refused_even_with_the_token(
 
 @pytest.mark.parametrize("token", [None, "", "x", "é", "wrong" * 20])
 @pytest.mark.parametrize("path", ["/command", "/ticket"])
-def test_a_request_needs_the_token(address: str, token: str | None, path: str) -> None:
+def test_a_request_without_the_token_is_refused(address: str, token: str | None, path: str) -> None:
     headers = {} if token is None else {HEADER: token.encode().decode("latin-1")}
     assert asked(address, path, "POST", **headers).status == 403
 
@@ -98,7 +98,7 @@ def test_without_a_token_only_the_empty_page_is_served(address: str) -> None:
         assert asked(address, path).status in (404, 405)
 
 
-def test_every_answer_has_security_headers_and_allows_no_other_origin(address: str) -> None:
+def test_every_response_has_security_headers_and_allows_no_other_origin(address: str) -> None:
     answers = [asked(address), asked(address, "/report/x"), asked(address, Host="evil"), asked(address, Origin="null")]
     for response in answers:
         headers = response.headers
@@ -128,7 +128,7 @@ async def test_a_connection_without_the_right_token_is_closed_without_data(addre
         assert message.data == 1008
 
 
-async def test_a_connection_requires_an_origin(address: str) -> None:
+async def test_a_connection_without_an_origin_header_is_refused(address: str) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
             await session.ws_connect(f"http://{urlsplit(address).netloc}/live")
@@ -138,7 +138,7 @@ async def test_a_connection_requires_an_origin(address: str) -> None:
 
 
 class Elsewhere:
-    """Another site on this machine, which records the requests that it receives."""
+    """Another site on this machine that records the requests it receives."""
 
     def __init__(self, page: str = "") -> None:
         self.asked: list[str] = []
@@ -204,7 +204,9 @@ addEventListener("load", () => Promise.all([
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_a_page_on_another_port_cannot_access_the_server(browser: PageBrowser, address: str, name: str) -> None:
+def test_a_page_served_from_another_port_cannot_access_the_server(
+    browser: PageBrowser, address: str, name: str
+) -> None:
     page = ATTEMPTS.replace("HOST", urlsplit(address).netloc).replace("TOKEN", token_of(address))
     with Elsewhere(page) as site:
         browser.visit(f"http://{name}:{site.port}/", ready=False)
@@ -215,7 +217,7 @@ def test_a_page_on_another_port_cannot_access_the_server(browser: PageBrowser, a
 
 
 def hostile(value: Any) -> Any:
-    """Put a script into every text value of a document."""
+    """Insert a script into every text value of a document."""
     if isinstance(value, str):
         return HOSTILE + value
     if isinstance(value, list):
@@ -227,7 +229,7 @@ def hostile(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def forged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a page whose bot has a script in every text that an attacker could choose."""
+    """Return the address of a page whose bot has a script in every text that an attacker could control."""
     state = tmp_path_factory.mktemp("forged") / "state"
     config = write_bot(state.parent)
     with run_bot(state, [config], "--duration", "6s") as started:
@@ -249,13 +251,13 @@ def forged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     [run] = (folder / "runs").iterdir()
     with (run / "messages.jsonl").open("a") as file:
         file.write(json.dumps({"t": 1, "level": HOSTILE, "text": HOSTILE}) + "\n")
-    # a folder's name may contain any character except a slash
+    # a folder name may contain any character except a slash
     shutil.copytree(folder, state / HOSTILE.replace("/", "")[:200] / "emulator" / "inside")
     with Started(state, "page", "--page-port", "0") as server:
         yield server.line("page at ")
 
 
-def test_no_text_runs_as_a_script(browser: PageBrowser, forged: str) -> None:
+def test_no_text_is_executed_as_a_script(browser: PageBrowser, forged: str) -> None:
     browser.visit(forged)
     bots = browser.run("document.querySelectorAll('#bots button').length")
     assert bots == 2
@@ -303,7 +305,7 @@ Promise.all([
 """
 
 
-def test_a_hostile_report_cannot_leave_its_sandbox(browser: PageBrowser, tmp_path: Path) -> None:
+def test_a_hostile_report_cannot_escape_its_sandbox(browser: PageBrowser, tmp_path: Path) -> None:
     state, out = tmp_path / "state", tmp_path / "out"
     with Elsewhere("elsewhere") as site, Started(state, "page", "--page-port", "0") as server:
         address = server.line("page at ")
@@ -331,12 +333,12 @@ def test_a_hostile_report_cannot_leave_its_sandbox(browser: PageBrowser, tmp_pat
         assert found.pop("popup", "refused") == "refused"
         assert set(found.values()) == {"refused"}, found
         assert set(found) == {"parent", "storage", "cookie", "page", "command", "socket", "elsewhere"}
-        # the page's policy blocks the navigation of the frame
+        # the page's content security policy blocks navigation of the frame
         browser.until("document.querySelector('#report iframe') !== null")
         assert site.asked == []
 
 
-def test_a_ticket_serves_its_report_only_once(address: str, tmp_path: Path) -> None:
+def test_a_ticket_grants_access_to_its_report_only_once(address: str, tmp_path: Path) -> None:
     out = tmp_path / "out" / "demo" / "1"
     out.mkdir(parents=True)
     (out / "summary.json").write_text(json.dumps({"journal_sha256": "x", "name": "demo"}))

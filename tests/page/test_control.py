@@ -1,4 +1,4 @@
-"""The page can control a bot only as far as the bot's own configuration allows."""
+"""The page can control a bot only to the extent that the bot's own configuration allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ CONTROL = "page: {control: true}"
 
 
 def ordered(address: str, **command: Any) -> tuple[bool, str]:
-    """Send a command with the token, as the page does. Return whether it was executed, and the answer's text."""
+    """Send a command with the token, as the page does. Return whether the command was executed, and the text of the
+    response.
+    """
     parts = urlsplit(address)
     assert parts.port is not None
     connection = http.client.HTTPConnection("127.0.0.1", parts.port)
@@ -47,13 +49,13 @@ def status_of(state: Path) -> dict[str, Any]:
         {"command": "panic", "confirm": "shown"},
     ],
 )
-def test_a_page_without_control_can_execute_no_command(address: str, command: dict[str, Any]) -> None:
+def test_a_page_without_control_cannot_execute_commands(address: str, command: dict[str, Any]) -> None:
     is_done, text = ordered(address, **command)
     assert not is_done
     assert "set `page: {control: true}`" in text
 
 
-def test_the_bot_itself_refuses_commands_from_a_page_without_control(address: str, state: Path) -> None:
+def test_the_bot_itself_also_refuses_commands_from_a_page_without_control(address: str, state: Path) -> None:
     folder = StateFolder(state / "shown" / "emulator" / "inside")
     for name, more in (("stop", {}), ("panic", {}), ("pause", {"strategy": "b"}), ("capital", {})):
         with pytest.raises(commands.CommandFailed, match="does not allow page commands"):
@@ -67,7 +69,7 @@ def test_a_page_without_control_shows_no_buttons(browser: PageBrowser, address: 
     assert set(browser.run(shown)) == {"+", "−", "all"}
 
 
-def test_with_clicks_a_strategy_is_paused_changed_and_resumed_and_the_bot_is_stopped(
+def test_clicks_can_pause_a_strategy_change_and_resume_it_and_stop_the_bot(
     browser: PageBrowser, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
@@ -107,11 +109,13 @@ def test_with_clicks_a_strategy_is_paused_changed_and_resumed_and_the_bot_is_sto
         browser.click("document.getElementById('confirm-yes')")
         bot.line("stopping (command)")
         browser.wait_for_text("#lead", "ended (command)")
-        # the page's server ended together with the bot
+        # the page server exited together with the bot
         assert all("ERR_CONNECTION" in line for line in browser.console), browser.console
 
 
-def test_panic_requires_the_bots_name_and_the_page_cannot_remove_its_halt(browser: PageBrowser, tmp_path: Path) -> None:
+def test_panic_requires_typing_the_bots_name_and_the_page_cannot_remove_the_halt(
+    browser: PageBrowser, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
     with run_bot(state, [write_bot(tmp_path, more=CONTROL)]) as bot:
         address = bot.line("page at ")
@@ -130,7 +134,7 @@ def test_panic_requires_the_bots_name_and_the_page_cannot_remove_its_halt(browse
         browser.wait_for_text("#orders", "No open orders")
         folder = StateFolder(state / "shown" / "emulator" / "inside")
         assert folder.halt() is not None
-        # no command of the page removes the halt
+        # no command available on the page removes the halt
         ordered(address, command="resume", strategy="b")
         assert not ordered(address, command="resume", strategy="")[0]
         assert folder.halt() is not None

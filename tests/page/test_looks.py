@@ -1,4 +1,4 @@
-"""The page can be read and used on a phone, in light and dark themes, by keyboard and with a screen reader."""
+"""The page is readable and usable on a phone, in light and dark themes, by keyboard and with a screen reader."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def test_all_text_has_enough_contrast_and_no_element_is_wider_than_the_window(
     assert browser.run("document.documentElement.scrollWidth") <= width
 
 
-def test_a_text_with_low_contrast_is_detected(browser: PageBrowser, address: str) -> None:
+def test_text_with_low_contrast_is_detected(browser: PageBrowser, address: str) -> None:
     browser.visit(address)
     browser.run("document.getElementById('name').style.color = 'rgb(200, 200, 200)'")
     assert any(line.startswith("shown") for line in browser.run(CONTRASTS))
 
 
-def test_every_control_and_region_has_a_name(browser: PageBrowser, address: str) -> None:
+def test_every_control_and_region_has_an_accessible_name(browser: PageBrowser, address: str) -> None:
     browser.visit(address)
     browser.wait_for_text("#limits", "create order")
     browser.call("Accessibility.enable")
@@ -96,7 +96,7 @@ def test_every_control_and_region_has_a_name(browser: PageBrowser, address: str)
     assert [role for role, name in found if not name and role not in ("table", "img")] == []
 
 
-def test_the_page_can_be_used_by_keyboard(browser: PageBrowser, address: str) -> None:
+def test_the_page_can_be_operated_by_keyboard(browser: PageBrowser, address: str) -> None:
     browser.visit(address)
     browser.wait_for_text("#events", "bought")
     reached = set()

@@ -12,7 +12,7 @@ from tests.page.pages import PageBrowser
 PANES = "[...document.querySelectorAll('#price tr')].filter((e) => e.querySelectorAll('canvas').length === 4).length"
 
 
-def test_the_page_shows_price_fills_orders_money_limits_reasons_and_parameters(
+def test_the_page_shows_price_fills_orders_balances_limits_reasons_and_parameters(
     browser: PageBrowser, address: str
 ) -> None:
     browser.visit(address)
@@ -42,7 +42,7 @@ def test_the_page_shows_price_fills_orders_money_limits_reasons_and_parameters(
 
 
 def _equity_less_profit(browser: PageBrowser) -> Decimal:
-    """Return what the bot began with, by the figures that the page shows at one moment."""
+    """Return the bot's opening equity, computed from the equity and profit that the page shows at one time."""
     shown = browser.text("#money").replace(",", "").replace("\N{MINUS SIGN}", "-")
     found = re.search(r"Equity\s+([\d.]+)USDT.*In all\s+([-+]?[\d.]+)USDT", shown, re.DOTALL)
     assert found is not None, shown

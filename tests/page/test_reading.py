@@ -1,4 +1,4 @@
-"""The page's server reads all data that a bot writes for its page, exactly once, and from the right run."""
+"""The page server reads all data that a bot writes for its page exactly once, and from the right run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rows_of(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_minute_contains_the_figures_of_its_trades(tmp_path: Path) -> None:
+def test_a_minute_row_summarizes_its_trades(tmp_path: Path) -> None:
     minutes = Minutes(tmp_path, REAL_DISK, lambda text: None)
     for time_s, price, amount in [(60, 10, 1), (80, 12, 2), (119, 9, 1), (121, 11, 4), (110, 15, 1)]:
         minutes.saw(trade(time_s, price, amount))
@@ -64,7 +64,7 @@ def test_a_line_keeps_its_last_value_within_each_minute(tmp_path: Path) -> None:
     assert (line.name, line.times, line.values) == ("BB(20) upper", [60 * NS_PER_S, 120 * NS_PER_S], [3.0, 4.0])
 
 
-def test_a_full_disk_ends_the_minutes_with_one_message(tmp_path: Path) -> None:
+def test_a_full_disk_stops_the_minute_rows_with_a_single_message(tmp_path: Path) -> None:
     told: list[str] = []
     disk = SimpleNamespace(files=SimpleNamespace(remove=lambda path: None, append=lambda path: Full()))
 
@@ -84,7 +84,7 @@ def test_a_full_disk_ends_the_minutes_with_one_message(tmp_path: Path) -> None:
     assert "the live page's chart, ends here" in told[0]
 
 
-def test_messages_are_kept_in_order_with_the_bots_time(tmp_path: Path) -> None:
+def test_messages_are_kept_in_order_and_with_the_bots_timestamps(tmp_path: Path) -> None:
     messages = Messages(tmp_path, REAL_DISK, lambda: 7)
     messages.tell("warning", "one")
     messages.flush()
@@ -96,7 +96,7 @@ def test_messages_are_kept_in_order_with_the_bots_time(tmp_path: Path) -> None:
     assert len(second["text"]) == 4_000
 
 
-def test_candles_are_built_from_minutes_and_the_last_candle_grows() -> None:
+def test_candles_are_built_from_minute_rows_and_the_last_candle_is_updated() -> None:
     candles = PairCandles()
     for minute in range(10):
         candles.add((minute * 60, 10.0 + minute, 20.0 + minute, 5.0 - minute, 11.0 + minute, 1.0))
@@ -109,7 +109,7 @@ def test_candles_are_built_from_minutes_and_the_last_candle_grows() -> None:
     assert candles.candles(60)[-1][0] == 2_999 * 60
 
 
-def test_a_file_is_followed_across_partial_lines_damaged_lines_and_a_new_run(tmp_path: Path) -> None:
+def test_reading_a_growing_file_handles_partial_lines_damaged_lines_and_a_new_run(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     followed = FollowedFile(path)
     assert followed.new_rows() == (False, [])
@@ -124,7 +124,7 @@ def test_a_file_is_followed_across_partial_lines_damaged_lines_and_a_new_run(tmp
     assert tail.new_rows() == (False, [])
 
 
-def test_new_rows_are_found_by_number_even_after_old_rows_are_dropped() -> None:
+def test_new_rows_are_found_by_row_number_even_after_old_rows_are_dropped() -> None:
     rows = NumberedRows(3)
     for number in range(5):
         rows.add([number])
@@ -134,7 +134,7 @@ def test_new_rows_are_found_by_number_even_after_old_rows_are_dropped() -> None:
 
 
 def shown_bot(root: Path) -> Path:
-    """Write the folder of a bot that has ended."""
+    """Write the folder of a bot that has stopped."""
     folder = root / "demo" / "emulator" / "inside"
     run = folder / "runs" / "1"
     run.mkdir(parents=True)
@@ -146,7 +146,7 @@ def shown_bot(root: Path) -> Path:
     return folder
 
 
-def test_a_page_receives_all_data_once_and_then_only_new_data(tmp_path: Path) -> None:
+def test_a_page_receives_all_data_once_and_only_new_data_afterwards(tmp_path: Path) -> None:
     folder = shown_bot(tmp_path)
     bots, viewer = Bots(tmp_path), Viewer()
     [bot] = bots.all()
@@ -170,7 +170,7 @@ def test_a_page_receives_all_data_once_and_then_only_new_data(tmp_path: Path) ->
     assert set(again["sections"]) == {"messages", "candles"}
 
 
-def test_a_page_that_reconnects_receives_only_the_data_that_it_missed(tmp_path: Path) -> None:
+def test_a_page_that_reconnects_receives_only_the_data_it_missed(tmp_path: Path) -> None:
     shown_bot(tmp_path)
     bots = Bots(tmp_path)
     [bot] = bots.all()
@@ -184,7 +184,7 @@ def test_a_page_that_reconnects_receives_only_the_data_that_it_missed(tmp_path: 
     assert found["sections"]["equity"]["rows"] == [[60, 5.0]]
 
 
-def test_a_new_run_is_sent_from_its_start(tmp_path: Path) -> None:
+def test_a_new_run_is_sent_from_its_beginning(tmp_path: Path) -> None:
     folder = shown_bot(tmp_path)
     bots, viewer = Bots(tmp_path), Viewer()
     [bot] = bots.all()
@@ -201,7 +201,7 @@ def test_a_new_run_is_sent_from_its_start(tmp_path: Path) -> None:
     assert found["sections"]["messages"] == {"next": 1, "rows": [[9, "info", "another run"]]}
 
 
-def test_a_bot_publishes_only_while_a_page_is_open(tmp_path: Path) -> None:
+def test_a_bot_publishes_data_only_while_a_page_is_open(tmp_path: Path) -> None:
     seconds = 0.0
     clock = SimpleNamespace(monotonic_s=lambda: seconds)
     files = PageFiles(tmp_path, REAL_DISK)
@@ -217,7 +217,7 @@ def test_a_bot_publishes_only_while_a_page_is_open(tmp_path: Path) -> None:
     assert feed.is_viewed()
 
 
-def test_the_token_is_kept_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_the_token_is_kept_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     token = kept_token(tmp_path / "state")
     assert len(token) >= 43
     assert kept_token(tmp_path / "state") == token

@@ -1,4 +1,4 @@
-"""An open page reconnects to its server after a restart, and fetches the data that it missed."""
+"""An open page reconnects to a restarted server and fetches the data that it missed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_page_reconnects_to_a_restarted_server_and_shows_the_events_it_missed(
             browser.wait_for_text("#lead", "ended (signal)")
             final = in_the_journal()
             wait_for(lambda: counted_fills(browser) == final)
-            # the browser itself logs the connections refused while the server was down
+            # the browser itself logs the connections that were refused while the server was down
             assert all("ERR_CONNECTION" in line for line in browser.console), browser.console
             filled_up = sorted(browser.texts("#events li"))
             browser.visit(address)
@@ -55,7 +55,7 @@ def test_a_page_reconnects_to_a_restarted_server_and_shows_the_events_it_missed(
             assert sorted(browser.texts("#events li")) == filled_up, "nothing is missing or shown twice"
 
 
-def test_the_page_shows_the_end_of_its_bot(browser: PageBrowser, tmp_path: Path) -> None:
+def test_the_page_shows_that_its_bot_has_stopped(browser: PageBrowser, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with run_bot(state, [write_bot(tmp_path)]) as bot:
         browser.visit(bot.line("page at "))

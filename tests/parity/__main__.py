@@ -1,4 +1,4 @@
-"""``python -m tests.parity``: random strategies that receive trades make the same decisions over sockets as in their
+"""``python -m tests.parity``: random strategies that receive trades make identical decisions over sockets and in their
 backtests.
 
     python -m tests.parity                        100 seeds on each of the four tapes
@@ -25,7 +25,7 @@ _SEEDS = 100
 
 
 def main() -> int:
-    """Run the comparisons. Return 0 if every strategy made the same decisions on every tape."""
+    """Run the comparisons. Return 0 if every strategy made identical decisions in both runs on every tape."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity")
     parser.add_argument("--seeds", default="", help="such as 3,17,40-49; default: 0 to 99")
     parser.add_argument("--tapes", default=",".join(TAPES))

@@ -1,5 +1,5 @@
-"""The number of trades that the strategies of this process have received. Tests reset the number to 0 and read it after
-a run.
+"""The number of trades received by the strategies in this process. Tests reset the number to 0 before a run and read it
+afterwards.
 """
 
 from __future__ import annotations

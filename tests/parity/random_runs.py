@@ -1,5 +1,5 @@
-"""Random strategies that receive trades, one for each seed, on one of the parity tapes: in a backtest and over real
-sockets.
+"""Random strategies that receive trades, one for each seed. Each strategy runs on one of the parity tapes, both in a
+backtest and over real sockets.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ COUNTED = ("decisions", "orders", "fills", "cancels", "refusals", "trades heard"
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """The two runs of one strategy: counts of events, and the first difference ("" if there is none)."""
+    """The two runs of one strategy: event counts, and the first difference ("" if there is none)."""
 
     counts: Counter[str]
     difference: str
 
 
 def config(seed: int, tape: ParityTape) -> str:
-    """Generate a seed's bot configuration: its strategy, part of the tape, money, latency, fees and limits."""
+    """Generate the configuration of a seed's bot: its strategy, part of the tape, balances, latency, fees and
+    limits.
+    """
     dice = Random(f"hearing {seed}")
     span = tape.seconds * NS_PER_S
     room = max(tape.end - tape.start - span, 0)
@@ -75,7 +77,7 @@ def config(seed: int, tape: ParityTape) -> str:
 
 
 async def compare(seed: int, tape: ParityTape, folder: Path) -> Compared:
-    """Run a seed's bot in a backtest and in lockstep. The decisions of both runs are kept in ``folder``."""
+    """Run a seed's bot in a backtest and in lockstep. The decisions of both runs are stored in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "parity.yaml"
     path.write_text(config(seed, tape))

@@ -27,7 +27,7 @@ START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 
 
 class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
-    """A tape, its span of books and trades, and the pairs and balances of the bots that use it."""
+    """A tape, its time span with books and trades, and the pairs and balances of the bots that use the tape."""
 
     path: Path
     start: Nanos
@@ -39,14 +39,14 @@ class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parity_tape(name: str, folder: Path) -> ParityTape | None:
-    """Return the tape of `TAPES` with this name, or None if it is unavailable. Write the tape below ``folder`` if it is
-    missing.
+    """Return the tape of `TAPES` with this name, or None if the tape is unavailable. Write the tape below ``folder`` if
+    it is missing.
     """
     return _MAKERS[name](folder)
 
 
 def recorded_frames(folder: Path) -> ParityTape | None:
-    """Return the recorded frames as a tape below ``folder``, or None if they are unavailable."""
+    """Return the recorded frames as a tape below ``folder``, or None if the frames are unavailable."""
     if not FRAMES.exists():
         return None
     path = folder / "frames"
@@ -67,7 +67,7 @@ def bundled(folder: Path) -> ParityTape:
 
 
 def burst_tape(folder: Path) -> ParityTape:
-    """Return a tape of two pairs with extreme prices: see `write_bursts`."""
+    """Return a tape of two pairs with extreme prices; see `write_bursts`."""
     path = folder / "bursts"
     if not path.exists():
         path.mkdir(parents=True)
@@ -76,7 +76,7 @@ def burst_tape(folder: Path) -> ParityTape:
 
 
 def cascade_tape(folder: Path) -> ParityTape:
-    """Return the synthetic market of two pairs, in which one trade in ten sweeps several levels: see
+    """Return the synthetic market of two pairs, in which one trade in ten sweeps several levels; see
     `write_cascades`.
     """
     path = folder / "cascades"
@@ -99,8 +99,8 @@ BURST_PAIRS = ("btc_usdt", "eth_usdt")
 
 
 def write_bursts(folder: Path, pairs: Mapping[str, Pair]) -> None:
-    """Write books about one second apart, and trades that arrive singly, by the dozen, or 130 at one moment. Some
-    trades arrive at the moment of a book.
+    """Write books about one second apart, and trades that arrive singly, by the dozen, or 130 at a time. Some trades
+    arrive together with a book.
     """
     dice = random.Random(3)
     with TapeWriter(folder, source="invented for a test", recorded="by hand") as writer:
@@ -145,10 +145,10 @@ CASCADE_PAIRS = ("btc_usdt", "btc_twd")
 
 
 def write_cascades(folder: Path, pairs: Mapping[str, Pair]) -> None:
-    """Write the synthetic market, in which one trade in ten is replaced by a sweep of up to 260 trades at one moment.
+    """Write the synthetic market, with one trade in ten replaced by a sweep of up to 260 simultaneous trades.
 
-    The prices of a sweep move in one direction, and some rows repeat, as in real sweeps. One sweep in three arrives at
-    the moment of a book of its pair, and one in four affects both pairs at once.
+    The prices of a sweep move in one direction, and some rows repeat, as in real sweeps. One sweep in three arrives
+    together with a book of its pair, and one in four affects both pairs at once.
     """
     dice = random.Random(8)
     market = SyntheticMarket(pairs, seed=21, start=START - 60 * NS_PER_MINUTE)

@@ -1,4 +1,4 @@
-"""A few of the random strategies that receive trades. ``python -m tests.parity`` runs 100 of them on each tape."""
+"""Runs a few of the random strategies that receive trades. ``python -m tests.parity`` runs 100 of them on each tape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.tape.tape import Tape
 from tests.parity.random_runs import compare
 from tests.parity.tapes import FRAMES, TAPES, ParityTape, parity_tape
 
-#: seeds by tape; each one differed from its backtest in the past, or covers a different kind of run
+#: seeds by tape; each seed differed from its backtest in the past, or covers a different kind of run
 SEEDS = {"frames": (1, 26), "bundled": (4, 17), "bursts": (0, 2, 3), "cascades": (0, 4, 23)}
 
 
@@ -25,7 +25,7 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ParityTape | No
 
 
 @pytest.mark.parametrize(("name", "seed"), [(name, seed) for name, seeds in SEEDS.items() for seed in seeds])
-async def test_a_strategy_that_receives_trades_makes_the_same_decisions_over_the_wire(
+async def test_a_strategy_that_receives_trades_makes_identical_decisions_over_the_wire_and_in_a_backtest(
     tapes: dict[str, ParityTape | None], tmp_path: Path, name: str, seed: int
 ) -> None:
     tape = tapes[name]
@@ -40,7 +40,7 @@ async def test_a_strategy_that_receives_trades_makes_the_same_decisions_over_the
 
 
 @pytest.mark.parametrize("name", ["bursts", "cascades"])
-def test_generated_tapes_have_over_a_hundred_trades_at_one_moment(
+def test_generated_tapes_have_over_a_hundred_simultaneous_trades(
     tapes: dict[str, ParityTape | None], name: str
 ) -> None:
     tape = tapes[name]

@@ -1,4 +1,6 @@
-"""A backtest and the same bot over real HTTP and WebSocket make the same decisions, line by line, on the same tape."""
+"""A backtest and the same bot over real HTTP and WebSocket connections make identical decisions, line by line, on the
+same tape.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ MAKER = (
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sma_cross": (SMA, 720, {}),
     "market_maker": (MAKER, 70, {}),
-    # lines a thirtieth of a percent apart, which make a profit for a maker without fees
+    # grid lines a thirtieth of a percent apart, which are profitable for a maker without fees
     "grid": (
         "{{name: g, use: grid, params: {{pair: btc_usdt, low: {low}, high: {high}, cells: 12, amount: 0.005}}}}",
         180,
@@ -49,16 +51,16 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
         70,
         {},
     ),
-    # the strategy places ten orders a second, but the limits allow only two single creates a second: four windows of
-    # waiting
+    # the strategy places ten orders per second, but the limits allow only two single creates per second: four windows
+    # of waiting
     "greedy": (
         "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}",
         240,
         {"more": "limits: {create_order: 120, batching: false}"},
     ),
-    # invalid calls, orders beyond the balance, and cancels of orders that were just filled
+    # invalid calls, orders that exceed the balance, and cancels of orders that were just filled
     "anything": ("{name: r, use: random_trader, params: {pairs: [btc_usdt], acts: 0.6}}", 60, {"first_s": 120}),
-    # valued in a currency that is connected only through a pair that is not traded
+    # valued in a currency that is reachable only through a pair that is not traded
     "bounded": (
         "{name: r, use: random_trader, params: {pairs: [btc_usdt]}, risk: {max_daily_loss: {twd: 300}}}",
         120,
@@ -90,7 +92,7 @@ SEEDS = range(int(os.environ.get("BOTKIT_PARITY_SEEDS", "4")))
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """Return the folder of the tape, and the last price of btc_usdt before the tape."""
+    """Return the tape folder, and the last price of btc_usdt before the tape starts."""
     folder = tmp_path_factory.mktemp("parity")
     (folder / "tape").mkdir()
     return folder, write_tape(folder / "tape", project(folder, SMA, 60).pairs)
@@ -117,7 +119,7 @@ async def test_a_backtest_makes_the_same_decisions_as_the_bot_over_the_wire(
 
 
 def test_the_cases_contain_every_event_of_an_order(world: tuple[Path, float]) -> None:
-    """The events are counted in backtests, because the test above compares the runs over the wire with their
+    """Count the events in backtests, because the preceding test compares the runs over the wire with their
     backtests.
     """
     total: Counter[str] = Counter()
@@ -130,8 +132,8 @@ def test_the_cases_contain_every_event_of_an_order(world: tuple[Path, float]) ->
         "request cancel_batch": 3,
         "request create_batch": 20,
         "state post_only_cancelled": 5,
-        "state refused": 10,  # refused by rules and balances, before they were sent
-        "answer refused": 5,  # refused by the exchange: cancels of orders filled in the meantime
+        "state refused": 10,  # refused by rules and balances before being sent
+        "answer refused": 5,  # refused by the exchange: cancels of orders that were filled in the meantime
         "throttled": 400,
         "loss_limit": 1,
     }
@@ -139,11 +141,11 @@ def test_the_cases_contain_every_event_of_an_order(world: tuple[Path, float]) ->
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_strategy_that_uses_every_call_makes_the_same_decisions_over_the_wire(
+async def test_a_strategy_that_uses_every_call_makes_identical_decisions_over_the_wire_and_in_a_backtest(
     world: tuple[Path, float], seed: int
 ) -> None:
     folder, _ = world
-    # seed 0 once matched its own order with an amount too small for the wire's decimals; seed 2 once sent a batch of
+    # seed 0 once matched its own order for an amount too small for the wire's decimals; seed 2 once sent a batch of
     # cancels for two pairs
     options: dict[str, Any] = {"first_s": 120 + seed // 4 * 60 % 540, "seed": seed}
     if seed % 2:
@@ -155,8 +157,10 @@ async def test_a_strategy_that_uses_every_call_makes_the_same_decisions_over_the
     assert found["answer refused"] + found["state refused"] >= 2, found
 
 
-def test_a_bot_recognizes_its_own_bid_as_the_only_best_bid(world: tuple[Path, float]) -> None:
-    """Each tag records how the bot saw its own bid: alone at its price, alone on its side, or beaten by another bid."""
+def test_a_bot_recognizes_that_only_its_own_bid_is_at_the_best_price(world: tuple[Path, float]) -> None:
+    """Check that each tag records how the bot saw its own bid: alone at its price, alone on its side, or outbid by
+    another order.
+    """
     rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
     tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
     assert tags["alone at the best bid"] >= 5, tags
@@ -166,7 +170,7 @@ def test_a_bot_recognizes_its_own_bid_as_the_only_best_bid(world: tuple[Path, fl
     assert sum(row["k"] == "fill" and row["maker"] for row in rows) >= 5
 
 
-def test_a_throttled_bot_uses_its_windows_fully_and_exceeds_none(world: tuple[Path, float]) -> None:
+def test_a_throttled_bot_uses_its_windows_fully_and_never_exceeds_them(world: tuple[Path, float]) -> None:
     rows = [json.loads(line) for line in backtested(case_project(world, "greedy"))]
     sent = [row["t"] for row in rows if row["k"] == "request" and row["endpoint"] == "create_order"]
     assert sum(row["k"] == "intent" for row in rows) == 700
@@ -187,16 +191,16 @@ def test_a_throttled_backtest_reports_its_waiting_times(world: tuple[Path, float
     assert result.router.refused_by_exchange == 0
 
 
-def test_a_millisecond_of_latency_changes_the_decisions(world: tuple[Path, float]) -> None:
+def test_one_millisecond_of_latency_changes_the_decisions(world: tuple[Path, float]) -> None:
     one = backtested(project(world[0], MAKER, 70, order_ms=120))
     other = backtested(project(world[0], MAKER, 70, order_ms=121))
     assert one != other
 
 
-def test_the_backtest_and_run_commands_write_equal_decisions(
+def test_the_backtest_and_run_commands_write_identical_decisions(
     world: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Run `botkit backtest` and `botkit run --lockstep` as a user would type them, and compare their decisions."""
+    """Run `botkit backtest` and `botkit run --lockstep` as a user would, and compare the decisions of both runs."""
     config = str(project(world[0], MAKER, 40).loaded.path)
     one, other = tmp_path / "backtest", tmp_path / "run"
     botkit.main(["backtest", config, "--out", str(one), "--no-readings", "--json"], standalone_mode=False)

@@ -1,4 +1,4 @@
-"""A short tape of the synthetic market, and a bot that runs on that tape in a backtest and in lockstep over real
+"""A short tape of the synthetic market, and a bot that runs on this tape both in a backtest and in lockstep over real
 sockets.
 """
 
@@ -48,7 +48,7 @@ backtest:
 
 
 def write_tape(folder: Path, pairs: Any) -> float:
-    """Write `MINUTES` of books and trades of the synthetic market, received from START on. Return the last price of
+    """Write `MINUTES` of books and trades from the synthetic market, received from START on. Return the last price of
     btc_usdt before START.
     """
     market = SyntheticMarket(pairs, seed=11, start=START - 60 * NS_PER_MINUTE)
@@ -97,7 +97,7 @@ def project(
 ) -> Project:
     """Create a bot that runs over ``seconds`` of the tape in ``folder``, starting at ``first_s``.
 
-    ``capital`` is the capital of the last strategy. Its default is the complete account.
+    ``capital`` is the capital of the last strategy. By default, this is the entire account.
     """
     path = folder / "parity.yaml"
     path.write_text(
@@ -127,7 +127,7 @@ def backtested(found: Project) -> list[str]:
 
 
 async def both(found: Project) -> tuple[list[str], LockstepResult]:
-    """Run a bot in a backtest and over HTTP and WebSocket, and check that both runs make the same decisions line by
+    """Run a bot in a backtest and over HTTP and WebSocket, and check that both runs make identical decisions line by
     line. Return the decisions.
     """
     folder = found.loaded.path.parent / "lockstep"
@@ -140,7 +140,7 @@ async def both(found: Project) -> tuple[list[str], LockstepResult]:
 
 
 def counted(lines: list[str]) -> Counter[str]:
-    """Count the events in a run, by name: the lines of each kind, and the events that the test requires."""
+    """Count the events in a run by name: the lines of each kind, and the events that the test requires."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(row["k"] for row in rows)
     asked: dict[int, dict[str, Any]] = {}

@@ -1,8 +1,8 @@
-"""Books processed within a span equal the books that the exchange publishes one by one.
+"""Processing books within a span is equivalent to processing the books that the exchange publishes one by one.
 
 Random tapes have books and trades of one or two pairs, either as recorded from the wire or thinned out. Strategies act
-rarely, so that orders rest for a long time, with all latencies, queue assumptions, timers and loss limits. Each world
-runs once with the driver's spans, and once with a turn for each row and each book.
+rarely, so that orders rest for a long time; all latencies, queue assumptions, timers and loss limits are covered. Each
+world runs once with the driver's spans, and once with a separate turn for each row and each book.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Actor(Listener):
 
 
 def recorded(random: Random, pair: Pair) -> list[MarketColumns]:
-    """Generate books with three levels per side, and trades between them."""
+    """Generate books with three levels per side, and trades between the books."""
     price, spike, has_gaps = 1_000, 0, random.random() < 0.1
     times, rows = [], []
     now = T0 + S
@@ -135,7 +135,7 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
     """Run a seed's world, and return all data in which two runs could differ."""
     random = Random(f"books {seed}")
     pairs = random.choice([(BTC,), (BTC, ETH)])
-    if random.random() < 0.3:  # shown amounts have coarser steps than orders
+    if random.random() < 0.3:  # displayed amounts are coarser than order amounts
         pairs = tuple(pair.with_rules(msgspec.structs.replace(pair.rules, display_decimals=2)) for pair in pairs)
     known = {**PAIRS, **{str(pair): pair for pair in pairs}}
     plans = [
@@ -148,7 +148,7 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
         }
         for _ in range(random.choice([1, 1, 2]))
     ]
-    walk = random.randrange(10**6) if random.random() < 0.3 else None  # both pairs may have books at the same moment
+    walk = random.randrange(10**6) if random.random() < 0.3 else None  # both pairs may have books with equal timestamps
     columns = [column for pair in pairs for column in recorded(Random(walk) if walk else random, pair)]
     columns.sort(key=lambda column: column.kind)
     balances = {"twd": 10**6 * UNIT, **{pair.base: 50 * UNIT for pair in pairs}}
@@ -188,7 +188,7 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
 
 
 def cut(columns: list[MarketColumns], start: int, end: int) -> Slice:
-    """Return the rows in a slice of time."""
+    """Return the rows within a time slice."""
     pieces = []
     for column in columns:
         first, last = column.received.searchsorted([start, end])
@@ -196,9 +196,11 @@ def cut(columns: list[MarketColumns], start: int, end: int) -> Slice:
     return Slice(start, end, pieces)
 
 
-@replaces_code  # it counts books in spans
+@replaces_code  # this object counts books processed in spans
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
-def test_books_in_spans_and_books_in_turns_make_the_same_decisions(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_books_in_spans_and_books_in_separate_turns_lead_to_identical_decisions(
+    first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counts: Counter[str] = Counter()
     plain_span = Spans.run_with_books
 
@@ -221,7 +223,7 @@ def test_books_in_spans_and_books_in_turns_make_the_same_decisions(first: int, m
         counts["withheld"] += fast[3].count(b'"k":"quarantine"')
     assert counts["fills"], counts
     assert counts["withheld"], counts
-    assert counts["in spans"] > counts["books"] / 10, counts  # without quiet spans, this proves nothing
+    assert counts["in spans"] > counts["books"] / 10, counts  # without quiet spans, the test proves nothing
 
 
 #: every condition that ends a span of books, or excludes books from a span: (the function, the condition's text, the
@@ -260,7 +262,7 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
 
 @replaces_code
 @pytest.mark.parametrize(("function", "text", "instead", "seed"), EXITS)
-def test_a_mutant_without_one_of_the_exits_of_a_span_of_books_is_caught(
+def test_a_mutant_with_one_exit_condition_of_a_book_span_removed_is_caught(
     function: FunctionType, text: str, instead: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = textwrap.dedent(inspect.getsource(function))
@@ -273,5 +275,5 @@ def test_a_mutant_without_one_of_the_exits_of_a_span_of_books_is_caught(
     try:
         found = play(seed, Driver)
     except (AssertionError, IndexError, TypeError):
-        return  # one of the code's own assertions fails
+        return  # one of the code's own assertions failed
     assert found != plain, "nothing noticed it"

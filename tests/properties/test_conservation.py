@@ -1,10 +1,10 @@
-"""Coins and cash are conserved exactly, fees included, over a thousand random order scripts.
+"""Coins and cash, including fees, are conserved exactly over a thousand random order scripts.
 
-A script is a random market (books and trades, trades alone, or candles) with two accounts, of which one pays its fees
-in BITO. It contains some dozens of orders, batches, stops and cancels at random moments. After each step,
-`Kernel.check` asserts that the sum of accounts, recorded market and fees has not changed, and that locks equal the sum
-of the open orders' locks. At the end, an independent count from the published executions alone must yield the same
-balances.
+A script is a random market (books and trades, only trades, or candles) with two accounts, one of which pays its fees in
+BITO. The script contains several dozen orders, batches, stops and cancels at random times. After each step,
+`Kernel.check` asserts that the sum of accounts, recorded market and fees has not changed, and that the locked balances
+equal the sum of the open orders' locks. At the end, balances computed independently from nothing but the published
+executions must match.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def rules(price_decimals: int, amount_decimals: int = 8) -> PairRules:
     )
 
 
-# one pair with an unusual price scale, and one whose products need rounding down at 1e-8
+# one pair with an unusual price scale, and one whose products must be rounded down at 1e-8
 PAIRS = {
     name: Pair(name, rules(decimals))
     for name, decimals in (("btc_usdt", 2), ("eth_twd", 3), ("usdt_twd", 3), ("bito_twd", 4))
@@ -193,7 +193,7 @@ class Script:
         return self.tally(executions)
 
     def compare(self, account: str, rows: list[TradeReport]) -> None:
-        """Compare the balances with those derived from published events alone. Values are rounded down once per
+        """Compare the balances with those derived only from published events. Values are rounded down once per
         execution; fees are taken as reported.
         """
         balances = dict(self.begun[account])
@@ -242,7 +242,7 @@ def test_a_thousand_random_scripts_conserve_every_unit() -> None:
     assert not rare, f"too rare to prove anything: {rare} of {SCRIPTS}; all: {dict(scripts)}"
 
 
-def test_the_check_detects_a_difference_of_one_unit() -> None:
+def test_the_conservation_check_detects_a_difference_of_one_unit() -> None:
     script = Script(1)
     script.run()
     script.kernel._ledger.accounts["plain"].total["btc"] += 1

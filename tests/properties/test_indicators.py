@@ -1,4 +1,6 @@
-"""Every indicator yields the same bits step by step and over an array, and both results match the plain definition."""
+"""Every indicator yields bit-identical values step by step and over an array, and both results match the plain
+definition.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,15 @@ from botkit.engine.indicators.volume import VWAP
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.events import Bar
 
-# prices like those of the exchange: a random walk in cents, with flat periods and jumps
+# prices similar to those of the exchange: a random walk in cents, with flat periods and jumps
 STEPS = st.lists(st.sampled_from([0, 0, 0, 1, -1, 7, -7, 123, -4567, 10**7, -(10**7)]), max_size=80)
 WALKS = st.builds(
     lambda start, steps: [max(1, start + total) / 100 for total in np.cumsum([0, *steps]).tolist()],
     st.integers(1, 10**9),
     STEPS,
 )
-# and any other floats, except those so close to zero that their squares underflow; the smallest money unit is 1e-8
+# and arbitrary other floats, except those so close to zero that their squares underflow; the smallest unit of money is
+# 1e-8
 WILD = st.lists(st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12), max_size=60)
 PRICES = st.one_of(WALKS, WILD)
 LONG_WALKS = st.builds(
@@ -73,7 +76,9 @@ def rows_of(result: Any) -> list[Any]:
 @pytest.mark.parametrize("make", ONE_INPUT)
 @given(PRICES, LENGTHS)
 @settings(deadline=None, max_examples=60)
-def test_single_updates_equal_whole_arrays(make: Callable[[int], Any], prices: list[float], length: int) -> None:
+def test_incremental_updates_equal_array_calculations(
+    make: Callable[[int], Any], prices: list[float], length: int
+) -> None:
     indicator = make(length)
     before = indicator.over(prices)
     steps = []
@@ -82,12 +87,12 @@ def test_single_updates_equal_whole_arrays(make: Callable[[int], Any], prices: l
         assert steps[-1] == bits(indicator.value)
         assert indicator.ready is (indicator.value is not None)
     assert rows_of(before) == steps
-    assert rows_of(indicator.over(np.array(prices))) == steps  # the indicator's own state does not matter
+    assert rows_of(indicator.over(np.array(prices))) == steps  # the indicator's own state is irrelevant here
 
 
 @given(PRICES, LENGTHS, st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=60)
-def test_single_updates_equal_whole_arrays_for_indicators_with_several_inputs(
+def test_incremental_updates_equal_array_calculations_for_indicators_with_several_inputs(
     prices: list[float], length: int, chance: Any
 ) -> None:
     highs = [price + chance.choice([0, 0.01, 5]) for price in prices]
@@ -129,7 +134,7 @@ def column(bars: list[Bar], name: str) -> Any:
 @pytest.mark.parametrize("make", ONE_INPUT + SEVERAL_INPUTS)
 @given(st.one_of(WALKS, WILD, LONG_WALKS), st.one_of(LENGTHS, st.integers(1, 90)), st.integers())
 @settings(deadline=None, max_examples=25)
-def test_a_tape_cut_at_any_row_yields_identical_bits(
+def test_results_are_bit_identical_wherever_a_tape_is_split(
     make: Callable[[int], Any], closes: list[float], length: int, seed: int
 ) -> None:
     chance = Random(seed)
@@ -147,7 +152,7 @@ def test_a_tape_cut_at_any_row_yields_identical_bits(
             got += rows_of(cut.extend(*(part[start : start + size] for part in columns)))
         assert bits(cut.value) == (got[-1] if got else "nan")
     assert got == wanted
-    assert rows_of(cut.over(*columns)) == wanted  # its own state does not matter
+    assert rows_of(cut.over(*columns)) == wanted  # the indicator's own state is irrelevant here
     assert bits(cut.value) == (wanted[-1] if wanted else "nan")
 
 
@@ -162,7 +167,7 @@ def test_data_before_the_documented_history_changes_values_by_at_most_1e_9(make:
     chance = Random(seed)
     late, early = make(), make()
     history = late.history
-    # earlier values range from half to twice the price, ten times as much as later values
+    # earlier values range from half to twice the price, a range ten times as wide as that of later values
     wild = [chance.uniform(50.0, 200.0) for _ in range(chance.randrange(1, 200))]
     closes = wild + [100.0 + chance.uniform(-10, 10) for _ in range(history + 20)]
     bars = rows_for(late, closes, chance)
@@ -184,7 +189,7 @@ def exact_mean(window: list[float], weights: list[float]) -> float | None:
 
 @given(PRICES, LENGTHS)
 @settings(deadline=None, max_examples=100)
-def test_averages_differ_from_exact_averages_only_by_rounding(prices: list[float], length: int) -> None:
+def test_moving_averages_differ_from_exact_averages_only_by_rounding(prices: list[float], length: int) -> None:
     sma, wma, bands = SMA(length).over(prices), WMA(length).over(prices), Bollinger(length, 1).over(prices)
     vwap = VWAP(length).over(prices, [1.0 + i % 3 for i in range(len(prices))])
     for i in range(length - 1, len(prices)):
@@ -205,7 +210,7 @@ def test_averages_differ_from_exact_averages_only_by_rounding(prices: list[float
 
 @given(PRICES, LENGTHS)
 @settings(deadline=None, max_examples=60)
-def test_rolling_highs_and_lows_match_the_window(prices: list[float], length: int) -> None:
+def test_rolling_highs_and_lows_match_those_of_the_window(prices: list[float], length: int) -> None:
     high, low = RollingHigh(length), RollingLow(length)
     for i, price in enumerate(prices):
         window = prices[max(0, i - length + 1) : i + 1]
@@ -215,7 +220,9 @@ def test_rolling_highs_and_lows_match_the_window(prices: list[float], length: in
 
 @given(WALKS, LENGTHS, LENGTHS, st.integers(1, 10**9))
 @settings(deadline=None, max_examples=100)
-def test_a_flat_window_yields_exactly_its_price(prices: list[float], first: int, second: int, cents: int) -> None:
+def test_indicators_over_a_flat_window_yield_exactly_the_flat_price(
+    prices: list[float], first: int, second: int, cents: int
+) -> None:
     flat = cents / 100
     line = prices + [flat] * max(first, second)
     for length in (first, second):
@@ -227,9 +234,9 @@ def test_a_flat_window_yields_exactly_its_price(prices: list[float], first: int,
 
 
 @given(st.lists(st.integers(-500, 500), min_size=20, max_size=60), LENGTHS)
-@example([0] * 14 + [1, 0, 1, 0, 0, 0], 3)  # with this gain, 100 * gain / gain is not 100
+@example([0] * 14 + [1, 0, 1, 0, 0, 0], 3)  # for this gain, 100 * gain / gain is not exactly 100
 @settings(deadline=None, max_examples=40)
-def test_rsi_stays_in_range_and_is_symmetric(steps: list[int], length: int) -> None:
+def test_rsi_stays_within_its_range_and_is_symmetric(steps: list[int], length: int) -> None:
     prices = np.cumsum([100_000, *steps]) / 100
     index = RSI(length).over(prices)[length:]
     mirrored = RSI(length).over(-prices)[length:]

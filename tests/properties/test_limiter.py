@@ -1,5 +1,5 @@
-"""No window of the exchange is ever exceeded, for any behaviour of the network and any way in which the exchange
-counts.
+"""The router never exceeds a window of the exchange, regardless of network behavior and of the exchange's counting
+method.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ PACED = table(create_order=(25, 1), create_batch=(20, 2), cancel_order=(20, 1), 
 def fates(draw: st.DrawFn) -> tuple[Ending, int, int]:
     """Generate (outcome, arrival, ms from the grant to the answer or the abort).
 
-    The arrival is in thousandths of the time within which the request may arrive; -1 means that it never arrives.
+    The arrival is in thousandths of the time within which the request may arrive; -1 means that the request never
+    arrives.
     """
     outcome = draw(st.sampled_from([*[Ending.OK] * 4, *[Ending.UNKNOWN] * 3, *list(Ending)]))
     answered_ms = draw(st.one_of(st.integers(0, 120), st.integers(0, 4000)))
@@ -66,7 +67,7 @@ DEEDS = st.sampled_from(
     is_paced=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_no_window_is_exceeded_however_the_exchange_counts(
+def test_no_window_is_exceeded_whatever_counting_method_the_exchange_uses(
     steps: list[tuple[str, str, int]],
     ends: list[tuple[Ending, int, int]],
     resolve_ms: int,
@@ -76,7 +77,7 @@ def test_no_window_is_exceeded_however_the_exchange_counts(
     limits = PACED if is_paced else SMALL
     router = Router(limits, latest_accept_ns=LATEST_ACCEPT_NS, read_latest_ns=READ_LATEST_NS, seed=seed)
     arrivals: dict[str, list[int]] = {}
-    events: list[tuple[int, int, str, int]] = []  # (time, order of creation, kind, id)
+    events: list[tuple[int, int, str, int]] = []  # (time, creation sequence number, kind, id)
     outcomes: dict[int, tuple[Ending, list[int], int]] = {}
     time, asked, sent = START, 0, 0
     for number, (deed, owner, wait_ms) in enumerate(steps):
@@ -100,7 +101,7 @@ def test_no_window_is_exceeded_however_the_exchange_counts(
                 if outcome is Ending.UNKNOWN:
                     for client_id in ids:
                         made += 1
-                        # an order can be found only after it has arrived, and proved absent only after it can no longer
+                        # an order can be found only after it has arrived, and proved absent only once it can no longer
                         # arrive
                         proof = arrival if arrival >= 0 else now + LATEST_ACCEPT_NS
                         events.append((max(now, proof) + resolve_ms * NS_PER_MS, made, "resolve", client_id))
@@ -129,7 +130,8 @@ def test_no_window_is_exceeded_however_the_exchange_counts(
         for request in router.due(now).requests:
             outcome, share, answered_ms = ends[sent % len(ends)]
             sent += 1
-            # an answered request arrived before its answer; an aborted request may arrive until the declared limit
+            # an answered request arrived before its answer; an aborted request may still arrive until the declared
+            # limit
             span = answered_ms * NS_PER_MS
             if outcome is Ending.UNKNOWN:
                 is_read = limits[request.endpoint].method == "GET"
@@ -152,7 +154,7 @@ def test_no_window_is_exceeded_however_the_exchange_counts(
     down_ms=st.integers(0, 3000),
     late_ms=st.lists(st.integers(0, LATEST_ACCEPT_NS // NS_PER_MS), min_size=1, max_size=8),
 )
-def test_windows_in_use_at_a_crash_are_not_exceeded_after_a_restart(
+def test_windows_in_use_during_a_crash_are_not_exceeded_after_a_restart(
     before: list[tuple[int, int | None]], down_ms: int, late_ms: list[int]
 ) -> None:
     limits = table(create_order=(4, 1))
@@ -168,7 +170,7 @@ def test_windows_in_use_at_a_crash_are_not_exceeded_after_a_restart(
             arrivals.append(sent + answered_ms * NS_PER_MS)
             answered = sent + answered_ms * NS_PER_MS
             sends.append(SentBefore(endpoint="create_order", sent=sent, answered=answered))
-    # skip runs that exceeded the limit before the crash, because the property covers only the time after the crash
+    # skip runs that exceeded the limit before the crash, because this test covers only the time after the crash
     if most_in_sliding_window(arrivals, NS_PER_S) > 4:
         return
     router = Router(limits, latest_accept_ns=LATEST_ACCEPT_NS, batching=False)
@@ -185,7 +187,7 @@ def test_windows_in_use_at_a_crash_are_not_exceeded_after_a_restart(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 5000), max_size=40), st.integers(1, 5), st.integers(0, 999))
-def test_all_requests_that_a_sliding_window_allows_are_allowed_by_the_other_counts(
+def test_requests_allowed_by_a_sliding_window_are_allowed_by_the_other_counting_methods(
     times_ms: list[int], limit: int, phase: int
 ) -> None:
     kept: list[int] = []

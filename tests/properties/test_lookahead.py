@@ -1,4 +1,4 @@
-"""No strategy sees the future: neither a strategy that tries to, nor a bundled strategy by accident."""
+"""No strategy can see the future: neither a strategy that tries deliberately, nor a bundled strategy by accident."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BOOKS = parse_time("2025-04-02T22:12")
 
 
 def write_tape(folder: Path, name: str, end: Nanos) -> None:
-    """Write the bundled rows received from one day before the window until ``end``, and no later rows."""
+    """Write the bundled rows received between one day before the window and ``end``."""
     _, pairs, is_market = CASES[name]
     start = BOOKS if is_market else CANDLES - NS_PER_DAY
     source = TapeSource(ROOT / "backtest_data", packaged_pairs(), only=pairs)
@@ -56,7 +56,7 @@ def write_tape(folder: Path, name: str, end: Nanos) -> None:
 
 
 def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
-    """Run a sample on the bundled rows up to ``end``. Candles from before the window are used for its warm-up."""
+    """Run a sample on the bundled rows up to ``end``. Candles from before the window are used for warm-up."""
     tape = folder / f"tape-{end}"
     if not tape.exists():
         write_tape(tape, name, end)
@@ -66,8 +66,8 @@ def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
 
 
 def decided(out: Outcome, until: Nanos) -> list[dict[str, Any]]:
-    """Return all decisions before the time of the cut tape's last row, and the strategy's requests at that time.
-    Answers and fills at that time are left out, because the next row may already cause them.
+    """Return all decisions before the timestamp of the truncated tape's last row, and the strategy's requests at that
+    time. Answers and fills at that time are excluded, because the next row may already cause them.
     """
     lines = out.decisions
     return [line for line in lines if line["t"] < until or (line["t"] == until and line["k"] in ("intent", "cancel"))]
@@ -89,13 +89,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(share=st.floats(0.4, 0.98))
-def test_a_bundled_strategy_makes_the_same_decisions_when_the_tape_ends_earlier(
+def test_a_bundled_strategy_makes_the_same_decisions_if_the_tape_is_truncated(
     whole: Callable[[str], tuple[Path, Outcome]], name: str, share: float
 ) -> None:
     folder, full = whole(name)
     span = full.result.end - full.result.start
     cut = run_sample(folder, name, full.result.start + int(span * share))
-    last = cut.result.end - 1  # receive time of the cut tape's last row
+    last = cut.result.end - 1  # receive time of the truncated tape's last row
     assert last < full.result.end
     assert decided(cut, last) == decided(full, last)
 
@@ -114,8 +114,8 @@ def test_every_bundled_strategy_is_covered() -> None:
 # -- a strategy that tries to look ahead
 # -----------------------------------------------------------------------------------------
 
-#: Every figure reveals its time, because the prices in row i of the tape are 50,000 + i. The peeker searches all data
-#: that a strategy can reach for a later figure.
+#: Every price reveals its time, because the prices in row i of the tape are 50,000 + i. The peeker searches all data
+#: that a strategy can access for a later price.
 PEEKER = """
     import numpy as np
     from botkit import Pair, Strategy, hookimpl
@@ -207,7 +207,7 @@ PEEKER = """
 
 
 def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None = None, late_s: int = 0) -> None:
-    """Run the peeker. With ``late_s``, its clock is this many seconds late, so it mistakes the present for the
+    """Run the peeker. With ``late_s``, its clock is this many seconds slow, so it mistakes the present for the
     future.
     """
     plugin = world.folder / "plugins" / "peeker.py"
@@ -220,12 +220,12 @@ def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None 
     run_config(path, world.folder, start=start)
 
 
-def test_later_candles_cannot_be_found_with_warm_up_and_several_resolutions(world: World) -> None:
+def test_future_candles_cannot_be_found_with_warm_up_and_several_resolutions(world: World) -> None:
     world.candles("btc_usdt", [50_000.0 + i for i in range(240)], volume=10)
-    peek(world, "candles", step_s=60, least=150, start="2025-03-03T11:00")  # three hours later, in Taipei
+    peek(world, "candles", step_s=60, least=150, start="2025-03-03T11:00")  # three hours later, in Taipei time
 
 
-def test_later_trades_and_books_cannot_be_found(world: World) -> None:
+def test_future_trades_and_books_cannot_be_found(world: World) -> None:
     made_of_trades(world, 400)
     peek(world, "trades", step_s=1, least=800)
 

@@ -1,7 +1,7 @@
-"""The order protocol with an exchange that loses, delays, repeats and reorders messages.
+"""Tests the order protocol with an exchange that loses, delays, duplicates and reorders messages.
 
-At every moment, no order that is live at the exchange is final in the bot, and no client ID has two orders at the
-exchange. After the network has recovered, the bot knows every order, and its books equal the exchange's to the unit.
+At no time is an order final in the bot while it is live at the exchange, and no client ID ever has two orders at the
+exchange. After the network has recovered, the bot knows every order, and its books match the exchange's to the unit.
 Mutants of the protocol are caught.
 """
 
@@ -58,7 +58,7 @@ class Gambler(Listener):
 
 
 class Violation(AssertionError):
-    """An invariant of the protocol was violated."""
+    """Error raised if an invariant of the protocol is violated."""
 
 
 def play(seed: int, faults: float = 0.15, resends: bool = False) -> ModelExchange:
@@ -122,7 +122,7 @@ def settled(b: Bot, exchange: ModelExchange) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
-def test_no_order_is_lost_or_repeated_or_final_in_the_bot_while_live_at_the_exchange(first: int) -> None:
+def test_no_order_is_lost_or_duplicated_or_final_in_the_bot_while_live_at_the_exchange(first: int) -> None:
     injected: dict[str, int] = {}
     executed = {Side.BUY: 0, Side.SELL: 0}
     for seed in range(first, first + 20):
@@ -176,7 +176,7 @@ def test_a_mutant_that_declares_orders_absent_after_three_not_found_answers_is_c
 
 
 @replaces_code
-def test_a_mutant_that_declares_orders_absent_before_the_time_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_that_declares_orders_absent_before_the_deadline_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Resolution, "_bound", lambda self, case: case.abort)
     assert caught()
 
@@ -197,7 +197,7 @@ def test_a_mutant_that_trusts_the_answer_to_a_cancel_is_caught(monkeypatch: pyte
 
 
 @replaces_code
-def test_a_mutant_that_identifies_executions_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_that_identifies_executions_only_by_id_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def naive(self: Executions, report: Any, *, listed: bool) -> bool:
         key = (listed, report.trade_id)
         return self.known.setdefault(key, len(self.known)) == len(self.known) - 1

@@ -1,5 +1,5 @@
-"""No unit appears or vanishes for any sequence of orders, fills, releases and outside changes, and a restart changes no
-figure.
+"""No unit appears or vanishes for any sequence of orders, fills, releases and external changes, and a restart does not
+change any value.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ PRICES = {BTC_TWD: 30_000.0, USDT_TWD: 31.205, BTC_USDT: 961.37, BITO_TWD: 5.432
 
 
 class Script:
-    """Random actions of four strategies, on an account that an independent ledger derives from the reports alone."""
+    """Random actions by four strategies on one account. An independent ledger derives the account from the reports
+    alone.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -45,7 +47,7 @@ class Script:
         self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
-        # the units that strategies should own, derived only from capital moves, fills and deposits
+        # the units that each strategy should own, derived only from capital moves, fills and deposits
         self.owned: Counter[str] = Counter(self.portfolio.holdings(None))
         self.unowned = Counter(OPENING)
         self.unowned.subtract(self.owned)
@@ -53,7 +55,8 @@ class Script:
         self.live: list[Order] = []
         self.dead: list[Order] = []
         self.happened: Counter[str] = Counter()
-        # the expected positions, derived only from the fills: base and quote units that each position received or paid
+        # the expected positions, derived only from the fills: the base and quote units that each position received or
+        # paid
         self.flows: dict[tuple[str, str], list[int]] = {}
 
     def step(self) -> None:
@@ -145,7 +148,7 @@ class Script:
             -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
-        if target in ("pool_one", "pool_two"):  # the other strategy may own the pool's coins
+        if target in ("pool_one", "pool_two"):  # another strategy may own the pool's coins
             own = {c: [p for p in portfolio.positions(target) if p.pair.base == c] for c in units}
             possible = possible and all(
                 change > 0 or not own[c] or -change <= sum(max(0, p.amount_units - p.locked_units) for p in own[c])
@@ -183,7 +186,7 @@ class Script:
             flow[1] += paid
 
     def profits(self) -> dict[tuple[str | None, str], int | None]:
-        """Return the day's profit of every strategy and of the account."""
+        """Return the daily profit of every strategy and of the account."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
         return {key: self.portfolio.days.pnl_units(*key) for key in keys}
 
@@ -193,7 +196,7 @@ class Script:
         return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return each position's amount and net cash flow (realised profit minus cost)."""
+        """Return the amount and the net cash flow (realised profit minus cost) of each position."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies
@@ -248,7 +251,7 @@ class Script:
         after[pair.quote] -= sign * value
         after[currency] -= fee
         if min(after.values()) < 0:
-            return False  # the exchange never fills an order that the account cannot pay for, fee included
+            return False  # the exchange never fills an order that the account cannot pay for, including the fee
         self.portfolio.fill(order, report, 0)
         self.happened["partial"] += lots < left
         self.happened["bito_fee"] += in_bito and fee > 0
@@ -271,7 +274,7 @@ class Script:
         portfolio = self.portfolio
         portfolio.check()
         assert min(self.account.values()) >= 0
-        # compare the full sums, because +Counter would hide a negative figure
+        # compare the full sums, because +Counter would hide a negative value
         assert {c: u for c, u in self.account.items() if u} == {c: u for c, u in portfolio.account.items() if u}
         self.check_ownership()
         assert sum(portfolio.ledger.locks.get(o.client_id, 0) for o in self.live) == sum(
@@ -284,7 +287,7 @@ class Script:
                 assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
 
     def check_ownership(self) -> None:
-        """Check that owned + unassigned + reserve = account, and that no fill changes the unassigned money."""
+        """Check that owned + unassigned + reserve = account, and that no fill changes the unassigned balance."""
         portfolio = self.portfolio
         shown = portfolio.ownership.shown({})
         owned: Counter[str] = Counter()
@@ -295,7 +298,7 @@ class Script:
         for currency in {*self.account, *owned, *self.unowned}:
             assert owned[currency] == self.owned[currency], currency
             assert owned[currency] + self.unowned[currency] == self.account[currency], currency
-            # a late fill, or a fee in the exchange's coin, may borrow unassigned money
+            # a late fill, or a fee in the exchange's own coin, may borrow from the unassigned balance
             owes = -sum(part.funds[currency].claims for part in portfolio.ledger.parts.values())
             assert lent[currency] == -owes, currency
             left, reserved = shown.left.get(currency, 0), shown.reserved.get(currency, 0)
@@ -308,8 +311,8 @@ class Script:
             assert float(position.exact.given) == position.given
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
-        """Check that each amount is the opening amount plus receipts, and that realised profit minus cost is the net
-        cash flow minus the opening cost.
+        """Check that each amount is the opening amount plus net receipts, and that realised profit minus cost is the
+        net cash flow minus the opening cost.
         """
         for strategy in self.portfolio.strategies:
             for position in self.portfolio.positions(strategy):
@@ -332,7 +335,7 @@ def opened_and_priced(script: Script) -> dict[tuple[str, str], tuple[int, int]]:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_parts_and_unassigned_always_sum_to_the_account(seed: int) -> None:
+def test_owned_reserved_and_unassigned_balances_always_sum_to_the_account(seed: int) -> None:
     script = Script(seed)
     opening = opened_and_priced(script)
     for _ in range(80):
@@ -344,7 +347,7 @@ def test_parts_and_unassigned_always_sum_to_the_account(seed: int) -> None:
     assert not script.portfolio.ledger.locks
 
 
-def test_the_random_scripts_reach_the_intended_cases() -> None:
+def test_the_random_scripts_cover_the_intended_cases() -> None:
     reached: Counter[str] = Counter()
     for seed in range(60):
         script = Script(seed)
@@ -353,7 +356,7 @@ def test_the_random_scripts_reach_the_intended_cases() -> None:
             script.step()
         reached.update(key for key, count in script.happened.items() if count)
     for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill", "given", "taken", "with_a_cost"):
-        assert reached[key] >= 12, (key, reached)  # in a fifth of the scripts
+        assert reached[key] >= 12, (key, reached)  # in one script out of five
 
 
 @settings(deadline=None, max_examples=60)
@@ -377,7 +380,7 @@ def test_a_limit_is_breached_at_the_same_row_in_a_span_and_row_by_row(seed: int)
     price, prices = portfolio.last_price(pair) or 1.0, []
     for _ in range(200):
         price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
-        # most rows are on a tick; the others are rounded to a tick in the exact value
+        # most rows are aligned to a tick; the others are rounded to a tick in the exact value
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
     found = desk.first_breach(pair, rows, 0)
@@ -390,8 +393,8 @@ def test_a_limit_is_breached_at_the_same_row_in_a_span_and_row_by_row(seed: int)
     assert found == one_by_one
 
 
-def test_a_price_that_hits_a_limit_exactly_is_not_missed() -> None:
-    # with these pairs, btc is valued in twd in two steps, each of them rounded
+def test_a_price_exactly_at_a_limit_is_not_missed() -> None:
+    # with these pairs, btc is valued in twd in two conversions, each of which is rounded
     pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}
     portfolio = Portfolio(
         pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"

@@ -1,8 +1,8 @@
 """A bot that runs ahead while no new event can reach it makes the same decisions as a bot that waits for every event.
 
-The tests use the random bots and tapes of tests/frozen, with books and trades that show our own orders. Each bot runs
-once with the driver, and once with a turn for each row and with every arrival and match at the exchange at its exact
-time.
+The tests use the random bots and tapes from tests/frozen, with books and trades that include our own orders. Each bot
+runs once with the driver, and once with a turn for each row and with every arrival and match at the exchange processed
+at its exact time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.frozen.freezing import prepare, run
 from tests.plain_form import replaces_code
 from tests.row_by_row import RowByRow
 
-#: bots with a delay before answers, including some with taker orders and stops
+#: bots with response latency, including some with taker orders and stops
 SEEDS = (1, 6, 10, 11, 23, 34)
 TAPES = ("books", "two_pairs")
 
@@ -38,9 +38,9 @@ def test_running_ahead_changes_no_decision(seed: int, tape: str, folder: Path, m
 
 
 @replaces_code
-def test_running_ahead_too_far_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the limit, a trade of our own, or a book with our orders, becomes known at a time that has already
-    passed.
+def test_running_too_far_ahead_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the limit on running ahead, and check that a trade of our own, or a book with our orders, becomes known at
+    a time that has already passed.
     """
     monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)
     with pytest.raises(AssertionError, match="time went back"):

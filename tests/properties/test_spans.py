@@ -1,4 +1,4 @@
-"""Quiet spans equal row-by-row turns: byte-identical decisions and the same callbacks.
+"""Quiet spans are equivalent to row-by-row turns: byte-identical decisions and identical callbacks.
 
 Random tapes have trades or candles, and books, for one or two pairs. Strategies act at random, with loss limits,
 protected positions, several listeners and resolutions, timers, and subscriptions during the run. Each world runs once
@@ -65,7 +65,7 @@ class Actor(Listener):
     def _hear(self, name: str, event: Any) -> None:
         figure = getattr(event, "price", None) or getattr(event, "close", None) or getattr(event, "bid_levels", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
-        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some events and not at others
+        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read prices on some events and not on others
             values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
             self.heard.append(("indicators", values))
         if name in ("trade", "book", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
@@ -102,7 +102,7 @@ class Actor(Listener):
 
 
 class SpanBySpan(Driver):
-    """A backtest's driver without books at the exchange; here, books are treated like all other rows."""
+    """A backtest driver without books at the exchange; here, books are treated like all other rows."""
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
@@ -116,7 +116,7 @@ class EveryRow(RowByRow, SpanBySpan):
 
 
 def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
-    """Generate a random walk with series of equal times, pauses, and an occasional jump."""
+    """Generate a random walk with runs of equal timestamps, pauses, and an occasional jump."""
     rows = random.randint(1, ROWS)
     price, prices, lots = 1_000, [], []
     for _ in range(rows):
@@ -140,7 +140,7 @@ def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
 
 
 def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
-    """Generate books with two levels per side around the prices of a tape, at its times or close to them. Some books
+    """Generate books with two levels per side around the prices of a tape, at or near the tape's timestamps. Some books
     are crossed.
     """
     ticks = like.ticks if isinstance(like, TradeColumns) else like.close  # type: ignore[union-attr]
@@ -156,8 +156,8 @@ def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
 
 
 def spiked(prices: list[int]) -> list[int]:
-    """In one world of three, add a few implausible rows, or a new price level from some row on."""
-    random = Random(sum(prices))  # separate random numbers, so that the walk does not depend on them
+    """In one world out of three, add a few implausible rows, or a permanent jump to a new price level at some row."""
+    random = Random(sum(prices))  # a separate random generator, so that the walk does not depend on these draws
     if random.randrange(3):
         return prices
     for _ in range(random.randint(1, 5)):
@@ -177,7 +177,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
     """
     random, extra = Random(seed), Random(f"merged {seed}")
     kind = random.choice(["trades", "candles"])
-    simple = random.random() < 0.6  # simple worlds use the tight loops; other callbacks use plain turns
+    simple = random.random() < 0.6  # simple worlds use the tight loops; worlds with other callbacks use plain turns
     pairs = (BTC,) if simple else random.choice([(BTC,), (BTC, ETH)])
     has_books = merges and extra.random() < 0.5
     if merges and simple and extra.random() < 0.5:
@@ -202,7 +202,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
     columns = [tape(random, pair, kind) for pair in pairs]
     if has_books:
         columns += [books(extra, pair, rows) for pair, rows in zip(pairs, list(columns), strict=True)]
-    # without a price for a coin, the day's loss would be unknown
+    # without a price for a coin, the daily loss would be unknown
     balances = {"twd": 10**5 * UNIT, **{pair.base: 5 * UNIT for pair in pairs}}
     b = Bot(
         *(Actor(plan) for plan in plans),
@@ -236,7 +236,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
-def test_spans_and_turns_make_the_same_decisions(first: int) -> None:
+def test_spans_and_turns_lead_to_identical_decisions(first: int) -> None:
     kinds: Counter[bytes] = Counter()
     for seed in range(first, first + 20):
         fast, plain = play(seed, SpanBySpan), play(seed, EveryRow)
@@ -248,15 +248,15 @@ def test_spans_and_turns_make_the_same_decisions(first: int) -> None:
         for line in fast[5].splitlines():
             kinds[line.split(b'"k":"')[1].split(b'"')[0]] += 1
     for kind in (b"intent", b"fill", b"cancel", b"loss_limit", b"quarantine", b"book"):
-        assert kinds[kind], kinds  # worlds without events prove nothing
+        assert kinds[kind], kinds  # worlds without events would prove nothing
 
 
-def test_a_bar_whose_first_trade_is_in_a_span_is_ended_by_its_timer() -> None:
+def test_a_bar_whose_first_trade_is_in_a_span_is_closed_by_its_timer() -> None:
     assert play(619, SpanBySpan, merges=False) == play(619, EveryRow, merges=False)
 
 
 def caught() -> bool:
-    """Return True if a mutant of the spans makes different decisions in some world, or fails one of its own
+    """Return True if a mutant of the spans makes different decisions in any world, or fails one of its own
     assertions.
     """
     for seed in range(WORLDS):
@@ -281,13 +281,13 @@ def test_a_mutant_whose_spans_ignore_a_loss_limit_is_caught(monkeypatch: pytest.
 
 
 @replaces_code
-def test_a_mutant_whose_spans_ignore_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_whose_spans_ignore_a_price_jump_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "jumps", lambda *columns: [])
     assert caught()
 
 
 @replaces_code
-def test_a_mutant_whose_spans_ignore_an_action_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_whose_spans_ignore_an_action_of_the_strategy_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Spans.__init__
 
     def deaf(self: Spans, **parts: Any) -> None:

@@ -1,6 +1,6 @@
-"""A real browser for tests of pages: chromium, controlled over its debugging pipe, so that no port is opened.
+"""A real browser for page tests: chromium, controlled over its debugging pipe, so that no port is opened.
 
-Clicks and keys use the browser's own input, and the page keeps its content security policy.
+Clicks and key presses use the browser's own input, and the page keeps its content security policy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Browser:
         to_browser, from_us = os.pipe()
         to_us, from_browser = os.pipe()
 
-        def wire() -> None:  # chromium reads commands from descriptor 3 and writes to 4
+        def wire() -> None:  # chromium reads commands from descriptor 3 and writes to descriptor 4
             first, second = os.dup(to_browser), os.dup(from_browser)
             os.dup2(first, 3)
             os.dup2(second, 4)
@@ -47,7 +47,7 @@ class Browser:
         os.close(from_browser)
         self._write, self._read = os.fdopen(from_us, "wb", 0), os.fdopen(to_us, "rb", 0)
         self._number, self._rest, self._session = 0, b"", ""
-        #: the messages in the page's console, including uncaught errors and violations of its policy
+        #: the messages in the page's console, including uncaught errors and violations of its content security policy
         self.console: list[str] = []
         #: the addresses that the page requested
         self.requests: list[str] = []
@@ -66,14 +66,14 @@ class Browser:
         self._read.close()
 
     def open(self, page: Path) -> None:
-        """Open a report and wait until its script has drawn it."""
+        """Open a report and wait until its script has drawn the charts."""
         self.console.clear()
         self.requests.clear()
         self._call("Page.navigate", url=page.as_uri())
         self.until("document.readyState === 'complete' && document.documentElement.dataset.charts !== undefined")
 
     def run(self, code: str) -> Any:
-        """Return the value of an expression in the page."""
+        """Return the value of an expression evaluated in the page."""
         found = self._call("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
@@ -97,7 +97,7 @@ class Browser:
         )
 
     def click(self, element: str) -> None:
-        """Click in the middle of the element that an expression names."""
+        """Click the center of the element that an expression identifies."""
         x, y = self.run(
             f"(() => {{ const e = {element}; e.scrollIntoView({{ block: 'center' }});"
             " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
@@ -106,7 +106,7 @@ class Browser:
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def move(self, x: float, y: float) -> None:
-        """Move the mouse to a place in the window."""
+        """Move the mouse to a position in the window."""
         self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def press(self, key: str) -> None:
@@ -140,12 +140,12 @@ class Browser:
         self.settle()
 
     def cpu_s(self) -> float:
-        """Return the processor time that the page's own thread has used. Other work on the machine is not included."""
+        """Return the CPU time that the page's own thread has used. Other load on the machine is not included."""
         figures = {figure["name"]: figure["value"] for figure in self._call("Performance.getMetrics")["metrics"]}
         return float(figures["TaskDuration"])
 
     def screenshot(self, to: Path) -> None:
-        """Write the visible part of the page as PNG."""
+        """Save the visible part of the page as a PNG file."""
         to.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:

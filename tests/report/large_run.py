@@ -1,4 +1,4 @@
-"""A made-up run with any number of candles and fills, as noisy as the minutes of a real market."""
+"""A made-up run with any number of candles and fills, as noisy as minute candles of a real market."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MINUTE = 60 * 10**9
 
 
 def large_run(candles: int, fills: int) -> BacktestResult:
-    """Return a run over minute candles with alternating buys and sells."""
+    """Return a run on one-minute candles with alternating buys and sells."""
     base, chance = sample_result(days=2, orders=50), np.random.default_rng(3)
     own = pair("btc_usdt", 2)
     times = base.start + MINUTE * np.arange(candles)

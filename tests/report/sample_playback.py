@@ -1,4 +1,4 @@
-"""A made-up playback of a few frames."""
+"""A made-up playback with a few frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"
 
 
 def sample_playback(text: str = "maker", frames: int = 12) -> Playback:
-    """Return a playback with one resting order, and with ``text`` in every place where a user can choose a text."""
+    """Return a playback with one resting order, and with ``text`` in every place where a user can choose the text."""
     own = pair("btc_usdt", 2)
     book = (((99_00, 5), (98_00, 7)), ((101_00, 4), (102_00, 9)))
     times = START + SECOND * np.arange(3, dtype=np.int64)
@@ -58,5 +58,5 @@ def sample_playback(text: str = "maker", frames: int = 12) -> Playback:
 
 
 def hostile_playback() -> tuple[Playback, str]:
-    """Return a playback whose names are a script, and the script."""
+    """Return a playback in which every name is a script, together with the script."""
     return sample_playback(HOSTILE), HOSTILE

@@ -1,4 +1,4 @@
-"""A made-up run with all the parts that a report can show: two strategies, two pairs, waits, refusals, queue
+"""A made-up run with every component that a report can show: two strategies, two pairs, waits, refusals, queue
 assumptions.
 """
 
@@ -54,7 +54,7 @@ def pair(name: str = "btc_twd", price_decimals: int = 0, least_lots: int = 10_00
 
 
 def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", synthetic: bool = True) -> BacktestResult:
-    """Return a run of ``days`` days with figures that are consistent where a reader would check them."""
+    """Return a run of ``days`` days whose values are consistent wherever a reader would check them."""
     chance = random.Random(7)
     noise = np.random.default_rng(7)
     start = parse_time("2025-03-01T00:00+08:00")
@@ -292,7 +292,7 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
 
 
 def _lines(pair: Pair, times: np.ndarray, close: np.ndarray, names: list[str]) -> list[IndicatorLine]:
-    """Return indicators on hourly bars in every kind of pane, and one plot."""
+    """Return indicators on hourly bars for every kind of pane, and one plot."""
     store = PlotStore(names[0], takes_indicators=True, whole_run=True)
     bars = BarSeries(pair, "1h", plots=store)
     for indicator in (SMA(10), SMA(30), Bollinger(20), RSI(14), MACD()):

@@ -15,7 +15,7 @@ from tests.report.sample_result import bare_result, sample_result
 
 
 def open_report(browser: Browser, result: BacktestResult, folder: Path) -> None:
-    """Open a result's report. Check that it requests only its own file, and that the console stays empty."""
+    """Open a result's report. Check that the page requests only its own file, and that the console stays empty."""
     page = folder / "report.html"
     page.write_text(render(result), encoding="utf-8")
     browser.open(page)
@@ -36,9 +36,7 @@ def test_every_chart_is_drawn_and_the_console_stays_empty(browser: Browser, tmp_
     assert browser.run("!!document.querySelector('a[href=\"https://www.tradingview.com/\"]')")
 
 
-def test_volume_and_indicators_are_on_the_price_chart_and_some_in_separate_panes(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_volume_and_indicators_are_on_the_price_chart_or_in_separate_panes(browser: Browser, tmp_path: Path) -> None:
     result = sample_result(days=5, orders=100)
     open_report(browser, result, tmp_path)
     titles = " ".join(browser.texts(".legend"))
@@ -52,7 +50,7 @@ def test_volume_and_indicators_are_on_the_price_chart_and_some_in_separate_panes
     assert with_lines > canvases(browser) + 3
 
 
-def test_hostile_text_does_not_run_as_a_script(browser: Browser, tmp_path: Path) -> None:
+def test_hostile_text_is_not_executed_as_a_script(browser: Browser, tmp_path: Path) -> None:
     hostile = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     result = sample_result(days=1, orders=5, name=hostile)
     for found in result.indicators:
@@ -67,7 +65,7 @@ def test_hostile_text_does_not_run_as_a_script(browser: Browser, tmp_path: Path)
     assert browser.console == []
 
 
-def test_a_run_without_prices_has_no_charts_and_the_page_gives_the_reason(browser: Browser, tmp_path: Path) -> None:
+def test_a_run_without_prices_has_no_charts_and_the_page_states_the_reason(browser: Browser, tmp_path: Path) -> None:
     open_report(browser, bare_result(), tmp_path)
     assert browser.texts("#equity") == ["There were no prices to value the holdings."]
     assert browser.run("document.documentElement.dataset.charts") == "0"
@@ -83,7 +81,7 @@ def test_the_theme_can_be_changed_without_errors(browser: Browser, tmp_path: Pat
     assert browser.console == []
 
 
-def test_on_a_phone_the_page_does_not_scroll_sideways(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_does_not_scroll_sideways_on_a_phone(browser: Browser, tmp_path: Path) -> None:
     open_report(browser, sample_result(days=5, orders=100), tmp_path)
     browser.resize(390, 800)
     assert browser.run("document.documentElement.scrollWidth <= innerWidth && innerWidth === 390")

@@ -1,4 +1,4 @@
-"""The page's colours have enough contrast: WCAG AA in the light and the dark theme."""
+"""The page's colors have enough contrast: WCAG AA in both the light and the dark theme."""
 
 from __future__ import annotations
 

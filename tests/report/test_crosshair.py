@@ -1,4 +1,4 @@
-"""Every figure under the crosshair matches the fills and the tape. These tests are skipped if chromium is missing."""
+"""Every value under the crosshair matches the fills and the tape. These tests are skipped if chromium is missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tape() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> BacktestResult:
-    """Return the same run as the command line creates it, with every candle of the tape."""
+    """Return the run as written by the command line, with every candle of the tape."""
     folder = tmp_path_factory.mktemp("crossing")
     result, _, _ = backtest_into(write_crossing(folder), out=folder / "run")
     return result
@@ -46,7 +46,7 @@ def result(tape: pd.DataFrame) -> BacktestResult:
 
 
 def read_across(browser: Browser, chart: str, step: int = 13, least: int = 41) -> list[tuple[str, dict[str, str]]]:
-    """Move the mouse across a chart. Return the legend's moment and its texts by title for each place."""
+    """Move the mouse across a chart. For each position, return the legend's time and its texts by title."""
     x, y, width = browser.run(
         f"(() => {{ const e = document.querySelector('{chart}'); e.scrollIntoView({{ block: 'center' }});"
         " const b = e.getBoundingClientRect(); return [b.x, b.y, b.width]; })()"
@@ -67,7 +67,7 @@ def read_across(browser: Browser, chart: str, step: int = 13, least: int = 41) -
 
 
 def nanos(text: str) -> int:
-    """Convert a moment shown on the page, in the run's time zone, to nanoseconds since the epoch."""
+    """Convert a time shown on the page, in the run's time zone, to nanoseconds since the epoch."""
     text = text.removesuffix(" +08:00")
     for form in ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"):
         try:
@@ -85,7 +85,7 @@ def number(text: str) -> float:
 
 
 def held(result: BacktestResult, time: int) -> tuple[float, float]:
-    """Return (money, coins) after the fills up to a time."""
+    """Return (cash, coins) after the fills up to a given time."""
     money, coins = 10_000.0, 0.0
     for fill in result.fills:
         if fill.time > time:
@@ -98,7 +98,7 @@ def held(result: BacktestResult, time: int) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["sampled", "every candle"])
-def test_equity_benchmark_drawdown_and_holdings_match_the_moment_under_the_pointer(
+def test_equity_benchmark_drawdown_and_holdings_match_the_time_under_the_pointer(
     browser: Browser, tmp_path: Path, result: BacktestResult, written: BacktestResult, tape: pd.DataFrame, whole: bool
 ) -> None:
     result = written if whole else result
@@ -139,7 +139,7 @@ def test_equity_benchmark_drawdown_and_holdings_match_the_moment_under_the_point
 
 
 def between(fills: Sequence[FillRow], begin: int, end: int, side: str) -> tuple[int, float, float]:
-    """Return (number, amount, average price) of the fills of one side in a candle's time."""
+    """Return (number, amount, average price) of the fills on one side within a candle."""
     own = [fill for fill in fills if begin <= fill.time < end and fill.side == side]
     amounts = [fill.pair.rules.amount(fill.lots) for fill in own]
     values = [a * fill.pair.rules.price(fill.price_ticks) for a, fill in zip(amounts, own, strict=True)]
@@ -147,7 +147,7 @@ def between(fills: Sequence[FillRow], begin: int, end: int, side: str) -> tuple[
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["sampled", "every candle"])
-def test_the_figures_and_fills_of_a_candle_match_its_time(
+def test_the_values_and_fills_shown_for_a_candle_match_its_time(
     browser: Browser, tmp_path: Path, result: BacktestResult, written: BacktestResult, tape: pd.DataFrame, whole: bool
 ) -> None:
     result = written if whole else result
@@ -155,7 +155,7 @@ def test_the_figures_and_fills_of_a_candle_match_its_time(
     open_report(browser, result, tmp_path)
     times = tape.index.as_unit("ns").asi8
     bought = 0
-    for _ in range(4 if whole else 0):  # zoom in until a pixel is less than a candle
+    for _ in range(4 if whole else 0):  # zoom in until a pixel covers less than a candle
         browser.click("document.querySelector('#prices [aria-label=\"Zoom in\"]')")
     for moment, said in read_across(browser, "#prices .chart", step=9):
         begin, end = (nanos(text) for text in re.findall(MOMENT, moment))
@@ -177,7 +177,7 @@ def test_the_figures_and_fills_of_a_candle_match_its_time(
     assert bought >= (1 if whole else 4)
 
 
-def test_figures_between_two_points_of_a_strategys_curve_are_marked_as_approximate(
+def test_values_between_two_points_of_a_strategys_curve_are_marked_as_approximate(
     browser: Browser, tmp_path: Path
 ) -> None:
     base = sample_result(days=5, orders=40)

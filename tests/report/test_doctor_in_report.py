@@ -1,4 +1,6 @@
-"""A report shows the doctor's findings about its decisions, whether the report or the findings were made first."""
+"""A report shows the doctor's findings about its decisions, regardless of whether the report or the findings were
+created first.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def findings(sha256: str) -> Findings:
     return Findings("cannot tell", SENTENCE, steps, sha256)
 
 
-def test_the_ladder_is_shown_only_for_the_same_decisions() -> None:
+def test_the_ladder_is_shown_only_for_identical_decisions() -> None:
     result = sample_result(days=1, orders=5)
     own = render(result, findings=findings(str(result.summary["journal_sha256"])))
     assert own.count("Cannot tell; 31 days are &lt;too&gt; few.") == 2
@@ -56,7 +58,7 @@ def test_a_missing_or_damaged_findings_file_is_ignored(tmp_path: Path) -> None:
     assert read_findings(tmp_path) is None
 
 
-def test_the_doctor_adds_its_ladder_to_existing_and_later_reports_of_a_bot(
+def test_the_doctor_adds_its_ladder_to_existing_and_future_reports_of_a_bot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -75,7 +77,7 @@ def test_the_doctor_adds_its_ladder_to_existing_and_later_reports_of_a_bot(
     assert f"<code>{shlex.join(['botkit', 'backtest', str(config), '--no-readings'])}</code>" in first
 
 
-def test_a_report_contains_the_command_that_repeats_it_without_secrets() -> None:
+def test_a_report_contains_the_command_that_reproduces_it_without_secrets() -> None:
     shown = repeating_command(
         Path("my bot.yaml"), ["sma.fast=12", "account.secret=hush"], None, "2025-01-31", None, Path("x"), 0, False, None
     )

@@ -1,4 +1,4 @@
-"""The report's file is complete, inert and small, and loads no other files."""
+"""The report file is complete, inert and small, and loads no other files."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def hostile_result() -> BacktestResult:
     )  # fmt: skip
 
 
-def test_the_page_shows_every_part_of_the_run(html: str) -> None:
+def test_the_report_page_shows_every_part_of_the_run(html: str) -> None:
     titles = [
         "Equity, drawdown and holdings", "Profit and loss by strategy", "Price, indicators, fills and trades", "Trades",
         "How the trades did", "Strategies",
@@ -151,7 +151,7 @@ def test_only_the_pages_own_scripts_are_allowed_to_run(html: str) -> None:
     assert policy_of(page)["script-src"] == [f"'sha256-{digest}'" for digest in digests]
 
 
-def test_a_hostile_name_is_inert_in_every_place() -> None:
+def test_a_hostile_name_is_inert_wherever_it_appears() -> None:
     html = render(hostile_result())
     page = Page(html)
     assert [a.get("type") for t, a in page.elements if t == "script"] == ["text/plain", None, None]
@@ -173,7 +173,7 @@ def test_embedded_data_cannot_close_its_element_and_stays_unchanged() -> None:
             packed(hidden)
 
 
-def test_the_report_of_a_busy_run_stays_below_the_size_limit() -> None:
+def test_the_report_of_a_run_with_many_fills_stays_below_the_size_limit() -> None:
     busy = sample_result(days=60, orders=3_000)
     busy = msgspec.structs.replace(
         busy,
@@ -196,13 +196,13 @@ def test_the_banner_replaces_the_warning_about_synthetic_data(result: BacktestRe
     assert SYNTHETIC in render(recorded)
 
 
-def test_grave_warnings_are_first_and_red(result: BacktestResult) -> None:
+def test_serious_warnings_are_listed_first_and_shown_in_red(result: BacktestResult) -> None:
     turned = msgspec.structs.replace(result, warnings=result.warnings[::-1])
     classes = [a["class"] for t, a in Page(render(turned)).elements if t == "p" and "warning" in (a.get("class") or "")]
-    assert classes == ["warning grave", "warning", "warning"]  # the last one is for browsers that are too old
+    assert classes == ["warning grave", "warning", "warning"]  # the last script is for outdated browsers
 
 
-def test_a_run_without_events_has_a_report() -> None:
+def test_a_run_without_events_still_has_a_report() -> None:
     html = render(bare_result())
     for sentence in ("No order was filled.", "No order was placed.", "Nothing was skipped", "No order had to wait"):
         assert sentence in html
@@ -214,12 +214,12 @@ def test_sections_from_plugins_are_added_unchanged(result: BacktestResult) -> No
     assert "<table id='heat'></table>" in html
 
 
-def test_the_page_contains_the_notice_required_by_the_chart_librarys_licence(html: str) -> None:
+def test_the_page_contains_the_notice_required_by_the_chart_librarys_license(html: str) -> None:
     assert Page(html).has("a", href="https://www.tradingview.com/")
     assert "TradingView Lightweight Charts" in html
 
 
-def test_fills_of_one_candle_are_merged_into_one_mark(result: BacktestResult) -> None:
+def test_fills_within_one_candle_are_merged_into_one_marker(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart in data["prices"]:
         own = [f for f in result.fills if f.pair == chart["pair"]]
@@ -232,12 +232,12 @@ def test_fills_of_one_candle_are_merged_into_one_mark(result: BacktestResult) ->
             row += step
             average = (closes[row] + above) / 10 ** chart["decimals"]
             assert 0 <= row < len(chart["o"])
-            # the made-up fills have the prices of their minute
+            # the made-up fills have prices within their minute
             assert lows[row] * 0.99 <= average <= highs[row] * 1.01
 
 
 def prices_of(chart: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Return the highs and lows of a chart's candles, as the page unpacks them."""
+    """Return the highs and lows of a chart's candles, as unpacked by the page."""
     highs, lows, close = [], [], 0
     for i, step in enumerate(chart["c"]):
         opened, close = chart["o"][i] + close, close + step
@@ -246,7 +246,7 @@ def prices_of(chart: dict[str, Any]) -> tuple[list[float], list[float]]:
     return highs, lows
 
 
-def test_every_fill_is_in_a_candle_of_its_own_time() -> None:
+def test_every_fill_is_in_the_candle_that_covers_its_time() -> None:
     second = 10**9
     base = sample_result(days=1, orders=40)
     fill = next(f for f in base.fills if f.pair == "btc_twd")
@@ -260,7 +260,7 @@ def test_every_fill_is_in_a_candle_of_its_own_time() -> None:
     rows = np.cumsum(marks(found, fills)["row"]).tolist()
     assert sorted(set(rows)) == [0, 1, 2, 3, 4]
     assert with_quiet_fills(candles, fills[1:2], second) is candles
-    # a one-minute candle stored in a one-second bucket covers its minute
+    # a one-minute candle stored in a one-second bucket covers its entire minute
     assert with_quiet_fills(candles, fills[1:3], 60 * second) is candles
 
 
@@ -274,10 +274,10 @@ def test_candles_are_packed_without_loss(result: BacktestResult) -> None:
         assert lows == pytest.approx(candles.low, abs=tick / 2)
 
 
-def test_a_line_has_its_last_value_of_each_candle() -> None:
+def test_a_line_uses_the_last_value_within_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
-    # no candle starts at 779, so its value is the latest known one in the previous candle
+    # no candle starts at 779, so its value is the last known one in the previous candle
     assert line_values(candles, found) == [3, 5, 6]
     assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
@@ -306,7 +306,7 @@ def test_buy_and_hold_uses_a_candle_only_after_its_end() -> None:
     assert hold_at(plain, times)[0] is None
 
 
-def test_a_constant_equity_is_drawn_to_the_end_like_buy_and_hold() -> None:
+def test_a_constant_equity_is_drawn_to_the_end_of_the_chart_like_buy_and_hold() -> None:
     start, minute = 1_735_660_800 * 10**9, 60 * 10**9
     times = [start + minute * n for n in range(5)]
     candles = PriceCandles(pair(), minute, times, *[[100.0, 110.0, 120.0, 130.0, 140.0]] * 4)
@@ -329,7 +329,7 @@ def test_a_constant_equity_is_drawn_to_the_end_like_buy_and_hold() -> None:
     assert chart["fall"] == [0.0] * 6
 
 
-def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
+def test_the_chart_of_a_pair_has_volume_and_lines(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     bitcoin, ether = data["prices"]
     assert [line["name"] for line in bitcoin["lines"]][:4] == [
@@ -344,7 +344,7 @@ def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     assert sum(volumes) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
 
 
-def test_a_chart_limits_its_lines_and_reports_how_many_it_omits(result: BacktestResult) -> None:
+def test_a_chart_limits_its_number_of_lines_and_states_how_many_it_omits(result: BacktestResult) -> None:
     busy = msgspec.structs.replace(result, indicators=result.indicators[:1] * 50)
     data: dict[str, Any] = charts(busy, zone_of(result.timezone))
     assert len(data["prices"][0]["lines"]) == LINES_MAX
@@ -358,13 +358,13 @@ def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
     assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
 
 
-def test_of_several_points_at_one_time_the_last_is_kept() -> None:
+def test_of_several_points_with_equal_timestamps_the_last_is_kept() -> None:
     rows = ascending([1, 1, 2, 5, 4, 5, 6])
     assert rows == [1, 2, 5, 6]
     assert deltas([1, 2, 5, 6]) == [1, 1, 3, 1]
 
 
-def test_thinning_keeps_the_ends_and_the_extremes(result: BacktestResult) -> None:
+def test_downsampling_keeps_the_endpoints_and_the_extremes(result: BacktestResult) -> None:
     curve = result.equity
     few = thin(curve, 100)
     assert len(few.times) <= 100
@@ -389,7 +389,7 @@ def test_reasons_are_sorted_by_frequency_and_refusals_are_not_counted_twice(resu
     assert sum(r.times for r in reasons(uncounted, result.orders) if r.kind == "refused") == refused
 
 
-def test_figures_are_formatted_for_readers() -> None:
+def test_numbers_are_formatted_for_readers() -> None:
     assert money(-1234567.891) == "−1,234,567.89"
     assert money(0.00001234) == "0.00001234"
     assert money(5.5, True) == "+5.5000"

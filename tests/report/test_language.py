@@ -1,4 +1,4 @@
-"""Reports, pages and summaries in traditional Chinese: every text of botkit is translated, and other texts are
+"""Reports, pages and summaries in traditional Chinese: every text from botkit is translated, and all other text is
 unchanged.
 """
 
@@ -72,7 +72,7 @@ def marked_in_python() -> set[str]:
 
 
 def written_in_python() -> set[str]:
-    """Return all texts in the packages with messages for users, with ``{}`` in place of inserted values."""
+    """Return all texts in the packages that contain user messages, with ``{}`` in place of inserted values."""
     found = set()
     for package in TELLING:
         for path in (BOTKIT / package).rglob("*.py"):
@@ -118,7 +118,7 @@ def test_an_unknown_language_is_refused(monkeypatch: pytest.MonkeyPatch, capsys:
         language.rises_in_red()
 
 
-def test_placeholders_are_filled_in_and_may_change_their_order() -> None:
+def test_placeholders_are_filled_in_and_can_be_reordered() -> None:
     assert say("Earned {} ({}) in {}", "5 TWD", "+1 %", "3 days") == "Earned 5 TWD (+1 %) in 3 days"
     with using(CHINESE):
         assert say("Earned {} ({}) in {}", "5 TWD", "+1 %", "3 天") == "3 天內獲利 5 TWD（+1 %）"
@@ -126,7 +126,7 @@ def test_placeholders_are_filled_in_and_may_change_their_order() -> None:
     assert wording.span(3 * 86_400 * 10**9) == "3 days"
 
 
-def test_finished_sentences_are_translated_and_unknown_ones_left_unchanged() -> None:
+def test_complete_sentences_are_translated_and_unknown_ones_left_unchanged() -> None:
     sentence = (
         "btc_twd books: 2 holes of 300 s or more, the longest of 812 s from 2025-01-31; "
         "no orders fill during these holes"
@@ -140,12 +140,12 @@ def test_finished_sentences_are_translated_and_unknown_ones_left_unchanged() -> 
     with using(CHINESE):
         assert told(sentence) == wanted
         assert told("my own reason to wait") == "my own reason to wait"
-        # a short phrase such as "{} to {}" must not match a sentence that only contains it
+        # a short phrase such as "{} to {}" must not match a sentence that merely contains it
         assert told("waiting to start") == "waiting to start"
         assert told(braces).startswith("fees: {bito: true} 沒有作用：帳戶沒有 BITO")
 
 
-def test_every_translation_has_the_placeholders_of_its_text() -> None:
+def test_every_translation_has_the_placeholders_of_its_original() -> None:
     for text, translation in phrases(CHINESE).items():
         count = text.count("{}")
         named = places(translation)
@@ -192,7 +192,7 @@ def test_every_assumption_of_the_simulation_is_translated() -> None:
         assert [sentence for sentence in sentences if told(sentence) == sentence] == []
 
 
-def test_every_translation_belongs_to_an_existing_text() -> None:
+def test_every_translation_has_an_existing_original() -> None:
     known = marked_in_pages() | marked_in_python() | written_in_python()
     parts = [text for text in known if len(text) > 12]
     gone = [
@@ -201,13 +201,13 @@ def test_every_translation_belongs_to_an_existing_text() -> None:
         if text not in known
         # a sentence with several parts
         and not any(part.strip() in text or text in part for part in parts)
-        # words in the data: kinds of streams, windows of limits, states, months
+        # words in the data: kinds of streams, limit windows, states, months
         and not re.fullmatch(r"candles \w+|books, trades|\{\} in \{\} s per [\w ]+|[A-Z][a-z]{2}|[a-z\d ]+", text)
     ]
     assert gone == []
 
 
-def test_a_chinese_report_has_red_gains_and_a_working_list_of_trades(tmp_path: Path, browser: Browser) -> None:
+def test_a_chinese_report_shows_gains_in_red_and_has_a_working_trade_list(tmp_path: Path, browser: Browser) -> None:
     with using(CHINESE):
         assert verdict(sample_result())[0].endswith("。")
         open_report(browser, sample_result(), tmp_path)
@@ -220,11 +220,13 @@ def test_a_chinese_report_has_red_gains_and_a_working_list_of_trades(tmp_path: P
     browser.click("document.querySelector('#trade-list thead th button')")
     assert browser.texts("#trade-list th[aria-sort=ascending]") == ["進場時間 +08:00"]
     browser.run("document.querySelector('#equity').focus()")
-    browser.press("+")  # the keys find the buttons by their translated names
+    browser.press("+")  # the dict keys find the buttons by their translated labels
     assert browser.console == []
 
 
-def test_the_language_of_the_summary_is_set_by_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_language_option_sets_the_language_of_the_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     candles = write_candles(tmp_path / "candles.csv", [30_000.0 + 2 * abs(i % 60 - 30) for i in range(300)])
     config = write_config(
         tmp_path,
@@ -238,7 +240,7 @@ def test_the_language_of_the_summary_is_set_by_the_option(tmp_path: Path, capsys
     out = capsys.readouterr().out
     assert "最大回撤" in out
     assert "Max drawdown" not in out
-    # on the page of the same run, no English sentence remains, including texts from the data
+    # on the page of the same run, no English sentence remains, including text from the data
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     visible = re.sub(r"<(script|style|pre|code)\b.*?</\1>|<!--.*?-->", "", page, flags=re.DOTALL)
     texts = [text.strip() for text in re.findall(r">([^<>]+)<", visible)]

@@ -1,4 +1,4 @@
-"""A large report stays small, opens quickly, and shows the tape's own candles when the user zooms in."""
+"""A large report stays small, opens quickly, and shows the tape's original candles when the user zooms in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.report.large_run import MINUTE, large_run
 from tests.report.test_browser import open_report
 from tests.report.test_crosshair import MOMENT, nanos, number, read_across
 
-ZONE_NS = 8 * 3_600 * 10**9  # the sample's zone is Taipei
+ZONE_NS = 8 * 3_600 * 10**9  # the sample's time zone is Taipei
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,16 @@ def quarter() -> BacktestResult:
     return large_run(132_480, 100_000)
 
 
-def test_three_months_of_minutes_with_many_fills_need_under_three_megabytes(quarter: BacktestResult) -> None:
+def test_a_report_on_three_months_of_minutes_with_many_fills_is_under_three_megabytes(quarter: BacktestResult) -> None:
     assert len(render(quarter).encode()) < 3_000_000
 
 
-def test_a_million_candles_need_under_eight_megabytes() -> None:
+def test_a_report_on_a_million_candles_is_under_eight_megabytes() -> None:
     assert CANDLES_MAX >= 1_000_000
     assert len(render(large_run(1_000_000, 200)).encode()) < 8_000_000
 
 
-def test_three_months_of_minutes_open_with_under_two_seconds_of_processor_time(
+def test_a_report_on_three_months_of_minutes_opens_with_under_two_seconds_of_cpu_time(
     browser: Browser, tmp_path: Path, quarter: BacktestResult
 ) -> None:
     before = browser.cpu_s()
@@ -43,7 +43,9 @@ def test_three_months_of_minutes_open_with_under_two_seconds_of_processor_time(
     assert browser.cpu_s() - before < 2
 
 
-def test_zooming_in_shows_the_tapes_own_candles(browser: Browser, tmp_path: Path, quarter: BacktestResult) -> None:
+def test_zooming_in_shows_the_original_candles_of_the_tape(
+    browser: Browser, tmp_path: Path, quarter: BacktestResult
+) -> None:
     prices = quarter.prices[0]
     open_report(browser, quarter, tmp_path)
     step = "Number(document.querySelector('#prices .chart').dataset.step)"
@@ -71,7 +73,7 @@ def test_zooming_in_shows_the_tapes_own_candles(browser: Browser, tmp_path: Path
     assert browser.console == []
 
 
-def test_joined_candles_show_the_span_that_they_cover(
+def test_merged_candles_show_the_time_span_that_they_cover(
     browser: Browser, tmp_path: Path, quarter: BacktestResult
 ) -> None:
     prices = quarter.prices[0]

@@ -1,4 +1,4 @@
-"""Packed data is unchanged after unpacking, in Python and in the browser."""
+"""Packed data is unchanged after unpacking, both in Python and in the browser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_packed_data_is_unchanged_after_unpacking(data: Any) -> None:
 
 
 @given(st.lists(st.integers(-(2**60), 2**60), max_size=50))
-def test_the_sum_of_differences_is_the_original_number(values: list[int]) -> None:
+def test_the_cumulative_sum_of_differences_restores_the_original_numbers(values: list[int]) -> None:
     total, found = 0, []
     for step in deltas(values):
         total += step
@@ -37,7 +37,7 @@ def test_the_sum_of_differences_is_the_original_number(values: list[int]) -> Non
     assert found == values
 
 
-def test_figures_that_are_not_finite_are_refused() -> None:
+def test_non_finite_numbers_are_refused() -> None:
     for data in ([float("nan")], {"a": [1, {"b": [float("inf")]}]}):
         with pytest.raises(ValueError, match="JSON compliant"):
             packed(data)

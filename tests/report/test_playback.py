@@ -1,4 +1,4 @@
-"""The playback page shows the events of the run, moment by moment. These tests are skipped if chromium is missing."""
+"""The playback page shows the events of the run, frame by frame. These tests are skipped if chromium is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEGIN, END = "2025-04-03T07:00", "2025-04-03T07:10"
 SPAN = {"start": BEGIN, "end": END, "readings": False}
 
 
-#: quotes at the second-best prices, and from time to time cancels and joins the end of the queue again
+#: quotes at the second-best prices, and occasionally cancels and rejoins the end of the queue
 JOINING = """
 from botkit import Pair, Strategy, hookimpl
 
@@ -71,13 +71,13 @@ class Played:
                 (self.books if isinstance(columns, BookColumns) else self.trades).append(columns)  # type: ignore[arg-type]
 
     def best(self, before: int) -> tuple[int, int]:
-        """Return the best bid and ask in ticks of the last book received before a time."""
+        """Return the best bid and ask, in ticks, of the last book received before a given time."""
         (books,) = self.books
         row = int(books.received.searchsorted(before, side="left")) - 1
         return int(books.bid_ticks[row, 0]), int(books.ask_ticks[row, 0])
 
     def last(self, before: int) -> int:
-        """Return the last trade price in ticks before a time, our own executions included."""
+        """Return the last trade price, in ticks, before a given time, including our own executions."""
         (trades,) = self.trades
         row = int(trades.received.searchsorted(before, side="left")) - 1
         return int(trades.ticks[row])
@@ -109,13 +109,13 @@ def page(browser: Browser, played: Played) -> Browser:
 
 
 def enter(browser: Browser, name: str, value: str, event: str) -> None:
-    """Set a control to a value, as a user would."""
+    """Set a control to a value, like a user would."""
     control = f"document.getElementById('{name}')"
     browser.run(f"{control}.value = '{value}'; {control}.dispatchEvent(new Event('{event}'))")
 
 
 def seek(browser: Browser, frame: int) -> int:
-    """Move the slider to a frame. Return the time that the page shows there."""
+    """Move the slider to a frame. Return the time that the page shows for this frame."""
     enter(browser, "time", str(frame), "input")
     browser.settle()
     return nanos(browser.texts("#clock")[0])
@@ -126,7 +126,7 @@ def cards(browser: Browser) -> dict[str, str]:
 
 
 def held(result: BacktestResult, before: int) -> tuple[float, float]:
-    """Return (USDT, BTC) after the fills before a time."""
+    """Return (USDT, BTC) after the fills before a given time."""
     money, coins = result.opening["usdt"], result.opening["btc"]
     for fill in result.fills:
         if fill.time < before:
@@ -146,7 +146,7 @@ def test_the_page_requests_only_its_own_file_and_its_console_stays_empty(page: B
     assert played.page.stat().st_size < 1_500_000
 
 
-def test_book_and_last_price_match_the_tape(page: Browser, played: Played) -> None:
+def test_the_displayed_book_and_last_price_match_the_tape(page: Browser, played: Played) -> None:
     for frame in FRAMES[1:]:
         now = seek(page, frame)
         said = dict(re.findall(r"(bid|ask|last) ([\d,.]+)", " ".join(page.texts("#readout span"))))
@@ -158,7 +158,7 @@ def test_book_and_last_price_match_the_tape(page: Browser, played: Played) -> No
         assert {bid / 100, ask / 100} <= {number(text) for text in page.texts("#ladder tbody th")}
 
 
-def test_figures_match_the_fills_and_the_tape(page: Browser, played: Played) -> None:
+def test_displayed_values_match_the_fills_and_the_tape(page: Browser, played: Played) -> None:
     traded = set()
     for frame in FRAMES:
         now = seek(page, frame)
@@ -177,8 +177,8 @@ def test_figures_match_the_fills_and_the_tape(page: Browser, played: Played) -> 
 
 
 def resting(rows: list[OrderRow], now: int) -> dict[int, OrderRow]:
-    """Return the orders that were certainly in the book at a time: they had reached the exchange, and were not known to
-    have ended.
+    """Return the orders that were certainly in the book at a given time: they had reached the exchange, and were not
+    known to have become final.
     """
     way = 100 * 10**6
     return {
@@ -189,7 +189,7 @@ def resting(rows: list[OrderRow], now: int) -> dict[int, OrderRow]:
 
 
 def shown_at(books: BookColumns, index: int, ticks: int, is_buy: bool) -> int | None:
-    """Return the lots of a recorded book at a price: 0 between its levels, None beyond its depth."""
+    """Return the lots that a recorded book shows at a price: 0 between its levels, None beyond its depth."""
     side = (books.bid_ticks, books.bid_lots) if is_buy else (books.ask_ticks, books.ask_lots)
     levels = {int(price): int(lots) for price, lots in zip(side[0][index], side[1][index], strict=True) if lots}
     beyond = not levels or (ticks < min(levels) if is_buy else ticks > max(levels))
@@ -197,7 +197,9 @@ def shown_at(books: BookColumns, index: int, ticks: int, is_buy: bool) -> int | 
 
 
 def ahead_of(played: Played, row: OrderRow, now: int) -> int | None:
-    """Return the lots ahead of an order by the documented assumption, processing the recorded rows one by one."""
+    """Return the lots ahead of an order according to the documented assumption, processing the recorded rows one by
+    one.
+    """
     (books,), (trades,) = played.books, played.trades
     spec, arrived = row.spec, row.sent + 100 * 10**6
     is_buy = spec.side.value == "buy"
@@ -244,7 +246,7 @@ def test_the_queue_positions_of_own_orders_match_the_simulator(
     assert run == "played" or behind > 12
 
 
-def test_limits_in_use_match_the_requests_of_the_last_window(page: Browser, played: Played) -> None:
+def test_limits_in_use_match_the_requests_within_the_last_window(page: Browser, played: Played) -> None:
     log = [json.loads(line) for line in (played.page.parent / "decisions.jsonl").read_text().splitlines()]
     answered = {line["id"]: line["t"] for line in log if line["k"] == "answer"}
     for frame in (100, 1_300, 2_399):
@@ -252,7 +254,7 @@ def test_limits_in_use_match_the_requests_of_the_last_window(page: Browser, play
         held_now = 0
         for line in log:
             if line["k"] == "request" and line["endpoint"] == "create_order" and line["t"] < now:
-                # a slot is held for one window after the answer
+                # a slot is occupied for one window after the answer
                 held_now += answered[line["id"]] + 60 * 10**9 * 1.0001 + 2 * 10**6 >= now
         names = page.texts("#gauges .gauge b")
         assert page.texts("#gauges .gauge span")[names.index("create order")] == f"{held_now} of 1,200"
@@ -293,7 +295,7 @@ def _text(row: OrderRow) -> str:
     return f"{row.spec.side.value} {row.spec.amount_lots / 1e8:.8f}".rstrip("0")
 
 
-def test_keys_start_and_stop_the_playback_and_move_through_it(page: Browser, played: Played) -> None:
+def test_keys_start_and_stop_the_playback_and_step_through_it(page: Browser, played: Played) -> None:
     start = seek(page, 100)
     second = 10**9
 
@@ -341,7 +343,7 @@ def test_a_click_on_the_map_moves_the_playback_to_that_time(page: Browser, playe
     assert re.match(r"2025-04-03 0\d:\d\d:\d\d", page.texts("#readout .name")[0])
 
 
-def test_on_a_phone_the_page_does_not_scroll_sideways(page: Browser) -> None:
+def test_the_page_does_not_scroll_sideways_on_a_phone(page: Browser) -> None:
     page.resize(390, 800)
     assert page.run("document.documentElement.scrollWidth <= innerWidth && innerWidth === 390")
     page.resize(1200, 900)
@@ -361,7 +363,7 @@ def test_recording_a_playback_changes_no_decision(played: Played, tmp_path: Path
     ("asked", "says"),
     [(PlayedPart("yesterday"), "--playback-from"), (PlayedPart("2025-04-03T09:00"), "exclude the entire run")],
 )
-def test_a_playback_part_outside_the_run_is_refused(asked: PlayedPart, says: str, tmp_path: Path) -> None:
+def test_a_playback_range_outside_the_run_is_refused(asked: PlayedPart, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         backtest_into(CONFIG, out=tmp_path / "run", playback=asked, **SPAN)  # type: ignore[arg-type]
 

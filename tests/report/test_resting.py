@@ -1,4 +1,4 @@
-"""The bot's own resting orders are lines on the price chart, and the crosshair can be moved by keyboard."""
+"""The bot's own resting orders are drawn as lines on the price chart, and the crosshair can be moved by keyboard."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PRICE = "#prices .chart"
 
 @pytest.fixture(scope="module")
 def made() -> BacktestResult:
-    """Return a run of the bundled market maker over ten minutes, on order books."""
+    """Return a run of the bundled market maker over ten minutes of order books."""
     config = ROOT / "configs" / "market_maker.yaml"
     return botkit.backtest(config, start="2025-04-03T07:00", end="2025-04-03T07:10", readings=False).run
 
 
 def resting_in(result: BacktestResult, side: str, begin: int, end: int) -> list[int]:
-    """Return the prices of the orders of one side that rested at some moment in a span, based on their rows."""
+    """Return the prices of the orders on one side that rested at any time within a span, based on their rows."""
     makers = {fill.client_id for fill in result.fills if fill.is_maker}
     prices = []
     for row in result.orders:
@@ -44,7 +44,7 @@ def resting_in(result: BacktestResult, side: str, begin: int, end: int) -> list[
     return prices
 
 
-def test_the_orders_under_the_pointer_rested_at_that_moment(
+def test_the_orders_under_the_pointer_were_resting_at_that_time(
     browser: Browser, tmp_path: Path, made: BacktestResult
 ) -> None:
     open_report(browser, made, tmp_path)
@@ -64,7 +64,7 @@ def test_the_orders_under_the_pointer_rested_at_that_moment(
 
 
 def pixels(browser: Browser, colour: str) -> int:
-    """Count the pixels of the price chart in a colour of the theme, which is given as a CSS variable."""
+    """Count the pixels of the price chart that have a given theme color. The color is given as a CSS variable."""
     return int(
         browser.run(
             f"""(() => {{
@@ -96,7 +96,7 @@ def test_lines_of_resting_orders_are_drawn(browser: Browser, tmp_path: Path, mad
     assert (pixels(browser, "--buy"), pixels(browser, "--sell")) == (0, 0)
 
 
-def test_orders_that_filled_at_once_or_never_arrived_have_no_line(made: BacktestResult) -> None:
+def test_orders_that_filled_immediately_or_never_arrived_have_no_line(made: BacktestResult) -> None:
     row = next(row for row in made.orders if row.state == "filled")
     took = msgspec.structs.replace(made, fills=[msgspec.structs.replace(f, is_maker=False) for f in made.fills])
     assert row in rested(made)
@@ -106,7 +106,7 @@ def test_orders_that_filled_at_once_or_never_arrived_have_no_line(made: Backtest
         assert rested(changed) == []
 
 
-def test_only_the_longest_resting_orders_are_drawn_and_the_page_reports_the_limit(made: BacktestResult) -> None:
+def test_only_the_longest_resting_orders_are_drawn_and_the_page_states_the_limit(made: BacktestResult) -> None:
     def lasting(number: int) -> OrderRow:
         return msgspec.structs.replace(made.orders[0], sent=10**9, updated=10**9 + number, state="cancelled")
 
@@ -120,7 +120,7 @@ def test_only_the_longest_resting_orders_are_drawn_and_the_page_reports_the_limi
 
 
 def said(browser: Browser) -> tuple[str, str]:
-    """Return the moment in the price chart's legend, and the legend's first figure."""
+    """Return the time in the price chart's legend, and the legend's first value."""
     return (
         browser.run(f"document.querySelector('{PRICE}').previousElementSibling.querySelector('.clock').textContent"),
         browser.run(f"document.querySelector('{PRICE}').previousElementSibling.querySelector('b').textContent"),
@@ -149,7 +149,9 @@ def test_the_crosshair_can_be_moved_by_keyboard(browser: Browser, tmp_path: Path
     assert said(browser)[0] == ""
 
 
-def test_the_view_follows_when_the_crosshair_leaves_it(browser: Browser, tmp_path: Path, made: BacktestResult) -> None:
+def test_the_visible_range_follows_the_crosshair_when_it_leaves_the_view(
+    browser: Browser, tmp_path: Path, made: BacktestResult
+) -> None:
     open_report(browser, made, tmp_path)
     browser.run(f"document.querySelector('{PRICE}').focus()")
     for key in ("+", "+", "+", "+", "Home"):

@@ -17,7 +17,7 @@ def printed(result: object, width: int = 100) -> str:
     return out.getvalue()
 
 
-def test_the_summary_shows_the_key_figures_and_cautions() -> None:
+def test_the_summary_shows_the_key_metrics_and_warnings() -> None:
     text = printed(sample_result(days=3, orders=60))
     for piece in (
         "majors",
@@ -37,7 +37,7 @@ def test_the_summary_fits_an_80_column_terminal() -> None:
     assert max(len(line) for line in printed(sample_result(days=3, orders=60), 80).splitlines()) <= 80
 
 
-def test_without_fills_the_summary_lists_the_reasons() -> None:
+def test_without_fills_the_summary_lists_the_skip_reasons() -> None:
     result = sample_result(days=1, orders=40)
     result = msgspec.structs.replace(result, summary=result.summary | {"fills": 0})
     text = printed(result)
@@ -50,5 +50,5 @@ def test_names_are_not_interpreted_as_markup() -> None:
     assert "[red]x[/red] [/" in printed(result)
 
 
-def test_a_run_without_events_has_a_summary() -> None:
+def test_a_run_without_events_still_has_a_summary() -> None:
     assert "idle" in printed(bare_result())

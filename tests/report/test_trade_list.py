@@ -1,5 +1,5 @@
-"""The list of trades: its figures match the run, and a reader can sort and filter it, page through it, and show a trade
-on its chart.
+"""The trade list: its values match the run, and a reader can sort and filter the list, page through it, and show a
+trade on its chart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HOUR = 3600 * 10**9
 
 
 def made_trades(base: BacktestResult, number: int) -> list[ClosedTrade]:
-    """Return trades in three markets, ordered by exit. One of them is a loop through three pairs."""
+    """Return trades in three markets, ordered by exit. One trade is a loop through three pairs."""
     chance = random.Random(3)
     bitcoin, ether = (candles.pair for candles in base.prices)
     tether = pair("usdt_twd", 3)
@@ -76,7 +76,7 @@ def page(browser: Browser, result: BacktestResult, tmp_path: Path) -> Browser:
 
 
 def column(browser: Browser, title: str) -> list[str]:
-    """Return the texts of a column on the current page."""
+    """Return the cell texts of a column on the current page."""
     return list(
         browser.run(
             f"(() => {{ const t = document.querySelector('#trade-list table'); const at = [...t.tHead.rows[0].cells]"
@@ -109,7 +109,7 @@ def status(browser: Browser) -> str:
     return browser.texts("#trade-list [role=status]")[0]
 
 
-def test_every_trade_is_in_the_list_and_can_be_reached_by_paging(page: Browser, result: BacktestResult) -> None:
+def test_every_trade_is_in_the_list_and_reachable_by_paging(page: Browser, result: BacktestResult) -> None:
     seen: list[str] = []
     while True:
         seen += column(page, "P&L")
@@ -117,7 +117,7 @@ def test_every_trade_is_in_the_list_and_can_be_reached_by_paging(page: Browser, 
         if page.run(f"{following}.disabled"):
             break
         page.click(following)
-    # the latest exit comes first
+    # the most recent exit comes first
     assert [number(text) for text in seen] == pytest.approx([t.pnl for t in result.trades[::-1]], abs=0.0051)
     assert page.texts(".pager .place") == ["101 to 120 of 120"]
     won = sum(t.pnl > 0 for t in result.trades) / len(result.trades)
@@ -150,7 +150,7 @@ def test_trades_without_a_value_are_sorted_last_in_both_directions(page: Browser
     assert set(column(page, "Worst")) == {"–"}
 
 
-def test_combined_filters_leave_only_trades_that_match_all_of_them(page: Browser, result: BacktestResult) -> None:
+def test_combining_filters_leaves_only_trades_that_match_all_of_them(page: Browser, result: BacktestResult) -> None:
     choose(page, "Exit by", "stop loss")
     choose(page, "Pair", "ETH/TWD")
     choose(page, "Result", "won")
@@ -203,7 +203,7 @@ def moment(local_ms: int) -> str:
 
 
 def crosshair_ends(page: Browser, chart: str) -> tuple[str, str]:
-    """Return the times that the crosshair shows at the left and right end of a chart."""
+    """Return the times that the crosshair shows at the left and right ends of a chart."""
     x, y, width = page.run(f"(() => {{ const b = {chart}.getBoundingClientRect(); return [b.x, b.y, b.width]; }})()")
     found = []
     for at in (3, width - 120):
@@ -229,7 +229,7 @@ def test_a_loop_shows_all_its_pairs_and_the_amounts_spent_and_received(page: Bro
     assert page.console == []
 
 
-def test_keys_sort_the_list_move_through_it_and_open_a_trade(page: Browser, result: BacktestResult) -> None:
+def test_keys_sort_the_list_navigate_it_and_open_a_trade(page: Browser, result: BacktestResult) -> None:
     page.run(f"{header('Return')}.focus()")
     page.press("Enter")
     assert page.run(f"{header('Return')}.closest('th').getAttribute('aria-sort')") == "descending"
@@ -247,7 +247,7 @@ def test_keys_sort_the_list_move_through_it_and_open_a_trade(page: Browser, resu
     assert len(page.texts(".chosen-trade:not([hidden])")) == 1
 
 
-def test_packed_columns_contain_every_figure(result: BacktestResult) -> None:
+def test_packed_columns_contain_every_value(result: BacktestResult) -> None:
     data: dict[str, Any] = trade_columns(result, LocalTimes(zone_of(result.timezone)).ms)
     entry = closed = 0
     for i, trade in enumerate(result.trades):
@@ -264,7 +264,7 @@ def test_packed_columns_contain_every_figure(result: BacktestResult) -> None:
         assert data["return"][i] == round(cast("float", trade.return_) * 1e4)
 
 
-def test_a_hundred_thousand_trades_can_be_sorted_with_only_one_page_in_the_document(
+def test_a_hundred_thousand_trades_can_be_sorted_while_only_one_page_is_in_the_document(
     browser: Browser, tmp_path: Path
 ) -> None:
     base = sample_result(days=20, orders=10)
@@ -277,11 +277,11 @@ def test_a_hundred_thousand_trades_can_be_sorted_with_only_one_page_in_the_docum
     assert browser.texts(".pager .place") == ["1 to 25 of 100,000"]
 
 
-def test_a_run_without_trades_has_no_list() -> None:
+def test_a_run_without_trades_has_no_trade_list() -> None:
     assert 'id="trade-list"' not in render(msgspec.structs.replace(sample_result(days=1, orders=4), trades=[]))
 
 
-def test_sales_of_coins_handed_over_are_listed_but_not_counted(
+def test_sales_of_allocated_coins_are_listed_but_not_counted(
     browser: Browser, tmp_path: Path, result: BacktestResult
 ) -> None:
     given = [msgspec.structs.replace(t, is_given=i < 20) for i, t in enumerate(result.trades)]

@@ -1,6 +1,4 @@
-"""The first two sentences of the report, its monthly returns, its histogram, and the holdings below the equity
-chart.
-"""
+"""The report's first two sentences, its monthly returns, its histogram, and the holdings below the equity chart."""
 
 from __future__ import annotations
 
@@ -44,7 +42,7 @@ def test_the_verdict_states_profit_benchmark_and_risk() -> None:
     )
 
 
-def test_the_verdict_states_whether_the_result_may_be_luck() -> None:
+def test_the_verdict_states_whether_the_result_may_be_due_to_luck() -> None:
     unsure = with_figures(sharpe=1.69, sharpe_error=1.93, round_trips=36, days=91)
     assert verdict(unsure)[1] == (
         "36 trades in 91 days give a Sharpe ratio of 1.69 with a 95 % interval from −2.09 to 5.47, so it may be luck."
@@ -64,19 +62,19 @@ def test_with_fewer_than_thirty_days_the_verdict_explains_the_missing_sharpe_rat
     assert "±" not in render(short).split("</dl>")[0]
 
 
-def test_a_run_without_fills_or_prices_has_a_verdict() -> None:
+def test_a_run_without_fills_or_prices_still_has_a_verdict() -> None:
     assert verdict(bare_result()) == ["The holdings had no price, so the result cannot be judged."]
     assert verdict(with_figures(**{"return": 0.0, "fills": 0}))[0] == "It did not trade in 3 days."
 
 
 @given(st.lists(st.floats(-0.2, 0.2), min_size=30, max_size=200).filter(lambda r: float(np.std(r)) > 1e-6))
-def test_the_standard_error_of_a_sharpe_ratio_matches_botkits_luck_tests(returns: list[float]) -> None:
+def test_the_standard_error_of_a_sharpe_ratio_matches_the_one_in_the_luck_tests(returns: list[float]) -> None:
     found = sharpe_error(returns)
     assert sharpe(returns) is not None
     assert found == pytest.approx(standard_error(np.asarray(returns)) * math.sqrt(365), rel=1e-6, abs=1e-9)
 
 
-def test_the_standard_error_of_a_sharpe_ratio_matches_its_variation_in_random_runs() -> None:
+def test_the_standard_error_of_a_sharpe_ratio_matches_its_standard_deviation_over_random_runs() -> None:
     chance = random.Random(1)
     runs = [[chance.gauss(0.002, 0.02) for _ in range(250)] for _ in range(400)]
     ratios = [value for run in runs if (value := sharpe(run)) is not None]
@@ -86,7 +84,7 @@ def test_the_standard_error_of_a_sharpe_ratio_matches_its_variation_in_random_ru
     assert sharpe_error([0.01] * 40) is None
 
 
-def test_monthly_returns_compound_to_the_return_of_the_run() -> None:
+def test_monthly_returns_compound_to_the_total_return_of_the_run() -> None:
     equity = {
         "2024-11-29": 1_000.0,
         "2024-11-30": 1_100.0,
@@ -128,7 +126,7 @@ def test_the_histogram_counts_every_trade_once_and_has_a_bin_edge_at_zero() -> N
     assert trade_histogram(msgspec.structs.replace(result, trades=result.trades[:1])) == []
 
 
-def test_holdings_match_the_opening_and_every_fill_to_the_unit() -> None:
+def test_holdings_match_the_opening_balance_and_every_fill_to_the_unit() -> None:
     result = sample_result(days=3, orders=80)
     fill = result.fills[10]
     found = Holdings({"twd": 10**14, "btc": 5}, result.fills)

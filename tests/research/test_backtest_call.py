@@ -28,7 +28,7 @@ START_MS = 1_704_067_200_000
 
 
 class Cross(Strategy):
-    """Trades crossing averages, like the strategy of the `crossing` configuration."""
+    """Trades moving average crossovers, like the strategy in the `crossing` configuration."""
 
     pair: Pair
     fast: int = param(5, ge=1, le=100)
@@ -47,7 +47,7 @@ class Cross(Strategy):
 
 
 class Talker(Cross):
-    """Logs a warning at its first bar."""
+    """Logs a warning on its first bar."""
 
     def on_bar(self, bar: Bar) -> None:
         if bar.time == START_MS * 10**6:
@@ -55,7 +55,7 @@ class Talker(Cross):
 
 
 class Broken(Cross):
-    """Fails at its first bar."""
+    """Fails on its first bar."""
 
     def on_bar(self, bar: Bar) -> None:
         raise ZeroDivisionError("it was zero")
@@ -72,7 +72,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def candles(rows: int = 3_000) -> pd.DataFrame:
-    """Return the rows of the `crossing` configuration's file."""
+    """Return the rows of the data file in the `crossing` configuration."""
     closes = [round(value, 2) for value in waves(rows)]
     before = [closes[0], *closes[:-1]]
     return pd.DataFrame(
@@ -95,7 +95,7 @@ def without_names(run: Any) -> list[tuple[object, ...]]:
     return [(fill.time, fill.side, fill.price_ticks, fill.lots, fill.fee_units) for fill in run.fills]
 
 
-def test_a_class_on_a_frame_trades_like_the_command_line_on_the_file(crossing: Path) -> None:
+def test_a_class_on_a_dataframe_trades_like_the_command_line_on_the_file(crossing: Path) -> None:
     alone = run(crossing)
     called = botkit.backtest(Cross, data=candles(), **ARGUMENTS)
     assert len(alone.fills) > 50
@@ -103,7 +103,7 @@ def test_a_class_on_a_frame_trades_like_the_command_line_on_the_file(crossing: P
     assert called.figures["return"] == pytest.approx(alone.summary["return"], rel=1e-12)
 
 
-def test_a_path_leads_to_the_same_decisions_as_the_command_line(crossing: Path) -> None:
+def test_a_configuration_path_leads_to_the_same_decisions_as_the_command_line(crossing: Path) -> None:
     assert sha(botkit.backtest(crossing)) == run(crossing).summary["journal_sha256"]
     assert (
         sha(botkit.backtest(str(crossing), params={"fast": 4, "slow": 9}))
@@ -111,7 +111,7 @@ def test_a_path_leads_to_the_same_decisions_as_the_command_line(crossing: Path) 
     )
 
 
-def test_a_strategy_name_is_looked_up_in_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strategy_name_is_looked_up_among_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     result = botkit.backtest(
         "sma_cross", data="backtest_data", params={"pair": "btc_usdt", "fast": 12}, balances={"usdt": 1000},
@@ -140,7 +140,7 @@ def test_a_dict_can_contain_classes_and_several_strategies() -> None:
     assert "slow: 40" in text
 
 
-def test_data_can_be_a_path_a_tape_or_several_frames(crossing: Path) -> None:
+def test_data_can_be_a_path_a_tape_or_several_dataframes(crossing: Path) -> None:
     file = crossing.parent / "candles.csv"
     whole = candles()
     expected = sha(botkit.backtest(Cross, data=whole, **ARGUMENTS))
@@ -157,7 +157,7 @@ def test_data_can_be_a_path_a_tape_or_several_frames(crossing: Path) -> None:
         assert sha(botkit.backtest(Cross, data=data, **ARGUMENTS)) == expected
 
 
-def test_a_span_can_be_given_as_date_time_or_text(crossing: Path) -> None:
+def test_a_time_span_can_be_given_as_date_datetime_or_text(crossing: Path) -> None:
     asked = [
         {"start": "2024-01-01T12:00", "end": "2024-01-02"},
         {"start": datetime(2024, 1, 1, 4, tzinfo=UTC), "end": date(2024, 1, 2)},
@@ -180,14 +180,14 @@ def test_a_backtest_can_run_inside_a_running_event_loop(crossing: Path) -> None:
     assert asyncio.run(in_a_cell()) == sha(botkit.backtest(crossing))
 
 
-def test_a_result_contains_the_strategies_warnings() -> None:
+def test_a_result_contains_the_warnings_logged_by_its_strategies() -> None:
     (message,) = botkit.backtest(Talker, data=candles(10), **ARGUMENTS).messages
     assert message.endswith("warning: Talker: hello")
     assert message.startswith("2024-01-01T08:01:00")
 
 
 def test_a_class_can_be_changed_and_run_again() -> None:
-    """This corresponds to a notebook in which a cell is edited and executed again."""
+    """Reproduce a notebook in which a cell is edited and executed again."""
     one = type("Mine", (Cross,), {})
     other = type("Mine", (Cross,), {"slow": 50})
     first, second = (botkit.backtest(cls, data=candles(), **ARGUMENTS) for cls in (one, other))
@@ -341,7 +341,7 @@ _CELLS = st.one_of(
     ]),
     _CELLS,
 )  # fmt: skip
-def test_a_frame_with_any_content_raises_only_botkit_errors(edits: Any, change: Any, cell: Any) -> None:
+def test_a_dataframe_with_any_content_raises_only_botkit_errors(edits: Any, change: Any, cell: Any) -> None:
     frame = FRAME.iloc[:12].astype(object)
     for row, column, value in edits:
         frame.iloc[row, frame.columns.get_loc(column)] = value
@@ -374,7 +374,7 @@ def test_objects_that_are_not_strategies_are_refused(strategy: object, said: str
     assert "\n" not in str(caught.value)
 
 
-def test_the_error_of_a_strategy_that_fails_names_its_line() -> None:
+def test_the_error_of_a_failing_strategy_states_the_line_of_code() -> None:
     with pytest.raises(
         BotkitError, match=r"strategy 'Broken' raised in on_bar at .*test_backtest_call.py:\d+: "
     ) as caught:
@@ -382,13 +382,13 @@ def test_the_error_of_a_strategy_that_fails_names_its_line() -> None:
     assert "it was zero" in str(caught.value).splitlines()[0]
 
 
-def test_with_several_strategies_a_parameter_needs_its_strategys_name() -> None:
+def test_with_several_strategies_a_parameter_must_be_qualified_with_a_strategy_name() -> None:
     config = {"strategies": [{"name": name, "use": Cross, "params": {"pair": "btc_usdt"}} for name in "ab"]}
     with pytest.raises(ConfigError, match=r"`fast` may belong to any of a, b; name the strategy too, such as 'a.fast'"):
         botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, params={"fast": 3})
 
 
-def test_one_capital_for_several_strategies_is_refused() -> None:
+def test_a_single_capital_for_several_strategies_is_refused() -> None:
     config = {"strategies": [{"name": name, "use": Cross, "params": {"pair": "btc_usdt"}} for name in "ab"]}
     with pytest.raises(ConfigError, match=r"capital: there are several strategies \(a, b\); give each its own"):
         botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, capital={"usdt": 1})

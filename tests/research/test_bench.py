@@ -1,4 +1,4 @@
-"""Many runs on the same data: each run equals a backtest from the command line, and leaves no objects in memory."""
+"""Many runs on shared data: each run equals a backtest from the command line, and leaves no objects in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.research_world import waves
 @pytest.mark.parametrize(("fast", "slow"), [(5, 20), (3, 50), (10, 11)])
 def test_a_run_on_the_bench_equals_a_backtest_with_the_same_parameters(crossing: Path, fast: int, slow: int) -> None:
     bench = Bench(Project.load(crossing))
-    bench.run({"s": {"fast": 2, "slow": 5}})  # an earlier run
+    bench.run({"s": {"fast": 2, "slow": 5}})  # a previous run
     found = bench.run({"s": {"fast": fast, "slow": slow}})
     alone = run(crossing, overrides=[f"s.fast={fast}", f"s.slow={slow}"])
     assert alone.summary["fills"]
@@ -35,7 +35,7 @@ def test_a_run_on_the_bench_equals_a_backtest_with_the_same_parameters(crossing:
     assert full.indicators == alone.indicators
 
 
-def test_on_a_tape_with_books_the_bench_equals_a_backtest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_the_bench_with_a_tape_of_books_equals_a_backtest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = Path("configs/market_maker.yaml")
     span = ["backtest.from=2025-04-03T07:00", "backtest.to=2025-04-03T07:10"]
@@ -46,7 +46,7 @@ def test_on_a_tape_with_books_the_bench_equals_a_backtest(monkeypatch: pytest.Mo
     assert found.journal_sha256 == alone.summary["journal_sha256"]
 
 
-def test_a_window_of_the_tape_equals_a_backtest_from_and_to(crossing: Path) -> None:
+def test_a_run_on_a_window_of_the_tape_equals_a_backtest_with_from_and_to(crossing: Path) -> None:
     minute = 60 * 10**9
     start = 1_704_067_200 * 10**9 + 1_000 * minute
     found = Bench(Project.load(crossing)).run(start=start, end=start + 500 * minute)
@@ -55,7 +55,7 @@ def test_a_window_of_the_tape_equals_a_backtest_from_and_to(crossing: Path) -> N
     assert found.journal_sha256 == alone.summary["journal_sha256"]
 
 
-def test_parameters_that_are_not_given_are_unchanged(crossing: Path) -> None:
+def test_omitted_parameters_keep_their_values(crossing: Path) -> None:
     bench = Bench(Project.load(crossing, overrides=["s.slow=40"]))
     assert bench.run({"s": {"fast": 5}}) == bench.run() == bench.run({})
 
@@ -89,7 +89,7 @@ def test_numpy_numbers_are_accepted_as_parameters(crossing: Path) -> None:
     assert bench.run({"s": given}) == bench.run({"s": {"fast": 4, "slow": 30, "spend": 500.5}})
 
 
-def test_the_rows_are_read_only_once_and_are_read_only_in_memory(crossing: Path) -> None:
+def test_the_rows_are_loaded_only_once_and_cannot_be_modified_in_memory(crossing: Path) -> None:
     project = Project.load(crossing)
     feed = backtest_feed(project, None)
     asked = []
@@ -108,7 +108,7 @@ def test_the_rows_are_read_only_once_and_are_read_only_in_memory(crossing: Path)
         columns.close[0] = 1
 
 
-def test_memory_does_not_grow_over_many_runs(tmp_path: Path) -> None:
+def test_memory_usage_does_not_grow_over_many_runs(tmp_path: Path) -> None:
     data = write_candles(tmp_path / "candles.csv", waves(300, period=30))
     body = """
 pair: Pair
@@ -132,7 +132,7 @@ def on_bar(self, bar):
     bench = Bench(Project.load(config))
 
     def left_by(count: int) -> Counter[type]:
-        """Count the objects that are alive after some runs, by type."""
+        """Count the objects that are still alive after some runs, by type."""
         for number in range(count):
             assert bench.run({"s": {"every": 2 + number % 7}}).figures["orders"]
         gc.collect()
@@ -144,7 +144,7 @@ def on_bar(self, bar):
     assert grown == {}, "each run leaves something behind"
 
 
-def test_strategies_do_not_log_on_the_bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_strategies_on_the_bench_do_not_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     body = """
 pair: Pair
 

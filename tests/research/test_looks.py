@@ -1,4 +1,4 @@
-"""The ledger of looks counts every distinct configuration that was tried on a market."""
+"""The ledger of looks counts every distinct configuration tried on a market."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def ledger(tmp_path: Path) -> LookLedger:
     return LookLedger(tmp_path / "state")
 
 
-def test_a_look_is_read_as_it_was_recorded(ledger: LookLedger) -> None:
+def test_a_look_is_read_back_as_recorded(ledger: LookLedger) -> None:
     assert ledger.note(SMA, [look()]) == 1
     (found,) = ledger.looks(SMA, 0, DAY)
     assert repr(found) == repr(look())
 
 
-def test_the_same_look_is_counted_once(ledger: LookLedger) -> None:
+def test_identical_looks_are_counted_once(ledger: LookLedger) -> None:
     ledger.note(SMA, [look()])
     assert ledger.note(SMA, [look(noted=2, command="backtest")]) == 0
     assert len(ledger.looks(SMA, 0, DAY)) == 1
 
 
 @pytest.mark.parametrize("change", [{"code": "c2"}, {"config": "f2"}, {"params": {"sma.fast": 6}}])
-def test_a_look_with_other_code_configuration_or_parameters_is_a_new_look(
+def test_a_look_with_different_code_configuration_or_parameters_is_a_new_look(
     ledger: LookLedger, change: dict[str, Any]
 ) -> None:
     ledger.note(SMA, [look()])
@@ -59,7 +59,7 @@ def test_a_look_with_other_code_configuration_or_parameters_is_a_new_look(
     assert len(distinct(ledger.looks(SMA, 0, DAY))) == 2
 
 
-def test_a_longer_tape_is_not_counted_as_a_new_look(ledger: LookLedger) -> None:
+def test_a_look_with_a_longer_tape_is_not_counted_as_a_new_look(ledger: LookLedger) -> None:
     ledger.note(SMA, [look(), look(end=20 * DAY)])
     (kept,) = distinct(ledger.looks(SMA, 0, DAY))
     assert kept.end == 20 * DAY
@@ -93,7 +93,7 @@ def test_returns_of_several_looks_are_aligned_by_day() -> None:
     assert returns_matrix(looks, 1, 3).tolist() == [[0.0, 0.0], [-0.02, 0.5], [0.0, 0.6]]
 
 
-def test_reading_creates_no_files(ledger: LookLedger) -> None:
+def test_reading_the_ledger_creates_no_files(ledger: LookLedger) -> None:
     assert ledger.looks(SMA, 0, DAY) == []
     assert ledger.markets() == []
     assert not ledger.path.parent.exists()
@@ -104,7 +104,7 @@ def test_the_ledger_lists_the_looks_of_each_market(ledger: LookLedger) -> None:
     assert ledger.markets() == [(SMA, 2, 0, 12 * DAY)]
 
 
-def test_an_error_names_a_damaged_ledger(ledger: LookLedger) -> None:
+def test_a_damaged_ledger_is_named_in_the_error(ledger: LookLedger) -> None:
     ledger.path.parent.mkdir()
     ledger.path.write_bytes(b"no database" * 100)
     with pytest.raises(LooksError, match=r"looks\.sqlite: the ledger of looks cannot be used"):

@@ -1,4 +1,4 @@
-"""A notebook that a real kernel executes, and the output of its cells."""
+"""A notebook executed by a real kernel, and the outputs of its cells."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_backtest_runs_inside_the_notebooks_event_loop(executed: list[list[dic
     assert re.fullmatch(r"<backtest Cross: return \S+ %, drawdown \S+ %, Sharpe \S+, \d+ trades>", text)
 
 
-def test_a_result_is_shown_as_figures_and_curves_without_scripts(executed: list[list[dict[str, Any]]]) -> None:
+def test_a_result_is_displayed_as_metrics_and_curves_without_scripts(executed: list[list[dict[str, Any]]]) -> None:
     page = shown(executed[3], "text/html")
     assert "<script" not in page
     assert len(page.encode()) < 200_000
@@ -69,7 +69,7 @@ def test_a_result_is_shown_as_figures_and_curves_without_scripts(executed: list[
     assert plot in page
 
 
-def test_tables_are_shown_in_the_format_of_pandas(executed: list[list[dict[str, Any]]]) -> None:
+def test_tables_are_displayed_in_the_format_of_pandas(executed: list[list[dict[str, Any]]]) -> None:
     candles = shown(executed[2], "text/html")
     assert all(f"<th>{name}</th>" in candles for name in ("open", "high", "low", "close", "volume"))
     assert "2025-04-02 23:59:00+00:00" in candles
@@ -84,7 +84,7 @@ def test_tables_are_shown_in_the_format_of_pandas(executed: list[list[dict[str, 
     ]
 
 
-def test_a_changed_class_runs_again_and_a_mistake_is_reported_in_one_sentence(
+def test_a_modified_class_can_be_run_again_and_a_mistake_is_reported_in_one_sentence(
     executed: list[list[dict[str, Any]]],
 ) -> None:
     line, same = printed(executed[7])

@@ -64,7 +64,7 @@ def result() -> Result:
 
 @pytest.fixture(scope="module")
 def made() -> Result:
-    """Return the result of the bundled market maker over ten minutes, on order books."""
+    """Return the result of the bundled market maker over ten minutes of order books."""
     return botkit.backtest(
         ROOT / "configs" / "market_maker.yaml", start="2025-04-03T07:00", end="2025-04-03T07:10", readings=False
     )
@@ -81,7 +81,7 @@ def test_tables_have_the_documented_columns_for_any_content(result: Result, made
             assert str(getattr(held, indexed).index.dtype) == TIME
 
 
-def test_the_guide_documents_every_column(result: Result) -> None:
+def test_the_guide_documents_every_table_column(result: Result) -> None:
     text = (ROOT / "botkit" / "guide" / "research.md").read_text(encoding="utf-8")
     missing = {
         f"{name}.{column}" for name, columns in COLUMNS.items() for column in columns if f"`{column}`" not in text
@@ -116,12 +116,12 @@ def test_tables_match_the_exact_rows(result: Result, made: Result) -> None:
         assert held.drawdowns["fall"].max() == pytest.approx(held.figures["max_drawdown"])
 
 
-def test_the_summary_is_one_row_of_typed_figures(result: Result) -> None:
+def test_the_summary_is_a_single_row_of_typed_values(result: Result) -> None:
     frame = result.summary
     assert frame.index.tolist() == ["Cross"]
     assert list(frame.columns) == list(result.figures)
     assert frame["return"].item() == result.figures["return"]
-    assert np.isnan(frame["sharpe"].item())  # two days are not enough
+    assert np.isnan(frame["sharpe"].item())  # two days are not enough for monthly returns
     assert frame["ratios_missing"].item() == "1 daily return; a ratio needs at least 30"
     both = pd.concat([frame, botkit.backtest(Cross, data=candles(), **ARGUMENTS).summary])
     assert both.dtypes.tolist() == frame.dtypes.tolist()
@@ -141,12 +141,12 @@ def test_trades_can_be_grouped(result: Result, made: Result, group: str) -> None
     assert frame[["trades", "pnl", "expectancy"]].to_numpy() == pytest.approx(expected.to_numpy())
 
 
-def test_an_unknown_group_is_refused(result: Result) -> None:
+def test_grouping_by_an_unknown_column_is_refused(result: Result) -> None:
     with pytest.raises(ConfigError, match="trades cannot be grouped by 'colour'; use one of: pair, strategy"):
         result.by("colour")
 
 
-def test_a_makers_markouts_are_in_its_fills_and_its_row(made: Result) -> None:
+def test_a_makers_markouts_are_in_its_fills_and_its_strategy_row(made: Result) -> None:
     fills, (_, row) = made.fills, next(made.makers.iterrows())
     own = fills[fills["liquidity"] == "maker"]
     assert row["fills"] == len(own) > 5
@@ -156,7 +156,7 @@ def test_a_makers_markouts_are_in_its_fills_and_its_row(made: Result) -> None:
     for name in ("markout_1s_bps", "markout_10s_bps", "markout_60s_bps"):
         known = own[own[name].notna()]
         assert row[name] == pytest.approx(np.average(known[name], weights=known["worth"]))
-    # maker fees are charged in base currency for bids, and in quote currency for asks
+    # maker fees are charged in the base currency for bids, and in the quote currency for asks
     base = np.where(own["fee_currency"] == "btc", own["fee"], 0)
     held = (sign * own["amount"] - base).cumsum()
     assert row["inventory_most"] == pytest.approx(max(0, held.max()))
@@ -174,7 +174,7 @@ def test_monthly_returns_compound_the_daily_returns() -> None:
     assert result.figures["sharpe"] == pytest.approx(daily.mean() / daily.std(ddof=1) * np.sqrt(365))
 
 
-def test_a_result_is_unchanged_after_pickling(result: Result) -> None:
+def test_a_result_is_unchanged_after_a_pickle_round_trip(result: Result) -> None:
     copy = pickle.loads(pickle.dumps(result))
     assert copy.figures == result.figures
     assert copy.trades.equals(result.trades)
@@ -182,7 +182,7 @@ def test_a_result_is_unchanged_after_pickling(result: Result) -> None:
     assert copy.messages == result.messages
 
 
-def test_pickling_a_result_with_a_plugins_unpicklable_object_is_refused_clearly(result: Result) -> None:
+def test_pickling_a_result_that_contains_an_unpicklable_plugin_object_raises_a_clear_error(result: Result) -> None:
     run = pickle.loads(pickle.dumps(result.run))
     run.extra["theirs"] = (value for value in range(3))
     with pytest.raises(
@@ -191,7 +191,7 @@ def test_pickling_a_result_with_a_plugins_unpicklable_object_is_refused_clearly(
         pickle.dumps(Result(run))
 
 
-def test_a_results_report_is_the_same_page_as_on_the_command_line(result: Result, tmp_path: Path) -> None:
+def test_the_report_of_a_result_is_identical_to_the_one_from_the_command_line(result: Result, tmp_path: Path) -> None:
     path = result.report(tmp_path / "report.html")
     text = path.read_text(encoding="utf-8")
     assert "<title>Cross · backtest</title>" in text
@@ -225,7 +225,7 @@ def hostile() -> BacktestResult:
 
 
 @pytest.mark.parametrize("make", [sample_result, hostile])
-def test_a_notebook_shows_a_result_escaped_and_without_scripts(make: Any) -> None:
+def test_a_notebook_displays_a_result_escaped_and_without_scripts(make: Any) -> None:
     html = Result(make())._repr_html_()
     assert len(html.encode()) < 200_000
     page = Elements(html)
@@ -248,13 +248,13 @@ def test_a_notebook_shows_a_result_escaped_and_without_scripts(make: Any) -> Non
     assert not any("://" in (value or "") for name, value in page.attributes if name != "xmlns")
 
 
-def test_the_display_of_a_long_run_stays_small() -> None:
+def test_the_notebook_display_of_a_long_run_stays_small() -> None:
     run = sample_result()
     times = [run.start + n * 10**9 for n in range(200_000)]
     run.equity = Curve(times, [1_000_000 + (n * 7919) % 1_000 for n in range(200_000)])
     html = Result(run)._repr_html_()
     assert len(html.encode()) < 200_000
-    # the curve's extremes are drawn, and the axis labels between them are round figures
+    # the curve's extremes are drawn, and the axis labels between them are round numbers
     points = [
         float(y) for line in re.findall(r'<polyline points="([^"]+)"', html)[:1] for y in re.findall(r",([\d.]+)", line)
     ]
@@ -262,7 +262,7 @@ def test_the_display_of_a_long_run_stays_small() -> None:
     assert {"1,000,000", "1,000,500"} <= set(re.findall(r">([\d,]+)</text>", html))
 
 
-def test_a_result_contains_no_secret_of_the_configuration(tmp_path: Path) -> None:
+def test_a_result_contains_no_secrets_from_the_configuration(tmp_path: Path) -> None:
     secret = "s3cr3t-w0rd"
     config = {
         "strategies": [{"use": Cross, "params": {"pair": "btc_usdt"}}],
@@ -280,11 +280,11 @@ def test_a_result_contains_no_secret_of_the_configuration(tmp_path: Path) -> Non
     assert secret not in str(caught.value)
 
 
-def test_a_plot_is_an_svg_file(result: Result, tmp_path: Path) -> None:
+def test_a_plot_is_saved_as_an_svg_file(result: Result, tmp_path: Path) -> None:
     plot = result.plot()
     path = plot.save(tmp_path / "plot.svg")
     assert path.read_text(encoding="utf-8") == plot.svg == plot._repr_html_()
-    assert plot.svg.count("<polyline") == 2  # the equity, and its falls
+    assert plot.svg.count("<polyline") == 2  # the equity curve and its drawdowns
 
 
 def test_the_benchmark_is_drawn_as_a_line_next_to_the_equity() -> None:
@@ -307,14 +307,14 @@ def test_the_benchmark_is_drawn_as_a_line_next_to_the_equity() -> None:
     # rounding a price to ticks changes it by less than a basis point
     at = result.equity["benchmark"].dropna()
     expected = growth.set_axis(growth.index + pd.Timedelta(minutes=1)).reindex(at.index, method="ffill") * 10_000
-    # the sampled line has steps between the kept points
+    # the downsampled line has steps between the retained points
     assert at.to_numpy() == pytest.approx(expected.to_numpy(), rel=3e-3)
     assert result.plot().svg.count("<polyline") == 4
     assert "buy-and-hold" in result._repr_html_()
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 6))
-def test_an_axis_has_only_a_few_round_figures(low: float, span: float, most: int) -> None:
+def test_an_axis_has_only_a_few_round_labels(low: float, span: float, most: int) -> None:
     found = ticks(low, low + span, most)
     assert len(found) <= most + 1
     assert all(low - span * 1e-6 <= tick <= low + span * (1 + 1e-6) for tick in found)

@@ -1,4 +1,4 @@
-"""A sealed part of the data is not read before it is opened, whichever copy of the tape is used."""
+"""A sealed part of the data is not read before it is opened, regardless of which copy of the tape is used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return err if code == 2 else json.loads(out) if "--json" in arguments else out
 
 
-def test_a_sealed_part_is_not_read_until_it_is_opened_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sealed_part_is_not_read_until_opened_and_can_be_opened_only_once(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = botkit.backtest(config, readings=False)
     assert "a reminder, not a lock" in said(capsys, "trials", str(config), "--sealed", SEALED)
     before = botkit.backtest(config, readings=False)
@@ -58,7 +60,7 @@ def test_a_copy_of_the_tape_is_also_sealed(config: Path, tmp_path: Path, capsys:
     assert "everything from 2021-11-01" in error
 
 
-def test_a_search_ends_before_the_sealed_part(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_ends_before_the_sealed_part_of_the_data(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     strategy = config.parent / "plugins" / "scripted.py"
     strategy.write_text(strategy.read_text().replace("pair: Pair", "pair: Pair\n    share: float = 0.9"))
     said(capsys, "trials", str(config), "--sealed", SEALED)
@@ -70,7 +72,7 @@ def test_a_search_ends_before_the_sealed_part(config: Path, capsys: pytest.Captu
     assert {row["end_ns"] for row in rows} == {parse_time(SEALED)}
 
 
-def test_the_doctor_uses_the_sealed_part_after_it_is_opened(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_uses_the_sealed_part_once_it_is_opened(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def rung() -> dict[str, Any]:
         main(["doctor", str(config), "--json"])
         found = json.loads(capsys.readouterr().out)
@@ -103,7 +105,7 @@ def test_a_mistake_is_reported_in_one_sentence(
     assert error.count("\n") == 1
 
 
-def test_damaged_seals_stop_a_run_instead_of_showing_the_sealed_part(
+def test_damaged_seals_stop_a_run_instead_of_revealing_the_sealed_part(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "state").mkdir()

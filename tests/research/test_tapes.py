@@ -56,7 +56,7 @@ def tape() -> LoadedTape:
     return botkit.load(TAPE)
 
 
-def test_streams_lists_the_streams_in_the_data(tape) -> None:
+def test_the_streams_table_lists_the_streams_in_the_data(tape) -> None:
     frame = tape.streams
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
         "pair": "string", "kind": "string", "resolution": "string", "rows": "int64", "start": UTC, "end": UTC,
@@ -68,7 +68,7 @@ def test_streams_lists_the_streams_in_the_data(tape) -> None:
     assert "btc_usdt candles 1m" in repr(tape)
 
 
-def test_frames_contain_the_rows_of_the_tape(tape) -> None:
+def test_dataframes_contain_the_rows_of_the_tape(tape) -> None:
     candles, columns = tape.candles("btc_usdt", "1m"), tape.source.stream(("btc_usdt", "candles", "1m"))
     assert isinstance(columns, CandleColumns)
     assert candles.dtypes.astype(str).to_dict() == dict.fromkeys(["open", "high", "low", "close", "volume"], "float64")
@@ -98,7 +98,7 @@ def test_frames_contain_the_rows_of_the_tape(tape) -> None:
     assert np.nanmin(books["ask_price_1"] - books["bid_price_1"]) > 0
 
 
-def test_a_frame_of_trades_is_traded_like_a_file_of_trades(tape, tmp_path: Path) -> None:
+def test_a_dataframe_of_trades_is_traded_like_a_file_of_trades(tape, tmp_path: Path) -> None:
     trades = tape.trades("btc_usdt").iloc[:3_000]
     file = tmp_path / "trades.csv"
     trades.reset_index().assign(
@@ -108,7 +108,7 @@ def test_a_frame_of_trades_is_traded_like_a_file_of_trades(tape, tmp_path: Path)
     held = botkit.backtest(Follower, data=trades, **ARGUMENTS)
     assert len(read.fills) > 50
     assert held.figures["journal_sha256"] == read.figures["journal_sha256"]
-    # the data is also accepted without the exchange's own times and sides
+    # data without exchange timestamps and sides is also accepted
     bare = trades[["price", "amount"]]
     assert botkit.backtest(Follower, data=bare, **ARGUMENTS).figures["orders"] == 0
 
@@ -159,20 +159,20 @@ def test_a_backtest_uses_the_finest_of_several_resolutions(tape) -> None:
         (lambda tape: tape.trades("ada_twd"), "has no ada_twd trades; it has "),
     ],
 )
-def test_errors_name_missing_streams_and_pairs(tape, call: Any, said: str) -> None:
+def test_missing_streams_and_pairs_are_named_in_the_error(tape, call: Any, said: str) -> None:
     with pytest.raises(BotkitError) as caught:
         call(tape)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_without_its_pair_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_specified_pair_is_refused(tmp_path: Path) -> None:
     file = write_candles(tmp_path / "btc.csv", waves(30))
     with pytest.raises(BotkitError, match="does not name its pair"):
         botkit.load(file)
 
 
-def test_times_can_be_numbers_or_texts(tape) -> None:
+def test_times_can_be_numbers_or_strings(tape) -> None:
     frame = tape.candles("btc_usdt").iloc[:300]
     for times in (
         frame.index.astype("int64"),

@@ -1,4 +1,4 @@
-"""Accounts at the simulated exchange: ledger, fees, refusals with the exchange's texts, batches, and reads."""
+"""Accounts at the simulated exchange: ledger, fees, refusals with the exchange's error messages, batches, and reads."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def venue() -> Venue:
         ),
     ],
 )
-def test_refusals_use_the_exchanges_texts(venue: Venue, order: dict[str, object], text: str) -> None:
+def test_refusals_use_the_exchanges_error_messages(venue: Venue, order: dict[str, object], text: str) -> None:
     before = venue.kernel.account("ann").balances().balances
     venue.order(**order)  # type: ignore[arg-type]
     venue.to(2)
@@ -90,7 +90,7 @@ def test_the_coarser_amount_step_is_enforced_if_configured() -> None:
     assert venue.answers()[0].text == "Invalid amount 0.01000001, decimal limit is 4."
 
 
-def test_maintenance_refuses_orders() -> None:
+def test_orders_are_refused_during_maintenance() -> None:
     venue = Venue(BOOK, pairs={"btc_usdt": BTC.with_rules(msgspec.structs.replace(RULES, maintenance=True))})
     venue.to(1)
     venue.order("buy", L, 90_00)
@@ -98,7 +98,7 @@ def test_maintenance_refuses_orders() -> None:
     assert "maintenance" in venue.answers()[0].text
 
 
-def test_open_orders_are_limited_and_untriggered_stops_are_included(venue: Venue) -> None:
+def test_the_number_of_open_orders_is_limited_and_includes_untriggered_stops(venue: Venue) -> None:
     for _ in range(3):
         venue.order("buy", L, 90_00)
     for _ in range(2):
@@ -111,10 +111,10 @@ def test_open_orders_are_limited_and_untriggered_stops_are_included(venue: Venue
     assert venue.report(market).state is OrderState.FILLED
 
 
-def test_locks_are_rounded_up_and_price_improvement_is_released(venue: Venue) -> None:
+def test_locked_amounts_are_rounded_up_and_price_improvement_is_released(venue: Venue) -> None:
     cid = venue.order("buy", 12 * L + 1, 105_01)
     venue.to(2)
-    # 0.1 filled at 101; 0.02000001 rest at 105.01, worth 2.1002010501
+    # 0.1 filled at 101; 0.02000001 rests at 105.01, worth 2.1002010501
     assert venue.total("usdt") == 10**6 * UNIT - 10 * 101 * UNIT // 100
     assert venue.total("usdt") - venue.available("usdt") == 2_1002_0106
     venue.cancel(cid)
@@ -122,7 +122,7 @@ def test_locks_are_rounded_up_and_price_improvement_is_released(venue: Venue) ->
     assert venue.available("usdt") == venue.total("usdt")
 
 
-def test_fees_are_taken_from_the_proceeds_and_rounded_half_up(venue: Venue) -> None:
+def test_fees_are_deducted_from_the_proceeds_and_rounded_half_up(venue: Venue) -> None:
     venue.order("buy", 1_250, 101_00)
     venue.order("sell", 1_250)
     venue.to(2)
@@ -163,7 +163,7 @@ def test_locked_bito_is_not_used_for_fees() -> None:
     assert venue.kernel.trades("ann")[0].fee_currency == "usdt"
 
 
-def test_a_batch_is_all_or_nothing() -> None:
+def test_a_batch_is_accepted_completely_or_refused_completely() -> None:
     for options, taken in (({}, 0), ({"batch_all_or_nothing": False}, 2)):
         venue = Venue(BOOK, **options)
         venue.to(1)
@@ -173,7 +173,7 @@ def test_a_batch_is_all_or_nothing() -> None:
         assert venue.answers()[0].outcome is (Ending.REFUSED if not taken else Ending.OK)
 
 
-def test_a_batch_includes_its_own_locks_and_is_answered_in_order(venue: Venue) -> None:
+def test_a_batch_accounts_for_its_own_locked_funds_and_is_answered_in_order(venue: Venue) -> None:
     half = 60 * 100 * L
     venue.batch(make("sell", half, 200_00, 1), make("sell", half, 200_00, 2))
     venue.batch(make("sell", half, 200_00, 3), make("buy", 2 * L, 101_00, 4))
@@ -184,7 +184,7 @@ def test_a_batch_includes_its_own_locks_and_is_answered_in_order(venue: Venue) -
     assert venue.filled(4) == 2 * L
 
 
-def test_batches_have_one_to_ten_orders_and_no_stops(venue: Venue) -> None:
+def test_a_batch_must_have_one_to_ten_orders_and_no_stops(venue: Venue) -> None:
     venue.batch()
     venue.batch(*[make("buy", L, 99_00, i + 1) for i in range(11)])
     stop = msgspec.structs.replace(make("buy", L, 99_00, 1), type=OrderType.STOP_LIMIT)
@@ -220,7 +220,7 @@ def test_cancelling_an_unknown_or_finished_order_is_refused(venue: Venue) -> Non
     assert [(a.status, a.text) for a in venue.answers()[1:]] == [(422, "Invalid order id.")] * 3
 
 
-def test_order_ids_have_ten_digits_depend_on_the_seed_and_do_not_increase() -> None:
+def test_order_ids_have_ten_digits_depend_on_the_seed_and_are_not_increasing() -> None:
     def ids(seed: int) -> list[str]:
         venue = Venue(BOOK, seed=seed)
         venue.to(1)
@@ -264,7 +264,7 @@ def test_reads_return_the_requested_data(venue: Venue) -> None:
     assert balance.balances == venue.kernel.account("ann").balances().balances
 
 
-def test_candles_for_reads_are_built_from_past_trades() -> None:
+def test_candles_returned_by_reads_are_built_from_past_trades() -> None:
     rows = [(0, 100, L, 1), (59, 90, L, 1), (60, 95, 2 * L, 1), (130, 99, L, 1)]
     venue = Venue(trades(rows[:2]), keep_candles=True)
     venue.kernel.load(trades(rows[2:]))
@@ -281,19 +281,19 @@ def test_candles_for_reads_are_built_from_past_trades() -> None:
 FACTS = ExchangeFacts(name="bitopro", pairs=PAIRS, limits=LimitTable({}), fee_ranks=FEE_RANKS)
 
 
-def test_a_fixed_rank_has_its_own_rates() -> None:
+def test_a_fixed_fee_rank_uses_its_own_rates() -> None:
     rates = RankFees({"rank": 3}, FACTS).rates(0)
     assert (rates.maker, rates.taker, rates.discounted_maker_e8, rates.source) == (0.0006, 0.0012, 48_000, "rank 3")
 
 
-def test_the_automatic_rank_uses_the_thirty_day_volume_and_changes_at_four_in_the_morning() -> None:
+def test_the_automatic_fee_rank_uses_thirty_day_volume_and_changes_at_four_in_the_morning() -> None:
     fees = RankFees({"rank": "auto"}, FACTS)
     midnight = 20_000 * NS_PER_DAY - 8 * NS_PER_HOUR  # 00:00 UTC+8
     fees.record(midnight - 1, 12_000_000 * UNIT)
     fees.record(midnight + 1, 600_000_000 * UNIT)
     assert fees.rates(midnight + 3 * NS_PER_HOUR).source == "rank 0"
     assert fees.rates(midnight + 4 * NS_PER_HOUR).source == "rank 2"
-    # a rank that also requires BITO is never used
+    # a rank that additionally requires BITO is never used
     assert fees.rates(midnight + 29 * NS_PER_HOUR).source == "rank 4"
     assert fees.rates(midnight + 40 * NS_PER_DAY).source == "rank 0"
 
@@ -302,7 +302,7 @@ def test_the_automatic_rank_uses_the_thirty_day_volume_and_changes_at_four_in_th
     "options",
     [{}, {"maker": "0.001"}, {"maker": "x", "taker": 0}, {"maker": 1, "taker": 0}, {"maker": 0, "taker": 0, "tier": 1}],
 )
-def test_invalid_fee_options_are_configuration_errors(options: dict[str, object]) -> None:
+def test_invalid_fee_options_raise_configuration_errors(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="fees"):
         FixedFees(options)
     with pytest.raises(ConfigError, match=r"fees\.rank"):

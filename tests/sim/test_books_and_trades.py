@@ -1,4 +1,4 @@
-"""Every assumption of the fill model on tapes with books and trades."""
+"""Every fill assumption on tapes with books and trades."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUIET = books([(0, BIDS, ASKS)])
 
 
 def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: str = "buy", **options: object) -> int:
-    """Return the lots of an order sent at second 1 that trades fill."""
+    """Return the filled lots of an order that is sent at second 1, before these trades."""
     venue = Venue(QUIET, trades(rows), **options)
     venue.to(1)
     cid = venue.order(side, lots, price)
@@ -25,20 +25,20 @@ def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: 
     return venue.filled(cid)
 
 
-def test_a_trade_at_the_price_first_uses_up_the_amount_ahead() -> None:
+def test_a_trade_at_the_order_price_first_consumes_the_amount_ahead() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 10 * L, -1)]) == 0
     assert resting(100_00, 5 * L, [(2, 100_00, 12 * L, -1)]) == 2 * L
     assert resting(100_00, 5 * L, [(2, 100_00, 9 * L, -1), (3, 100_00, 3 * L, 0)]) == 2 * L
 
 
-def test_a_trade_by_a_taker_on_the_same_side_does_not_use_up_the_queue() -> None:
+def test_a_trade_by_a_taker_on_the_orders_own_side_does_not_consume_the_queue() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 50 * L, 1)]) == 0
     assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, -1)], side="sell") == 0
     assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, 1)], side="sell") == 5 * L
 
 
 @pytest.mark.parametrize(("side", "better", "at", "taker"), [("buy", 100_60, 100_50, 1), ("sell", 100_40, 100_50, -1)])
-def test_a_trade_beyond_one_order_fills_another_at_its_price_only_if_the_taker_side_fits(
+def test_a_trade_beyond_one_order_fills_another_at_its_price_only_if_the_taker_side_matches(
     side: str, better: int, at: int, taker: int
 ) -> None:
     venue = Venue(QUIET, trades([(2, at, 9 * L, taker), (3, at, 1 * L, -taker)]))
@@ -64,7 +64,7 @@ def test_an_order_at_a_better_price_or_between_levels_has_nothing_ahead() -> Non
     assert resting(98_00, 5 * L, [(2, 98_00, 3 * L, -1)]) == 3 * L
 
 
-def test_beyond_the_recorded_depth_an_order_is_behind_the_level_as_first_seen() -> None:
+def test_beyond_the_recorded_depth_an_order_queues_behind_the_level_as_first_seen() -> None:
     deeper = [(99_00, 10 * L), (97_00, 10 * L), (96_00, 4 * L)]
     book = books([(0, BIDS, ASKS), (5, deeper, ASKS)])
     for sold, expected in ((4, 0), (6, 2)):
@@ -86,7 +86,7 @@ def test_a_smaller_snapshot_reduces_the_amount_ahead_but_a_larger_one_changes_no
         assert venue.filled(cid) == expected * L
 
 
-def test_an_opposite_best_price_that_reaches_the_order_fills_the_shown_amount_only_once() -> None:
+def test_an_opposite_best_price_that_reaches_an_order_fills_the_shown_amount_only_once() -> None:
     crossed = [(99_50, 1 * L), (100_00, 2 * L), (101_00, 9 * L)]
     low = [(99_00, 10 * L), (97_00, 10 * L)]
     venue = Venue(books([(0, BIDS, ASKS), (2, low, crossed), (3, low, crossed)]))
@@ -107,11 +107,11 @@ def test_lots_taken_from_a_level_stay_taken_until_the_level_changes() -> None:
     assert venue.fills(first) == [(101_00, 8 * L, False)]
     assert venue.fills(second) == [(101_00, 2 * L, False)]
     venue.to(7)
-    # the level has changed, and the rest of the second order now rests at its price
+    # the level has changed, and the remainder of the second order now rests at its price
     assert venue.fills(second)[1:] == [(101_00, 4 * L, True)]
 
 
-def test_a_level_that_changes_and_changes_back_is_full_again() -> None:
+def test_a_level_that_changes_and_then_reverts_is_full_again() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (2, BIDS, [(101_00, 3 * L), *ASKS[1:]]), (3, BIDS, ASKS)]))
     venue.to(1)
     venue.order("buy", 10 * L, 101_00)
@@ -121,7 +121,7 @@ def test_a_level_that_changes_and_changes_back_is_full_again() -> None:
     assert venue.filled(second) == 10 * L
 
 
-def test_one_trade_is_shared_across_accounts_by_price_then_time() -> None:
+def test_one_trade_is_allocated_across_accounts_by_price_then_time() -> None:
     venue = Venue(
         QUIET,
         trades([(5, 98_00, 7 * L, -1)]),
@@ -135,7 +135,7 @@ def test_one_trade_is_shared_across_accounts_by_price_then_time() -> None:
     assert [venue.filled(first, "bob"), venue.filled(second), venue.filled(late_but_lower)] == [3 * L, 3 * L, 1 * L]
 
 
-def test_sells_are_also_ordered_by_price_then_time() -> None:
+def test_sells_are_also_prioritized_by_price_then_time() -> None:
     venue = Venue(QUIET, trades([(5, 104_00, 3 * L, 1)]))
     venue.to(1)
     orders = [venue.order("sell", 2 * L, price) for price in (101_00, 100_50, 100_50)]
@@ -159,7 +159,7 @@ def test_under_the_pessimistic_assumption_only_trades_beyond_the_price_fill_an_o
     assert venue.filled(cid) == 0
 
 
-def test_a_market_order_takes_level_after_level_and_its_remainder_is_cancelled() -> None:
+def test_a_market_order_sweeps_level_after_level_and_its_remainder_is_cancelled() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     cid = venue.order("sell", 35 * L)
@@ -171,13 +171,13 @@ def test_a_market_order_takes_level_after_level_and_its_remainder_is_cancelled()
     assert venue.report(empty).state is OrderState.CANCELLED
 
 
-def test_a_market_buy_spends_money_level_by_level_and_returns_the_rest() -> None:
+def test_a_market_buy_spends_its_funds_level_by_level_and_returns_the_remainder() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     before = venue.total("usdt")
     cid = venue.order("buy", spend_units=15 * 10**8)
     venue.to(2)
-    # 0.1 btc at 101 is 10.10; the rest of 4.90 buys 0.04803921 at 102 for 4.89999942
+    # 0.1 btc at 101 costs 10.10; the remaining 4.90 buys 0.04803921 at 102 for 4.89999942
     assert venue.fills(cid) == [(101_00, 10_000_000, False), (102_00, 4_803_921, False)]
     assert before - venue.total("usdt") == 1_010_000_000 + 489_999_942
     assert venue.available("usdt") == venue.total("usdt")
@@ -187,7 +187,7 @@ def test_a_market_buy_spends_money_level_by_level_and_returns_the_rest() -> None
     assert venue.total("btc") == 100 * 10**8 + 14_803_921 - 20_000 - 9_608
 
 
-def test_a_limit_order_takes_levels_up_to_its_price_and_its_remainder_rests() -> None:
+def test_a_limit_order_sweeps_levels_up_to_its_price_and_its_remainder_rests() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     cid = venue.order("buy", 25 * L, 102_00)
@@ -200,7 +200,7 @@ def test_a_limit_order_takes_levels_up_to_its_price_and_its_remainder_rests() ->
     assert venue.kernel.book(BTC, 3, own=False).bid_levels[0] == (100_00, 10 * L)
 
 
-def test_a_post_only_order_that_would_cross_ends_with_status_six() -> None:
+def test_a_post_only_order_that_would_cross_gets_status_six() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     crossing = venue.order("buy", 5 * L, 101_00, post_only=True)
@@ -212,7 +212,7 @@ def test_a_post_only_order_that_would_cross_ends_with_status_six() -> None:
     assert venue.available("btc") == venue.total("btc")
 
 
-def test_accounts_trade_with_each_other_at_and_better_than_the_recorded_price() -> None:
+def test_accounts_trade_with_each_other_at_or_better_than_the_recorded_price() -> None:
     venue = Venue(QUIET, accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     better = venue.order("sell", 2 * L, 100_50)
@@ -222,13 +222,13 @@ def test_accounts_trade_with_each_other_at_and_better_than_the_recorded_price() 
     venue.to(3)
     assert venue.fills(better) == [(100_50, 2 * L, True)]
     assert venue.fills(level) == [(101_00, 4 * L, True)]
-    # the recorded ten were in the book before the second order
+    # the recorded ten lots were in the book before the second order
     assert venue.fills(taker, "bob") == [(100_50, 2 * L, False), (101_00, 10 * L, False), (101_00, 4 * L, False)]
     ids = [t.trade_id for t in venue.kernel.trades("ann")]
     assert ids == [t.trade_id for t in venue.kernel.trades("bob") if t.lots != 10 * L]
 
 
-def test_an_amount_added_to_a_level_after_an_order_is_behind_it() -> None:
+def test_an_amount_added_to_a_level_after_an_order_arrives_queues_behind_the_order() -> None:
     grown = [(101_00, 20 * L), *ASKS[1:]]
     venue = Venue(
         books([(0, BIDS, ASKS), (3, BIDS, grown)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}}
@@ -242,7 +242,7 @@ def test_an_amount_added_to_a_level_after_an_order_is_behind_it() -> None:
     assert [lots for _, lots, _ in venue.fills(taker, "bob")] == [10 * L, 4 * L, 1 * L]
 
 
-def test_an_order_does_not_queue_behind_lots_that_we_have_taken() -> None:
+def test_an_order_does_not_queue_behind_lots_that_we_have_already_taken() -> None:
     venue = Venue(QUIET, trades([(5, 100_00, 9 * L, -1)]))
     venue.to(1)
     venue.order("sell", 7 * L)
@@ -289,14 +289,14 @@ def test_a_stop_is_triggered_by_the_last_trade_and_becomes_a_limit_order() -> No
     venue.to(5.5)
     report = venue.report(cid)
     assert (report.state, report.order_id[:3]) == (OrderState.UNTRIGGERED, "SL-")
-    assert locked - venue.available("usdt") == 9_36000000  # funds of untriggered stops are locked
+    assert locked - venue.available("usdt") == 9_36000000  # funds for untriggered stops are locked
     venue.to(7)
     # the trade at 103 triggers the stop, and proves that the asks at 101 and 102 are gone
     assert venue.fills(cid) == [(104_00, 9 * L, False)]
     assert venue.report(cid).state is OrderState.FILLED
 
 
-def test_a_stop_whose_condition_is_met_on_arrival_triggers_at_once() -> None:
+def test_a_stop_whose_condition_is_met_on_arrival_triggers_immediately() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1)]))
     venue.to(1)
     cid = venue.stop("sell", 2 * L, 100_00, 101_00, "<=")
@@ -313,7 +313,7 @@ def test_our_own_executions_also_trigger_stops() -> None:
     assert venue.fills(stop) == [(100_00, 2 * L, False)]
 
 
-def test_cancelling_after_a_partial_fill_releases_the_rest() -> None:
+def test_cancelling_after_a_partial_fill_releases_the_remaining_funds() -> None:
     venue = Venue(QUIET, trades([(2, 99_00, 2 * L, -1), (5, 99_00, 9 * L, -1)]))
     venue.to(1)
     cid = venue.order("buy", 5 * L, 100_00)
@@ -334,7 +334,7 @@ def test_one_event_publishes_an_answer_trades_a_report_for_each_order_and_one_ba
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7])
-def test_fills_do_not_depend_on_chunk_sizes_or_steps_in_time(chunk: int) -> None:
+def test_fills_do_not_depend_on_chunk_size_or_time_steps(chunk: int) -> None:
     rows = [(i, 99_00 + (i * 37) % 200, (1 + i % 5) * L, (-1, 1, 0)[i % 3]) for i in range(60)]
     snaps = [
         (i, [(99_50 - i % 3 * 10, (1 + i % 4) * L), (98_00, 9 * L)], [(101_00 - i % 5 * 40, 3 * L), (103_00, 4 * L)])
@@ -387,20 +387,20 @@ def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]
     return venue.fills(cid)
 
 
-def test_after_a_trade_beyond_a_level_takers_no_longer_find_the_level() -> None:
+def test_takers_no_longer_find_a_level_after_a_trade_beyond_it() -> None:
     bought = [(2, 102_00, 1 * L, 1)]
     assert taker("buy", 12 * L, 104_00, bought) == [(102_00, 9 * L, False), (104_00, 3 * L, False)]
     assert taker("buy", 12 * L, 101_00, bought) == []
     assert taker("sell", 12 * L, 97_00, [(2, 99_00, 1 * L, -1)]) == [(99_00, 9 * L, False), (97_00, 3 * L, False)]
 
 
-def test_trades_at_a_level_reduce_its_amount() -> None:
+def test_trades_at_a_level_reduce_its_remaining_amount() -> None:
     rows = [(1, 101_00, 4 * L, 1), (2, 101_00, 3 * L, 1)]
     assert taker("buy", 5 * L, 102_00, rows) == [(101_00, 3 * L, False), (102_00, 2 * L, False)]
     assert taker("buy", 5 * L, 102_00, [*rows, (3, 101_00, 9 * L, 1)]) == [(102_00, 5 * L, False)]
 
 
-def test_a_trade_reduces_only_its_own_side_and_a_trade_of_unknown_side_reduces_both() -> None:
+def test_a_trade_reduces_only_the_side_it_takes_from_and_a_trade_of_unknown_side_reduces_both() -> None:
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, -1)]) == [(101_00, 5 * L, False)]
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, 0)]) == [(101_00, 2 * L, False), (102_00, 3 * L, False)]
     assert taker("sell", 5 * L, 99_00, [(1, 100_00, 8 * L, 0)]) == [(100_00, 2 * L, False), (99_00, 3 * L, False)]
@@ -411,11 +411,12 @@ def test_a_later_snapshot_restores_the_amounts_that_it_shows() -> None:
     venue.to(5)
     cid = venue.order("buy", 12 * L, 102_00)
     venue.to(6)
-    # at one moment the book is processed first, so the trade at that moment counts and the earlier trade does not
+    # the book is processed before trades with an equal timestamp, so the simultaneous trade counts and the earlier
+    # trade does not
     assert venue.fills(cid) == [(101_00, 9 * L, False), (102_00, 3 * L, False)]
 
 
-def test_trades_and_our_takes_both_reduce_a_level_and_our_takes_outlast_a_snapshot() -> None:
+def test_trades_and_our_own_takes_both_reduce_a_level_and_our_takes_persist_across_snapshots() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (5, BIDS, ASKS)]), trades([(1, 101_00, 2 * L, 1), (3, 101_00, 4 * L, 1)]))
     venue.to(2)
     first = venue.order("buy", 3 * L, 101_00)
@@ -425,11 +426,11 @@ def test_trades_and_our_takes_both_reduce_a_level_and_our_takes_outlast_a_snapsh
     assert venue.fills(first) == [(101_00, 3 * L, False)]
     assert venue.fills(second) == [(101_00, 1 * L, False)]
     venue.to(6)
-    # the snapshot shows 10 again, of which we took four
+    # the snapshot shows 10 again, of which we have taken four
     assert venue.filled(second) == 1 * L + 6 * L
 
 
-def test_a_triggered_stop_finds_the_levels_as_its_triggering_trade_left_them() -> None:
+def test_a_triggered_stop_sees_the_levels_as_left_by_its_triggering_trade() -> None:
     rows = [(2, 97_00, 4 * L, -1), (2, 96_00, 1 * L, -1)]
     venue = Venue(QUIET, trades(rows))
     venue.to(1)
@@ -448,7 +449,7 @@ def test_a_post_only_order_is_cancelled_only_if_it_would_match_a_remaining_level
     assert [venue.report(passed).state, venue.report(met).state] == [OrderState.OPEN, OrderState.POST_ONLY_CANCELLED]
 
 
-def test_trades_still_reduce_levels_after_the_next_chunk_has_dropped_their_rows() -> None:
+def test_trades_still_reduce_levels_after_the_next_chunk_has_replaced_their_rows() -> None:
     venue = Venue(QUIET, trades([(1, 102_00, 4 * L, 1), (2, 102_00, 2 * L, 1)]))
     venue.to(3)
     venue.kernel.load(trades([(4, 100_00, 1 * L, -1), (5, 100_00, 1 * L, -1)]))
@@ -471,11 +472,11 @@ def shown(venue: Venue) -> list[tuple[list[int], list[int]]]:
 
 
 @pytest.mark.parametrize(("side", "price"), [("buy", 100_00), ("sell", 101_00)])
-def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(side: str, price: int) -> None:
+def test_an_order_reached_by_the_opposite_side_is_omitted_from_the_published_book(side: str, price: int) -> None:
     down = ([(98_00, L), (97_00, L)], [(99_00, L), (100_00, L)])
     up = ([(103_00, L), (102_00, L)], [(104_00, L), (105_00, L)])
     bids, asks = down if side == "buy" else up
-    # under the pessimistic assumption the order is not filled until a trade is beyond its price
+    # under the pessimistic assumption, the order is not filled until a trade occurs beyond its price
     venue = Venue(books([(0, BIDS, ASKS), (3, bids, asks), (6, BIDS, ASKS)]), queue=Pessimistic())
     venue.kernel.publish_books(BTC, 2)
     venue.to(1)
@@ -487,10 +488,10 @@ def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(s
     assert venue.kernel.book(BTC, 2).best_bid < venue.kernel.book(BTC, 2).best_ask
     venue.to(9)
     own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
-    assert own[0] == (price, 15 * L)  # the order is back in the book
+    assert own[0] == (price, 15 * L)  # the order is in the book again
 
 
-def test_no_order_takes_from_a_stale_book() -> None:
+def test_an_order_does_not_take_from_a_stale_book() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (900, BIDS, ASKS)]), max_book_age_s=300)
     venue.to(300)
     fresh = venue.order("sell", L)

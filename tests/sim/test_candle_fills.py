@@ -1,4 +1,4 @@
-"""Every assumption about fills on bars, and on tapes with only trades."""
+"""Every fill assumption on bars, and on tapes with only trades."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BARS = candles(
 )
 
 
-def test_a_market_order_sent_at_a_bars_end_fills_at_the_next_open() -> None:
+def test_a_market_order_sent_at_the_end_of_a_bar_fills_at_the_next_open() -> None:
     venue = Venue(BARS)
     venue.to(60)
     cid = venue.order("buy", spend_units=50 * 10**8)
@@ -30,7 +30,7 @@ def test_a_market_order_sent_at_a_bars_end_fills_at_the_next_open() -> None:
     assert [(price, maker) for price, _, maker in venue.fills(cid)] == [(100_60, False)]
 
 
-def test_a_market_order_sent_at_or_before_the_open_fills_at_the_open_if_it_arrives_in_the_bar() -> None:
+def test_a_market_order_sent_no_later_than_the_open_fills_at_the_open_if_it_arrives_within_the_bar() -> None:
     venue = Venue(BARS, latency={"order_ms": 100, "answer_ms": 50})
     venue.to(60)
     cid = venue.order("sell", 2 * L)
@@ -45,7 +45,7 @@ def test_a_market_order_sent_after_the_open_waits_for_the_next_bar_with_trades()
     cid = venue.order("sell", 2 * L)
     venue.to(179)
     assert venue.report(cid).state is OrderState.OPEN
-    venue.to(180)  # the bar of minute 2 is empty
+    venue.to(180)  # the bar for minute 2 is empty
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
 
 
@@ -58,7 +58,7 @@ def test_slippage_is_applied_and_rounded_against_the_taker() -> None:
     assert venue.fills(sell)[0][0] == 100_57  # 100.5798
 
 
-def test_a_limit_order_that_fills_at_the_open_never_takes_beyond_its_limit() -> None:
+def test_a_limit_order_that_fills_at_the_open_never_fills_beyond_its_limit() -> None:
     venue = Venue(BARS, slippage_e8=100_000)  # 0.1 %: 100.60 -> 100.7006
     venue.to(60)
     loose, tight = venue.order("buy", 2 * L, 101_00), venue.order("buy", 2 * L, 100_65)
@@ -71,7 +71,7 @@ def test_a_limit_order_that_fills_at_the_open_never_takes_beyond_its_limit() -> 
 
 def test_a_resting_order_fills_only_if_a_later_bar_trades_beyond_its_price() -> None:
     venue = Venue(BARS)
-    venue.to(10)  # arrives in minute 0, whose low of 99 does not count
+    venue.to(10)  # arrives in minute 0, whose low of 99 is ignored
     touched, through, later = [venue.order("buy", 2 * L, price) for price in (98_00, 98_01, 97_00)]
     venue.to(119)
     assert venue.filled(through) == 0  # the fill is known only at the bar's end
@@ -87,12 +87,12 @@ def test_a_resting_order_is_not_filled_by_the_bar_in_which_it_arrives() -> None:
     venue.to(60)
     buy, sell = venue.order("buy", 2 * L, 99_00), venue.order("sell", 2 * L, 101_50)
     venue.to(239)
-    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # although minute 1 ranged from 98 to 102
+    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # even though minute 1 ranged from 98 to 102
     venue.to(240)
     assert [venue.filled(buy), venue.filled(sell)] == [2 * L, 2 * L]
 
 
-def test_orders_together_fill_at_most_the_bars_volume_in_order_of_time() -> None:
+def test_orders_together_fill_at_most_the_bars_volume_in_chronological_order() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("buy", 3 * L, 97_50), venue.order("sell", 3 * L, 103_50)
@@ -102,7 +102,7 @@ def test_orders_together_fill_at_most_the_bars_volume_in_order_of_time() -> None
     assert venue.filled(second) == 3 * L
 
 
-def test_within_a_bar_orders_fill_by_time_and_not_by_side() -> None:
+def test_within_a_bar_orders_are_filled_by_time_and_not_by_side() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("sell", 3 * L, 103_50), venue.order("buy", 3 * L, 97_50)
@@ -119,7 +119,7 @@ def test_no_order_fills_in_an_empty_bar() -> None:
     assert (venue.filled(resting), venue.report(market).state) == (0, OrderState.OPEN)
 
 
-def test_a_stop_is_triggered_by_a_bars_extreme_and_executed_after_the_bar() -> None:
+def test_a_stop_is_triggered_by_the_extreme_of_a_bar_and_executed_after_the_bar() -> None:
     venue = Venue(BARS)
     venue.to(60)
     cid = venue.stop("sell", 2 * L, 90_00, 98_00, "<=")
@@ -171,13 +171,13 @@ def test_our_executions_on_candles_are_not_public_trades() -> None:
     assert venue.of(OrderBook) == []
 
 
-def test_a_mixture_of_candles_and_books_is_refused() -> None:
+def test_a_mix_of_candles_and_books_is_refused() -> None:
     venue = Venue(BARS)
     with pytest.raises(ValueError, match="already has candles"):
         venue.kernel.load(books([(0, [(1, 1)], [(2, 1)])]))
 
 
-def test_rows_out_of_order_are_refused() -> None:
+def test_out_of_order_rows_are_refused() -> None:
     venue = Venue(trades([(5, 100_00, L, 1)]))
     with pytest.raises(ValueError, match="in order of receive time"):
         venue.kernel.load(trades([(4, 100_00, L, 1)]))
@@ -219,7 +219,7 @@ def test_with_only_trades_an_order_fills_at_its_price_only_under_the_optimistic_
         assert venue.filled(cid) == expected
 
 
-def test_the_kernel_skips_a_million_untouched_rows() -> None:
+def test_the_kernel_skips_a_million_irrelevant_rows() -> None:
     rows = trades([(i, 100_00, L, 1) for i in range(3)])
     venue = Venue(rows)
     assert venue.kernel.next_at() is None

@@ -25,7 +25,8 @@ def test_an_order_arrives_after_order_and_feed_latency_and_is_known_after_answer
     assert venue.kernel.next_at() == T0 + S + 130_000_000
     seen = venue.to(2)
     assert {p.at - T0 - S for p in seen if p.account} == {200_000_000}
-    assert {p.at - T0 - S for p in seen if not p.account} == {130_000_000}  # the public trade is visible to all at once
+    # the public trade is visible to all accounts immediately
+    assert {p.at - T0 - S for p in seen if not p.account} == {130_000_000}
 
 
 def test_a_cancel_that_arrives_after_the_fill_is_refused() -> None:
@@ -39,7 +40,7 @@ def test_a_cancel_that_arrives_after_the_fill_is_refused() -> None:
     assert venue.filled(cid) == L
 
 
-def test_events_of_an_account_never_overtake_older_events() -> None:
+def test_events_for_an_account_never_overtake_earlier_events() -> None:
     venue = Venue(QUIET, seed=3, latency=Lognormal({"order_ms": 1, "answer_ms": 200, "sigma": 1.5}, 5))
     venue.to(1)
     for _ in range(30):
@@ -62,7 +63,7 @@ def test_latency_draws_depend_only_on_the_key() -> None:
 
 
 @pytest.mark.parametrize("options", [{"order_ms": -1}, {"order_ms": "soon"}, {"ordr_ms": 1}])
-def test_invalid_latency_options_are_configuration_errors(options: dict[str, object]) -> None:
+def test_invalid_latency_options_raise_configuration_errors(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="latency"):
         Constant(options)
 
@@ -94,7 +95,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     venue.kernel.publish_books(BTC, 5, is_wire=True)
     venue.to(3.2)
     assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(i * S, 100.0 - i / 100) for i in range(4)]
-    # a change by our own order in between is published at the next regular time, as on the stream
+    # an intermediate change by our own order is published at the next regular time, as on the stream
     venue.order("buy", 2 * L, 100_50)
     venue.to(9)
     book = venue.of(OrderBook)[-1]
@@ -103,7 +104,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
 
 
 def test_a_book_that_differs_only_by_rounding_is_not_published_again() -> None:
-    odd = [(100_00, 10 * L + 3)]  # exact in the first frame; later frames round it to four decimals
+    odd = [(100_00, 10 * L + 3)]  # exact in the first frame; later frames round this amount to four decimals
     venue = Venue(books([(0, odd, ASKS), (3, odd, ASKS), (6, [(99_00, 10 * L + 3)], ASKS)]))
     venue.kernel.publish_books(BTC, 5)
     venue.to(9)
@@ -130,7 +131,7 @@ def matches(venue: Venue, seconds: float) -> list[list[str]]:
     return [[type(event).__name__ for event in p.events] for p in told if p.account is not None]
 
 
-def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
+def test_all_parts_of_a_match_and_their_effects_form_one_publication() -> None:
     deep = [(100_00 - i * 100, L) for i in range(3)]
     burst = [(5, 100_00, L, -1), (5, 100_00, 2 * L, -1), (5, 99_00, 4 * L, -1), (6, 99_00, L, -1)]
     venue = Venue(books([(0, deep, ASKS)]), trades(burst), latency={"answer_ms": 10})
@@ -142,7 +143,7 @@ def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     first, second = venue.order("buy", 3 * L, 100_50), venue.order("buy", 3 * L, 100_50)
     venue.to(4)
     venue.seen.clear()
-    # an order that takes from the recorded market fills both orders in parts and completes the first one
+    # an order that takes from the recorded market fills both resting orders partially and completes the first one
     (parts,) = [p for p in venue.kernel.advance(T0 + 5 * S + S // 2) if p.account is not None]
     names = [type(event).__name__ for event in parts.events]
     assert names == ["TradeReport"] * 3 + ["OrderReport"] * 2 + ["BalanceReport"]
@@ -155,7 +156,7 @@ def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     }
 
 
-def test_published_depth_is_limited_and_can_grow() -> None:
+def test_published_depth_is_limited_and_can_be_increased() -> None:
     deep = [(100_00 - i, 10 * L) for i in range(3)]
     venue = Venue(books([(0, deep, ASKS)]))
     venue.kernel.publish_books(BTC, 1)
@@ -165,7 +166,7 @@ def test_published_depth_is_limited_and_can_grow() -> None:
     assert [len(book.bid_levels) for book in venue.of(OrderBook)] == [1, 2]
 
 
-def test_events_at_one_moment_are_ordered_by_kind_then_pair() -> None:
+def test_simultaneous_events_are_ordered_by_kind_then_pair() -> None:
     both = [books([(0, BIDS, ASKS), (3, BIDS, [(101_00, 9 * L)])], pair) for pair in (BTC, BTC_TWD)]
     venue = Venue(*both, accounts={"ann": RICH})
     for pair in (BTC, BTC_TWD):
@@ -193,7 +194,7 @@ def table(requests: int, *scopes: Scope) -> LimitTable:
     return LimitTable({"balance": entry})
 
 
-def test_a_request_over_the_limit_is_answered_429_and_refused_requests_are_counted() -> None:
+def test_a_request_over_the_limit_receives_a_429_answer_and_refused_requests_are_counted() -> None:
     venue = Venue(limits=table(2, Scope.ACCOUNT))
     for tenths in range(0, 15, 3):  # 0, 0.3, 0.6 (full), 0.9 (full), 1.2 (0.3 and 0.6 still count)
         venue.to(tenths / 10)
@@ -211,7 +212,7 @@ def test_a_request_over_the_limit_is_answered_429_and_refused_requests_are_count
     assert (count.arrivals, count.refusals, count.busiest) == (7, 4, 4)
 
 
-def test_accounts_share_the_windows_of_an_address_but_not_those_of_an_account() -> None:
+def test_accounts_share_the_windows_of_an_ip_address_but_not_those_of_an_account() -> None:
     for scope, refused in ((Scope.IP, 1), (Scope.ACCOUNT, 0)):
         venue = Venue(limits=table(1, scope), accounts={"ann": RICH, "bob": RICH})
         venue.send(GetBalances(id=1), "ann")
@@ -223,7 +224,7 @@ def test_accounts_share_the_windows_of_an_address_but_not_those_of_an_account() 
 # -- speed ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_distant_order_is_found_across_windows_and_checkpoints() -> None:
+def test_the_search_finds_an_order_many_windows_and_checkpoints_away() -> None:
     rows = 300_000
     received = T0 + np.arange(rows, dtype=np.int64) * 1_000_000
     ticks = np.full(rows, 100_00)

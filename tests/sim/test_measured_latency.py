@@ -1,4 +1,4 @@
-"""Latency draws from the measured latencies of a run: `latency: {from: RUN}`."""
+"""Latency draws from the latencies measured in a run: `latency: {from: RUN}`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KEYS = range(4_000)
 
 
 def quantiles(least_ms: float, most_ms: float) -> list[int]:
-    """Build quantiles of evenly distributed values."""
+    """Build quantiles of uniformly distributed values."""
     return [round(1_000 * (least_ms + (most_ms - least_ms) * step / STEPS)) for step in range(STEPS + 1)]
 
 
 def measured(folder: Path, **changed: Any) -> Path:
-    """Write a run's folder and return its path. A create takes 20 to 60 ms to arrive, and its answer 10 to 30 ms; a
-    cancel takes less; books are 1 to 5 ms late.
+    """Write a run folder and return its path. A create takes 20 to 60 ms to arrive, and its answer 10 to 30 ms. A
+    cancel takes less time. Books are 1 to 5 ms late.
     """
     document = {
         "format": FORMAT,
@@ -50,12 +50,12 @@ def mean_ms(values: list[int]) -> float:
     return sum(values) / len(values) / NS_PER_MS
 
 
-def test_draws_follow_the_distributions(tmp_path: Path) -> None:
+def test_latency_draws_follow_the_measured_distributions(tmp_path: Path) -> None:
     found = model(measured(tmp_path))
     ways = [found.request_ns("create_order", key) + found.feed_ns(key) for key in KEYS]
     back = [found.news_ns("create_batch", key) for key in KEYS]
-    # an order is matched with the market data received 1 to 5 ms later; relative to that data, its answer is known 3 ms
-    # earlier
+    # an order is matched against the market data received 1 to 5 ms later; relative to that data, its answer is known 3
+    # ms earlier
     assert 21 * NS_PER_MS <= min(ways) < 25 * NS_PER_MS
     assert 61 * NS_PER_MS < max(ways) <= 65 * NS_PER_MS
     assert min(back) == pytest.approx(7 * NS_PER_MS, abs=NS_PER_MS // 5)
@@ -85,7 +85,7 @@ def test_a_kind_without_measurements_uses_the_latency_of_a_measured_kind(tmp_pat
 
 
 @pytest.mark.parametrize("feed", [quantiles(0, 0), quantiles(2, 4), quantiles(15, 25), quantiles(30, 90), []])
-def test_requests_and_answers_take_as_long_as_measured_whatever_the_delay_of_books(
+def test_requests_and_answers_take_as_long_as_measured_regardless_of_the_delay_of_books(
     tmp_path: Path, feed: list[int]
 ) -> None:
     one = {"create": quantiles(10, 30)}
@@ -95,7 +95,7 @@ def test_requests_and_answers_take_as_long_as_measured_whatever_the_delay_of_boo
     assert mean_ms(whole) == pytest.approx(40 + 20, rel=0.03)
 
 
-def test_a_draw_depends_only_on_seed_and_key(tmp_path: Path) -> None:
+def test_a_latency_draw_depends_only_on_seed_and_key(tmp_path: Path) -> None:
     one, other, another = model(measured(tmp_path), 1), model(tmp_path, 1), model(tmp_path, 2)
     assert [one.order_ns(key) for key in KEYS] == [other.order_ns(key) for key in reversed(KEYS)][::-1]
     assert [one.order_ns(key) for key in KEYS] != [another.order_ns(key) for key in KEYS]
@@ -109,7 +109,7 @@ def test_the_measured_latencies_are_listed_as_assumptions(tmp_path: Path) -> Non
     assert "split in half" in sentence
 
 
-def test_a_run_can_be_given_by_its_file_its_folder_or_the_bots_state_folder(tmp_path: Path) -> None:
+def test_a_run_can_be_specified_by_its_file_its_folder_or_the_bots_state_folder(tmp_path: Path) -> None:
     measured(tmp_path / "runs" / "2", bot="second")
     measured(tmp_path / "runs" / "10", bot="tenth")
     (tmp_path / "runs" / "11").mkdir()  # a run without measurements

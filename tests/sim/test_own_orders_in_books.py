@@ -44,7 +44,7 @@ def _merged(levels: dict[int, int], own: list[VenueOrder], *, bids: bool) -> tup
 
 @settings(max_examples=300, deadline=None)
 @given(bids=LEVELS, asks=LEVELS, own=OWN)
-def test_our_orders_appear_at_their_prices_unless_the_other_side_has_reached_them(
+def test_our_orders_are_shown_at_their_prices_unless_the_opposite_side_has_reached_them(
     bids: dict[int, int], asks: dict[int, int], own: list[tuple[int, int]]
 ) -> None:
     market = _market(bids, asks, own)
@@ -52,7 +52,7 @@ def test_our_orders_appear_at_their_prices_unless_the_other_side_has_reached_the
     best_bid, best_ask = max(bids, default=-1), min(asks, default=1 << 62)
     standing_bids = [order for order in market.buys if order.price_ticks < best_ask]
     standing_asks = [order for order in market.sells if order.price_ticks > best_bid]
-    # only the best of the recorded levels can be shown
+    # only the best recorded level can be shown
     shown_bids, shown_asks = dict(sorted(bids.items(), reverse=True)[:DEPTH]), dict(sorted(asks.items())[:DEPTH])
     expected = _merged(shown_bids, standing_bids, bids=True), _merged(shown_asks, standing_asks, bids=False)
     assert compose(market, row, DEPTH) == expected
@@ -60,7 +60,7 @@ def test_our_orders_appear_at_their_prices_unless_the_other_side_has_reached_the
 
 @settings(max_examples=200, deadline=None)
 @given(bids=LEVELS, asks=LEVELS, own=OWN)
-def test_amounts_are_rounded_to_the_units_of_the_wire(
+def test_amounts_are_rounded_to_the_units_used_on_the_wire(
     bids: dict[int, int], asks: dict[int, int], own: list[tuple[int, int]]
 ) -> None:
     market = _market(bids, asks, [])
@@ -88,7 +88,9 @@ def test_amounts_are_rounded_to_the_units_of_the_wire(
 def test_remaining_levels_never_start_at_a_better_price_than_the_recorded_best(
     bids: dict[int, int], asks: dict[int, int], prints: list[tuple[int, int, int]], taken: int
 ) -> None:
-    """Therefore an order that does not reach the best recorded price can skip the check of the remaining levels."""
+    """Check the condition that lets an order which does not reach the best recorded price skip the check of the
+    remaining levels.
+    """
     market = _market(bids, asks, [])
     if prints:
         market.load(trades([(1, ticks, lots * LOT, side) for ticks, lots, side in prints]))

@@ -20,7 +20,7 @@ from tests.sim.venue import BTC, LOT, T0, S, Venue, books
 
 
 def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
-    """Return the time at which each request of a fixed script is answered, with these request ``ids`` and with
+    """Return the times at which the requests of a fixed script are answered, with these request ``ids`` and with
     ``more_reads`` in between.
     """
     latency = Lognormal({"order_ms": 100, "answer_ms": 100, "sigma": 1.0}, 5)
@@ -55,5 +55,5 @@ def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
 def test_latency_does_not_depend_on_ids_or_other_requests() -> None:
     plain = answered_at(iter(range(100, 200)), 0)
     assert answered_at(iter(range(5_000, 9_000, 7)), 3) == plain
-    # requests about the same order or for the same account have different latencies
+    # requests for the same order or for the same account have different latencies
     assert len(set(plain.values())) == len(plain)

@@ -1,4 +1,4 @@
-"""The search for the next row that can touch an order, compared with a check of every row."""
+"""The search for the next row that can affect an order, compared with a check of every row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRICES = st.integers(LOW, HIGH)
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use small blocks, so that even a short tape has several."""
+    """Use small blocks, so that even a short tape has several blocks."""
     monkeypatch.setattr(streams, "_BLOCK", 4)
     monkeypatch.setattr(streams, "_FEW", 2)
 
@@ -33,13 +33,13 @@ BOUNDS = st.builds(
     take_buy=st.sampled_from([NEVER_DOWN, NEVER_DOWN, LOW]),
     take_sell=st.sampled_from([NEVER_UP, NEVER_UP, HIGH]),
 )
-#: seconds between rows (0 for rows of one moment), and each row's prices
+#: seconds between rows (0 for simultaneous rows), and each row's prices
 ROWS = st.lists(st.tuples(st.integers(0, 2), PRICES, PRICES, st.sampled_from([-1, 0, 1])), min_size=1, max_size=40)
 
 
 def _walk(stream: VenueStream[object], bounds: Bounds, touching: Sequence[bool], untils: Sequence[int | None]) -> None:
-    """Run the search to the end of the tape. It must stop at each row that touches an order, and otherwise not before
-    ``until``.
+    """Run the search to the end of the tape. The search must stop at each row that affects an order, and otherwise not
+    before ``until``.
     """
     times = stream.received.tolist()
     stream.watch(bounds, T0 - 1)
@@ -47,7 +47,7 @@ def _walk(stream: VenueStream[object], bounds: Bounds, touching: Sequence[bool],
         assert stream.next_touch(None) is None
         assert not any(touching)
         return
-    row = 0  # earlier rows are done
+    row = 0  # earlier rows have been processed
     for until in [*untils, *[None] * (len(times) + 1)]:
         following = next((i for i in range(row, len(times)) if touching[i]), None)
         found = stream.next_touch(until)
@@ -71,7 +71,7 @@ UNTILS = st.lists(st.none() | st.integers(0, 60), max_size=30).map(
 
 @settings(max_examples=300, deadline=None)
 @given(rows=ROWS, bounds=BOUNDS, untils=UNTILS)
-def test_the_search_stops_at_every_trade_that_touches_an_order(
+def test_the_search_stops_at_every_trade_that_affects_an_order(
     rows: list[tuple[int, int, int, int]], bounds: Bounds, untils: list[int | None]
 ) -> None:
     stream, now, table = TradeStream(), 0, []
@@ -91,14 +91,14 @@ def test_the_search_stops_at_every_trade_that_touches_an_order(
 
 @settings(max_examples=200, deadline=None)
 @given(rows=ROWS, bounds=BOUNDS, untils=UNTILS)
-def test_the_search_stops_at_every_book_that_touches_an_order(
+def test_the_search_stops_at_every_book_that_affects_an_order(
     rows: list[tuple[int, int, int, int]], bounds: Bounds, untils: list[int | None]
 ) -> None:
     stream, now, table = BookStream(), 0, []
     for wait, one, other, side in rows:
         now += wait
         bid, ask = min(one, other), max(one, other) + 1
-        # sometimes a side is empty
+        # occasionally a side is empty
         table.append((now, [(bid, LOT)] if side >= 0 else [], [(ask, LOT)] if side <= 0 else []))
     stream.load(books(table))
     touching = [
@@ -110,7 +110,7 @@ def test_the_search_stops_at_every_book_that_touches_an_order(
 
 @settings(max_examples=200, deadline=None)
 @given(rows=ROWS, bounds=BOUNDS)
-def test_the_search_stops_at_every_candle_that_touches_an_order(
+def test_the_search_stops_at_every_candle_that_affects_an_order(
     rows: list[tuple[int, int, int, int]], bounds: Bounds
 ) -> None:
     stream, table = CandleStream(), []
@@ -129,7 +129,7 @@ def test_the_search_stops_at_every_candle_that_touches_an_order(
 
 @settings(max_examples=200, deadline=None)
 @given(levels=st.dictionaries(PRICES, st.sampled_from([0, LOT, 3 * LOT]), max_size=3), ticks=st.integers(90, 110))
-def test_the_amount_at_a_price_is_the_amount_of_its_level(levels: dict[int, int], ticks: int) -> None:
+def test_the_amount_at_a_price_is_the_amount_of_the_level_with_that_price(levels: dict[int, int], ticks: int) -> None:
     for bids in (True, False):
         side = sorted(levels.items(), reverse=bids)
         stream = BookStream()

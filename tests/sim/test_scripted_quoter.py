@@ -1,6 +1,6 @@
-"""Every fill of a scripted quoter on recorded frames, derived a second time from the frames and `json` alone.
+"""Every fill of a scripted quoter on recorded frames, derived independently using only the frames and `json`.
 
-The second derivation below shares no code with botkit: it uses Decimals, plain lists, and one pass over the file.
+The independent derivation below shares no code with botkit: it uses Decimals, plain lists, and one pass over the file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Fill = tuple[int, str, Decimal, Decimal]  # (ms, side, price, amount)
 
 
 def frames() -> list[tuple[int, str, Any]]:
-    """Return (received ms, kind, frame) in the order of matching: by time, and books before trades."""
+    """Return (received ms, kind, frame) in matching order: by time, and books before trades."""
     rows = []
     with gzip.open(FRAMES, "rt", encoding="utf-8") as file:
         for line in file:
@@ -71,7 +71,7 @@ class Standing:
         self.look(shown)
 
     def look(self, shown: Side_) -> None:
-        """Process a snapshot of the order's own side."""
+        """Process a snapshot of the order's own side of the book."""
         if self.sign * (self.price - shown[-1][0]) < 0:
             return
         amount = dict(shown).get(self.price, Decimal(0))
@@ -83,7 +83,7 @@ class Standing:
         return part
 
     def crossed(self, other: Side_) -> Decimal:
-        """Process a snapshot of the other side, and return the amount that it fills."""
+        """Process a snapshot of the opposite side, and return the amount that it fills."""
         amounts = dict(other)
         self.taken = {p: t for p, t in self.taken.items() if amounts.get(p) == t[0]}
         reached = [(p, a) for p, a in other if self.sign * (p - self.price) <= 0]
@@ -188,7 +188,7 @@ def simulated(reading: str) -> list[Fill]:
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_the_same_fills_can_be_derived_from_the_frames_alone(reading: str) -> None:
+def test_identical_fills_can_be_derived_using_only_the_frames(reading: str) -> None:
     mine, theirs = derived(reading), simulated(reading)
     assert len(mine) > 20
     assert theirs == mine

@@ -39,7 +39,8 @@ BTC_TWD = Pair("btc_twd", RULES)
 BITO = Pair("bito_twd", RULES)
 USDT = Pair("usdt_twd", RULES)
 PAIRS = {str(p): p for p in (BTC, BTC_TWD, BITO, USDT)}
-LOT = 10**6  # 0.01 btc; amounts in tests are multiples of it, so that fees and rounding show in smaller digits
+# 0.01 btc; amounts in tests are multiples of this value, so that fees and rounding are visible in the smaller digits
+LOT = 10**6
 RICH = {"usdt": 10**6 * UNIT, "btc": 100 * UNIT, "twd": 10**8 * UNIT}
 
 Level = tuple[int, int]
@@ -76,12 +77,12 @@ def candles(rows: Iterable[tuple[int, int, int, int, int, int]], pair: Pair = BT
 
 
 def singly(publications: Iterable[Publication]) -> list[Publication]:
-    """Split publications into single events."""
+    """Split publications into individual events."""
     return [Publication(p.at, p.account, event) for p in publications for event in p.events]
 
 
 class Venue:
-    """A kernel, counters for IDs, and all events published so far."""
+    """A kernel, ID counters, and all events published so far."""
 
     def __init__(self, *columns: Any, accounts: dict[str, dict[str, int]] | None = None, **options: Any) -> None:
         fees = options.pop("fees", {"maker": "0.001", "taker": "0.002"})
@@ -100,7 +101,7 @@ class Venue:
         self.now = T0
 
     def to(self, seconds: float) -> list[Publication]:
-        """Advance to this many seconds after T0. Stop at every moment at which the kernel has an event to process."""
+        """Advance to this many seconds after T0, stopping at every time at which the kernel has an event to process."""
         target = T0 + round(seconds * S)
         fresh: list[Publication] = []
         while (at := self.kernel.next_at()) is not None and at <= target:

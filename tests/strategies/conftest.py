@@ -1,4 +1,4 @@
-"""A new market world for each test."""
+"""Creates a new market world for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dca spends a fixed sum at a fixed time, until the budget is spent."""
+"""dca spends a fixed amount at a fixed time, until the budget is used up."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PARAMS = {"pair": "btc_twd", "spend": 1_000}
 
 @pytest.fixture
 def days(world: World) -> World:
-    """Return five days of hourly candles that rise by a thousand an hour, starting on Monday at 8:00 in Taipei."""
+    """Return five days of hourly candles that rise by a thousand per hour, starting at 8:00 on a Monday in Taipei."""
     world.candles("btc_twd", [2_500_000.0 + 1_000 * i for i in range(5 * 24)], step_s=3600)
     return world
 
 
-def test_buys_for_the_fixed_amount_every_morning_at_nine(days: World) -> None:
+def test_spends_the_fixed_amount_every_morning_at_nine(days: World) -> None:
     out = days.run("dca", {**PARAMS, "cron": "0 9 * * *"}, balances={"twd": 100_000})
     assert [order.spec.spend_units for order in out.orders] == [1_000 * 10**8] * 5
     assert [deal.at for deal in out.fills] == [60 + day * DAY_MINUTES for day in range(5)]
@@ -40,13 +40,13 @@ def test_stops_at_the_budget_after_spending_the_remainder(days: World) -> None:
     assert out.skips == {"the budget is spent": 2}
 
 
-def test_reports_that_the_money_is_used_up(days: World) -> None:
+def test_reports_that_the_funds_are_used_up(days: World) -> None:
     out = days.run("dca", PARAMS, balances={"twd": 2_100})
     assert len(out.orders) == 2
     assert out.skips == {"not enough twd": 3}
 
 
-def test_reports_a_refused_purchase_and_retries_at_the_next_timer(days: World) -> None:
+def test_reports_a_refused_buy_order_and_retries_at_the_next_timer(days: World) -> None:
     out = days.run("dca", PARAMS, balances={"twd": 100_000}, risk={"max_order_value": {"twd": 500}})
     assert [order.state for order in out.orders] == ["refused"] * 5
     assert out.skips == {"a purchase failed: refused": 5}

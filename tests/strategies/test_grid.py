@@ -9,7 +9,7 @@ import pytest
 from botkit import ConfigError
 from tests.strategy_world import World
 
-# the grid's lines are 49000, 49500, 50000, 50500 and 51000
+# the grid lines are 49000, 49500, 50000, 50500 and 51000
 PARAMS = {"pair": "btc_usdt", "low": 49_000, "high": 51_000, "cells": 4, "amount": 0.1, "spacing": "arithmetic"}
 MONEY = {"usdt": 100_000}
 
@@ -39,7 +39,7 @@ def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_line_and_repeats(world
         ("sell", 50_000),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    # the fee took 0.1 % of the purchase, and exactly the remaining coins are sold
+    # the fee took 0.1 % of the purchased coins, and exactly the remaining coins are sold
     assert out.fills[0].amount == 0.1
     assert out.fills[1].amount == pytest.approx(0.0999)
 
@@ -50,23 +50,24 @@ def test_a_round_trip_earns_its_step_minus_the_fees(world: World) -> None:
     assert out.result.summary["pnl"] == pytest.approx(0.0999 * 50_000 * 0.999 - 0.1 * 49_500, abs=1e-6)
 
 
-def test_first_buys_the_coins_for_the_cells_above_the_price(world: World) -> None:
+def test_starts_by_buying_the_coins_for_the_cells_above_the_price(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 51_080))
     out = world.run("grid", PARAMS, balances=MONEY)
     first, *others = out.fills
     assert first.side == "buy"
-    assert first.amount == pytest.approx(0.2 / 0.998, rel=1e-4)  # two cells are above; the taker fee is deducted
+    # two cells are above the price; the taker fee is deducted
+    assert first.amount == pytest.approx(0.2 / 0.998, rel=1e-4)
     assert resting_prices(others) == [("sell", 50_500), ("sell", 51_000)]
     assert "the price is above the grid" in out.skips
 
 
-def test_sells_the_coins_it_was_given_before_buying_more(world: World) -> None:
+def test_sells_its_allocated_coins_before_buying_more(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 51_080))
     out = world.run("grid", PARAMS, balances={"usdt": 100_000, "btc": 0.2})
     assert resting_prices(out.fills) == [("sell", 50_500), ("sell", 51_000)]
 
 
-def test_without_coins_the_cells_above_wait_until_the_price_is_above_them(world: World) -> None:
+def test_without_coins_the_cells_above_the_price_wait_until_the_price_is_above_them(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 50_900, 50_400, 51_050))
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
     assert resting_prices(out.fills) == [("buy", 50_500), ("sell", 51_000)]
@@ -82,7 +83,7 @@ def test_trades_every_step_of_a_long_move_down_and_up(world: World) -> None:
     assert out.skips["the price is below the grid"] > 0
 
 
-def test_a_partly_filled_bid_sells_its_coins_and_continues_buying(world: World) -> None:
+def test_a_partially_filled_bid_sells_its_coins_and_continues_buying(world: World) -> None:
     # 0.04 BTC trade per minute, so a bid for 0.1 takes three bars
     world.candles("btc_usdt", path(49_900, 49_450, 50_080), volume=0.04)
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
@@ -95,7 +96,9 @@ def test_a_partly_filled_bid_sells_its_coins_and_continues_buying(world: World) 
 
 
 @pytest.mark.parametrize(("spacing", "most"), [("arithmetic", 19), ("geometric", 19)])
-def test_a_step_smaller_than_the_fees_is_refused_with_the_break_even(world: World, spacing: str, most: int) -> None:
+def test_a_step_smaller_than_the_fees_is_refused_with_the_break_even_step(
+    world: World, spacing: str, most: int
+) -> None:
     world.candles("btc_usdt", path(49_900, 49_420))
     with pytest.raises(ConfigError) as caught:
         world.run("grid", {**PARAMS, "cells": 40, "spacing": spacing}, balances=MONEY)
@@ -137,13 +140,13 @@ def test_with_too_many_lines_only_the_nearest_orders_rest_and_follow_the_price(w
     placed = [order for order in out.orders if order.spec.type.value == "limit"]
     first = sorted(order.spec.price_ticks // 100 for order in placed if order.spec.created == placed[0].spec.created)
     assert first == [49_500, 49_750, 50_000, 50_500]  # the cell around the price buys, so there is no ask at 50,250
-    # nevertheless, every line that the price crossed was traded
+    # nevertheless, a trade occurred at every line that the price crossed
     assert [p for s, p in resting_prices(out.fills[1:]) if s == "buy"] == [50_000, 49_750, 49_500, 49_250, 49_000]
     assert out.skips["more lines than orders allowed: only the nearest are placed"] > 0
     assert not out.refusals
 
 
-def test_stays_below_the_exchanges_own_limit_for_open_orders(world: World) -> None:
+def test_stays_below_the_exchanges_own_limit_on_open_orders(world: World) -> None:
     params = {**PARAMS, "low": 25_000, "high": 75_000, "cells": 240, "spacing": "geometric", "amount": 0.001}
     world.candles("btc_usdt", path(49_900, 48_000, 49_900))
     out = world.run("grid", params, balances=MONEY)
@@ -152,7 +155,7 @@ def test_stays_below_the_exchanges_own_limit_for_open_orders(world: World) -> No
     assert out.skips["more lines than orders allowed: only the nearest are placed"] > 0
 
 
-def test_with_little_money_only_the_nearest_bids_are_placed_and_none_is_refused(world: World) -> None:
+def test_with_limited_funds_only_the_nearest_bids_are_placed_and_none_is_refused(world: World) -> None:
     world.candles("btc_usdt", path(51_100, 50_900, 50_700))
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances={"usdt": 11_000})
     assert sorted(order.spec.price_ticks // 100 for order in out.orders) == [50_000, 50_500]
@@ -160,13 +163,13 @@ def test_with_little_money_only_the_nearest_bids_are_placed_and_none_is_refused(
     assert not out.refusals
 
 
-def test_below_the_stop_all_orders_are_cancelled_and_the_coins_sold(world: World) -> None:
+def test_below_the_stop_price_all_orders_are_cancelled_and_the_coins_sold(world: World) -> None:
     world.candles("btc_usdt", path(50_100, 48_800, 48_300, 50_600))
     out = world.run("grid", {**PARAMS, "stop_below": 48_500}, balances=MONEY)
     assert out.position("btc_usdt") == 0
     last = out.fills[-1]
     assert last.side == "sell"
     assert last.price <= 48_500
-    # it stays out when the price recovers
+    # the strategy stays out of the market when the price recovers
     assert [order for order in out.orders if order.spec.created > out.result.fills[-1].time] == []
     assert "stopped: the price fell below stop_below" in out.skips

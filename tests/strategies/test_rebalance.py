@@ -1,4 +1,4 @@
-"""rebalance restores the weights of assets that have drifted, and sells before it buys."""
+"""rebalance restores the weights of assets that have drifted, and sells before buying."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shares(out: Outcome, btc: float, eth: float, whole: float) -> tuple[float, f
     return out.position("btc_twd") * btc / whole, out.position("eth_twd") * eth / whole
 
 
-def test_buys_according_to_the_weights_at_the_first_timer(world: World) -> None:
+def test_buys_to_the_target_weights_at_the_first_timer(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
     assert [(order.spec.pair, order.spec.side.value, order.spec.spend_units // 10**8) for order in out.orders] == [
@@ -46,7 +46,7 @@ def test_sells_coins_that_rose_and_then_buys_coins_that_fell(world: World) -> No
         "eth_twd",
         "buy",
     )
-    assert purchase.spec.created >= sale.updated  # the money arrived before it was spent
+    assert purchase.spec.created >= sale.updated  # the proceeds arrived before they were spent
     whole = 1_000_000 + 200_000
     assert shares(out, 3_000_000, 100_000, whole) == pytest.approx((0.4, 0.4), abs=0.005)
 
@@ -57,7 +57,7 @@ def test_a_small_drift_is_ignored(world: World) -> None:
     assert len(out.orders) == 2
 
 
-def test_uses_and_sells_the_coins_it_was_given(world: World) -> None:
+def test_counts_and_sells_its_allocated_coins(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 100_000, "btc": 0.45})
     assert [(order.spec.pair, order.spec.side.value) for order in out.orders] == [
@@ -67,7 +67,7 @@ def test_uses_and_sells_the_coins_it_was_given(world: World) -> None:
     assert out.fills[0].amount == pytest.approx(0.25)
 
 
-def test_continues_buying_if_a_sale_is_not_filled(world: World) -> None:
+def test_continues_buying_if_a_sell_order_is_not_filled(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run(
         "rebalance", PARAMS, balances={"twd": 100_000, "btc": 0.45}, risk={"max_order_value": {"twd": 400_000}}

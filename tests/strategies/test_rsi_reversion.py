@@ -1,4 +1,6 @@
-"""rsi_reversion buys the recovery after a fall, sells when the recovery is complete, and limits losses."""
+"""rsi_reversion buys when the price starts to recover after a fall, sells when the recovery is complete, and limits
+losses.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ def test_does_not_buy_while_the_market_falls(world: World) -> None:
     assert not out.orders
 
 
-def test_after_a_stop_loss_it_does_not_buy_before_the_next_recovery(world: World) -> None:
+def test_does_not_buy_after_a_stop_loss_until_the_next_recovery(world: World) -> None:
     closes = [*fall_and_recover()[:36], *(48_000.0 - 200 * i for i in range(30))]
     world.candles("btc_usdt", closes)
     out = world.run("rsi_reversion", {**PARAMS, "sell_above": 99, "stop_loss_pct": 2}, balances={"usdt": 10_000})
@@ -47,7 +49,7 @@ def test_after_a_stop_loss_it_does_not_buy_before_the_next_recovery(world: World
     assert out.skips["stopped out"] == 1
 
 
-def test_spends_the_remaining_money_and_reports_if_it_is_too_little(world: World) -> None:
+def test_spends_the_remaining_cash_and_reports_if_it_is_insufficient(world: World) -> None:
     world.candles("btc_usdt", fall_and_recover())
     out = world.run("rsi_reversion", PARAMS, balances={"usdt": 400})
     assert out.orders[0].spec.spend_units == 400 * 10**8

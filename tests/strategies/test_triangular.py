@@ -1,4 +1,4 @@
-"""triangular trades profitable loops in both directions, and reports any coins that a leg leaves over."""
+"""triangular trades profitable loops in both directions, and reports any coins left over from a leg."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Books = dict[str, list[tuple[float, Levels, Levels]]]
 
 
 def books(seconds: int = 60) -> Books:
-    """Return consistent books, one per second, with a spread of 2 bp."""
+    """Return consistent books with a spread of 2 bp, one per second."""
     return {
         pair: [
             (float(t), [(price * 0.9999, SIZE[pair])], [(price * 1.0001, SIZE[pair])]) for t in range(seconds)
@@ -26,7 +26,7 @@ def books(seconds: int = 60) -> Books:
 
 
 def move(market: Books, pair: str, since: int, until: int, factor: float, size: float | None = None) -> Books:
-    """Return the same books with one pair's prices shifted for some seconds."""
+    """Return the books with one pair's prices shifted for some seconds."""
     price, amount = FAIR[pair] * factor, SIZE[pair] if size is None else size
     market[pair][since:until] = [
         (float(t), [(price * 0.9999, amount)], [(price * 1.0001, amount)]) for t in range(since, until)
@@ -52,12 +52,12 @@ def test_consistent_books_cause_no_orders(world: World) -> None:
     assert out.skips["no loop is profitable"] > 0
 
 
-def test_a_gap_smaller_than_three_fees_causes_no_orders(world: World) -> None:
+def test_a_price_gap_smaller_than_three_fees_causes_no_orders(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 20, 1.005))
     assert not out.orders
 
 
-def test_cheap_bitcoin_in_twd_is_bought_and_sold_through_usdt(world: World) -> None:
+def test_bitcoin_that_is_cheap_in_twd_is_bought_and_sold_through_usdt(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 12, 0.98))
     assert legs(out) == [
         ("btc_twd", "buy", "leg 1"),
@@ -70,7 +70,7 @@ def test_cheap_bitcoin_in_twd_is_bought_and_sold_through_usdt(world: World) -> N
     assert out.result.summary["pnl"] > 0
 
 
-def test_expensive_bitcoin_in_twd_is_sold_after_buying_it_through_usdt(world: World) -> None:
+def test_bitcoin_that_is_expensive_in_twd_is_sold_after_being_bought_through_usdt(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 12, 1.02))
     assert legs(out) == [
         ("usdt_twd", "buy", "leg 1"),
@@ -91,7 +91,7 @@ def test_loops_can_start_in_another_currency(world: World) -> None:
 
 
 def test_a_thin_book_leads_to_a_smaller_loop(world: World) -> None:
-    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth some 37,000 TWD
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth about 37,000 TWD
     first = out.orders[0]
     assert first.spec.amount_lots * first.spec.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
     assert out.result.summary["pnl"] > 0
@@ -107,7 +107,7 @@ def test_a_first_leg_without_a_fill_costs_nothing(world: World) -> None:
     assert out.skips["the first leg was not filled: cancelled"] == 1
 
 
-def test_a_partly_filled_first_leg_continues_with_its_proceeds(world: World) -> None:
+def test_a_loop_continues_with_the_proceeds_of_a_partially_filled_first_leg(world: World) -> None:
     market = move(books(), "btc_twd", 10, 11, 0.98)
     market["btc_twd"].insert(11, (10.05, [(2_449_000.0, 1.0)], [(2_450_245.0, 0.01)]))
     market["btc_twd"][12:] = [(t, b, a) for t, b, a in books()["btc_twd"] if t > 10]
@@ -140,7 +140,7 @@ def test_after_an_unfilled_second_leg_the_first_leg_is_reversed_and_reported(
     assert out.position("btc_twd") == pytest.approx(0, abs=1e-8)
 
 
-def test_recovery_is_retried_until_it_succeeds_and_no_loop_starts_before(world: World) -> None:
+def test_recovery_is_retried_until_it_succeeds_and_no_new_loop_starts_before(world: World) -> None:
     market = move(books(), "btc_twd", 10, 40, 0.98)
     market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
     # until second 30, the coins cannot be sold directly for TWD either
@@ -160,7 +160,7 @@ def test_recovery_is_retried_until_it_succeeds_and_no_loop_starts_before(world: 
     assert out.skips["still selling coins that a broken loop left over"] > 0
 
 
-def test_reports_coins_left_over_at_the_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_coins_left_over_at_the_end_are_reported(world: World, caplog: pytest.LogCaptureFixture) -> None:
     market = move(books(20), "btc_twd", 10, 20, 0.98)
     for pair, price in (("btc_usdt", 80_000.0), ("btc_twd", 2_450_000.0)):
         market[pair][11:] = [(t - 0.9, [(price * 0.9999, 0.0001)], [(price * 1.0001, 1.0)]) for t in range(11, 20)]
@@ -176,7 +176,7 @@ def test_coins_outside_the_loops_are_not_touched(world: World) -> None:
     assert "recovering: selling left-over btc" not in out.skips
 
 
-def test_an_old_book_starts_no_loop(world: World) -> None:
+def test_an_outdated_book_starts_no_loop(world: World) -> None:
     market = move(books(), "btc_twd", 30, 60, 0.98)
     market["usdt_twd"] = market["usdt_twd"][:5]
     out = run(world, market, max_age_s=20)
@@ -193,7 +193,7 @@ def test_an_old_book_starts_no_loop(world: World) -> None:
         ({"home": "eth"}, "do not form a loop from eth"),
     ],
 )
-def test_pairs_that_form_no_triangle_are_refused(world: World, change: dict[str, object], words: str) -> None:
+def test_pairs_that_do_not_form_a_triangle_are_refused(world: World, change: dict[str, object], words: str) -> None:
     market = books(5)
     market["eth_twd"] = [(0.0, [(100_000.0, 1.0)], [(100_100.0, 1.0)])]
     with pytest.raises(ConfigError, match=words):

@@ -1,4 +1,4 @@
-"""Checks of recorded data, and spreads measured from it."""
+"""Checks of recorded data, and spreads measured from this data."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_hours_without_trades_are_noted_unless_trades_are_always_that_rare(
     assert look(make_trades([*range(0, 5_000, 10), 5_000 + 3_000])).notes() == []  # less than an hour
 
 
-def test_adjacent_rows_are_compared_across_chunks(make_candles: Callable[..., CandleColumns]) -> None:
+def test_adjacent_rows_are_compared_across_chunk_boundaries(make_candles: Callable[..., CandleColumns]) -> None:
     candles = make_candles([1, 2, 5, 5, 6])
     twin = msgspec.structs.replace(
         candles,
@@ -111,7 +111,7 @@ def test_duplicate_rows_are_counted(
     twice = TradeColumns(
         trades.pair, *(np.repeat(getattr(trades, n), 2) for n in trades.__struct_fields__ if n != "pair")
     )
-    # equal trades occur when one taker matches several makers: they are counted, but are not an error
+    # identical trades occur when one taker matches several makers: they are counted, but are not an error
     assert look(twice).doubled == 2
     assert found(look(twice)) == {}
 
@@ -126,12 +126,12 @@ def test_impossible_prices_and_spikes_are_found(make_trades: Callable[..., Trade
     assert "row 1 (1970-01-01T00:00:02.040Z)" in report.findings[0].sentence()
 
 
-def test_rows_out_of_order_are_found(make_trades: Callable[..., TradeColumns]) -> None:
+def test_out_of_order_rows_are_found(make_trades: Callable[..., TradeColumns]) -> None:
     trades = make_trades([1, 3, 2, 4])
     assert found(look(trades)) == {"received before the previous row": (1, 2)}
 
 
-def test_changed_rows_on_a_tape_are_detected(
+def test_modified_rows_on_a_tape_are_detected(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     for name, seconds in (("a", [1, 2, 3]), ("b", [1, 2, 4])):

@@ -1,4 +1,4 @@
-"""CSV files read into columns: exact figures, every format of a time, and a clear error for every kind of mistake."""
+"""CSV files read into columns: exact values, every time format, and a clear error for every kind of mistake."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def trades(tmp_path: Path, text: str, pairs: Mapping[str, Pair]) -> TradeColumns
     return columns
 
 
-def test_candles_are_exact_integers_received_at_their_end(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_candles_have_exact_integers_and_a_receive_time_at_their_end(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     found = candles(tmp_path, HEADER + "\n".join(ROWS), pairs)
     assert found.open.tolist() == [8_600_050, 8_600_000, 8_600_000]
     assert found.high.tolist() == [8_600_100, 8_600_000, 8_601_025]
@@ -65,7 +65,7 @@ def test_candles_are_exact_integers_received_at_their_end(tmp_path: Path, pairs:
         ["2025-01-01T08:00+08:00", "2025-01-01T08:01+08:00", "2025-01-01T08:02+08:00"],
     ],
 )
-def test_time_formats_are_recognised_by_size_or_as_iso(
+def test_time_formats_are_recognized_by_magnitude_or_as_iso(
     tmp_path: Path, pairs: Mapping[str, Pair], stamps: list[str]
 ) -> None:
     text = "date,open,high,low,close,volume\n" + "".join(f"{stamp},1,1,1,1,1\n" for stamp in stamps)
@@ -83,7 +83,9 @@ def test_every_price_within_the_pairs_precision_is_exact(
     assert candles(path, text, pairs).close.tolist() == [int(p * 100) for p in prices]
 
 
-def test_more_decimals_than_the_pair_has_are_rounded_and_counted(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_prices_with_more_decimals_than_the_pair_are_rounded_and_counted(
+    tmp_path: Path, pairs: Mapping[str, Pair]
+) -> None:
     path = tmp_path / "candles.csv"
     price = "86000.1234567890123456789012"
     path.write_text(HEADER + f"1735689600,{price},86000.125,86000.115,86000.12,1e-05\n")
@@ -95,7 +97,7 @@ def test_more_decimals_than_the_pair_has_are_rounded_and_counted(tmp_path: Path,
     assert source.notes == ["3 prices had more decimals than btc_usdt allows (2) and were rounded to the nearest"]
 
 
-def test_headers_may_have_any_order_case_and_delimiter_and_files_may_have_gzip_or_a_bom(
+def test_header_order_case_and_delimiter_are_flexible_and_gzip_and_bom_are_supported(
     tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     path = tmp_path / "candles.csv.gz"
@@ -154,7 +156,7 @@ BAD_CANDLES = {
 
 
 @pytest.mark.parametrize("name", BAD_CANDLES)
-def test_bad_candles_are_refused_with_file_and_line(tmp_path: Path, pairs: Mapping[str, Pair], name: str) -> None:
+def test_invalid_candles_are_refused_with_file_and_line(tmp_path: Path, pairs: Mapping[str, Pair], name: str) -> None:
     text, message = BAD_CANDLES[name]
     with pytest.raises(DataError, match=message) as error:
         candles(tmp_path, text, pairs)
@@ -173,7 +175,9 @@ def test_an_unknown_resolution_is_refused(tmp_path: Path, pairs: Mapping[str, Pa
         candles(tmp_path, HEADER + FIRST, pairs, resolution="2m")
 
 
-def test_exact_copies_of_candles_are_skipped_and_counted_on_request(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_exact_duplicates_of_candles_are_skipped_and_counted_if_requested(
+    tmp_path: Path, pairs: Mapping[str, Pair]
+) -> None:
     path = tmp_path / "candles.csv"
     path.write_text(HEADER + FIRST + FIRST + "1735689660,10,11,9,10,1\n" * 3)
     source = FileSource(path, CandleCsv(), pairs, {"pair": "btc_usdt", "resolution": "1m", "doubled": "drop"})
@@ -185,7 +189,7 @@ def test_exact_copies_of_candles_are_skipped_and_counted_on_request(tmp_path: Pa
 def test_mistakes_are_found_across_block_boundaries(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    """Adjacent rows in different blocks are compared too, and line numbers continue across blocks."""
+    """Check that adjacent rows in different blocks are also compared, and that line numbers continue across blocks."""
     from botkit.tape import csv_columns
 
     real = csv_columns.CsvFile.__init__
@@ -207,7 +211,7 @@ def test_mistakes_are_found_across_block_boundaries(
 # -- trades -----------------------------------------------------------------------------------------------------------
 
 
-def test_trades_have_exact_figures_and_sides(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_trades_have_exact_values_and_sides(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = (
         "time,price,amount,side\n1735689600.5,86000.01,0.5,buy\n1735689600.5,86000,0.00000001,SELL\n1735689601,1,1,\n"
     )
@@ -242,7 +246,7 @@ BAD_TRADES = {
 
 
 @pytest.mark.parametrize("name", BAD_TRADES)
-def test_bad_trades_are_refused_with_file_and_line(tmp_path: Path, pairs: Mapping[str, Pair], name: str) -> None:
+def test_invalid_trades_are_refused_with_file_and_line(tmp_path: Path, pairs: Mapping[str, Pair], name: str) -> None:
     text, message = BAD_TRADES[name]
     with pytest.raises(DataError, match=message):
         trades(tmp_path, "time,price,amount,side\n" + text, pairs)

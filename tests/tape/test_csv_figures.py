@@ -1,4 +1,4 @@
-"""Figures in a CSV file that would crash the process, or that make no sense, are refused before any library casts
+"""Numbers in a CSV file that would crash the process or that make no sense are refused before any library casts
 them.
 """
 
@@ -14,8 +14,8 @@ import pytest
 
 FIGURES = ("1e-9999999", "1e9999999", "1e-999", "1e99999999999999999999", "0x10", "١")
 COLUMNS = ("time", "price", "amount")
-#: imports each file with the command, and prints [file, exit code, messages] for each file, one per line, until a file
-#: crashes the process
+#: imports each file with the command, and prints [file, exit code, messages] on one line per file, until a file crashes
+#: the process
 READER = """
 import contextlib, io, json, sys
 from botkit.cli.main import main
@@ -29,8 +29,8 @@ for file in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[int, str]]:
-    """Return the exit code and the error by column and figure, for all files that a separate process imported until it
-    ended.
+    """Return the exit code and the error, keyed by column and number, for all files that a separate process imported
+    until it exited.
     """
     files = {}
     for column, figure in itertools.product(COLUMNS, FIGURES):
@@ -52,7 +52,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tupl
 
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("column", COLUMNS)
-def test_a_figure_that_cannot_be_a_price_is_reported_in_one_line_without_a_crash(
+def test_a_number_that_cannot_be_a_price_is_reported_in_one_line_without_a_crash(
     said: dict[tuple[str, str], tuple[int, str]], figure: str, column: str
 ) -> None:
     assert (column, figure) in said, "the process crashed by this figure or an earlier one"

@@ -1,4 +1,4 @@
-"""CSV files as found in practice: with the newest rows first, and with times without a zone."""
+"""CSV files as found in practice: with the newest rows first, and with times without a time zone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def candles(folder: Path, text: str, pairs: Mapping[str, Pair], **options: Any) 
 
 
 @pytest.mark.parametrize("resolution", [None, "1m"])
-def test_a_file_with_the_newest_rows_first_is_recognised(
+def test_a_file_with_the_newest_rows_first_is_recognized(
     tmp_path: Path, pairs: Mapping[str, Pair], resolution: str | None
 ) -> None:
     with pytest.raises(DataError, match=r"csv:2: the rows run from newest to oldest; .*--sort"):
@@ -39,20 +39,22 @@ def test_a_file_with_the_newest_rows_first_is_recognised(
 
 
 @pytest.mark.parametrize("order", [[3, 2, 1, 0], [2, 0, 3, 1], [0, 1, 2, 3]])
-def test_rows_are_sorted_on_request(tmp_path: Path, pairs: Mapping[str, Pair], order: list[int]) -> None:
+def test_rows_are_sorted_if_requested(tmp_path: Path, pairs: Mapping[str, Pair], order: list[int]) -> None:
     found = candles(tmp_path, rows(order), pairs, sort=True)
     assert found.resolution == "1m"
     assert found.time.tolist() == [(START + 60 * i) * 10**9 for i in range(4)]
     assert found.close.tolist() == [1000, 1100, 1200, 1300]
 
 
-def test_errors_in_a_sorted_file_name_the_original_line(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_errors_in_a_sorted_file_state_the_original_line_number(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + f"{START + 60},1,2,1,1,1\n{START},1,1,2,1,1\n"
     with pytest.raises(DataError, match="csv:3: the high is below the low"):
         candles(tmp_path, text, pairs, sort=True)
 
 
-def test_trades_can_also_be_sorted_and_equal_times_are_reversed(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_trades_can_also_be_sorted_and_rows_with_equal_times_are_reversed(
+    tmp_path: Path, pairs: Mapping[str, Pair]
+) -> None:
     path = tmp_path / "trades.csv"
     path.write_text("time,price,amount,side\n1735689601,3,1,buy\n1735689600,2,1,sell\n1735689600,1,1,buy\n")
     with pytest.raises(DataError, match="from newest to oldest"):
@@ -64,7 +66,7 @@ def test_trades_can_also_be_sorted_and_equal_times_are_reversed(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("stamp", ["2025-01-01 08:0{}:00", "2025-01-01T08:0{}"])
-def test_times_without_an_offset_require_a_zone(tmp_path: Path, pairs: Mapping[str, Pair], stamp: str) -> None:
+def test_times_without_an_offset_require_a_time_zone(tmp_path: Path, pairs: Mapping[str, Pair], stamp: str) -> None:
     text = HEADER + "".join(f"{stamp.format(i)},1,1,1,1,1\n" for i in range(3))
     with pytest.raises(DataError, match=r"csv:2: time '2025-01-01.08:00.*' has no time zone; .*--timezone UTC"):
         candles(tmp_path, text, pairs)
@@ -72,21 +74,21 @@ def test_times_without_an_offset_require_a_zone(tmp_path: Path, pairs: Mapping[s
     assert candles(tmp_path, text, pairs, timezone="UTC").time[0] == (START + 8 * 3600) * 10**9
 
 
-def test_dates_without_a_time_also_require_a_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_dates_without_a_time_also_require_a_time_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + "2025-01-01,1,1,1,1,1\n2025-01-02,1,1,1,1,1\n"
     with pytest.raises(DataError, match="has no time zone"):
         candles(tmp_path, text, pairs)
     assert candles(tmp_path, text, pairs, timezone="UTC").time[0] == START * 10**9
 
 
-def test_times_with_and_without_offset_cannot_be_mixed(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_times_with_and_without_an_offset_cannot_be_mixed(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + "2025-01-01T00:00:00Z,1,1,1,1,1\n2025-01-01T00:01:00,1,1,1,1,1\n"
     with pytest.raises(DataError, match="csv:3: time '2025-01-01T00:01:00' has no offset, but other"):
         candles(tmp_path, text, pairs, timezone="UTC")
 
 
 @pytest.mark.parametrize("stamp", ["2024-03-10 02:30:00", "2024-11-03 01:30:00"])
-def test_a_time_that_daylight_saving_skips_or_repeats_is_reported(
+def test_a_local_time_that_is_skipped_or_repeated_by_daylight_saving_is_reported(
     tmp_path: Path, pairs: Mapping[str, Pair], stamp: str
 ) -> None:
     text = HEADER + f"2024-01-01 00:00:00,1,1,1,1,1\n{stamp},1,1,1,1,1\n"
@@ -95,7 +97,7 @@ def test_a_time_that_daylight_saving_skips_or_repeats_is_reported(
         candles(tmp_path, text, pairs, timezone="America/New_York")
 
 
-def test_an_error_reports_that_all_rows_have_the_same_time(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_an_error_states_that_all_rows_have_the_same_time(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + f"{START},1,1,1,1,1\n" * 2
     with pytest.raises(DataError, match=r"all rows have the time 2025-01-01T00:00:00\.000Z; each candle needs its own"):
         candles(tmp_path, text, pairs, resolution=None)
@@ -112,7 +114,7 @@ def test_an_unknown_time_zone_is_refused(tmp_path: Path, pairs: Mapping[str, Pai
         candles(tmp_path, rows([0, 1]), pairs, timezone="Taipei")
 
 
-def test_numeric_times_need_no_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_numeric_times_need_no_time_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     path = tmp_path / "candles.csv"
     path.write_text(rows([0, 1]))
     assert FileSource(path, CandleCsv(), pairs, {"pair": "btc_usdt"}).streams[0].rows == 2

@@ -1,4 +1,6 @@
-"""For data damaged at any place, the error is one sentence that names the file, and no wrong rows are returned."""
+"""For data damaged at any position, the error is one sentence that names the file, and no incorrect rows are
+returned.
+"""
 
 from __future__ import annotations
 
@@ -89,13 +91,13 @@ def test_rows_lost_in_a_damaged_journal_are_reported_and_become_a_gap(
         recorder.take(trade(pair, NOW // S * S + i * S, i), NOW + 1 + 2 * i * S)
         recorder.take(book(pair, NOW + i, i), NOW + 2 + 2 * i * S)
     recorder.sync()
-    recorder.abandon()  # as if killed
+    recorder.abandon()  # as after a kill
     before = rows_of(Tape.open(tmp_path, pairs))
     [file] = journal_files(tmp_path)
     content = file.read_bytes()
     broken = damaged(content, dice)
     file.write_bytes(broken)
-    is_cut = content.startswith(broken)  # as in a crash
+    is_cut = content.startswith(broken)  # as after a crash
 
     tape, said_of_it = opened(tmp_path, pairs)
     if tape is None:
@@ -160,7 +162,9 @@ def tape(
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_damaged_tape_is_reported_and_returns_no_wrong_rows(seed: int, tape: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_damaged_tape_is_reported_and_returns_no_incorrect_rows(
+    seed: int, tape: Path, pairs: Mapping[str, Pair]
+) -> None:
     dice = random.Random(seed)
     whole = _all_rows(tape, pairs)
     file = dice.choice([path for path in sorted(tape.rglob("*")) if path.is_file()])
@@ -248,7 +252,7 @@ def test_a_time_outside_the_range_of_a_tape_is_reported_in_one_line(
             assert said.count("\n") == 1
 
 
-def test_a_figure_that_is_too_large_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
+def test_a_number_that_is_too_large_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
     file = tmp_path / "t.csv"
     for figure in ("1e50", "1e99", "9" * 39, "-1e50"):
         file.write_text(f"time,price,amount\n1735689600,86000,0.01\n1735689601,{figure},0.01\n")

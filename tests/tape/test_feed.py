@@ -1,4 +1,4 @@
-"""Slices are contiguous, complete and bounded in memory, for any sources."""
+"""Slices are contiguous, complete and bounded in size for any set of sources."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ received_times = st.lists(st.integers(0, 60), min_size=1, max_size=60).map(sorte
 
 @settings(max_examples=150, deadline=None)
 @given(received_times, received_times, st.integers(1, 40), st.integers(1, 7), st.integers(-3, 30), st.integers(31, 70))
-def test_slices_contain_every_row_once_and_at_its_time(
+def test_slices_contain_every_row_exactly_once_and_at_its_time(
     a: list[int], b: list[int], rows_max: int, chunk: int, start: int, end: int
 ) -> None:
     first, second = trades_of(PAIR, a), trades_of(OTHER, b)
@@ -76,7 +76,7 @@ def test_slices_contain_every_row_once_and_at_its_time(
     assert gathered(slices, "btc_twd") == [t for t in b if start <= t < end]
 
 
-def test_the_size_of_slices_is_limited_in_rows() -> None:
+def test_the_number_of_rows_in_a_slice_is_limited() -> None:
     feed = Feed([source(trades_of(PAIR, list(range(10_000))), trades_of(OTHER, list(range(0, 10_000, 10))))])
     wanted = [("btc_usdt", "trades", None), ("btc_twd", "trades", None)]
     sizes = [sum(len(c) for c in s.columns) for s in feed.slices(wanted, rows_max=500)]  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def test_feed_ms_delays_only_rows_without_receive_times(
     (piece,) = feed.slices([("btc_usdt", "candles", "1m")])
     assert piece.columns[0].received.tolist() == [60 * S + 250_000_000, 120 * S + 250_000_000]
     assert piece.columns[0].time.tolist() == [0, 60 * S]
-    # a range is based on receive times, which include the delay
+    # a time range is based on receive times, which include the delay
     (late,) = feed.slices([("btc_usdt", "candles", "1m")], start=60 * S + 250_000_001)
     assert len(late.columns[0]) == 1
 
@@ -141,7 +141,7 @@ def test_a_tape_limited_to_one_pair_hides_the_other_pairs(
         TapeSource(tmp_path, pairs, only=["eth_twd"])
 
 
-def test_a_large_file_is_read_again_instead_of_being_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_reread_instead_of_being_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botkit.tape.feed._KEPT_ROWS", 10)
     columns = [trades_of(PAIR, list(range(lo, lo + 7))) for lo in range(0, 70, 7)]
     whole = join(list(source(*columns).read(("btc_usdt", "trades", None), 3, 65, 4)))

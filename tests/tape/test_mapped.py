@@ -1,4 +1,4 @@
-"""Rows in files that several processes map into their memory."""
+"""Rows stored in files that multiple processes map into memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def tape(tmp_path: Path) -> Path:
 
 def test_mapped_rows_equal_the_rows_of_the_tape(tape: Path, tmp_path: Path) -> None:
     plain = HeldSource(TapeSource(tape, PAIRS))
-    for source in (held(tape, tmp_path / "shared"), held(tape, tmp_path / "shared")):  # the second one finds the files
+    # the second source finds the existing files
+    for source in (held(tape, tmp_path / "shared"), held(tape, tmp_path / "shared")):
         for info in plain.streams:
             expected, found = plain.stream(info.key), source.stream(info.key)
             assert expected is not None
@@ -59,12 +60,12 @@ def test_the_tape_is_read_once_for_any_number_of_sources(
     assert len(reads) == 1
 
 
-def test_two_simultaneous_reads_leave_only_one_copy(tape: Path, tmp_path: Path) -> None:
+def test_two_simultaneous_reads_create_only_one_copy(tape: Path, tmp_path: Path) -> None:
     shared, key = tmp_path / "shared", ("btc_usdt", "candles", "1m")
     first, second = held(tape, shared), HeldSource(TapeSource(tape, PAIRS))
 
     def read() -> MarketColumns | None:
-        first.stream(key)  # the first one is done before this one writes
+        first.stream(key)  # the first source finishes before this one writes
         return second.stream(key)
 
     found = MappedRows(shared, PAIRS).stream(key, read)

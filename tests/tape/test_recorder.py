@@ -1,4 +1,4 @@
-"""Every recorded row is on the tape once and in order, no matter when the recorder was killed."""
+"""Every recorded row is on the tape exactly once and in order, regardless of when the recorder was killed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_rows_from_the_journal_and_from_parquet_are_read_exactly(tmp_path: Path,
 
 @settings(max_examples=25, deadline=None)
 @given(cut=st.integers(0, 3_000), noise=st.binary(max_size=40))
-def test_a_crash_damages_no_rows_before_the_last_bytes(
+def test_a_crash_damages_no_rows_before_the_last_bytes_written(
     tmp_path_factory: pytest.TempPathFactory, pairs: Mapping[str, Pair], cut: int, noise: bytes
 ) -> None:
     root = tmp_path_factory.mktemp("tape")
@@ -112,7 +112,7 @@ def test_a_crash_damages_no_rows_before_the_last_bytes(
     content = file.read_bytes()
     recorder.abandon()
     kept = content[: max(content.index(b"\n") + 1, len(content) - cut)]
-    # noise that equals the bytes that were cut off would change nothing
+    # random bytes that happened to equal the truncated bytes would change nothing
     file.write_bytes(kept + (noise if not content[len(kept) :].startswith(noise) else b""))
     again = make(root, pairs)
     again.open(NOW + DAY)
@@ -125,7 +125,7 @@ def test_a_crash_damages_no_rows_before_the_last_bytes(
     assert len(found) - 1 >= 60 - cut // 30 - 1
 
 
-def test_reading_a_journal_ends_at_a_damaged_record(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_reading_a_journal_stops_at_a_damaged_record(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -135,7 +135,7 @@ def test_reading_a_journal_ends_at_a_damaged_record(tmp_path: Path, pairs: Mappi
     recorder.abandon()
     [file] = journal_files(tmp_path)
     content = bytearray(file.read_bytes())
-    # change a digit of the last amount: the record can still be parsed, and only its checksum shows the damage
+    # change a digit in the last amount: the record can still be parsed, and only its checksum reveals the damage
     place = content.rindex((1_000 + 19).to_bytes(2, "big"))
     content[place + 1] ^= 1
     file.write_bytes(content)
@@ -143,7 +143,7 @@ def test_reading_a_journal_ends_at_a_damaged_record(tmp_path: Path, pairs: Mappi
 
 
 @pytest.mark.parametrize("moment", ["before the manifest", "before the journal is removed"])
-def test_a_kill_while_parquet_is_written_duplicates_no_row(
+def test_a_kill_while_parquet_is_written_does_not_duplicate_rows(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     pair = pairs["btc_usdt"]
@@ -213,7 +213,7 @@ def test_a_lost_connection_is_a_gap_in_books_but_not_in_trades(tmp_path: Path, p
     recorder.take(book(pair, NOW, 1), NOW + 6 * S)
     recorder.take(trade(pair, NOW, 1), NOW + 6 * S)
     recorder.take(book(pair, NOW, 2), NOW + 7 * S)
-    # the exchange's list did not reach back far enough
+    # the exchange's trade list did not reach back far enough
     recorder.take(Connection(ConnectionState.RESYNCHRONISED, "trades", pair, "told", gap=True), NOW + 9 * S)
     recorder.take(trade(pair, NOW, 2), NOW + 9 * S)
     recorder.sync()
@@ -238,7 +238,7 @@ def test_a_gap_between_two_runs_starts_at_the_last_row(tmp_path: Path, pairs: Ma
     recorder.take(trade(pair, NOW, 1), NOW + 60 * S)
     recorder.close()
     assert gaps(tmp_path, pairs, "books") == [(1.0, 52.0)]
-    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # the lists were complete from that time on
+    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # the trade lists were complete from this time on
 
 
 def test_rows_of_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
@@ -282,7 +282,7 @@ def test_a_tape_that_cannot_be_continued_is_refused_before_any_row_is_written(
     with pytest.raises(DataError, match="synthetic tape from bitopro; record into another folder"):
         make(tmp_path / "b", pairs).open(NOW)
     again = make(tmp_path / "a", pairs)
-    again.open(NOW + S)  # every refusal released the lock
+    again.open(NOW + S)  # every refused attempt released the lock
     again.close()
 
 
@@ -334,7 +334,7 @@ def test_raw_frames_from_a_killed_recorder_are_repaired_at_the_next_start(
     assert books.bid_ticks[:9, 0].tolist() == [8_600_000 + i for i in range(9)]
 
 
-def test_the_lock_is_released_if_the_start_fails(
+def test_the_lock_is_released_if_startup_fails(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> list[str]:

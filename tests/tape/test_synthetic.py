@@ -1,4 +1,4 @@
-"""The synthetic market is the same on every machine and behaves like a market."""
+"""The synthetic market is identical on every machine and behaves like a real market."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def hour(pairs: Mapping[str, Pair]) -> dict[tuple[str, str], MarketColumns]:
     return streams(market.advance(START + NS_PER_HOUR))
 
 
-def test_a_seed_yields_the_same_market_on_every_machine(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_seed_produces_the_same_market_on_every_machine(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     manifest = write_synthetic(tmp_path / "a", pairs, seed=11, days=1, hours=1)
     # computed on Linux with CPython 3.11; a different value elsewhere means that the market depends on the machine
     assert manifest.content_sha256 == "deb6f51561b86c847a42c791068a1b56d3d41b6cdc81d5d08718bb20edaf9401"
@@ -56,7 +56,7 @@ def test_a_seed_yields_the_same_market_on_every_machine(tmp_path: Path, pairs: M
     assert check_contents(Tape.open(tmp_path / "a", pairs)) == []
 
 
-def test_different_seeds_yield_different_markets() -> None:
+def test_different_seeds_produce_different_markets() -> None:
     one, other = Fundamentals(1, START), Fundamentals(2, START)
     for prices in (one, other):
         prices.step()
@@ -74,7 +74,7 @@ def test_the_market_does_not_depend_on_the_step_size(pairs: Mapping[str, Pair]) 
         assert equal(columns, once[key]), key
 
 
-def test_books_are_sorted_and_uncrossed_with_at_most_one_a_second(
+def test_books_are_sorted_and_uncrossed_and_at_most_one_per_second(
     hour: dict[tuple[str, str], MarketColumns],
 ) -> None:
     for pair in PAIRS:
@@ -87,7 +87,7 @@ def test_books_are_sorted_and_uncrossed_with_at_most_one_a_second(
             both = (lots[:, 1:] > 0) & (lots[:, :-1] > 0)
             assert np.all(sign * np.diff(ticks, axis=1)[both] > 0)
         assert len(np.unique(books.time // NS_PER_S)) == len(books)
-        # amounts have at most the four decimals of the wire
+        # amounts have at most four decimals, as on the wire
         assert not np.any(books.bid_lots % 10_000)
 
 
@@ -99,8 +99,10 @@ def test_rows_are_in_order_and_received_after_their_time(hour: dict[tuple[str, s
         assert len(np.unique(lag)) > 5
 
 
-def test_trades_have_prices_from_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
-    """A taker buys at the best ask or above, except after makers' changes within the same second."""
+def test_trade_prices_come_from_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
+    """Check that a taker buys at the best ask or higher, except after makers have changed the book within the same
+    second.
+    """
     for pair in PAIRS:
         books, trades = hour[pair, "books"], hour[pair, "trades"]
         assert isinstance(books, BookColumns)
@@ -125,7 +127,7 @@ def test_spreads_are_tight_on_btc_usdt_and_wide_on_eth_twd(hour: dict[tuple[str,
     assert 25 < spread["eth_twd"] < 90
 
 
-def test_trades_occur_in_clusters(pairs: Mapping[str, Pair]) -> None:
+def test_trades_are_clustered(pairs: Mapping[str, Pair]) -> None:
     market = SyntheticMarket(pairs, seed=3, start=START)
     trades = streams(market.advance(START + NS_PER_HOUR))["btc_usdt", "trades"]
     a_second = np.bincount((trades.time - START) // NS_PER_S, minlength=3600)
@@ -133,7 +135,7 @@ def test_trades_occur_in_clusters(pairs: Mapping[str, Pair]) -> None:
     assert a_second.var() > 1.3 * a_second.mean()
 
 
-def test_pairs_move_together_and_triangles_are_sometimes_profitable(pairs: Mapping[str, Pair]) -> None:
+def test_prices_of_pairs_are_correlated_and_triangles_are_sometimes_profitable(pairs: Mapping[str, Pair]) -> None:
     close: dict[str, list[int]] = {pair: [] for pair in PAIRS}
     for chunk in SyntheticMarket(pairs, seed=DEFAULT_SEED, start=START).history(6 * 1440):
         for candles in chunk:
@@ -148,7 +150,7 @@ def test_pairs_move_together_and_triangles_are_sometimes_profitable(pairs: Mappi
     assert 0.5 < btc_usdt.min() / btc_usdt.max() < 0.97
 
 
-def test_candles_continue_into_trades_without_a_jump(pairs: Mapping[str, Pair]) -> None:
+def test_there_is_no_price_jump_between_candles_and_trades(pairs: Mapping[str, Pair]) -> None:
     market = SyntheticMarket(pairs, seed=4, start=START)
     last = [candles for chunk in market.history(90) for candles in chunk][-len(PAIRS) :]
     assert market.time == START + 90 * NS_PER_MINUTE
@@ -239,8 +241,8 @@ def test_the_bundled_tape_is_complete_and_clean(bundled: TapeSource) -> None:
 
 
 def test_the_bundled_tape_matches_the_generator(bundled: TapeSource, pairs: Mapping[str, Pair]) -> None:
-    """Check the first two days. The complete tape takes half a minute (`botkit data synthetic`) and has the same
-    hash.
+    """Check the first two days. Generating the complete tape takes half a minute (`botkit data synthetic`) and yields
+    the same hash.
     """
     market = SyntheticMarket(pairs, seed=DEFAULT_SEED, start=DEFAULT_START)
     made = streams([columns for chunk in market.history(2 * 1440) for columns in chunk])

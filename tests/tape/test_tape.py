@@ -1,4 +1,4 @@
-"""Tapes are written completely or not at all, and reading returns exactly the written rows."""
+"""Tapes are written completely or not at all, and reading a tape returns exactly the written rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def equal(a: MarketColumns, b: MarketColumns) -> bool:
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in COLUMNS[kind_of(a)])
 
 
-def test_rows_with_one_file_a_day_are_read_exactly(
+def test_rows_stored_in_one_file_per_day_are_read_back_exactly(
     tmp_path: Path,
     pairs: Mapping[str, Pair],
     make_trades: Callable[..., TradeColumns],
@@ -59,7 +59,7 @@ def test_rows_with_one_file_a_day_are_read_exactly(
     assert info.has_receive_times
 
 
-def test_monthly_candles_have_one_file_a_month_separate_from_one_minute_candles(
+def test_monthly_candles_have_one_file_per_month_separate_from_one_minute_candles(
     tmp_path: Path, pairs: Mapping[str, Pair], make_candles: Callable[..., CandleColumns]
 ) -> None:
     minutes = make_candles(list(range(1440 * 31 - 2, 1440 * 31 + 2)))
@@ -73,7 +73,7 @@ def test_monthly_candles_have_one_file_a_month_separate_from_one_minute_candles(
     assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "candles", "1m"))), minutes)
 
 
-def test_a_range_is_half_open_and_can_start_and_end_inside_a_file(
+def test_a_time_range_is_half_open_and_can_start_and_end_within_a_file(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades([1, 2, 2, 3, 4], lag_ms=0)
@@ -83,7 +83,7 @@ def test_a_range_is_half_open_and_can_start_and_end_inside_a_file(
     assert equal(found, trades.rows(1, 4))
 
 
-def test_rows_can_be_added_to_a_day(
+def test_rows_can_be_appended_to_a_day(
     tmp_path: Path, pairs: Mapping[str, Pair], make_books: Callable[..., BookColumns]
 ) -> None:
     first, second = make_books([1, 2, 3], depth=2), make_books([4, 5], depth=5)
@@ -97,7 +97,7 @@ def test_rows_can_be_added_to_a_day(
     assert len(opened.manifest.files) == 1
 
 
-def test_the_content_hash_does_not_depend_on_the_chunks_of_rows(
+def test_the_content_hash_does_not_depend_on_how_rows_are_split_into_chunks(
     tmp_path: Path, make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades(list(range(200)))
@@ -114,7 +114,9 @@ def test_the_content_hash_does_not_depend_on_the_chunks_of_rows(
     assert tape.close().content_sha256 not in hashes
 
 
-def test_after_an_error_a_new_tape_leaves_no_files(tmp_path: Path, make_trades: Callable[..., TradeColumns]) -> None:
+def test_an_error_while_creating_a_tape_leaves_no_files(
+    tmp_path: Path, make_trades: Callable[..., TradeColumns]
+) -> None:
     root = tmp_path / "new"
     with pytest.raises(DataError, match="older than the row before"):
         write_all(root, make_trades([DAY_S - 1, DAY_S + 1]), make_trades([2 * DAY_S, DAY_S + 5]))
@@ -141,7 +143,7 @@ def test_synthetic_and_recorded_rows_are_never_mixed(tmp_path: Path, make_trades
         writer(tmp_path)
 
 
-def test_amounts_can_be_stored_with_fewer_decimals_than_the_pair_has(
+def test_amounts_can_be_stored_with_fewer_decimals_than_the_pair_allows(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades([1, 2, 3])
@@ -169,7 +171,7 @@ def test_a_pair_with_fewer_decimals_than_the_tape_is_an_error(
         (lambda p: p.write_bytes(p.read_bytes()[:-20]), "not a readable Parquet file"),
     ],
 )
-def test_an_error_names_the_damaged_file(
+def test_a_damaged_file_is_named_in_the_error(
     tmp_path: Path,
     pairs: Mapping[str, Pair],
     make_trades: Callable[..., TradeColumns],
@@ -213,7 +215,7 @@ def test_missing_candles_become_gaps_in_the_stream(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=40).map(sorted), st.integers(-1, 31), st.integers(-1, 32))
-def test_every_range_is_read_exactly_across_row_groups(
+def test_every_time_range_is_read_exactly_across_row_groups(
     tmp_path_factory: pytest.TempPathFactory, pairs: Mapping[str, Pair], seconds: list[int], start: int, end: int
 ) -> None:
     at = np.array(seconds, dtype=np.int64)
@@ -228,7 +230,7 @@ def test_every_range_is_read_exactly_across_row_groups(
 
 
 @pytest.mark.parametrize("path", ["../x.parquet", "a/../../x.parquet", "/etc/passwd", "C:/x", "a\\..\\..\\x", ""])
-def test_a_manifest_that_points_outside_the_tape_is_refused(
+def test_a_manifest_that_refers_to_files_outside_the_tape_is_refused(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns], path: str
 ) -> None:
     root = tmp_path / "tape"

@@ -1,5 +1,5 @@
-"""The cases for strategies pass for a sound strategy, and each case fails for a strategy with the fault that it
-checks.
+"""The strategy test cases pass for a sound strategy, and each case fails for a strategy with the fault that the case is
+designed to detect.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from botkit.model.columns import TradeColumns
 from botkit.testing.strategy_cases import StrategyCases, StrategyTrial, strategy_cases
 from botkit.testing.trial_market import lively_prices
 
-#: an hour and a half of price swings, in which all strategies of this file trade often
+#: an hour and a half of price swings, in which all strategies in this file trade often
 PRICES = [60_000 + 900 * math.sin(minute / 4) + 7 * minute for minute in range(90)]
 
 
 class Sound(Strategy):
-    """Buys after a falling bar and sells after three rising ones."""
+    """Buys after a falling bar and sells after three rising bars."""
 
     pair: Pair
 
@@ -59,7 +59,7 @@ class GoesThroughASet(Sound):
 
 class SeesTheTape(Sound):
     def buy_now(self, bar: Bar) -> None:
-        """Buy unless a tape in memory shows a fall in the following minutes."""
+        """Buy unless a tape in memory shows that the price falls in the following minutes."""
         alive = [thing for thing in gc.get_objects() if isinstance(thing, TradeColumns)]
         row = int(alive[0].received.searchsorted(bar.time)) + 12
         falls = [rows.ticks[row] < bar.close * 100 for rows in alive if row < len(rows)]
@@ -155,7 +155,7 @@ class KnowsWhereItRuns(Sound):
             tasks = len(asyncio.all_tasks())
         except RuntimeError:
             tasks = 0
-        # streams run next to the bot only over the wire
+        # streams run concurrently with the bot only over the wire
         self.market_buy(self.pair, spend=1_000 if tasks < 2 else 2_000)
 
 
@@ -170,7 +170,7 @@ TestSound = strategy_cases(Sound, {"pair": "btc_usdt"}, prices=PRICES)
 
 
 def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
-    """Run one case that must fail, and return its message."""
+    """Run one case that is expected to fail, and return its message."""
     cases = strategy_cases(strategy, {"pair": "btc_usdt"}, prices=PRICES, **arguments)()
     name, _, every = case.partition(" ")
     with pytest.raises(pytest.fail.Exception) as caught:
@@ -197,7 +197,7 @@ def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
         (KnowsWhereItRuns, "test_the_wire_gives_equal_decisions", "over the wire its decisions differ"),
     ],
 )  # fmt: skip
-def test_each_fault_fails_the_case_that_checks_for_it(strategy: type, case: str, says: str, tmp_path: Path) -> None:
+def test_each_fault_fails_the_case_designed_to_detect_it(strategy: type, case: str, says: str, tmp_path: Path) -> None:
     assert says in failed(strategy, case, tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_a_strategy_may_intentionally_decide_differently_after_a_restart(tmp_pat
     cases.test_a_restart_changes_no_decision(StrategyTrial(cases.asked, tmp_path))
 
 
-def test_a_wrong_log_call_passes_the_case_for_equal_decisions(tmp_path: Path) -> None:
+def test_a_wrong_log_call_does_not_fail_the_case_for_equal_decisions(tmp_path: Path) -> None:
     # the strategy passes every other case, so only the log call makes it fail
     cases = strategy_cases(LogsWrongly, {"pair": "btc_usdt"}, prices=PRICES)()
     cases.test_equal_inputs_give_equal_decisions(StrategyTrial(cases.asked, tmp_path))

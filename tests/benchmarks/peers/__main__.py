@@ -3,13 +3,14 @@
     python -m tests.benchmarks.peers                       all workloads, all libraries
     python -m tests.benchmarks.peers --scale 0.02          a fiftieth of the rows, as a trial
     python -m tests.benchmarks.peers --only W1,W3          only these workloads
-    python -m tests.benchmarks.peers --peers vectorbt      compare only with these libraries; `none` for botkit alone
+    python -m tests.benchmarks.peers --peers vectorbt      compare only with these libraries; `none` runs botkit alone
     python -m tests.benchmarks.peers --cache FOLDER        keep the libraries' environments in this folder
 
-The runs follow each other on one core, with the same data and the same strategy; W4, a search, uses two cores. Each
-library has a separate virtual environment. A library that cannot be installed is listed with the reason. Rates are rows
-per second of CPU time of the run itself; the complete process is measured too. Fills and equity of W1 and W2 are
-compared with an independent computation in numpy, and W3 with botkit's own engine taking a turn for each row.
+The runs execute sequentially on one core, with identical data and an identical strategy; W4, a search, uses two cores.
+Each library has a separate virtual environment. A library that cannot be installed is listed with the reason. Rates are
+rows per second of CPU time for the run itself; the entire process is measured as well. Fills and equity of W1 and W2
+are compared with an independent computation in numpy, and those of W3 with botkit's own engine running one turn per
+row.
 
 Exit code 1 if a comparison fails.
 """
@@ -107,7 +108,7 @@ def _compare(
 
 
 def _row(name: str, found: Measured, own: Measured, units: int, unit: str) -> tuple[str, ...]:
-    """Return a row of the table. The ratios are the library's time divided by botkit's: below 1 the library is
+    """Return a table row. The ratios are the library's time divided by botkit's time: below 1, the library is
     faster.
     """
     figures = found.figures

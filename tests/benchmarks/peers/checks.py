@@ -1,4 +1,4 @@
-"""Compares botkit's results of a workload with the expected results."""
+"""Compares botkit's results for a workload with the expected results."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.benchmarks.peers.measured import Measured
 from tests.benchmarks.peers.workloads import W1, W2, W3, Workload, write_config
 from tests.row_by_row import RowByRow
 
-#: tolerance: fees in coins are rounded to 1e-8, but the reference does not round them
+#: tolerance: fees in coins are rounded to 1e-8, but not in the reference
 _MONEY = 0.02
 
 
 def differences(workload: Workload, market: Market, found: Measured, folder: Path) -> list[str]:
-    """Return a sentence for each difference."""
+    """Return a sentence describing each difference."""
     if workload in (W1, W2):
         expected = (reference.candles if workload is W1 else reference.trades)(market.arrays)
         return _from_reference(expected, found)
@@ -48,7 +48,7 @@ def _from_reference(expected: reference.Reference, found: Measured) -> list[str]
 
 
 def _from_turns(workload: Workload, market: Market, found: Measured, folder: Path) -> list[str]:
-    """Run the workload again with a turn for each row, and return the differences."""
+    """Rerun the workload with one turn per row, and return the differences."""
     parts = backtest_parts(Project.load(write_config(workload, market, folder)))
     before, session.Driver = session.Driver, RowByRow  # type: ignore[misc]
     try:

@@ -7,7 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
-#: name used here: pip packages
+#: library name used here: pip packages
 PACKAGES = {
     "backtesting.py": ("backtesting",),
     "basana": ("basana", "numpy"),
@@ -19,11 +19,12 @@ _DONE = "installed"
 
 
 class NotInstalled(Exception):
-    """A library cannot be installed here. The message is the reason."""
+    """Error raised if a library cannot be installed here. The message states the reason."""
 
 
 def python_of(name: str, cache: Path) -> Path:
-    """Return the Python of a library's environment. The environment is created below ``cache`` if it does not exist.
+    """Return the Python interpreter of a library's environment. Create the environment below ``cache`` if it does not
+    exist.
 
     Raises NotInstalled.
     """

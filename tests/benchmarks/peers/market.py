@@ -1,4 +1,4 @@
-"""The data of the four workloads: a tape for botkit, and the same numbers as numpy arrays for the other libraries."""
+"""The data of the four workloads: a tape for botkit, and the same values as numpy arrays for the other libraries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, Trad
 from tests.benchmarks import market_data
 
 CANDLES, TRADES, BOOKS, TRADES_A_BOOK, SEARCHED = 1_000_000, 5_000_000, 50_000, 4, 100_000
-#: the parameters that W4 searches: 20 x 10
+#: the parameter grid that W4 searches: 20 x 10
 FAST, SLOW = range(5, 25), range(30, 80, 5)
 
 
 class Market(msgspec.Struct, frozen=True):
-    """One workload's data: ``tape`` for botkit, ``arrays`` (.npz) for the other libraries, and the number of rows."""
+    """The data of one workload: ``tape`` for botkit, ``arrays`` (.npz) for the other libraries, and the number of
+    rows.
+    """
 
     tape: Path
     arrays: Path
@@ -24,7 +26,7 @@ class Market(msgspec.Struct, frozen=True):
 
 
 def make(workload: str, scale: float, folder: Path) -> Market:
-    """Write a workload's data below ``folder``. The same ``workload`` and ``scale`` always yield the same numbers."""
+    """Write a workload's data below ``folder``. Equal ``workload`` and ``scale`` always yield identical data."""
     streams = _streams(workload, scale)
     tape, arrays = folder / workload / "tape", folder / workload / "arrays.npz"
     tape.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +46,7 @@ def _streams(workload: str, scale: float) -> tuple[MarketColumns, ...]:
 
 
 def _arrays(columns: MarketColumns) -> dict[str, np.ndarray]:
-    """Return the columns with prices and amounts as floats and times in nanoseconds. The names of trade columns start
+    """Return the columns, with prices and amounts as floats and times in nanoseconds. The names of trade columns start
     with `trade_`.
     """
     rules = columns.pair.rules

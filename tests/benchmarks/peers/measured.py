@@ -1,4 +1,4 @@
-"""Runs a command on one core and measures the complete process: wall time, CPU time and peak memory."""
+"""Runs a command on one core and measures the entire process: wall time, CPU time and peak memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 
-#: libraries that would use several threads are restricted to one
+#: libraries that would use multiple threads are restricted to one
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 class Failed(Exception):
-    """A run ended with an error. The message is the last line of its output."""
+    """Error raised if a run exits with an error. The message is the last line of its output."""
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """A finished process: seconds, megabytes, and the figures that it printed."""
+    """A finished process: its seconds, its megabytes, and the results that it printed."""
 
     wall_s: float
     cpu_s: float
@@ -54,14 +54,14 @@ def measure(command: Sequence[str], *, cores: int = 1, path: Path | None = None,
 
 
 def _keep_to(process_id: int, cores: int) -> None:
-    """Restrict a process that has just started to this number of cores, if the system supports that."""
+    """Restrict a newly started process to this number of cores, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(process_id, allowed[-cores:])
 
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    """Wait for a process to end. Return its CPU seconds and peak memory in MB, including its children."""
+    """Wait for a process to exit. Return its CPU seconds and peak memory in MB, including its children."""
     if not hasattr(os, "wait4"):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         process.wait()

@@ -13,8 +13,8 @@ _MINUTE, _DAY = 60_000_000_000, 86_400_000_000_000
 
 
 class Reference(NamedTuple):
-    """``rows`` and ``prices`` of the fills, with purchases and sales alternating; the equity at the end, and the equity
-    at each midnight (UTC) by its time.
+    """The expected fills and equity of a workload. ``rows`` and ``prices`` describe the fills, alternating between buys
+    and sells. Also contains the final equity, and the equity at each midnight (UTC) by timestamp.
     """
 
     rows: np.ndarray
@@ -30,20 +30,20 @@ def candles(path: Path, fast: int = 10, slow: int = 30) -> Reference:
     cents = np.rint(closes * 100).astype(np.int64)
     sums = np.concatenate(([0], np.cumsum(cents)))
     last = np.arange(slow, len(cents) + 1)
-    # the sign of the fast average minus the slow average, in whole numbers
+    # the sign of the fast average minus the slow average, computed with integers
     apart = (sums[last] - sums[last - fast]) * slow - (sums[last] - sums[last - slow]) * fast
     bars = last - 1
     up = bars[1:][(apart[:-1] <= 0) & (apart[1:] > 0)]
     down = bars[1:][(apart[:-1] >= 0) & (apart[1:] < 0)]
     rows = _in_turn(up, down) + 1
     rows = rows[rows < len(opens)]
-    # a candle's close is known at its end, and a fill at its open is known when the answer has arrived
+    # a candle's close is known at its end, and a fill at its open is known when the response has arrived
     return _valued(rows, opens[rows], 1.0, time[rows] + 2 * LATENCY_NS, time + _MINUTE, closes)
 
 
 def trades(path: Path, fast: int = 100, slow: int = 400, band: float = 0.00015) -> Reference:
-    """Return W2's reference: averages in plain floats, and market orders that fill at the first trade after their
-    arrival.
+    """Return W2's reference: averages in plain floats, and market orders that fill at the first trade after they
+    arrive.
     """
     with np.load(path) as data:
         prices, received = data["trade_price"], data["trade_received"]
@@ -70,12 +70,12 @@ def _signals(prices: list[float], fast_weight: float, slow_weight: float, band: 
 
 
 def _in_turn(up: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return the rows of alternating purchases and sales, starting with a purchase."""
+    """Return the rows of alternating buys and sells, starting with a buy."""
     rows = np.concatenate((up, down))
     sides = np.concatenate((np.ones(len(up), np.int8), -np.ones(len(down), np.int8)))
     order = np.argsort(rows, kind="stable")
     rows, sides = rows[order], sides[order]
-    kept = np.diff(sides, prepend=np.int8(-1)) != 0  # drop repeated sides
+    kept = np.diff(sides, prepend=np.int8(-1)) != 0  # drop signals that repeat the previous side
     found: np.ndarray = rows[kept]
     return found
 
@@ -83,8 +83,8 @@ def _in_turn(up: np.ndarray, down: np.ndarray) -> np.ndarray:
 def _valued(
     rows: np.ndarray, prices: np.ndarray, amount: float, at: np.ndarray, times: np.ndarray, values: np.ndarray
 ) -> Reference:
-    """Value alternating purchases of ``amount`` and sales of the coins left after the fee. Each fee is deducted from
-    the currency that the fill brings in.
+    """Value alternating buys of ``amount`` and sells of the coins that remain after the fee. Each fee is deducted from
+    the currency that is received in the fill.
     """
     buys = np.arange(len(rows)) % 2 == 0
     left = amount * (1 - FEE)
@@ -95,7 +95,7 @@ def _valued(
         done, row = np.searchsorted(at, time, side=side), np.searchsorted(times, time, side=side) - 1
         return cash[done] + coins[done] * values[row]
 
-    # a row received at midnight is part of the day that starts then
+    # a row received at midnight is part of the new day
     midnights = np.arange(times[0] // _DAY + 1, times[-1] // _DAY + 1, dtype=np.int64) * _DAY
     by_midnight = dict(zip(midnights.tolist(), equity(midnights, "left").tolist(), strict=True))
     return Reference(rows, prices, float(equity(times[-1])), by_midnight)

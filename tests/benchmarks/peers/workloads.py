@@ -17,8 +17,8 @@ _COMPARED, _QUOTES = HERE / "strategies", ROOT / "tests" / "benchmarks" / "strat
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """``unit`` is the unit of the workload's rate; ``peers`` are the libraries that can run it; ``checked`` describes
-    the comparison that was made.
+    """A workload. ``unit`` is the unit of the workload's rate; ``peers`` are the libraries that can run it; ``checked``
+    describes how its results were checked.
     """
 
     name: str
@@ -64,7 +64,7 @@ _LATENCY_MS = {"W1": 100, "W2": 100, "W3": 50, "W4": 100}
 
 
 def write_config(workload: Workload, market: Market, folder: Path) -> Path:
-    """Write botkit's configuration of a workload."""
+    """Write botkit's configuration for a workload."""
     plugins, use, more = _STRATEGIES[workload.name]
     balances = '{usdt: "10000000", btc: "100"}' if workload is W3 else '{usdt: "10000000"}'
     latency = _LATENCY_MS[workload.name]
@@ -88,7 +88,7 @@ backtest:
 
 
 def run_botkit(workload: Workload, market: Market, folder: Path) -> Measured:
-    """Run a workload with botkit, as `botkit backtest` does. Raises Failed."""
+    """Run a workload with botkit, like `botkit backtest`. Raises Failed."""
     config = write_config(workload, market, folder)
     out = str(folder / f"out-{workload.name}")
     if workload is not W4:

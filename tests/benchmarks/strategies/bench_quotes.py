@@ -1,4 +1,4 @@
-"""Strategies for the book benchmark: one replaces a bid and an ask at every book, and two only listen."""
+"""Strategies for the book benchmark: one replaces a bid and an ask on every book, and the other two place no orders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Quotes(Strategy):
 
 
 class BestPrices(Strategy):
-    """Reads the best prices of every book, and does nothing else."""
+    """Reads only the best prices of every book."""
 
     pair: Pair
 

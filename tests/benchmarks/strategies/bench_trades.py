@@ -1,4 +1,4 @@
-"""Strategies for the trade benchmark. They update two averages in plain Python at every trade."""
+"""Strategies for the trade benchmark. On every trade, they update two averages in plain Python."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from botkit import Fill, Order, Pair, Register, Side, Strategy, Trade, hookimpl,
 
 
 class TwoEmas(Strategy):
-    """Holds a position while the fast average exceeds the slow one by more than a band. Sells the position when the
-    fast average is below the slow one by more than the band.
+    """Buys when the fast average exceeds the slow one by more than a band. Sells the position when the fast average is
+    below the slow one by more than the band.
     """
 
     pair: Pair
@@ -42,9 +42,9 @@ class TwoEmas(Strategy):
 
 
 class RestingEmas(TwoEmas):
-    """The same averages, with a limit order that rests near the market half of the time.
+    """Updates the same averages as `TwoEmas`, and keeps a limit order resting near the market half of the time.
 
-    An order that does not fill soon is cancelled. A pause follows that is as long as the order rested.
+    An order that does not fill soon is cancelled. The strategy then pauses for as long as the order rested.
     """
 
     away: float = param(0.00008, gt=0)
@@ -55,8 +55,8 @@ class RestingEmas(TwoEmas):
         super().on_start()
         self._order: Order | None = None
         self._buys = True
-        self._seen = 0  # trades so far
-        self._rested = 0  # trades while an order rested
+        self._seen = 0  # trades processed so far
+        self._rested = 0  # trades processed while an order rested
         self._placed = 0
         self._pause = 100
 

@@ -1,4 +1,4 @@
-"""Places far more orders than the exchange's limits allow: bids that can never fill, on many pairs."""
+"""Places far more orders than the exchange's limits allow: bids on many pairs that can never fill."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from botkit import Pair, Strategy, Timer, hookimpl, param
 
 
 class Greedy(Strategy):
-    """Places the smallest orders at the lowest price at every timer event, cycling through its pairs.
+    """Places minimum-size orders at the lowest price on every timer event, cycling through its pairs.
 
-    Each pair accepts 200 open orders, so the number of pairs limits how many orders the strategy can place in total.
+    Each pair accepts 200 open orders, so the number of pairs limits the total number of orders that the strategy can
+    place.
     """
 
     pairs: list[Pair]
@@ -25,7 +26,7 @@ class Greedy(Strategy):
         for _ in range(min(self.a_second, self.most - self._asked)):
             pair = self.pairs[self._asked % len(self.pairs)]
             rules = self.rules(pair)
-            # its value is a millionth of a quote coin, but the exchange treats it like any other order
+            # the order's value is a millionth of a quote coin, but the exchange treats it like any other order
             self.buy(pair, amount=rules.least_amount, price=rules.tick_size)
             self._asked += 1
 

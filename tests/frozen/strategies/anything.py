@@ -1,7 +1,8 @@
-"""A strategy with a random character: it uses all features of a strategy, and makes some invalid calls.
+"""A strategy with randomized behavior: it exercises every feature available to strategies, and makes some invalid
+calls.
 
-It uses only the public names of botkit. ``on_start`` only subscribes and sets timers. All other actions happen in later
-callbacks, so that a frozen run does not depend on how a bot is started.
+The strategy uses only the public names of botkit. ``on_start`` only subscribes and sets timers. All other actions
+happen in later callbacks, so that a frozen run does not depend on how a bot is started.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from botkit import (
 
 
 class Anything(Strategy):
-    """A strategy with random actions. ``shape`` determines its subscriptions, the frequency of its actions and its
-    preferences; ``self.random`` draws the actions.
+    """A strategy with random actions. ``shape`` determines its subscriptions, how often it acts, and its preferences;
+    ``self.random`` draws the actions.
     """
 
     pairs: list[Pair]
@@ -148,7 +149,7 @@ class Anything(Strategy):
         scale = dice.choice([1, 1, 3, 10, 60])
         amount = min(float(self.rules(pair).least_amount) * scale, max(funds.available / price / 4, 1e-9))
         if self.reads_market and dice.random() < 0.05:
-            amount *= 30  # deeper than the first levels
+            amount *= 30  # beyond the first levels
         getattr(self, f"_{action}")(pair, price, bid, ask, amount, position)
 
     def _expiry(self) -> float | None:
@@ -226,7 +227,7 @@ class Anything(Strategy):
         if orders:
             self.cancel(self.random.choice(orders))
         elif self._last is not None:
-            self.cancel(self._last)  # final long before
+            self.cancel(self._last)  # an order that became final long ago
 
     def _cancel_everything(self, pair: Pair, *_: Any) -> None:
         self.cancel_all(self.random.choice([None, pair]))
@@ -237,7 +238,7 @@ class Anything(Strategy):
             order = self.random.choice(orders)
             near = bid if order.side.value == "buy" else ask
             price = near + self.random.randint(-3, 3) * self._step(pair)
-            if self.shape >= 1_800:  # the other prices are on the price grid
+            if self.shape >= 1_800:  # the other prices are aligned to the tick size
                 price *= 1 + self.random.randint(1, 99) * 1e-7
             self._last = self.replace(order, price=price)
 

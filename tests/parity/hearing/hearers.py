@@ -1,4 +1,4 @@
-"""The random strategies, modified to receive every trade and to count trades in `tests.parity.heard`."""
+"""Variants of the random strategies that receive every trade and count trades in `tests.parity.heard`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.parity.strategies.scripted import Chaos
 
 
 class HearingAnything(Anything):
-    """`Anything`, but always subscribed to the trades of all its pairs."""
+    """A variant of `Anything` that is always subscribed to the trades of all its pairs."""
 
     def on_start(self) -> None:
         super().on_start()
@@ -22,7 +22,7 @@ class HearingAnything(Anything):
 
 
 class HearingChaos(Chaos):
-    """`Chaos`, but with a count of its trades."""
+    """A variant of `Chaos` that counts its trades."""
 
     def on_trade(self, trade: Trade) -> None:
         heard.count += 1

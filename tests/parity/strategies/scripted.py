@@ -1,4 +1,4 @@
-"""Strategies for the parity tests: some act at random, and one keeps the only best bid."""
+"""Strategies for the parity tests: some act at random, and one keeps its bid alone at the best price."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from botkit import Fill, Order, OrderBook, Pair, Strategy, Timer, Trade, hookimp
 
 
 class RandomTrader(Strategy):
-    """Acts at random in some of its callbacks, and makes some invalid calls. The run's seed determines its actions."""
+    """Acts at random in some of its callbacks, and makes some invalid calls. The run's seed determines the strategy's
+    actions.
+    """
 
     pairs: list[Pair]
     acts: float = param(0.25, ge=0, le=1, doc="share of books, timers and fills at which it acts")
@@ -51,11 +53,12 @@ class RandomTrader(Strategy):
         elif choice == 6:  # crosses the book beyond its first level
             self.buy(pair, amount=50 * amount, price=ask + 30 * tick, expire_s=dice.choice([None, 2]))
         elif choice == 7:
-            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last one exceeds its balance
+            # the last order exceeds the strategy's balance
+            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))
         elif choice == 8:
             self.market_sell(pair, amount=amount, max_slippage_pct=dice.choice([50, 0.001, 1]))
         elif choice == 9:
-            self.sell(pair, amount=amount / 1_000, price=ask)  # below the smallest order
+            self.sell(pair, amount=amount / 1_000, price=ask)  # below the minimum order size
         elif choice == 10:
             self.sell(pair, amount=amount, price=bid * 0.999, stop_price=bid * 0.9999)
         elif choice == 11 and orders:
@@ -69,7 +72,7 @@ class RandomTrader(Strategy):
 
 
 class Chaos(RandomTrader):
-    """Acts at random, at trades too, so that missing a single trade would change all later actions."""
+    """Acts at random, including on trades, so that missing a single trade would change all later actions."""
 
     at_trades: float = param(0.05, ge=0, le=1, doc="share of trades at which it acts")
 
@@ -79,10 +82,10 @@ class Chaos(RandomTrader):
 
 
 class LoneBid(Strategy):
-    """Keeps a bid one tick above all others, and writes its view of that bid into the tag of the next one.
+    """Keeps a bid one tick above all others, and writes how it sees this bid in the book into the tag of the next bid.
 
-    Its decisions depend on the book that includes its own order. A different best bid, or a different amount at that
-    price, would make it cancel at a different time.
+    The strategy's decisions depend on books that include its own order. A different best bid, or a different amount at
+    that price, would change the time at which the strategy cancels.
     """
 
     pair: Pair

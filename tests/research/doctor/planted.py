@@ -1,4 +1,4 @@
-"""Generates markets with known properties, and strategies that are good or bad in a known respect."""
+"""Generates markets with known properties, and strategies that are good or bad in a known way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START_MS = 1_609_459_200_000  # 2021-01-01
 #: daily volatility
 SIGMA = 0.03
 
-#: holds if the last day closed higher; with momentum in the market, the Sharpe ratio is about 3
+#: holds a position if the last day closed higher; on a market with momentum, the Sharpe ratio is about 3
 FOLLOW = """
 pair: Pair
 
@@ -34,7 +34,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: the same rule, applied to tomorrow's bar, which the strategy reads from the tape's file
+#: applies this rule to tomorrow's bar, which the strategy reads from the tape's file
 PEEKING = """
 pair: Pair
 tape: str = ""
@@ -52,8 +52,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: the same rule, applied to tomorrow's bar in memory: the strategy searches the process for an array of the complete
-#: tape
+#: applies this rule to tomorrow's bar in memory: the strategy searches the process for an array of the complete tape
 SEEING = """
 pair: Pair
 
@@ -83,7 +82,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: buys before the one day on which the price triples, and otherwise trades at random with little money
+#: buys before the single day on which the price triples, and otherwise makes small random trades
 LUCKY = """
 pair: Pair
 seed: int = 0
@@ -103,7 +102,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: trades every day without a reason
+#: trades every day for no reason
 BUSY = """
 pair: Pair
 
@@ -128,7 +127,7 @@ STORMY = FOLLOW.replace(
     up = """,
 )
 
-#: holds on some days of a cycle, which has as many days as there are weights
+#: holds a position on some days of a cycle, whose length equals the number of weights
 CYCLE = """
 pair: Pair
 weights: list[float] = []
@@ -145,7 +144,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: holds while a weighted sum of the last days' returns is above 0
+#: holds a position while a weighted sum of recent daily returns is above 0
 LAGS = """
 pair: Pair
 weights: list[float] = []
@@ -164,7 +163,7 @@ def on_bar(self, bar):
         self.close(self.pair)
 """
 
-#: buys when a trade shows that the price has moved away from the latest received book, and sells at the next book
+#: buys when a trade shows that the price has moved away from the last received book, and sells at the next book
 STALE = """
 pair: Pair
 
@@ -182,7 +181,7 @@ def on_book(self, book):
         self.close(self.pair)
 """
 
-#: buys when a buyer trades, because that moves the price shortly afterwards, and sells minutes later
+#: buys when a taker buys, because a taker's buy moves the price shortly afterwards, and sells minutes later
 QUICK = """
 pair: Pair
 
@@ -202,7 +201,7 @@ def on_book(self, book):
 """
 
 
-#: quotes both sides, a little closer to the mid price than the exchange's other quotes
+#: quotes both sides, slightly closer to the mid price than the other quotes on the exchange
 QUOTING = """
 pair: Pair
 
@@ -218,7 +217,7 @@ def on_book(self, book):
 def closes(
     seed: int, days: int, *, momentum: float = 0.0, treble_on: int | None = None, drift: float = 0.0
 ) -> list[float]:
-    """Return daily closes. ``momentum`` is the fraction of a day's move that is repeated on the next day."""
+    """Return daily closes. ``momentum`` is the fraction of one day's move that is repeated on the next day."""
     random = Random(seed)
     price, last, found = 1_000_000.0, 0.0, []
     for day in range(days):
@@ -239,7 +238,7 @@ def planted(
     seed: int = 0,
     more: str = "",
 ) -> Path:
-    """Write a configuration of a strategy on daily candles with these closes."""
+    """Write the configuration of a strategy that trades daily candles with these closes."""
     folder.mkdir(parents=True, exist_ok=True)
     tape = folder / "candles.csv"
     rows, before = ["timestamp,open,high,low,close,volume"], prices[0]
@@ -260,9 +259,9 @@ def planted(
 
 
 def planted_on_books(folder: Path, body: str, seed: int, *, days: int, delay_ms: int, sweeps: bool) -> Path:
-    """Write a configuration of a strategy on books and trades. A trade is made every half hour, and the next book
-    follows ``delay_ms`` later. The price then stays for ten minutes. If the trade ``sweeps``, its price is the new
-    price.
+    """Write the configuration of a strategy that trades on books and trades. A trade occurs every half hour, and the
+    next book follows ``delay_ms`` later. The price then stays constant for ten minutes. If the trade ``sweeps``, its
+    price is the new price.
     """
     folder.mkdir(parents=True, exist_ok=True)
     random, pair = Random(seed), packaged_pairs()["btc_twd"]
@@ -271,10 +270,10 @@ def planted_on_books(folder: Path, body: str, seed: int, *, days: int, delay_ms:
         at = START_MS * NS_PER_MS + moment * 1_800 * NS_PER_S
         up = random.choice([1, -1])
         later = middle * (1 + 0.006 * up)
-        # a buyer takes all asks up to the new price, a seller takes all bids down to it
+        # a buyer takes all asks up to the new price, and a seller takes all bids down to it
         trades.append((at, round(later if sweeps else middle * (1 + 0.0005 * up)), 1_000_000, up))
         books += [(at - NS_PER_S, middle), (at + delay_ms * NS_PER_MS, later), (at + 600 * NS_PER_S, later * 1.0001)]
-        # most of the move is reversed before the next trade
+        # most of the move reverts before the next trade
         middle = later * math.exp(random.gauss(-0.005 * up, 0.001))
     levels = np.array([0.0005, 0.001, 0.002, 0.004, 0.02])
     middles = np.array([price for _, price in books])[:, None]
@@ -303,7 +302,7 @@ def _written(folder: Path, body: str, data: str, params: str, backtest: str, mor
 
 
 def fitted_cycle(prices: list[float], length: int) -> list[float]:
-    """Return the mean return on each day of a cycle, computed over all prices."""
+    """Return the mean return for each day of a cycle, computed over all prices."""
     moves = np.diff(np.log(prices))
     # the day on which a bar starts, as in the strategy
     phases = (START_MS // DAY_MS + 1 + np.arange(len(moves))) % length
@@ -311,7 +310,9 @@ def fitted_cycle(prices: list[float], length: int) -> list[float]:
 
 
 def fitted_lags(prices: list[float], lags: int, share: float = 0.7) -> list[float]:
-    """Return the weights of the last returns that best predict the next return in the first ``share`` of the prices."""
+    """Return the weights of recent returns that best predict the next return within the first ``share`` of the
+    prices.
+    """
     moves = np.diff(np.log(prices))[: int(len(prices) * share)]
     rows = np.array([moves[at - lags : at] for at in range(lags, len(moves))])
     return [round(float(weight), 4) for weight in np.linalg.lstsq(rows, moves[lags:], rcond=None)[0]]

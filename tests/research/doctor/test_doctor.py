@@ -1,4 +1,4 @@
-"""The doctor's verdict is right for strategies that are good or bad in a known respect."""
+"""The doctor's verdict is correct for strategies that are good or bad in a known way."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def examined(capsys: pytest.CaptureFixture[str], config: Path) -> dict[str, Any]
     return {**found, "rungs": {rung["name"]: rung for rung in found["rungs"]}}
 
 
-def test_a_momentum_strategy_on_a_market_with_momentum_holds_out_of_sample(
+def test_a_momentum_strategy_on_a_market_with_momentum_holds_up_out_of_sample(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = examined(capsys, planted(tmp_path / "good", FOLLOW, closes(1, YEARS, momentum=0.4)))
@@ -66,7 +66,7 @@ def test_a_momentum_strategy_on_a_market_with_momentum_holds_out_of_sample(
     assert found["rungs"]["look-ahead"]["outcome"] == "ok"
 
 
-def test_a_momentum_strategy_on_a_market_without_momentum_does_not_hold(
+def test_a_momentum_strategy_on_a_market_without_momentum_does_not_hold_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for seed in range(3):
@@ -75,14 +75,18 @@ def test_a_momentum_strategy_on_a_market_without_momentum_does_not_hold(
         assert found["verdict"] != "broken"
 
 
-def test_a_strategy_that_reads_the_tapes_file_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_that_reads_the_tape_file_is_reported_as_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = planted(tmp_path / "peeking", PEEKING, closes(1, YEARS), params=", tape: TAPE")
     found = examined(capsys, config)
     assert found["verdict"] == "broken"
     assert "opens the tape itself" in found["sentence"]
 
 
-def test_a_strategy_that_sees_future_rows_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_that_sees_future_rows_is_reported_as_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = examined(capsys, planted(tmp_path / "seeing", SEEING, closes(1, YEARS)))
     assert found["verdict"] == "broken"
     assert "it sees rows from the future" in found["sentence"]
@@ -94,14 +98,16 @@ def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytes
 
 
 def test_a_profit_that_depends_on_zero_slippage_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # it earns only half a per mille per trade
+    # the strategy earns only half a per mille per trade
     config = planted(tmp_path / "free", BUSY, closes(4, YEARS, drift=0.0012), taker="0", slippage="0")
     found = examined(capsys, config)
     costs = found["rungs"]["costs"]
     assert costs["outcome"] == "failed" or costs["figures"]["slippage"] < costs["figures"]["configured"]
 
 
-def test_a_profit_based_on_an_outdated_book_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profit_from_trading_on_an_outdated_book_is_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = examined(capsys, planted_on_books(tmp_path, STALE, 1, days=10, delay_ms=60_000, sweeps=True))
     assert found["verdict"] == "loses after costs"
     assert "it lost" in found["rungs"]["costs"]["says"]
@@ -113,14 +119,16 @@ def test_a_profit_that_depends_on_low_latency_is_detected(tmp_path: Path, capsys
     assert "with latency doubled it loses" in found["sentence"]
 
 
-def test_a_strategy_that_sends_too_many_orders_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strategy_that_sends_too_many_orders_is_reported_as_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     limits = "limits: {create_order: 40, batching: false}\n"
     found = examined(capsys, planted(tmp_path, STORMY, closes(1, 30, momentum=0.4), more=limits))
     assert found["verdict"] == "broken"
     assert "wait for the exchange's rate limits" in found["sentence"]
 
 
-def test_parameters_fitted_to_the_past_are_in_sample_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parameters_fitted_to_the_past_work_only_in_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prices = closes(1, YEARS)
     cycle = f", weights: {fitted_cycle(prices, 60)}"
     found = examined(capsys, planted(tmp_path / "cycle", CYCLE, prices, params=cycle))
@@ -132,7 +140,7 @@ def test_parameters_fitted_to_the_past_are_in_sample_only(tmp_path: Path, capsys
     assert found["rungs"]["out of sample"]["outcome"] == "failed"
 
 
-def test_a_maker_is_compared_with_symmetric_quotes_of_the_same_width_and_size(tmp_path: Path) -> None:
+def test_a_maker_is_compared_with_symmetric_quotes_of_equal_width_and_size(tmp_path: Path) -> None:
     config = planted_on_books(tmp_path, QUOTING, 1, days=4, delay_ms=1_000, sweeps=False)
     own = ['strategies.0.capital={twd: "5000000", btc: "5"}', 'backtest.balances={twd: "5000000", btc: "5"}']
     project = Project.load(config, overrides=own)
@@ -151,14 +159,14 @@ def test_a_maker_is_compared_with_symmetric_quotes_of_the_same_width_and_size(tm
     assert 0.9 < len(quoted.fills) / len(result.fills) < 1.1
 
 
-def test_quotes_equal_to_the_null_strategys_are_no_better_than_chance() -> None:
+def test_quotes_equal_to_those_of_the_null_strategy_are_no_better_than_chance() -> None:
     assert mean_test(np.zeros(30), mean_block=1.0) == 1.0
     p = mean_test(np.full(30, 0.001) + np.tile([0.0001, -0.0001], 15), mean_block=1.0)
     assert p is not None
     assert p < 0.01
 
 
-def test_one_lucky_trade_is_not_treated_as_an_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_lucky_trade_is_not_treated_as_an_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted(tmp_path / "lucky", LUCKY, closes(3, YEARS, treble_on=305)))
     assert found["verdict"] in ("no better than chance", "loses after costs")
     assert found["rungs"]["best trades"]["outcome"] == "failed"
@@ -173,7 +181,7 @@ def test_with_too_little_data_the_doctor_reports_how_many_days_are_needed(
     assert "days are too few" in found["rungs"]["out of sample"]["says"] or found["rungs"]["data"]["advice"]
 
 
-def test_the_best_of_many_tries_is_in_sample_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_best_of_many_attempts_works_only_in_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = planted(tmp_path / "good", FOLLOW, closes(1, YEARS, momentum=0.4))
     assert examined(capsys, config)["verdict"] == "holds out of sample"
     start = START_MS * NS_PER_S // 1000
@@ -226,7 +234,7 @@ def test_the_most_severe_failure_determines_the_verdict() -> None:
     assert Diagnosis.of("x", rungs, is_synthetic=False).sentence == "Loses after costs; costs."
 
 
-def test_only_files_opened_inside_the_block_are_recorded(tmp_path: Path) -> None:
+def test_only_files_opened_inside_the_with_block_are_recorded(tmp_path: Path) -> None:
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     for path in (one, two):
         path.write_text("x")

@@ -1,4 +1,4 @@
-"""Each test of luck finds the right result in data with known properties."""
+"""Each luck test returns the correct result on data with known properties."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def noise(days: int, seed: int, annual: float = 0.0, looks: int | None = None) -
 
 
 @given(st.integers(1, 50), st.floats(1, 20), st.integers(0, 2**32))
-def test_resampled_days_are_within_the_range_of_days(count: int, mean: float, seed: int) -> None:
+def test_resampled_day_indices_are_within_the_range_of_days(count: int, mean: float, seed: int) -> None:
     drawn = resampled_days(count, mean, 3, seed)
     assert drawn.shape == (3, count)
     assert drawn.min() >= 0
     assert drawn.max() < count
 
 
-def test_blocks_have_the_requested_mean_length() -> None:
+def test_resampled_blocks_have_the_requested_mean_length() -> None:
     drawn = resampled_days(5_000, 8.0, 20, 1)
     breaks = (np.diff(drawn, axis=1) % 5_000 != 1).sum()
     assert drawn.size / breaks == pytest.approx(8.0, rel=0.05)
@@ -43,7 +43,7 @@ def test_every_day_is_drawn_equally_often() -> None:
     assert counts.max() < 1.1 * counts.mean()
 
 
-def test_an_interval_covers_the_true_value_as_often_as_stated() -> None:
+def test_a_confidence_interval_covers_the_true_value_as_often_as_stated() -> None:
     covered = 0
     for seed in range(200):
         found = interval(noise(200, seed), lambda rows: rows.mean(axis=-1), mean_block=1, samples=400, seed=seed)
@@ -52,8 +52,8 @@ def test_an_interval_covers_the_true_value_as_often_as_stated() -> None:
     assert 180 <= covered <= 198
 
 
-def test_dependent_days_have_a_wider_interval_with_longer_blocks() -> None:
-    days = np.repeat(noise(100, 1), 5)  # each return is repeated five times in a row
+def test_autocorrelated_days_have_a_wider_interval_with_longer_blocks() -> None:
+    days = np.repeat(noise(100, 1), 5)  # each return occurs five times in a row
 
     def mean(rows: Floats) -> Floats:
         return np.asarray(rows.mean(axis=-1))
@@ -65,40 +65,40 @@ def test_dependent_days_have_a_wider_interval_with_longer_blocks() -> None:
     assert blocks[1] - blocks[0] > 1.5 * (single[1] - single[0])
 
 
-def test_with_fewer_than_twenty_blocks_there_is_no_interval() -> None:
+def test_with_fewer_than_twenty_blocks_there_is_no_confidence_interval() -> None:
     assert interval(noise(100, 1), sharpe.of_days, mean_block=5.1) is None
     assert interval(noise(100, 1), sharpe.of_days, mean_block=5) is not None
     assert reality_check(noise(100, 1, looks=3), mean_block=5.1) is None
 
 
-def test_a_block_is_as_long_as_the_longest_dependence() -> None:
+def test_the_block_length_equals_the_longest_time_dependence() -> None:
     assert block_days(0, 0) == 1
     assert block_days(3 * 86_400, 86_400) == 3
     assert block_days(0, 36 * 3_600) == 1.5
 
 
-def test_the_standard_error_of_normal_returns_matches_lo() -> None:
+def test_the_standard_error_for_normal_returns_matches_lo() -> None:
     returns = noise(100_000, 5, annual=2)
     ratio = float(sharpe.of_days(returns))
     assert sharpe.standard_error(returns) == pytest.approx(math.sqrt((1 + ratio**2 / 2) / 100_000), rel=0.02)
 
 
-def test_the_best_of_many_unskilled_looks_has_the_expected_ratio() -> None:
+def test_the_best_of_many_unskilled_looks_has_the_expected_sharpe_ratio() -> None:
     days, looks = 500, 200
     best = [float(sharpe.of_days(noise(days, seed, looks=looks).T).max()) for seed in range(40)]
     assert float(np.mean(best)) == pytest.approx(sharpe.expected_best(looks, 1 / days), rel=0.05)
 
 
-def test_looks_that_differ_in_skill_do_not_increase_the_variance_by_luck() -> None:
+def test_looks_that_differ_in_skill_do_not_increase_the_variance_attributed_to_luck() -> None:
     days = 365
     ratios = sharpe.of_days(noise(days, 3, looks=100).T)
-    worse = ratios - np.linspace(0, 1, 100)  # with fees that reduce the annual ratio by up to 19
+    worse = ratios - np.linspace(0, 1, 100)  # with fees that reduce the annualized ratio by up to 19
     assert sharpe.variance_by_luck(worse, days) == 1 / (days - 1)
     assert sharpe.variance_by_luck(ratios, days) == pytest.approx(1 / days, rel=0.3)
     assert sharpe.variance_by_luck(ratios / 3, days) < 0.2 / days
 
 
-def test_the_deflated_ratio_rejects_the_best_of_a_thousand_random_looks() -> None:
+def test_the_deflated_sharpe_ratio_rejects_the_best_of_a_thousand_random_looks() -> None:
     holds_alone = holds_deflated = 0
     for seed in range(30):
         returns = noise(365, seed, looks=1_000)
@@ -109,7 +109,7 @@ def test_the_deflated_ratio_rejects_the_best_of_a_thousand_random_looks() -> Non
     assert holds_deflated <= 3
 
 
-def test_a_skilled_strategy_keeps_a_high_ratio_after_deflation() -> None:
+def test_a_skilled_strategy_keeps_a_high_sharpe_ratio_after_deflation() -> None:
     assert sharpe.deflated(noise(3 * 365, 1, annual=4), 100, 1 / (3 * 365)) > 0.95
 
 
@@ -118,7 +118,7 @@ def test_the_reality_check_has_the_stated_error_rate_for_random_looks() -> None:
     assert sum(p is not None and p <= 0.05 for p in p_values) <= 12
 
 
-def test_the_reality_check_finds_the_one_look_with_skill() -> None:
+def test_the_reality_check_finds_the_only_look_with_skill() -> None:
     returns = noise(3 * 365, 2, looks=50)
     returns[:, 17] += 0.02 * 4 / math.sqrt(365)
     p = reality_check(returns, mean_block=1)
@@ -126,14 +126,14 @@ def test_the_reality_check_finds_the_one_look_with_skill() -> None:
     assert p <= 0.05
 
 
-def test_copies_of_one_look_are_treated_as_one() -> None:
+def test_copies_of_one_look_are_treated_as_a_single_look() -> None:
     one = noise(400, 9, annual=2.2)
     alone = reality_check(one[:, None], mean_block=1)
     copied = reality_check(np.repeat(one[:, None], 500, axis=1), mean_block=1)
     assert alone == copied
 
 
-def test_the_shift_test_detects_a_path_that_knows_the_market_but_not_a_random_one() -> None:
+def test_the_shift_test_detects_a_position_path_with_market_knowledge_but_not_a_random_one() -> None:
     random = np.random.default_rng(4)
     changes = random.standard_normal(2_000)
     knowing = (changes > 0).astype(float)
@@ -155,7 +155,7 @@ def test_always_being_invested_is_not_treated_as_skill() -> None:
     assert refused >= 52
 
 
-def test_a_path_shorter_than_its_shifts_is_not_tested() -> None:
+def test_a_position_path_shorter_than_its_shifts_is_not_tested() -> None:
     assert shift_test(np.arange(200.0), np.ones(200)) is None
 
 
@@ -165,14 +165,14 @@ def test_holm_adjusts_p_values_step_by_step() -> None:
 
 
 @given(st.dictionaries(st.text(min_size=1), st.floats(0, 1), min_size=1, max_size=6))
-def test_holm_p_values_are_between_the_single_test_and_bonferroni(p_values: dict[str, float]) -> None:
+def test_holm_p_values_lie_between_unadjusted_and_bonferroni_p_values(p_values: dict[str, float]) -> None:
     adjusted = holm(p_values)
     for name, p in p_values.items():
         assert p <= adjusted[name] <= 1
         assert adjusted[name] <= min(1.0, max(p_values.values()) * len(p_values))
 
 
-def test_a_sharpe_ratio_of_two_needs_about_a_year_and_a_half_of_days() -> None:
+def test_detecting_a_sharpe_ratio_of_two_takes_about_a_year_and_a_half_of_daily_returns() -> None:
     needed = sharpe.days_needed(2)
     assert needed == pytest.approx(566, abs=5)
     seen = sum(sharpe.probabilistic(noise(needed, seed, annual=2)) > 0.95 for seed in range(200))

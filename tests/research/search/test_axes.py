@@ -58,7 +58,7 @@ def test_a_range_of_decimals_is_exact() -> None:
 
 
 @given(st.integers(1, 400), st.integers(1, 20), st.integers(0, 20))
-def test_a_range_of_whole_numbers_contains_exactly_its_steps(low: int, step: int, count: int) -> None:
+def test_a_range_of_integers_contains_exactly_its_steps(low: int, step: int, count: int) -> None:
     high = min(low + step * count, 500 - (500 - low) % step)
     assert values(f"sma.fast={low}:{high}:{step}") == tuple(range(low, high + 1, step))
 
@@ -73,19 +73,19 @@ def test_listed_values_keep_their_type() -> None:
     assert values("sma.stop=1,2.5") == (1.0, 2.5)
 
 
-def test_a_range_without_steps_covers_both_ends() -> None:
+def test_a_range_without_a_step_covers_both_ends() -> None:
     axis = parse("sma.share=0.1:1")
     assert axis == Range("sma.share", 0.1, 1.0, is_log=False, is_whole=False)
     assert (axis.at(0), axis.at(0.5), axis.at(1)) == (0.1, 0.55, 1.0)
 
 
-def test_the_middle_of_a_logarithmic_range_is_its_geometric_mean() -> None:
+def test_the_midpoint_of_a_logarithmic_range_is_its_geometric_mean() -> None:
     axis = parse("sma.share=0.001:0.1:log")
     assert isinstance(axis, Range)
     assert (axis.at(0), axis.at(0.5), axis.at(1)) == (0.001, 0.01, 0.1)
 
 
-def test_a_range_of_a_whole_number_parameter_yields_whole_numbers() -> None:
+def test_a_range_for_an_integer_parameter_yields_integers() -> None:
     axis = parse("sma.fast=1:100:log")
     assert isinstance(axis, Range)
     assert [axis.at(share) for share in (0, 0.5, 1)] == [1, 10, 100]
@@ -124,7 +124,7 @@ def test_a_mistake_in_a_range_is_reported_with_the_argument(text: str, says: str
     assert str(raised.value).startswith(f"--param {text}: ")
 
 
-def test_a_grid_requires_steps() -> None:
+def test_a_grid_search_requires_a_step() -> None:
     assert points_of_grid([parse("sma.fast=1:10:1"), parse("sma.resolution=1m,5m")]) == 20
     with pytest.raises(ConfigError, match="a grid needs steps"):
         points_of_grid([parse("sma.share=0.1:0.5")])

@@ -60,7 +60,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         def address() -> str:
             try:
                 return str(json.loads(file.read_text())["address"])
-            except (OSError, ValueError):  # not yet, or half written
+            except (OSError, ValueError):  # the file is not there yet, or only partly written
                 return ""
 
         wait_for(address)
@@ -113,7 +113,7 @@ def test_a_cluster_finds_the_same_result_as_one_core_even_if_a_worker_is_killed(
     assert two["trials"] == one["trials"]
 
 
-def test_a_worker_with_another_botkit_version_is_excluded_with_the_reason(
+def test_a_worker_with_a_different_botkit_version_is_excluded_and_the_reason_is_given(
     crossing: Path, scheduler: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "__version__", "99.0")
@@ -154,19 +154,19 @@ def test_an_unreachable_cluster_is_reported(
         ("tcp://[::1]:9", "tcp://[::1]:9"),
     ],
 )
-def test_plain_tcp_is_allowed_on_this_machine(text: str, address: str) -> None:
+def test_unencrypted_tcp_is_allowed_on_the_local_machine(text: str, address: str) -> None:
     assert checked_address(text, has_certificates=False, is_insecure=False) == address
 
 
 @pytest.mark.parametrize("text", ["10.0.0.5:8786", "node7:8786", "tcp://127.0.0.1.evil.example:1", "0.0.0.0:8786"])
-def test_plain_tcp_to_another_machine_requires_the_insecure_option(text: str) -> None:
+def test_unencrypted_tcp_to_another_machine_requires_the_insecure_option(text: str) -> None:
     with pytest.raises(ConfigError, match="--insecure"):
         checked_address(text, has_certificates=False, is_insecure=False)
     assert checked_address(text, has_certificates=False, is_insecure=True).startswith("tcp://")
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:1", "127.0.0.1:x", "tcp://", "tcp://127.0.0.1:1/path"])
-def test_an_error_names_an_invalid_address(text: str) -> None:
+def test_an_invalid_address_is_named_in_the_error(text: str) -> None:
     with pytest.raises(ConfigError, match="write HOST:PORT"):
         checked_address(text, has_certificates=False, is_insecure=False)
 
@@ -205,7 +205,7 @@ def test_an_unpacked_parcel_makes_the_same_decisions_as_the_original(crossing: P
     assert run(config).summary["journal_sha256"] == original.summary["journal_sha256"]
 
 
-def test_a_parcel_with_other_data_has_another_hash(crossing: Path, tmp_path: Path) -> None:
+def test_a_parcel_with_different_data_has_a_different_hash(crossing: Path, tmp_path: Path) -> None:
     before = pack(load_config(crossing)).sha256
     with (tmp_path / "candles.csv").open("a") as file:
         file.write("1704267200000,1,1,1,1,1\n")

@@ -1,4 +1,4 @@
-"""The heat map of two searched parameters, its peak and its plateau."""
+"""The heat map of two searched parameters, including its peak and its plateau."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def tried(cells: list[list[float | None]]) -> list[tuple[dict[str, int], float |
     return [({"s.x": x, "s.y": y}, value) for y, row in enumerate(cells) for x, value in enumerate(row)]  # type: ignore[misc]
 
 
-def test_the_plateau_ignores_a_lone_peak() -> None:
+def test_the_plateau_ignores_an_isolated_peak() -> None:
     cells: list[list[float | None]] = [
         [9.0, 0.0, 0.0, 0.0],
         [0.0, 0.0, 3.0, 3.0],
@@ -31,7 +31,7 @@ def test_the_plateau_ignores_a_lone_peak() -> None:
     assert found.plateaus[2][3] == 3.0
 
 
-def test_the_peak_is_the_lowest_value_if_the_objective_is_minimised() -> None:
+def test_the_peak_is_the_lowest_value_if_the_objective_is_minimized() -> None:
     found = heat_map(AXES, tried([[0.3, 0.2], [0.1, 0.4]]), sign=-1)
     assert found is not None
     assert found.peak == (1, 0)

@@ -37,14 +37,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def hears_ctrl_c() -> Iterator[None]:
-    """Restore the handling of Ctrl-C, which is ignored if a shell runs the tests in the background."""
+    """Restore the default handling of Ctrl-C, which is ignored if a shell runs the tests in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 def optimize(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict[str, Any]:
-    """Run the command with --json and return the object that it printed."""
+    """Run the command with --json and return the printed object."""
     code = main(["optimize", str(config), *arguments, "--json"])
     out, err = capsys.readouterr()
     assert code in (0, 1, 130), err
@@ -66,14 +66,14 @@ def test_every_trial_equals_a_backtest_with_its_parameters(crossing: Path, capsy
     assert found["best"]["value"] == max(values) > min(values)
 
 
-def test_two_workers_find_the_same_result_as_one(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_workers_find_the_same_result_as_one_worker(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = optimize(capsys, crossing, *ASKED, "--jobs", "1")
     two = optimize(capsys, crossing, *ASKED, "--jobs", "2")
     assert two["trials"] == one["trials"]
     assert Path(two["folder"]).name == "2"
 
 
-def test_a_backtest_of_the_best_configuration_repeats_the_best_result(
+def test_a_backtest_of_the_best_configuration_reproduces_the_best_result(
     crossing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1")
@@ -83,7 +83,7 @@ def test_a_backtest_of_the_best_configuration_repeats_the_best_result(
     assert {f"s.{name}": params[name] for name in ("fast", "slow")} == found["best"]["params"]
 
 
-def test_an_interrupted_search_that_is_continued_finds_the_same_result(
+def test_an_interrupted_and_continued_search_finds_the_same_result(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--out", "whole")
@@ -111,7 +111,9 @@ def test_an_interrupted_search_that_is_continued_finds_the_same_result(
     assert ran == list(range(16))
 
 
-def test_a_search_with_other_settings_cannot_be_continued(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_cannot_be_continued_with_different_settings(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["optimize", str(crossing), *ASKED, "--continue", "--jobs", "1"]) == 2
     assert "there is no search to continue" in capsys.readouterr().err
     optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
@@ -121,7 +123,9 @@ def test_a_search_with_other_settings_cannot_be_continued(crossing: Path, capsys
     assert len(more["trials"]) == 4
 
 
-def test_a_trial_whose_line_was_cut_off_runs_again(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_whose_output_line_was_truncated_is_run_again(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3")
     trials = Path(whole["folder"]) / "trials.jsonl"
     trials.write_bytes(trials.read_bytes()[:-20])
@@ -173,7 +177,7 @@ def evaluated(pool: ProcessPool, jobs: Sequence[TrialRun]) -> dict[int, Evaluati
     return found
 
 
-def test_the_trial_of_a_worker_that_died_runs_again(tmp_path: Path) -> None:
+def test_the_trial_of_a_dead_worker_is_run_again(tmp_path: Path) -> None:
     found = evaluated(ProcessPool(Deadly(3, tmp_path / "died"), 2), [TrialRun(number, {}) for number in range(6)])
     assert {number: evaluation.summary["number"] for number, evaluation in found.items()} == dict(enumerate(range(6)))
     assert (tmp_path / "died").exists()
@@ -190,7 +194,7 @@ def test_looks_are_counted_once_for_each_combination(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
-    assert not Path("state/looks.sqlite").exists()  # runs in tests are not looks
+    assert not Path("state/looks.sqlite").exists()  # runs in tests are not recorded as looks
     monkeypatch.setattr(noting, "is_test_running", lambda: False)
     for trials in (4, 6):
         found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", str(trials))
@@ -218,7 +222,7 @@ def test_a_search_over_pairs_records_each_look_under_its_pair(
     assert rows_by_pair == {'["btc_usdt"]': 2, '["eth_usdt"]': 2}
 
 
-def test_a_ledger_that_cannot_be_written_is_reported_and_the_search_continues(
+def test_an_unwritable_ledger_is_reported_and_the_search_continues(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(noting, "is_test_running", lambda: False)
@@ -299,7 +303,7 @@ def test_an_interrupted_process_keeps_the_finished_trials(crossing: Path) -> Non
     assert len({row["number"] for row in rows}) == len(rows) >= 20
 
 
-def test_a_backtest_counts_as_a_look_but_only_once_with_the_same_parameters(
+def test_a_backtest_is_recorded_as_a_look_only_once_for_the_same_parameters(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(noting, "is_test_running", lambda: False)
@@ -307,7 +311,8 @@ def test_a_backtest_counts_as_a_look_but_only_once_with_the_same_parameters(
     assert main(["backtest", str(crossing), "--no-readings", "--json", "--set", "s.fast=3", "--set", "s.slow=10"]) == 0
     capsys.readouterr()
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3")
-    assert found["luck"]["looks"] == 4  # fast=5 slow=20 and three trials; the first of these was already looked at
+    # fast=5 slow=20 and three trials; the first trial has the same parameters as the earlier look
+    assert found["luck"]["looks"] == 4
 
 
 def test_a_strategy_that_raises_is_reported_in_one_line(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,8 +331,8 @@ SEARCH_FILES = ("research/search/", "cli/optimize.py", "concurrent/futures/")
 
 
 class CtrlC:
-    """Presses Ctrl-C when the main thread reaches the ``at``-th line of the search; with None, it only counts the
-    lines.
+    """Presses Ctrl-C when the main thread reaches the ``at``-th line of the search. If ``at`` is None, it only counts
+    the lines.
     """
 
     def __init__(self, at: int | None) -> None:
@@ -349,7 +354,7 @@ class CtrlC:
 
 
 def pressed(at: int | None, *arguments: str) -> tuple[int, CtrlC]:
-    """Run the command, press Ctrl-C at a line, and return the exit code and the counter."""
+    """Run the command, press Ctrl-C at a given line, and return the exit code and the counter."""
     ctrl_c = CtrlC(at)
     sys.settrace(ctrl_c)
     try:
@@ -370,11 +375,11 @@ def test_ctrl_c_at_any_line_of_a_search_exits_with_130_and_keeps_finished_trials
     capsys.readouterr()
     for number in range(moments):
         out = Path(f"out{number}")
-        # also press at the last lines, which print the result
+        # also press Ctrl-C at the last lines, which print the result
         code, ctrl_c = pressed(1 + number * (whole.lines - 1) // moments, *asked, "--out", str(out))
         said = capsys.readouterr()
         if not ctrl_c.pressed_in:
-            continue  # with two workers, the number of lines depends on which one ends first
+            continue  # with two workers, the number of lines depends on which worker finishes first
         assert code == 130, (ctrl_c.pressed_in, said)
         assert "Traceback" not in said.err, ctrl_c.pressed_in
         if not (out / "trials.jsonl").exists():
@@ -388,7 +393,7 @@ def test_ctrl_c_at_any_line_of_a_search_exits_with_130_and_keeps_finished_trials
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_ctrl_c_interrupts_at_once() -> None:
+def test_a_second_ctrl_c_aborts_immediately() -> None:
     with Interrupts() as interrupts:
         signal.raise_signal(signal.SIGINT)
         assert interrupts.came
@@ -398,7 +403,7 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_interrupts_a_long_trial_at_once() -> None:
+def test_ctrl_c_interrupts_a_long_trial_immediately() -> None:
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt), interrupts.at_once():
             signal.raise_signal(signal.SIGINT)
@@ -406,7 +411,7 @@ def test_ctrl_c_interrupts_a_long_trial_at_once() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no signal masks")
-def test_a_worker_ignores_ctrl_c_even_while_it_starts() -> None:
+def test_a_worker_ignores_ctrl_c_even_during_startup() -> None:
     import subprocess
 
     code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"

@@ -33,7 +33,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
 
 
-def test_a_configuration_can_be_searched(crossing: Path) -> None:
+def test_a_search_accepts_a_configuration(crossing: Path) -> None:
     found = botkit.optimize(
         crossing, {"fast": "3:9:2", "slow": [10, 40]}, where="fast < slow", objective="return", min_trades=1
     )
@@ -45,7 +45,7 @@ def test_a_configuration_can_be_searched(crossing: Path) -> None:
     assert again.figures["journal_sha256"] == found.best.journal_sha256
 
 
-def test_a_class_can_be_searched_with_a_function_of_the_summary(crossing: Path) -> None:
+def test_a_search_accepts_a_class_and_an_objective_function_of_the_summary(crossing: Path) -> None:
     def calm(summary: dict[str, Any]) -> float:
         return -float(summary["max_drawdown"])
 

@@ -1,4 +1,4 @@
-"""A search tries the same points and yields the same ranking, no matter how the trials are run."""
+"""A search tries the same points and produces the same ranking, regardless of how its trials are executed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDE: list[Axis] = [*AXES, Range("s.c", 0.0, 1.0, is_log=False, is_whole=False)]
 
 
 def earn(job: TrialRun) -> Evaluation:
-    """Return a made-up backtest. Its return is best at a=7, b=y, c=0.25, and it has 10 trades for each unit of
+    """Return a made-up backtest. Its return is highest at a=7, b=y, c=0.25, and it has 10 trades for each unit of
     ``a``.
     """
     a, b, c = int(job.point["s.a"]), job.point["s.b"], float(job.point.get("s.c", 0.25))
@@ -29,7 +29,7 @@ def earn(job: TrialRun) -> Evaluation:
 
 
 class Shuffled:
-    """Finishes jobs in a random order, as several workers would."""
+    """Finishes jobs in a random order, as multiple workers would."""
 
     def __init__(self, seed: int, run: Callable[[TrialRun], Evaluation] = earn) -> None:
         self._random = random.Random(seed)
@@ -77,23 +77,23 @@ def needs(kind: str) -> None:
         pytest.importorskip("optuna")
 
 
-def test_a_grid_visits_every_point_once() -> None:
+def test_a_grid_search_visits_every_point_once() -> None:
     trials = search("grid")
     assert [tuple(trial.params.values()) for trial in trials] == [(a, b) for a in range(10) for b in ("x", "y")]
 
 
-def test_a_grid_omits_points_excluded_by_where() -> None:
+def test_a_grid_search_omits_points_excluded_by_the_where_option() -> None:
     where = Where("s.a < 3", {"s.a": 0, "s.b": ""})
     assert len(search("grid", where=where)) == 6 == grid_size(AXES, where, {})
 
 
-def test_a_random_search_draws_no_point_twice_and_ends_after_the_last_point() -> None:
+def test_a_random_search_never_repeats_a_point_and_stops_when_no_points_are_left() -> None:
     points = [tuple(trial.params.values()) for trial in search("random")]
     assert len(points) == len(set(points)) == 20
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_a_search_does_not_depend_on_the_order_in_which_trials_end(kind: str) -> None:
+def test_a_search_does_not_depend_on_the_order_in_which_trials_finish(kind: str) -> None:
     needs(kind)
     axes = AXES if kind == "grid" else WIDE
     first = search(kind, axes=axes, runner=Shuffled(1), trials=60)
@@ -102,14 +102,14 @@ def test_a_search_does_not_depend_on_the_order_in_which_trials_end(kind: str) ->
 
 
 @pytest.mark.parametrize("kind", ["random", "tpe"])
-def test_another_seed_searches_other_points(kind: str) -> None:
+def test_a_different_seed_searches_different_points(kind: str) -> None:
     needs(kind)
     assert search(kind, axes=WIDE, trials=20, seed=1) != search(kind, axes=WIDE, trials=20, seed=2)
 
 
 @pytest.mark.parametrize("prune", [False, True])
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_a_continued_search_equals_one_that_was_never_interrupted(kind: str, prune: bool) -> None:
+def test_a_continued_search_equals_an_uninterrupted_one(kind: str, prune: bool) -> None:
     needs(kind)
     axes = AXES if kind == "grid" else WIDE
     heard: list[tuple[TrialRun, Evaluation]] = []
@@ -121,7 +121,7 @@ def test_a_continued_search_equals_one_that_was_never_interrupted(kind: str, pru
         assert not set(runner.ran) & set(known)
 
 
-def test_tpe_finds_better_points_than_random_search() -> None:
+def test_tpe_finds_better_points_than_a_random_search() -> None:
     needs("tpe")
     best = [ranked(search("tpe", axes=WIDE, trials=80, seed=seed), Objective("return"))[0].value for seed in range(5)]
     drawn = [
@@ -130,7 +130,7 @@ def test_tpe_finds_better_points_than_random_search() -> None:
     assert sum(map(float, map(str, best))) > sum(map(float, map(str, drawn)))
 
 
-def test_a_batch_has_sixteen_trials_whatever_the_number_of_trials() -> None:
+def test_a_batch_has_sixteen_trials_regardless_of_the_total_number_of_trials() -> None:
     assert BATCH == 16
     sizes: list[int] = []
 
@@ -156,7 +156,7 @@ def test_a_trial_with_few_trades_ranks_last() -> None:
     assert order[-1].reason == "20 trades, fewer than 30"
 
 
-def test_pruned_trials_do_not_run_on_the_rest_of_the_span() -> None:
+def test_pruned_trials_do_not_run_on_the_rest_of_the_time_span() -> None:
     runner = Shuffled(1)
     trials = search("grid", prune=True, runner=runner)
     pruned = [trial for trial in trials if trial.state == "pruned"]
@@ -184,7 +184,7 @@ def test_if_no_trial_has_a_value_the_most_frequent_reason_is_reported() -> None:
     )
 
 
-def test_an_objective_whose_lower_values_are_better_is_minimised() -> None:
+def test_an_objective_for_which_lower_is_better_is_minimized() -> None:
     objective = Objective("max_drawdown")
     trials = [Trial(n, {}, "done", value, "", {}, "") for n, value in enumerate((0.3, 0.1, 0.2))]
     assert [trial.number for trial in ranked(trials, objective)] == [1, 2, 0]
@@ -198,17 +198,17 @@ def test_an_objective_whose_lower_values_are_better_is_minimised() -> None:
         ("json:no_such", "json has no function 'no_such'"),
     ],
 )
-def test_an_error_names_an_unknown_objective(text: str, says: str) -> None:
+def test_an_unknown_objective_is_named_in_the_error(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Objective(text)
     assert says in str(raised.value)
 
 
-def test_an_error_names_an_objective_that_raises() -> None:
+def test_an_objective_that_raises_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="--objective json:loads: it raised TypeError"):
         Objective("json:loads").figure({})
 
 
-def test_an_error_names_an_unknown_sampler() -> None:
+def test_an_unknown_sampler_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="choose grid, random, tpe"):
         make_sampler("bayes", AXES, None, {}, 1)

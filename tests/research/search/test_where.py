@@ -45,12 +45,12 @@ def test_a_condition_is_evaluated(text: str, holds: bool) -> None:
         ("(" * 5000, "this is not a condition"),
     ],
 )
-def test_any_other_expression_is_refused_before_it_runs(text: str, says: str) -> None:
+def test_any_other_expression_is_refused_before_it_is_evaluated(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Where(text, NAMES)
     assert says in str(raised.value)
 
 
-def test_an_error_names_values_that_cannot_be_compared() -> None:
+def test_values_that_cannot_be_compared_are_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="'<' not supported"):
         Where("my-bot.mode < 3", NAMES).holds(NAMES)

@@ -1,4 +1,4 @@
-"""The command ``botkit walk-forward``, on eight days of candles."""
+"""The command ``botkit walk-forward``, run on eight days of candles."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DAY = 86_400 * 10**9
 
 @pytest.fixture
 def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the configuration of a strategy that trades crossing averages, on eight days of five-minute candles with
-    hourly waves.
+    """Return the configuration of a strategy that trades moving average crossovers, on eight days of five-minute
+    candles with hourly waves.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
@@ -48,7 +48,7 @@ def iso(moment: int) -> str:
     return datetime.fromtimestamp(moment / 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def test_each_test_is_a_backtest_of_the_best_parameters_of_its_training(
+def test_each_test_window_is_a_backtest_of_the_best_parameters_from_training(
     days: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = walk(capsys, days, "--gap", "0d")
@@ -82,14 +82,16 @@ def test_each_test_is_a_backtest_of_the_best_parameters_of_its_training(
         assert window["return"] == pytest.approx((final - window["closing_cost"]) / opening - 1)
 
 
-def test_the_returns_of_the_windows_are_compounded(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_returns_of_the_test_windows_are_compounded(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = walk(capsys, days, "--gap", "0d")
     whole = math.prod(1 + window["return"] for window in found["windows"]) - 1
     assert found["figures"]["return"] == pytest.approx(whole)
 
 
-def test_positions_held_at_the_end_of_a_test_are_closed_at_cost(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # the strategy never sells, so each test ends with all the coins that it bought
+def test_positions_open_at_the_end_of_a_test_window_are_charged_the_cost_of_closing(
+    days: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # the strategy never sells, so each test window ends with all the coins that were bought
     days.write_text(days.read_text().replace("use: scripted", "use: holder"))
     write_strategy(days.parent, CROSS.partition("    elif")[0], name="holder")
     found = walk(capsys, days, "--gap", "0d", "--min-trades", "0")
@@ -141,7 +143,7 @@ def test_the_page_shows_every_window_and_contains_no_script(days: Path, capsys: 
     assert len(summary["windows"]) == 2
 
 
-def test_a_window_without_a_value_in_training_does_not_trade(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_window_whose_training_yields_no_value_does_not_trade(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = walk(capsys, days, "--min-trades", "1000")
     assert [window["return"] for window in found["windows"]] == [0.0, 0.0]
     assert found["windows"][0]["reason"] == "no trial in the training window has a value for the objective"

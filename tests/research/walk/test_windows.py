@@ -1,4 +1,4 @@
-"""The windows of a walk-forward: their spans, and the errors for data that is too short."""
+"""The windows of a walk-forward analysis: their time spans, and the errors for data that is too short."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DAY = 86_400 * 10**9
 START = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 
 
-def test_windows_move_by_the_length_of_a_test() -> None:
+def test_windows_advance_by_the_length_of_a_test_window() -> None:
     found = windows(START, START + 10 * DAY, train_days=4, test_days=2, is_anchored=False, zone=UTC)
     days = [tuple((moment - START) // DAY for moment in (w.train_start, w.train_end, w.test_end)) for w in found]
     assert days == [(0, 4, 6), (2, 6, 8), (4, 8, 10)]
 
 
-def test_anchored_windows_start_at_the_start_of_the_data() -> None:
+def test_anchored_windows_start_at_the_beginning_of_the_data() -> None:
     found = windows(START, START + 10 * DAY, train_days=4, test_days=2, is_anchored=True, zone=UTC)
     assert [(w.train_start, w.train_end) for w in found] == [(START, START + d * DAY) for d in (4, 6, 8)]
 
@@ -34,7 +34,7 @@ def test_a_window_starts_at_local_midnight() -> None:
 
 
 @given(st.integers(0, 10**15), st.integers(1, 60), st.integers(1, 9), st.integers(1, 9), st.booleans())
-def test_training_ends_before_its_test_and_tests_are_adjacent(
+def test_training_windows_end_before_their_test_windows_and_test_windows_are_adjacent(
     offset: int, days: int, train: int, test: int, is_anchored: bool
 ) -> None:
     start, end = START + offset, START + offset + days * DAY
@@ -51,6 +51,6 @@ def test_training_ends_before_its_test_and_tests_are_adjacent(
         assert before.test_end == after.test_start
 
 
-def test_the_error_for_short_data_states_its_length() -> None:
+def test_the_error_for_insufficient_data_states_the_length_of_the_data() -> None:
     with pytest.raises(ConfigError, match="the data has 5 whole days, and one window needs 4 \\+ 2"):
         windows(START, START + 5 * DAY + 1, train_days=4, test_days=2, is_anchored=False, zone=UTC)

@@ -1,4 +1,6 @@
-"""Runs W1 with backtesting.py: `python run_backtesting.py W1 ARRAYS`. Prints figures as JSON in its last line."""
+"""Runs W1 with backtesting.py: `python run_backtesting.py W1 ARRAYS`. The last line of output contains the results as
+JSON.
+"""
 
 import json
 import sys

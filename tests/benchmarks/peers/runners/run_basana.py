@@ -1,4 +1,4 @@
-"""Runs W1 with basana: `python run_basana.py W1 ARRAYS`. Prints figures as JSON in its last line."""
+"""Runs W1 with basana: `python run_basana.py W1 ARRAYS`. The last line of output contains the results as JSON."""
 
 import asyncio
 import datetime

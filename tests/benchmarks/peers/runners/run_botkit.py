@@ -1,4 +1,6 @@
-"""Runs a workload with botkit: `python run_botkit.py CONFIG OUT`. Prints figures as JSON in its last line."""
+"""Runs a workload with botkit: `python run_botkit.py CONFIG OUT`. The last line of output contains the results as
+JSON.
+"""
 
 from __future__ import annotations
 

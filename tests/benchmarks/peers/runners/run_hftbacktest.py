@@ -1,4 +1,5 @@
-"""Runs W2 or W3 with hftbacktest: `python run_hftbacktest.py W2|W3 ARRAYS`. Prints figures as JSON in its last line.
+"""Runs W2 or W3 with hftbacktest: `python run_hftbacktest.py W2|W3 ARRAYS`. The last line of output contains the
+results as JSON.
 
 A market order needs a book, but W2 has only trades. Therefore each trade is preceded by a level on each side, one tick
 away.
@@ -27,7 +28,7 @@ CASH = 10_000_000.0
 
 
 def _events(kind, exchange, local, price, amount):
-    """Return event rows; ``kind`` may be one number or a column."""
+    """Return event rows; ``kind`` may be a single number or a column."""
     rows = np.zeros(len(price), event_dtype)
     rows["ev"], rows["exch_ts"], rows["local_ts"], rows["px"], rows["qty"] = kind, exchange, local, price, amount
     return rows
@@ -42,7 +43,7 @@ def _trades(data):
 
 def trade_tape(data):
     """Return W2's events: a level one tick away on each side, then the trade. Older levels that cross a new level are
-    dropped.
+    removed.
     """
     price, exchange, local = data["trade_price"], data["trade_time"], data["trade_received"]
     n = len(price)
@@ -56,8 +57,8 @@ def trade_tape(data):
 
 
 def book_tape(data):
-    """Return W3's events: each book removes the levels of the previous book and adds its own. The trades are in
-    between.
+    """Return W3's events: each book removes the levels of the previous book and adds its own levels. The trades are
+    placed between the books.
     """
     exchange, local = data["book_time"], data["book_received"]
     n, depth = data["bid_price"].shape
@@ -74,10 +75,10 @@ def book_tape(data):
 
 @njit
 def averages(backtest, prices, received):
-    """Trade W2's averages. Every trade is processed when it is received."""
+    """Trade on W2's averages. Each trade is processed when it is received."""
     fast_weight, slow_weight, band = 2 / 101, 2 / 401, 0.00015
     fast = slow = prices[0]
-    backtest.elapse(1)  # this call sets the clock
+    backtest.elapse(1)  # this call advances the clock
     side, number = 0, 0
     for row in range(1, len(prices)):
         price = prices[row]
@@ -101,9 +102,9 @@ def averages(backtest, prices, received):
 
 @njit
 def quotes(backtest, received):
-    """Replace a bid and an ask at each book."""
+    """Replace a bid and an ask on each book."""
     away, amount, tick, number = 0.0002, 0.01, 0.01, 0
-    backtest.elapse(1)  # this call sets the clock
+    backtest.elapse(1)  # this call advances the clock
     for row in range(len(received)):
         backtest.elapse(received[row] - backtest.current_timestamp)
         depth = backtest.depth(0)

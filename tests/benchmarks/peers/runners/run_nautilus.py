@@ -1,5 +1,5 @@
-"""Runs W1, W2 or W3 with nautilus_trader: `python run_nautilus.py W1|W2|W3 ARRAYS`. Prints figures as JSON in its last
-line.
+"""Runs W1, W2 or W3 with nautilus_trader: `python run_nautilus.py W1|W2|W3 ARRAYS`. The last line of output contains
+the results as JSON.
 """
 
 import json
@@ -42,7 +42,7 @@ BARS = BarType.from_str("BTCUSDT.SIM-1-MINUTE-LAST-EXTERNAL")
 
 
 class Counting(Strategy):
-    """Counts its fills, and sends market orders for a fixed amount."""
+    """Counts its own fills, and sends market orders for a fixed amount."""
 
     def __init__(self, amount):
         super().__init__()
@@ -91,7 +91,7 @@ class Cross(Counting):
 
 
 class Averages(Counting):
-    """Trades W2's averages."""
+    """Trades on W2's averages."""
 
     def on_start(self):
         """Subscribe."""
@@ -119,7 +119,7 @@ class Averages(Counting):
 
 
 class Quotes(Counting):
-    """Replaces a bid and an ask at each book."""
+    """Replaces a bid and an ask on each book."""
 
     def on_start(self):
         """Subscribe."""
@@ -151,7 +151,7 @@ def trade_ticks(data):
 
 
 def bars(data):
-    """Return the candles, each available at its end."""
+    """Return the candles, each available when it ends."""
     columns = {name: data[name] for name in ("open", "high", "low", "close", "volume")}
     frame = pd.DataFrame(columns, index=pd.to_datetime(data["time"] + 60_000_000_000, utc=True))
     return BarDataWrangler(BARS, BTCUSDT).process(frame)

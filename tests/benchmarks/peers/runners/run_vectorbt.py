@@ -1,4 +1,6 @@
-"""Runs W1 or W4 with vectorbt: `python run_vectorbt.py W1|W4 ARRAYS`. Prints figures as JSON in its last line."""
+"""Runs W1 or W4 with vectorbt: `python run_vectorbt.py W1|W4 ARRAYS`. The last line of output contains the results as
+JSON.
+"""
 
 import json
 import sys
@@ -13,7 +15,7 @@ FAST, SLOW = range(5, 25), range(30, 80, 5)
 
 
 def cross(opens, closes, pairs):
-    """Simulate one column for each (fast, slow); an order fills at the next candle's open."""
+    """Simulate one column for each (fast, slow) pair; an order fills at the next candle's open."""
     means = {length: closes.rolling(length).mean().to_numpy() for length in sorted({n for pair in pairs for n in pair})}
     apart = np.column_stack([means[fast] - means[slow] for fast, slow in pairs])
     before, now = apart[:-2], apart[1:-1]

@@ -1,4 +1,4 @@
-"""The strategies for the comparison with other libraries, as simple as in the versions for those libraries."""
+"""The strategies for the comparison with other libraries, as simple as the versions written for those libraries."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Cross(Strategy):
 
 
 class Averages(Strategy):
-    """Buys when a fast average of the trades is above a slow one by more than a band, and sells when it is below by
-    more than the band.
+    """Buys when a fast average of trade prices exceeds a slow one by more than a band, and sells when the fast average
+    is below the slow one by more than the band.
     """
 
     pair: Pair
