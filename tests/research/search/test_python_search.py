@@ -69,7 +69,7 @@ def test_a_class_can_be_searched_with_a_function_of_the_summary(crossing: Path) 
     ("ranges", "says"),
     [
         ({"fats": [1]}, "no parameter 'fats'"),
-        ({"fast": 5}, "give a list of values"),
+        ({"fast": 5}, "pass a list of values"),
         ({}, "there is nothing to search"),
         ({"fast": "9:3:1"}, "the range is empty"),
     ],

@@ -52,5 +52,5 @@ def test_training_ends_before_its_test_and_tests_are_adjacent(
 
 
 def test_the_error_for_short_data_states_its_length() -> None:
-    with pytest.raises(ConfigError, match="the data has 5 whole days, and one window needs 4 \\+ 2"):
+    with pytest.raises(ConfigError, match="the data has 5 full days, but one window needs 4 \\+ 2"):
         windows(START, START + 5 * DAY + 1, train_days=4, test_days=2, is_anchored=False, zone=UTC)
