@@ -230,7 +230,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"params": {"pair": "btc_usdt", "fast": "many"}}, "fast: 'many' is not a plain number"),
         ({"params": {}}, "pair: Cross requires it (pair)"),
         ({"params": {"pair": "btc_eur"}}, "pair: "),
-        ({"params": [1]}, "params is list; give it as a dict"),
+        ({"params": [1]}, "params is list; pass it as a dict"),
         ({"params": {"other.fast": 1}}, "there is no strategy named `other`; use one of: Cross"),
         ({"slipage": 1}, "backtest() has no argument `slipage`; did you mean `slippage`?"),
         ({"slippage": 5}, "slippage=5: `backtest.slippage`: 5 would be 500 %"),
