@@ -56,7 +56,7 @@ class Triangular(Strategy):
     """
 
     pairs: list[Pair]
-    home: str = param("twd", doc="currency in which every loop begins and ends")
+    home: str = param("twd", doc="currency in which every loop starts and ends")
     spend: float = param(
         gt=0, doc="home currency to spend on the largest loop; smaller ones are tried if the books are thin"
     )

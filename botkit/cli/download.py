@@ -142,7 +142,7 @@ class _Job:
         held_from = bucket_start(known.start - 1, self._resolution)
         if given is not None and given < held_from:
             raise DataError(
-                f"{self._out} begins with {format_time(held_from, self._zone)} for {known.label}; a tape can only be "
+                f"{self._out} starts at {format_time(held_from, self._zone)} for {known.label}; a tape can only be "
                 f"extended at its end: omit --from to continue at {format_time(known.end, self._zone)}, or choose "
                 f"another folder"
             )

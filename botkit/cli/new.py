@@ -30,7 +30,7 @@ def new() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     show_default="the current directory",
-    help="Folder that holds strategies/, configs/ and tests/.",
+    help="Folder that contains strategies/, configs/ and tests/.",
 )
 def strategy(name: str, folder: Path) -> None:
     """Create strategies/NAME.py, configs/NAME.yaml and tests/test_NAME.py. Never overwrites a file."""

@@ -395,7 +395,7 @@ class DataSource(_Section, frozen=True, kw_only=True):
     ] = None
     trades: Annotated[
         Literal["list", "single"] | None,
-        Meta(description="Whether frames repeat recent trades (list) or hold one (single). Default: detected."),
+        Meta(description="Whether frames repeat recent trades (list) or contain one (single). Default: detected."),
     ] = None
 
     @classmethod

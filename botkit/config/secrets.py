@@ -128,7 +128,7 @@ def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None
     if text is None:
         return None
     if has_written_password(text):
-        raise ConfigError("--ledger: a password must not be on the command line; write '${NAME}' for it")
+        raise ConfigError("--ledger: a password must not be on the command line; write '${NAME}' instead")
 
     def value(name: str) -> str:
         if name not in environ:

@@ -149,7 +149,7 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
                     raise self.error(
-                        event, "a second document starts here", "a file holds only one bot; remove the `---`"
+                        event, "a second document starts here", "a file can only contain one bot; remove the `---`"
                     )
                 root = self.node(next(self.events), 0)
         return root if root is not None else Node("", self.source, 1)

@@ -55,8 +55,8 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
         if type(found) is not type(value):
             return _node(found, source, name, depth + 1)
     raise ConfigError(
-        f"{source.name}: `{name}` is {type(value).__name__}, but a configuration holds numbers, text, lists and "
-        "mappings"
+        f"{source.name}: `{name}` is {type(value).__name__}, but a configuration can only contain numbers, text, "
+        f"lists and mappings"
     )
 
 

@@ -103,6 +103,7 @@ def _file(path: Path) -> Path:
     if found:
         return max(found, key=lambda file: int(file.parent.name))
     raise ValueError(
-        f"{path} holds no {LATENCIES}; give the folder of a run that has traded, such as runs/12 in the state folder "
+        f"{path} contains no {LATENCIES}; give the folder of a run that has traded, such as runs/12 in the state "
+        f"folder "
         f"that `botkit run` prints"
     )

@@ -70,7 +70,7 @@ class _FrameRows:
             yield _trades(path, pair, columns)
         else:
             raise DataError(
-                f"{path} holds neither candles (open, high, low, close, volume) nor trades (price, amount); its "
+                f"{path} contains neither candles (open, high, low, close, volume) nor trades (price, amount); its "
                 f"columns are {', '.join(map(str, frame.columns)) or 'none'}"
             )
 
@@ -115,7 +115,7 @@ def _times(path: Path, columns: dict[str, Any], names: Sequence[str]) -> IntArra
 
 def _ascending(path: Path, times: IntArray | None) -> IntArray:
     if times is None:
-        raise DataError(f"{path} has no times; give it an index of times, or a column named time")
+        raise DataError(f"{path} has no times; set an index of times, or add a column named time")
     steps = np.diff(times)
     if np.any(steps < 0):
         raise DataError(

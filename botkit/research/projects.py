@@ -131,7 +131,7 @@ def _labels(mapping: Mapping[str, Any]) -> list[str]:
 def _parameters(params: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """Return parameters as settings, such as ``{"sma.fast": 5}``."""
     if not isinstance(params, Mapping):
-        raise ConfigError(f"params is {type(params).__name__}; give it as a dict, such as {{'fast': 5}}")
+        raise ConfigError(f"params is {type(params).__name__}; pass it as a dict, such as {{'fast': 5}}")
     found = {}
     for key, value in params.items():
         label, dot, _ = str(key).partition(".")
@@ -192,7 +192,7 @@ def feed_of(project: Project, data: Any) -> Feed:
         return backtest_feed(project, None)
     sources = list(_sources(project, data, None))
     if not sources:
-        raise ConfigError("data is empty; give a path, a DataFrame, or a dict of them by pair")
+        raise ConfigError("data is empty; pass a path, a DataFrame, or a dict of them by pair")
     return Feed(sources, feed_ms=float(project.config.backtest.latency.feed_ms))
 
 
@@ -211,7 +211,7 @@ def _sources(project: Project, data: Any, pair: str | None) -> list[FeedSource]:
     if isinstance(data, Sequence):
         return [source for item in data for source in _sources(project, item, pair)]
     raise ConfigError(
-        f"data is {type(data).__name__}; give a path, a DataFrame, what botkit.load returned, or a dict of them by pair"
+        f"data is {type(data).__name__}; pass a path, a DataFrame, the result of botkit.load, or a dict of them by pair"
     )
 
 

@@ -218,7 +218,7 @@ class Session:
         """Return (total, available) in units by currency."""
         body = (await self.read(lambda i: GetBalances(id=i))).body
         assert isinstance(body, BalanceReport), f"GetBalances is answered with a BalanceReport: {body}"
-        expect(body.snapshot, "GetBalances gives a full list: a snapshot")
+        expect(body.snapshot, "GetBalances returns a full list: a snapshot")
         return dict(body.balances)
 
     async def cancel(self, order_id: str) -> Answer:
@@ -542,13 +542,13 @@ class AdapterCases:
         async def case(session: Session) -> None:
             pair, now = session.world.pair, session.world.now()
             book = (await session.read(lambda i: GetBook(id=i, pair=pair, depth=5))).body
-            expect(isinstance(book, OrderBook) and book.pair == pair, f"GetBook gives the pair's OrderBook: {book}")
+            expect(isinstance(book, OrderBook) and book.pair == pair, f"GetBook returns the pair's OrderBook: {book}")
             candles = await session.read(
                 lambda i: GetCandles(id=i, pair=pair, resolution="1m", start=now - 10 * NS_PER_MINUTE, end=now)
             )
-            expect(isinstance(candles.body, tuple), f"GetCandles gives a tuple: {candles}")
+            expect(isinstance(candles.body, tuple), f"GetCandles returns a tuple: {candles}")
             trades = await session.read(lambda i: ListTrades(id=i, pair=pair))
-            expect(isinstance(trades.body, tuple), f"ListTrades gives a tuple: {trades}")
+            expect(isinstance(trades.body, tuple), f"ListTrades returns a tuple: {trades}")
             expect(await session.open_orders() == {}, "a new account has no open orders")
             expect(await session.listed(1) == [], "an unused client id has no orders")
 

@@ -88,7 +88,7 @@ def test_candles_missing_on_the_exchange_become_gaps_within_and_between_requests
     assert code == 0, err
     assert len(venue.requests) == 2
     assert gaps(out) == [(100, 110), (7_995, 8_010)]
-    assert "the exchange left out 25 intervals without trades" in printed
+    assert "the exchange omitted 25 intervals without trades" in printed
     assert main(["data", "check", str(out)]) == 0, "what the exchange makes is no mistake in the tape"
     told = capsys.readouterr().out
     missing = "omitted 25 candles in 2 places, the first before 2025-01-01T01:51:00.000Z: there were no trades"

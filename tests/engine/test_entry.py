@@ -106,8 +106,8 @@ def test_a_stop_order_replacement_is_refused_if_its_condition_is_already_met() -
 @pytest.mark.parametrize(
     ("order", "why"),
     [
-        ({}, "give either spend"),
-        ({"spend": 1_000, "amount": 1}, "give either spend"),
+        ({}, "pass either spend"),
+        ({"spend": 1_000, "amount": 1}, "pass either spend"),
         ({"spend": 189}, "spend 189 twd is below the minimum 190"),
         ({"amount": -1}, "amount is -1; it must be above 0"),
         ({"spend": 1_000, "max_slippage_pct": float("nan")}, "max_slippage_pct is nan; it must be a percentage"),

@@ -479,7 +479,7 @@ def test_invalid_uses_of_attach_are_refused_with_a_suggested_fix() -> None:
     got = BarSeries(PAIR, "1m")
     with pytest.raises(ValueError, match="of='middle' is not a value of a bar; choose one of open, high"):
         got.attach(SMA(2), of="middle")
-    with pytest.raises(ValueError, match=r"ATR\(3\) takes high, low, close of a bar; leave out of='open'"):
+    with pytest.raises(ValueError, match=r"ATR\(3\) takes high, low, close of a bar; omit of='open'"):
         got.attach(ATR(3), of="open")
     used = SMA(1)
     used.update(1.0)

@@ -172,7 +172,7 @@ async def test_the_stream_of_a_frozen_book_reconnects_even_for_a_bot_that_uses_o
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is not None)
     async with kept(bot):
         frozen = world.emulator.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1})
-        await until(lambda: "and the stream reconnects" in told(bot), 40)
+        await until(lambda: "and the stream is reconnecting" in told(bot), 40)
         assert frozen.fired
         [market] = bot.view.markets()
         seen = market.book_seen

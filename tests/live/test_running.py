@@ -452,7 +452,7 @@ async def test_a_quiet_book_is_read_and_a_second_differing_read_trips_the_breake
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     # from now on, no book frames arrive even after reconnects, although the market keeps moving
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
-    await until(lambda: "and the stream reconnects" in told(bot), 40)
+    await until(lambda: "and the stream is reconnecting" in told(bot), 40)
     assert bot.view.halted is None, "a single difference may be chance"
     await until(lambda: bot.view.halted is not None, 40)
     assert "changes, but the stream does not show it" in (bot.view.halted or "")

@@ -195,7 +195,7 @@ def botkit_register_strategies(register): register("idle", Idle)
         ("{use: telegram, token: '${TOKEN}', chat: 5, usr: 3}", 6, "usr: unknown key"),
         ("{use: telegram, token: '${TOKEN}', chat: 5, address: 'http://10.0.0.1'}", 6, "must start with https://"),
         ("{use: telegram, token: '${TOKEN}', chat: 5, address: 'https://'}", 6, "write the address of a Bot API"),
-        ("\n    use: telegram\n    token: ${TOKEN}\n    chat: true", 9, "chat: write the number"),
+        ("\n    use: telegram\n    token: ${TOKEN}\n    chat: true", 9, "chat: write the numeric"),
         ("{use: telegram, token: 'TOKEN_ITSELF', chat: 5}", 6, "contains secrets and others can read it"),
     ],
 )

@@ -72,7 +72,10 @@ def test_runs_on_a_bench_use_the_seed_of_the_bench(crossing: Path) -> None:
         ({"s": {"fast": 2.5}}, "s.fast=2.5: fast: must be a whole number such as 10, not 2.5"),
         ({"s": {"quick": 3}}, "s.quick=3: quick: Scripted has no such parameter"),
         ({"x": {"fast": 3}}, "there is no strategy named `x`; use one of: s"),
-        ({"s": {"fast": object()}}, "`s.fast` is object, but a configuration holds numbers, text, lists and mappings"),
+        (
+            {"s": {"fast": object()}},
+            "`s.fast` is object, but a configuration can only contain numbers, text, lists and mappings",
+        ),
         ({"s": {"spend": float("nan")}}, "s.spend=nan: spend: "),
     ],
 )

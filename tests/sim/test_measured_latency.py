@@ -133,7 +133,7 @@ def test_an_unusable_file_is_refused_with_a_reason(tmp_path: Path, changed: dict
 
 
 def test_a_run_without_measurements_is_refused_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no latency\.json; give the folder of a run that has traded"):
+    with pytest.raises(ConfigError, match=r"contains no latency\.json; give the folder of a run that has traded"):
         model(tmp_path)
     with pytest.raises(ConfigError, match=r"nowhere cannot be read: No such file"):
         model(tmp_path / "nowhere")

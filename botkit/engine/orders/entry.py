@@ -157,7 +157,7 @@ class OrderEntry:
         units = 0
         try:
             if (spend is None) == (amount is None):
-                refusal = "give either spend (quote currency) or amount (base currency)"
+                refusal = "pass either spend (quote currency) or amount (base currency)"
             elif spend is not None:
                 units = pair.rules.spend_units(spend)
                 if units < 0:

@@ -166,5 +166,5 @@ def _checked(weights: Mapping[Pair, Number], tolerance: float) -> dict[Pair, Dec
     if len(quotes) > 1:
         raise ValueError(f"rebalance works within one quote currency, and these pairs have {', '.join(sorted(quotes))}")
     if not 0 <= tolerance < 1:
-        raise ValueError(f"tolerance is {tolerance}; it is a fraction of the whole: 0.01 is 1 %")
+        raise ValueError(f"tolerance is {tolerance}; it is a fraction of the total: 0.01 is 1 %")
     return shares

@@ -546,7 +546,7 @@ class BarSeries(Series[Bar]):
             # an ArrayIndicator may define its own input
             inputs = (of,) if of != "close" else inputs
         elif of != "close":
-            raise ValueError(f"{indicator!r} takes {', '.join(inputs)} of a bar; leave out of={of!r}")
+            raise ValueError(f"{indicator!r} takes {', '.join(inputs)} of a bar; omit of={of!r}")
         return self._attach(indicator, name, of, "close", inputs)
 
     @property
@@ -651,7 +651,7 @@ class TradeSeries(Series[Trade]):
         if len(inputs) == 1:
             inputs = (of,) if of != "price" else ("amount" if inputs[0] == "volume" else "price",)
         elif of != "price":
-            raise ValueError(f"{indicator!r} takes {', '.join(inputs)}; leave out of={of!r}")
+            raise ValueError(f"{indicator!r} takes {', '.join(inputs)}; omit of={of!r}")
         else:
             inputs = tuple("amount" if name == "volume" else "price" for name in inputs)
         return self._attach(indicator, name, of, "price", inputs)

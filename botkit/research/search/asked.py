@@ -119,7 +119,7 @@ def _whole_name(name: str, labels: Sequence[str]) -> str:
 def _listed(name: str, values: Any) -> Sequence[Any]:
     if isinstance(values, Iterable) and not isinstance(values, (bytes, Mapping)):
         return list(values)
-    raise ConfigError(f"the range of {name!r} is {values!r}; give a list of values, or text such as '5:50:5'")
+    raise ConfigError(f"the range of {name!r} is {values!r}; pass a list of values, or text such as '5:50:5'")
 
 
 def _shown(value: Any) -> str:

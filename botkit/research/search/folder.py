@@ -101,15 +101,15 @@ class SearchFolder:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise ConfigError(f"{path}: there is no search to continue here; leave out --continue") from None
+            raise ConfigError(f"{path}: there is no search to continue here; omit --continue") from None
         if not isinstance(found, dict):
-            raise ConfigError(f"{path}: this does not describe a search; leave out --continue to start a new one")
+            raise ConfigError(f"{path}: this does not describe a search; omit --continue to start a new one")
         same = json.loads(json.dumps(self._definition))
         for key in {**found, **same}:
             if found.get(key) != same.get(key):
                 raise ConfigError(
                     f"{path}: that search had {key} = {json.dumps(found.get(key))}, this one has "
-                    f"{json.dumps(same.get(key))}; restore the old value, or leave out --continue to start a new search"
+                    f"{json.dumps(same.get(key))}; restore the old value, or omit --continue to start a new search"
                 )
 
     def _read(self) -> dict[tuple[int, float], Evaluation]:
@@ -136,7 +136,7 @@ def newest_search(parent: Path) -> Path:
     """Return the folder of the newest search below ``parent``. Raises ConfigError if there is none."""
     numbers = run_numbers(parent)
     if not numbers:
-        raise ConfigError(f"{parent}: there is no search to continue; leave out --continue")
+        raise ConfigError(f"{parent}: there is no search to continue; omit --continue")
     return parent / str(numbers[-1])
 
 

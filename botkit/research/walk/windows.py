@@ -56,8 +56,8 @@ def windows(
     if not found:
         have = max(0, (last - first).days)
         raise ConfigError(
-            f"the data has {have} whole days, and one window needs {train_days} + {test_days}; shorten --train or "
-            "--test, or give more data"
+            f"the data has {have} full days, but one window needs {train_days} + {test_days}; shorten --train or "
+            "--test, or use more data"
         )
     return found
 

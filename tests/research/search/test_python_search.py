@@ -69,7 +69,7 @@ def test_a_search_accepts_a_class_and_an_objective_function_of_the_summary(cross
     ("ranges", "says"),
     [
         ({"fats": [1]}, "no parameter 'fats'"),
-        ({"fast": 5}, "give a list of values"),
+        ({"fast": 5}, "pass a list of values"),
         ({}, "there is nothing to search"),
         ({"fast": "9:3:1"}, "the range is empty"),
     ],

@@ -117,7 +117,7 @@ def test_the_gap_is_as_long_as_the_longest_holding_time_in_training(
     ("arguments", "says"),
     [
         (["--gap", "2d"], "--gap 2d: the gap must be shorter than the test (2 days)"),
-        (["--train", "30d"], "the data has 8 whole days, and one window needs 30 + 2"),
+        (["--train", "30d"], "the data has 8 full days, but one window needs 30 + 2"),
         (["--test", "0d"], "--train and --test need at least a day each"),
         (["--train", "a week"], "'a week' is not a number of days"),
     ],

@@ -52,5 +52,5 @@ def test_training_windows_end_before_their_test_windows_and_test_windows_are_adj
 
 
 def test_the_error_for_insufficient_data_states_the_length_of_the_data() -> None:
-    with pytest.raises(ConfigError, match="the data has 5 whole days, and one window needs 4 \\+ 2"):
+    with pytest.raises(ConfigError, match="the data has 5 full days, but one window needs 4 \\+ 2"):
         windows(START, START + 5 * DAY + 1, train_days=4, test_days=2, is_anchored=False, zone=UTC)

@@ -41,7 +41,7 @@ def decode(body: bytes | str, shape: type[T], what: str) -> T:
     try:
         result: T = decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
-        raise WireError(f"{what}: {error}; it begins {excerpt(body)}") from None
+        raise WireError(f"{what}: {error}; it starts with {excerpt(body)}") from None
     return result
 
 
@@ -54,12 +54,14 @@ def refuse_repeated_names(body: bytes, what: str) -> None:
         names = [name for name, _ in items]
         if len(set(names)) < len(names):
             repeated = next(name for name in names if names.count(name) > 1)
-            raise WireError(f"{what}: the name {repeated[:40]!r} appears twice in the text that begins {excerpt(body)}")
+            raise WireError(
+                f"{what}: the name {repeated[:40]!r} appears twice in the text that starts with {excerpt(body)}"
+            )
 
     try:
         json.loads(body, object_pairs_hook=check)
     except (ValueError, RecursionError) as error:
-        raise WireError(f"{what}: {error}; it begins {excerpt(body)}") from None
+        raise WireError(f"{what}: {error}; it starts with {excerpt(body)}") from None
 
 
 def encode(value: Any) -> bytes:

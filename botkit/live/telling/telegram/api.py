@@ -129,7 +129,7 @@ class BotApi:
         more = more if isinstance(more, dict) else {}
         said = str(answer.get("description", "no reason given")).replace(self._token, HIDDEN)[:300]
         if code in (UNAUTHORIZED, NOT_FOUND):
-            return TelegramError(f"Telegram does not know this token ({said}); ask @BotFather for it", code=code)
+            return TelegramError(f"Telegram does not know this token ({said}); get it from @BotFather", code=code)
         moved = more.get("migrate_to_chat_id")
         if isinstance(moved, int):
             return TelegramError(f"the chat has become a supergroup; write `chat: {moved}`", code=code)
