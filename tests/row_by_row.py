@@ -5,7 +5,6 @@ results.
 from __future__ import annotations
 
 from botkit.backtesting.driver import Driver
-from botkit.model.columns import TradeColumns
 from botkit.model.merged_rows import MergedRows
 
 
@@ -19,8 +18,7 @@ class RowByRow(Driver):
             due, wake = self.kernel.next_at(), engine.wake_at()
             told_at = self._prints[0][0].at if self._prints else None
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
-                amid = row > 0 and rows.received[row - 1] == due and isinstance(rows.at(row - 1)[0], TradeColumns)
-                self._publish(due, amid_trades=bool(amid))
+                self._publish(due, rows, row)
             elif wake is not None and wake < at and (told_at is None or wake < told_at):
                 self.turn(None, max(wake, engine.view.now))
             elif self._prints and self._print_comes_first(rows.at(row)[0], at):

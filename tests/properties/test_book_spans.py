@@ -247,7 +247,7 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
     (Kernel.load, "self._ahead.drop()", "pass", 102),
     (Kernel._books, "self._ahead.drop()", "pass", 2),
     (BookFeed.ahead, "or self.changed_at is not None", "", 74),
-    (BookFeed.ahead, "or market.taken", "", 43),
+    (BookFeed.ahead, "or market.taken", "", 17),
     (BookFeed.ahead, "or not self._is_exact()", "", 2),
     (BookFeed.ahead, "market.is_older_than(self._cadence) or", "", 31),
     (BookFeed.ahead, "or not market.is_regular", "", 0),
