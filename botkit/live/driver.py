@@ -22,7 +22,7 @@ from botkit.engine.outcome_parts import Reply
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock
 from botkit.live.journal_rows import JournalError
-from botkit.live.persistence import Persistence, client_ids_of
+from botkit.live.persistence import Persistence
 from botkit.live.recording import Recording
 from botkit.live.state_folder import JOURNAL_HALT, StateFolder
 from botkit.live.watchdog import Watchdog
@@ -368,11 +368,11 @@ class LiveDriver:
         connection writes the request before it returns.
         """
         held, urgent = None, isinstance(request, _CANCELS)
-        if isinstance(request, (CreateOrder, CreateBatch)):
-            urgent = True
-            for client_id in client_ids_of(request):
-                order = self.engine.view.order(client_id)
-                urgent = urgent and order is not None and order.reduces
+        if isinstance(request, CreateOrder):
+            urgent = request.order.reduces
+            held = self._held(urgent)
+        elif isinstance(request, CreateBatch):
+            urgent = all(order.reduces for order in request.orders)
             held = self._held(urgent)
         if self.key_refusal is not None and not isinstance(request, (GetBook, GetCandles)):
             held = f"not sent: {self.key_refusal}"
@@ -397,7 +397,7 @@ class LiveDriver:
         """
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
-        closed = self._gate(self.now())
+        closed = self._gate(self.clock.now())
         if closed is not None:
             return f"not sent: {closed}"
         if self.folder.is_halted():

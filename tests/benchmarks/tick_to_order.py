@@ -42,10 +42,10 @@ from aiohttp.web_protocol import RequestHandler
 from botkit.assembly.live import live_parts
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.sockets import Socket, _header
-from botkit.exchange.bitopro import transport
 from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.exchange.bitopro.connections import Connections
 from botkit.exchange.bitopro.facts import BitoPro
+from botkit.exchange.bitopro.sign import Credentials
 from botkit.exchange.bitopro.stream import Stream
 from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.frames import OrderBookFrame
@@ -296,7 +296,7 @@ class _Trace:
         self.around(Bot, "went_in", "looked at")
         self.around(Journal, "commit", "gathered", "journaled")
         self.around(BitoProAdapter, "send", "carried")
-        self.around(transport, "signed_headers", "encoded", "signed")
+        self.around(Credentials, "signed_head", "encoded", "signed")
 
 
 async def _trade(folder: Path, addresses: dict[str, str], seconds: float) -> None:

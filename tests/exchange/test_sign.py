@@ -61,6 +61,8 @@ DOCUMENTED = [
 def test_each_documented_signature_is_reproduced(text: str, payload: str, signature: str) -> None:
     headers = signed_headers(Credentials("", "key", "bitopro"), text.encode())
     assert headers == {HEADER_KEY: "key", HEADER_PAYLOAD: payload, HEADER_SIGNATURE: signature}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    assert Credentials("", "key", "bitopro").signed_head(text.encode()) == lines
 
 
 def test_every_recorded_signature_verifies_in_both_base64_alphabets() -> None:

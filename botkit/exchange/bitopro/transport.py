@@ -18,7 +18,7 @@ from yarl import URL
 
 from botkit.errors import OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro.connections import Connections
-from botkit.exchange.bitopro.sign import Credentials, nonce_headers, signed_headers
+from botkit.exchange.bitopro.sign import Credentials, nonce_payload
 from botkit.exchange.bitopro.wire.endpoints import Endpoint
 from botkit.exchange.bitopro.wire.errors import error_text
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos, from_datetime
@@ -211,26 +211,17 @@ class Transport:
         return Call(self, self._pools[urgent], endpoint, path, request, timeout_s, connect_timeout_s, size_max)
 
     def _request(self, endpoint: Endpoint, target: str, body: bytes | None) -> bytes:
-        """Return the bytes of a request: the head and the signed body."""
-        lines = [endpoint.method, " ", self._root, target, self._constant]
-        for name, value in self._headers(endpoint, body).items():
-            lines += (name, ": ", value, "\r\n")
-        if body is not None:
-            lines.append(f"Content-Length: {len(body)}\r\n\r\n")
-            return "".join(lines).encode() + body
-        lines.append("\r\n" if endpoint.method == "GET" else "Content-Length: 0\r\n\r\n")
-        return "".join(lines).encode()
-
-    def _headers(self, endpoint: Endpoint, body: bytes | None) -> dict[str, str]:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        """Return the bytes of a request: the head and the signed body. Raises Refused without an account."""
+        signed, credentials = "", self.credentials
         if endpoint.private:
-            if self.credentials is None:
+            if credentials is None:
                 raise Refused(f"{endpoint.method} {endpoint.path} needs an account; give email, key and secret")
-            if body is None:
-                headers |= nonce_headers(self.credentials, self.clock.now() // NS_PER_MS)
-            else:
-                headers |= signed_headers(self.credentials, body)
-        return headers
+            payload = nonce_payload(credentials, self.clock.now() // NS_PER_MS) if body is None else body
+            signed = credentials.signed_head(payload)
+        head = f"{endpoint.method} {self._root}{target}{self._constant}{signed}"
+        if body is None:
+            return (head + ("\r\n" if endpoint.method == "GET" else "Content-Length: 0\r\n\r\n")).encode()
+        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     def note_date(self, date: str | None, started: Nanos) -> None:
         """Measure the clock skew from an answer's Date header."""
