@@ -251,6 +251,9 @@ class PageServer:
                 bot.show_viewer()
                 async with self._reading:
                     await asyncio.to_thread(bot.look, whole=True)
+            else:  # while nobody watched, bots have started or ended
+                async with self._reading:
+                    await asyncio.to_thread(self._look, whole=False)
             news.set()
 
     async def _tell(self, socket: web.WebSocketResponse, viewer: Viewer, news: asyncio.Event) -> None:

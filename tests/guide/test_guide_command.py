@@ -42,11 +42,13 @@ def test_every_chapter_is_listed_and_every_listed_chapter_exists() -> None:
     assert {path.stem for path in GUIDE.glob("*.md")} == set(CHAPTERS)
 
 
-def test_the_readme_is_short_and_its_image_is_small() -> None:
+def test_the_readme_is_short_and_its_pictures_are_small() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 130
     assert all(f"(botkit/guide/{topic}.md)" in readme for topic in CHAPTERS)
-    assert (ROOT / ".github" / "report.png").stat().st_size < 150_000
+    pictures = re.findall(r"\((\.github/\w+\.png)\)", readme)
+    assert {f".github/{name}.png" for name in ("report", "page", "playback")} == set(pictures)
+    assert all((ROOT / picture).stat().st_size < 150_000 for picture in pictures)
 
 
 def test_error_messages_in_the_guide_match_the_fault_catalogue() -> None:
