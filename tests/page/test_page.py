@@ -25,7 +25,7 @@ def test_the_page_shows_price_fills_orders_balances_limits_reasons_and_parameter
     browser.wait_for_text("#limits", "create order (account)")
     browser.wait_for_text("#why", "the spread is too wide")
     browser.wait_for_text("#parameters", "mood")
-    browser.wait_for_text("#events", "b bought 0.01 BTC at")
+    browser.wait_for_text("#events", "b sold 0.01 BTC at")
     browser.wait_for_text("#money", "In all")
     capital = _equity_less_profit(browser)
     assert capital > 50_000, "the strategy's 50,000 USDT, and its coin"
