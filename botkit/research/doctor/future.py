@@ -69,14 +69,14 @@ class Foreseen(msgspec.Struct, frozen=True):
 
 
 def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:
-    """Return the feed with different prices after ``cut``. The rows up to the cut, and all timestamps, stay
-    unchanged.
+    """Return the feed with other prices, amounts and sides after ``cut``. The rows up to the cut, and all timestamps,
+    stay unchanged.
     """
     return Feed([_AlteredSource(source, cut, seed) for source in feed.sources], feed_ms=feed.feed_ms)
 
 
 class _AlteredSource:
-    """Wraps a source and adds a random walk to the prices after the cut."""
+    """Wraps a source and changes the rows after the cut."""
 
     def __init__(self, source: FeedSource, cut: Nanos, seed: int) -> None:
         self.name, self.path, self.synthetic = source.name, source.path, source.synthetic
@@ -104,18 +104,34 @@ class _AlteredSource:
 
 
 def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
+    """Return the rows with another future. A random walk moves the prices; that alone would keep each row's own shape,
+    which a strategy may peek at too: whether the next candle rises, who takes the next trade, which side of the next
+    book is larger. So half of the rows are mirrored, at random, and amounts are shuffled.
+    """
     first = int(np.searchsorted(columns.received, cut, side="right"))
-    if first >= len(columns):
+    future = len(columns) - first
+    if future <= 0:
         return columns
     # each pair has its own walk, seeded with the pair's name, so that equal seeds yield equal futures
     random = np.random.default_rng([seed, *str(columns.pair).encode()])
-    walk = np.cumsum(random.normal(0.0, _STEP, len(columns) - first)).clip(-0.5, 0.5)
+    walk = np.cumsum(random.normal(0.0, _STEP, future)).clip(-0.5, 0.5)
+    is_mirrored = random.random(future) < 0.5
+    order = random.permutation(future)
+
+    # one shift for all columns, so that a candle's extremes stay extremes and a book is not crossed
+    prices = (
+        columns.ticks
+        if isinstance(columns, TradeColumns)
+        else columns.bid_ticks
+        if isinstance(columns, BookColumns)
+        else columns.close
+    )
+    reference = int(np.asarray(prices[first - 1 if first else 0]).ravel()[0]) or 1
+    shift = np.round(walk * reference).astype(np.int64)
 
     def moved(ticks: Any) -> Any:
         """Add the walk to every price. Books keep the spacing between their levels."""
         new = np.array(ticks)
-        reference = int(np.asarray(ticks[first - 1 if first else 0]).ravel()[0]) or 1
-        shift = np.round(walk * reference).astype(np.int64)
         part = new[first:]
         if part.ndim == 2:
             new[first:] = np.where(part > 0, np.maximum(part + shift[:, None], 1), part)
@@ -123,20 +139,43 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
             new[first:] = np.maximum(part + shift, 1)
         return new
 
+    def shuffled(lots: Any) -> Any:
+        new = np.array(lots)
+        new[first:] = new[first:][order]
+        return new
+
+    def swapped(one: Any, other: Any) -> tuple[Any, Any]:
+        """Exchange the values of two columns in the mirrored rows."""
+        left, right = np.array(one), np.array(other)
+        at = first + np.flatnonzero(is_mirrored)
+        left[at], right[at] = right[at], left[at]
+        return left, right
+
     match columns:
         case TradeColumns():
-            return msgspec.structs.replace(columns, ticks=moved(columns.ticks))
+            side = np.array(columns.side)
+            side[first:][is_mirrored] *= -1
+            return msgspec.structs.replace(columns, ticks=moved(columns.ticks), lots=shuffled(columns.lots), side=side)
         case BookColumns():
-            return msgspec.structs.replace(
-                columns, bid_ticks=moved(columns.bid_ticks), ask_ticks=moved(columns.ask_ticks)
-            )
-        case CandleColumns():
+            bid_lots, ask_lots = columns.bid_lots, columns.ask_lots
+            if np.array_equal(columns.bid_ticks > 0, columns.ask_ticks > 0):  # no level would lose its amount
+                bid_lots, ask_lots = swapped(bid_lots, ask_lots)
             return msgspec.structs.replace(
                 columns,
-                open=moved(columns.open),
+                bid_ticks=moved(columns.bid_ticks),
+                bid_lots=bid_lots,
+                ask_ticks=moved(columns.ask_ticks),
+                ask_lots=ask_lots,
+            )
+        case CandleColumns():
+            opened, closed = swapped(columns.open, columns.close)
+            return msgspec.structs.replace(
+                columns,
+                open=moved(opened),
                 high=moved(columns.high),
                 low=moved(columns.low),
-                close=moved(columns.close),
+                close=moved(closed),
+                lots=shuffled(columns.lots),
             )
     raise AssertionError(columns)
 

@@ -57,22 +57,12 @@ SEEING = """
 pair: Pair
 
 def on_start(self):
-    import gc
-
-    from botkit.model.columns import CandleColumns
-
     self.subscribe_bars(self.pair, "1d")
-    self.alive = [thing for thing in gc.get_objects() if isinstance(thing, CandleColumns)]
     self.whole = None
 
 def on_bar(self, bar):
-    if self.whole is None:
-        # other tapes of this process may be alive, too: this one has the bar
-        at = [(rows, int(rows.time.searchsorted(bar.time))) for rows in self.alive]
-        alive = [rows for rows, row in at if row < len(rows) and rows.close[row] == bar.close]
-        # while the doctor looks, the tape as recorded is alive beside the one that it changed
-        self.whole = max(alive, key=lambda rows: (len(rows), rows.close.flags.writeable))
-        self.alive = []
+    if self.whole is None or self.whole.close[self.whole.time.searchsorted(bar.time)] != bar.close:
+        self.whole = self.tape_in_memory(bar)
     rows = self.whole
     at = int(rows.time.searchsorted(bar.time)) + 1
     up = at < len(rows) and rows.close[at] > rows.open[at]
@@ -80,6 +70,18 @@ def on_bar(self, bar):
         self.market_buy(self.pair, spend=self.balance(self.pair.quote).available * 0.95)
     elif not up and self.position(self.pair).sellable:
         self.close(self.pair)
+
+def tape_in_memory(self, bar):
+    import gc
+
+    from botkit.model.columns import CandleColumns
+
+    gc.collect()  # tapes of earlier runs
+    alive = [thing for thing in gc.get_objects() if isinstance(thing, CandleColumns)]
+    at = [(rows, int(rows.time.searchsorted(bar.time))) for rows in alive]
+    alike = [rows for rows, row in at if row < len(rows) and rows.close[row] == bar.close]
+    # the youngest is probably the one being read: the doctor keeps the recorded tape beside the one with another future
+    return [rows for rows in alike if len(rows) == max(map(len, alike))][-1]
 """
 
 #: buys before the single day on which the price triples, and otherwise makes small random trades
