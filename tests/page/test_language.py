@@ -11,7 +11,17 @@ from tests.page.pages import PageBrowser, run_bot, write_bot
 from tests.report.english import english_left
 
 #: what the bot of these tests calls things itself
-NAMES = ("shown", "busy", "pair size mood", "calm", "far", "btc usdt", "amount of each order", "the spread is too wide")
+NAMES = (
+    "shown",
+    "busy",
+    "pair size mood",
+    "calm",
+    "far",
+    "middle books",
+    "btc usdt",
+    "amount of each order",
+    "the spread is too wide",
+)
 
 
 @pytest.fixture(scope="module")
