@@ -77,6 +77,7 @@ def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colours(browser: PageBro
     browser.click("document.getElementById('up')")
     assert not gain(browser)
     assert browser.text("#up") == "綠漲紅跌"
+    browser.wait_for_text("#lead", "執行中")
     # a bot that runs is marked green whatever gains are
     assert browser.run("getComputedStyle(document.querySelector('#lead .dot')).backgroundColor") == "rgb(18, 115, 74)"
     browser.visit(chinese)
