@@ -11,7 +11,17 @@ from tests.page.pages import PageBrowser, run_bot, write_bot
 from tests.report.english import english_left
 
 #: what the bot of these tests calls things itself
-NAMES = ("shown", "busy", "pair size mood", "calm", "far", "btc usdt", "amount of each order", "the spread is too wide")
+NAMES = (
+    "shown",
+    "busy",
+    "pair size mood",
+    "calm",
+    "far",
+    "middle books",
+    "btc usdt",
+    "amount of each order",
+    "the spread is too wide",
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +77,7 @@ def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colours(browser: PageBro
     browser.click("document.getElementById('up')")
     assert not gain(browser)
     assert browser.text("#up") == "綠漲紅跌"
+    browser.wait_for_text("#lead", "執行中")
     # a bot that runs is marked green whatever gains are
     assert browser.run("getComputedStyle(document.querySelector('#lead .dot')).backgroundColor") == "rgb(18, 115, 74)"
     browser.visit(chinese)

@@ -22,8 +22,10 @@ const make = (place, logo, label) => {
     handleScale: { mouseWheel: false },
     crosshair: { mode: LC.CrosshairMode.Magnet },
   });
-  const credit = place.querySelector("a[title]");
-  if (credit) credit.title = tr("Charts by TradingView");
+  // the library writes its credit anew whenever panes are added
+  const credit = () => place.querySelectorAll("a[title]").forEach((link) => { const said = tr("Charts by TradingView"); if (link.title !== said) link.title = said; });
+  new MutationObserver(credit).observe(place, { childList: true, subtree: true, attributeFilter: ["title"] });
+  credit();
   painted(() => chart.applyOptions({
     layout: { background: { type: "solid", color: "transparent" }, textColor: color("dim"), panes: { separatorColor: color("line"), separatorHoverColor: color("line") } },
     grid: { vertLines: { color: "transparent" }, horzLines: { color: color("grid") } },
