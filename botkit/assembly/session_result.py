@@ -7,6 +7,7 @@ reasons for not trading, and the use of rate limits. All figures are computed as
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ from botkit.errors import DataError
 from botkit.live.limits.recorded_slots import replayed_pools
 from botkit.live.replay import RecordedInputs, Replay, ReplayError, RunHeader, Verdict, read_header, verdict_on
 from botkit.live.run_files import DECISIONS
-from botkit.live.telling.lines import read_lines
+from botkit.live.telling.lines import LINES, lines_in
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import Fill
@@ -49,6 +50,7 @@ from botkit.model.results import (
     ClosedTrade,
     DataDescription,
     EndpointUse,
+    IndicatorLine,
     LatencyRow,
     PositionRow,
     RouterUse,
@@ -381,7 +383,7 @@ def _result(
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
-        indicators=view.lines() if replayed.is_equal else read_lines(run),
+        indicators=view.lines() if replayed.is_equal else _written_lines(run),
         router=router,
         assumptions=_facts(header, replayed),
         warnings=_cautions(header, replayed, recorder, notes),
@@ -429,6 +431,13 @@ def _positions(strategy: str, matched: Matched) -> list[PositionRow]:
         for pair, (units, cost) in found.items()
         if pair.rules.lots_of_units(units)
     ]
+
+
+def _written_lines(run: Path) -> list[IndicatorLine]:
+    """Return the indicators and plots as the session wrote them, if it wrote any."""
+    with contextlib.suppress(OSError):
+        return lines_in((run / LINES).read_bytes())
+    return []
 
 
 def _router_use(replayed: _Replayed, orders: SessionOrders) -> RouterUse:

@@ -12,7 +12,7 @@ import pytest
 from botkit.live.disk import REAL_DISK
 from botkit.live.page_files import PageFiles
 from botkit.live.state_folder import StateFolder
-from botkit.live.telling.lines import LINES, Lines, read_lines
+from botkit.live.telling.lines import LINES, Lines, lines_in
 from botkit.live.telling.messages import MESSAGES, Messages
 from botkit.live.telling.minutes import MINUTES, Minutes
 from botkit.live.telling.page_feed import PageFeed
@@ -60,7 +60,7 @@ def test_a_line_keeps_its_last_value_within_each_minute(tmp_path: Path) -> None:
     assert rows_of(tmp_path / LINES) == [["maker", "btc_usdt", "BB(20) upper", "price", 60, 3.0]]
     lines.saw([drawn((119, 3.0), (120, 4.0))])
     lines.close()
-    [line] = read_lines(tmp_path)
+    [line] = lines_in((tmp_path / LINES).read_bytes())
     assert (line.name, line.times, line.values) == ("BB(20) upper", [60 * NS_PER_S, 120 * NS_PER_S], [3.0, 4.0])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from botkit.assembly.session_result import session_result
 from botkit.cli.main import main
 from tests.live.test_audit import STRATEGY
 from tests.report.browser import CHROMIUM, Browser
@@ -116,6 +117,7 @@ def test_a_session_whose_strategy_has_changed_keeps_its_figures_and_says_what_is
     assert "Indicators and plots have one value a minute" in text
     differing = {key for key in before if before[key] != after[key]}
     assert differing <= {"events", "events_per_second", "warnings"}
+    assert {line.name for line in session_result(session).indicators} == {"SMA(2)", "bid"}, "as the session wrote them"
 
     strategy.unlink()
     assert main(["report", str(session)]) == 0

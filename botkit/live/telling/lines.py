@@ -99,14 +99,10 @@ class Lines:
                 file.close()
 
 
-def read_lines(run: Path) -> list[IndicatorLine]:
-    """Return the lines that a run wrote, with one value a minute; none if it wrote none."""
+def lines_in(written: bytes) -> list[IndicatorLine]:
+    """Return the lines in the content of such a file, with one value a minute."""
     found: dict[_Key, IndicatorLine] = {}
     decode = msgspec.json.Decoder(LineRow).decode
-    try:
-        written = (run / LINES).read_bytes()
-    except OSError:
-        return []
     for text in written[: written.rfind(b"\n") + 1].splitlines():
         try:
             strategy, pair, name, pane, start, value = decode(text)
