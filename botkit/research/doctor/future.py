@@ -76,7 +76,7 @@ def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:
 
 
 class _AlteredSource:
-    """Wraps a source and adds a random walk to the prices after the cut."""
+    """Wraps a source. After the cut, adds a random walk to the prices and inverts the moves of candles."""
 
     def __init__(self, source: FeedSource, cut: Nanos, seed: int) -> None:
         self.name, self.path, self.synthetic = source.name, source.path, source.synthetic
@@ -123,6 +123,16 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
             new[first:] = np.maximum(part + shift, 1)
         return new
 
+    def mirrored(ticks: Any) -> Any:
+        """Invert the moves of candles before adding the walk. Daily candles move much further than the walk, which
+        alone would rarely change a candle's direction.
+        """
+        new = np.array(ticks)
+        reference = int(columns.close[first - 1 if first else 0]) or 1
+        part = np.maximum(new[first:], 1)
+        new[first:] = np.maximum(np.round(reference * (reference / part + walk)).astype(np.int64), 1)
+        return new
+
     match columns:
         case TradeColumns():
             return msgspec.structs.replace(columns, ticks=moved(columns.ticks))
@@ -133,10 +143,10 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
         case CandleColumns():
             return msgspec.structs.replace(
                 columns,
-                open=moved(columns.open),
-                high=moved(columns.high),
-                low=moved(columns.low),
-                close=moved(columns.close),
+                open=mirrored(columns.open),
+                high=mirrored(columns.low),
+                low=mirrored(columns.high),
+                close=mirrored(columns.close),
             )
     raise AssertionError(columns)
 

@@ -57,22 +57,21 @@ SEEING = """
 pair: Pair
 
 def on_start(self):
-    import gc
-
-    from botkit.model.columns import CandleColumns
-
     self.subscribe_bars(self.pair, "1d")
-    self.alive = [thing for thing in gc.get_objects() if isinstance(thing, CandleColumns)]
     self.whole = None
 
 def on_bar(self, bar):
     if self.whole is None:
+        import gc
+
+        from botkit.model.columns import CandleColumns
+
+        alive = [thing for thing in gc.get_objects() if isinstance(thing, CandleColumns)]
         # other tapes of this process may be alive, too: this one has the bar
-        at = [(rows, int(rows.time.searchsorted(bar.time))) for rows in self.alive]
+        at = [(rows, int(rows.time.searchsorted(bar.time))) for rows in alive]
         alive = [rows for rows, row in at if row < len(rows) and rows.close[row] == bar.close]
         # while the doctor looks, the tape as recorded is alive beside the one that it changed
         self.whole = max(alive, key=lambda rows: (len(rows), rows.close.flags.writeable))
-        self.alive = []
     rows = self.whole
     at = int(rows.time.searchsorted(bar.time)) + 1
     up = at < len(rows) and rows.close[at] > rows.open[at]
