@@ -123,14 +123,13 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
             new[first:] = np.maximum(part + shift, 1)
         return new
 
-    def mirrored(ticks: Any) -> Any:
-        """Invert the moves of candles before adding the walk. Daily candles move much further than the walk, which
-        alone would rarely change a candle's direction.
+    def mirrored(ticks: Any, last: int) -> Any:
+        """Invert the moves from ``last``, and add the walk. Daily candles move much further than the walk, which alone
+        would rarely change a candle's direction.
         """
         new = np.array(ticks)
-        reference = int(columns.close[first - 1 if first else 0]) or 1
         part = np.maximum(new[first:], 1)
-        new[first:] = np.maximum(np.round(reference * (reference / part + walk)).astype(np.int64), 1)
+        new[first:] = np.maximum(np.round(last * (last / part + walk)).astype(np.int64), 1)
         return new
 
     match columns:
@@ -141,12 +140,13 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
                 columns, bid_ticks=moved(columns.bid_ticks), ask_ticks=moved(columns.ask_ticks)
             )
         case CandleColumns():
+            last = int(columns.close[max(first - 1, 0)]) or 1
             return msgspec.structs.replace(
                 columns,
-                open=mirrored(columns.open),
-                high=mirrored(columns.low),
-                low=mirrored(columns.high),
-                close=mirrored(columns.close),
+                open=mirrored(columns.open, last),
+                high=mirrored(columns.low, last),
+                low=mirrored(columns.high, last),
+                close=mirrored(columns.close, last),
             )
     raise AssertionError(columns)
 
