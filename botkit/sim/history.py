@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,10 +34,17 @@ class CandleHistory:
     def preload(self, candles: CandleColumns) -> None:
         """Add completed one-minute candles from before the first trade; candles without volume are skipped."""
         assert candles.resolution == "1m", candles.resolution
-        columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.lots)
-        for minute, *row in zip(*(column.tolist() for column in columns), strict=True):
-            if row[4]:
-                self._add(minute, row)
+        columns = (candles.open, candles.high, candles.low, candles.close, candles.lots)
+        rows = zip(candles.time.tolist(), np.column_stack(columns).tolist(), strict=True)
+        traded = [(minute, row) for minute, row in rows if row[4]]
+        minutes = [minute for minute, _ in traded]
+        if all(a < b for a, b in pairwise([*self._order[-1:], *minutes])):
+            # later than all others, as nearly always: months of them take no search each
+            self._minutes.update(traded)
+            self._order += minutes
+            return
+        for minute, row in traded:
+            self._add(minute, row)
 
     def absorb(self, trades: TradeStream, upto: int) -> None:
         """Aggregate new rows, up to but excluding row number ``upto``."""

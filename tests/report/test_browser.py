@@ -15,9 +15,14 @@ from tests.report.sample_result import bare_result, sample_result
 
 
 def open_report(browser: Browser, result: BacktestResult, folder: Path) -> None:
-    """Open a result's report. Check that the page requests only its own file, and that the console stays empty."""
+    """Write a result's report, and open it."""
     page = folder / "report.html"
     page.write_text(render(result), encoding="utf-8")
+    open_page(browser, page)
+
+
+def open_page(browser: Browser, page: Path) -> None:
+    """Open a report. Check that the page requests only its own file, and that the console stays empty."""
     browser.open(page)
     assert browser.console == []
     assert [address for address in browser.requests if not address.startswith("data:")] == [page.as_uri()]

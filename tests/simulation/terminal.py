@@ -26,7 +26,7 @@ from unittest import mock
 
 import aiohttp
 
-from botkit.live import market_access
+from botkit.live import bot_run, market_access
 from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import FOLDER_VARIABLE, Broker, BrokerFolder
 from tests.simulation.loop import Process, in_process
@@ -54,6 +54,8 @@ class Terminal:
             (asyncio, "run", self.command),
             (asyncio, "Runner", partial(_Runner, self)),
             (market_access, "build_opener", partial(_Opener, self)),
+            # a simulated process has no collector of its own, and this one's frozen objects would be traversed again
+            (bot_run, "quiet_collector", contextlib.nullcontext),
         ):
             self._places.enter_context(mock.patch.object(owner, name, replacement))
         self.begin(self._serve_broker())

@@ -104,9 +104,9 @@ class _AlteredSource:
 
 
 def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
-    """Return the rows with another future. A random walk moves the prices; that alone would keep each row's own shape,
-    which a strategy may peek at too: whether the next candle rises, who takes the next trade, which side of the next
-    book is larger. So half of the rows are mirrored, at random, and amounts are shuffled.
+    """Return the rows with another future. A random walk moves the prices; that alone would keep what a strategy may
+    peek at too: whether the next candle rises, who takes the next trade, which side of the next book is larger. So the
+    moves of candles are inverted, half of the trades and books change sides at random, and amounts are shuffled.
     """
     first = int(np.searchsorted(columns.received, cut, side="right"))
     future = len(columns) - first
@@ -115,23 +115,13 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
     # each pair has its own walk, seeded with the pair's name, so that equal seeds yield equal futures
     random = np.random.default_rng([seed, *str(columns.pair).encode()])
     walk = np.cumsum(random.normal(0.0, _STEP, future)).clip(-0.5, 0.5)
-    is_mirrored = random.random(future) < 0.5
+    changes_side = random.random(future) < 0.5
     order = random.permutation(future)
 
-    # one shift for all columns, so that a candle's extremes stay extremes and a book is not crossed
-    prices = (
-        columns.ticks
-        if isinstance(columns, TradeColumns)
-        else columns.bid_ticks
-        if isinstance(columns, BookColumns)
-        else columns.close
-    )
-    reference = int(np.asarray(prices[first - 1 if first else 0]).ravel()[0]) or 1
-    shift = np.round(walk * reference).astype(np.int64)
-
-    def moved(ticks: Any) -> Any:
-        """Add the walk to every price. Books keep the spacing between their levels."""
+    def moved(ticks: Any, reference: int) -> Any:
+        """Add the walk, in units of ``reference``, to every price. Books keep the spacing between their levels."""
         new = np.array(ticks)
+        shift = np.round(walk * reference).astype(np.int64)
         part = new[first:]
         if part.ndim == 2:
             new[first:] = np.where(part > 0, np.maximum(part + shift[:, None], 1), part)
@@ -145,36 +135,49 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
         return new
 
     def swapped(one: Any, other: Any) -> tuple[Any, Any]:
-        """Exchange the values of two columns in the mirrored rows."""
+        """Exchange the values of two columns in the rows that change sides."""
         left, right = np.array(one), np.array(other)
-        at = first + np.flatnonzero(is_mirrored)
+        at = first + np.flatnonzero(changes_side)
         left[at], right[at] = right[at], left[at]
         return left, right
 
+    def mirrored(ticks: Any, last: int) -> Any:
+        """Invert the moves from ``last``, and add the walk. Daily candles move much further than the walk, which alone
+        would rarely change a candle's direction.
+        """
+        new = np.array(ticks)
+        part = np.maximum(new[first:], 1)
+        new[first:] = np.maximum(np.round(last * (last / part + walk)).astype(np.int64), 1)
+        return new
+
     match columns:
         case TradeColumns():
+            last = int(columns.ticks[max(first - 1, 0)]) or 1
             side = np.array(columns.side)
-            side[first:][is_mirrored] *= -1
-            return msgspec.structs.replace(columns, ticks=moved(columns.ticks), lots=shuffled(columns.lots), side=side)
+            side[first:][changes_side] *= -1
+            return msgspec.structs.replace(
+                columns, ticks=moved(columns.ticks, last), lots=shuffled(columns.lots), side=side
+            )
         case BookColumns():
+            last = int(columns.bid_ticks[max(first - 1, 0), 0]) or 1
             bid_lots, ask_lots = columns.bid_lots, columns.ask_lots
             if np.array_equal(columns.bid_ticks > 0, columns.ask_ticks > 0):  # no level would lose its amount
                 bid_lots, ask_lots = swapped(bid_lots, ask_lots)
             return msgspec.structs.replace(
                 columns,
-                bid_ticks=moved(columns.bid_ticks),
+                bid_ticks=moved(columns.bid_ticks, last),
                 bid_lots=bid_lots,
-                ask_ticks=moved(columns.ask_ticks),
+                ask_ticks=moved(columns.ask_ticks, last),
                 ask_lots=ask_lots,
             )
         case CandleColumns():
-            opened, closed = swapped(columns.open, columns.close)
+            last = int(columns.close[max(first - 1, 0)]) or 1
             return msgspec.structs.replace(
                 columns,
-                open=moved(opened),
-                high=moved(columns.high),
-                low=moved(columns.low),
-                close=moved(closed),
+                open=mirrored(columns.open, last),
+                high=mirrored(columns.low, last),
+                low=mirrored(columns.high, last),
+                close=mirrored(columns.close, last),
                 lots=shuffled(columns.lots),
             )
     raise AssertionError(columns)

@@ -108,13 +108,13 @@ def test_a_profit_that_depends_on_zero_slippage_is_detected(tmp_path: Path, caps
 def test_a_profit_from_trading_on_an_outdated_book_is_not_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = examined(capsys, planted_on_books(tmp_path, STALE, 1, days=10, delay_ms=60_000, sweeps=True))
+    found = examined(capsys, planted_on_books(tmp_path, STALE, 1, days=6, delay_ms=60_000, sweeps=True))
     assert found["verdict"] == "loses after costs"
     assert "it lost" in found["rungs"]["costs"]["says"]
 
 
 def test_a_profit_that_depends_on_low_latency_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = examined(capsys, planted_on_books(tmp_path, QUICK, 1, days=10, delay_ms=120, sweeps=False))
+    found = examined(capsys, planted_on_books(tmp_path, QUICK, 1, days=6, delay_ms=120, sweeps=False))
     assert found["verdict"] == "loses after costs"
     assert "with latency doubled it loses" in found["sentence"]
 
