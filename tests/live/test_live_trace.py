@@ -12,8 +12,8 @@ import botkit.engine.engine
 from tests.benchmarks.live_trace import LIVES, ways
 
 #: for an order sent in on_book; a frame of trades needs more calls the more trades it contains
-CALLS_MOST = 171
-FILES_MOST = {"on_book": 53, "on_trade": 56}
+CALLS_MOST = 146
+FILES_MOST = {"on_book": 55, "on_trade": 57}
 #: allowance for a timer or another task of the event loop that runs between the steps
 CALLS_ROOM, FILES_ROOM = 15, 3
 
