@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -15,7 +16,7 @@ from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, OrderRow, PriceCandles
 from botkit.report.holdings import FloatArray, Holdings, IntArray
-from botkit.report.packing import deltas
+from botkit.report.packing import column_of, deltas
 from botkit.report.resting import longest, rested, resting_columns
 from botkit.report.trade_list import trade_columns
 
@@ -58,6 +59,17 @@ class LocalTimes:
             delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()
             offset = self._offsets[hour] = round(delta.total_seconds() * 1000) if delta else 0
         return time // NS_PER_MS + offset
+
+    def column(self, times: Sequence[Nanos]) -> IntArray:
+        """Return ascending times in local milliseconds."""
+        column = np.asarray(times, np.int64)
+        if not len(column):
+            return column
+        hours = column // (900 * NS_PER_S)
+        begins = np.flatnonzero(np.diff(hours, prepend=hours[0] - 1))
+        offsets = [self.ms(time) - time // NS_PER_MS for time in column[begins].tolist()]
+        found: IntArray = column // NS_PER_MS + np.repeat(offsets, np.diff(np.append(begins, len(column))))
+        return found
 
 
 def rounded(value: float) -> float:
@@ -138,14 +150,13 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
     flat = np.where(before < 0, candles.open[0], np.asarray(candles.close)[np.maximum(before, 0)])
     order = np.argsort(np.concatenate((times, starts)), kind="stable")
 
-    def merged(column: Sequence[float], added: FloatArray) -> list[float]:
-        found: list[float] = np.concatenate((column, added))[order].tolist()
-        return found
+    def merged(column: Sequence[float], added: FloatArray) -> Sequence[float]:
+        return array("d", np.concatenate((column, added))[order].tobytes())
 
     return PriceCandles(
         candles.pair,
         candles.width,
-        np.concatenate((times, starts))[order].tolist(),
+        array("q", np.concatenate((times, starts))[order].tobytes()),
         merged(candles.open, flat),
         merged(candles.high, flat),
         merged(candles.low, flat),
@@ -164,12 +175,12 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
     return PriceCandles(
         candles.pair,
         candles.width * step,
-        [candles.times[c.start] for c in cuts],
-        [candles.open[c.start] for c in cuts],
-        [max(candles.high[c]) for c in cuts],
-        [min(candles.low[c]) for c in cuts],
-        [candles.close[c][-1] for c in cuts],
-        [sum(candles.volume[c]) for c in cuts] if candles.volume else [],
+        array("q", [candles.times[c.start] for c in cuts]),
+        array("d", [candles.open[c.start] for c in cuts]),
+        array("d", [max(candles.high[c]) for c in cuts]),
+        array("d", [min(candles.low[c]) for c in cuts]),
+        array("d", [candles.close[c][-1] for c in cuts]),
+        array("d", [sum(candles.volume[c]) for c in cuts] if candles.volume else []),
     )
 
 
@@ -275,20 +286,22 @@ def pair_chart(
     """
     whole = with_quiet_fills(candles, [*fills, *(simulated or ())], max(bar, candles.width))
     candles = join_candles(whole, candles_max)
-    rows = ascending([local.ms(t) for t in candles.times])
-    times = [candles.times[i] for i in rows]
-    volume = [candles.volume[i] for i in rows] if any(candles.volume) else []
-    figures = {name: [getattr(candles, name)[i] for i in rows] for name in ("open", "high", "low", "close")}
-    candles = PriceCandles(candles.pair, candles.width, times, **figures, volume=volume)
+    times = local.column(candles.times)
+    if not (np.diff(times) > 0).all():
+        rows = ascending(times.tolist())
+        times = times[rows]
+        names = ("open", "high", "low", "close") + (("volume",) if candles.volume else ())
+        figures = {name: array("d", [getattr(candles, name)[i] for i in rows]) for name in names}
+        candles = PriceCandles(candles.pair, candles.width, array("q", [candles.times[i] for i in rows]), **figures)
     return {
         "pair": str(candles.pair),
         "base": candles.pair.base.upper(),
         "decimals": candles.pair.rules.price_decimals,
         "width": max(bar, candles.width) // NS_PER_MS,
         "joined": candles.width > whole.width,
-        "t": deltas([local.ms(t) for t in candles.times]),
+        "t": deltas(times),
         **_price_columns(candles),
-        **_volume_columns(volume),
+        **_volume_columns(candles.volume if any(candles.volume) else ()),
         "places": candles.pair.rules.amount_decimals,
         "marks": marks(candles, fills if candles.times else ()),
         "simulated": None if simulated is None else marks(candles, simulated if candles.times else ()),
@@ -304,7 +317,7 @@ def _volume_columns(volume: Sequence[float]) -> ChartData:
     digits_kept = 4 if len(values) <= CANDLES_MANY else 3
     powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - (digits_kept - 1)
     digits = np.rint(values / 10.0**powers).astype(np.int64)
-    return {"volume": digits.tolist(), "volume_power": powers.tolist()}
+    return {"volume": column_of(digits), "volume_power": column_of(powers)}
 
 
 def _price_columns(candles: PriceCandles) -> ChartData:
@@ -319,9 +332,9 @@ def _price_columns(candles: PriceCandles) -> ChartData:
     before = np.concatenate(([0], closes[:-1])) if len(closes) else closes
     return {
         "c": deltas(closes),
-        "o": (opens - before).tolist(),
-        "h": (highs - np.maximum(opens, closes)).tolist(),
-        "l": (np.minimum(opens, closes) - lows).tolist(),
+        "o": column_of(opens - before),
+        "h": column_of(highs - np.maximum(opens, closes)),
+        "l": column_of(np.minimum(opens, closes) - lows),
     }
 
 
@@ -345,13 +358,14 @@ def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None
     scale = opening / candles.open[0]
     own = bar_length(result, candles)
     length = max(own, candles.width)
-    ends = [candles.times[0], *(min(t + length, result.end) for t in candles.times)]
-    values = [opening, *(close * scale for close in candles.close)]
+    starts = np.asarray(candles.times, np.int64)
+    ends = np.concatenate((starts[:1], np.minimum(starts + length, result.end)))
+    values = np.concatenate(([float(opening)], np.asarray(candles.close, float) * scale))
     is_exact = own >= candles.width
     if not is_exact:
         return _between(ends, values, times), False
-    rows = np.maximum(np.searchsorted(np.asarray(ends, np.int64), times, side="right") - 1, 0)
-    return [shown(values[row]) for row in rows.tolist()], True
+    rows = np.maximum(np.searchsorted(ends, times, side="right") - 1, 0)
+    return [shown(value) for value in values[rows].tolist()], True
 
 
 def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:
@@ -360,7 +374,7 @@ def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:
     return (fixed_length(own) or 0) if own in RESOLUTIONS else 0
 
 
-def _between(ends: Sequence[Nanos], values: Sequence[float], times: IntArray) -> list[float]:
+def _between(ends: Sequence[Nanos] | IntArray, values: Sequence[float] | FloatArray, times: IntArray) -> list[float]:
     origin = ends[0]
     at = np.interp((times - origin).astype(float), np.asarray(ends, np.int64) - origin, np.asarray(values, float))
     return [rounded(value) for value in at.tolist()]

@@ -254,9 +254,9 @@ def test_every_fill_is_in_the_candle_that_covers_its_time() -> None:
     fills = [msgspec.structs.replace(fill, time=at * second // 10) for at in (995, 1_005, 1_032, 1_038, 1_050, 1_070)]
     found = with_quiet_fills(candles, fills, second)
     assert [time // second for time in found.times] == [99, 100, 103, 105, 107]
-    assert found.close == [7.0, 8.0, 8.0, 10.0, 10.0]
-    assert found.open == [7.0, 7.0, 8.0, 9.0, 10.0]
-    assert found.volume == [0.0, 1.0, 0.0, 2.0, 0.0]
+    assert list(found.close) == [7.0, 8.0, 8.0, 10.0, 10.0]
+    assert list(found.open) == [7.0, 7.0, 8.0, 9.0, 10.0]
+    assert list(found.volume) == [0.0, 1.0, 0.0, 2.0, 0.0]
     rows = np.cumsum(marks(found, fills)["row"]).tolist()
     assert sorted(set(rows)) == [0, 1, 2, 3, 4]
     assert with_quiet_fills(candles, fills[1:2], second) is candles
