@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, TypeAlias
@@ -217,34 +216,29 @@ def _whole_if_exact(value: int, lots: int) -> float:
     return ticks if not rest else round(ticks + rest / lots, 4)
 
 
-def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
-    """Return a line's last value within each candle, or None for a candle without a value.
+def points_in_force(candles: PriceCandles, found: IndicatorLine) -> IntArray:
+    """Return the number of a line's last point up to the end of each candle, or -1 before its first one.
 
     Values are placed at the candles' times, because the chart library would leave a gap in the candles at any other
-    time.
+    time. What an indicator of longer bars says stays in force until its next bar.
     """
-    values: list[float | None] = []
-    done = bisect_left(found.times, candles.times[0]) if candles.times else 0
-    ends = [*candles.times[1:], candles.times[-1] + candles.width] if candles.times else []
-    for end in ends:
-        stop = bisect_left(found.times, end, done)
-        values.append(rounded(found.values[stop - 1]) if stop > done else None)
-        done = stop
-    return values
+    times, points = np.asarray(candles.times, np.int64), np.asarray(found.times, np.int64)
+    if not len(times):
+        return times
+    stops = np.searchsorted(points, np.append(times[1:], times[-1] + candles.width))
+    return np.where(stops > np.searchsorted(points, times[0]), stops - 1, -1)
 
 
-def in_force(values: Sequence[float | None]) -> ChartData:
-    """Return a line's values in columns: the index of the first candle with a value, then integers as differences.
-
-    An indicator's value on longer bars stays in force until its next bar, so no value is missing after the first.
-    """
-    first = next((row for row, value in enumerate(values) if value is not None), len(values))
-    known: list[float] = []
-    for value in values[first:]:
-        known.append(known[-1] if value is None else value)
-    largest = max((abs(value) for value in known), default=0.0)
+def in_force(values: Sequence[float], points: IntArray) -> ChartData:
+    """Return a line's values in columns: the first candle that has one, then whole numbers as differences."""
+    first = int((points >= 0).argmax())
+    points = points[first:]
+    used = set(np.unique(points).tolist())
+    known = [rounded(value) if point in used else 0.0 for point, value in enumerate(values)]
+    largest = max(map(abs, known), default=0.0)
     decimals = max(0, LINE_DIGITS - (math.floor(math.log10(largest)) + 1)) if largest else 0
-    return {"first": first, "decimals": decimals, "v": deltas([round(value * 10**decimals) for value in known])}
+    whole = np.array([round(value * 10**decimals) for value in known], np.int64)
+    return {"first": first, "decimals": decimals, "v": deltas(whole[points])}
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
@@ -255,8 +249,8 @@ def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[C
     numbers: dict[tuple[str, str], int] = {}
     charts = []
     for found in lines:
-        values = line_values(candles, found)
-        if all(value is None for value in values):
+        points = points_in_force(candles, found)
+        if not (points >= 0).any():
             continue
         title = f"{found.name} {found.field}" if found.field else found.name
         charts.append(
@@ -265,7 +259,7 @@ def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[C
                 "field": found.field,
                 "pane": found.pane,
                 "group": numbers.setdefault((found.strategy, found.name), len(numbers)),
-                **in_force(values),
+                **in_force(found.values, points),
             }
         )
     return charts
@@ -325,17 +319,19 @@ def _price_columns(candles: PriceCandles) -> ChartData:
     the candle's body.
     """
     scale = 10**candles.pair.rules.price_decimals
-    opens, highs, lows, closes = (
-        np.rint(np.asarray(column, float) * scale).astype(np.int64)
-        for column in (candles.open, candles.high, candles.low, candles.close)
-    )
+
+    def ticks(column: Sequence[float]) -> IntArray:
+        found: IntArray = np.rint(np.asarray(column, float) * scale).astype(np.int64)
+        return found
+
+    # one column after the other, because a million candles take 8 MB for each
+    opens, closes = ticks(candles.open), ticks(candles.close)
     before = np.concatenate(([0], closes[:-1])) if len(closes) else closes
-    return {
-        "c": deltas(closes),
-        "o": column_of(opens - before),
-        "h": column_of(highs - np.maximum(opens, closes)),
-        "l": column_of(np.minimum(opens, closes) - lows),
-    }
+    columns: ChartData = {"c": deltas(closes), "o": column_of(opens - before)}
+    del before
+    columns["h"] = column_of(ticks(candles.high) - np.maximum(opens, closes))
+    columns["l"] = column_of(np.minimum(opens, closes) - ticks(candles.low))
+    return columns
 
 
 def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None, bool]:
