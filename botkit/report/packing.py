@@ -125,7 +125,7 @@ def _taken_out(values: npt.NDArray[np.int64], blob: bytearray) -> dict[str, list
     signs = values >> 63
     values <<= 1
     values ^= signs
-    coded = values.astype("<u8", copy=False)
+    coded = values.view(np.uint64).astype("<u8", copy=False)
     width = max(1, -(-int(coded.max()).bit_length() // 8))
     begin = len(blob)
     blob += coded.view(np.uint8).reshape(-1, 8)[:, :width].T.tobytes()
