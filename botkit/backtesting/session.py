@@ -66,7 +66,7 @@ READINGS = ("queue", "optimistic", "pessimistic")
 MACHINE_FIGURES = ("events_per_second", "wall_s")
 #: The approximate number of rows in a slice. Two slices are in memory at once. A smaller number only makes the run
 #: slower.
-SLICE_ROWS = 131_072
+SLICE_ROWS = 65_536
 #: how long the bot and the exchange remember an order after it reaches a final state; longer than any news about the
 #: order can take
 REMEMBERED: Nanos = NS_PER_HOUR

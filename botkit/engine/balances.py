@@ -52,7 +52,15 @@ class Balances:
         """Handle balances from the account stream."""
         if not self.has_begun:
             return
-        if self._desk.gate.shortage is not None or not self._portfolio.balances.is_as_expected(report):
+        ledger, unassigned = self._portfolio.ledger, self._portfolio.ledger.unassigned
+        # nearly always, a comparison would find and change nothing
+        is_as_expected = not (report.snapshot or self._portfolio.balances.suspects) and (
+            self._desk.gate.shortage is None and (not unassigned or min(unassigned.values()) >= 0)
+        )
+        for currency, (actual, _) in report.balances.items() if is_as_expected else ():
+            if actual != ledger.account.get(currency, 0):
+                is_as_expected = False
+        if not is_as_expected:
             if now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN:
                 self._portfolio.balances.compare(report, now, quiet=not self._table.has_live)
             # otherwise this frame may predate the latest execution: trusting it, however often it is repeated, would

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from array import array
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, OrderRow, PriceCandles
 from botkit.report.holdings import FloatArray, Holdings, IntArray
-from botkit.report.packing import deltas
+from botkit.report.packing import column_of, deltas
 from botkit.report.resting import longest, rested, resting_columns
 from botkit.report.trade_list import trade_columns
 
@@ -58,6 +58,17 @@ class LocalTimes:
             delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()
             offset = self._offsets[hour] = round(delta.total_seconds() * 1000) if delta else 0
         return time // NS_PER_MS + offset
+
+    def column(self, times: Sequence[Nanos]) -> IntArray:
+        """Return ascending times in local milliseconds."""
+        column = np.asarray(times, np.int64)
+        if not len(column):
+            return column
+        hours = column // (900 * NS_PER_S)
+        begins = np.flatnonzero(np.diff(hours, prepend=hours[0] - 1))
+        offsets = [self.ms(time) - time // NS_PER_MS for time in column[begins].tolist()]
+        found: IntArray = column // NS_PER_MS + np.repeat(offsets, np.diff(np.append(begins, len(column))))
+        return found
 
 
 def rounded(value: float) -> float:
@@ -138,14 +149,13 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
     flat = np.where(before < 0, candles.open[0], np.asarray(candles.close)[np.maximum(before, 0)])
     order = np.argsort(np.concatenate((times, starts)), kind="stable")
 
-    def merged(column: Sequence[float], added: FloatArray) -> list[float]:
-        found: list[float] = np.concatenate((column, added))[order].tolist()
-        return found
+    def merged(column: Sequence[float], added: FloatArray) -> Sequence[float]:
+        return array("d", np.concatenate((column, added))[order].tobytes())
 
     return PriceCandles(
         candles.pair,
         candles.width,
-        np.concatenate((times, starts))[order].tolist(),
+        array("q", np.concatenate((times, starts))[order].tobytes()),
         merged(candles.open, flat),
         merged(candles.high, flat),
         merged(candles.low, flat),
@@ -164,12 +174,12 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
     return PriceCandles(
         candles.pair,
         candles.width * step,
-        [candles.times[c.start] for c in cuts],
-        [candles.open[c.start] for c in cuts],
-        [max(candles.high[c]) for c in cuts],
-        [min(candles.low[c]) for c in cuts],
-        [candles.close[c][-1] for c in cuts],
-        [sum(candles.volume[c]) for c in cuts] if candles.volume else [],
+        array("q", [candles.times[c.start] for c in cuts]),
+        array("d", [candles.open[c.start] for c in cuts]),
+        array("d", [max(candles.high[c]) for c in cuts]),
+        array("d", [min(candles.low[c]) for c in cuts]),
+        array("d", [candles.close[c][-1] for c in cuts]),
+        array("d", [sum(candles.volume[c]) for c in cuts] if candles.volume else []),
     )
 
 
@@ -206,34 +216,29 @@ def _whole_if_exact(value: int, lots: int) -> float:
     return ticks if not rest else round(ticks + rest / lots, 4)
 
 
-def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
-    """Return a line's last value within each candle, or None for a candle without a value.
+def points_in_force(candles: PriceCandles, found: IndicatorLine) -> IntArray:
+    """Return the number of a line's last point up to the end of each candle, or -1 before its first one.
 
     Values are placed at the candles' times, because the chart library would leave a gap in the candles at any other
-    time.
+    time. What an indicator of longer bars says stays in force until its next bar.
     """
-    values: list[float | None] = []
-    done = bisect_left(found.times, candles.times[0]) if candles.times else 0
-    ends = [*candles.times[1:], candles.times[-1] + candles.width] if candles.times else []
-    for end in ends:
-        stop = bisect_left(found.times, end, done)
-        values.append(rounded(found.values[stop - 1]) if stop > done else None)
-        done = stop
-    return values
+    times, points = np.asarray(candles.times, np.int64), np.asarray(found.times, np.int64)
+    if not len(times):
+        return times
+    stops = np.searchsorted(points, np.append(times[1:], times[-1] + candles.width))
+    return np.where(stops > np.searchsorted(points, times[0]), stops - 1, -1)
 
 
-def in_force(values: Sequence[float | None]) -> ChartData:
-    """Return a line's values in columns: the index of the first candle with a value, then integers as differences.
-
-    An indicator's value on longer bars stays in force until its next bar, so no value is missing after the first.
-    """
-    first = next((row for row, value in enumerate(values) if value is not None), len(values))
-    known: list[float] = []
-    for value in values[first:]:
-        known.append(known[-1] if value is None else value)
-    largest = max((abs(value) for value in known), default=0.0)
+def in_force(values: Sequence[float], points: IntArray) -> ChartData:
+    """Return a line's values in columns: the first candle that has one, then whole numbers as differences."""
+    first = int((points >= 0).argmax())
+    points = points[first:]
+    used = set(np.unique(points).tolist())
+    known = [rounded(value) if point in used else 0.0 for point, value in enumerate(values)]
+    largest = max(map(abs, known), default=0.0)
     decimals = max(0, LINE_DIGITS - (math.floor(math.log10(largest)) + 1)) if largest else 0
-    return {"first": first, "decimals": decimals, "v": deltas([round(value * 10**decimals) for value in known])}
+    whole = np.array([round(value * 10**decimals) for value in known], np.int64)
+    return {"first": first, "decimals": decimals, "v": deltas(whole[points])}
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
@@ -244,8 +249,8 @@ def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[C
     numbers: dict[tuple[str, str], int] = {}
     charts = []
     for found in lines:
-        values = line_values(candles, found)
-        if all(value is None for value in values):
+        points = points_in_force(candles, found)
+        if not (points >= 0).any():
             continue
         title = f"{found.name} {found.field}" if found.field else found.name
         charts.append(
@@ -254,7 +259,7 @@ def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[C
                 "field": found.field,
                 "pane": found.pane,
                 "group": numbers.setdefault((found.strategy, found.name), len(numbers)),
-                **in_force(values),
+                **in_force(found.values, points),
             }
         )
     return charts
@@ -275,20 +280,22 @@ def pair_chart(
     """
     whole = with_quiet_fills(candles, [*fills, *(simulated or ())], max(bar, candles.width))
     candles = join_candles(whole, candles_max)
-    rows = ascending([local.ms(t) for t in candles.times])
-    times = [candles.times[i] for i in rows]
-    volume = [candles.volume[i] for i in rows] if any(candles.volume) else []
-    figures = {name: [getattr(candles, name)[i] for i in rows] for name in ("open", "high", "low", "close")}
-    candles = PriceCandles(candles.pair, candles.width, times, **figures, volume=volume)
+    times = local.column(candles.times)
+    if not (np.diff(times) > 0).all():
+        rows = ascending(times.tolist())
+        times = times[rows]
+        names = ("open", "high", "low", "close") + (("volume",) if candles.volume else ())
+        figures = {name: array("d", [getattr(candles, name)[i] for i in rows]) for name in names}
+        candles = PriceCandles(candles.pair, candles.width, array("q", [candles.times[i] for i in rows]), **figures)
     return {
         "pair": str(candles.pair),
         "base": candles.pair.base.upper(),
         "decimals": candles.pair.rules.price_decimals,
         "width": max(bar, candles.width) // NS_PER_MS,
         "joined": candles.width > whole.width,
-        "t": deltas([local.ms(t) for t in candles.times]),
+        "t": deltas(times),
         **_price_columns(candles),
-        **_volume_columns(volume),
+        **_volume_columns(candles.volume if any(candles.volume) else ()),
         "places": candles.pair.rules.amount_decimals,
         "marks": marks(candles, fills if candles.times else ()),
         "simulated": None if simulated is None else marks(candles, simulated if candles.times else ()),
@@ -304,7 +311,7 @@ def _volume_columns(volume: Sequence[float]) -> ChartData:
     digits_kept = 4 if len(values) <= CANDLES_MANY else 3
     powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - (digits_kept - 1)
     digits = np.rint(values / 10.0**powers).astype(np.int64)
-    return {"volume": digits.tolist(), "volume_power": powers.tolist()}
+    return {"volume": column_of(digits), "volume_power": column_of(powers)}
 
 
 def _price_columns(candles: PriceCandles) -> ChartData:
@@ -312,17 +319,19 @@ def _price_columns(candles: PriceCandles) -> ChartData:
     the candle's body.
     """
     scale = 10**candles.pair.rules.price_decimals
-    opens, highs, lows, closes = (
-        np.rint(np.asarray(column, float) * scale).astype(np.int64)
-        for column in (candles.open, candles.high, candles.low, candles.close)
-    )
+
+    def ticks(column: Sequence[float]) -> IntArray:
+        found: IntArray = np.rint(np.asarray(column, float) * scale).astype(np.int64)
+        return found
+
+    # one column after the other, because a million candles take 8 MB for each
+    opens, closes = ticks(candles.open), ticks(candles.close)
     before = np.concatenate(([0], closes[:-1])) if len(closes) else closes
-    return {
-        "c": deltas(closes),
-        "o": (opens - before).tolist(),
-        "h": (highs - np.maximum(opens, closes)).tolist(),
-        "l": (np.minimum(opens, closes) - lows).tolist(),
-    }
+    columns: ChartData = {"c": deltas(closes), "o": column_of(opens - before)}
+    del before
+    columns["h"] = column_of(ticks(candles.high) - np.maximum(opens, closes))
+    columns["l"] = column_of(np.minimum(opens, closes) - ticks(candles.low))
+    return columns
 
 
 def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None, bool]:
@@ -345,13 +354,14 @@ def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None
     scale = opening / candles.open[0]
     own = bar_length(result, candles)
     length = max(own, candles.width)
-    ends = [candles.times[0], *(min(t + length, result.end) for t in candles.times)]
-    values = [opening, *(close * scale for close in candles.close)]
+    starts = np.asarray(candles.times, np.int64)
+    ends = np.concatenate((starts[:1], np.minimum(starts + length, result.end)))
+    values = np.concatenate(([float(opening)], np.asarray(candles.close, float) * scale))
     is_exact = own >= candles.width
     if not is_exact:
         return _between(ends, values, times), False
-    rows = np.maximum(np.searchsorted(np.asarray(ends, np.int64), times, side="right") - 1, 0)
-    return [shown(values[row]) for row in rows.tolist()], True
+    rows = np.maximum(np.searchsorted(ends, times, side="right") - 1, 0)
+    return [shown(value) for value in values[rows].tolist()], True
 
 
 def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:
@@ -360,7 +370,7 @@ def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:
     return (fixed_length(own) or 0) if own in RESOLUTIONS else 0
 
 
-def _between(ends: Sequence[Nanos], values: Sequence[float], times: IntArray) -> list[float]:
+def _between(ends: Sequence[Nanos] | IntArray, values: Sequence[float] | FloatArray, times: IntArray) -> list[float]:
     origin = ends[0]
     at = np.interp((times - origin).astype(float), np.asarray(ends, np.int64) - origin, np.asarray(values, float))
     return [rounded(value) for value in at.tolist()]

@@ -12,7 +12,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,16 @@ import numpy.typing as npt
 LEVEL = 6
 #: shorter columns stay in the JSON
 COLUMN_LEAST = 64
+#: how many words are written at a time: in base 85, each takes 80 bytes while it is computed
+_WORDS = 65_536
 #: JavaScript numbers are doubles, which represent even twice this number exactly
 EXACT = 2**52
 #: the base-85 digits, which take 6 % less space than base 64. None of them can end an element or needs escaping in HTML
 DIGITS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,-./:;=?@[]^_{|"
 _POWERS = 85 ** np.arange(4, -1, -1, dtype=np.uint64)
+#: whole numbers; an array if they are many
+Column: TypeAlias = list[int] | npt.NDArray[np.integer[Any]]
+_KINDS = (np.int8, np.int16, np.int32, np.int64)
 #: the key of a column in the JSON; the value has its offset, the number of values, the bytes per value, and the divisor
 COLUMN = "\x00column"
 
@@ -38,8 +43,8 @@ def packed(data: object) -> str:
     text = json.dumps(_without_columns(data, blob), allow_nan=False, separators=(",", ":")).encode("ascii")
     # bytes of numbers are less repetitive than text; the strategy for such data saves 6 % of a large page
     coder = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED if len(blob) > len(text) else zlib.Z_DEFAULT_STRATEGY)
-    whole = coder.compress(struct.pack("<I", len(text)) + text + blob) + coder.flush()
-    return _written(whole)
+    begin = coder.compress(struct.pack("<I", len(text)) + text)
+    return _written(begin + coder.compress(blob) + coder.flush())
 
 
 def unpacked(text: str) -> object:
@@ -63,10 +68,12 @@ def unpacked(text: str) -> object:
 def _written(data: bytes) -> str:
     """Return bytes as text: the number of zeros that pad the last four-byte word, then five digits for each word."""
     extra = -len(data) % 4
-    words = np.frombuffer(data + bytes(extra), ">u4").astype(np.uint64)
-    digits = words[:, None] // _POWERS % np.uint64(85)
-    text: bytes = np.frombuffer(DIGITS, np.uint8)[digits].tobytes()
-    return str(extra) + text.decode("ascii")
+    words = np.frombuffer(data + bytes(extra), ">u4")
+    texts = [str(extra)]
+    for begin in range(0, len(words), _WORDS):
+        digits = words[begin : begin + _WORDS, None].astype(np.uint64) // _POWERS % np.uint64(85)
+        texts.append(np.frombuffer(DIGITS, np.uint8)[digits].tobytes().decode("ascii"))
+    return "".join(texts)
 
 
 def _read(text: str) -> bytes:
@@ -77,24 +84,49 @@ def _read(text: str) -> bytes:
     return data[: len(data) - int(text[0])]
 
 
-def deltas(values: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
+def deltas(values: Sequence[int] | npt.NDArray[np.int64]) -> Column:
     """Return the first number, followed by the differences between consecutive numbers, which need fewer digits."""
     column = np.asarray(values, np.int64)
-    return np.diff(column, prepend=np.int64(0)).tolist() if len(column) else []
+    return column_of(np.diff(column, prepend=np.int64(0))) if len(column) else []
+
+
+def column_of(values: npt.NDArray[np.int64]) -> Column:
+    """Return whole numbers as a list if they stay in the JSON, and otherwise as a narrow array: as Python objects, a
+    million take 40 MB.
+    """
+    if len(values) < COLUMN_LEAST:
+        short: list[int] = values.tolist()
+        return short
+    lowest, highest = int(values.min()), int(values.max())
+    kind = next(kind for kind in _KINDS if np.iinfo(kind).min <= lowest and highest <= np.iinfo(kind).max)
+    narrow: Column = values.astype(kind)
+    return narrow
 
 
 def _without_columns(data: Any, blob: bytearray) -> Any:
+    if isinstance(data, np.ndarray):
+        is_column = len(data) >= COLUMN_LEAST and int(data.max()) < EXACT and int(data.min()) > -EXACT
+        return _taken_out(data.astype(np.int64), blob) if is_column else data.tolist()
     if isinstance(data, dict):
         return {key: _without_columns(value, blob) for key, value in data.items()}
     if not isinstance(data, (list, tuple)):
         return data
     if len(data) >= COLUMN_LEAST and set(map(type, data)) == {int} and max(data) < EXACT and min(data) > -EXACT:
-        values = np.asarray(data, np.int64)
-        divisor = max(1, int(np.gcd.reduce(values)))
-        values //= divisor
-        coded = ((values << 1) ^ (values >> 63)).astype("<u8")
-        width = max(1, -(-int(coded.max()).bit_length() // 8))
-        begin = len(blob)
-        blob += coded.view(np.uint8).reshape(-1, 8)[:, :width].T.tobytes()
-        return {COLUMN: [begin, len(data), width, divisor]}
-    return [_without_columns(value, blob) if isinstance(value, (dict, list, tuple)) else value for value in data]
+        return _taken_out(np.asarray(data, np.int64), blob)
+    return [
+        _without_columns(value, blob) if isinstance(value, (dict, list, tuple, np.ndarray)) else value for value in data
+    ]
+
+
+def _taken_out(values: npt.NDArray[np.int64], blob: bytearray) -> dict[str, list[int]]:
+    """Add a column, whose array is used up, to the bytes. Returns what stays in the JSON."""
+    divisor = max(1, int(np.gcd.reduce(values)))
+    values //= divisor
+    signs = values >> 63
+    values <<= 1
+    values ^= signs
+    coded = values.view(np.uint64).astype("<u8", copy=False)
+    width = max(1, -(-int(coded.max()).bit_length() // 8))
+    begin = len(blob)
+    blob += coded.view(np.uint8).reshape(-1, 8)[:, :width].T.tobytes()
+    return {COLUMN: [begin, len(values), width, divisor]}

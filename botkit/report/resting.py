@@ -9,6 +9,7 @@ from botkit.model.clock import Nanos
 from botkit.model.order_spec import LIMIT, STOP_LIMIT, Side
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, OrderState
 from botkit.model.results import BacktestResult, OrderRow
+from botkit.report.packing import Column
 
 #: maximum number of lines on all charts combined; orders that rested longest are preferred
 RESTING_MAX = 20_000
@@ -53,7 +54,7 @@ def longest(rows: Sequence[OrderRow], end: Nanos, most: int = RESTING_MAX) -> li
 
 
 def resting_columns(
-    rows: Sequence[OrderRow], end: Nanos, local_ms: Callable[[Nanos], int], deltas: Callable[[list[int]], list[int]]
+    rows: Sequence[OrderRow], end: Nanos, local_ms: Callable[[Nanos], int], deltas: Callable[[list[int]], Column]
 ) -> dict[str, Any]:
     """Return one pair's lines: start times as differences, durations in ms, prices in ticks as differences, and
     lots.

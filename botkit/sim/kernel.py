@@ -425,7 +425,9 @@ class Kernel:
             if due and due[0][0] <= to:
                 known = outbox.until(to, known)
         self._next = at
-        self.is_news_known = False
+        self.is_news_known = at is None and not due and self._ahead.books is None  # nothing is left to happen
+        if self.is_news_known:
+            self.next_news = None
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------

@@ -13,14 +13,14 @@ from tests.benchmarks.order_trace import LIVES, book_calls, lives
 #: recorder. tests/benchmarks/order_trace.py prints their distribution. Lower these limits when the number of calls
 #: drops; never raise them.
 CALLS = {
-    "limit order that takes, on bars": 94,
-    "limit order that takes, on trades": 115,
-    "limit order that rests, on trades": 123,
-    "market order, on bars": 102,
-    "market order, on trades": 120,
-    "order cancelled, another placed, on bars": 110,
-    "quote replaced, on bars": 141,
-    "quote replaced, on trades": 128,
+    "limit order that takes, on bars": 90,
+    "limit order that takes, on trades": 111,
+    "limit order that rests, on trades": 120,
+    "market order, on bars": 98,
+    "market order, on trades": 116,
+    "order cancelled, another placed, on bars": 106,
+    "quote replaced, on bars": 137,
+    "quote replaced, on trades": 124,
 }
 #: tolerance: about one driver turn more or less
 ROOM = 10

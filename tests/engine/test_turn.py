@@ -354,3 +354,40 @@ def test_orders_placed_in_on_order_are_processed_in_the_same_turn() -> None:
     assert len(b.s.of("order")) == 50
     assert not b.all(CreateOrder)
     b.check()
+
+
+# -- several inputs of one moment -------------------------------------------------------------------------------------
+
+
+def test_inputs_of_one_moment_are_processed_as_in_a_turn_of_each() -> None:
+    def ask(s: Any, ticker: Ticker) -> None:
+        s.buy(BTC, amount=0.1, price=ticker.last_price)
+
+    def start(s: Any) -> None:
+        s.subscribe_ticker(BTC)
+
+    tickers = [Ticker(BTC, T0, price, price, price, 1.0, 0.0, True) for price in (900.0, 910.0, 920.0)]
+    one, several = (Bot(Listener(start=start, ticker=ask)) for _ in range(2))
+    for given in tickers:
+        one.tell(given)
+    out = Outcome()
+    assert several.engine.turns(tickers, several.now, out) == 3
+    assert [request.order.price_ticks for request in out.requests if isinstance(request, CreateOrder)] == [
+        request.order.price_ticks for request in one.requests if isinstance(request, CreateOrder)
+    ]
+    assert several.engine.view.events == one.engine.view.events
+    assert names(several) == names(one) == ["ticker"] * 3
+
+
+def test_inputs_after_a_failure_wait_for_the_driver() -> None:
+    def fail(s: Any, ticker: Ticker) -> None:
+        raise RuntimeError("no")
+
+    def start(s: Any) -> None:
+        s.subscribe_ticker(BTC)
+
+    b = Bot(Listener(start=start, ticker=fail))
+    out = Outcome()
+    ticker = Ticker(BTC, T0, 900.0, 900.0, 900.0, 1.0, 0.0, True)
+    assert b.engine.turns([ticker, ticker], b.now, out) == 1
+    assert len(out.failures) == 1

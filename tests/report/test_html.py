@@ -22,8 +22,8 @@ from botkit.report.chart_data import (
     charts,
     equity_chart,
     hold_at,
-    line_values,
     marks,
+    points_in_force,
     thin,
     with_quiet_fills,
 )
@@ -254,9 +254,9 @@ def test_every_fill_is_in_the_candle_that_covers_its_time() -> None:
     fills = [msgspec.structs.replace(fill, time=at * second // 10) for at in (995, 1_005, 1_032, 1_038, 1_050, 1_070)]
     found = with_quiet_fills(candles, fills, second)
     assert [time // second for time in found.times] == [99, 100, 103, 105, 107]
-    assert found.close == [7.0, 8.0, 8.0, 10.0, 10.0]
-    assert found.open == [7.0, 7.0, 8.0, 9.0, 10.0]
-    assert found.volume == [0.0, 1.0, 0.0, 2.0, 0.0]
+    assert list(found.close) == [7.0, 8.0, 8.0, 10.0, 10.0]
+    assert list(found.open) == [7.0, 7.0, 8.0, 9.0, 10.0]
+    assert list(found.volume) == [0.0, 1.0, 0.0, 2.0, 0.0]
     rows = np.cumsum(marks(found, fills)["row"]).tolist()
     assert sorted(set(rows)) == [0, 1, 2, 3, 4]
     assert with_quiet_fills(candles, fills[1:2], second) is candles
@@ -278,10 +278,10 @@ def test_a_line_uses_the_last_value_within_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
     # no candle starts at 779, so its value is the last known one in the previous candle
-    assert line_values(candles, found) == [3, 5, 6]
-    assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
+    assert [found.values[point] for point in points_in_force(candles, found).tolist()] == [3, 5, 6]
+    assert not len(points_in_force(PriceCandles(pair(), 60, [], [], [], [], []), found))
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
-    assert line_values(candles, late) == [None, None, 1.5]
+    assert points_in_force(candles, late).tolist() == [-1, -1, 0]
 
 
 def test_buy_and_hold_uses_a_candle_only_after_its_end() -> None:

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from botkit.report.html import page_script
-from botkit.report.packing import COLUMN_LEAST, EXACT, deltas, packed, unpacked
+from botkit.report.packing import COLUMN_LEAST, EXACT, column_of, deltas, packed, unpacked
 from tests.report.browser import Browser
 
 WHOLE = st.integers(-EXACT + 1, EXACT - 1)
@@ -63,3 +64,11 @@ def test_the_page_unpacks_packed_data(browser: Browser, tmp_path: Path) -> None:
         " (key, value) => (ArrayBuffer.isView(value) ? [...value] : value)); })()"
     )
     assert json.loads(found) == data
+
+
+@given(COLUMNS)
+def test_a_column_may_be_an_array(values: list[int]) -> None:
+    column = column_of(np.array(values, np.int64))
+    assert isinstance(column, np.ndarray)
+    assert packed({"values": column}) == packed({"values": values})
+    assert column.tolist() == values, "packing leaves the array as it is"

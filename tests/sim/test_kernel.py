@@ -11,7 +11,7 @@ from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
 from botkit.model.requests import Answer, Ending, GetBalances
 from botkit.sim.latency import Constant, Lognormal
-from tests.sim.venue import BTC, BTC_TWD, LOT, RICH, T0, S, Venue, books, trades
+from tests.sim.venue import BTC, BTC_TWD, LOT, RICH, T0, S, Venue, books, singly, trades
 
 L = LOT
 BIDS, ASKS = [(100_00, 10 * L)], [(101_00, 10 * L)]
@@ -253,3 +253,23 @@ def test_answers_contain_the_id_of_their_request() -> None:
     venue.send(GetBalances(id=77))
     venue.to(1)
     assert [(p.account, p.event.request_id) for p in venue.seen if isinstance(p.event, Answer)] == [("ann", 77)]
+
+
+def test_advancing_to_news_stops_where_something_becomes_known() -> None:
+    def venue() -> Venue:
+        rows = [(second, 1_000_00, LOT, 1) for second in range(1, 40)]
+        v = Venue(trades(rows), latency={"order_ms": 700, "answer_ms": 1_300})
+        v.order("buy", LOT, 990_00)
+        v.now += 3 * S
+        v.order("buy", LOT, 980_00)
+        return v
+
+    stepped, jumped = venue(), venue()
+    known = stepped.to(30)
+    found = []
+    while news := jumped.kernel.advance(T0 + 30 * S, to_news=True):
+        assert len({publication.at for publication in news}) == 1
+        assert jumped.kernel.now == news[0].at, "the rest is still to come"
+        found += singly(news)
+    assert [(p.at, type(p.event)) for p in found] == [(p.at, type(p.event)) for p in known]
+    assert known

@@ -129,8 +129,8 @@ MUTANTS = (
     ),
     Mutant(
         "an order that ended keeps its money locked", "protocol", "botkit.engine.orders.desk",
-        "        order.move(state, now, reason)\n        self._portfolio.release(order)\n",
-        "        order.move(state, now, reason)\n",
+        "            order.reason = reason\n        self._portfolio.release(order)\n",
+        "            order.reason = reason\n",
     ),
     Mutant(
         "a cancelled request is never answered", "protocol", "botkit.live.driver",

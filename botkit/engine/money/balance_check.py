@@ -19,11 +19,12 @@ SETTLE_NS = 2 * NS_PER_S
 class BalanceCheck:
     """Compares balance reports with the books and remembers unsettled differences."""
 
-    __slots__ = ("_ledger", "_suspects", "reported", "rounding_units")
+    __slots__ = ("_ledger", "reported", "rounding_units", "suspects")
 
     def __init__(self, ledger: AccountLedger) -> None:
         self._ledger = ledger
-        self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
+        #: differences that may still be explained: currency -> (units, first seen)
+        self.suspects: dict[str, tuple[int, Nanos]] = {}
         #: the account's balances by currency, from the latest report compared
         self.reported: dict[str, int] = {}
         #: one unit of 1e-8 per fill is tolerated: the exchange does not document how it rounds fees and values
@@ -45,7 +46,7 @@ class BalanceCheck:
             actual = self.reported[currency] = report.balances.get(currency, (0, 0))[0]
             expected = ledger.account.get(currency, 0)
             if actual == expected:
-                self._suspects.pop(currency, None)
+                self.suspects.pop(currency, None)
                 continue
             adopted = self._adoptable(currency, actual - expected, now, quiet)
             if adopted:
@@ -56,7 +57,7 @@ class BalanceCheck:
 
     def _adoptable(self, currency: str, difference: int, now: Nanos, quiet: bool) -> int:
         if quiet:
-            self._suspects.pop(currency, None)
+            self.suspects.pop(currency, None)
             return difference
         if difference < 0:
             unexplained = min(0, difference + self._ledger.locked_units(currency))
@@ -64,33 +65,21 @@ class BalanceCheck:
             # our books set no upper bound on an order's proceeds, so any live order may explain extra coins
             unexplained = 0 if self._ledger.locks else difference
         if not unexplained:
-            self._suspects.pop(currency, None)
+            self.suspects.pop(currency, None)
             return 0
-        seen, since = self._suspects.get(currency, (0, now))
+        seen, since = self.suspects.get(currency, (0, now))
         if seen != unexplained:
-            self._suspects[currency] = (unexplained, now)
+            self.suspects[currency] = (unexplained, now)
             return 0
         if now - since < SETTLE_NS:
             return 0
-        del self._suspects[currency]
+        del self.suspects[currency]
         return unexplained
 
     def shortage(self, currency: str) -> Shortage | None:
         """Return a currency's shortage, or None if the account covers all parts."""
         missing = -self._ledger.unassigned.get(currency, 0)
         return Shortage(currency, missing) if missing > self.rounding_units else None
-
-    def is_as_expected(self, report: BalanceReport) -> bool:
-        """Return True if `compare` would neither find nor change anything and `shortages` would be empty, which is
-        nearly always the case.
-        """
-        if report.snapshot or self._suspects:
-            return False
-        account, unassigned = self._ledger.account, self._ledger.unassigned
-        for currency, (actual, _) in report.balances.items():
-            if actual != account.get(currency, 0):
-                return False
-        return not unassigned or min(unassigned.values()) >= 0
 
     def shortages(self) -> list[Shortage]:
         """Return a shortage for every currency in which the account has less than its parts own in total."""

@@ -741,7 +741,10 @@ class OrderDesk:
         requests that were held until then.
         """
         client_id = order.client_id
-        order.move(state, now, reason)
+        assert state in TRANSITIONS[order.state], f"{order!r}: {order.state.value} -> {state.value} is not a transition"
+        order.state, order.updated = state, now
+        if reason:
+            order.reason = reason
         self._portfolio.release(order)
         self._risk.order_closed(order)
         self._open[order.strategy].pop(client_id, None)
