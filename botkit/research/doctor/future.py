@@ -141,12 +141,12 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
         left[at], right[at] = right[at], left[at]
         return left, right
 
-    def mirrored(ticks: Any, last: int) -> Any:
-        """Invert the moves from ``last``, and add the walk. Daily candles move much further than the walk, which alone
-        would rarely change a candle's direction.
+    def mirrored(ticks: Any, opposite: Any, last: int) -> Any:
+        """Return ``ticks`` up to the cut, then the inverted moves of ``opposite`` from ``last``, plus the walk. Daily
+        candles move much further than the walk, which alone would rarely change a candle's direction.
         """
         new = np.array(ticks)
-        part = np.maximum(new[first:], 1)
+        part = np.maximum(opposite[first:], 1)
         new[first:] = np.maximum(np.round(last * (last / part + walk)).astype(np.int64), 1)
         return new
 
@@ -174,10 +174,10 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
             last = int(columns.close[max(first - 1, 0)]) or 1
             return msgspec.structs.replace(
                 columns,
-                open=mirrored(columns.open, last),
-                high=mirrored(columns.low, last),
-                low=mirrored(columns.high, last),
-                close=mirrored(columns.close, last),
+                open=mirrored(columns.open, columns.open, last),
+                high=mirrored(columns.high, columns.low, last),
+                low=mirrored(columns.low, columns.high, last),
+                close=mirrored(columns.close, columns.close, last),
                 lots=shuffled(columns.lots),
             )
     raise AssertionError(columns)

@@ -32,6 +32,8 @@ def altered(columns: MarketColumns, folder: Path) -> MarketColumns:
 
 PEEKS: dict[str, tuple[Callable[[], MarketColumns], Callable[[MarketColumns], np.ndarray]]] = {
     "whether the next candle rises": (lambda: market_data.candles(ROWS), lambda c: c.close > c.open),
+    "the next candle's low": (lambda: market_data.candles(ROWS), lambda c: c.low),
+    "the next candle's high": (lambda: market_data.candles(ROWS), lambda c: c.high),
     "the next candle's volume": (lambda: market_data.candles(ROWS), lambda c: c.lots),
     "who takes the next trade": (lambda: market_data.trades(ROWS), lambda c: c.side),
     "the next trade's amount": (lambda: market_data.trades(ROWS), lambda c: c.lots),
