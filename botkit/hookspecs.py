@@ -213,7 +213,7 @@ def on_timer(timer: Timer) -> None:
 
 @hookspec
 def on_connection(connection: Connection) -> None:
-    """Called when a stream connects, disconnects, or has caught up again."""
+    """Called when a stream connects, disconnects, or catches up again."""
 
 
 @hookspec

@@ -196,8 +196,8 @@ class Grid(Strategy):
         """Quote the orders nearest to the price, as many as the cap and the available funds allow."""
         least = float(self.pair.rules.least_amount)
         asks = [(Side.SELL, self._lines[c + 1], held) for c, held in enumerate(self._held) if held >= least]
-        # A new bid above the price would take liquidity, and a new bid at one of our own asks would trade with
-        # ourselves. A bid already resting above the price is about to be filled.
+        # A new bid above the price would take liquidity, and a new bid at the price of one of our own asks would match
+        # that ask. A bid already resting above the price is about to be filled.
         resting = {order.price for order in self.open_orders(self.pair) if order.side is Side.BUY}
         lowest_ask = min((line for _, line, _ in asks), default=float("inf"))
         bids = [

@@ -231,7 +231,7 @@ class Triangular(Strategy):
         )
 
     def _trade(self, leg: Leg, tag: str) -> Order:
-        """Place a market order for all of the leg's source currency, including dust from earlier loops."""
+        """Place a market order that spends all of the leg's source currency, including dust from earlier loops."""
         amount = min(self._held.get(leg.source, 0.0), self.balance(leg.source).available)
         if leg.side is Side.BUY:
             return self.market_buy(leg.pair, spend=amount, max_slippage_pct=self.max_slippage_pct, tag=tag)

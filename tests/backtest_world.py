@@ -1,4 +1,4 @@
-"""Helpers for running backtests of strategies that are defined by a test. Shared by the backtest tests."""
+"""Helpers, shared by the backtest tests, for running strategies defined in a test."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _task_errors: list[str] = []
 _MEMORY = Path("/dev/shm")
 #: a container's default of 64 MB would be too small
 _MEMORY_FREE_MIN = 2 << 30
-#: the files that take longest, the longest first. A wrong entry costs nothing but time
+#: the slowest test files, slowest first. A wrong entry costs nothing but time
 _LONG = (
     "live/test_kills.py",
     "research/doctor/test_doctor.py",
@@ -103,8 +103,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each of several workers begin with its share of the long files. Workers take from the end of each other's
-    tests, so the last ones are short, and no worker is busy for half a minute after all others have finished.
+    """Let each worker start with its share of the long test files. Workers take tests from the end of each other's
+    queues, so the last tests are short, and no worker is busy for half a minute after all others have finished.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers == 1:
@@ -116,7 +116,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     shares = [[item for part in [*long.values()][number::workers] for item in part] for number in range(workers)]
     ordered: list[pytest.Item] = []
     for number, share in enumerate(shares):
-        # every worker is given the same number of tests, in the order of the collection
+        # every worker is given the same number of tests, in collection order
         fill = max(0, (len(items) - len(ordered)) // (workers - number) - len(share))
         ordered += share + rest[:fill]
         del rest[:fill]
@@ -173,7 +173,7 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """Provide a terminal on virtual time for tests that call ``main([...])``."""
+    """Provide a terminal in virtual time for tests that call ``main([...])``."""
     from tests.simulation.terminal import Terminal  # importing this loads half of botkit, which few tests need
 
     with Terminal(tmp_path / "broker") as opened:

@@ -242,7 +242,7 @@ class Bot:
 
     @property
     def known_currencies(self) -> list[str]:
-        """Return the currencies of the bot's pairs."""
+        """Return the currencies traded by the bot's pairs."""
         return self.portfolio.valuation.currencies
 
     # -- time and events ------------------------------------------------------------------------------------------
@@ -311,11 +311,11 @@ class Bot:
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """Process the requests that a strategy made outside a callback, as at the end of a callback."""
+        """Process the requests that a strategy made outside a callback, as the engine does at the end of a callback."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
-        """Make a `Listener` raise an exception, so that the engine stops it."""
+        """Make a `Listener` raise an exception, so that the engine stops the strategy."""
         strategy = self.strategies[index]
         assert isinstance(strategy, Listener)
 
@@ -451,7 +451,7 @@ class Exchange:
 
 
 class Sim(Bot):
-    """A bot with the simulated exchange, which is fed by books and trades or candles loaded by the test."""
+    """A bot connected to the simulated exchange, which is fed with books and trades or candles loaded by the test."""
 
     def __init__(
         self, *strategies: Strategy, columns: Sequence[Any] = (), latency_ms: int = 10, book_depth: int = 5, **more: Any
@@ -495,14 +495,14 @@ class Sim(Bot):
         return self.requests[before:]
 
     def publish(self, due: Nanos) -> None:
-        """Deliver the exchange's messages that are due by the time ``due``."""
+        """Deliver the exchange's messages that are due at or before the time ``due``."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
             event = publication.event
             self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
-        """Check that the balances of the bot and the exchange agree to the unit."""
+        """Check that the balances of the bot and the exchange agree to the last unit."""
         super().check()
         self.kernel.check()
         real = {currency: total for currency, (total, _) in self.kernel.account("bot").balances().balances.items()}
@@ -549,7 +549,7 @@ def creates(request: Request) -> Sequence[OrderSpec]:
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """Return the client IDs in the cancels, in send order."""
+    """Return the client IDs of the cancelled orders, in send order."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):

@@ -1,7 +1,7 @@
-"""A test world for the router: orders, limit tables, and a venue on virtual time that only records arrivals.
+"""A test world for the router: orders, limit tables, and a venue in virtual time that only records arrivals.
 
 The venue knows nothing about the router. It timestamps each request on arrival, and three counting methods are applied
-to the timestamps afterwards.
+to the timestamps afterward.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class World:
         self._count = 0
 
     def at(self, time: int, deed: Callable[[], None]) -> None:
-        """Schedule a call of ``deed`` at ``time``."""
+        """Schedule a call to ``deed`` at ``time``."""
         self._count += 1
         heapq.heappush(self._events, (time, self._count, deed))
 

@@ -44,7 +44,7 @@ class Outcome:
 
     @property
     def fills(self) -> list[Deal]:
-        """All fills in order."""
+        """All fills in sequence."""
         return [deal(row) for row in self.result.fills]
 
     def fills_of(self, pair: str) -> list[Deal]:
@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def orders(self) -> list[OrderRow]:
-        """All orders in order."""
+        """All orders in sequence."""
         return self.result.orders
 
     @property

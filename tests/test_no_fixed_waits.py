@@ -1,7 +1,7 @@
 """No test depends on the speed of the machine: none sleeps for a fixed time, times out in less than a minute or
 compares wall time.
 
-On virtual time, waiting is free and exact (tests/simulation/README.md). On real time, a test waits for a condition with
+In virtual time, waiting is free and exact (tests/simulation/README.md). In real time, a test waits for a condition with
 `tests.waiting` or with ``until`` from tests/live/world.py; a polling loop may sleep for a tenth of a second between
 checks.
 """
@@ -26,7 +26,7 @@ ON_VIRTUAL_TIME = (
 #: the longest sleep between two checks
 PAUSE_MAX_S = 0.1
 PATIENCE_MIN_S = 60
-#: functions that may wait on real time, with the reason
+#: functions that may wait in real time, with the reason
 ALLOWED = {
     "waiting.py::wait_for": "the one place that waits on real time",
     "processes.py::end_all_but": "waits for processes to end, and for nothing else",
@@ -168,7 +168,7 @@ def test_no_test_depends_on_the_speed_of_the_machine() -> None:
         ("@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])\ndef test(): pass", True),
     ],
 )
-def test_waits_on_real_time_are_detected(code: str, is_refused: bool) -> None:
+def test_waits_in_real_time_are_detected(code: str, is_refused: bool) -> None:
     assert bool(found_in("test_x.py", code)) == is_refused
 
 

@@ -1,4 +1,4 @@
-"""Waits for an effect caused by a thread or another process, but not forever."""
+"""Waits, with a timeout, for an effect caused by a thread or another process."""
 
 from __future__ import annotations
 

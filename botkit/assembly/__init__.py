@@ -3,7 +3,7 @@
     engine.py         the bot, the same for every driver
     kernel.py         the simulated exchange for backtests and paper trading
     backtest.py       engine and kernel over recorded data; `botkit backtest`
-    lockstep.py       the same bot over the wire, against an emulator of its tape
+    lockstep.py       the same bot over the wire, against an emulator that replays the backtest's tape
     live_parts.py     the parts of a running bot
     live.py           a running bot in each mode: on an emulator, on paper, with real money
     embedded.py       the emulator inside a bot's own process

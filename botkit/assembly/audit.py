@@ -76,7 +76,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
-    """A report with the executions behind its first simulation, for the page."""
+    """An audit's report, with the orders and the executions that its page shows."""
 
     report: AuditReport
     pairs: Mapping[str, Pair]
@@ -86,7 +86,7 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedOrders:
-    """A run's orders in these pairs, as recorded in decisions.jsonl."""
+    """A run's orders in the given pairs, as recorded in decisions.jsonl."""
 
     def __init__(self, rows: Iterable[dict[str, Any]], pairs: Mapping[str, Pair]) -> None:
         rows = list(rows)
@@ -170,7 +170,7 @@ class RecordedOrders:
 
 
 def order_spec_of(row: dict[str, Any], pair: Pair) -> OrderSpec:
-    """Return the order that a line of decisions.jsonl says was asked for."""
+    """Return the order, as requested, from its line in decisions.jsonl."""
     return OrderSpec(
         client_id=row["c"],
         pair=pair,
@@ -191,8 +191,8 @@ def order_spec_of(row: dict[str, Any], pair: Pair) -> OrderSpec:
 
 def runs_of(place: Path, since_ns: Nanos | None) -> list[Path]:
     """Return the runs that a path refers to, oldest first. A run folder refers to that run. A bot's state folder refers
-    to its newest run or, with ``since_ns``, to every run whose last decision is at most that much older than the newest
-    run's.
+    to its newest run or, with ``since_ns``, to every run whose last decision is at most ``since_ns`` older than the
+    last decision of the newest run.
 
     Raises ReplayError.
     """
@@ -283,7 +283,9 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
 
 
 def session_project(header: RunHeader, config: Path | None, notes: list[str]) -> Project:
-    """Return a recorded run's configuration. If it has changed since, ``notes`` say so. Raises ConfigError."""
+    """Return a recorded run's configuration. If the file has changed since the run, a sentence about the change is
+    added to ``notes``. Raises ConfigError.
+    """
     recipe = msgspec.to_builtins(header)
     path = config or Path(header.config)
     try:
@@ -355,7 +357,7 @@ def _simulated(
         },
         queue=project.queue_model(section.fills, "backtest.fills"),
         latency=project.latency_model(latency, "backtest.latency", config.seed),
-        limits=None,  # the bot respected them, and requests without effect are omitted
+        limits=None,  # the bot respected the limits, and requests without effect are omitted
         max_book_age_s=config.max_book_age_s,
         seed=config.seed,
         volume_currency=project.facts.volume_currency,

@@ -1,4 +1,6 @@
-"""Writes the page of an audit: its figures, and the fills of both sides over the prices that the session recorded."""
+"""Writes an audit's page: its figures, and the real and simulated fills drawn over the prices recorded in the
+session.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.results import FillRow, PriceCandles
 from botkit.report.audit import AuditPage, render_audit
 
-#: how many candles of a pair the page shows
+#: maximum number of candles per pair on the page
 _CANDLES_MAX = 50_000
 
 
@@ -50,12 +52,12 @@ def write_audit(audited: Audited, out: Path, drifts: Sequence[str]) -> Path:
 
 
 def _prices(audited: Audited, run: Path) -> list[PriceCandles]:
-    """Return the candles of the traded pairs, from the trades that the run recorded."""
+    """Return candles for the traded pairs, built from the trades recorded in the run."""
     start, end = audited.report.start, audited.report.end
     samplers = {pair: CandleSampler(pair, _CANDLES_MAX) for pair in {o.pair: None for o in audited.orders.values()}}
     try:
         source = session_source(run, audited.pairs)
-    except DataError:  # it recorded no market data
+    except DataError:  # the run recorded no market data
         return []
     for info in source.streams:
         if info.kind != "trades" or info.pair not in samplers:

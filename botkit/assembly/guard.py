@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     """Run a guard for one bot, configured by command-line arguments."""
     config, folder = Path(arguments[0]), StateFolder(Path(arguments[1]))
     rest, ws = (part or None for part in arguments[3:5])
-    # read the configuration now, as the bot did, because the file may be being edited when the bot dies
+    # read the configuration now, as the bot did, because a user may be editing the file when the bot dies
     at_start: Project | None = None
     with contextlib.suppress(BotkitError):
         at_start = without_strategies(config)

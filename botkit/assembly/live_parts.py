@@ -53,8 +53,7 @@ def make_parts(
     """
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
-    # the deadline for a request to arrive is in the exchange's time, but is never shorter than the same duration in
-    # machine time
+    # a request's arrival deadline is in exchange time, but is never shorter than the same duration in machine time
     latest_accept_ns = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
     return LiveParts(
         project=project,
@@ -103,8 +102,8 @@ def make_parts(
 def engine_maker(
     project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos, draws_indicators: bool = False
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
-    """Return a function that makes the engine for a running bot or a replayed run. ``draws_indicators`` keeps lines
-    over the whole run, for a report.
+    """Return a function that builds the engine for a running bot or a replayed run. With ``draws_indicators``, the
+    engine keeps indicator lines for the entire run, for a report.
     """
     pairs = project.priced_pairs()
 

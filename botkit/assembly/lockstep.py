@@ -1,4 +1,6 @@
-"""Runs a bot over HTTP and WebSocket against an emulator of its backtest's tape, and compares the decisions."""
+"""Runs a bot over HTTP and WebSocket against an emulator that replays its backtest's tape, and compares the
+decisions.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from botkit.project.connect import connect
 from botkit.project.data import one_tape
 from botkit.project.project import Project
 
-#: the decision files of the run over the wire (named like a backtest's) and of the backtest
+#: the decision files of the run over the wire (with the usual file name) and of the backtest
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
 #: a factor for all timeouts, which are in machine time
 _PATIENCE = 60.0
@@ -39,7 +41,8 @@ async def run_lockstep(
     priced: Iterable[str],
     decisions_to: Callable[[bytes], object],
 ) -> LockstepResult:
-    """Run a backtest's bot from ``start`` to ``end`` against an emulator of its tape, over real HTTP and WebSocket.
+    """Run a backtest's bot from ``start`` to ``end`` over real HTTP and WebSocket, against an emulator that replays the
+    backtest's tape.
 
     ``priced`` lists the pairs that the backtest read, including those needed only for valuation.
 

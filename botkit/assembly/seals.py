@@ -1,5 +1,5 @@
-"""The sealed part of a market's data, which no backtest, search or doctor reads until it is opened. A seal is opened
-only once.
+"""Seals part of a market's data. Backtests, searches and the doctor do not read the sealed part until the seal is
+opened. A seal can be opened only once.
 
 A seal applies to the strategy and its pairs, not to a file, so a copy of the tape is also sealed. It is a reminder, not
 a lock: anyone can see all the data by deleting the seals file or reading the tape by other means.

@@ -1,4 +1,4 @@
-"""The market that a bot saw in a recorded run, as data for a feed."""
+"""Provides the market data that a bot received in a recorded run, as a source for a feed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from botkit.model.order_book import OrderBook
 from botkit.model.pairs import Pair
 from botkit.tape.feed import FileSource
 
-#: rows of one stream in a chunk
+#: number of rows per chunk of one stream
 _CHUNK_ROWS = 50_000
 
 
 class SessionFormat:
-    """Reads the folder of a recorded run: the trades, and the best level of the books. They are received at the times
-    of the bot's turns.
+    """Reads the trades and the best book levels from the folder of a recorded run. Their receipt times are the times of
+    the bot's turns.
     """
 
     endings: tuple[str, ...] = ()
@@ -49,12 +49,14 @@ class SessionFormat:
 
 
 def session_source(run: Path, pairs: Mapping[str, Pair]) -> FileSource:
-    """Return a recorded run as a source of a feed. Raises DataError if it has no market data, and ReplayError."""
+    """Return a recorded run as a source for a feed. Raises DataError if the run has no market data, and ReplayError if
+    the recording cannot be read.
+    """
     return FileSource(run, SessionFormat(), pairs)
 
 
 def one_trade(pair: Pair, time: Nanos, price: float) -> TradeColumns:
-    """Return a price at one moment, as a trade without an amount."""
+    """Return a price at a given time, as a trade with an amount of zero."""
     return _trades(pair, [(time, time, pair.rules.ticks(price, up=False), 0, 0)])
 
 

@@ -1,4 +1,4 @@
-"""Describes in words a session of a running or finished bot, based on the files in the run's folder."""
+"""Describes a session of a running or finished bot as text, based on the files in the run's folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def session_report(run: Path) -> SessionReport:
-    """Return the report on a run. This requires neither its strategies nor their configuration. Raises ReplayError."""
+    """Return the report on a run. Neither the run's strategies nor their configuration is needed. Raises
+    ReplayError.
+    """
     header = read_header(run)
     rows = list(decisions_of(run))
     recorded = RecordedOrders(rows, {name: Pair(name, rules) for name, rules in header.pairs.items()})

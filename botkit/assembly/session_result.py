@@ -1,8 +1,9 @@
-"""Computes the result of a live session, finished or running, from what its run's folder holds.
+"""Computes the result of a live session, finished or still running, from the files in the run's folder.
 
-Orders and fills are those of decisions.jsonl, prices those of the recording. A replay of the recording tells what the
-strategies owned when trading began and, if it decides the same, what only the bot itself knew: indicators and plots,
-reasons for not trading, and the use of rate limits. All figures are computed as for a backtest.
+Orders and fills come from decisions.jsonl, and prices from the recording. The recording is replayed to find the
+strategies' holdings when trading started. If the replay makes the same decisions, it also provides data that only the
+bot had: indicators and plots, reasons for not trading, and the use of rate limits. All metrics are computed as for a
+backtest.
 """
 
 from __future__ import annotations
@@ -63,15 +64,16 @@ from botkit.report import render
 from botkit.tape.feed import Feed
 from botkit.version import versions
 
-#: how many candles of a pair the page of a session shows
+#: maximum number of candles per pair on a session's page
 SESSION_CANDLES_MAX = 50_000
 
 
 def session_result(run: Path, config: Path | None = None) -> BacktestResult:
-    """Return what a run came to, up to now if it is still running. ``config`` replaces the run's own.
+    """Return the result of a run, up to now if the run is still in progress. ``config`` replaces the run's own
+    configuration.
 
-    Raises ReplayError if the recording cannot be read or trading never began, and ConfigError if the configuration
-    cannot be used any more.
+    Raises ReplayError if the recording cannot be read or trading never started, and ConfigError if the configuration
+    can no longer be used.
     """
     header, notes = read_header(run), list[str]()
     project = session_project(header, config, notes)
@@ -98,7 +100,8 @@ def session_result(run: Path, config: Path | None = None) -> BacktestResult:
 
 
 def write_session(run: Path, out: Path, config: Path | None = None) -> Path:
-    """Write the page of a run and the files of a backtest beside it to ``out/NAME/MODE-RUN``. Returns the page.
+    """Write a run's page to ``out/NAME/MODE-RUN``, together with the files that a backtest writes, and return the
+    page's path.
 
     Raises ReplayError and ConfigError.
     """
@@ -112,18 +115,18 @@ def write_session(run: Path, out: Path, config: Path | None = None) -> Path:
 
 
 class SessionOrders:
-    """The orders and fills that decisions.jsonl lists, with the orders that earlier runs left open."""
+    """The orders and fills listed in decisions.jsonl, together with the orders that earlier runs left open."""
 
     def __init__(self, rows: Iterable[dict[str, Any]], pairs: Mapping[str, Pair], restored: Sequence[Order]) -> None:
-        #: by client id, in order of request
+        #: keyed by client id, in the order requested
         self.orders: dict[int, Order] = {}
-        #: each with the time when the bot learned of it
+        #: each fill with the time at which the bot received it
         self.fills: list[tuple[Nanos, Fill]] = []
         self.end: Nanos = 0
-        #: requests by endpoint, and those that the exchange refused for exceeding a rate limit
+        #: number of requests by endpoint, and number of requests refused for exceeding a rate limit
         self.requests: dict[str, int] = {}
         self.rate_limited = 0
-        #: reasons for which strategies were stopped
+        #: strategy -> the reason why it was stopped
         self.stopped: dict[str, str] = {}
         self._known = {order.client_id: order for order in restored}
         for row in rows:
@@ -174,23 +177,23 @@ class SessionOrders:
 
 
 class _Replayed:
-    """A replay of a run, which tells what the strategies owned when trading began."""
+    """A replay of a run, used to find the strategies' holdings when trading started."""
 
     def __init__(self, project: Project, header: RunHeader, run: Path, recorded: set[str]) -> None:
         self._project = project
-        #: the pairs with a price
+        #: the pairs that have a price
         self._priced = recorded | set(project.priced_pairs())
         self.recorder: ResultRecorder | None = None
         self.ownership: Ownership | None = None
         self.unassigned: dict[str, int] = {}
-        #: the prices that the bot knew when trading began, from candles or trades before it
+        #: the prices known to the bot when trading started, from earlier candles or trades
         self.known: list[MarketColumns] = []
         self.start: Nanos = 0
         self.inputs = 0
-        #: when the bot was told to stop, and whether capital was moved
+        #: the time at which the bot was told to stop, and whether capital was moved
         self.stopped_at: Nanos | None = None
         self.has_moved_capital = False
-        #: by an order's client id, the order that it closes according to its strategy
+        #: client id of an order -> client id of the order that it closes, as specified by the strategy
         self.closes: dict[int, int] = {}
         self.verdict: Verdict | None = None
         self.error: Exception | None = None
@@ -202,15 +205,15 @@ class _Replayed:
             self.verdict = verdict_on(replay, run, decisions, lines)
         except ReplayError:
             raise
-        except Exception as error:  # whatever a strategy that has changed since may raise
+        except Exception as error:  # a strategy that has changed since the run may raise anything
             self.error = error
         self.error = self.error or replay.error
-        #: how the recording ends; None if the replay did not come that far
+        #: how the recording ends; None if the replay failed
         self.recording_end = replay.end if self.error is None else None
 
     @property
     def is_equal(self) -> bool:
-        """True if the replay decided as the session did."""
+        """True if the replay made the same decisions as the session."""
         return self.verdict is not None and self.verdict.difference is None and self.error is None
 
     def _engine(self, header: RunHeader, decisions: DecisionLog) -> Engine:
@@ -228,18 +231,20 @@ class _Replayed:
         return make(decisions, header.first_client_id, leased)
 
     def before(self, moment: Nanos) -> None:
-        """Nothing is looked at before a turn."""
+        """Do nothing, because nothing is observed before a turn."""
 
     def heard(self, now: Nanos, given: Input | None) -> None:
-        """Note when the run ends, and inputs after which equity is no longer profit alone."""
+        """Record when the bot was told to stop, and whether capital was moved, because equity then changes by more than
+        profit.
+        """
         self.inputs += 1
         if type(given) is Stop:
             self.stopped_at = now
-            self.engine.view.lines(latest=1)  # indicators get their last bars only if somebody looks before the end
+            self.engine.view.lines(latest=1)  # the engine adds the indicators' last bars only when their lines are read
         self.has_moved_capital |= type(given) is MoveCapital and self.recorder is not None
 
     def turned(self, now: Nanos) -> None:
-        """Begin to record once trading is open."""
+        """Start recording once trading is open."""
         view = self.engine.view
         if self.recorder is None and view.is_trading:
             self.start = now
@@ -260,12 +265,12 @@ class _Replayed:
             if order.closes:
                 self.closes[order.client_id] = order.closes
         if self.recorder is not None and out.withheld:
-            out.fills.clear()  # the fills are those of decisions.jsonl
+            out.fills.clear()  # fills are taken from decisions.jsonl instead
             self.recorder.observe(out, now)
 
 
 def _restored(run: Path, pairs: Mapping[str, Pair]) -> list[Order]:
-    """Return the orders of earlier runs that a run began with."""
+    """Return the orders from earlier runs that this run restored when it started."""
     inputs = iter(RecordedInputs(run, pairs))
     try:
         for _, given in inputs:
@@ -277,7 +282,7 @@ def _restored(run: Path, pairs: Mapping[str, Pair]) -> list[Order]:
 
 
 def _record(recorder: ResultRecorder, feed: Feed, plan: Plan, orders: SessionOrders) -> None:
-    """Value the fills after the start at the recorded prices."""
+    """Record the fills that followed the start, valued at the recorded prices."""
     out = Outcome()
     fills = [found for found in orders.fills if found[0] > plan.start]
     done = 0
@@ -420,7 +425,7 @@ def _strategy_rows(
 
 
 def _positions(strategy: str, matched: Matched) -> list[PositionRow]:
-    """Return what a strategy's open lots come to, handed-over coins included."""
+    """Return a strategy's open positions, including coins that were handed over."""
     found: dict[Pair, tuple[int, int]] = {}
     for lot in matched.open:
         if lot.strategy == strategy:
@@ -452,7 +457,7 @@ def _router_use(replayed: _Replayed, orders: SessionOrders) -> RouterUse:
 def _latencies(run: Path) -> list[LatencyRow]:
     try:
         found = MeasuredLatencies.read(run)
-    except ValueError:  # nothing was measured
+    except ValueError:  # the run contains no measurements
         return []
     tables: tuple[tuple[str, dict[str, Quantiles]], ...] = (
         ("order", found.order_us),
@@ -475,7 +480,7 @@ def _latencies(run: Path) -> list[LatencyRow]:
     ]
 
 
-#: the name of a latency in `MeasuredLatencies.counts`
+#: the key of each latency in `MeasuredLatencies.counts`
 _COUNTED = {"order": "order", "answer": "answer", "round trip": "round_trip", "market data": "feed"}
 
 

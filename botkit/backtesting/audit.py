@@ -37,8 +37,8 @@ def pair_fills(
     simulated: Iterable[Execution],
     last: Mapping[str, float],
 ) -> list[FillPair]:
-    """Match real with simulated executions, order by order, and sort the results by time. ``last`` maps each pair to
-    its last price.
+    """Match real executions with simulated ones, order by order, and sort the results by time. ``last`` maps each pair
+    to its last price.
     """
     by_order: dict[int, tuple[list[Execution], list[Execution]]] = {}
     for place, executions in enumerate((real, simulated)):
@@ -126,7 +126,7 @@ def _leg(order: OrderSpec, parts: Sequence[tuple[Execution, int]]) -> FillLeg | 
 
 
 def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
-    """Return the fee for part of an execution in quote currency, or None if the fee was paid in another coin."""
+    """Return the fee for part of an execution in quote currency, or None if the fee was paid in a third currency."""
     fee = one.fee_units / 10**8 * lots / one.lots
     if one.fee_currency == order.pair.quote:
         return fee
@@ -134,8 +134,8 @@ def _fee(order: OrderSpec, one: Execution, lots: int) -> float | None:
 
 
 def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int) -> AuditFigures:
-    """Return the totals over all matched executions. Values in different quote currencies are added without conversion,
-    so ratios are exact only for bots with a single quote currency.
+    """Return the totals over all compared fills. Values in different quote currencies are added without conversion, so
+    ratios are exact only for bots with a single quote currency.
     """
     by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in ("matched", "missed", "extra")}
     value = {kind: sum(pair.value for pair in found) for kind, found in by_kind.items()}

@@ -1,4 +1,4 @@
-"""The buy-and-hold benchmark: spends the opening equity on every traded coin at its first price, and holds the
+"""The buy-and-hold benchmark: spends the opening equity on all traded coins at their first prices, then holds the
 coins.
 """
 

@@ -78,7 +78,7 @@ def cautions_of_coins(found: Ownership) -> list[Caution]:
 
 def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
     """Return cautions about events at the simulated exchange that would not happen, or would happen differently, at the
-    real exchange. ``gaps_filled`` is the number of intervals on the tape without a candle.
+    real exchange. ``gaps_filled`` is the number of intervals without a candle on the tape.
     """
     found = []
     if kernel.limits.refused:

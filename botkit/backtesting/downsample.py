@@ -37,7 +37,7 @@ def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> N
 
 
 def _cut(times: TimeArray, width: Nanos) -> tuple[TimeArray, TimeArray]:
-    """Return the numbers of all buckets that contain rows, and the index of each bucket's first row."""
+    """Return the number of each bucket that contains rows, and the index of its first row."""
     first, last = int(times[0]) // width, int(times[-1]) // width
     if first == last:
         return np.array([first], np.int64), np.zeros(1, np.int64)
@@ -126,7 +126,7 @@ class CurveSampler:
 class CandleSampler:
     """Samples the candles of one pair for a chart, keeping at most ``candles_max`` candles.
 
-    Columns are arrays of machine numbers, because 140,000 candles take 30 MB as Python objects.
+    Columns are typed arrays, because 140,000 candles take 30 MB as Python objects.
     """
 
     __slots__ = (

@@ -1,7 +1,7 @@
 """Drives a run in simulated time: passes inputs to the bot and requests to the exchange, and advances the clock. It
 makes no decisions.
 
-for rows between two times at which anything can happen:       a quiet span, straight from the columns
+for rows between two other events:                             a quiet span, straight from the columns
     engine.span(rows, begin, end, out)                         strategies run; `out` collects the requests
     kernel.submit(request)                                     arrives one latency later
 for news from the exchange (responses, fills, books):          one turn each, in chronological order
@@ -64,8 +64,9 @@ class StrategyRaised(BotkitError):
 class Driver:
     """One run of one bot over one feed.
 
-    ``observe`` gets every outcome with fills or withheld prices, ``tell`` those with notes for the user; ``history``
-    returns the bars before a given time that series need. ``watch`` looks on.
+    ``observe`` receives every outcome with fills or withheld prices, and ``tell`` receives every outcome with messages
+    for the user. ``history`` returns the bars from before a given time that series need. ``watch`` observes the run
+    without changing it.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class Driver:
                 until = at if wake is None or at < wake else wake
                 if told_at is not None and told_at < until:
                     until = told_at
-                # a watch looks on between the events at the exchange, too
+                # a watcher also observes the run between events at the exchange
                 self._publish(until if watch is None else due, rows, row)
             elif wake is not None and wake < at and (told_at is None or wake < told_at):
                 self.turn(None, max(wake, engine.view.now))
@@ -240,7 +241,7 @@ class Driver:
         return taken
 
     def _publish(self, until: Nanos, rows: MergedRows | None = None, row: int = 0) -> None:
-        """Pass on the exchange's next publications, if they become known by ``until``. ``row`` is the next row for the
+        """Deliver the exchange's next publications, if they become known by ``until``. ``row`` is the next row for the
         bot.
         """
         engine, changes = self.engine, self.engine.changes
@@ -248,9 +249,9 @@ class Driver:
         at = until
         for publication in self.kernel.advance(until, pause=True, to_news=True):
             event = publication.event
-            at = publication.at  # the same for all of them
+            at = publication.at  # all publications in this batch have the same time
             if isinstance(event, Trade):
-                # the bot may have seen some of that moment's recorded trades
+                # the bot may already have seen some of the trades recorded at that time
                 amid_trades = (
                     rows is not None
                     and row > 0
@@ -317,7 +318,7 @@ def _first_from(rows: MergedRows, begin: int, time: Nanos | None) -> int:
     stop = len(received)
     if time is None or received.item(stop - 1) < time:
         return stop
-    near = begin + _NEAR  # up to this size, Python's bisect is faster than numpy's
+    near = begin + _NEAR  # up to this size, Python's bisect is faster than numpy's search
     if near < stop and axis[near] < time:
         return near + int(received[near:stop].searchsorted(time))
     return bisect_left(axis, time, begin, min(near, stop))

@@ -288,7 +288,7 @@ class EquityCurve:
         self._final = float(equity[-1])
 
     def _open(self, times: TimeArray, rates: Mapping[str, FloatArray | float]) -> bool:
-        """Value the opening balances at the first time when every currency in them has a price."""
+        """Value the opening balances at the first time at which every currency in them has a price."""
         worth = np.zeros(len(times))
         for currency, units in self._opening_units.items():
             worth += units / UNIT * rates[currency]

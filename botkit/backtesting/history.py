@@ -18,13 +18,13 @@ from botkit.tape.manifest import StreamInfo
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """Return, built from recorded candles or trades, the most recent bars completed before ``now`` and the bars still
-    open at ``now``.
+    """Return the most recent bars completed before ``now``, and the bars still open at ``now``. All bars are built from
+    recorded candles or trades.
     """
     bars = []
     for item in wanted:
-        # At this time, a run on candles still receives the candle that ends now as a row. A run on trades does not, so
-        # its history includes that candle.
+        # In a run on candles, the candle that ends now is still to be delivered as a row. In a run on trades it is not,
+        # so the history includes that candle.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
         running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
@@ -75,8 +75,8 @@ def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_can
     trades start within the bar, candles cover the time before them.
     """
     builder = BarBuilder(pair, resolution, grace_ns=0)
-    # a run on candles still receives the candle that ends at `start`, so the bar that this candle completes is still
-    # open
+    # in a run on candles, the candle that ends at `start` is still to be delivered, so the bar that this candle
+    # completes is still open
     begins = bucket_start(start - 1 if on_candles else start, resolution)
     trades = None if on_candles else feed.stream(pair, "trades", None)
     trades_from = start if trades is None else max(trades.start, begins)

@@ -3,7 +3,7 @@
 A loop is three or four consecutive orders by one strategy, in different pairs. Each order spends the currency that the
 previous one received, and the last order receives the currency that the first one spent. Each order passes on at least
 half of its amount, and starts at most `LEG_GAP` after the previous one is complete. The part that is not passed on
-(dust, or the rest of a partly filled leg) remains an ordinary trade in its pair.
+(dust, or the remainder of a partly filled leg) stays an ordinary trade in its pair.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
     """Return, for each leg, the (units spent, units received) that passed through the complete chain. Each leg spends
-    the units that the previous leg received. Units are rounded such that the rest of an order is positive on both
+    the units that the previous leg received. Units are rounded such that an order's remainder is positive on both
     sides, or zero on both.
     """
     received: list[int] = [legs[0].got]

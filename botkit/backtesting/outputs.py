@@ -295,10 +295,10 @@ def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
 
 
 class _Quoted(dict[str, str]):
-    """A cache of texts as CSV fields. A field is quoted only if necessary, and escaped so that a spreadsheet does not
-    treat it as a formula.
+    """Formats strings as CSV fields, with a cache. A field is quoted only if necessary, and escaped so that a
+    spreadsheet does not treat it as a formula.
 
-    Results are cached, because a column usually repeats a small number of texts.
+    Results are cached, because a column usually repeats a small number of strings.
     """
 
     def __missing__(self, text: str) -> str:

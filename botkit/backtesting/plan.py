@@ -176,7 +176,9 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """Return the time at which a stream starts. A candle is received at its end, but its open is an earlier price."""
+    """Return the time at which a stream starts. For candles this is the start of the first candle, although the candle
+    is received only at its end, because its open is the price at its start.
+    """
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
 

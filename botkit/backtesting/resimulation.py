@@ -2,7 +2,8 @@
 the bot received.
 
 The strategies do not run again; their orders are replayed unchanged. Therefore an order that fills differently does not
-change all later orders, and each real fill has a simulated counterpart. The account has unlimited funds.
+change all later orders, and each order's real fills can be compared with its simulated fills. The account has unlimited
+funds.
 """
 
 from __future__ import annotations

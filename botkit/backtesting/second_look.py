@@ -28,8 +28,8 @@ _BLOCK = 1_024
 
 
 class SecondLook(msgspec.Struct):
-    """The results of the second pass: the trades with their excursions, the mid prices around each fill (empty without
-    order books), and how limit orders ranked in the books.
+    """The results of the second pass: the trades with their excursions, the mid prices at and after each fill (empty
+    without order books), and how limit orders ranked in the books.
     """
 
     trades: list[ClosedTrade]

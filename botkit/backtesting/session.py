@@ -68,7 +68,7 @@ MACHINE_FIGURES = ("events_per_second", "wall_s")
 #: slower.
 SLICE_ROWS = 65_536
 #: how long the bot and the exchange remember an order after it reaches a final state; longer than any news about the
-#: order can take
+#: order can take to arrive
 REMEMBERED: Nanos = NS_PER_HOUR
 _REFUSED = OrderState.REFUSED.value
 
@@ -248,7 +248,7 @@ def run_backtest(
 
 
 def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
-    """Run a backtest only for its metrics. Returns (summary, days). Strategies' logs are silenced, and no files are
+    """Run a backtest and return only its metrics, as (summary, days). Strategies' logs are silenced, and no files are
     written.
 
     The summary is the one from `run_backtest`, without ``events_per_second`` and ``wall_s``, which differ from run to
@@ -261,7 +261,7 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
 
 
 def run_orders(parts: BacktestParts) -> list[OrderRow]:
-    """Run a backtest only for its orders, by client id. Strategies' logs are silenced."""
+    """Run a backtest and return only its orders, keyed by client id. Strategies' logs are silenced."""
     with _without_logs():
         run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
     return run.recorder.orders

@@ -15,7 +15,7 @@ from botkit.model.columns import MarketColumns
 def taken_in(
     withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
 ) -> tuple[Any, ...]:
-    """Return the columns with the rows that the bot rejected removed."""
+    """Return the columns without the rows that the bot rejected."""
     rows = [row for row in withheld if row.pair == columns.pair]
     if not rows:
         return received, prices, *others

@@ -19,7 +19,7 @@ from botkit.model.figures import fixed
 
 #: how many of the largest differences to list
 _LISTED = 10
-#: smaller differences between matched fills, in quote currency, are not listed
+#: matched fills that differ by less than this, in quote currency, are not listed
 _WORTH_A_LINE = 0.005
 
 
@@ -64,15 +64,15 @@ def audit(
     page: bool,
     as_json: bool,
 ) -> int:
-    """Compare a session's fills with those that a backtest would have had.
+    """Compare a session's fills with those of a backtest of the same orders.
 
-    RUN is a run's folder, a bot's state folder (its newest run, or with --since all of that time), or a configuration.
-    The orders are sent again, at the same moments, to the simulated exchange, over the market that the session
-    recorded. Missed fills happened really but not in the simulation, extra ones only in the simulation.
+    RUN is a run's folder, a bot's state folder (its newest run or, with --since, all runs in that time), or a
+    configuration. The orders are replayed at their original times against the simulated exchange, with the market data
+    that the session recorded. Missed fills occurred only in reality, extra fills only in the simulation.
 
-    The page of a run, OUT/NAME/audit-MODE-12.html, has all fills in a list, and both sides over the price.
+    The page of a run, OUT/NAME/audit-MODE-12.html, lists all fills and draws real and simulated fills over the price.
 
-    The exit code is 1 if they are further apart than tolerated.
+    The exit code is 1 if the differences exceed the tolerances.
     """
     from botkit.assembly.audit import Tolerance, combined, runs_of
     from botkit.assembly.audit import audit as compare

@@ -65,7 +65,8 @@ def _move(
             "`capital:` in the configuration"
         )
     emulated = folder.path.parent.name == "emulator"
-    # use the bot's own time, which differs from the machine's on an emulator, because `botkit why` counts back from it
+    # use the bot's own time, because `botkit why` counts back from that time; on an emulator it differs from the
+    # machine's time
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
     project = without_strategies(config)  # load the complete configuration, because every strategy's capital matters
     books = stopped_books(project, kept_positions(folder))

@@ -312,9 +312,9 @@ def check(
 ) -> int:
     """Check PATH (a tape or a file). The exit code is 1 if there is an error.
 
-    Errors are missing candles (except in a download, which has every candle that the exchange has), out-of-order rows,
-    duplicate candles and books, crossed or empty books, impossible prices, and a tape whose files do not match its
-    manifest.
+    Errors are missing candles (except in a downloaded tape, which contains every candle that the exchange has),
+    out-of-order rows, duplicate candles and books, crossed or empty books, impossible prices, and a tape whose files do
+    not match its manifest.
     """
     from botkit.tape.checks import NO_CANDLE, check_contents, inspect
     from botkit.tape.feed import TapeSource

@@ -19,7 +19,7 @@ def speaks(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def speaks_on_its_page(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--lang`` to a command that prints English and makes a page in the chosen language."""
+    """Add ``--lang`` to a command that prints English but writes its page in the chosen language."""
     return _speaks(command, "Language of the page.")
 
 

@@ -1,4 +1,4 @@
-"""``botkit report``: what a bot's sessions and backtests came to, in words and as a page."""
+"""``botkit report``: summarize a bot's sessions and backtests, as text and as a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from botkit.model.clock import format_time
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, separated
 
-#: writes the page of a session's run, and returns what that adds to the document
+#: writes a session's page, and returns the entries that this adds to the JSON document
 Paging: TypeAlias = Callable[[Path], dict[str, Any]]
 
 #: number of reasons for refused orders to show
@@ -44,11 +44,11 @@ _REASONS = 5
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @speaks
 def report(what: Path, mode: str | None, out: Path, config: Path | None, page: bool, as_json: bool) -> None:
-    """Say what a bot's latest session and its latest backtest came to, or one run, while it runs or afterwards.
+    """Summarize a bot's latest session and latest backtest, or a single run, whether running or finished.
 
-    RUN is the folder of a session (STATE/NAME/MODE/ACCOUNT/runs/12) or of a backtest (out/NAME/3). For a session, the
-    page that a backtest has is written to OUT/NAME/MODE-12, with the same files beside it. It shows what the session
-    recorded, replayed with its configuration.
+    RUN is the folder of a session (STATE/NAME/MODE/ACCOUNT/runs/12) or of a backtest (out/NAME/3). For a session, a
+    report like that of a backtest is written to OUT/NAME/MODE-12, together with a backtest's other files. It shows the
+    recorded session, replayed with its configuration.
     """
     with prints_aside(as_json):
         paging = partial(_page_of, out=out, config=config) if page else _no_page
@@ -58,7 +58,7 @@ def report(what: Path, mode: str | None, out: Path, config: Path | None, page: b
 
 
 def _page_of(run: Path, *, out: Path, config: Path | None) -> dict[str, Any]:
-    """Write a session's page, and return what that adds to the document."""
+    """Write a session's page, and return the entries that this adds to the JSON document."""
     from botkit.assembly.session_result import write_session
 
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-#: of messages that differ only in numbers, print this many and count the rest
+#: how many messages to print among those that differ only in numbers; the rest are only counted
 _LIKE_MAX = 5
 _KINDS_MAX = 200
 _FIGURES = re.compile(r"\d[\d,._]*")

@@ -26,7 +26,7 @@ def screen() -> Console:
 
 @contextlib.contextmanager
 def prints_aside(as_json: bool) -> Iterator[None]:
-    """With ``as_json``, redirect everything that strategies print to standard error, because standard output is
+    """With ``as_json``, send everything that strategies print to standard error instead of standard output, which is
     reserved for the JSON object.
     """
     if as_json:

@@ -28,8 +28,8 @@ def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_js
     more combinations are tried, the better the best one looks by luck alone, so `botkit optimize` counts them. New code
     adds to the count and never resets it.
 
-    No backtest, search or doctor of that strategy on these pairs reads sealed data until it is opened, regardless of
-    which file the data comes from. The seal is a reminder, not a lock.
+    Until the seal is opened, backtests, searches and the doctor do not read the sealed data of that strategy and its
+    pairs, whichever file the data comes from. The seal is a reminder, not a lock.
     """
     if sealed_from is not None or is_opening:
         _seal(config, sealed_from, is_opening=is_opening)

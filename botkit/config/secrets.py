@@ -215,7 +215,7 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
 
 def check_private(path: Path, where: str) -> None:
     """Raise ConfigError if others can read a file that contains secrets. On Windows every file passes, because Windows
-    has no such file modes.
+    has no POSIX file modes.
     """
     try:
         mode = path.stat().st_mode

@@ -11,7 +11,7 @@ from botkit.errors import ConfigError
 
 
 async def emulator_clock(rest: str, speed: float | None) -> EmulatorClock:
-    """Return the clock of an emulator in another process, whose time may run faster than the machine's.
+    """Return the clock of an emulator in another process. The emulator's time may run faster than the machine's time.
 
     Raises ConfigError if no emulator responds.
     """

@@ -27,7 +27,7 @@ from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
-#: number of POST signatures remembered to refuse repeats when the switch is strict
+#: number of POST signatures to remember, for refusing repeats when the switch is strict
 _REMEMBERED = 10_000
 #: how long a signed request may take to arrive, in machine time, when the exchange's clock runs faster
 _TRANSIT: Nanos = 5 * NS_PER_S
@@ -58,8 +58,8 @@ class Authenticator:
         """Return the account's email. ``body`` is None for GET, DELETE and WebSocket upgrades. Raises RefusedError.
 
         ``machine_now`` is set if the exchange's clock does not run at the machine's speed, because a client that does
-        not know the exchange's time uses the machine's. ``speed`` is the speed of the exchange's clock relative to the
-        machine's.
+        not know the exchange's time uses the machine's clock. ``speed`` is the speed of the exchange's clock relative
+        to the machine's clock.
         """
         email, payload, signature = self._verified(headers)
         if body is None:

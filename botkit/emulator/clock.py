@@ -1,4 +1,6 @@
-"""The emulator's clock. It runs faster than the machine's by a factor, or is held and moved explicitly (lockstep)."""
+"""The emulator's clock. It runs faster than the machine's clock by a factor, or is held and moved explicitly
+(lockstep).
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,10 @@ MACHINE_TIME = MachineTime()
 
 
 class EmulatorClock:
-    """A clock that starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
+    """A clock that starts at ``start`` and runs ``speed`` times as fast as the machine's clock, unless it is held.
 
-    ``monotonic`` is a steady counter, by default this machine's, so changing the machine's clock does not change the
-    exchange's time.
+    ``monotonic`` is a steady counter (default: the machine's monotonic clock), so adjusting the machine's wall clock
+    does not change the exchange's time.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Generates markets for the pairs that the synthetic market lacks, each modeled on a pair that it has.
 
-A companion's rows are its model's rows with prices multiplied and amounts divided by a factor. If its quote currency
-differs from the model's, prices are also divided by that currency's current price, so that there is no arbitrage.
+A companion's rows are its model's rows with prices multiplied and amounts divided by a factor. If the quote currencies
+of the companion and its model differ, prices are also divided by the current price of the companion's quote currency,
+so that there is no arbitrage.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from botkit.model.pairs import Pair
 
 
 class Model(msgspec.Struct, frozen=True):
-    """The pair on which a companion is modeled: its price is multiplied by ``factor``, and divided by the price of the
-    pair ``by`` if one is set.
+    """The pair on which a companion is modeled. The companion's price is the model's price multiplied by ``factor``
+    and, if ``by`` is set, divided by the price of that pair.
     """
 
     pair: str
@@ -51,7 +52,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 class Companions:
-    """Derives the companions' rows from the synthetic market's, chunk by chunk."""
+    """Derives the companions' rows from the synthetic market's rows, chunk by chunk."""
 
     def __init__(self, pairs: Mapping[str, Pair]) -> None:
         self._pairs = {name: pair for name, pair in pairs.items() if name in MODELS}

@@ -36,7 +36,7 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.publish import ACCOUNT_EVENTS
 
-_EVENT = 14  # separates these random draws from others
+_EVENT = 14  # separates these random draws from other draws
 _LIMIT_DEFAULT = 5
 _HISTORY_ROWS = 100
 

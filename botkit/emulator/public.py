@@ -121,7 +121,7 @@ def order_book(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     for levels, up in ((book.bid_levels, False), (book.ask_levels, True)):
         coarse = merged(levels, by, up=up)[:limit]
         if scale > decimals:
-            # 26 tens equal 260, so no decimals are left
+            # levels are merged in units larger than 1, so their prices have no decimals: 26 tens are 260
             coarse = tuple((ticks * int(10 ** (scale - decimals)), lots) for ticks, lots in coarse)
         sides.append(level_rows(coarse, pair, price_decimals=max(decimals - scale, 0)))
     return ok(OrderBookReply(bids=sides[0], asks=sides[1]))

@@ -3,8 +3,8 @@
     async with Emulator(facts) as emulator:
         BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
 
-While the clock is running, the exchange advances with it. While the clock is held (lockstep), the exchange stands
-still, and private requests wait for `step`, which advances the exchange to the next delivery.
+While the clock is running, the exchange advances with it. While the clock is held (lockstep), the exchange does not
+advance, and private requests wait for `step`, which advances the exchange to the next delivery.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from botkit.emulator.spoiling import alter, lengthen
 from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.model.clock import Nanos
 
-#: the maximum number of frames queued for a client that does not read. Beyond it, the connection is cut, as an exchange
-#: would do
+#: the maximum number of frames queued for a client that does not read. Above this limit, the connection is cut, as an
+#: exchange would do
 QUEUE_MAX = 20_000
 #: the same limit in bytes, which applies only if more than one frame is waiting
 QUEUE_BYTES_MAX = 16 * 1024 * 1024

@@ -127,7 +127,7 @@ class TapeMarket:
         self.known_until: Nanos = self.start
 
     def is_wire(self, pair: str) -> bool:
-        """Return whether, according to the tape, its books were recorded from a stream."""
+        """Return whether the tape states that its books were recorded from a stream."""
         return self._feed.is_wire(pair)
 
     def history(self) -> list[CandleColumns]:

@@ -75,8 +75,8 @@ class Slot:
         agenda.changes.count += 1
 
     def set_in_turn(self, due: Nanos | None) -> None:
-        """Do the same as `set`, for a room that does so only within a turn, or whenever something else changes as well.
-        No span has to end for it.
+        """Set the wake time as `set` does, but without ending a span. For rooms that do so only within a turn, or
+        whenever something else changes as well.
         """
         self.due, self.is_known = due, True
         self._agenda.is_known = False

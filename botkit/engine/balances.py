@@ -63,14 +63,14 @@ class Balances:
         if not is_as_expected:
             if now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN:
                 self._portfolio.balances.compare(report, now, quiet=not self._table.has_live)
-            # otherwise this frame may predate the latest execution: trusting it, however often it is repeated, would
-            # mistake that execution for a deposit or withdrawal by somebody else
+            # otherwise this frame may predate the latest execution; trusting it, even if it is repeated, would make
+            # that execution look like a deposit or withdrawal by somebody else
             self.watch_shortages()
         if self._listeners != ():
             self.tell(report.balances)
 
     def tell(self, currencies: Iterable[str]) -> None:
-        """Notify strategies of their balances in some currencies, if these balances have changed since the last
+        """Notify strategies of their balances in the given currencies if these balances have changed since the last
         notification.
         """
         listeners = self._listeners

@@ -172,7 +172,7 @@ class Commands:
         if lots < rules.least_lots:
             return None
         entry, amount = rooms.contexts[strategy].orders, rules.exact_amount(lots)
-        # the only kind of purchase by a stopping bot; halts and risk rules apply to it as to any other order
+        # the only kind of buy order that a stopping bot places; halts and risk rules apply to it as to any other order
         was_stopping, rooms.gate.is_stopping = rooms.gate.is_stopping, False
         try:
             return entry.market_buy(position.pair, None, amount, _FLATTEN_SLIPPAGE_PCT, "flatten")

@@ -1,15 +1,15 @@
 """The engine: everything that must behave the same in a backtest, on the emulator and live, behind one method.
 
-    engine.turn(given, now, out)     the way in: one input, or None to do what is due
-    engine.turns(inputs, now, out)   the same for several inputs of one moment
-    engine.wake_at()                 when it needs a turn without an input
+    engine.turn(given, now, out)     the entry point: one input, or None to do the work that is due
+    engine.turns(inputs, now, out)   the same for several simultaneous inputs
+    engine.wake_at()                 when the engine needs a turn without an input
     engine.span(rows, begin, end, out)   many rows of recorded data at once; equal to one turn per row
-    engine.view                      values to show
+    engine.view                      values for display
 
-A driver only passes inputs in, sends the outcome's requests, and moves time forward. Inputs come in one total order: by
-the time at which the bot receives them, then by `botkit.model.moment.rank`, then by pair and row. At equal times a
-driver passes market events in before it wakes the engine; the engine itself closes the bars that are due before it
-processes a market event of the same time.
+A driver only passes inputs in, sends the outcome's requests, and moves time forward. Inputs are totally ordered: by the
+time at which the bot receives them, then by `botkit.model.moment.rank`, then by pair and row. At equal times a driver
+passes market events in before it wakes the engine; the engine itself closes the bars that are due before it processes a
+market event with the same timestamp.
 """
 
 from __future__ import annotations
@@ -173,8 +173,9 @@ class Engine:
         self._finish(now, out)
 
     def turns(self, inputs: Sequence[Input], now: Nanos, out: Outcome) -> int:
-        """Process several inputs of one moment: equal to a `turn` for each. Returns how many were processed. It stops
-        after one that makes a strategy fail or want history, since the driver acts on that first.
+        """Process several simultaneous inputs, with the same result as a `turn` for each. Return the number of inputs
+        processed. Processing stops after an input that makes a strategy fail or request history, because the driver
+        must act on that first.
         """
         clock = self._clock
         assert now >= clock.now, f"time went back from {clock.now} to {now}"

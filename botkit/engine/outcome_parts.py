@@ -59,7 +59,7 @@ class StreamWanted(msgspec.Struct, frozen=True):
 
 
 class HistoryWanted(msgspec.Struct, frozen=True):
-    """A request for a number of finished bars from before the start, made by a series."""
+    """A series' request for a given number of finished bars from before the start."""
 
     pair: Pair
     resolution: str

@@ -332,7 +332,7 @@ class BotRooms:
         self.agreement.tell(fill.order, fill)
 
     def _tell(self, order: Order, events: Sequence[Order | Fill]) -> None:
-        """Notify a strategy of an order's state or executions, which agree now."""
+        """Notify a strategy of an order's state or executions, now that the two agree."""
         record = self.records[order.strategy]
         on_order, on_fill = self._listeners.get(record.name) or self._listen(record)
         mailbox = self.callbacks.mailbox
@@ -356,7 +356,7 @@ class BotRooms:
 
     def _foreign(self, report: OrderReport) -> None:
         if report.state in FINAL_STATES:
-            # do not collect final orders, since another bot on the account may trade for months
+            # do not keep final orders, since another bot on the account may trade for months
             self.foreign_orders.pop(report.order_id, None)
         else:
             self.foreign_orders[report.order_id] = report

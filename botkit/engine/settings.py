@@ -27,13 +27,13 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     zone: tzinfo = UTC
     seed: int = 0
     first_client_id: int = 1
-    #: how long a bar waits for late trades after its interval
+    #: how long a bar waits for late trades after its interval has ended
     bar_grace_ns: Nanos = 2_000 * NS_PER_MS
     #: a book older than this is not used for market orders
     max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
     #: how long the exchange may still act on an order request after it was aborted
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
-    #: a running bot's clock speed relative to the machine's; None turns the checks off, as in a backtest
+    #: a running bot's clock speed relative to the machine's clock; None turns the checks off, as in a backtest
     watch_speed: float | None = None
     #: keep the values of attached indicators for the entire run, for the report's charts
     draws_indicators: bool = False

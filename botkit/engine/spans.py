@@ -133,8 +133,8 @@ class Spans:
         self._until = min(until, self._offset + block.count)
 
     def take_some(self, rows: MergedRows, position: int, stop: int) -> int:
-        """Process rows from ``position`` on: all up to ``stop``, those of one block, or only the first of them. Returns
-        how many were processed.
+        """Process rows from ``position`` on: all rows up to ``stop``, the rows of one block, or only the first row.
+        Return the number of rows processed.
         """
         if not self._first <= position < self._until or rows is not self._rows:
             self._find(rows, position)

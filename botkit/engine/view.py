@@ -40,8 +40,8 @@ class MoneyView:
 
     @property
     def reported(self) -> Mapping[str, int]:
-        """The balances that the exchange reported at the latest comparison, in units. The books are adjusted once no
-        order of ours can explain a difference.
+        """The balances that the exchange reported at the latest comparison, in units. The books are adjusted once none
+        of our orders can explain a difference.
         """
         return {**self._portfolio.account, **self._portfolio.balances.reported}
 
@@ -82,7 +82,7 @@ class MoneyView:
 
     @property
     def day(self) -> Nanos | None:
-        """The start of the trading day from which profits are measured, or None before the first."""
+        """The start of the trading day from which profits are measured, or None before the first trading day."""
         return self._portfolio.days.day
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
@@ -113,7 +113,7 @@ class MoneyView:
 
     @property
     def has_peaks(self) -> bool:
-        """True while peak equity is tracked. The peaks can change with prices alone."""
+        """True while peak equity is tracked. Price moves alone can change the peaks."""
         return bool(self._portfolio.peaks.baselines)
 
     def check(self) -> None:
@@ -231,8 +231,8 @@ class EngineView:
         return kept
 
     def lines(self, *, latest: int | None = None) -> list[IndicatorLine]:
-        """Return the strategies' plots, and the values of attached indicators if they are kept; with ``latest`` only
-        that many of each line's latest points.
+        """Return the strategies' plots, and the values of attached indicators if they are kept. With ``latest``, return
+        only that many of each line's latest points.
         """
         for market in self._rooms.markets.all():
             market.feed_indicators()
@@ -255,7 +255,7 @@ class EngineView:
         return self._rooms.table.by_client_id.get(client_id)
 
     def foreign_orders(self) -> list[OrderReport]:
-        """The account's open orders that are not this bot's."""
+        """The account's open orders that this bot did not place."""
         return list(self._rooms.foreign_orders.values())
 
     def markets(self) -> list[MarketView]:

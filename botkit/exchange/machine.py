@@ -1,5 +1,5 @@
-"""The machine's clock and randomness, for clients that are created without their own. A bot always passes its own clock
-and random generator to its clients.
+"""The machine's clock and random generator, for clients that are created without their own. A bot always passes its own
+clock and random generator to its clients.
 
 No other module under ``exchange`` reads the clock or generates random numbers, so a test can run a bot on virtual time.
 """
@@ -23,7 +23,7 @@ class SystemClock:
 
 
 def system_random() -> Random:
-    """Return a random generator with a different seed at every start."""
+    """Return a random generator that is seeded differently in every run."""
     return Random()
 
 

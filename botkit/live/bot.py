@@ -50,7 +50,7 @@ log = logging.getLogger("botkit.live")
 
 
 class Bot:
-    """A bot, from its first contact with the exchange until it has stopped. It is the listener of its own driver."""
+    """A bot, from its first contact with the exchange until it has stopped. It is also the `Listener` of its driver."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Bot:
         self.opening_equity: int | None = None
         #: number of responses for each outcome
         self.outcomes: dict[Ending, int] = {}
-        #: set when a turn completes a step that the start is waiting for
+        #: set when a turn completes a step that startup is waiting for
         self.happened = asyncio.Event()
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []

@@ -1,6 +1,4 @@
-"""Runs one of a command's bots, from its parts to its summary. Several bots run concurrently without affecting each
-other.
-"""
+"""Runs one of a command's bots from start to summary. Several bots run concurrently without affecting each other."""
 
 from __future__ import annotations
 

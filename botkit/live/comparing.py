@@ -1,5 +1,5 @@
-"""Decides when to reconcile with the exchange: every minute, after a stream outage, and on suspicion of a
-difference.
+"""Decides when to reconcile with the exchange: every minute, after a stream outage, and when a difference is
+suspected.
 """
 
 from __future__ import annotations

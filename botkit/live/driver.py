@@ -332,9 +332,9 @@ class LiveDriver:
             self._persistence.settle()
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
-        # Without a journal, no new orders are sent. Cancels continue, because it is safe to cancel an order without a
-        # record. The engine blocks new orders, so no order would reveal that the journal is writable again. A timer
-        # retries the write instead.
+        # Without a journal, no new orders are sent. Cancels continue, because a cancel is safe even if it is not
+        # journaled. With new orders blocked, no order would show that the journal is writable again, so a timer retries
+        # the write.
         self._gathering = self._loop.call_later(
             _RETRY_S / (self.clock.speed or 1.0), self._guarded, self._commit_gathered
         )

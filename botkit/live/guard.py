@@ -6,7 +6,7 @@ updates the timestamp of its lock file every second, which works even on a full 
 bot starts its own guard, and the previous guard exits.
 
 `Guarding` is the bot's side and replaces a guard that has exited. A guard records its intervention in the bot's folder
-(`Strike`). The bot reports it to the user when it wakes up or is restarted.
+(`Strike`). After the bot wakes up or is restarted, it reports the intervention to the user.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Silence:
     """Measures how long a bot has been silent by watching its heartbeat.
 
     The file's timestamp is never compared with a clock, because clocks can be set. Silence is the time during which
-    this process watched the timestamp and it did not change.
+    this process watched the timestamp without seeing it change.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:

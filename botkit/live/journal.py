@@ -44,9 +44,9 @@ __all__ = [
     "remove_journal",
 ]
 
-#: a start skips a random number of blocks below this, so that a folder restored from a backup rarely reuses an id
+#: a start skips a random number of blocks, fewer than this, so that a folder restored from a backup rarely reuses an id
 _BLOCKS_SKIPPED = 100
-#: the maximum distance from the previously reserved ids to the end of the block that a start reserves
+#: the maximum distance from the previously reserved ids to the end of the block reserved at a start
 SKIPPED_MAX = ID_BLOCK * (_BLOCKS_SKIPPED + 1)
 #: how long final orders are remembered, even across restarts, to recognise late reports: four times as long as the
 #: exchange may still act on a request. A busy bot sends 1,200 orders of 2 kB each per minute.
@@ -240,7 +240,7 @@ class Journal(JournalReading):
         operations: list[Operation] = []
         for order in orders:
             operations.append(("order", self._storable(order_row(order))))
-        # loops, because an order usually has one row and one send, and an empty comprehension is a call
+        # plain loops: an order usually has one row and one send, and even an empty comprehension costs a call
         for fill, now in fills:
             operations.append(("fill", fill_row(fill, now)))
         for number, name, now, ids in sends:

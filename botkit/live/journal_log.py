@@ -117,7 +117,7 @@ def segments_of(path: Path, files: Files) -> list[int]:
 
 
 class JournalLog:
-    """The writing end of a log. It starts with an empty segment created by `make_segment`."""
+    """The write end of a log. It starts with an empty segment created by `make_segment`."""
 
     def __init__(self, path: Path, disk: Disk, place: Place, making: AbstractContextManager[object]) -> None:
         """``making`` is a lock that prevents two threads from creating the same segment. Raises OSError."""

@@ -16,9 +16,9 @@ from botkit.model.inputs import Unwritten
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
-#: The ids of a lost start begin up to `SKIPPED_MAX` after the previous ones. This many consecutive lost starts are
-#: detected. The probability that the ids of a bot in another process on the account are that close is one in two
-#: thousand.
+#: If starts are missing from the journal, the ids of each begin up to `SKIPPED_MAX` after the previous ones. This many
+#: consecutive missing starts are detected. The probability that the ids of a bot in another process on the account are
+#: that close is one in two thousand.
 _LOST_STARTS = 5
 
 

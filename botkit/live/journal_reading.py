@@ -29,13 +29,13 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, R
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """The first and last client id in a journal, its newest time, and the end of the reserved client ids according to
-    the journal and according to the counter file next to it.
+    """The first and last client id in a journal, its latest timestamp, and the end of the reserved client ids according
+    to the journal and according to the counter file next to it.
     """
 
     first_id: int | None
     last_id: int | None
-    #: the ids of all orders within one block of ids before the last one, ascending
+    #: the ids, in ascending order, of all orders in the last block's length of ids before the last one
     latest_ids: tuple[int, ...]
     last_time: Nanos
     reserved: int
@@ -156,7 +156,7 @@ class JournalReading:
         return found
 
     def fills(self, client_id: int | None = None, *, since: Nanos | None = None) -> list[FillRecord]:
-        """Return every fill, the fills of one order, or the fills since a time, in booking order."""
+        """Return every fill, the fills of one order, or the fills since a given time, in booking order."""
         where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
         if since is not None:
             where, values = "WHERE time >= ?", (since,)
@@ -204,7 +204,7 @@ class JournalReading:
     # -- for display ---------------------------------------------------------------------------------------------
 
     def reasons_since(self, since: Nanos) -> list[tuple[str, str, str, int]]:
-        """Return (strategy, kind, reason, count) since a time, most frequent first."""
+        """Return (strategy, kind, reason, count) since a given time, most frequent first."""
         return self._ask(
             "SELECT strategy, kind, reason, SUM(count) FROM reasons WHERE time >= ? GROUP BY strategy, kind, reason "
             "ORDER BY strategy, SUM(count) DESC",

@@ -34,8 +34,8 @@ _STATUS_S = 1.0
 _LINE_S = 5.0
 _REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
-#: maximum difference between the machine's clock and the exchange's; the exchange's timestamps are whole seconds, and
-#: its tolerance is unpublished
+#: maximum difference between the machine's clock and the exchange's clock; the exchange's timestamps are whole seconds,
+#: and its tolerance is unpublished
 SKEW_MS_MAX = 5_000
 #: a smaller change in the wall clock is a normal gradual correction
 _MOVED_S = 2.0
@@ -144,13 +144,15 @@ class Keeper:
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
-        """Halt if the exchange's responses show that this machine's clock differs too much from the exchange's."""
+        """Halt if the exchange's responses show that this machine's clock differs too much from the exchange's
+        clock.
+        """
         skew_ms = bot.parts.adapter.clock_skew_ms
         if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
             return
         if bot.view.halted is None:
             way = "ahead of" if skew_ms > 0 else "behind"
-            # a restart is needed, because the bot reads the machine's wall time only once, at its start
+            # a restart is needed, because the bot reads the machine's wall time only once, at startup
             bot.latch.set(
                 "breaker",
                 f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, restart the bot, then "

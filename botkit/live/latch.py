@@ -46,7 +46,7 @@ class Latch:
         self.remember(kind, reason)
 
     def remember(self, kind: str, reason: str) -> None:
-        """Save the engine's halt for later starts."""
+        """Save the engine's halt for later runs."""
         self._is_set = True
         orders = "stay as they are" if kind == KEY_HALT else "are cancelled"
         self._notices.tell("breaker", f"halted: {reason}. Open orders {orders}; `botkit resume` lifts it")

@@ -283,7 +283,7 @@ class Lockstep:
         """Let the emulator carry out the immediate effects of the requests sent so far, and sort these effects into the
         pending deliveries.
 
-        As in a backtest, this is done once all responses, account events and books with one timestamp have been
+        As in a backtest, this is done once all responses, account events and books with the same timestamp have been
         processed, and after each trade.
         """
         if self._is_unsettled:

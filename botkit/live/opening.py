@@ -1,4 +1,4 @@
-"""The first stage of a start: opens the folder, the journal, the client ids, and the connection for sending."""
+"""The first stage of starting a bot: opens the folder, the journal, the client ids, and the connection for sending."""
 
 from __future__ import annotations
 

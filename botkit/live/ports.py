@@ -186,8 +186,8 @@ class Pulses(Protocol):
     """Heartbeats that one process leaves on an existing file for another process. They need no free space."""
 
     def beat(self, path: Path, time: Nanos) -> None:
-        """Update the file's timestamp. Raises OSError if the disk does not allow even this, for example because it is
-        read-only.
+        """Update the file's timestamp. Raises OSError if the disk does not accept even a timestamp, for example because
+        it is read-only.
         """
         ...
 
@@ -231,7 +231,7 @@ class Disk(Protocol):
         ...
 
     def free_bytes(self, path: Path) -> int | None:
-        """Return the free space on the disk of ``path``, which need not exist, or None if unknown."""
+        """Return the free space on the disk that holds ``path``, which need not exist, or None if unknown."""
         ...
 
     def folder_bytes(self, folder: Path) -> int:

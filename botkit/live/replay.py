@@ -316,8 +316,8 @@ class ReplayWatcher(Protocol):
 
 
 class Replay:
-    """Feeds a run's inputs to an engine that is built like the run's. ``watch`` looks on; ``observe`` gets the outcome
-    of every turn.
+    """Feeds a run's inputs to an engine that is built like the original one. ``watch`` observes the replay; ``observe``
+    receives the outcome of every turn.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class SharedBots:
     def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
         self.machine = machine or this_machine()
-        #: one clock per exchange, so that all of the bots' windows use one time
+        #: one clock per exchange, so that the windows of all bots use the same clock
         self.clocks: dict[str, DriverClock] = {}
         self._ledgers: dict[str, InProcessLedger] = {}
         self._accounts: dict[object, FanOut] = {}

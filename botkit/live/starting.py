@@ -39,7 +39,7 @@ from botkit.model.counts import counted
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, SentBefore
 from botkit.model.orders import LIVE_STATES, Order
 
-#: the start is abandoned after this many consecutive requests, one second apart, that found no connection
+#: startup is aborted after this many consecutive requests, one second apart, that found no connection
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0

@@ -77,7 +77,7 @@ class Streams:
         return before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED
 
     def _look_for_account(self) -> None:
-        """Let the start continue once every account stream is connected."""
+        """Let startup continue once every account stream is connected."""
         connected = {stream for (stream, pair), state in self.connections.items() if not pair and state in CONNECTED}
         if connected.issuperset(self._adapter.account_streams):
             self.account_connected.set()

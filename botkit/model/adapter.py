@@ -129,7 +129,7 @@ class Sender(Protocol):
 
     def send(self, request: Request, *, urgent: bool = False) -> Coroutine[Any, Any, Answer]:
         """Send a request once and return its `Answer`, which carries the request's id. An ``async def`` is enough. A
-        plain function that writes the request before it returns the coroutine saves a step of the event loop.
+        plain function that writes the request before it returns the coroutine saves one iteration of the event loop.
 
         `Answer` lists the body for each kind of request. ``urgent`` requests (cancels, and orders that reduce a
         position) must not wait behind others. A request without a corresponding call at the exchange is REFUSED. Before
@@ -145,7 +145,7 @@ class RequestSender(Sender, Protocol):
 
     @property
     def limits(self) -> LimitTable:
-        """The exchange's rate limits, with a row for each ``endpoint`` used by its requests."""
+        """The exchange's rate limits, with a row for each ``endpoint`` that requests use."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""The fills of a real session beside those of its simulation."""
+"""Value types for comparing a real session's fills with those of its simulation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _BPS = 10_000
 
 
 class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """One side of a comparison. ``price`` is an average; ``fee`` is in quote currency, or None if its coin has no price
-    here.
+    """One side of a comparison. ``price`` is an average. ``fee`` is in quote currency, or None if it was paid in a
+    third currency.
     """
 
     price: float
@@ -27,10 +27,10 @@ class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FillPair(msgspec.Struct, frozen=True, kw_only=True):
-    """An amount of one order with its real and its simulated execution, of which one may be missing.
+    """Part of an order, with its real and its simulated execution. One of the two may be missing.
 
-    ``money`` is how much better off reality left the account, in quote currency; what only one side has is valued at
-    the pair's last price.
+    ``money`` is the amount, in quote currency, by which the real execution left the account better off than the
+    simulated one. If only one of the two exists, it is valued against the pair's last price.
     """
 
     client_id: int
@@ -46,14 +46,16 @@ class FillPair(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> float:
-        """The amount at the real price or, if there is none, at the simulated one, in quote currency."""
+        """The value of the amount in quote currency, at the real price or, without a real execution, at the simulated
+        price.
+        """
         leg = self.real or self.simulated
         assert leg is not None
         return leg.price * self.amount
 
     @property
     def worse_bps(self) -> float | None:
-        """How much worse the real price was, in basis points of the simulated one."""
+        """How much worse the real price was than the simulated price, in basis points of the simulated price."""
         if self.real is None or self.simulated is None:
             return None
         sign = 1 if self.side == Side.BUY.value else -1
@@ -61,8 +63,9 @@ class FillPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pairs come to. Shares are fractions of the real value (of the simulated one if nothing was executed
-    really); ``later_s`` is the median by which the real fills came later; ``money_bps`` is relative to the real value.
+    """Totals over all compared fills. Shares are fractions of the real value, or of the simulated value if there were
+    no real executions. ``later_s`` is the median delay of the real fills relative to the simulated ones. ``money_bps``
+    is relative to the same value as the shares.
     """
 
     real_fills: int

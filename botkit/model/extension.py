@@ -99,9 +99,9 @@ class Exchange(Protocol):
         """Return an unopened adapter for one account (see `botkit.model.adapter`). Backtests never call this method.
 
         ``options`` is the ``exchange:`` section with these additions: ``account`` (email, key, secret; empty if there
-        is none), ``rest`` and ``ws`` (addresses, or None for the exchange's own), ``clock`` and its ``speed``,
-        ``random`` (the only source of randomness), ``pairs``, and ``public`` if only market data is needed. Raises
-        ConfigError.
+        is none), ``rest`` and ``ws`` (addresses, or None for the exchange's default addresses), ``clock`` and its
+        ``speed``, ``random`` (the only source of randomness), ``pairs``, and ``public`` if only market data is needed.
+        Raises ConfigError.
         """
         ...
 

@@ -87,9 +87,9 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unwritten(msgspec.Struct, frozen=True):
-    """The bot's orders that may be missing from its journal: created after ``since``, with a client id from
-    ``first_id`` up to, but not including, ``end_id`` that is not in ``known``. Such orders exist at the exchange only
-    if the end of the journal was lost.
+    """The bot's orders that may be missing from its journal. They were created after ``since``, and their client ids
+    are at least ``first_id``, below ``end_id`` and not in ``known``. Such orders exist at the exchange only if the end
+    of the journal was lost.
     """
 
     since: Nanos
@@ -199,8 +199,8 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancels those of the given orders that are still open, although their strategies no longer exist. The outcome of
-    a later turn reports completion.
+    """Cancels the given orders if they are still open although their strategies no longer exist. The outcome of a later
+    turn reports completion.
     """
 
     orders: tuple[Order, ...]
@@ -221,7 +221,9 @@ class Flatten(msgspec.Struct, frozen=True):
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """Drops orders that reached a final state before ``before``, so that a bot can run for months."""
+    """Drops orders that reached a final state before ``before``, so that memory use stays bounded in a bot that runs
+    for months.
+    """
 
     before: Nanos
 

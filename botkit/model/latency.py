@@ -49,8 +49,8 @@ def kind_of(endpoint: str) -> str:
 
 
 class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allow orders and responses
-    to be measured separately.
+    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allow the latencies of
+    orders and of responses to be measured separately.
     """
 
     format: int

@@ -57,7 +57,7 @@ __all__ = [
 
 
 class OrderState(enum.Enum):
-    """An order's state, as far as the bot knows it."""
+    """An order's state, as far as the bot knows."""
 
     REFUSED = "refused"
     QUEUED = "queued"

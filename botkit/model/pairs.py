@@ -18,7 +18,7 @@ __all__ = [
 
 #: more decimals than any currency has
 _DECIMALS_MAX = 18
-#: powers of ten by exponent; a lookup takes a third of the time, and every order needs a dozen
+#: powers of ten by exponent; a lookup takes a third of the time of a calculation, and every order needs a dozen
 _TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
@@ -51,7 +51,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         amount_decimals = int(row["basePrecision"])
         display_decimals = int(row["amountPrecision"])
         for decimals in (amount_decimals, display_decimals, int(row["quotePrecision"])):
-            # these values become exponents of ten: a precision of a million digits would exhaust the memory
+            # these values become exponents of ten: a precision of a million digits would exhaust memory
             if not 0 <= decimals <= _DECIMALS_MAX:
                 raise ValueError(f"a precision of {str(decimals)[:20]} decimals is not between 0 and {_DECIMALS_MAX}")
         step = 10 ** max(0, amount_decimals - display_decimals) if amount_step == "amount" else 1
@@ -190,7 +190,7 @@ class Pair(str):
     base: str
     quote: str
     rules: PairRules
-    # what every order computes, without a call:
+    # factors for the conversions that every order needs, stored here to avoid a call:
     #: lots * lot_units are units of the base currency (`PairRules.base_units`)
     lot_units: int
     #: ticks * lots * value_times // value_over are units of the quote currency (`PairRules.value_units`)

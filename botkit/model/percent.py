@@ -15,8 +15,8 @@ from botkit.model.money import Number, to_decimal
 
 __all__ = ["check_bps", "check_pct", "looks_like_fraction", "looks_tiny"]
 
-#: Percentages below this are treated as misplaced fractions. Fees alone are several times larger, so no sensible stop,
-#: target or collar is this close.
+#: Percentages below this are treated as fractions entered by mistake. Fees alone are several times larger, so no
+#: sensible stop, target or collar is this close.
 _LEAST_PCT = Decimal("0.1")
 #: percentages below this are accepted, but with a warning
 _DOUBTFUL_PCT = Decimal("0.5")

@@ -77,8 +77,8 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class PlacedOrder(msgspec.Struct):
-    """The lifecycle of one order. The times are those at which the bot requested the order, sent it, first knew it was
-    open, and knew it had reached a final state. A time is None if the event did not occur.
+    """The lifecycle of one order. The times are those at which the bot requested the order, sent it, learned that it
+    was open, and learned that it had reached a final state. A time is None if the event did not occur.
     """
 
     client_id: int

@@ -251,7 +251,9 @@ class RestRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The metrics of a set of trades. Money is in the valuation currency. A metric is None if no trade defines it."""
+    """The metrics of a set of trades. Money is in the valuation currency. A metric is None if it is undefined for these
+    trades.
+    """
 
     count: int
     wins: int
@@ -459,7 +461,7 @@ class Caution(msgspec.Struct, frozen=True):
 
 
 class Benchmark(msgspec.Struct, kw_only=True):
-    """The value of the opening equity over time without the strategies, for comparison with a run."""
+    """Equity over time if the opening equity had been invested without the strategies, for comparison with a run."""
 
     name: str
     equity: Curve
@@ -470,8 +472,8 @@ class Benchmark(msgspec.Struct, kw_only=True):
 
 
 class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How long one kind of message took in a live session, in milliseconds. ``what`` is such as "order" or "answer",
-    ``kind`` such as "create".
+    """The distribution of one latency in a live session, in milliseconds. ``what`` is the type of message, such as
+    "order" or "answer", and ``kind`` is its kind, such as "create".
     """
 
     what: str
@@ -485,8 +487,8 @@ class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest, or of a live session so far (``mode`` emulator, paper or live).
 
-    If ``is_replayed`` is False, the session could not be replayed, so what only the bot itself knew is missing: reasons
-    for not trading and the use of rate limits; indicators and plots have one value a minute.
+    If ``is_replayed`` is False, the session could not be replayed, so data that only the bot had is missing: the
+    reasons for not trading and the use of rate limits. Indicators and plots then have only one value per minute.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The process of ``botkit run --page``: ``python -m botkit.page [--port N] [--lang LANGUAGE] FOLDER...``.
 
-It prints its address as one JSON line, or an error, and ends when its standard input closes: with the bots' process,
-however that ends.
+It prints its address, or an error, as one line of JSON. It exits when its standard input closes, which happens whenever
+the bots' process exits, even after a crash.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def _serve(port: int | None, folders: list[Path]) -> None:
     def read() -> None:
         with contextlib.suppress(OSError, ValueError):
             sys.stdin.buffer.read()
-        with contextlib.suppress(RuntimeError):  # the loop has ended
+        with contextlib.suppress(RuntimeError):  # the event loop has already stopped
             loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=read, name="standard input", daemon=True).start()

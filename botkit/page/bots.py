@@ -165,8 +165,8 @@ class ShownBot:
             self.page = {}
 
     def _look_for_life(self) -> None:
-        """Update whether the bot is running. The bot's lock is tried only if its heartbeat has stopped, because a bot
-        that starts at that moment would find the lock taken.
+        """Determine whether the bot is running. The bot's lock is tried only if its heartbeat has stopped, because a
+        bot starting at that moment would find the lock taken.
         """
         now, beat = time.monotonic(), self.folder.heartbeat()
         if beat != self._beat:
@@ -338,7 +338,7 @@ def fill_row(fill: FillRecord, decimals: Sequence[int]) -> list[Any]:
 
 
 class Bots:
-    """The bots to show: those in ``folders`` or, if None, all bots that ever ran on this machine."""
+    """The bots to show: those in ``folders`` or, if None, all bots that have ever run on this machine."""
 
     def __init__(self, root: Path, folders: Sequence[Path] | None = None) -> None:
         self._root = root

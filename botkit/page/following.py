@@ -24,7 +24,9 @@ class FollowedFile:
         self._file_id: tuple[int, int] | None = None
 
     def new_rows(self) -> tuple[bool, list[Any]]:
-        """Return (whether the file has started over, the new rows). Incomplete and unreadable lines are omitted."""
+        """Return (whether the file was replaced or truncated, the new rows). Incomplete and unreadable lines are
+        omitted.
+        """
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())

@@ -63,13 +63,13 @@ class PageServer:
         self.bots = Bots(root, folders)
         self.access = PageAccess(token, self.bots.hosts)
         self._port = port
-        #: the page speaks the language of the command that serves it: sentences come from bots, and are translated here
+        #: the page uses the language of the command that serves it; sentences from bots are translated here
         self._language = language.current()
         self._html = page_html()
         self._reports = None if out is None else Reports(out)
         self._runs: list[dict[str, Any]] = []
         self._viewers: dict[Viewer, asyncio.Event] = {}
-        #: held while bots are read in another thread, and while a message is built from them
+        #: held while the bots' files are read in another thread, and while a message is built from their data
         self._reading = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None

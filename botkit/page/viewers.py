@@ -20,8 +20,8 @@ _STREAMS = ("messages", "fills", "equity", "log", "lines")
 
 
 class PageView(msgspec.Struct, frozen=True):
-    """The view requested by a page. ``have`` contains the sequence numbers of the next rows, and is valid only for that
-    ``epoch``.
+    """The view requested by a page. ``have`` contains the sequence numbers of the next rows, and is valid only for the
+    given ``epoch``.
     """
 
     bot: str | None = None

@@ -16,7 +16,7 @@ from botkit.model.pairs import Pair
 from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, QueuePlace, SkipCount
 from botkit.model.results import IndicatorLine
 
-#: maximum number of frames for all pairs combined: four hours of seconds
+#: maximum number of frames for all pairs combined: four hours at one frame per second
 FRAMES_MAX = 14_400
 #: number of levels on each side of a book, for all pairs combined
 LEVELS_MAX = 20

@@ -1,9 +1,9 @@
 """Finds plugins and the objects that they provide, once at startup.
 
 Loading order: built-in plugins, entry points in the group ``botkit`` (sorted by distribution and name, so that the
-order does not depend on the machine), then the configuration's folders and modules. Every failure is a `PluginError`
-that names the plugin, the file and the remedy: a misspelled hook, a duplicate name, a plugin that cannot be imported, a
-callback that is not an event.
+order does not depend on the machine), then the configuration's folders and modules. Every failure, such as a misspelled
+hook, a duplicate name, a plugin that cannot be imported or a callback that is not an event, raises a `PluginError` that
+names the plugin, the file and the remedy.
 
 `discovery` finds and imports plugins, `checks` refuses those that cannot work, and `registry` stores the registered
 objects and calls hooks.

@@ -78,8 +78,8 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Find plugin files in folders, sorted, as well as single files, each actual file once. Names that start with
-    ``_``, or with ``.`` like editors' temporary files, are ignored.
+    """Find the plugin files in folders, in sorted order, and single files. A file that is reached by several paths is
+    yielded only once. Names that start with ``_``, or with ``.`` like editors' temporary files, are ignored.
     """
     seen: set[Path] = set()
     for folder in folders:

@@ -30,8 +30,8 @@ def connect(
     random: Random,
     **more: Any,
 ) -> Adapter:
-    """Return an unopened adapter for the configuration's exchange. ``random`` and ``clock`` default to the machine's;
-    ``more`` are further options for the exchange's plugin.
+    """Return an unopened adapter for the configuration's exchange. ``random`` and ``clock`` default to the machine's
+    random source and clock; ``more`` are further options for the exchange's plugin.
     """
     found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
     exchange: Exchange = found.thing

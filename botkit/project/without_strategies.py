@@ -31,8 +31,8 @@ def without_strategies(config: Path | LoadedConfig) -> Project:
 
 
 def account_of(config: Path) -> Project:
-    """Do the same as `without_strategies` for a configuration that may contain mistakes in other parts. Raises
-    BotkitError.
+    """Load the same parts as `without_strategies`, from a configuration that may contain mistakes in its other parts.
+    Raises BotkitError.
     """
     found = load_essentials(config)
     if not found.is_readable:

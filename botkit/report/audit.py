@@ -1,4 +1,4 @@
-"""The page of an audit: a session's fills beside those of its simulation, as one self-contained HTML file."""
+"""The page of an audit: compares a session's fills with those of its simulation, in one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ KINDS = ("matched", "missed", "extra")
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the page. ``configured``, ``measured`` and ``exact`` are the figures of three simulations,
-    ``real`` and ``simulated`` the fills of the session and of the first one. ``drifts`` are sentences about figures
-    out of tolerance.
+    """The content of the page. ``configured``, ``measured`` and ``exact`` are the figures of three simulations.
+    ``real`` are the session's fills, and ``simulated`` are the fills of the first simulation. ``drifts`` are sentences
+    about figures that exceed their tolerances.
     """
 
     name: str
@@ -51,11 +51,13 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def money_text(figures: AuditFigures) -> str:
-    """Return by how much reality left the account better off, in each quote currency."""
+    """Return the amount by which the account ended better off in reality than in the simulation, in each quote
+    currency.
+    """
     return ", ".join(f"{fixed(amount, signed=True)} {coin}" for coin, amount in figures.money.items()) or "0.00"
 
 
-#: the figures of a simulation: title, format
+#: the figures shown for each simulation: title, formatting function
 FIGURES: Sequence[tuple[str, Callable[[AuditFigures], str]]] = (
     ("fills", lambda found: f"{found.simulated_fills:,}"),
     ("matched", lambda found: f"{found.matched:.1%}"),
@@ -137,7 +139,9 @@ def _data(page: AuditPage, local: LocalTimes) -> ChartData:
 
 
 def _rows(page: AuditPage, local: LocalTimes) -> ChartData:
-    """Return the pairs in columns; times are local milliseconds, of the earlier side as differences."""
+    """Return the compared fills in columns. Each time is that of the earlier of the two fills, in local milliseconds,
+    stored as differences.
+    """
     decimals = {str(candles.pair): candles.pair.rules.price_decimals for candles in page.prices}
     pairs = page.pairs
     names = list(dict.fromkeys(pair.pair for pair in pairs))

@@ -1,4 +1,6 @@
-"""Data for the charts. There are few points, in local time and rounded, so that a page with many pairs stays small."""
+"""Data for the charts. Points are in local time. They are few and rounded, so that a page with many pairs stays
+small.
+"""
 
 from __future__ import annotations
 
@@ -276,7 +278,7 @@ def pair_chart(
     simulated: Sequence[FillRow] | None = None,
 ) -> ChartData:
     """Return one pair's price, volume and fills, with its strategies' indicators and plots, and its ``resting`` orders.
-    Recorded candles were ``bar`` ns long, if there were any. ``simulated`` are fills to lay over the real ones.
+    Recorded candles were ``bar`` ns long, if there were any. ``simulated`` are fills to draw over the real ones.
     """
     whole = with_quiet_fills(candles, [*fills, *(simulated or ())], max(bar, candles.width))
     candles = join_candles(whole, candles_max)

@@ -70,7 +70,7 @@ def _sentence(findings: Findings) -> Markup:
 
 
 def _conclusion(findings: Findings) -> str:
-    """Return the doctor's sentence in the current language. It is made of a verdict and its reason."""
+    """Return the doctor's sentence in the current language. It consists of a verdict and the reason for it."""
     if language.current() == language.ENGLISH:
         return findings.sentence
     # "Invented market: broken; it decides differently ..."

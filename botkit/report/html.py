@@ -64,7 +64,7 @@ def render(
         z=verdict.Z_95,
         warnings=warnings(result),
         months=months,
-        # a single month is the whole result, which is said above
+        # with a single month, the monthly return equals the total return, which is already shown above
         has_months=sum(value is not None for row in months for value in row.months) > 1,
         histogram=returns.trade_histogram(result),
         heat=returns.heat,

@@ -101,7 +101,7 @@ def phrases_in(script: str, words: Set[str] = frozenset()) -> dict[str, str]:
 
 
 def words() -> set[str]:
-    """Return the translated words without capitals, such as states and sides, which come with the data of pages."""
+    """Return the translated words written in lowercase, such as states and sides, which occur in pages' data."""
     return {text for text in phrases(current()) if re.fullmatch(r"[a-z0-9][a-z0-9 -]*", text)}
 
 
@@ -118,7 +118,7 @@ def told(sentence: str) -> str:
     return sentence if current() == ENGLISH else _told(current(), sentence)
 
 
-#: the live page tells the same few sentences again and again
+#: cached, because the live page translates the same few sentences repeatedly
 @lru_cache(maxsize=4096)
 def _told(language: str, sentence: str) -> str:
     known = phrases(language)
@@ -131,8 +131,9 @@ def _told(language: str, sentence: str) -> str:
     return sentence
 
 
-#: what the places of a phrase match, by its length without them: a phrase such as "{} to {}" would match nearly any
-#: sentence, so its places match figures, and those of a phrase that is a little longer match single words
+#: The patterns for a phrase's placeholders, by the minimum length of the phrase's fixed text. A short phrase such as
+#: "{} to {}" would match nearly any sentence, so its placeholders match only numbers. Those of a slightly longer phrase
+#: match single words.
 _PLACES = ((18, "(.*?)"), (14, r"(\S+)"), (0, r"([-+\u2212]?\d[\d,.]*)"))
 
 

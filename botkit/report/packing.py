@@ -41,7 +41,7 @@ def packed(data: object) -> str:
     """
     blob = bytearray()
     text = json.dumps(_without_columns(data, blob), allow_nan=False, separators=(",", ":")).encode("ascii")
-    # bytes of numbers are less repetitive than text; the strategy for such data saves 6 % of a large page
+    # bytes of numbers are less repetitive than text; zlib's strategy for such data saves 6 % of a large page
     coder = zlib.compressobj(LEVEL, strategy=zlib.Z_FILTERED if len(blob) > len(text) else zlib.Z_DEFAULT_STRATEGY)
     begin = coder.compress(struct.pack("<I", len(text)) + text)
     return _written(begin + coder.compress(blob) + coder.flush())

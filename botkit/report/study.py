@@ -66,7 +66,7 @@ class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render_study(page: StudyPage) -> str:
-    """Render the page. Its texts are in the current language already, except for warnings."""
+    """Render the page. Its text is already in the current language, except for warnings."""
     style = Markup(package_file("page/report.css") + package_file("page/study.css"))
     return template("study.html.j2").render(
         page=page, style=style, line=_path(page.line), language=language.current(), red_up=language.rises_in_red()

@@ -101,12 +101,16 @@ def offset(time: Nanos, zone: tzinfo) -> str:
 
 
 def offsets(start: Nanos, end: Nanos, zone: tzinfo) -> list[str]:
-    """Return the zone's offsets from UTC during a span, such as +08:00: several if the clocks changed in it."""
+    """Return the zone's offsets from UTC during a span, such as +08:00. There are several if the clocks changed during
+    the span.
+    """
     return list(dict.fromkeys(offset(time, zone) for time in (*range(start, end, NS_PER_DAY), end)))
 
 
 def stamped(time: Nanos | None, zone: tzinfo, text: str, shown: Sequence[str]) -> str:
-    """Return the text of a time, with its offset unless the page says the only one of ``shown`` for all times."""
+    """Return a time's text followed by its offset, or without the offset if ``shown`` contains only one, because the
+    page then states it once for all times.
+    """
     return text if time is None or len(shown) == 1 else f"{text} {offset(time, zone)}"
 
 

@@ -105,7 +105,7 @@ class Bench:
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
     def orders(self) -> list[OrderRow]:
-        """Do the same as `run`, but return only the orders, in the sequence in which they were placed."""
+        """Run in the same way as `run`, but return only the orders, in the sequence in which they were placed."""
         return run_orders(self.parts())
 
     def parts(self) -> BacktestParts:

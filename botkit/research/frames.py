@@ -178,7 +178,7 @@ def _steps(path: Path, what: str, values: Any, decimals: int) -> Any:
 
 
 def _text(path: Path, what: str, values: Any) -> Any:
-    """Return a numeric column as Arrow text. Floats are written with the fewest digits that identify them."""
+    """Return a numeric column as Arrow text. Floats are written with the fewest digits that identify them uniquely."""
     import pyarrow as pa
 
     missing = values.isna().to_numpy()

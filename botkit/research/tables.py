@@ -215,7 +215,7 @@ def grouped_frame(found: Mapping[str, TradeFigures], name: str) -> pd.DataFrame:
 
 
 def summary_frame(figures: Mapping[str, Figure], name: str) -> pd.DataFrame:
-    """Return a summary as one row. Undefined metrics are NaN, or missing text."""
+    """Return a summary as one row. Undefined metrics are NaN, or missing values in text columns."""
     import pandas as pd
 
     columns: dict[str, Any] = {}

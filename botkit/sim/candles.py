@@ -38,7 +38,7 @@ class CandleMatcher(Matcher):
     large_fills = 0
 
     def enter_on_candles(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process an order at its open: now if that has passed, otherwise later."""
+        """Process an order at its open: now if the open has passed, otherwise later."""
         candles = market.candles
         assert candles is not None
         candles.position(deed.time)
@@ -70,7 +70,7 @@ class CandleMatcher(Matcher):
             order.opens_at = order.arrived if order.arrived > start else start
 
     def on_opens(self, market: VenueMarket, now: Nanos) -> Deed | None:
-        """Process the orders whose open has come. Returns what happened, or None if no order was waiting for it."""
+        """Process the orders whose open has been reached. Returns the resulting event, or None if no order was due."""
         deed = None
         for order in list(market.waiting):
             if 0 <= order.opens_at <= now:

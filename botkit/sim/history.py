@@ -112,8 +112,8 @@ class CandleHistory:
 def held_candles(
     pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
 ) -> tuple[Candle, ...]:
-    """Select the recorded candles with that resolution that are still in memory and have ended by ``now``. Used for
-    candle tapes.
+    """Select the recorded candles with the given resolution that are still in memory and have ended by ``now``. Used
+    for candle tapes.
     """
     if stream.resolution != resolution:
         return ()

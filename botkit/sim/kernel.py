@@ -1,11 +1,12 @@
 """The simulated exchange's event loop: requests arrive, the recorded market advances, and results are published.
 
-Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_at`` when anything can happen, and
-calls ``advance`` to move time there; between two such moments a binary search skips the recorded rows.
+Time is an argument. A driver calls ``submit`` when the bot sends a request, calls ``next_at`` to find out when the next
+event can happen, and calls ``advance`` to move time there. Between two events, a binary search skips the recorded rows.
 
-At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
-arrivals in the order of sending: an order meets only rows after the one that triggered it. With zero latency, a driver
-can request the books before the trades of the same moment happen; orders that it then sends meet these trades.
+When timestamps are equal, the recorded rows come first (bars, books, trades, by pair and row), then book publications,
+then arrivals in the order in which they were sent. An order therefore meets only rows after the one that triggered it.
+With zero latency, a driver can request the books before the simultaneous trades happen. Orders that it then sends meet
+these trades.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Kernel:
         )
         self.matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self.markets: dict[str, VenueMarket] = {}
-        #: markets in which requests of this moment have changed something
+        #: markets in which requests with the current timestamp have changed something
         self._unsearched: list[VenueMarket] = []
         self._order: list[VenueMarket] = []  # sorted by pair name, which determines the order of simultaneous events
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
@@ -199,7 +200,7 @@ class Kernel:
         feed = self._feeds.get(pair)
         if feed is None:
             market = self.market(pair)
-            market.changed = False  # without books, nobody looked
+            market.changed = False  # without a feed, nothing has cleared this flag
             feed = BookFeed(market, depth, self._cadence, self.now, is_wire=is_wire)
             self._feeds[pair] = feed
             self._feeds = dict(sorted(self._feeds.items()))
@@ -209,7 +210,7 @@ class Kernel:
         self._look_ahead()
 
     def submit(self, account: str, request: Request, now: Nanos) -> None:
-        """Submit a bot's request. It arrives after the latency model's order and feed delays."""
+        """Submit a bot's request. It arrives once the latency model's order and feed delays have elapsed."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
         key = 0
@@ -228,8 +229,9 @@ class Kernel:
         self.is_news_known = False
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which anything private or dynamic happens or becomes known; None if nothing will.
-        It may be early (for a row that turns out to touch nothing, or to resume the search), but never late.
+        """Return the earliest time at which a private or dynamic event may happen or become known, or None if there is
+        none. The time may be too early (for a row that turns out to touch nothing, or to resume the search), but is
+        never too late.
         """
         at, due = self._next, self._outbox.due
         return due[0][0] if due and (at is None or due[0][0] < at) else at
@@ -240,7 +242,7 @@ class Kernel:
         self.is_news_known = False
 
     def update_news(self) -> None:
-        """Compute `next_news` from what is known now, including the books that the bot has taken."""
+        """Compute `next_news` from the current state, including the books that the bot has processed."""
         if self._ahead.books is not None:
             self._note_books()
         at, due = self._next, self._outbox.due
@@ -336,7 +338,7 @@ class Kernel:
 
     def books_ahead(self) -> PublishedBooks | None:
         """Return the next books if no other event is about to happen. A driver may pass them to the bot directly, each
-        at its own time, as long as the bot sends no request. It then calls `update_news`.
+        at its own time, as long as the bot sends no request. The driver then calls `update_news`.
         """
         if self._paused_at is not None:
             return None  # the trades with this timestamp come first
@@ -381,10 +383,10 @@ class Kernel:
         return self._paused_at is not None
 
     def advance(self, to: Nanos, *, pause: bool = False, to_news: bool = False) -> list[Publication]:
-        """Process everything up to and including ``to``, or with ``to_news`` up to the first news. Returns the news
+        """Process all events up to and including ``to`` or, with ``to_news``, up to the first news. Returns the news
         that became known by then, in total order.
 
-        With ``pause`` it may stop after the books of a moment, if orders have zero latency: see `is_paused`.
+        With ``pause``, this may stop after the books with one timestamp if orders have zero latency (see `is_paused`).
         """
         outbox, at = self._outbox, self._next
         due = outbox.due
@@ -403,7 +405,7 @@ class Kernel:
                 self._paused_at = None
                 self._arrive_before_trades(at)
                 is_touched = True  # orders that have just arrived may be touched as well
-            if is_touched:  # the recorded trades of this moment
+            if is_touched:  # the recorded trades with this timestamp
                 for market in list(self._busy.values()):
                     if market.trades is not None:
                         self._rows_of(market, market.trades, self.matcher.on_trade, at)
@@ -484,7 +486,7 @@ class Kernel:
             row = stream.touch_row
             deed = Deed(now, trade_row=row if stream is market.trades else None)
             work(market, row, deed)
-            stream.scanned, stream.touch_row = row + 1, -1  # the search continues after it
+            stream.scanned, stream.touch_row = row + 1, -1  # the search continues after this row
             if market.stops or market.prints or (market.changed and self._feeds):
                 self._follow(market, deed)
             self._search(market, now, row + 1 if stream is market.trades else None)

@@ -112,10 +112,10 @@ class Measured:
     """A run's measured latencies (`from`: the run's folder or file), with one draw per request from their
     distributions.
 
-    A tape's times are those at which a bot received the market data. An order meets the market as received one book
-    delay later, so its delay to the exchange is increased by the book delay. The response delay is reduced by the mean
-    book delay. If the response delay would be negative, it is set to 0 and the order's delay is reduced instead, so
-    that the round trip takes as long as measured.
+    A tape's times are those at which a bot received the market data. The market data that an order meets is received
+    one book delay later, so the order's delay to the exchange is increased by the book delay. The response delay is
+    reduced by the mean book delay. If the response delay would be negative, it is set to 0 and the order's delay is
+    reduced instead, so that the round trip takes as long as measured.
     """
 
     def __init__(self, options: Options, seed: int = 0) -> None:

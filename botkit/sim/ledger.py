@@ -107,8 +107,8 @@ class Ledger:
         meets_market: bool = True,
         is_second: bool = False,
     ) -> None:
-        """Record one side of an execution. The other side is the market or another account. An account's side is
-        recorded by a second call with ``is_second``.
+        """Record one side of an execution. The other side is the market or another account. If it is an account, its
+        side is recorded by a second call with ``is_second``.
         """
         assert lots > 0, order
         if not is_second:

@@ -290,7 +290,7 @@ class Matcher:
             lots = self._work(market, market.buys, ticks, lots, deed, may_be_at=side <= 0)
         if market.sells and ticks >= market.sells[0].price_ticks:
             self._work(market, market.sells, ticks, lots, deed, may_be_at=side >= 0)
-        if deed.news and (market.buys or market.sells):  # otherwise nothing that rested was filled
+        if deed.news and (market.buys or market.sells):  # otherwise no resting order was filled
             market.drop_finished()
         if market.stops:
             self.trigger(market, ticks, ticks, deed)

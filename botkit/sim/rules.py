@@ -87,7 +87,7 @@ def lock_of(new: OrderSpec) -> tuple[str, int]:
 
 
 def balance_refusal(currency: str, units: int, available: int) -> str | None:
-    """Return the refusal of an order whose lock the balance does not cover, or None."""
+    """Return the refusal if the available balance does not cover the order's lock, or None if it does."""
     if units <= available:
         return None
     have, ordered = format_units(available), format_units(units)

@@ -50,7 +50,7 @@ class VenueStream(Generic[_Columns]):
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview, which is read in a third of the time of a numpy scalar
+        # the same numbers as a memoryview, from which a number is read in a third of the time needed for a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
@@ -492,10 +492,11 @@ class CandleStream(VenueStream[CandleColumns]):
         return mask
 
     def first_open(self, sent: Nanos, arrived: Nanos) -> tuple[Nanos, int, int] | None:
-        """Return (start, open in ticks, lots) of the bar at whose open an order is processed: the first with trades
-        that opens no earlier than the order was sent and ends after it arrived. Returns None while it is not loaded.
+        """Return (start, open in ticks, lots) of the bar at whose open an order is processed: the first bar with trades
+        that opens no earlier than the order was sent and ends after the order arrived. Returns None while that bar is
+        not loaded.
         """
-        # it is nearly always the current or the next bar, so check these two before searching
+        # the bar is nearly always the current or the next one, so check these two before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

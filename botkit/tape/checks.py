@@ -22,8 +22,8 @@ from botkit.tape.tape import Tape
 
 #: the finding for a candle stream with missing candles
 NO_CANDLE = "candles are missing before this row"
-#: a pause between trades is noted only if it is longer than this, and than this many mean intervals. If trades were
-#: independent, the longest of a million intervals would be about 14 times the mean
+#: a pause between trades is noted only if it is longer than this many seconds and longer than this many mean intervals.
+#: If trades were independent, the longest of a million intervals would be about 14 times the mean
 _QUIET_S, _QUIET_INTERVALS = 3600, 50
 #: a price counts as a jump if it is at least this multiple of the previous price, or at most the inverse fraction
 _SPIKE = 2

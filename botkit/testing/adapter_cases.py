@@ -72,7 +72,7 @@ class World(Protocol):
         ...
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
-        """Return an unopened adapter for the account. Its clock is ``clock_ahead_ms`` ahead of the exchange's."""
+        """Return an unopened adapter for the account. Its clock is ``clock_ahead_ms`` ahead of the exchange's clock."""
         ...
 
     async def trade(self, lots: int) -> None:

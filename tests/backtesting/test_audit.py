@@ -44,7 +44,7 @@ def test_each_real_fill_is_compared_with_the_matching_part_of_the_simulated_orde
     assert (second.amount, second.money) == (6.0, pytest.approx(-6.0))  # a buyer who paid 1 more for 6 coins
 
 
-def test_a_fill_that_exists_only_live_or_only_in_simulation_is_missed_or_extra() -> None:
+def test_a_fill_that_exists_only_live_or_only_in_simulation_is_reported_as_missed_or_extra() -> None:
     found = paired(
         [done(1, 5 * BTC, 100), done(2, BTC, 90)],
         [done(1, 3 * BTC, 100), done(3, 2 * BTC, 95)],

@@ -62,7 +62,7 @@ def test_sharpe_and_sortino_ratios_match_precomputed_values() -> None:
     assert sortino(returns) == pytest.approx(mean / math.sqrt(0.0004 / 3) * math.sqrt(365))
 
 
-def test_with_fewer_than_thirty_daily_returns_a_reason_replaces_the_ratios() -> None:
+def test_with_fewer_than_thirty_daily_returns_a_reason_is_reported_instead_of_the_ratios() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     assert (sharpe(returns[1:]), sortino(returns[1:])) == (None, None)
     assert missing_ratios(returns) is None

@@ -133,7 +133,7 @@ def test_only_candles_entirely_within_a_trade_are_used() -> None:
     assert (trade.mae, trade.mfe) == (pytest.approx(-0.05), pytest.approx(0.1))
 
 
-def test_prices_in_rows_rejected_by_the_bot_are_not_used() -> None:
+def test_prices_in_rows_that_the_bot_rejected_are_not_used() -> None:
     fills = [fill(1, "buy", 1, 10_000, SECOND), fill(2, "sell", 1, 10_000, 9 * SECOND)]
     source = Rows(trades_of([SECOND, 4 * SECOND, 5 * SECOND], [10_000, 5_000, 9_900]))
     (trade,) = looked(source, fills, withheld=[Withheld(BTC, 4 * SECOND, 50.0)]).trades

@@ -37,7 +37,7 @@ def on_stop(self):
 
 
 def write_falling_tape(folder: Path, seconds: int) -> None:
-    """Write a market that falls by half a dollar per second and gaps down through 100, with a single trade, at 100."""
+    """Write a market that falls by half a dollar per second and gaps down through 100, with a single trade at 100."""
     best = [100_00 - 50 * i for i in range(seconds)]
     received = np.array([T0 + i * S for i in range(seconds)], dtype=np.int64)
     column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731

@@ -174,7 +174,7 @@ def test_profits_are_converted_to_the_valuation_currency_at_the_exit_rate() -> N
         ("flatten", "bot_stop"),
     ],
 )
-def test_a_trade_has_the_reason_of_the_order_that_closed_it(tag: str, reason: str) -> None:
+def test_a_trade_takes_its_reason_from_the_order_that_closed_it(tag: str, reason: str) -> None:
     fills = [fill(1, "buy", 1, 100), fill(2, "sell", 1, 110, tag=tag)]
     assert [trade.exit_reason for trade in match_trades(fills).trades] == [reason]
 

@@ -70,7 +70,9 @@ async def captured() -> dict[str, list[bytes]]:
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Return the units of ``work`` completed per second of this process's CPU time, the best of several rounds."""
+    """Return the units of ``work`` completed per second of this process's CPU time, taking the best of several
+    rounds.
+    """
     best = 0.0
     for _ in range(ROUNDS):
         done, began = 0, time.process_time()

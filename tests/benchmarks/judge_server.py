@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """Return the exchange's counter that a request is charged to."""
+    """Return the exchange counter against which a request is counted."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":

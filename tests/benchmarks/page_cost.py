@@ -98,7 +98,7 @@ def page_of(process: int) -> int | None:
 
 
 async def watch(address: str, bot: str, until: float) -> int:
-    """Watch a bot like an open page does, and return the number of received bytes."""
+    """Watch a bot as an open page does, and return the number of received bytes."""
     parts, count = urlsplit(address), 0
     async with (
         aiohttp.ClientSession() as session,
@@ -124,7 +124,7 @@ class PageFigures:
 
 
 async def look(bots: subprocess.Popen[bytes], output: Path, figures: PageFigures, seconds: float) -> None:
-    """Watch both bots until they exit, and record the resource usage."""
+    """Watch both bots until they exit, and record the page process's resource usage."""
     while not (lines := [x for x in output.read_text().splitlines() if x.startswith("page at ")]):
         await asyncio.sleep(0.05)
     address, page = lines[0].removeprefix("page at "), page_of(bots.pid)

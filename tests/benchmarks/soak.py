@@ -110,7 +110,7 @@ def write_configs(folder: Path) -> dict[str, Path]:
 
 
 async def soak(folder: Path, minutes: float, speed: float) -> int:
-    """Run the bot, print a line about every minute, and compare the bot's books with the exchange's at the end."""
+    """Run the bot, print a line roughly once a minute, and compare the bot's books with the exchange's at the end."""
     paths, state = write_configs(folder), folder / "state"
     os.environ["BOTKIT_STATE"] = str(state)
     balances = {"usdt": 10**7 * _UNIT, "btc": 100 * _UNIT, "eth": 1000 * _UNIT, "twd": 10**8 * _UNIT}

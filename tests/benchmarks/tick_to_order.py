@@ -108,8 +108,8 @@ emulator:
 
 
 class _Stamps:
-    """Records the times at which frames were written and at which the orders that they triggered had arrived
-    completely. Frames and orders are matched by price.
+    """Records when each frame was written, and when the order that it triggered had arrived completely. Frames and
+    orders are matched by price.
     """
 
     def __init__(self) -> None:

@@ -165,7 +165,7 @@ def test_panic_cancels_orders_even_if_the_halt_cannot_be_written(
 
 
 @pytest.mark.parametrize("mode", ["emulator", "live"])
-def test_the_last_used_of_two_accounts_is_chosen_except_in_live_mode(
+def test_the_most_recently_used_of_two_accounts_is_chosen_except_in_live_mode(
     mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "bot.yaml"

@@ -219,7 +219,7 @@ def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
     # Emacs creates this file while a file is being edited
     (tmp_path / "strategies" / ".#mine.py").symlink_to("me@here.1234")
-    # macOS creates this file on foreign file systems
+    # macOS creates this file on non-native file systems
     (tmp_path / "strategies" / "._mine.py").write_bytes(b"\x00\x05\x16\x07")
     assert bot.check() == 0, capsys.readouterr().err
     text = bot.config.read_text(encoding="utf-8")

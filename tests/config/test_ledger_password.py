@@ -109,7 +109,7 @@ def test_an_error_about_a_misspelled_section_in_a_set_option_shows_no_value(tmp_
     assert CANARY not in str(caught.value)
 
 
-def test_an_error_about_an_unparseable_address_does_not_reveal_part_of_a_password() -> None:
+def test_an_error_about_an_unparseable_address_does_not_reveal_any_part_of_a_password() -> None:
     pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
     from botkit.live.limits.sharing import ledger_link
 

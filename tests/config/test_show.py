@@ -1,5 +1,5 @@
-"""Loading the output for a resolved configuration yields an equal configuration, and the JSON Schema matches the values
-that the reader accepts.
+"""Loading the printed form of a resolved configuration yields an equal configuration, and the JSON Schema matches the
+values that the reader accepts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ WORDS = st.characters(codec="utf-8", exclude_characters="$", exclude_categories=
     word=st.text(WORDS, max_size=12),
     number=st.decimals(-(10**9), 10**9, places=8),
 )
-def test_any_text_and_number_is_unchanged_after_a_show_and_load_round_trip(
+def test_texts_and_numbers_are_unchanged_after_a_show_and_load_round_trip(
     tmp_path: Path, word: str, number: object
 ) -> None:
     (tmp_path / "a.yaml").write_text(

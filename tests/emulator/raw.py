@@ -1,5 +1,5 @@
 """A client that uses only json, hmac and aiohttp. The client shares no code with the emulator, so it provides an
-independent check. Only the clock comes from botkit, because tests may run on virtual time.
+independent check. Only the clock comes from botkit, because tests may run in virtual time.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""In lockstep, the caller advances the time. All messages are delivered in a total order, and equal runs yield equal
-results.
+"""In lockstep, the caller advances the time. All messages are delivered in a total order, and identical runs yield
+identical results.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ async def one_run(start: Any, session: Any) -> list[Any]:
     return told
 
 
-async def test_two_runs_are_equal_and_in_chronological_order(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_deliveries_of_two_runs_are_equal_and_in_chronological_order(start, session) -> None:  # type: ignore[no-untyped-def]
     first, second = await one_run(start, session), await one_run(start, session)
     assert first == second
     assert len(first) > 20

@@ -112,7 +112,7 @@ class Slow:
         self.aborted += 1
 
 
-def test_a_client_that_never_reads_is_disconnected_before_its_queued_frames_fill_the_memory() -> None:
+def test_a_client_that_never_reads_is_disconnected_before_its_queued_frames_exhaust_memory() -> None:
     connection = Slow()
     asked = SimpleNamespace(transport=connection)
     socket = Socket(None, asked, "order_book", Faults(1), lambda: 0, "documented")  # type: ignore[arg-type]

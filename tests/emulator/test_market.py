@@ -56,7 +56,7 @@ def test_there_is_no_arbitrage_between_a_companion_pair_and_its_model_pair() -> 
         assert mids[name] == pytest.approx(through, rel=0.02 if mids[name] < 0.01 else 0.004), name
 
 
-def test_companion_pairs_are_equal_for_equal_seeds() -> None:
+def test_equal_seeds_produce_identical_companion_pairs() -> None:
     def rows(seed: int) -> list[bytes]:
         market = source(seed)
         market.history()

@@ -1,4 +1,4 @@
-"""The pytest fixtures for other projects, used in the way these projects use them."""
+"""The pytest fixtures for other projects, used as those projects use them."""
 
 from __future__ import annotations
 

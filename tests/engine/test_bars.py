@@ -101,7 +101,7 @@ def test_the_first_trade_after_the_timer_opens_the_next_bar() -> None:
 def test_volumes_are_rounded_to_whole_lots() -> None:
     b = builder()
     for _ in range(10):
-        b.on_trade(T0, 10.0, 0.1)  # ten times 0.1 is 0.9999999999999999 in floats
+        b.on_trade(T0, 10.0, 0.1)  # in floats, ten times 0.1 sums to 0.9999999999999999
     assert b.on_trade(T0 + M, 10.0, 1.0)[0].volume == 1.0
 
 

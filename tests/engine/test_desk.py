@@ -120,7 +120,7 @@ def test_executions_of_foreign_orders_do_not_accumulate() -> None:
             # no create is in flight anymore, so neither this execution nor the previous one can belong to our orders
             b.execute(stranger, 9)
         ours = buy(b)
-        b.accept(ours)  # has the foreign order's ID: any execution kept for that ID would be booked here
+        b.accept(ours)  # has the foreign order's ID, so an execution kept for that ID would be booked to it
         assert order_id_of(ours) == order_id_of(stranger)
         assert ours.executed_lots == (0 if is_another else 9)
 
@@ -190,7 +190,7 @@ def test_an_execution_booked_from_a_listing_is_not_booked_again_from_the_stream(
     assert order.executed_lots == 5_000
     b.execute(order, 5_000, trade_id="stream")  # a late duplicate of that execution
     assert order.executed_lots == 5_000
-    b.execute(order, 5_000, trade_id="stream2")  # another execution of equal size
+    b.execute(order, 5_000, trade_id="stream2")  # another execution of the same size
     assert order.executed_lots == 10_000
 
 
@@ -239,7 +239,7 @@ def test_repeated_cancel_calls_send_only_one_cancel() -> None:
     assert len(b.all(CancelOrder)) == 1
 
 
-def test_an_order_becomes_final_on_a_pushed_final_state_but_not_on_a_200_or_404_to_its_cancel() -> None:
+def test_a_pushed_final_state_makes_an_order_final_but_a_200_or_404_response_to_its_cancel_does_not() -> None:
     for outcome, status in ((Ending.OK, 200), (Ending.REFUSED, 404)):
         b = bot()
         order = b.rest(buy(b))
@@ -269,7 +269,7 @@ def test_a_cancel_without_a_pushed_result_is_checked_after_a_second_and_resent_w
     assert order.state is OrderState.CANCELLED
 
 
-def test_the_order_read_after_a_cancel_is_retried_until_it_succeeds() -> None:
+def test_reading_an_order_after_its_cancel_is_retried_until_it_succeeds() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -459,7 +459,7 @@ def test_a_triggered_stop_order_can_be_replaced_by_a_limit_order() -> None:
 # -- incomplete answers --------------------------------------------------------------------------------------------
 
 
-def test_an_order_is_final_if_no_byte_of_its_request_was_sent() -> None:
+def test_an_order_is_final_if_no_bytes_of_its_request_were_sent() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.NOT_SENT, text="t0 is too old")

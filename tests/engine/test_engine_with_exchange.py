@@ -28,7 +28,7 @@ def sim(*strategies: Listener, prints: Any = (), **more: Any) -> Sim:
 
 
 def _at_t0(rows: Any) -> Any:
-    shift = (T0 - venue.T0) // S  # the tables in that module use a different start time
+    shift = (T0 - venue.T0) // S  # that module's tables use a different start time
     return [(row[0] + shift, *row[1:]) for row in rows]
 
 
@@ -70,7 +70,7 @@ class Deaf(Sim):
         return []
 
 
-def test_a_market_order_fills_from_the_book_and_both_sides_report_equal_balances() -> None:
+def test_after_a_market_order_fills_from_the_book_bot_and_exchange_balances_are_equal() -> None:
     b = sim()
     order = b.s.market_buy(BTC, amount=6, max_slippage_pct=2)
     b.end_turn()
@@ -119,7 +119,7 @@ def test_replacing_a_resting_order_sends_a_cancel_and_then_a_create() -> None:
     b.check()
 
 
-def test_a_protected_position_is_closed_by_an_order_at_the_exchange() -> None:
+def test_a_protected_position_is_closed_by_an_order_sent_to_the_exchange() -> None:
     b = sim(prints=[(10, 900, 100, -1)])
     b.s.protect(BTC, stop_loss_pct=5)
     b.to(9)

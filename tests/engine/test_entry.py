@@ -329,7 +329,7 @@ def test_more_than_a_hundred_refusals_in_one_turn_stop_the_strategy() -> None:
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
 
 
-def test_a_halt_that_refuses_many_orders_in_one_turn_does_not_stop_the_strategy() -> None:
+def test_many_refusals_caused_by_a_halt_in_one_turn_do_not_stop_the_strategy() -> None:
     b = bot()
     b.tell(Halt("botkit panic"))
     for _ in range(1_000):

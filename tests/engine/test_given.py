@@ -48,7 +48,7 @@ def asked(b: Bot) -> list[Order]:
     return found
 
 
-def test_coins_of_the_account_are_unassigned_if_no_strategy_is_given_them() -> None:
+def test_account_coins_not_given_to_a_strategy_are_unassigned() -> None:
     b = trading(None)
     position = b.s.position(BTC)
     assert (position.amount, position.given, position.sellable) == (0, 0, 0)
@@ -179,7 +179,7 @@ def test_given_coins_survive_restarts() -> None:
     assert restarted(portfolio).position("a", BTC_TWD).given == 1.5
 
 
-def test_given_coins_in_state_saved_by_older_versions_are_never_surplus() -> None:
+def test_given_coins_in_state_saved_by_older_versions_are_never_treated_as_a_surplus() -> None:
     fixed = CapitalShare("fixed", (BTC_TWD, BTC_USDT), coins(twd=100, btc=1))
     portfolio = open_portfolio(fixed, CapitalShare("pool", (BTC_TWD,)), balances=coins(twd=300, btc=3))
     portfolio.transfers.move("pool", coins(btc=2))

@@ -131,8 +131,8 @@ def test_rounding_errors_do_not_accumulate_over_many_updates() -> None:
 
 
 def test_bands_are_accurate_for_a_high_price_that_barely_moves() -> None:
-    # computed from sums of squares, the variance would be zero or negative: 1e9 squared leaves no digits for a
-    # hundredth
+    # a variance computed from sums of squares would be zero or negative: floats near 1e18, the square of 1e9, cannot
+    # represent hundredths
     line = [1e9 + 0.01 * (i % 2) for i in range(40)]
     bands = Bollinger(20, 1).over(line)
     assert bands.upper[-1] - bands.middle[-1] == pytest.approx(0.005, rel=1e-4)

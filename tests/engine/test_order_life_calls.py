@@ -9,9 +9,9 @@ import pytest
 import botkit.engine.engine
 from tests.benchmarks.order_trace import LIVES, book_calls, lives
 
-#: Number of calls from the strategy's order to its last callback, including the simulated exchange, the driver and the
-#: recorder. tests/benchmarks/order_trace.py prints their distribution. Lower these limits when the number of calls
-#: drops; never raise them.
+#: Number of calls from the strategy's order to its last callback, including those in the simulated exchange, the driver
+#: and the recorder. tests/benchmarks/order_trace.py prints their distribution. Lower these limits when the number of
+#: calls drops; never raise them.
 CALLS = {
     "limit order that takes, on bars": 90,
     "limit order that takes, on trades": 111,

@@ -400,7 +400,7 @@ def test_a_single_value_can_be_validated_separately() -> None:
     st.sampled_from([Whole, Floating, Exact, Text, Truth, OnePair, ManyPairs, OneMode, OneStep, Choice]),
 )
 @settings(deadline=None, max_examples=300)
-def test_invalid_input_raises_no_error_other_than_parameter_errors(value: Any, cls: type) -> None:
+def test_invalid_input_raises_only_parameter_errors(value: Any, cls: type) -> None:
     with contextlib.suppress(ParameterError):
         only(cls, value)
 
@@ -414,7 +414,7 @@ def test_param_has_the_static_type_of_its_default(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     root = Path(__file__).parents[2]
-    # only the two files, because checking all that they import would take ten seconds
+    # check only these two files, because checking all their imports as well would take ten seconds
     files = [str(source), str(root / "botkit/engine/strategy/parameters.py")]
     options = ["--strict", "--no-error-summary", "--follow-imports=skip", f"--cache-dir={os.devnull}", "-O", "json"]
     command = [sys.executable, "-m", "mypy", *options, *files]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from botkit.engine.strategy.plots import LINES_MAX, LineKey, PlotLine, PlotStore
 
 
-def test_points_with_equal_names_form_a_line() -> None:
+def test_points_with_the_same_name_form_a_line() -> None:
     store = PlotStore("s")
     store.plot(1, "spread", 2.5)
     store.plot(2, "spread", 3)
@@ -37,7 +37,7 @@ def test_non_numeric_values_are_refused(value: Any) -> None:
 
 
 @given(st.integers(0, 500), st.integers(2, 20))
-def test_a_line_over_the_full_run_is_thinned_by_half_when_full_and_stays_evenly_spaced(count: int, most: int) -> None:
+def test_a_line_that_covers_the_entire_run_is_halved_when_full_and_stays_evenly_spaced(count: int, most: int) -> None:
     line = PlotLine("price", (), most, whole_run=True)
     for i in range(count):
         line.add(i, float(i))

@@ -206,7 +206,7 @@ def test_filling_more_than_the_order_amount_fails_an_assertion() -> None:
         portfolio.fill(order, execution(order, price=100, amount=1.5), 1)
 
 
-def test_a_fee_in_the_exchanges_token_is_first_deducted_from_the_strategys_own_balance() -> None:
+def test_a_fee_in_the_exchanges_token_is_deducted_from_the_strategys_own_balance_first() -> None:
     owned = coins(twd=1000, bito=10)
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BITO_TWD), owned), balances=owned)
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
@@ -630,7 +630,7 @@ def test_a_removed_strategys_money_is_kept_for_its_return_and_can_be_withdrawn()
     assert portfolio.position("b", BTC_TWD).amount == 0.75
 
 
-def test_capital_of_a_stopped_bot_can_be_changed_whichever_accepted_figure_the_file_states() -> None:
+def test_capital_of_a_stopped_bot_can_be_changed_with_any_accepted_figure_in_its_configuration() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     shares = (with_capital("a", coins(twd=600)), with_capital("new", coins(twd=1)))
     again = Portfolio(pairs=PAIRS, shares=shares, reserve={}, currency="twd")

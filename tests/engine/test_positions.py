@@ -110,7 +110,7 @@ def test_a_fully_locked_position_is_not_flat() -> None:
     assert (position.sellable, position.is_flat) == (0, False)
 
 
-def test_exact_figures_equal_the_float_figures_as_decimals() -> None:
+def test_exact_position_figures_are_the_decimal_equivalents_of_the_float_figures() -> None:
     portfolio, position = start(twd=1000)
     trade(portfolio, Side.BUY, 100, 0.3, fee=1)
     portfolio.mark(BTC_TWD, 110)

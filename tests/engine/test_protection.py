@@ -48,7 +48,7 @@ def cancelled_buy(b: Bot) -> Order:
 
 
 def is_watching(b: Bot, cancelled: Order) -> bool:
-    """Return True if protection still exits a position opened by a late execution of a cancelled order."""
+    """Return True if protection would still exit a position opened by a late execution of a cancelled order."""
     before = len(exits(b))
     b.execute(cancelled, 5_000)
     b.trade(400)
@@ -161,7 +161,7 @@ def test_a_refused_exit_is_retried_but_not_on_every_price_update() -> None:
 @pytest.mark.parametrize("thin", [False, True])
 def test_an_exit_held_back_by_a_journal_problem_is_retried_a_second_later(thin: bool) -> None:
     b = bot(stop_loss_pct=5)
-    if thin:  # no market order is possible on this book, and the limit order sent instead is also held back
+    if thin:  # no market order is possible on this book, and the limit order used instead is also held back
         b.book([(900, 1)], [(950, 100)])
     b.tell(JournalFailed("the disk is full"))
     for _ in range(50):

@@ -53,7 +53,7 @@ def messages(b: Bot) -> list[str]:
     return [f"{level}: {text}" for level, text in b.messages]
 
 
-def test_a_single_trade_at_a_price_of_a_trillion_affects_no_loss_limit_price_or_bar() -> None:
+def test_a_single_trade_at_a_price_of_a_trillion_does_not_affect_loss_limits_prices_or_bars() -> None:
     b = world(balances={"twd": 10**6 * UNIT, "btc": 5 * UNIT}, risk={"max_daily_loss": {"twd": 100}})
     trade(b, 1_000)
     trade(b, 1_001)
@@ -80,7 +80,7 @@ def test_a_price_confirmed_at_two_later_times_is_accepted() -> None:
     trade(b, 1_000)
     trade(b, 3_000)
     for _ in range(3):
-        trade(b, 3_010, after_s=0)  # a trade with an equal timestamp is not a second confirmation
+        trade(b, 3_010, after_s=0)  # a trade with the same timestamp is not a second confirmation
     trade(b, 3_020)
     assert b.portfolio.last_price(BTC) == 1_000
     trade(b, 3_030)

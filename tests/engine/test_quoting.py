@@ -127,7 +127,7 @@ def test_a_quote_whose_bid_is_at_or_above_its_ask_is_ignored() -> None:
     assert b.seen().skips == {"quote: a bid at or above an ask": 1}
 
 
-def test_an_order_cancelled_by_post_only_is_not_retried_until_the_quote_is_set_again() -> None:
+def test_an_order_cancelled_as_post_only_is_not_retried_until_the_quote_is_set_again() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -175,7 +175,7 @@ def test_an_order_of_unknown_outcome_in_a_quote_is_treated_as_resting() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_a_quotes_order_proved_absent_is_not_resent_automatically() -> None:
+def test_a_quote_order_proved_absent_is_not_resent_automatically() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -204,7 +204,7 @@ def test_far_levels_are_cancelled_to_make_room_for_near_ones_when_the_market_mov
     assert [price for _, price, _ in levels(b)] == list(range(985, 993))
 
 
-def test_an_open_order_slot_freed_by_another_order_is_used() -> None:
+def test_a_quote_uses_an_open_order_slot_freed_by_another_order() -> None:
     b = bot()
     others = [b.rest(order) for order in [_buy(b, 800 + i) for i in range(7)]]
     quote(b, bids=[(990, 1), (980, 1)])

@@ -1,4 +1,4 @@
-"""Comparisons with the exchange: which data is read, in which sequence, and when reads are retried."""
+"""Comparisons with the exchange: which data is read, in what order, and when reads are retried."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_balances_are_not_read_until_the_executions_of_a_missing_order_are_booke
     assert len(b.all(GetBalances)) == 1
 
 
-def test_balances_are_read_again_after_the_executions_of_an_unknown_order_found_filled_are_booked() -> None:
+def test_balances_are_reread_after_executions_of_an_unknown_order_found_filled_are_booked() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=900)

@@ -151,7 +151,7 @@ def test_a_matching_row_without_a_client_id_prevents_a_proof_of_absence() -> Non
     assert order.state is OrderState.UNKNOWN
 
 
-def test_the_listing_row_of_an_earlier_order_with_an_equal_client_id_does_not_match() -> None:
+def test_the_listing_row_of_an_earlier_order_with_the_same_client_id_does_not_match() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000, created=order.sent - 3 * S)]

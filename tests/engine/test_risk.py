@@ -182,7 +182,7 @@ def test_a_market_buy_counts_as_the_lots_it_would_buy_at_the_last_price() -> Non
     desk.order_closed(order)
 
 
-def test_a_market_buy_from_an_earlier_run_is_counted_once_a_price_is_known() -> None:
+def test_a_market_buy_from_an_earlier_run_counts_toward_the_position_once_a_price_is_known() -> None:
     desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
     desk.order_opened(make_order("a", BTC_TWD, BUY, spend=6_000))
     fits, too_much = (make_order("a", BTC_TWD, BUY, price=900, amount=amount) for amount in (4, 4.1))
@@ -385,7 +385,7 @@ def test_a_span_of_prices_breaches_a_loss_limit_at_the_same_row_as_single_prices
 
 def test_a_price_between_two_ticks_is_rounded_to_the_nearest_tick() -> None:
     desk, portfolio = losing({"twd": 3000})
-    prices = np.array([700.6, 700.4])  # 701 and 700: the loss reaches exactly the limit at the second price
+    prices = np.array([700.6, 700.4])  # 701 and 700: at the second price, the loss equals the limit
     assert desk.first_breach(BTC_TWD, prices, 0) == 1
     portfolio.mark(BTC_TWD, 700.6)
     assert desk.breached(1) is None

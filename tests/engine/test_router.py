@@ -21,7 +21,7 @@ def sent_ids(requests: list[Request]) -> list[list[int]]:
 
 
 def fill_up(router: Router, requests: int) -> None:
-    """Use up the create window for the duration of the test."""
+    """Use up all slots in the create window for the duration of the test."""
     for number in range(requests):
         assert router.create(order(10_000 + number, "earlier", reduces=True), START) is None
     assert len(router.due(START).requests) == requests
@@ -30,7 +30,7 @@ def fill_up(router: Router, requests: int) -> None:
 def test_an_order_is_sent_immediately_when_the_queue_is_empty() -> None:
     router = a_router()
     assert router.create(order(1, post_only=True), START) is None
-    assert router.is_waiting(order(1)) is False  # a different order with an equal client ID
+    assert router.is_waiting(order(1)) is False  # a different order with the same client ID
     (request,) = router.due(START).requests
     assert isinstance(request, CreateOrder)
     assert (request.id, request.timestamp) == (1, START)
@@ -88,7 +88,7 @@ def test_strategies_take_turns_sending() -> None:
     assert sent_ids(router.due(START).requests) == [[1], [201], [301], [2], [202], [3]]
 
 
-def test_cancelling_a_queued_create_removes_both_requests() -> None:
+def test_cancelling_a_queued_create_removes_both_requests_from_the_queue() -> None:
     router = a_router(create_order=(1, 60))
     fill_up(router, 1)
     waiting = order(1)
@@ -148,7 +148,7 @@ def test_a_replaced_create_keeps_its_queue_position() -> None:
     assert (request.order.client_id, request.order.price_ticks) == (11, 999)
 
 
-def test_a_replacement_of_a_different_priority_class_joins_the_queue_of_that_class() -> None:
+def test_a_replacement_in_a_different_priority_class_joins_the_queue_of_that_class() -> None:
     router = a_router(create_order=(1, 60))
     fill_up(router, 1)
     first, second = order(1), order(2)
@@ -325,7 +325,7 @@ def test_identical_calls_produce_identical_requests() -> None:
     assert run() == run()
 
 
-def test_statistics_count_orders_and_their_queueing_times() -> None:
+def test_statistics_include_order_counts_and_queueing_times() -> None:
     router = a_router(create_order=(2, 1))
     for client_id in range(1, 5):
         router.create(order(client_id), START)

@@ -1,4 +1,4 @@
-"""A router with shared windows bases its decisions on the last lease change and the slots it has taken, without a
+"""A router with shared windows bases its decisions on the last lease change and the slots it has taken, and uses no
 clock.
 """
 
@@ -30,7 +30,7 @@ class Shared:
         self.router.slots_changed(SlotsChanged(self._number, leased, until, cancels_until))
 
     def create(self, count: int, now: int) -> list[int]:
-        """Return the IDs of the requests sent immediately."""
+        """Create ``count`` orders, and return the IDs of the requests sent immediately."""
         for n in range(count):
             self.router.create(order(1000 * self._number + n + 1, "a"), now)
         return self.due(now)

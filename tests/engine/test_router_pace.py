@@ -1,4 +1,4 @@
-"""Throughput and queueing times measured against the documented limits, on virtual time with 1 to 80 ms of jitter in
+"""Throughput and queueing times measured against the documented limits, in virtual time with 1 to 80 ms of jitter in
 each direction.
 """
 

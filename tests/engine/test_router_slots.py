@@ -36,7 +36,7 @@ def test_aborted_requests_that_may_arrive_late_still_hold_their_slots() -> None:
     assert most_in_sliding_window(arrivals, NS_PER_S) == 4
 
 
-def test_a_read_holds_its_slot_after_an_abort_but_not_after_an_unreadable_response() -> None:
+def test_a_read_holds_its_slot_after_an_abort_but_frees_it_after_an_unreadable_response() -> None:
     router = a_router(private=(1, 1))
     ask = {"endpoint": "balance", "owner": "a", "priority": Priority.PRIVATE_READ, "now": START}
     for _ in range(3):
@@ -53,7 +53,7 @@ def test_a_read_holds_its_slot_after_an_abort_but_not_after_an_unreadable_respon
     assert router.next_due() == now + 60 * NS_PER_S + HOLD_1S
 
 
-def test_a_create_holds_its_slot_even_if_there_was_a_response() -> None:
+def test_a_create_holds_its_slot_even_if_a_response_arrived() -> None:
     router = a_router(create_order=(1, 1))
     router.create(order(1), START)
     (first,) = router.due(START).requests
@@ -75,7 +75,7 @@ def test_a_resolved_create_frees_its_slot_one_window_after_resolution() -> None:
     assert router.next_due() == START + 6 * NS_PER_S + HOLD_1S
 
 
-def test_resolving_one_order_frees_the_slot_of_its_batch_of_unknown_outcome() -> None:
+def test_resolving_one_order_frees_the_slot_of_its_unresolved_batch() -> None:
     router = Router(table(create_order=(1, 60), create_batch=(1, 1)), latest_accept_ns=LATEST_NS)
     for client_id in range(1, 12):
         router.create(order(client_id), START)

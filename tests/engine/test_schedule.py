@@ -1,4 +1,6 @@
-"""Schedules: strictly ascending, aligned, correct across both clock changes, with error messages that suggest a fix."""
+"""Schedules: firing times are strictly ascending, aligned, and correct across both clock changes. Error messages
+suggest a fix.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,7 @@ def test_the_next_firing_is_identical_for_all_times_between_two_firings(
     assert first > time
     for between in (time + (first - time) // 3, (time + first) // 2, first - 1):
         assert CronSchedule(expression, zone).next_after(between) == first
-    # the next firing after a firing is identical with and without the cached iterator
+    # the next firing is identical with and without the cached iterator
     schedule = CronSchedule(expression, zone)
     schedule.next_after(time)
     assert schedule.next_after(first) == CronSchedule(expression, zone).next_after(first) > first

@@ -1,4 +1,4 @@
-"""The series available to a strategy: contents, attached indicators, crossings and plots."""
+"""The series available to a strategy: contents, attached indicators, crossovers and plots."""
 
 from __future__ import annotations
 
@@ -422,7 +422,7 @@ def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_the_stored_b
 
 
 @pytest.mark.parametrize("since", [0, 1, 40])
-def test_older_bars_added_later_give_an_indicator_the_values_of_a_full_warm_up(since: int) -> None:
+def test_older_bars_added_later_give_an_indicator_the_same_values_as_a_full_warm_up(since: int) -> None:
     closes = [float(i * 7 % 31) for i in range(300)]
     whole = bars_of(closes)
     late, wanted = BarSeries(PAIR, "1m", keep=10), BarSeries(PAIR, "1m", is_ready=False)
@@ -452,7 +452,7 @@ def test_a_failing_indicator_raises_only_when_it_is_read(reads: bool) -> None:
     got = BarSeries(PAIR, "1m")
     before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
     for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
-        got.append(row)  # the engine makes this call; a failing indicator must not make it raise
+        got.append(row)  # the engine calls this method, so a failing indicator must not make it raise
         if reads and row.close < 13:
             assert broken.value == row.close
         elif reads:

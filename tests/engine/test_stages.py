@@ -92,7 +92,7 @@ def test_an_order_in_on_start_is_refused_with_a_reason_that_mentions_on_ready() 
 
 
 def rested(client_id: int = 1) -> Order:
-    """Return an order from an earlier run that rests at the exchange."""
+    """Return an order from an earlier run that is resting at the exchange."""
     order = Order(
         OrderSpec(
             client_id=client_id,

@@ -40,7 +40,7 @@ def rested(b: Bot, s: Any) -> Order:
 
 
 def provoke(b: Bot, name: str, order: Order) -> None:
-    """Trigger the event that is delivered to a callback."""
+    """Trigger the event that calls the given callback."""
     if name == "trade":
         b.trade(1_000)
     elif name == "book":
@@ -201,7 +201,7 @@ def test_timers_that_trigger_each_other_endlessly_stop_only_their_strategy() -> 
     numbers = itertools.count(1)
 
     def again(s: Any, timer: Any) -> None:
-        # a timer with missed firings fires immediately; its callback then sets another such timer, and so on
+        # a timer with missed firings fires immediately; its callback then sets another timer of this kind, and so on
         s.set_timer(f"timer {next(numbers)}", every_s=60, missed="once")
 
     missed = {f"timer {i}": T0 - MINUTE for i in range(30_000)}

@@ -46,7 +46,7 @@ def test_after_a_clock_jump_a_timer_fires_once_and_counts_the_missed_firings() -
     assert rings(b)[-1] == ("timer", 50, 0)
 
 
-def test_a_timer_fires_once_on_request_for_firings_missed_while_the_bot_was_down() -> None:
+def test_a_timer_fires_once_for_firings_missed_during_downtime_if_requested() -> None:
     for missed, expected in (("once", [("timer", 0, 3)]), ("skip", [])):
         b = bot(lambda s: None, start=False)
         b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": {"timer": T0 - 3 * MINUTE}}}))

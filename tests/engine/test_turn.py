@@ -1,4 +1,4 @@
-"""One turn: the order of simultaneous events, their receivers, and the requests that are sent."""
+"""One turn: the order of simultaneous events, which strategies receive them, and which requests are sent."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def bot() -> Bot:
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "take_profit_pct", "trail_pct"])
 @pytest.mark.parametrize(("value", "meant"), [(0.02, "2"), (0.015, "1.5"), (0.05, "5")])
-def test_a_fraction_given_as_a_percentage_is_refused_with_the_likely_percentage(
+def test_a_fraction_given_as_a_percentage_is_refused_with_the_percentage_that_was_probably_meant(
     name: str, value: float, meant: str
 ) -> None:
     sentence = f"{name} is {value}, which means {value} %; write {meant} for {meant} %"

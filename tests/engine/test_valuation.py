@@ -1,4 +1,4 @@
-"""Currency conversion at the last prices of the pairs."""
+"""Currency conversion at the last price of each pair."""
 
 from __future__ import annotations
 

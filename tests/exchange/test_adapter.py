@@ -128,7 +128,7 @@ async def test_an_echo_without_client_id_or_price_is_accepted() -> None:
     "wrong",
     [{"clientId": 6}, {"amount": "0.2"}, {"action": "SELL"}, {"price": "2752001"}, {"amount": "NaN"}, {"orderId": ""}],
 )
-async def test_a_200_response_that_echoes_another_order_has_an_unknown_outcome(wrong: dict[str, Any]) -> None:
+async def test_a_200_response_that_echoes_another_order_leaves_the_outcome_unknown(wrong: dict[str, Any]) -> None:
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(ECHO | wrong)})
     assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
 
@@ -228,7 +228,7 @@ async def test_cancels_with_lowercase_pairs_are_acknowledged() -> None:
         assert (await a.send(CancelAll(id=4, pair=BTC))).body == everything
 
 
-async def test_a_response_to_a_cancel_that_names_another_order_has_an_unknown_outcome() -> None:
+async def test_a_response_to_a_cancel_that_names_another_order_leaves_the_outcome_unknown() -> None:
     answer = await ask(CancelOrder(id=1, pair=BTC, order_id="1"), {"DELETE /v3/orders/btc_twd/1": '{"orderId":"2"}'})
     assert answer.outcome is Ending.UNKNOWN
 

@@ -304,7 +304,7 @@ async def test_cancelling_without_open_orders_returns_an_empty_result(reply: str
         assert await client.cancel_all() == ()
 
 
-async def test_a_create_with_a_missing_id_or_too_few_results_has_an_unknown_outcome() -> None:
+async def test_the_outcome_of_a_create_is_unknown_if_the_response_lacks_an_id_or_has_too_few_results() -> None:
     replies = {
         "POST /v3/orders/btc_twd": '{"orderId":"","timestamp":1,"action":"BUY","amount":"1"}',
         "POST /v3/orders/batch": '{"data":[{"orderId":1,"timestamp":1,"action":"BUY","amount":"1"}]}',
@@ -327,7 +327,7 @@ async def test_a_create_with_a_missing_id_or_too_few_results_has_an_unknown_outc
         '{"timestamp":1,"orderId":11,"action":"BUY","amount":"1","amount":"1"}',
     ],
 )
-async def test_a_write_whose_response_contains_a_duplicate_key_has_an_unknown_outcome(reply: str) -> None:
+async def test_the_outcome_of_a_write_is_unknown_if_the_response_contains_a_duplicate_key(reply: str) -> None:
     replies = {"POST /v3/orders/btc_twd": reply, "POST /v3/orders/batch": f'{{"data":[{reply}]}}'}
     async with venue(replies) as v, made(v.rest) as client:
         with pytest.raises(OutcomeUnknown, match="appears twice"):
@@ -365,7 +365,7 @@ async def test_a_long_range_of_candles_is_split_merged_and_filled() -> None:
     assert running[-1].timestamp == T0 + 2 * HOUR_MS  # the clock is set to 2 h 33 m
 
 
-async def test_a_request_with_a_full_listing_is_halved_until_each_listing_is_complete() -> None:
+async def test_a_request_whose_listing_is_full_is_split_in_half_until_each_listing_is_complete() -> None:
     rows = [
         {
             "tradeId": str(n // 2),

@@ -69,7 +69,9 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(nam
 async def _numbered(
     _state: RawServer, line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
 ) -> bool:
-    """Answer an order a second late, with its number on this connection as its id, and anything else at once."""
+    """Answer an order after one second, using the request's number on this connection as the order ID. Answer all other
+    requests immediately.
+    """
     if line.startswith("POST"):
         await asyncio.sleep(1)
     writer.write(http(CREATED.replace(b'"orderId":1', b'"orderId":%d' % number) if line.startswith("POST") else b"{}"))
@@ -89,7 +91,7 @@ async def test_a_request_is_written_before_its_answer_is_awaited_if_a_connection
         assert (await begun.reply()).order_id == 2
 
 
-async def test_an_answer_that_nobody_waited_for_answers_no_later_request() -> None:
+async def test_the_answer_to_an_abandoned_request_is_not_mistaken_for_the_answer_to_a_later_one() -> None:
     async with raw_server(_numbered) as server, client(server.rest) as c:
         assert (await c.post_order("btc_twd", BODY)).order_id == 1
         given_up = asyncio.create_task(c.post_order("btc_twd", BODY))
@@ -101,7 +103,7 @@ async def test_an_answer_that_nobody_waited_for_answers_no_later_request() -> No
         assert (await c.post_order("btc_twd", BODY)).order_id == 2
 
 
-async def test_a_connection_is_reused_for_a_while_only() -> None:
+async def test_an_idle_connection_is_reused_only_for_a_limited_time() -> None:
     async with raw_server(_numbered) as server, client(server.rest) as c:
         assert (await c.post_order("btc_twd", BODY)).order_id == 1
         await asyncio.sleep(10)
@@ -110,7 +112,7 @@ async def test_a_connection_is_reused_for_a_while_only() -> None:
         assert (await c.post_order("btc_twd", BODY)).order_id == 1
 
 
-async def test_a_connection_that_the_exchange_closed_is_not_used_again() -> None:
+async def test_a_connection_closed_by_the_exchange_is_not_reused() -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -126,7 +128,9 @@ async def test_a_connection_that_the_exchange_closed_is_not_used_again() -> None
     assert len(server.arrivals) == 3
 
 
-async def test_a_request_begun_and_never_awaited_is_closed_with_its_client(recwarn: pytest.WarningsRecorder) -> None:
+async def test_a_started_request_that_is_never_awaited_is_closed_with_its_client(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     async with raw_server(_numbered) as server, client(server.rest) as c:
         await c.post_order("btc_twd", BODY)
         c.begin_order("btc_twd", BODY)

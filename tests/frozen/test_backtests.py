@@ -64,6 +64,6 @@ def test_the_frozen_runs_contain_every_kind_of_event() -> None:
         "stopped": 20,  # stopped because of a loss, or because too many of its orders were refused
         "quarantine": 700,
         "get_order": 7,
-        "ended": 20,  # aborted by an exception or by endless orders
+        "ended": 20,  # aborted by an exception or an endless order loop
     }
     assert {name: total[name] for name, count in least.items() if total[name] < count} == {}

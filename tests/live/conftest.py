@@ -12,14 +12,15 @@ from tests.live.world import World, make_world
 
 @pytest.fixture(autouse=True)
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # nonces never decrease within a process, but each world starts at the current time and then runs faster than real
-    # time
+    # reset the nonces, because they never decrease within a process, while each world starts at the current time and
+    # then runs faster than real time
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
 
 
 @pytest.fixture(autouse=True)
 def every_doubt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    # a minute at the exchange takes a second here; test_news.py covers outcomes that are resolved without a message
+    # report every unknown outcome immediately, because a minute at the exchange takes a second here; test_news.py
+    # covers outcomes that are resolved without a message
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.0)
 
 

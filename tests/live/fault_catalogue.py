@@ -89,7 +89,7 @@ NETWORK: dict[str, Shown] = {
     ),
     "bad TLS certificate": Shown(
         (
-            _NETWORK + "test_no_byte_of_a_request_is_sent_to_a_server_with_an_untrusted_certificate",
+            _NETWORK + "test_no_part_of_a_request_is_sent_to_a_server_with_an_untrusted_certificate",
             _NETWORK + "test_no_signed_upgrade_is_sent_to_a_server_with_an_untrusted_certificate",
         ),
         "CERTIFICATE_VERIFY_FAILED...invalid certificates are never accepted",
@@ -130,7 +130,7 @@ ANSWERS: dict[str, Shown] = {
     "200 with duplicate keys": Shown(
         (
             _UNBELIEVED,
-            "tests/exchange/test_client.py::test_a_write_whose_response_contains_a_duplicate_key_has_an_unknown_outcome",
+            "tests/exchange/test_client.py::test_the_outcome_of_a_write_is_unknown_if_the_response_contains_a_duplicate_key",
         ),
         _UNKNOWN + "...appears twice",
     ),
@@ -193,7 +193,7 @@ WEBSOCKET: dict[str, Shown] = {
     "reordered frame": Shown(
         (
             _FRAMES,
-            _STREAMS + "test_the_newest_balance_applies_when_balance_frames_are_reordered",
+            _STREAMS + "test_the_newest_balance_takes_effect_when_balance_frames_are_reordered",
             _STREAMS + "test_a_balance_change_reported_only_by_a_stream_soon_triggers_a_comparison",
         )
     ),

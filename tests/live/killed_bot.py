@@ -1,6 +1,6 @@
 """Bots that die at a chosen point, forked from a process that has loaded all modules.
 
-    python -m tests.live.killed_bot        one JSON object a line: a `Life`; answered by process ID, then exit code
+    python -m tests.live.killed_bot        reads one `Life` per line as JSON; prints its process ID, then its exit code
 
 A fork does not repeat Python's imports, so hundreds of bots can die in a minute. A bot kills itself with SIGKILL when
 it reaches its phase for the count-th time: nothing is flushed and no ``finally`` runs, but data in the kernel's socket

@@ -1,4 +1,4 @@
-"""Kills bots at every point of the order path, and compares their records with the exchange's after each restart.
+"""Kills bots at every point in the order path, and compares their records with the exchange's after each restart.
 
 Emulators run in this process. Each bot runs in its own process (`killed_bot`), over real sockets and with limits shared
 through a broker. In each round, a bot trades fast until it dies in one of the phases. A third of all kills fall between
@@ -64,7 +64,8 @@ PHASES = (*INSIDE, *OUTSIDE)
 #: a third of the kills fall between the journal write and the response
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
 #: number of kills before a new exchange is started. The slots of a killed bot are held for minutes, because it is
-#: unknown which of them were used. After about forty kills within that time, the next bot would have no cancels left.
+#: unknown which of them were used. After about forty kills within that time, the next bot would have no cancel slots
+#: left.
 KILLS_A_WORLD = 20
 _LANES = 2
 _UNIT = 10**8
@@ -200,7 +201,7 @@ class Forks:
 
 
 class KillWorld:
-    """One exchange, and the bot that is repeatedly killed on it."""
+    """One exchange, and a bot that trades on it and is killed repeatedly."""
 
     def __init__(self, folder: Path, name: str, emulator: Emulator, findings: Findings, *, ledger: str) -> None:
         self.emulator = emulator

@@ -1,4 +1,4 @@
-"""An untrusted certificate for this machine, with its key, which protects nothing of value."""
+"""An untrusted certificate for this machine and its private key, which protects nothing of value."""
 
 from __future__ import annotations
 

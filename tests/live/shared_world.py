@@ -1,4 +1,4 @@
-"""Several processes with real routers and shared limits, a ledger and a venue, all on virtual time.
+"""Several processes with real routers and shared limits, a ledger and a venue, all in virtual time.
 
 The event loop's clock jumps to the next due event, so that minutes pass in an instant and every run is reproducible.
 The link to the ledger loses messages and responses, processes die, and the ledger is killed and restored from its
@@ -65,7 +65,7 @@ class LoopClock:
 
 
 def run_virtually(main: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> None:
-    """Run ``main`` on virtual time."""
+    """Run ``main`` in virtual time."""
     loop = VirtualLoop()
     try:
         asyncio.set_event_loop(loop)
@@ -218,7 +218,7 @@ class Process:
         self.pump()
 
     def die(self) -> None:
-        """Die as after kill -9. Requests in flight still arrive."""
+        """Die as if killed with kill -9. Requests in flight still arrive."""
         self.is_alive = False
         if self._wake is not None:
             self._wake.cancel()

@@ -1,4 +1,4 @@
-"""`botkit audit`: simulates a recorded session again and compares the simulation with the recording."""
+"""`botkit audit`: re-simulates a recorded session and compares the simulation with the recording."""
 
 from __future__ import annotations
 

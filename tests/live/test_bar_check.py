@@ -48,7 +48,7 @@ def figures(bot: Bot) -> dict[str, int]:
 
 
 async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
-    """Wait until a condition is met while the bot checks repeatedly."""
+    """Wait until a condition is met while the bot keeps checking its bars."""
     await until(is_so, 60)
 
 
@@ -71,7 +71,7 @@ async def test_bars_of_a_healthy_stream_agree_with_candles_at_sixty_times_real_t
 
 # at a higher speed, the machine may not keep up, and the stream would not recover
 @pytest.mark.parametrize("fast", [40.0], indirect=True)
-async def test_lost_trade_frames_are_reported_once_per_run_of_affected_bars(
+async def test_lost_trade_frames_are_reported_once_for_all_consecutive_affected_bars(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
@@ -166,8 +166,8 @@ class Checked:
             self.bot.tell(Trade(BTC, made, float(price), 1.0))
 
     def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
-        """Create two trades in each of the given minutes. In the minutes in ``missed``, the stream misses the second
-        trade.
+        """Create two trades in each of the given minutes. In each minute listed in ``missed``, the stream misses the
+        second trade.
         """
         for minute in range(first, last):
             self.to(minute * 60 + 10)

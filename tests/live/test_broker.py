@@ -175,13 +175,13 @@ def test_a_lost_ledger_grants_no_slots_while_earlier_requests_may_still_be_count
     # a request may arrive up to two seconds later, and is counted for a minute
     assert 62 * NS_PER_S < wait < 63 * NS_PER_S
     system.now += wait
-    system.say(Join("b", "", (POOL,)))  # rejoin, because the bot has been silent for that long
+    system.say(Join("b", "", (POOL,)))  # rejoin, because the bot was silent during this wait
     assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
 
 
 def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system: System) -> None:
     system.say(Join("b", "", (POOL,)))
-    for number in range(1, 9):  # only "b" continues, with heartbeats that change nothing worth saving
+    for number in range(1, 9):  # only "b" continues, and its heartbeats change nothing that must be saved
         system.now += NS_PER_S
         system.say(Sync("b", number))
     assert held(system.say(AskUsage())) == (0, 3)

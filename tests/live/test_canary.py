@@ -147,7 +147,7 @@ class Run:
                 await asyncio.sleep(0.02)
 
     async def stop_after(self, said: bytes) -> None:
-        """Stop the process once it has printed this, unless it ends by itself."""
+        """Stop the process once it has printed this text, unless the process exits first."""
         await until(lambda: said in self.out + self.err or self.process.returncode is not None)
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
@@ -194,7 +194,8 @@ async def test_no_secret_appears_in_outputs_files_or_arguments(
         command += ["--plain", "--duration", "300s"]
         bot = await Run.start(*command, environ=environ, folder=tmp_path)
         await bot.read_metrics(port)
-        # what happens after its strategy has failed is the same under every fault; without one, the notifier reports it
+        # the behavior after the strategy's failure is identical under every fault; without a fault, wait for the
+        # notifier's report
         await bot.stop_after(b"this strategy fails" if fault else b"canary (emulator): error: ")
         code = await bot.ended()
     for name, value in environ.items():

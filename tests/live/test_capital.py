@@ -196,7 +196,7 @@ async def test_a_replay_reproduces_capital_moves(funded: World) -> None:
     assert (run_folder(bot) / "decisions.jsonl").read_text().count('"k":"capital"') == 2
 
 
-async def test_after_capital_moves_on_a_stopped_bot_its_file_may_state_the_old_or_the_new_capital(
+async def test_after_capital_moves_on_a_stopped_bot_its_configuration_may_state_the_old_or_new_capital(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()

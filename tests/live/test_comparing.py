@@ -31,7 +31,7 @@ class Asked:
         return self.comparisons.came_out(out, now)
 
 
-def test_a_suspicion_during_a_comparison_leads_to_another_comparison() -> None:
+def test_a_suspected_discrepancy_during_a_comparison_triggers_another_comparison() -> None:
     asked = Asked()
     asked.comparisons.at_once()
     asked.comparisons.suspect(START + NS_PER_S)

@@ -257,7 +257,7 @@ async def test_the_full_balance_can_be_spent_but_not_one_unit_more(world: World)
     bot = await world.start()
     strategy = puppet(bot)
     price = strategy.last_price("btc_usdt")
-    # odd prices, at which an amount computed by dividing floats is slightly too large about half of the time
+    # odd prices, at which an amount computed by dividing floats is slightly too large about half the time
     for i in range(12):
         free = strategy.balance("usdt").available
         order = strategy.buy("btc_usdt", amount=free / (price * 0.7 + i * 0.13), price=price * 0.7 + i * 0.13)

@@ -79,7 +79,7 @@ async def test_no_order_is_lost_if_the_write_ahead_log_is_torn(world: World) -> 
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
         await settled(order)
-    # as if the crash occurred during a write to the log, leaving half a page at the end
+    # as if the crash had occurred during a write to the log, leaving half a page at the end
     wal = world.folder / "state" / "journal.sqlite-wal"
     copy = wal.read_bytes()
     main = (world.folder / "state" / "journal.sqlite").read_bytes()
@@ -241,7 +241,7 @@ async def test_no_order_is_lost_if_the_last_record_of_the_journals_log_is_torn(w
     log, end = bot.journal.log.file, bot.journal.log.place.offset
     await world.crash(bot)
     content = bytearray(log.read_bytes())
-    content[end : end + 300] = b"\x17" * 300  # as if the crash occurred while a commit was being written
+    content[end : end + 300] = b"\x17" * 300  # as if the crash had occurred while a commit was being written
     log.write_bytes(content)
     again = await world.start()
     assert "has lost" not in told(again)
@@ -302,7 +302,7 @@ async def test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await until(lambda: not bot.persistence.is_dirty)
-    known = snapshot(world)  # a copy from this run; no block of client IDs was reserved since then
+    known = snapshot(world)  # a copy from this run; no block of client IDs has been reserved since then
     lost = far_buy(bot, 0.002) if stands else puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
     await until(lambda: lost.state is OrderState.OPEN if stands else lost.is_final)

@@ -198,7 +198,7 @@ async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.real_time
-async def test_no_byte_of_a_request_is_sent_to_a_server_with_an_untrusted_certificate(
+async def test_no_part_of_a_request_is_sent_to_a_server_with_an_untrusted_certificate(
     world: World, tmp_path: Path
 ) -> None:
     async with untrusted(tmp_path) as (address, reached):

@@ -127,7 +127,7 @@ async def test_a_fill_that_arrives_before_the_create_response_is_booked_once(wor
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_the_newest_balance_applies_when_balance_frames_are_reordered(world: World) -> None:
+async def test_the_newest_balance_takes_effect_when_balance_frames_are_reordered(world: World) -> None:
     seen: list[BalanceReport] = []
     bot = await world.start(
         wrap=lambda adapter: Overheard(adapter, lambda event: isinstance(event, BalanceReport) and seen.append(event))

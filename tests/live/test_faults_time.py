@@ -43,7 +43,7 @@ class Wall:
 
 @pytest.fixture
 async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Yield a world at real-time speed, so that the machine's seconds are not multiplied by sixty."""
+    """Yield a world at real-time speed, so that a second on this machine is not a minute in the emulator."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=1.0) as found:
         yield found

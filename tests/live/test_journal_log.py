@@ -528,7 +528,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_reported(tm
     journal.close()
 
 
-def test_an_older_sqlite_file_with_its_later_log_is_complete(tmp_path: Path) -> None:
+def test_an_older_sqlite_file_and_its_newer_log_together_contain_all_commits(tmp_path: Path) -> None:
     path = tmp_path / "running" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)

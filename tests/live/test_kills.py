@@ -1,4 +1,4 @@
-"""Killing bots with SIGKILL at any point of the order path loses, doubles or orphans no order.
+"""No order is lost, doubled or orphaned when bots are killed with SIGKILL at any point in the order path.
 
 `python -m tests.benchmarks.kill_runs --kills 200` runs this test for longer.
 """
@@ -32,7 +32,7 @@ from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL on Windows")
 
-#: number of parts, so that several workers can share the kills
+#: number of parts into which the kills are split, so that several workers can share them
 PARTS = 4
 KILLS = plan(69, Random(5))
 
@@ -127,7 +127,7 @@ async def test_the_guard_cancels_the_orders_of_a_silent_bot(world: World) -> Non
     assert folder.take_strike() is None
 
 
-async def test_the_guard_recognises_an_order_whose_response_the_bot_never_read(world: World) -> None:
+async def test_the_guard_recognizes_an_order_whose_response_the_bot_never_read(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "delay_answer", "where": "create_order", "value": 60_000_000})
     far_buy(bot)

@@ -116,7 +116,7 @@ def test_quantiles_range_from_the_minimum_to_the_maximum_for_any_count(count: in
     assert (quantiles[0], quantiles[-1]) == (-50, pytest.approx((count - 1) * 10 - 50, rel=0.001))
 
 
-def test_order_latency_is_measured_by_the_timestamp_of_the_first_report(latencies: Latencies) -> None:
+def test_order_latency_ends_at_the_timestamp_of_the_first_report(latencies: Latencies) -> None:
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(report(1, OrderState.OPEN, 30), ms(45))
     latencies.went_in(ok(1), ms(47))
@@ -132,7 +132,7 @@ def test_response_latency_ends_at_the_response_or_the_first_report_whichever_is_
     assert raw(latencies, "answer", "create") == approx(11)
 
 
-def test_cancel_latency_is_measured_by_the_report_rather_than_the_response(latencies: Latencies) -> None:
+def test_cancel_latency_ends_at_the_timestamp_of_the_report_rather_than_at_the_response(latencies: Latencies) -> None:
     latencies.came_out([CancelOrder(id=2, pair=PAIR, order_id="1", client_id=1)], [], ms(0))
     latencies.went_in(Answer(request_id=2, outcome=Ending.OK, body=CancelAck((("btc_usdt", "1"),))), ms(20))
     # this report does not belong to the cancel

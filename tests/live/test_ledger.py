@@ -84,7 +84,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_ledger_serialised_between_messages_gives_identical_responses(seed: int) -> None:
+def test_a_ledger_serialized_between_messages_gives_identical_responses(seed: int) -> None:
     random = Random(seed)
     kept, stored = SlotLedger("any"), msgspec.msgpack.encode(SlotLedger("any"))
     now = START

@@ -74,7 +74,7 @@ def test_no_part_of_a_log_record_writes_a_secret_to_the_file(tmp_path: Path, log
     assert '"message": "to"' in text  # text that is too short to be a secret is not redacted
 
 
-def test_times_are_in_the_zone_of_the_bot_with_its_offset(tmp_path: Path, logger: logging.Logger) -> None:
+def test_times_are_in_the_bots_time_zone_and_include_its_offset(tmp_path: Path, logger: logging.Logger) -> None:
     path = tmp_path / "bot.jsonl"
     with opened(path, zone=ZoneInfo("Asia/Taipei")):
         logger.warning("now")

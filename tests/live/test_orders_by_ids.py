@@ -82,5 +82,5 @@ async def test_a_filter_refused_by_the_exchange_is_not_used(world: World) -> Non
 
 
 @pytest.mark.parametrize("world", ["on"], indirect=True)
-async def test_a_filter_is_not_verified_for_few_orders(world: World) -> None:
+async def test_the_filter_is_not_verified_if_only_a_few_orders_must_be_read(world: World) -> None:
     assert await restarted(world, LEAST) == (LEAST - 1, 0)

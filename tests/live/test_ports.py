@@ -234,7 +234,7 @@ def test_new_orders_are_held_back_while_the_disk_does_not_respond(tmp_path: Path
     assert folder.is_halted()
 
 
-def test_a_command_file_that_cannot_be_removed_is_not_executed(tmp_path: Path) -> None:
+def test_a_command_whose_file_cannot_be_removed_is_not_executed(tmp_path: Path) -> None:
     disk = MemoryDisk()
     folder = StateFolder(tmp_path, disk)
     commands.leave(folder, "stop", clock=HandClock())
@@ -337,7 +337,7 @@ def test_an_in_place_write_is_synced_before_it_returns(tmp_path: Path, monkeypat
 
 
 class _Direct:
-    """A file that is written directly, and the system calls that it causes."""
+    """A file that is written directly, and the system calls that it makes."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
@@ -386,7 +386,7 @@ def test_a_file_system_that_refuses_a_direct_write_gets_a_synced_one(
     assert RealDisk().files.read(tmp_path / "log")[9:20] == b"\x09012345678\x13"
 
 
-def test_a_failing_disk_fails_a_direct_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_direct_write_to_a_failing_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     direct = _Direct(tmp_path / "log", monkeypatch)
     direct.error = errno.EIO
     with pytest.raises(OSError, match="error"):

@@ -160,8 +160,8 @@ async def test_restarts_faults_halts_and_commands_are_replayed(trading: World) -
 
 
 async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
-    """The run includes lost, duplicated and overtaking frames, cut sockets, refusals, outside deposits, a frozen book,
-    and lifted halts. At the end, all holdings are sold.
+    """The run includes lost, duplicated and reordered frames, cut sockets, refusals, deposits made outside the bot, a
+    frozen book, and lifted halts. At the end, all holdings are sold.
     """
     trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
     bot = await trading.start()
@@ -219,7 +219,7 @@ async def test_the_recording_of_a_killed_run_is_replayed_up_to_its_end(trading: 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_as_equal(seed: int, trading: World) -> None:
+async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_as_a_match(seed: int, trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 1)
     run, dice = run_folder(bot), random.Random(seed)

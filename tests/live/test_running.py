@@ -372,7 +372,7 @@ def test_the_watchdog_reports_the_plugin_file_and_line(tmp_path: Any) -> None:
 
 
 class Looks(Threads):
-    """Runs the watchdog's checks on the test's command."""
+    """Runs the watchdog's checks when the test requests them."""
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
         self.step = step

@@ -140,7 +140,7 @@ async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[Together]:
-    """Run the bots of one process, and at the end of the block, end the process as in a crash."""
+    """Run the bots of one process until the block exits, and then terminate the process as a crash would."""
     projects = load_projects(paths)
     async with contextlib.AsyncExitStack() as stack:
         said: list[str] = []
@@ -176,7 +176,7 @@ async def test_bots_on_one_account_share_its_connections_but_receive_only_their_
         # the second bot joins long after the streams connected and delivered their first books
         second = await world.start(1)
         assert world.emulator.sockets == alone == 6  # four streams for the account, plus books and trades
-        # both engines number their requests identically, so requests with equal IDs are in flight simultaneously
+        # both engines number their requests identically, so requests with the same ID are in flight simultaneously
         orders = [far_buy(bot, amount) for bot, amount in ((first, 0.01), (second, 0.02), (first, 0.03))]
         for order in orders:
             await settled(order)
@@ -438,7 +438,7 @@ def test_all_errors_in_all_files_are_reported_before_any_bot_trades(tmp_path: Pa
     assert "two.yaml:5" in str(error.value)
 
 
-def test_two_bots_with_equal_names_or_log_files_raise_an_error_that_names_both_files(tmp_path: Path) -> None:
+def test_two_bots_that_share_a_name_or_log_file_raise_an_error_that_names_both_files(tmp_path: Path) -> None:
     one = config(tmp_path, "one", ALONE.replace("name: NAME", "name: same"), "log: {file: x.jsonl}\n")
     two = config(tmp_path, "two", ALONE.replace("name: NAME", "name: Same"), "log: {file: x.jsonl}\n")
     with pytest.raises(ConfigError) as error:

@@ -250,8 +250,7 @@ def test_a_temporary_journal_failure_costs_only_one_set_of_leases() -> None:
         bot.cancel(100)
         while len(bot.sent) < 122:
             await asyncio.sleep(0.01)
-        # sending is paced, but must not wait for the leases of two hundred holders, one of which is left behind by each
-        # call
+        # sending is paced, but must not wait for the leases of the two hundred holders that these calls left behind
         assert loop.virtual_s - asked < 30
 
     run_virtually(main)
@@ -278,7 +277,7 @@ def test_without_the_ledger_only_cancels_are_sent_and_the_user_is_notified() -> 
         bot.cancel(4)
         await asyncio.sleep(0.5)
         assert [endpoint for _, endpoint in bot.sent] == ["cancel_order"] * 4
-        bot.cancel(40)  # more than reserved for cancels
+        bot.cancel(40)  # more than are reserved for cancels
         await asyncio.sleep(0.5)
         assert len(bot.sent) == 20
         server.come_back()

@@ -158,7 +158,7 @@ def test_no_error_shows_the_token_if_the_server_does_not_respond(address: str) -
     assert SECRET_PART not in whole(caught.value)
 
 
-async def test_no_byte_of_the_token_is_sent_to_a_server_without_tls() -> None:
+async def test_no_part_of_the_token_is_sent_to_a_server_without_tls() -> None:
     async with BotApiServer() as server:
         with pytest.raises(TelegramError) as caught:
             await asyncio.to_thread(BotApi(TOKEN, server.address.replace("http:", "https:")).call, "getMe")

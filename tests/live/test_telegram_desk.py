@@ -171,7 +171,7 @@ def test_a_bot_running_in_two_modes_is_listed_with_its_mode() -> None:
     assert [bot.done for bot in desk.bots] == [[], [("pause", "maker")]]
 
 
-def test_a_strategy_and_its_bot_may_have_equal_names() -> None:
+def test_a_strategy_and_its_bot_may_share_a_name() -> None:
     desk = Desk(FakeBot("maker"))
     desk.write("/pause maker")
     assert desk.done == [("maker", "pause", "maker")]

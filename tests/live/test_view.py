@@ -70,7 +70,7 @@ def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_causes_no
     assert drawn(picture(orders=many), width=20)
 
 
-def test_the_state_is_summarised_in_one_line() -> None:
+def test_the_state_is_summarized_in_one_line() -> None:
     line = "2025-01-01 10:53:20+08:00  btc_twd 3,000,001  1 open order  3 fills  profit -432.10 twd"
     assert line_of(PICTURE, TAIPEI) == line
     assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")

@@ -41,7 +41,7 @@ def test_text_that_is_not_a_number_is_unchanged() -> None:
     assert [separated(text) for text in ("market", "", "-", "1e5", "-0.5")] == ["market", "", "-", "1e5", "-0.5"]
 
 
-def test_prices_have_all_decimals_of_their_pair_and_amounts_only_the_necessary_ones() -> None:
+def test_prices_show_all_decimals_of_their_pair_and_amounts_only_the_necessary_ones() -> None:
     assert price_figure(RULES, 10_473_010) == "104,730.10"
     assert price_figure(RULES, 5) == "0.05"
     assert amount_figure(RULES, 120_050_000_000) == "1,200.5"

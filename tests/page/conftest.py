@@ -1,4 +1,4 @@
-"""One bot with its page, and one browser, shared by all tests of a file."""
+"""One bot with its page, and one browser, shared by all tests in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live page in traditional Chinese, and its colours for gains and losses."""
+"""The live page in Traditional Chinese, and its colors for gains and losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.page.pages import PageBrowser, run_bot, write_bot
 from tests.report.english import english_left
 
-#: what the bot of these tests calls things itself
+#: names and texts that the bot in these tests defines itself
 NAMES = (
     "shown",
     "busy",
@@ -26,7 +26,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def chinese(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of the page of a running bot that it may control, in Chinese."""
+    """Return the address of a running bot's page, which is in Chinese and may control the bot."""
     folder = tmp_path_factory.mktemp("chinese")
     config = write_bot(folder, more="page: {control: true}")
     with run_bot(folder / "state", [config], "--lang", "zh-TW") as started:
@@ -34,12 +34,12 @@ def chinese(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def gain(browser: PageBrowser) -> bool:
-    """Return whether gains have the colour of grave warnings, which is red."""
+    """Return whether gains have the color of serious warnings, which is red."""
     style = "getComputedStyle(document.documentElement).getPropertyValue"
     return bool(browser.run(f"{style}('--gain') === {style}('--grave')"))
 
 
-def test_every_text_of_the_page_is_chinese(browser: PageBrowser, chinese: str) -> None:
+def test_all_text_on_the_page_is_chinese(browser: PageBrowser, chinese: str) -> None:
     browser.visit(chinese)
     browser.wait_for_text("#why", "the spread is too wide")
     browser.wait_for_text("#events", "買進")
@@ -57,7 +57,7 @@ def test_every_text_of_the_page_is_chinese(browser: PageBrowser, chinese: str) -
     assert browser.console == []
 
 
-def test_a_reply_of_the_bot_is_chinese(browser: PageBrowser, chinese: str) -> None:
+def test_a_reply_from_the_bot_is_chinese(browser: PageBrowser, chinese: str) -> None:
     browser.visit(chinese)
     browser.wait_for_text("#strategies", "執行中")
     browser.run("document.querySelector('#strategies button').click()")
@@ -70,7 +70,7 @@ def test_a_reply_of_the_bot_is_chinese(browser: PageBrowser, chinese: str) -> No
     browser.wait_for_text("#said", "已恢復交易")
 
 
-def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colours(browser: PageBrowser, chinese: str) -> None:
+def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colors(browser: PageBrowser, chinese: str) -> None:
     browser.visit(chinese)
     assert gain(browser)
     assert browser.text("#up") == "紅漲綠跌"
@@ -78,7 +78,7 @@ def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colours(browser: PageBro
     assert not gain(browser)
     assert browser.text("#up") == "綠漲紅跌"
     browser.wait_for_text("#lead", "執行中")
-    # a bot that runs is marked green whatever gains are
+    # a running bot is marked green regardless of the color of gains
     assert browser.run("getComputedStyle(document.querySelector('#lead .dot')).backgroundColor") == "rgb(18, 115, 74)"
     browser.visit(chinese)
     assert not gain(browser), "the browser remembers it"
@@ -91,7 +91,7 @@ def test_gains_are_green_in_english(browser: PageBrowser, address: str) -> None:
     assert browser.text("#up") == "Green up"
 
 
-def test_the_log_file_is_shown_as_it_is(tmp_path: Path, browser: PageBrowser) -> None:
+def test_the_log_file_is_shown_untranslated(tmp_path: Path, browser: PageBrowser) -> None:
     config = write_bot(tmp_path, more="log: {file: logs/bot.jsonl}")
     with run_bot(tmp_path / "state", [config], "--lang", "zh-TW") as started:
         browser.visit(started.line("page at "))

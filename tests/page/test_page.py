@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from tests.page.pages import PageBrowser
 
-#: the number of panes of the price chart: each has four canvases, the time scale fewer
+#: the number of panes in the price chart: each pane has four canvases, and the time scale has fewer
 PANES = "[...document.querySelectorAll('#price tr')].filter((e) => e.querySelectorAll('canvas').length === 4).length"
 
 
@@ -42,7 +42,7 @@ def test_the_page_shows_price_fills_orders_balances_limits_reasons_and_parameter
 
 
 def _equity_less_profit(browser: PageBrowser) -> Decimal:
-    """Return the bot's opening equity, computed from the equity and profit that the page shows at one time."""
+    """Return the bot's opening equity, computed from the equity and profit currently shown on the page."""
     shown = browser.text("#money").replace(",", "").replace("\N{MINUS SIGN}", "-")
     found = re.search(r"Equity\s+([\d.]+)USDT.*In all\s+([-+]?[\d.]+)USDT", shown, re.DOTALL)
     assert found is not None, shown

@@ -1,4 +1,4 @@
-"""Processing books within a span is equivalent to processing the books that the exchange publishes one by one.
+"""Processing books within a span is equivalent to processing the exchange's published books one by one.
 
 Random tapes have books and trades of one or two pairs, either as recorded from the wire or thinned out. Strategies act
 rarely, so that orders rest for a long time; all latencies, queue assumptions, timers and loss limits are covered. Each

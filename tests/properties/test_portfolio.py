@@ -361,7 +361,7 @@ def test_the_random_scripts_cover_the_intended_cases() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_a_limit_is_breached_at_the_same_row_in_a_span_and_row_by_row(seed: int) -> None:
+def test_a_limit_is_breached_at_the_same_row_whether_rows_are_processed_in_spans_or_singly(seed: int) -> None:
     chance = random.Random(seed)
     script = Script(seed)
     opened_and_priced(script)

@@ -1,4 +1,4 @@
-"""Quotes converge: after the exchange has answered all requests, the most recently stated quote rests in the book."""
+"""Quotes converge: after the exchange has answered all requests, the most recently set quote rests in the book."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botkit.model.requests import Ending
 from tests.engine_world import BTC, BTC_LOTS, RULES, Bot, Listener
 
 _level = st.tuples(st.integers(-30, 30), st.integers(1, 300))
-#: final states after which a quote's order is not retried until the strategy states a new quote
+#: final states after which a quote's order is not retried until the strategy sets a new quote
 _GIVEN_UP = (
     OrderState.REFUSED,
     OrderState.NOT_SENT,
@@ -34,7 +34,7 @@ def _wanted(rows: list[tuple[int, int]], side: Side) -> dict[int, int]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(_quote, min_size=1, max_size=6), st.integers(0, 10**6))
-def test_the_most_recently_stated_quote_rests_after_all_answers(statements: list[tuple], seed: int) -> None:  # type: ignore[type-arg]
+def test_the_most_recently_set_quote_rests_after_all_answers(statements: list[tuple], seed: int) -> None:  # type: ignore[type-arg]
     random = Random(seed)
     given_up: set[tuple[Side, int]] = set()
 
@@ -49,7 +49,7 @@ def test_the_most_recently_stated_quote_rests_after_all_answers(statements: list
         wanted = _wanted(bids, Side.BUY), _wanted(asks, Side.SELL)
         crossing = bool(wanted[0] and wanted[1]) and max(wanted[0]) >= min(wanted[1])
         assert not crossing
-        given_up.clear()  # a new statement retries orders that were previously given up
+        given_up.clear()  # setting a new quote retries orders previously given up
         b.s.quote(
             BTC,
             bids=[(960 + offset, lots / BTC_LOTS) for offset, lots in bids],
@@ -68,7 +68,7 @@ def test_the_most_recently_stated_quote_rests_after_all_answers(statements: list
     assert len(resting) <= RULES.open_orders_max
     for side, levels in ((Side.BUY, wanted[0]), (Side.SELL, wanted[1])):
         have = [order for order in resting if order.side is side]
-        for order in have:  # no order may rest unless the strategy has stated a quote
+        for order in have:  # no order may rest unless the strategy has set a quote
             slack = max((price * tolerance / 10_000 for price in levels), default=0)
             assert any(abs(order.price_ticks - price) <= slack for price in levels), order
         total, rests = sum(levels.values()), sum(order.remaining_lots for order in have)

@@ -1,4 +1,4 @@
-"""One browser shared by all tests of a file."""
+"""One browser shared by all tests in a file."""
 
 from __future__ import annotations
 

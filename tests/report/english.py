@@ -1,4 +1,4 @@
-"""Finds the English that is left on a page in another language, in its visible texts and in accessible names."""
+"""Finds English text left on a page in another language, both in its visible text and in accessible names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tests.report.browser import Browser
 
-#: returns all texts of the page that a user sees or hears, without code and scripts
+#: returns all text on the page that a user sees or a screen reader reads, except code and scripts
 TEXTS = """
 (() => {
   const said = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -28,7 +28,9 @@ KEPT = {"botkit", "TradingView", "Lightweight", "Charts", "bps", "Ctrl", "Asia",
 
 
 def english_left(browser: Browser, names: Iterable[str] = ()) -> list[str]:
-    """Return the texts with an English word that is none of ``names``, a currency, or between backquotes."""
+    """Return the texts that contain an English word other than those in ``names``, currencies, and text in
+    backquotes.
+    """
     known = KEPT | {word for name in names for word in re.findall(r"[A-Za-z]{2,}", name)}
     left = []
     for text in browser.run(TEXTS):

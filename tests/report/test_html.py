@@ -358,7 +358,7 @@ def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
     assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
 
 
-def test_of_several_points_with_equal_timestamps_the_last_is_kept() -> None:
+def test_the_last_of_several_points_with_equal_timestamps_is_kept() -> None:
     rows = ascending([1, 1, 2, 5, 4, 5, 6])
     assert rows == [1, 2, 5, 6]
     assert deltas([1, 2, 5, 6]) == [1, 1, 3, 1]
@@ -411,7 +411,7 @@ def test_every_date_carries_its_offset() -> None:
     assert re.search(r"<td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", page)
 
 
-def test_dates_carry_their_own_offset_if_the_clocks_change_in_the_run() -> None:
+def test_each_date_carries_its_own_offset_if_the_clocks_change_during_the_run() -> None:
     result = sample_result()
     result.timezone = "Europe/Berlin"
     result.end = result.start + 365 * 86_400 * 10**9

@@ -1,4 +1,4 @@
-"""Reports, pages and summaries in traditional Chinese: every text from botkit is translated, and all other text is
+"""Reports, pages and summaries in Traditional Chinese: every text from botkit is translated, and all other text is
 unchanged.
 """
 
@@ -31,16 +31,16 @@ from tests.report.test_browser import open_report
 BOTKIT = ROOT / "botkit"
 PAGE = BOTKIT / "report" / "page"
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
-#: states of a search's trials other than done, and of a running bot's strategies
+#: states of search trials other than done, and states of a running bot's strategies
 TRIAL_STATES, STRATEGY_STATES = (
     ("pruned", "failed", "few_trades", "no_value"),
     ("paused", "halted", "stopped", "running"),
 )
-#: words of the templates that are names, with the licence of the chart library
+#: words in the templates that are names, including those in the chart library's license notice
 OWN_NAMES = set(
     re.findall(r"\w+", "botkit UTC Charts TradingView Lightweight copyright Inc tradingview com Apache License")
 )
-#: packages that say something in the reader's language
+#: packages with messages in the reader's language
 SAYING = ("report", "research", "page", "cli")
 #: packages whose sentences appear in a report
 TELLING = ("report", "sim", "backtesting", "model", "engine", "live", "page", "research", "assembly", "exchange")
@@ -51,7 +51,7 @@ def places(text: str) -> list[str]:
 
 
 def marked_in_pages() -> set[str]:
-    """The texts that the pages' templates and scripts ask to have translated."""
+    """Return the texts that the page templates and scripts mark for translation."""
     found: set[str] = set()
     for path in (*PAGE.rglob("*.j2"), *PAGE.rglob("*.js")):
         text = path.read_text(encoding="utf-8")
@@ -154,18 +154,18 @@ def test_every_translation_has_the_placeholders_of_its_original() -> None:
         assert "" not in named or set(named) == {""}, f"{text}: number all places or none"
 
 
-def test_every_text_of_the_page_and_the_summary_is_translated() -> None:
+def test_all_marked_text_in_the_page_and_the_summary_is_translated() -> None:
     marked = marked_in_pages() | marked_in_python()
     assert len(marked) > 250
     assert sorted(text for text in marked if text not in phrases(CHINESE)) == []
 
 
-def test_no_text_of_a_template_is_left_untranslated() -> None:
+def test_no_text_in_a_template_is_left_untranslated() -> None:
     left = {}
     for path in PAGE.rglob("*.j2"):
         text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|<!--.*?-->", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         text = re.sub(r"<(style|script|code|pre|kbd)\b.*?</\1>", " ", text, flags=re.DOTALL)
-        # what is read aloud or shown beside the text itself
+        # attributes that are read aloud or shown in addition to the text itself
         named = re.findall(r'\b(?:aria-label|title|placeholder|alt)="([^"]*)"', text)
         words = re.findall(r"[A-Za-z]{2,}", " ".join([re.sub(r"<[^>]*>", " ", text), *named]))
         found = [word for word in words if word not in OWN_NAMES]
@@ -174,7 +174,7 @@ def test_no_text_of_a_template_is_left_untranslated() -> None:
     assert left == {}
 
 
-def test_every_word_in_the_data_of_pages_is_translated() -> None:
+def test_every_word_in_page_data_is_translated() -> None:
     table = load_limit_table()
     pools = {limit.pool for limit in table.endpoints.values() if limit.endpoint in NEEDED_ENDPOINTS}
     words = [state.value for state in OrderState] + [side.value for side in Side] + [kind.value for kind in OrderType]
@@ -192,7 +192,7 @@ def test_every_assumption_of_the_simulation_is_translated() -> None:
         assert [sentence for sentence in sentences if told(sentence) == sentence] == []
 
 
-def test_every_translation_has_an_existing_original() -> None:
+def test_the_original_of_every_translation_still_exists() -> None:
     known = marked_in_pages() | marked_in_python() | written_in_python()
     parts = [text for text in known if len(text) > 12]
     gone = [
@@ -220,7 +220,7 @@ def test_a_chinese_report_shows_gains_in_red_and_has_a_working_trade_list(tmp_pa
     browser.click("document.querySelector('#trade-list thead th button')")
     assert browser.texts("#trade-list th[aria-sort=ascending]") == ["進場時間 +08:00"]
     browser.run("document.querySelector('#equity').focus()")
-    browser.press("+")  # the dict keys find the buttons by their translated labels
+    browser.press("+")  # the shortcuts find the buttons by their translated labels
     assert browser.console == []
 
 

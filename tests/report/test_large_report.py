@@ -34,7 +34,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, quarter: BacktestResult) -> P
     return path
 
 
-def test_a_report_on_three_months_of_minutes_with_many_fills_is_under_three_megabytes(page: Path) -> None:
+def test_a_report_on_three_months_of_minute_candles_with_many_fills_is_under_three_megabytes(page: Path) -> None:
     assert page.stat().st_size < 3_000_000
 
 
@@ -43,7 +43,7 @@ def test_a_report_on_a_million_candles_is_under_eight_megabytes() -> None:
     assert len(render(large_run(1_000_000, 200)).encode()) < 8_000_000
 
 
-def test_a_report_on_three_months_of_minutes_opens_with_under_two_seconds_of_cpu_time(
+def test_a_report_on_three_months_of_minute_candles_opens_with_under_two_seconds_of_cpu_time(
     browser: Browser, page: Path
 ) -> None:
     before = browser.cpu_s()

@@ -1,4 +1,4 @@
-"""The playback and the pages of searches, walk-forwards and comparisons in traditional Chinese, in a browser."""
+"""The playback page and the pages for searches, walk-forwards and comparisons in Traditional Chinese, in a browser."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.report.browser import Browser
 from tests.report.english import english_left
 from tests.research_world import CROSS, waves
 
-#: names in these tests, and the figures' and files' own
+#: names used in these tests, in the figures and in file names
 NAMES = ("test bot cross fast slow spend", "usdt btc", "market maker", "mm quote inventory", "trials jsonl", "s")
 LANG = ("--lang", "zh-TW")
 
 
 @pytest.fixture
 def crossing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a configuration with eight days of candles, and work in its folder."""
+    """Change to a folder with a configuration and eight days of candles, and return the configuration's path."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
     data = write_candles(tmp_path / "candles.csv", waves(8 * 1440, period=700, height=900.0))
@@ -32,13 +32,13 @@ def crossing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def opened(browser: Browser, page: Path) -> Browser:
-    """Open a page without scripts."""
+    """Open a page that contains no scripts."""
     browser._call("Page.navigate", url=page.absolute().as_uri())
     browser.until("document.readyState === 'complete' && location.protocol === 'file:'")
     return browser
 
 
-def test_the_page_of_a_search_is_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_search_page_is_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     space = ("--param", "s.fast=3,8", "--param", "s.slow=20,60", "--jobs", "1", "--min-trades", "1")
     assert main(["optimize", str(crossing), *space, "--objective", "max_drawdown", "--out", "found", *LANG]) == 0
     said = capsys.readouterr().out
@@ -50,16 +50,14 @@ def test_the_page_of_a_search_is_chinese(crossing: Path, browser: Browser, capsy
     assert english_left(browser, NAMES) == []
 
 
-def test_the_page_of_a_search_without_enough_trades_is_chinese(crossing: Path, browser: Browser) -> None:
+def test_the_search_page_is_chinese_even_without_enough_trades(crossing: Path, browser: Browser) -> None:
     space = ("--param", "s.fast=3,8", "--param", "s.slow=20,60", "--jobs", "1", "--min-trades", "9000")
     assert main(["optimize", str(crossing), *space, "--out", "found", *LANG]) == 1
     opened(browser, Path("found/search.html"))
     assert english_left(browser, NAMES) == []
 
 
-def test_the_page_of_a_walk_forward_is_chinese(
-    crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_walk_forward_page_is_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     space = ("--param", "s.fast=3,8", "--param", "s.slow=20,60", "--jobs", "1", "--min-trades", "1")
     spans = ("--train", "3d", "--test", "2d", "--objective", "return", "--out", "walk")
     assert main(["walk-forward", str(crossing), *space, *spans, *LANG]) == 0
@@ -68,20 +66,18 @@ def test_the_page_of_a_walk_forward_is_chinese(
     assert english_left(browser, NAMES) == []
 
 
-def test_the_page_of_a_comparison_is_chinese(
-    crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_comparison_page_is_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     for number, fast in enumerate((3, 8)):
         span = ("--to", f"2025-01-0{3 + number}")
         assert main(["backtest", str(crossing), "--set", f"s.fast={fast}", *span, "--no-readings", *LANG]) == 0
     assert main(["compare", "test@1", "test@2", *LANG]) == 0
     assert "設定差異" in capsys.readouterr().out
     opened(browser, Path("out/comparison.html"))
-    # keys of the configuration are shown as they are written there
+    # configuration keys are shown as written in the file
     assert english_left(browser, (*NAMES, "run")) == []
 
 
-def test_a_playback_is_chinese(tmp_path: Path, browser: Browser) -> None:
+def test_the_playback_page_is_chinese(tmp_path: Path, browser: Browser) -> None:
     config = ROOT / "configs" / "market_maker.yaml"
     span = ("--from", "2025-04-03T07:00", "--to", "2025-04-03T07:05", "--no-readings", "--playback")
     assert main(["backtest", str(config), *span, "--out", str(tmp_path / "run"), *LANG]) == 0

@@ -109,7 +109,7 @@ def page(browser: Browser, played: Played) -> Browser:
 
 
 def enter(browser: Browser, name: str, value: str, event: str) -> None:
-    """Set a control to a value, like a user would."""
+    """Set a control to a value, as a user would."""
     control = f"document.getElementById('{name}')"
     browser.run(f"{control}.value = '{value}'; {control}.dispatchEvent(new Event('{event}'))")
 

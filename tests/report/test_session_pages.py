@@ -1,4 +1,6 @@
-"""The pages of a live session, in a browser: its report, and its audit. Skipped without chromium."""
+"""The pages of a live session in a browser: its report and its audit. These tests are skipped if chromium is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ PLOTTING = STRATEGY.replace("self.set_timer(every_s=20)", "self.set_timer(every_
 
 @pytest.fixture
 def session(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run of 8 minutes at the emulator. Returns its folder."""
+    """Run a bot on the emulator for 8 minutes, and return the run's folder."""
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plugins").mkdir()
@@ -59,7 +61,7 @@ def fills_of(run: Path) -> list[Row]:
     return [{**row, "side": sides[row["c"]]} for row in rows if row["k"] == "fill"]
 
 
-def test_a_session_has_the_page_of_a_backtest_with_figures_that_follow_from_its_fills(
+def test_a_session_uses_the_backtest_report_page_and_its_figures_match_its_fills(
     session: Path, page: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", str(session), "--json"]) == 0
@@ -100,7 +102,7 @@ def test_a_session_has_the_page_of_a_backtest_with_figures_that_follow_from_its_
     assert [url for url in page.requests if not url.startswith(("file:", "data:"))] == []
 
 
-def test_a_session_whose_strategy_has_changed_keeps_its_figures_and_says_what_is_left_out(
+def test_a_session_report_keeps_its_figures_after_a_strategy_change_and_states_which_data_is_omitted(
     session: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def reported() -> tuple[Row, str]:

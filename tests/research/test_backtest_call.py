@@ -95,7 +95,7 @@ def without_names(run: Any) -> list[tuple[object, ...]]:
     return [(fill.time, fill.side, fill.price_ticks, fill.lots, fill.fee_units) for fill in run.fills]
 
 
-def test_a_class_on_a_dataframe_trades_like_the_command_line_on_the_file(crossing: Path) -> None:
+def test_a_class_run_on_a_dataframe_trades_as_the_command_line_does_on_the_file(crossing: Path) -> None:
     alone = run(crossing)
     called = botkit.backtest(Cross, data=candles(), **ARGUMENTS)
     assert len(alone.fills) > 50

@@ -120,7 +120,7 @@ def test_a_ledger_from_a_newer_version_is_not_used(ledger: LookLedger) -> None:
         ledger.looks(SMA, 0, DAY)
 
 
-def test_equal_contents_have_equal_hashes() -> None:
+def test_identical_contents_have_identical_hashes() -> None:
     assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": [2], "a": 1})
     assert content_hash({"a": 1}) != content_hash({"a": 2})
 

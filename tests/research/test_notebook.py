@@ -69,7 +69,7 @@ def test_a_result_is_displayed_as_metrics_and_curves_without_scripts(executed: l
     assert plot in page
 
 
-def test_tables_are_displayed_in_the_format_of_pandas(executed: list[list[dict[str, Any]]]) -> None:
+def test_tables_are_displayed_as_pandas_displays_them(executed: list[list[dict[str, Any]]]) -> None:
     candles = shown(executed[2], "text/html")
     assert all(f"<th>{name}</th>" in candles for name in ("open", "high", "low", "close", "volume"))
     assert "2025-04-02 23:59:00+00:00" in candles

@@ -92,7 +92,7 @@ def test_a_resting_order_is_not_filled_by_the_bar_in_which_it_arrives() -> None:
     assert [venue.filled(buy), venue.filled(sell)] == [2 * L, 2 * L]
 
 
-def test_orders_together_fill_at_most_the_bars_volume_in_chronological_order() -> None:
+def test_orders_fill_in_chronological_order_up_to_the_bars_total_volume() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("buy", 3 * L, 97_50), venue.order("sell", 3 * L, 103_50)
@@ -102,7 +102,7 @@ def test_orders_together_fill_at_most_the_bars_volume_in_chronological_order() -
     assert venue.filled(second) == 3 * L
 
 
-def test_within_a_bar_orders_are_filled_by_time_and_not_by_side() -> None:
+def test_within_a_bar_orders_are_filled_in_order_of_time_rather_than_by_side() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("sell", 3 * L, 103_50), venue.order("buy", 3 * L, 97_50)

@@ -71,7 +71,7 @@ def test_invalid_latency_options_raise_configuration_errors(options: dict[str, o
 # -- books ------------------------------------------------------------------------------------------------------------
 
 
-def test_changed_books_are_published_exactly_the_first_time_and_rounded_afterwards() -> None:
+def test_book_amounts_are_exact_in_the_first_published_frame_and_rounded_afterward() -> None:
     odd = [(100_00, 123_456_789)]
     half = [(100_00, 97_067)]
     venue = Venue(books([(0, odd, ASKS), (2, half, ASKS), (3, half, ASKS)]))

@@ -235,8 +235,8 @@ class Books:
         """Check that a bot which trades on a damaged journal has lost nothing that matters. ``before`` contains the
         rows from before the damage. Raises Broken.
 
-        A bot without any journal ``starts_over`` if it reports this. Its earlier orders are then foreign, as after the
-        user moved the journal away.
+        A bot without a journal ``starts_over`` if it reports the missing journal. Its earlier orders are then foreign,
+        as if the user had moved the journal away.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")

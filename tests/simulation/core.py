@@ -110,7 +110,7 @@ class CoreExchange:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, reply: Callable[[Answer], None]) -> None:
-        """Send a request. ``reply`` is called when and if its response arrives."""
+        """Send a request. ``reply`` is called if and when its response arrives."""
         self.later(self.latency_s(), self._arrive, request, reply)
 
     def _arrive(self, request: Request, reply: Callable[[Answer], None]) -> None:

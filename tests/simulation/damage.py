@@ -60,7 +60,7 @@ class Struck(msgspec.Struct, frozen=True):
 
     words: str
     demands: bool
-    #: True if nothing is left of the journal, as after the user moved it away
+    #: True if nothing is left of the journal, as if the user had moved it away
     starts_over: bool = False
 
 

@@ -120,7 +120,7 @@ class Medium:
                 self.transactions[path] = [kept]
 
     def lose_unsynced(self) -> None:
-        """Randomly leave each file that was replaced without a sync old, new or empty."""
+        """Leave each file that was replaced without a sync in a randomly chosen state: old, new or empty."""
         for path, before in self.unsynced.items():
             draw = self.chance.random()
             if draw < 0.5 or not path.exists():

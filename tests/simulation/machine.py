@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 #: the time of day at which every virtual loop starts: 2026-03-02 09:00:00 UTC, a Monday
 BEGAN_NS: Nanos = 1_772_442_000 * NS_PER_S
-#: time since the machine's boot at that time of day
+#: the machine's uptime at that time of day
 _UP_NS: Nanos = 5_000 * NS_PER_S
 
 

@@ -1,4 +1,4 @@
-"""The network of a `VirtualLoop`: connections between tasks of one process, and the faults of such connections.
+"""The network of a `VirtualLoop`: connections between tasks of one process, and their faults.
 
 A connection is two ordered byte streams. Each written chunk arrives after a latency. A link may be slow, its chunks may
 be split and joined at random, and a connection may be reset, stall for a while, or fall silent permanently while both
@@ -49,7 +49,7 @@ class Network:
     def __init__(self, loop: VirtualLoop, seed: int | None) -> None:
         self.loop = loop
         self.chance = Random(f"network {seed}")
-        #: the link of new connections, and exceptions by port
+        #: the default link for new connections, and overrides by port
         self.link = Link() if seed is None else Link(latency_s=(0.00005, 0.002), cut=0.05, late=0.02, late_s=0.05)
         self.links: dict[int, Link] = {}
         self.names = {"localhost": "127.0.0.1"}

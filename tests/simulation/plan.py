@@ -75,13 +75,13 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot's process dies as by kill -9, ``rounds`` loop iterations after the trigger. With ``is_cancel``, its task
-    is instead cancelled at that point and cleans up.
+    """The bot's process dies as if killed by kill -9, ``rounds`` loop iterations after the trigger. With ``is_cancel``,
+    its task is instead cancelled at that point and cleans up.
 
-    The trigger is ``at_ms`` of the run, or the ``nth`` occurrence from then on of the action ``on``: "send" (a request
-    is passed to the adapter), "create", "cancel", "answer", or "write" (the disk is written; the bot then dies before
-    the write if ``rounds`` is odd, and after it if even). With ``silently``, the machine is unplugged and unsynced data
-    is lost.
+    The trigger is ``at_ms`` into the run, or the ``nth`` occurrence from then on of the action ``on``: "send" (a
+    request is passed to the adapter), "create", "cancel", "answer", or "write" (the disk is written; the bot then dies
+    before the write if ``rounds`` is odd, and after it if even). With ``silently``, the machine is unplugged and
+    unsynced data is lost.
     """
 
     at_ms: int
@@ -98,7 +98,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """Cancels the task of one request ``rounds`` loop iterations after the request was sent, wherever the task is
     waiting.
 
-    The request is the ``nth`` from ``at_ms`` on of the kind ``on``: "create", "cancel" or "read".
+    The request is the ``nth`` one of kind ``on`` ("create", "cancel" or "read") sent at or after ``at_ms``.
     """
 
     at_ms: int

@@ -1,4 +1,4 @@
-"""Shortens the plan of a broken run by dropping parts for as long as the run still breaks in the original way."""
+"""Shortens the plan of a broken run by dropping parts as long as the run still breaks in the original way."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Pl
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Yield plans that each lack a part of this plan: first a large part, finally a single element."""
+    """Yield plans that each lack a part of this plan: first large parts, finally single elements."""
     for name in _LISTS:
         parts: tuple[Any, ...] = getattr(plan, name)
         size = len(parts)

@@ -1,4 +1,4 @@
-"""A terminal on virtual time: commands run sequentially on one virtual loop, while servers keep running on that loop.
+"""A terminal in virtual time: commands run sequentially on one virtual loop, while servers keep running on that loop.
 
     def test_...(terminal: Terminal) -> None:
         emulator = terminal.serve(make_emulator(emulator_options()))

@@ -75,7 +75,7 @@ def test_without_a_seed_tasks_run_in_asyncios_order() -> None:
     assert run(_order_of_tasks)[0] == asyncio.run(_order_of_tasks()) == list(range(6))
 
 
-def test_equal_seeds_produce_equal_task_orders() -> None:
+def test_equal_seeds_run_tasks_in_the_same_order() -> None:
     orders = {seed: run(_order_of_tasks, seed=seed)[0] for seed in range(10)}
     assert all(sorted(order) == list(range(6)) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) > 5

@@ -219,7 +219,7 @@ async def test_peers_notice_a_killed_process_as_on_a_real_network(silently: bool
     writer.close()
 
 
-def test_equal_seeds_produce_equal_runs_and_different_seeds_produce_different_runs() -> None:
+def test_equal_seeds_produce_identical_runs_and_different_seeds_produce_different_runs() -> None:
     def digest(seed: int) -> int:
         async def main() -> None:
             async with served(echo) as base, aiohttp.ClientSession() as session:

@@ -1,8 +1,8 @@
 """The marker that makes a test run on a virtual loop.
 
-    pytestmark = pytest.mark.virtual_time            # all tests of a file: none waits for wall time anymore
+    pytestmark = pytest.mark.virtual_time            # all tests in a file: none waits for wall time
     @pytest.mark.virtual_time(seed=7, limit_s=60)    # one test, with a task order that depends on the seed
-    @pytest.mark.real_time                           # one test of such a file that stays on real time
+    @pytest.mark.real_time                           # one test in this file that runs in real time
 
 An asynchronous test and its fixtures get a `VirtualLoop` from pytest-asyncio. In a synchronous test, ``asyncio.run``
 creates the loop. In both cases, `on_virtual_time` applies while the loop is open. A test that waits for an event that

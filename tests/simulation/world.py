@@ -398,7 +398,7 @@ class Run:
             self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
     def note_hurry(self, text: str) -> None:
-        """Record a report that a guard or panic cancelled without a slot. Exceeding a rate limit is then excused."""
+        """Record a report that a guard or panic sent cancels without a slot. Exceeding a rate limit is then excused."""
         if "rate limit" in text or "slot" in text:
             self.books.excuses_rates = True
 
@@ -704,7 +704,7 @@ class Run:
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """Record an action of the bot. A planned crash may be due at this action."""
+        """Record an action of the bot, which may trigger a planned crash."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
@@ -1033,8 +1033,8 @@ class Run:
         return self._wrongly_owned(life, bot)
 
     def _wrongly_owned(self, life: Life, bot: Bot) -> list[str]:
-        """Check I5 in the bot's own portfolio: its holdings are the initial ones changed by its orders' trades. Return
-        violations.
+        """Check I5 in the bot's own portfolio: its holdings must equal the initial ones adjusted by its orders' trades.
+        Return violations.
         """
         if self.books.excused:
             return []

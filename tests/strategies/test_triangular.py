@@ -140,7 +140,7 @@ def test_after_an_unfilled_second_leg_the_first_leg_is_reversed_and_reported(
     assert out.position("btc_twd") == pytest.approx(0, abs=1e-8)
 
 
-def test_recovery_is_retried_until_it_succeeds_and_no_new_loop_starts_before(world: World) -> None:
+def test_recovery_is_retried_until_it_succeeds_and_no_new_loop_starts_before_then(world: World) -> None:
     market = move(books(), "btc_twd", 10, 40, 0.98)
     market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
     # until second 30, the coins cannot be sold directly for TWD either

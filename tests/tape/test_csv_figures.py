@@ -29,8 +29,8 @@ for file in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[int, str]]:
-    """Return the exit code and the error, keyed by column and number, for all files that a separate process imported
-    until it exited.
+    """Return the exit code and the error message for each file that a separate process imported before it exited, keyed
+    by column and number.
     """
     files = {}
     for column, figure in itertools.product(COLUMNS, FIGURES):

@@ -91,13 +91,13 @@ def test_rows_lost_in_a_damaged_journal_are_reported_and_become_a_gap(
         recorder.take(trade(pair, NOW // S * S + i * S, i), NOW + 1 + 2 * i * S)
         recorder.take(book(pair, NOW + i, i), NOW + 2 + 2 * i * S)
     recorder.sync()
-    recorder.abandon()  # as after a kill
+    recorder.abandon()  # as if killed
     before = rows_of(Tape.open(tmp_path, pairs))
     [file] = journal_files(tmp_path)
     content = file.read_bytes()
     broken = damaged(content, dice)
     file.write_bytes(broken)
-    is_cut = content.startswith(broken)  # as after a crash
+    is_cut = content.startswith(broken)  # as if crashed
 
     tape, said_of_it = opened(tmp_path, pairs)
     if tape is None:

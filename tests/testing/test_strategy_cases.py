@@ -212,7 +212,7 @@ def test_a_strategy_may_intentionally_decide_differently_after_a_restart(tmp_pat
     cases.test_a_restart_changes_no_decision(StrategyTrial(cases.asked, tmp_path))
 
 
-def test_a_wrong_log_call_does_not_fail_the_case_for_equal_decisions(tmp_path: Path) -> None:
+def test_an_invalid_log_call_does_not_fail_the_case_that_compares_decisions(tmp_path: Path) -> None:
     # the strategy passes every other case, so only the log call makes it fail
     cases = strategy_cases(LogsWrongly, {"pair": "btc_usdt"}, prices=PRICES)()
     cases.test_equal_inputs_give_equal_decisions(StrategyTrial(cases.asked, tmp_path))

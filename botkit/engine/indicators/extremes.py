@@ -27,8 +27,8 @@ class _RollingExtreme(Indicator[float]):
     def reset(self) -> None:
         """Clear the state."""
         self.value = None
-        # (place, value), including values that are not the extreme yet: a value may become the extreme once more
-        # extreme ones have left the window
+        # (place, value), including values that are not the extreme now but may become it when other values leave the
+        # window
         self._candidates: deque[tuple[int, float]] = deque()
         self._count = 0
 

@@ -114,7 +114,7 @@ class WMA(WindowIndicator[float]):
         suffix = self._suffix
         if suffix is None:
             return None
-        # length - place older values precede those of this block, with lower weights
+        # `length - place` older values precede this block's values and have lower weights
         total = (length - place) * front + weighted + suffix[place]
         mean = self.value = reference + total / (length * (length + 1) // 2)
         return mean
@@ -154,7 +154,7 @@ class EMA(Indicator[float]):
     """Exponential average with weight 2 / (length + 1), starting from the mean of the first ``length`` values.
 
     ``history``: the bars of the first mean, plus as many bars as it takes until the weight of that mean is below 1e-12:
-    148 bars for EMA(10). A later start then changes the value by less than 1e-9 of the price.
+    148 bars for EMA(10). Starting later then changes the value by less than 1e-9 of the price.
     """
 
     __slots__ = ("_count", "_reference", "_sum", "_weight", "length")

@@ -35,7 +35,7 @@ SETTLE_S = 60.0
 _UNNOTICED_S = 60.0
 #: a stream's initial list has certainly arrived this long after connecting, even if nothing has traded
 _LISTED_S = 30.0
-#: the maximum delay of a trade that a busy machine or connection alone can cause
+#: the maximum trade delay that a busy machine or connection alone can cause
 _LATE_S = 10.0
 #: number of consecutive matching bars that ends a stretch of differing bars
 _AGREE_TO_END = 5

@@ -1,6 +1,7 @@
 """Converts rows of recorded data to objects, one block at a time.
 
-If a strategy acts often, rows must not be converted repeatedly. A long quiet tape must not stay in memory as objects.
+A converted block is kept, so that rows are not converted repeatedly when a strategy acts often. Only one block is
+converted at a time, so that a long quiet tape does not stay in memory as objects.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Block:
     def calm_until(self, begin: int, end: int, last: float) -> int:
         """Return the first row at or after ``begin`` with an implausible price, or ``end`` if there is none."""
         low, high = self.range
-        # item returns plain floats, because numpy scalars take 50 % longer to create and compare
+        # `item` is used because it returns plain floats: numpy scalars take 50 % longer to create and compare
         if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):
             return begin
         if self._jumps is None:
@@ -181,7 +182,7 @@ class CandleBlock(Block):
 
 
 class SeriesSource:
-    """Updates a series to the row that the loop over a block has reached, but only when the series is read.
+    """Brings a series up to date with the row that the loop over a block has reached, but only when the series is read.
 
     A bar or trade that no strategy reads then costs nothing, because entire blocks are added as columns.
     """

@@ -44,7 +44,7 @@ class Markets:
         self._bar_grace_ns = bar_grace_ns
         self._on_price = on_price
         self._resting = resting
-        #: those of the pairs in use; `of` adds one
+        #: the markets of the pairs in use; `of` adds one
         self.by_pair: dict[str, PairMarket] = {}
         #: pairs whose bars come from candles without gaps, so no timer needs to close them
         self.candle_pairs: frozenset[str] = frozenset()

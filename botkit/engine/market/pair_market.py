@@ -94,7 +94,9 @@ class PairMarket:
             feed.settle()
 
     def feed_indicators(self) -> None:
-        """Feed attached indicators the rows so far, which otherwise wait until a strategy reads one."""
+        """Feed the rows so far to the attached indicators, which are otherwise updated only when a strategy reads
+        them.
+        """
         self.settle()
         for series in [row[1] for feed in self.bar_feeds.values() for row in feed.listeners]:
             if series.is_ready:

@@ -164,7 +164,9 @@ class Quarantine:
 
 
 def _known(market: PairMarket) -> tuple[float, float] | None:
-    """Return the lowest and highest known price: the last price and both sides of the last accepted book."""
+    """Return the lowest and highest known prices, considering the last price and both sides of the last accepted
+    book.
+    """
     book = market.book
     prices = [price for price in (market.last.price, book.best_bid, book.best_ask) if price is not None]
     return (min(prices), max(prices)) if prices else None

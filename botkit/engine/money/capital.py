@@ -1,9 +1,9 @@
 """The capital of every strategy: its opening capital, and the capital added or taken since.
 
-At a later start, the configuration may contain any of three figures: the opening capital of the sub-account, the figure
-from the last start (so that the file need not be edited after `botkit capital add`), or the total given so far (because
-a user may update the file to the current state). Any other figure is rejected as a mistake. None of the three includes
-profit.
+When the bot is started again, the configuration may contain any of three figures: the opening capital of the
+sub-account, the figure from the last start (so that the file need not be edited after `botkit capital add`), or the
+total given so far (because a user may update the file to the current state). Any other figure is rejected as a mistake.
+None of the three includes profit.
 """
 
 from __future__ import annotations

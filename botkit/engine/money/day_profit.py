@@ -1,7 +1,8 @@
 """The baseline of a trading day's profit: equity at the start of the day, adjusted for money added or taken since.
 
 A level is a strategy's name, or None for all strategies combined. Capital added or taken out moves the baseline by its
-value. A deposit is therefore not a profit, and a withdrawal is not a loss, which could trip a loss limit.
+value. A deposit therefore does not appear as a profit, and a withdrawal does not appear as a loss that could trip a
+loss limit.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class DayProfit:
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Track the daily profit of a strategy (None: of all combined) in ``currency``, from now on and again from each
-        `start`.
+        """Track the daily profit of a strategy (None: all strategies combined) in ``currency``, from now on and again
+        from each `start`.
         """
         # there is no equity before the books are opened or restored
         self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
@@ -47,8 +48,8 @@ class DayProfit:
         self.begin(self.baselines)
 
     def restart(self, level: str | None) -> None:
-        """Restart the daily profit of a strategy (None: of all combined), because the strategy was resumed after a
-        loss.
+        """Restart the daily profit of a strategy (None: all strategies combined), because the strategy was resumed
+        after a loss.
         """
         self.begin([key for key in self.baselines if key[0] == level])
 

@@ -1,4 +1,4 @@
-"""The ownership of an account's money according to the books: the strategies, the reserve, or none of them."""
+"""Reports who owns an account's money according to the books: the strategies, the reserve, or no one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Reports the funds of each strategy in an account and the unassigned funds, with instructions for handing over the
-unassigned funds.
+"""Reports each strategy's funds in an account and the unassigned funds, with instructions for handing the unassigned
+funds over to a strategy.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Ownership(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
     def sentence(self) -> str:
-        """Return a one-line summary of each strategy's funds and of the funds that are left alone."""
+        """Return a one-line summary of each strategy's funds and of the funds that are not used."""
         text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
         left = [
             f"{_amounts(units)} ({why})"

@@ -216,7 +216,7 @@ class Portfolio:
         stake = self._stakes.present[order.strategy]
         pair = order.pair
         if order.side is BUY:
-            # what it costs at most, rounded up
+            # the order's maximum cost, rounded up
             need = order.spend_units or -(-order.price_ticks * order.amount_lots * pair.value_times // pair.value_over)
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
         need = order.amount_lots * pair.lot_units
@@ -384,12 +384,12 @@ class Portfolio:
         return None if cell is None else cell.price
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
-        """Return the holdings of a strategy, or (None) of all strategies combined, in units per currency."""
+        """Return the holdings of a strategy (None: of all strategies combined), in units per currency."""
         return self.ledger.holdings() if strategy is None else self._stakes.present[strategy].holdings()
 
     def equity_units(self, strategy: str | None, into: str) -> int | None:
-        """Return the equity of a strategy (None: of all, without unassigned) at last prices; None while a price is
-        missing.
+        """Return the equity of a strategy (None: of all strategies, without unassigned funds) at last prices; None
+        while a price is missing.
 
         For a strategy that shares the pool, the equity is its opening coins plus the proceeds of its fills minus their
         cost. It may therefore be negative, and a change in it is the strategy's profit. Coins that no pair can value

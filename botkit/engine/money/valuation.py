@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 
 
 class LastPrice:
-    """A pair's last price. The engine sets ``price`` at every trade, so it is a plain attribute.
+    """A pair's last price. ``price`` is a plain attribute, because the engine sets it at every trade.
 
     ``price`` is None before the first trade.
     """

@@ -18,7 +18,7 @@ from botkit.model.orders import FINAL_STATES, Order, OrderState
 PATIENCE: Nanos = 1 * NS_PER_S
 
 _PARTLY_FILLED = OrderState.PARTLY_FILLED
-#: tells a strategy of an order's executions and states (for a state, the order itself)
+#: notifies a strategy of an order's executions and states (for a state, it receives the order itself)
 Tell = Callable[[Order, Sequence[Order | Fill]], None]
 
 
@@ -29,7 +29,7 @@ class Agreement:
         self._clock = clock
         self._shown = shown
         self._tell = tell
-        #: client id -> (the order, deadline, what its strategy has not been told yet)
+        #: client id -> (the order, deadline, notifications not delivered to its strategy yet)
         self.held: dict[int, tuple[Order, Nanos, list[Order | Fill]]] = {}
         #: True if `settle` must be called at the end of the turn
         self.is_unsettled = False

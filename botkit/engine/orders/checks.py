@@ -3,11 +3,11 @@
 A check is skipped if it cannot refuse anything. Usually nothing is blocked, so only the checks of the order itself run.
 `tests/engine/test_gate.py` compares the fast path with the full one.
 
-The checks run at three stages, because conditions may change before the exchange's limits let the order leave: when the
-order is *asked* for, when it is *admitted* to the queue (for a replacement, once the old order is final), and when its
-slot is *granted*. After admission, the money is locked and the router takes the order; either step may still refuse the
-order (`botkit.engine.orders.desk`). After the grant, the driver performs a last check before it writes to the socket:
-the journal must contain the order, and no other process may have set the latch.
+The checks run at three stages, because conditions may change before the exchange's limits allow the order to be sent:
+when the order is *asked* for, when it is *admitted* to the queue (for a replacement, once the old order is final), and
+when its slot is *granted*. After admission, the money is locked and the router takes the order; either step may still
+refuse the order (`botkit.engine.orders.desk`). After the grant, the driver performs a last check before it writes to
+the socket: the journal must contain the order, and no other process may have set the latch.
 
 The simulated and the real exchange also check the pair's rules, but an order refused here costs no request.
 """

@@ -348,8 +348,8 @@ class OrderDesk:
         return request
 
     def _hold_back(self, order: Order, now: Nanos) -> None:
-        """Do not send an order although its slot was granted: it has ended, or something forbids it since it was
-        queued, such as another order of the pair whose outcome is unknown.
+        """Withhold an order although its slot was granted: it is already final, or something that happened after it was
+        queued forbids it, such as another order of the pair whose outcome is unknown.
         """
         if order.state is _QUEUED:
             self.finish(order, OrderState.NOT_SENT, now, self._gate.when_granted(order) or "")
@@ -522,13 +522,13 @@ class OrderDesk:
         self.booked += 1
         self.booked_at = now
         fill = self._portfolio.fill(order, report, now)
-        if self._risk.has_rules:  # only rules need the lots still to be filled
+        if self._risk.has_rules:  # only rules need the number of unfilled lots
             self._risk.order_filled(order, report.lots)
         self._decide((FILL, now, fill))
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
-        """Process all of an order's executions listed by the exchange, and book those that the stream missed."""
+        """Process all executions that the exchange lists for an order, and book those that the stream missed."""
         executions = self._executions[order.client_id]
         for report in sorted(reports, key=lambda r: r.time):
             if executions.is_new(report, listed=True):

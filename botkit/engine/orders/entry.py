@@ -28,7 +28,7 @@ ORDERS_A_MOMENT_MAX = 5_000
 ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
-#: the next is never used, because the exchange's own tools put it on every order
+#: the id after this one is never used, because the exchange's own tools assign it to every order
 LAST_CLIENT_ID = 2_147_483_646
 
 
@@ -334,7 +334,9 @@ class OrderEntry:
             )
 
     def _count(self) -> int:
-        """Count an order, and abort a callback that places too many at one moment. Returns the order's client id."""
+        """Count an order and return its client id. Aborts a callback that places too many orders before the time or the
+        event count advances.
+        """
         record, clock, ids = self._record, self._clock, self._client_ids
         client_id = ids.next
         ids.next = client_id + 1 if client_id < LAST_CLIENT_ID else 1

@@ -1,11 +1,11 @@
 """Quotes: a strategy states which orders should rest, and the engine computes and sends the difference.
 
 A quote is identified by (strategy, pair, tag). Whenever a quote is stated, or one of its orders becomes final, its
-orders are compared with it, level by level from the touch outward:
+orders are compared with its levels, from the touch outward:
 
 * orders within the tolerance of a level's price are kept, oldest first, until they make up the level's amount;
 * other orders are cancelled, and a side places nothing until its cancels are complete, because until then the old
-  orders may still fill and lock their money;
+  orders still lock their money and may still fill;
 * the missing amount of a level is placed, if it meets the pair's minimum;
 * while an order of the pair is unknown, nothing is placed, because that order is assumed to be resting;
 * an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote, because
@@ -237,7 +237,9 @@ class Quoter:
         self.has_due = False
 
     def _missing(self, quote: _Quote, levels: list[_Level], resting: list[Order]) -> list[_Level]:
-        """Cancel the orders of a side that fit no level, and return what to place in addition to the remaining ones."""
+        """Cancel the orders of a side that fit no level, and return the levels to place in addition to the remaining
+        orders.
+        """
         desk = self._desk
         keep, places = _difference(quote, levels, resting)
         is_waiting = False

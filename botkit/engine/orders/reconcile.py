@@ -23,8 +23,8 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: maximum wait for orders that cannot be read; after that, the balances are left to the next comparison. A start fails
-#: earlier.
+#: maximum wait for orders that cannot be read; after that, the balances are left to the next comparison. At startup,
+#: the bot gives up earlier.
 _PATIENCE_NS: Nanos = 90 * NS_PER_S
 #: after this many reads were outdated by new fills, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5

@@ -45,7 +45,7 @@ _POLL_LATER_NS = 30 * NS_PER_S
 #: listings start this long before t0, because the clocks may differ
 _LOOK_BACK_NS = 60 * NS_PER_S
 _CONFIRM_RETRY_NS = 1 * NS_PER_S
-#: refused look-ups are spread over this many slots, at this interval
+#: retries of refused look-ups are spread over this many slots, spaced this far apart
 _PLACES, _APART_NS = 16, 100 * NS_PER_MS
 #: maximum rows in one listing; a full listing may have cut off the relevant row, so earlier rows are read too
 _LISTED_MAX = 1000

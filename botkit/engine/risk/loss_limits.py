@@ -9,7 +9,7 @@ from botkit.model.money import UNIT
 
 
 class LossLimit(msgspec.Struct, frozen=True):
-    """The maximum loss of a strategy (level None: of the bot) in a trading day."""
+    """The maximum loss of a strategy (or, if the level is None, of the bot) in a trading day."""
 
     level: str | None
     currency: str
@@ -30,7 +30,9 @@ class LossBreach(msgspec.Struct, frozen=True):
 
 
 class DrawdownLimit(msgspec.Struct, frozen=True):
-    """The maximum drawdown of a strategy (level None: of the bot), as a fraction of peak equity in 1e-8."""
+    """The maximum drawdown of a strategy (or, if the level is None, of the bot), as a fraction of peak equity in units
+    of 1e-8.
+    """
 
     level: str | None
     currency: str

@@ -273,7 +273,7 @@ class RiskDesk:
                 assert side[pair] >= 0, order
 
     def view(self, level: str | None) -> _View:
-        """Return the rules' view of a strategy, or of the bot (None)."""
+        """Return the rules' view of a strategy (None: of the bot)."""
         return self._bot if level is None else self._views[level]
 
     # -- days and losses ------------------------------------------------------------------------------------------
@@ -329,7 +329,8 @@ class RiskDesk:
         return None
 
     def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
-        """Return the index of the first of ``prices`` of one pair at which a loss limit is reached, or None.
+        """Return the index of the first price in ``prices``, all of one pair, at which a loss limit is reached, or
+        None.
 
         Holdings and all other prices stay fixed. The result is exactly the same as if each price were marked and
         `breached` called. The pair must have been marked before, since its first price sets the day's baseline.
@@ -349,7 +350,7 @@ class RiskDesk:
         return first
 
     def passed(self, pair: Pair, prices: np.ndarray[Any, Any]) -> None:
-        """Process one pair's prices that are skipped because `first_breach` found no breach: they may include a new
+        """Account for one pair's prices that are skipped because `first_breach` found no breach: they may include a new
         equity peak.
         """
         for fall in self._drawdowns:
@@ -508,7 +509,7 @@ def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) ->
     """Return the maximum number of units that a path may lose by rounding down at each step, with the price of ``pair``
     between ``low`` and ``high``.
 
-    The loss in each step is multiplied by all later steps: one satoshi is 0.03 TWD.
+    The rounding loss of a step is multiplied by the prices of all later steps: one satoshi becomes 0.03 TWD.
     """
     lost = 0.0
     for cell, forward in path.steps:

@@ -1,7 +1,7 @@
 """The built-in risk rules. Each may veto an order before it reaches the router. Plugins can add more rules.
 
 Figures are exact and may be written with or without quotes; every money limit names its currency. An order that reduces
-exposure always passes the position and daily-loss rules, because blocking an exit protects nobody.
+exposure always passes the position and daily-loss rules, because blocking an exit would not reduce the risk.
 """
 
 from __future__ import annotations
@@ -261,8 +261,8 @@ class PriceCollar:
     """``price_collar_pct: 5``: how far beyond the last price an order may trade, in percent.
 
     Only harmful prices are checked: those of a buy above the last price, or of a sell below it. A grid's bids far below
-    the market are harmless. A stop order's price is compared with its stop price, because the market will be there when
-    the order triggers. A market order is checked at the expected price from the visible book.
+    the market are harmless. A stop order's price is compared with its stop price, because the market will be near the
+    stop price when the order triggers. A market order is checked at the expected price from the visible book.
     """
 
     name = "price_collar_pct"

@@ -74,8 +74,8 @@ W = TypeVar("W", bound=Waiting)
 
 
 class _Line(Generic[W]):
-    """The waiting items of one owner. The parts are OrderedDicts, because repeatedly popping the first item of a plain
-    dict is O(n).
+    """The waiting items of one owner, in two parts: batchable and single. The parts are OrderedDicts, because
+    repeatedly popping the first item of a plain dict is O(n).
     """
 
     __slots__ = ("batchable", "single")

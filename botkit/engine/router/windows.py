@@ -94,8 +94,8 @@ class SlotLog:
         return self._limit - free
 
     def take_beyond(self, kept: int, now: Nanos, pace: Pace | None) -> int:
-        """Return how many slots are free, and take one if there are more than ``kept``: `free` and `take` at once, and
-        `Pace.sent` with the time of the `next_release`.
+        """Return how many slots are free, and take one if there are more than ``kept``. Combines `free`, `take` and a
+        call of `Pace.sent` with the time of the `next_release`.
         """
         cooling = self._cooling
         if self._late or self._restore_at is not None:

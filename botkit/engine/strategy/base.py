@@ -185,7 +185,7 @@ class Strategy:
         return self._context.book(pair, own)
 
     def last_price(self, pair: Pair | str) -> float | None:
-        """Return the last trade price (or the last bar's close), or None before the first."""
+        """Return the last trade price (or the last bar's close), or None before the first trade or bar."""
         return self._context.last_price(pair)
 
     def rules(self, pair: Pair | str) -> PairRules:
@@ -199,7 +199,9 @@ class Strategy:
     # -- money ----------------------------------------------------------------------------------------------------
 
     def balance(self, currency: str) -> Balance:
-        """Return this strategy's balance of a currency, not the account's: ``available``, ``locked``, ``total``."""
+        """Return this strategy's balance of a currency (not the account's balance): ``available``, ``locked``,
+        ``total``.
+        """
         return self._context.balance(currency)
 
     def position(self, pair: Pair | str) -> Position:

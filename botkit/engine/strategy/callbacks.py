@@ -63,7 +63,7 @@ class Callbacks:
             return found
 
     def notify(self, record: StrategyRecord, name: str, event: object) -> None:
-        """Queue a callback. It is called after the running callback has returned, with an unchanged bot time."""
+        """Queue a callback. It is called after the running callback has returned, at the same bot time."""
         key = (record.name, name)
         callback = self._found[key] if key in self._found else self.of(record, name)
         if callback is not None:

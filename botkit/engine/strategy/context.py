@@ -35,7 +35,7 @@ from botkit.model.percent import check_bps, looks_like_fraction
 
 
 class KnownPairs(dict[str, Pair]):
-    """Pairs by name. Looking up an unknown one raises ValueError, listing those that are known."""
+    """Pairs by name. Looking up an unknown pair raises a ValueError that lists the known pairs."""
 
     def __missing__(self, name: str) -> Pair:
         raise ValueError(f"{str(name)!r} is not traded on this exchange; its pairs are {', '.join(self)}")

@@ -41,7 +41,7 @@ _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0+)?\Z", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
 #: the module name prefix of plugin files (`botkit.plugins.discovery`)
 _FILE_MODULE = "botkit_plugin_"
-_DIGITS_MOST = 40  # no real amount has more digits, and int(Decimal("1e999999")) would exhaust the memory
+_DIGITS_MOST = 40  # no real amount has more digits, and int(Decimal("1e999999")) would exhaust memory
 _NUMBERS = (int, float, Decimal)
 _KINDS = "int, float, str, bool, Decimal, an Enum, Literal, Pair, list[...] of these, or any of them | None"
 
@@ -327,7 +327,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 def _line_of(cls: type, name: str) -> int:
-    """Return the line of a class, or of the annotation or assignment of a name in it."""
+    """Return the line number of a class, or of the annotation or assignment of one of its attributes."""
     try:
         lines, first = inspect.getsourcelines(cls)
         tree = ast.parse(textwrap.dedent("".join(lines)))

@@ -1,4 +1,4 @@
-"""Reads bars from before the start from the exchange, for a bot without a tape."""
+"""Reads the bars that precede the start from the exchange, for a bot without a tape."""
 
 from __future__ import annotations
 

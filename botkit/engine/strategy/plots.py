@@ -1,7 +1,7 @@
 """A strategy's plots: a bounded number of points per line, for the report and the live page.
 
 A `PlotStore` belongs to one strategy. `Strategy.plot` adds points to it, and so do indicators attached to a series if
-the store is set to collect them (as in a backtest that is described, and in a running bot).
+the store is set to collect them (as in a backtest with a report, and in a running bot).
 """
 
 from __future__ import annotations
@@ -151,8 +151,8 @@ class PlotStore:
         return line
 
     def lines(self, first_pair: str = "", *, latest: int | None = None) -> list[IndicatorLine]:
-        """Return every line with a point, with ``latest`` only that many of its latest points. Lines without a pair are
-        drawn in the chart of ``first_pair``.
+        """Return every line that has points. With ``latest``, return only that many of each line's latest points. Lines
+        without a pair are drawn in the chart of ``first_pair``.
         """
         resolutions: dict[tuple[str, str], set[str]] = {}
         for key in self._lines:

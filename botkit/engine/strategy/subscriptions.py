@@ -1,4 +1,4 @@
-"""A strategy's subscriptions to trades, books, tickers and bars of pairs."""
+"""A strategy's subscriptions to trades, books, tickers and bars."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Fills that are booked but not yet reported to their strategy.
 
 A fill is booked immediately, but `on_fill` may have to wait: up to a second for the rest of its match
-(`botkit.engine.orders.agreement`), and at a start until `on_ready`. If the bot is killed in the meantime, the journal
+(`botkit.engine.orders.agreement`) or, at startup, until `on_ready`. If the bot is killed in the meantime, the journal
 contains the fill, but the strategy's state does not reflect it. Unreported fills are therefore saved with that state,
 and each is reported exactly once after the restart.
 """

@@ -85,7 +85,7 @@ CAPABILITIES = Capabilities(
 _T0_AGE_MAX: Nanos = NS_PER_S
 #: number of orders and executions to remember for detecting repeats
 _MEMORY = 20_000
-#: the maximum lag of a balance frame behind a frame that was sent after it
+#: how late a balance frame may arrive relative to a frame that was sent after it
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
@@ -130,8 +130,8 @@ class BitoProAdapter(Lifetime):
         limits: LimitTable | None = None,
     ) -> None:
         """``speed`` is how many times faster the client's clock runs than the machine's clock. The maximum age of an
-        order is measured in both exchange time and machine time. ``patience`` is a factor on the machine time that an
-        order may wait for a connection. If ``limits`` is None, the table that ships with botkit is used.
+        order is measured in both exchange time and machine time. ``patience`` multiplies the machine time that an order
+        may wait for a connection. If ``limits`` is None, the table that ships with botkit is used.
         """
         self.client = client
         self._limits = limits
@@ -352,7 +352,7 @@ class BitoProAdapter(Lifetime):
         return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
 
     def _pair(self, name: str) -> Pair | None:
-        """Return the pair, or None if its rules are unknown. Orders in an unknown pair cannot be this bot's. Each
+        """Return the pair, or None if its rules are unknown. Orders in an unknown pair cannot be from this bot. Each
         unknown pair is logged once.
         """
         pair = self.known_pairs.get(name.lower())
@@ -391,7 +391,7 @@ class BitoProAdapter(Lifetime):
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
 
     async def _finished(self, request: Request, begun: Begun[CreateReply] | Begun[CancelReply]) -> AnswerBody:
-        """Return what the exchange answered to an order or a cancel."""
+        """Return the exchange's answer to an order or a cancel."""
         reply = await begun.reply()
         if isinstance(reply, CreateReply):
             assert isinstance(request, CreateOrder)
@@ -542,8 +542,8 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
     """Create an adapter from the ``exchange:`` section of a configuration, without opening it.
 
     Options from the user: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, for example those of an
-    emulator). Options set by botkit: ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that
-    is held while requests are in flight), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public``
+    emulator). Options set by botkit: ``clock`` and its ``speed``, ``patience`` (a multiplier for timeouts, for a clock
+    that is held while requests are in flight), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public``
     (market data only, without an account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}

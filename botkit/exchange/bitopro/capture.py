@@ -32,7 +32,7 @@ from botkit.model.pairs import Pair
 
 #: rows per chunk of a stream; 20,000 books of 20 levels are 13 MB of integers
 CHUNK_ROWS = 20_000
-#: a longer line is not a frame; without a limit, a damaged archive could fill the memory
+#: a longer line is not a frame; without a limit, a damaged archive could exhaust memory
 _LINE_MAX = 4 * 2**20
 _DEPTHS = (1, 5, 10, 20, 30, 50)
 
@@ -108,8 +108,8 @@ class _Trades:
             sides.append(side)
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
-        """Return the new trades in a list. Call ``note`` for the first list, which predates the recording, and ``gap``
-        for each gap between lists.
+        """Return those trades of a list that are new. Call ``note`` for the first list, which predates the recording,
+        and ``gap`` for each gap between lists.
         """
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)

@@ -2,7 +2,7 @@
 
 aiohttp opens the connections and parses the answers, but requests do not use its `ClientSession`. A session builds a
 dozen objects for each request and starts a task before it writes, which takes longer than all of the bot's own checks.
-Here a request on an open connection is written immediately, without a step of the event loop.
+Here a request on an open connection is written immediately, without waiting for the next event-loop step.
 
 Every request is written once: this module never retries, follows no redirects and reads no proxy from the environment.
 """
@@ -123,7 +123,9 @@ class Connections:
         return HttpAnswer(message.code, message.headers, b"".join(chunks))
 
     def leave(self, connection: Connection) -> None:
-        """Return a connection whose answer was read completely, and close connections that are unused for too long."""
+        """Return a connection whose answer was read completely, and close connections that have been unused for too
+        long.
+        """
         protocol = connection.protocol
         if protocol is None or not protocol.is_connected() or protocol.should_close:
             self.drop(connection)

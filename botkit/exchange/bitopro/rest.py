@@ -329,8 +329,8 @@ class BitoProClient(Lifetime):
     def begin_order(
         self, pair: str, body: CreateBody, *, urgent: bool = False, connect_timeout_s: float = 5.0
     ) -> Begun[CreateReply]:
-        """Start to create an order and return before the answer arrives. If a connection is open, the request is
-        already written. Pass the reply through `created`.
+        """Start creating an order and return before the answer arrives. If a connection is open, the request is already
+        written. Pass the reply through `created`.
         """
         return self._begin(
             "create_order",
@@ -371,7 +371,9 @@ class BitoProClient(Lifetime):
         return await self.begin_cancel(pair, order_id, urgent=urgent).reply()
 
     def begin_cancel(self, pair: str, order_id: str, *, urgent: bool = True) -> Begun[CancelReply]:
-        """Start a cancel and return before the answer arrives. If a connection is open, it is already written."""
+        """Start a cancel and return before the answer arrives. If a connection is open, the request is already
+        written.
+        """
         return self._begin("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
 
     async def cancel_orders(
@@ -596,8 +598,8 @@ class BitoProClient(Lifetime):
         if stream_id == "account_balance":
             return (Snapshot(stream_id, None, await self.balances()),)
         if stream_id == "user_trades":
-            # start one minute earlier, because clocks differ and the last trade's timestamp may be earlier than its
-            # frame's
+            # start one minute earlier, because clocks differ and the last trade's timestamp may be earlier than that of
+            # its frame
             start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
             return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
         return ()

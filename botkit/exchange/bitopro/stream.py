@@ -363,7 +363,7 @@ class Stream:
     def _aligned(self, frame: TradeFrame) -> NewTrades:
         pair = frame.pair.lower()
         if pair not in self._pairs:
-            # creating an aligner for every unexpected pair could fill the memory
+            # creating an aligner for every unexpected pair could exhaust memory
             raise WireError(f"trades for {pair[:40]!r}, which is not subscribed")
         aligner = self._aligners.get(pair)
         if aligner is None:

@@ -41,8 +41,9 @@ _NUMBERS_MAX = 20_000
 
 
 class _Numbers(dict[str, int]):
-    """A cache of wire numbers, keyed by their text and stored as integers of 10^-decimals. Nearly every book level and
-    every listed trade was already in the previous frame, and a look-up takes about an eighth of the time of parsing.
+    """A cache of wire numbers, keyed by their text and stored as integer multiples of 10^-decimals. Nearly every book
+    level and every listed trade was already in the previous frame, and a look-up takes about an eighth of the time of
+    parsing.
     """
 
     __slots__ = ("_decimals",)

@@ -127,7 +127,7 @@ class Transport:
         self.base_url = check_url(base_url, ("https", "http"))
         self.credentials = credentials
         self.clock = clock
-        #: this machine's time minus the exchange's, from the Date headers (1 s resolution) of the latest responses
+        #: this machine's time minus the exchange's time, from the Date headers (1 s resolution) of the latest responses
         self._skews_ms: deque[int] = deque(maxlen=_DATES)
         self._pools: list[Connections] = []
         url = URL(self.base_url)

@@ -1,1 +1,1 @@
-"""Shares rate limits among the bots of one or several machines by leasing slots from a ledger."""
+"""Shares rate limits among bots on one or more machines by leasing slots from a ledger."""

@@ -37,11 +37,11 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 
-#: how long leases last after the last answered message; must be shorter than `ledger.DEAD_AFTER`
+#: how long leases stay valid after the last answered message; must be shorter than `ledger.DEAD_AFTER`
 LEASE: Nanos = 3 * NS_PER_S
 #: Like `LEASE`, but for cancels in stock. The ledger cannot distinguish a dead process from an unreachable one, so it
-#: holds a dead process's cancels for this much longer. With more than a few minutes, a bot that crashes and restarts
-#: repeatedly would use up the cancels.
+#: holds a dead process's cancels for this much longer. If this were more than a few minutes, a bot that crashes and
+#: restarts repeatedly would use up the cancels.
 OFFLINE: Nanos = 180 * NS_PER_S
 #: the maximum interval between messages to the ledger
 HEARTBEAT: Nanos = NS_PER_S
@@ -284,7 +284,7 @@ class SharedLimits:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = self._is_stopping = self._is_disowned = False
-        self._is_known = False  # by a successor, which will report this holder's requests
+        self._is_known = False  # to a successor, which will report this holder's requests
         self._knows_earlier = False  # the ledger already counts earlier runs' requests
 
     # -- for the driver -----------------------------------------------------------------------------------------------

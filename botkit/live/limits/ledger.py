@@ -13,9 +13,9 @@ A silent process is presumed dead, and each of its leased slots is counted as a 
 
 A new ledger does not know the requests of a lost ledger. Answered requests count for one window. Requests of dead
 processes may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two periods.
-Large windows never have more than half of their slots unanswered, so after the first period the other half is opened.
-Small windows stay closed for both periods. (If two ledgers are lost within that time, the dead processes of both may
-together exceed half.)
+In a large window, at most half of the slots are ever unanswered, so the other half is opened after the first period.
+Small windows stay closed for both periods. (If two ledgers are lost within that time, the unanswered requests of both
+may together exceed half of the slots.)
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Window(msgspec.Struct, array_like=True):
 
     requests: int
     per_s: int
-    #: the longest time after a process's death for which its requests may still arrive
+    #: the longest time after a process's death during which its requests may still arrive
     late: Nanos = 0
     leased: int = 0
     #: when each held slot (not leased) becomes free, in ascending order
@@ -97,7 +97,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def most_unanswered(self) -> int:
-        """The maximum number of slots that may be unanswered at one time."""
+        """The maximum number of slots that may be unanswered at the same time."""
         return self.requests // 2 if self.requests >= LEAST_HALVED else self.requests
 
     @property
@@ -177,7 +177,7 @@ class Window(msgspec.Struct, array_like=True):
         insort(self.held, until)
 
     def lease(self, now: Nanos, left: int, *, is_urgent: bool) -> None:
-        """Lease a slot. ``left`` is the number of slots that remain for requests of its kind."""
+        """Lease a slot. ``left`` is the number of slots that remain for requests of the same kind."""
         self.leased += 1
         if not is_urgent and self.requests >= LEAST_PACED:
             # spread the few remaining slots over the time until the next one becomes free

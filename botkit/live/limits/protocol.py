@@ -55,7 +55,9 @@ class Report(msgspec.Struct, array_like=True, kw_only=True):
 
 
 class Join(msgspec.Struct, array_like=True, tag=True):
-    """The message of a process that joins. ``known`` is the id of its previous ledger, or empty at its start."""
+    """The message of a process that joins. ``known`` is the id of its previous ledger, or empty when the process
+    starts.
+    """
 
     holder: str
     known: str
@@ -90,8 +92,8 @@ Message: TypeAlias = Join | Sync | Leave | AskUsage
 
 
 class LedgerReply(msgspec.Struct, array_like=True):
-    """The reply of the ledger. ``granted`` lists (pool, slots). ``retry`` lists (pool, time to wait) for slots that
-    could not be granted.
+    """The ledger's reply. ``granted`` lists (pool, slots). ``retry`` lists (pool, time to wait) for slots that could
+    not be granted.
 
     ``closed`` lists (pool, time until its first slot) for pools that are closed because an earlier ledger was lost.
     """
@@ -124,7 +126,7 @@ class LedgerUnreachable(BotkitError):
 
 
 class Link(Protocol):
-    """A connection to a ledger in this process, in the broker of this machine, or on a Redis server."""
+    """A connection to a ledger in this process, in this machine's broker, or on a Redis server."""
 
     #: the name shown to users, such as ``the limits broker of this machine``
     name: str

@@ -1,4 +1,4 @@
-"""Selects the ledger of request slots that a bot shares: the broker of this machine, or a configured Redis server."""
+"""Selects the ledger of request slots that a bot shares: this machine's broker, or a configured Redis server."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     account: str
     clock: DriverClock
-    #: how long after it is sent a request may still arrive
+    #: how long after being sent a request may still arrive
     latest_accept_ns: Nanos
     endpoints: Collection[str] | None = None
 

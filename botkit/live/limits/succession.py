@@ -19,8 +19,8 @@ _META = "shared"
 
 
 def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
-    """Return the previous run's holder in the shared limits with its requests ``since`` a time, or None if that run did
-    not share limits.
+    """Return the previous run's holder name in the shared limits and the requests sent ``since`` a given time, or None
+    if that run did not share limits.
     """
     found = journal.document(_META)
     if not found:

@@ -1,10 +1,10 @@
-"""Keeps the lines that strategies draw, attached indicators and plots, for the live page and the session's report:
+"""Stores the lines that strategies draw (attached indicators and plots) for the live page and the session's report:
 ``lines.jsonl`` in the run's folder.
 
     ["maker", "btc_usdt", "SMA(20)", "price", 1796027880, 104479.1]
 
-A row has the strategy, pair, name and pane of a line, and its last value within a minute with the minute's start in
-seconds.
+Each row contains the strategy, pair, name and pane of a line, the start of a minute in seconds, and the line's last
+value in that minute.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.results import IndicatorLine
 
 LINES = "lines.jsonl"
-#: how many of a line's latest points to look at each time
+#: number of a line's latest points to check at each call
 LATEST = 64
 _BYTES_MAX = 64 << 20
 
@@ -30,7 +30,7 @@ _Key: TypeAlias = tuple[str, str, str]
 
 
 def title_of(line: IndicatorLine) -> str:
-    """Return the name of a line with that of its value: ``BB(20) upper``."""
+    """Return the name of a line followed by the name of its value: ``BB(20) upper``."""
     return f"{line.name} {line.field}".strip()
 
 
@@ -46,12 +46,12 @@ class Lines:
         self._finished: list[LineRow] = []
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # the run's other files report a folder that cannot be written
-            disk.files.remove(folder / LINES)  # a run with this number in an earlier emulator left this file
+        with contextlib.suppress(OSError):  # an unwritable folder is reported for the run's other files
+            disk.files.remove(folder / LINES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / LINES)
 
     def saw(self, lines: Iterable[IndicatorLine]) -> None:
-        """Take the latest points of all lines."""
+        """Collect the latest points of all lines."""
         for line in lines:
             key = (line.strategy, line.pair, title_of(line))
             seen = self._seen.get(key, -1)
@@ -86,7 +86,7 @@ class Lines:
             self._tell(f"{LINES} of this run, the lines that strategies draw, ends here: {error}")
 
     def close(self) -> None:
-        """Write what is left, the unfinished minutes included, and close the file."""
+        """Write all remaining rows, including the unfinished minutes, and close the file."""
         self._finished += self._running.values()
         self._running.clear()
         self.flush()

@@ -132,8 +132,8 @@ class LogFile:
         bot: str | None = None,
         zone: tzinfo = UTC,
     ) -> None:
-        """``level`` is debug, info, warning or error; ``zone`` is that of the times. Records from bots other than
-        ``bot`` are not written.
+        """``level`` is debug, info, warning or error; ``zone`` is the time zone of the timestamps. Records from bots
+        other than ``bot`` are not written.
 
         Raises ConfigError if the file cannot be written.
         """

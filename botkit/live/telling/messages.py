@@ -33,7 +33,7 @@ class Messages:
         self._waiting: deque[bytes] = deque(maxlen=10_000)
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # the run's other files report when the folder cannot be written
+        with contextlib.suppress(OSError):  # an unwritable folder is reported for the run's other files
             disk.files.remove(folder / MESSAGES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MESSAGES)
 

@@ -3,8 +3,8 @@
     ["btc_usdt", 1796027880, 104479.1, 104483.0, 104470.2, 104471.0, 1.25]
     ["", 1796027880, 20450.47]
 
-The row of a pair has the start of the minute in seconds, open, high, low, close and volume. A row without a pair is the
-bot's equity.
+A pair's row contains the start of the minute in seconds, followed by open, high, low, close and volume. A row without a
+pair is the bot's equity.
 
 The trades come from the recording, which passes them on after the resulting orders have been sent.
 """
@@ -39,7 +39,7 @@ class Minutes:
         self._finished: list[Row] = []
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # the run's other files report when the folder cannot be written
+        with contextlib.suppress(OSError):  # an unwritable folder is reported for the run's other files
             disk.files.remove(folder / MINUTES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MINUTES)
 

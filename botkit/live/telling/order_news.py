@@ -16,7 +16,7 @@ from botkit.model.orders import Order, OrderState
 
 log = logging.getLogger("botkit.live")
 
-#: the interval between reports with a given reason; a closed exchange rejects every order for one reason
+#: the interval between reports with a given reason; a closed exchange rejects every order for the same reason
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 1_000
 _GIVEN_UP_MAX = 10_000

@@ -132,7 +132,7 @@ class PageFeed:
         return self._viewed_s is not None and self._now_s() - self._viewed_s < _VIEWED_S
 
     def saw(self, view: EngineView, now: Nanos, equity: float | None) -> None:
-        """Keep the equity and what strategies have drawn. Called about once a second."""
+        """Record the equity and the points that strategies have drawn. Called about once a second."""
         self.minutes.worth(now, equity)
         self.lines.saw(view.lines(latest=LATEST))
 

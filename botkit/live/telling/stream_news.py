@@ -30,7 +30,7 @@ class StreamNews:
         self._told_lost: set[str] = set()
 
     def changed(self, event: Connection) -> None:
-        """Record a new state of the stream of a pair, or of the account."""
+        """Record a new state of a pair's stream or of an account stream."""
         if event.is_refused:  # explained once elsewhere, not for each stream
             self._troubles[event.stream] = event.detail
             return

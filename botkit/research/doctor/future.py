@@ -48,7 +48,7 @@ def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nan
     """
     random = Random(bench.seed)
     times = sorted({spec.created for spec in orders if spec.created < end})
-    # cut right after decisions, because these are the decisions that knowledge of the next row affects
+    # cut right after decisions, because a strategy that sees the next row would decide differently there
     for number, cut in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
         feed = altered_feed(bench.feed, cut, bench.seed + number)
         altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)

@@ -25,9 +25,9 @@ TRIALS_DEFAULT = 100
 
 
 class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The search space and the search method. ``params`` are texts such as ``sma.fast=5:50:5``. If ``trials`` is None,
-    the grid sampler runs the full grid and any other sampler 100 trials. If ``jobs`` is None, there is one worker per
-    core.
+    """The search space and the search method. ``params`` are strings such as ``sma.fast=5:50:5``. If ``trials`` is
+    None, the grid sampler runs the full grid and any other sampler 100 trials. If ``jobs`` is None, there is one worker
+    per core.
     """
 
     params: Sequence[str]

@@ -30,7 +30,7 @@ Value: TypeAlias = int | float | str | bool
 #: parameter name, such as ``sma.fast`` -> value, for all searched parameters in axis order
 Point: TypeAlias = dict[str, Value]
 
-#: the maximum number of values on one axis; without this limit, a mistyped step could exhaust the memory
+#: the maximum number of values on one axis; without this limit, a mistyped step could exhaust memory
 MOST_VALUES = 100_000
 _SIGNIFICANT = 6
 

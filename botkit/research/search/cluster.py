@@ -280,7 +280,7 @@ def _run_there(recipe: ClusterRecipe, job: TrialRun) -> Evaluation:
 
 def _judge(parcel: Parcel, recipe: ClusterRecipe, job: TrialRun, reference: str) -> str:
     """Return the reason why this worker must not be used, or "" if its decisions in trial 0 match the driver's
-    exactly.
+    decisions exactly.
     """
     if recipe.version != __version__:
         return f"it has botkit {__version__}, but the driver has {recipe.version}"

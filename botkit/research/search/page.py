@@ -144,7 +144,7 @@ def figure(name: str, value: Any) -> str:
 
 def name_of(figure_name: str) -> str:
     """Return the name of a figure or an objective in words."""
-    # a function of the user's keeps its name
+    # a user-defined function keeps its name
     return figure_name if ":" in figure_name else say(figure_name.replace("_", " "))
 
 

@@ -1,7 +1,7 @@
 """``--where``: the condition that points of a search must satisfy, such as ``sma.fast < sma.slow and sma.share <=
 0.5``.
 
-Only comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, texts and parameter names are evaluated. Therefore an
+Only comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, strings and parameter names are evaluated. Therefore an
 expression copied from an untrusted source cannot run code.
 """
 

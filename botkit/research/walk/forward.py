@@ -2,8 +2,8 @@
 tests.
 
 A test window starts with the configuration's balances and without a position. Indicators are warmed up on the rows
-before the window. Positions that are still open when it ends are charged the taker fee and slippage. The growth factors
-of all test windows are multiplied.
+before the window. Positions that are still open when the window ends are charged the taker fee and slippage. The growth
+factors of all test windows are multiplied.
 """
 
 from __future__ import annotations

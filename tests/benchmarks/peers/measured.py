@@ -24,7 +24,7 @@ class Failed(Exception):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """A finished process: its seconds, its megabytes, and the results that it printed."""
+    """A finished process: its times in seconds, its peak memory in megabytes, and the results that it printed."""
 
     wall_s: float
     cpu_s: float

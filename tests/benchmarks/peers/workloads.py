@@ -88,7 +88,7 @@ backtest:
 
 
 def run_botkit(workload: Workload, market: Market, folder: Path) -> Measured:
-    """Run a workload with botkit, like `botkit backtest`. Raises Failed."""
+    """Run a workload with botkit, as `botkit backtest` does. Raises Failed."""
     config = write_config(workload, market, folder)
     out = str(folder / f"out-{workload.name}")
     if workload is not W4:

@@ -98,7 +98,7 @@ def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytes
 
 
 def test_a_profit_that_depends_on_zero_slippage_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # the strategy earns only half a per mille per trade
+    # the strategy earns only 0.05 % per trade
     config = planted(tmp_path / "free", BUSY, closes(4, YEARS, drift=0.0012), taker="0", slippage="0")
     found = examined(capsys, config)
     costs = found["rungs"]["costs"]

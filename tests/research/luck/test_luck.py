@@ -52,7 +52,7 @@ def test_a_confidence_interval_covers_the_true_value_as_often_as_stated() -> Non
     assert 180 <= covered <= 198
 
 
-def test_autocorrelated_days_have_a_wider_interval_with_longer_blocks() -> None:
+def test_autocorrelated_returns_have_a_wider_interval_with_longer_blocks() -> None:
     days = np.repeat(noise(100, 1), 5)  # each return occurs five times in a row
 
     def mean(rows: Floats) -> Floats:
@@ -77,7 +77,7 @@ def test_the_block_length_equals_the_longest_time_dependence() -> None:
     assert block_days(0, 36 * 3_600) == 1.5
 
 
-def test_the_standard_error_for_normal_returns_matches_lo() -> None:
+def test_the_standard_error_for_normal_returns_matches_los_formula() -> None:
     returns = noise(100_000, 5, annual=2)
     ratio = float(sharpe.of_days(returns))
     assert sharpe.standard_error(returns) == pytest.approx(math.sqrt((1 + ratio**2 / 2) / 100_000), rel=0.02)

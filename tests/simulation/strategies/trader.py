@@ -1,6 +1,6 @@
 """A strategy that performs a list of actions and counts the fills it receives.
 
-    acts: path of a JSON list of {at_ms, kind, pair, x, y}, by time
+    acts: path of a JSON list of {at_ms, kind, pair, x, y}, ordered by time
 
 ``self.state`` contains the position in the list and the lots of each order that were reported as filled. Both survive a
 restart. The simulation uses the lots to check that every fill is reported exactly once.

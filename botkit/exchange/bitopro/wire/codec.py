@@ -76,7 +76,7 @@ def excerpt(body: bytes | str, length: int = 80) -> str:
 
 
 def scaled(text: str, decimals: int, what: str, *, floor: bool = False) -> int:
-    """Parse a wire decimal into an integer of 10^-decimals. Raises WireError."""
+    """Parse a wire decimal into an integer multiple of 10^-decimals. Raises WireError."""
     try:
         return parse_scaled(text, decimals, what, floor=floor)
     except ValueError as error:

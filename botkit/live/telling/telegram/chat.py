@@ -204,7 +204,7 @@ class ChatDesk:
         question = self._questions.get(code)
         bots = self._bots(chat, user)
         if not bots or (question is not None and (question.chat, question.user) != (chat, user)):
-            self.foreign += 1  # somebody else in the group; the question stays open for the right user
+            self.foreign += 1  # from another group member; the question stays open for the right user
             return
         self._questions.pop(code, None)
         number = message.get("message_id")
@@ -226,7 +226,7 @@ class ChatDesk:
 
 
 def _number(party: object) -> int:
-    """Return the number of a chat or a user, or 0, which is never a valid number."""
+    """Return the numeric id of a chat or a user, or 0, which is never a valid id."""
     found = party.get("id") if isinstance(party, dict) else None
     return found if isinstance(found, int) and not isinstance(found, bool) else 0
 

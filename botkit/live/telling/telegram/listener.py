@@ -6,7 +6,7 @@ commands on through the bots' folders. When its process exits, even by a crash, 
 and another bot takes it within a few seconds.
 
     <state>/.telegram/<token's mark>.lock       held while waiting for updates
-    <state>/.telegram/<token's mark>.next       the number of the next update
+    <state>/.telegram/<token's mark>.next       the id of the next update
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _checked(key: str, check: Callable[[object], Any], value: object) -> Any:
 
 
 def _number(value: object) -> int:
-    """Return the number of a chat or user, which may be text if it comes from a secrets file."""
+    """Return the numeric id of a chat or a user, which may be text if it comes from a secrets file."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("write the numeric Telegram ID, such as 123456789")
     try:

@@ -23,8 +23,8 @@ class SendPace:
         self._held_until: Nanos = 0
 
     def take(self, chat: int, now: Nanos) -> Nanos:
-        """Reserve the sending of one message to a chat at ``now`` and return 0. If the limits do not allow it, return
-        how long to wait first.
+        """Reserve permission to send one message to a chat at ``now`` and return 0. If the limits do not allow it,
+        return how long to wait first.
         """
         rules = [(None, *ALL), (chat, *CHAT), *([(chat, *GROUP)] if chat < 0 else [])]
         wait = max(0, self._held_until - now)
