@@ -317,8 +317,6 @@ _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
     "live/replay.py": {"open", "read_bytes"},
-    # read for the report of a run, by its own process
-    "live/telling/lines.py": {"read_bytes"},
     # the log is for people; no code reads it back, and the library's handler opens the file
     "live/telling/logs.py": {"mkdir"},
     # runs an emulator for tests that have no event loop
