@@ -150,7 +150,7 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
 
 
 def _with_loop(main: Callable[[], Any]) -> Any:
-    """Run on uvloop if it is installed (``botkit[uvloop]``). Its event loop needs less processor time."""
+    """Run on uvloop if it is installed (``botkit[uvloop]``)."""
     factory = None
     with contextlib.suppress(ImportError):
         import uvloop  # type: ignore[import-not-found,unused-ignore]
