@@ -77,7 +77,7 @@ class Driver:
         *,
         observe: Callable[[Outcome, Nanos], None],
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
-        tell: Callable[[Outcome, Nanos], None] = lambda out, now: None,
+        tell: Callable[[Outcome, Nanos], None] | None = None,
         watch: Watcher | None = None,
     ) -> None:
         self.engine = engine
@@ -147,7 +147,7 @@ class Driver:
         if out.fills or out.withheld:
             self._observe(out, now)
             out.fills.clear()
-        if out.notes:
+        if out.notes and self._tell is not None:
             self._tell(out, now)
         out.states.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
