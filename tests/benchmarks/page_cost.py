@@ -39,13 +39,13 @@ def trade(arguments: list[str], to: Path) -> int:
     work.
     """
     from aiohttp.client_proto import ResponseHandler
-    from aiohttp.client_reqrep import ClientRequest
 
     from botkit.cli.main import main as botkit
+    from botkit.exchange.bitopro.connections import Connections
     from botkit.live.persistence import Persistence
     from botkit.model.requests import CreateBatch, CreateOrder
 
-    received, commit, send = ResponseHandler.data_received, Persistence.commit, ClientRequest.send
+    received, commit, write = ResponseHandler.data_received, Persistence.commit, Connections.write
     tick = (0, 0)
     decided: list[tuple[int, int]] = []
     took: list[tuple[int, int]] = []
@@ -60,15 +60,15 @@ def trade(arguments: list[str], to: Path) -> int:
         decided.extend(tick for request in requests if type(request) in (CreateOrder, CreateBatch))
         commit(persistence, requests, *rest)
 
-    async def sending(request: ClientRequest, *rest: Any) -> Any:
-        if request.method == "POST" and "/orders/" in request.url.path and decided:
+    def writing(connection: Any, request: bytes) -> None:
+        if request.startswith(b"POST") and b"/orders/" in request[:80] and decided:
             begun = decided.pop(0)
             took.append((time.perf_counter_ns() - begun[0], time.thread_time_ns() - begun[1]))
-        return await send(request, *rest)
+        write(connection, request)
 
     ResponseHandler.data_received = data_received  # type: ignore[assignment,method-assign]
     Persistence.commit = committing  # type: ignore[method-assign]
-    ClientRequest.send = sending  # type: ignore[assignment,method-assign]
+    Connections.write = staticmethod(writing)  # type: ignore[method-assign]
     code = botkit(arguments)
     to.write_text(json.dumps(took))
     return code
