@@ -152,7 +152,7 @@ def test_objects_registered_by_plugins_are_kept_by_name_with_their_origin(tmp_pa
 def test_hooks_are_described_by_their_docstrings() -> None:
     rows = {row["name"]: row for row in Plugins.describe_hooks()}
     assert rows["on_bar"]["signature"] == "on_bar(bar: Bar) -> None"
-    assert "configuration names one" in rows["botkit_register_strategies"]["text"]
+    assert "configuration selects one" in rows["botkit_register_strategies"]["text"]
     assert all(row["text"] for row in rows.values())
 
 

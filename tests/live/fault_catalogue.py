@@ -480,7 +480,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             "tests/engine/test_bars.py::test_a_gap_between_candles_is_filled_with_flat_bars",
             "tests/cli/test_download.py::test_candles_missing_on_the_exchange_become_gaps_within_and_between_requests",
         ),
-        "the exchange left out 25 intervals without trades",
+        "the exchange omitted 25 intervals without trades",
     ),
     "duplicate candle": Shown(
         (

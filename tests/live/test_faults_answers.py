@@ -69,7 +69,7 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
     "no answer": ({"kind": "reset_after"}, "Server disconnected"),
     "408": ({"kind": "error_after", "value": 408}, "(Bad Gateway)"),
     "502": ({"kind": "error_after", "value": 502}, "(Bad Gateway)"),
-    "HTML": ({"kind": "garbage"}, "it begins '<html>"),
+    "HTML": ({"kind": "garbage"}, "it starts with '<html>"),
     "half a JSON": ({"kind": "truncated"}, "Input data was truncated"),
     "null": ({"kind": "altered", "find": ".+", "put": "null"}, "Expected `object`, got `null`"),
     "NaN": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":"NaN"'}, "'NaN'"),
