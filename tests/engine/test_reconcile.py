@@ -56,7 +56,7 @@ def test_balances_are_not_read_until_the_executions_of_a_missing_order_are_booke
     assert len(b.all(GetBalances)) == 1
 
 
-def test_balances_are_reread_after_executions_of_an_unknown_order_found_filled_are_booked() -> None:
+def test_balances_are_not_read_before_an_unknown_order_is_looked_up_and_its_executions_are_booked() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=900)
@@ -66,16 +66,31 @@ def test_balances_are_reread_after_executions_of_an_unknown_order_found_filled_a
     b.tell(Compare())
     look_up = b.last(ListOrders)
     b.answer(b.last(ListOpenOrders), body=())
-    balances = b.last(GetBalances)
+    b.to(3)
+    assert b.all(GetBalances) == [], "the order may have been filled"
     b.answer(look_up, body=(report_of(order, 2, BTC_LOTS),))
-    b.answer(balances, body=b.exact_balances())
     b.to(5)
-    assert len(b.all(GetBalances)) == 1, "they may contain executions that are not booked yet"
+    assert b.all(GetBalances) == [], "its executions are not booked yet"
     b.answer(b.last(GetOrder), body=(report_of(order, 2, BTC_LOTS),))
     b.answer(b.last(ListTrades), body=(b.execution(order, BTC_LOTS),))
     b.to(6)
     assert order.state is OrderState.FILLED
-    assert len(b.all(GetBalances)) == 2
+    assert len(b.all(GetBalances)) == 1
+
+
+def test_a_comparison_does_not_wait_for_an_unknown_order_that_its_look_up_did_not_find() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.answer(b.create_of(order), Ending.UNKNOWN, text="timeout")
+    b.to(0.5)
+    b.tell(Compare())
+    b.answer(b.last(ListOpenOrders), body=())
+    b.answer(b.last(ListOrders), body=())
+    b.to(1)
+    assert order.state is OrderState.UNKNOWN
+    assert len(b.all(GetBalances)) == 1, "the proof that it is absent may take minutes"
 
 
 def test_a_comparison_finishes_without_adopting_anything_if_an_order_cannot_be_read() -> None:

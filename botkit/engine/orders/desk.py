@@ -583,6 +583,7 @@ class OrderDesk:
             client_id in self._reading
             or client_id in self._unread
             or self.shown_lots.get(client_id, 0) > order.executed_lots
+            or self.resolution.awaits_first_look(order)
         )
 
     def _expire(self, order: Order, now: Nanos) -> None:

@@ -141,7 +141,7 @@ class Reconciliation:
         self._desk.look_at((order for order, _, _ in stale), now)
         # a report that changed an order after the request was sent may be incomplete, and the rest may be lost
         self._desk.look_soon((order for order in behind if order.updated >= self.began), now)
-        # an order of unknown outcome may be found while this comparison runs, and its executions take another read
+        # an order with an unknown outcome may turn up during this comparison; its fills then need another read
         self._unsure = behind + [order for order in self._table.all_open() if order.state is OrderState.UNKNOWN]
         self._list_balances(now)
 

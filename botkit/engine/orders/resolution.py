@@ -61,6 +61,7 @@ class Case:
         "explained",
         "foreign_lock_units",
         "good_after_bound",
+        "is_looked_up",
         "order",
         "poll",
         "refusals",
@@ -77,6 +78,8 @@ class Case:
         self.refusals = 0
         self.due: Nanos = abort
         self.busy = False
+        #: True once a look-up succeeded without finding the order
+        self.is_looked_up = False
         #: kinds of reads that succeeded after the time limit without returning any row that could be the order
         self.good_after_bound: set[str] = set()
         #: exchange ids of orders that were ruled out
@@ -143,6 +146,11 @@ class Resolution:
         case = Case(order, now, rejected=True)
         self._cases[order.client_id] = case
         self._look(case, now)
+
+    def awaits_first_look(self, order: Order) -> bool:
+        """Return True while an order is being looked up and no look-up has succeeded yet."""
+        case = self._cases.get(order.client_id)
+        return case is not None and not case.is_looked_up
 
     def settled(self, order: Order, now: Nanos) -> None:
         """Close the case, because the order's outcome is now known from a look-up or another source."""
@@ -256,6 +264,7 @@ class Resolution:
     def _good(self, case: Case, kind: str, asked: Nanos, now: Nanos) -> None:
         """Continue with the remaining reads after a successful read that did not find the order."""
         order = case.order
+        case.is_looked_up = True
         if case.rejected:
             self._close(case, OrderState.REJECTED, now, order.reason)
             return
