@@ -1,4 +1,4 @@
-"""Fixtures for testing any code that uses BitoPro's protocol; pytest finds them if botkit is installed.
+"""Fixtures for testing code that uses BitoPro's protocol; pytest finds them if botkit is installed.
 
     def test_buys(bitopro_client):
         async def buy():
@@ -60,7 +60,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
         except TypeError as error:  # an option that does not exist, or a value of the wrong type
             _refuse(str(error))
         except ConfigError as error:
-            _refuse(str(error).removeprefix("--"))  # error messages name the options as on the command line
+            _refuse(str(error).removeprefix("--"))  # error messages use the options' command-line names
         yield running
 
 

@@ -1,4 +1,4 @@
-"""Buys for a fixed sum on a schedule, at any price: dollar-cost averaging."""
+"""Spends a fixed sum on a schedule, whatever the price: dollar-cost averaging."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MORNING = "0 9 * * *"
 
 
 class Dca(Strategy):
-    """Buys for `spend` each time the schedule fires, and holds.
+    """Buys coins worth `spend` each time the schedule fires, and holds them.
 
     A fixed sum buys more coins when they are cheap and fewer when they are expensive, so the average price paid is
     below the market's average price. The strategy makes no timing decisions, which is its purpose.

@@ -92,7 +92,7 @@ class MarketMaker(Strategy):
 
     def on_stop(self) -> None:
         self._stopping = True
-        self.quote(self.pair)  # if no quotes are given, the engine cancels those resting
+        self.quote(self.pair)  # without new quotes, the engine cancels the resting ones
 
 
 @hookimpl

@@ -55,7 +55,7 @@ class RsiReversion(Strategy):
 
     def on_fill(self, fill: Fill) -> None:
         if fill.side is Side.SELL and fill.order.tag != "recovered":
-            self.skip("stopped out")  # count this, so that the report shows how often it happens
+            self.skip("stopped out")  # counts stop-outs, so that the report shows how often they happen
 
 
 @hookimpl

@@ -249,7 +249,9 @@ class Triangular(Strategy):
     # -- recovery -------------------------------------------------------------------------------------------------
 
     def _worth_selling(self, currency: str) -> bool:
-        """Return True if the amount is more than dust: large enough to order directly into the home currency."""
+        """Return True if the amount is more than dust: large enough for an order that converts it directly to the home
+        currency.
+        """
         leg = self._way_home.get(currency)
         return leg is not None and self._is_enough(leg)
 

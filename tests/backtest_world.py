@@ -1,4 +1,4 @@
-"""Helpers, shared by the backtest tests, for running strategies defined in a test."""
+"""Shared helpers for backtest tests that run strategies defined in the test itself."""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """With ``-n auto``, use one more worker than there are cores, because tests of processes spend half of their time
-    waiting.
+    """With ``-n auto``, use one more worker than there are cores, because tests that run processes spend half of their
+    time waiting.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None

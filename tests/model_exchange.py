@@ -1,8 +1,8 @@
 """An exchange that loses, delays, duplicates and reorders messages at random, based on a seed. The order protocol must
 tolerate these faults.
 
-The exchange provides the guarantees on which the protocol relies: a request is executed at most ``latest_accept`` after
-the bot has given up on the request; listings show an order before that time; a request that was refused but executed
+The exchange provides the guarantees on which the protocol relies: a request is executed no later than ``latest_accept``
+after the bot has given up on it; listings show an order before that time; a request that was refused but executed
 appears in listings immediately; and a stream that dropped frames is up to date again within a few seconds.
 """
 

@@ -1,4 +1,4 @@
-"""Pairs, orders and executions for tests of the portfolio and of risk rules. The numbers are small enough for mental
+"""Pairs, orders and executions for portfolio and risk rule tests. The numbers are small enough for mental
 arithmetic.
 """
 

@@ -34,8 +34,8 @@ def waves(rows: int, *, period: int = 60, height: float = 400.0) -> list[float]:
 
 
 def write_crossing(folder: Path) -> Path:
-    """Write the configuration of a strategy that trades moving average crossovers on 3,000 one-minute candles: two days
-    and two hours.
+    """Write the configuration for a strategy that trades moving average crossovers on 3,000 one-minute candles: two
+    days and two hours.
     """
     data = write_candles(folder / "candles.csv", waves(3_000))
     plugins = write_strategy(folder, CROSS)

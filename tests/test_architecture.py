@@ -413,7 +413,7 @@ def test_no_port_has_more_than_six_methods() -> None:
 # -- circles and sizes ------------------------------------------------------------------------------------------------
 
 PUBLIC_MOST = 20
-#: classes that may have more public methods, with the reasons
+#: classes that are allowed to have more public methods, each with the reason
 FACES = {
     # strategy authors use a single class that offers every method they may call
     "botkit.engine.strategy.base.Strategy",

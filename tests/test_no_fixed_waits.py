@@ -1,5 +1,5 @@
 """No test depends on the speed of the machine: none sleeps for a fixed time, times out in less than a minute or
-compares wall time.
+compares wall times.
 
 In virtual time, waiting is free and exact (tests/simulation/README.md). In real time, a test waits for a condition with
 `tests.waiting` or with ``until`` from tests/live/world.py; a polling loop may sleep for a tenth of a second between
@@ -26,7 +26,7 @@ ON_VIRTUAL_TIME = (
 #: the longest sleep between two checks
 PAUSE_MAX_S = 0.1
 PATIENCE_MIN_S = 60
-#: functions that may wait in real time, with the reason
+#: functions that are allowed to wait in real time, each with the reason
 ALLOWED = {
     "waiting.py::wait_for": "the one place that waits on real time",
     "processes.py::end_all_but": "waits for processes to end, and for nothing else",

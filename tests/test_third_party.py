@@ -143,7 +143,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_backtest_can_use_the_exchange_format_and_models_of_a_plugin(
+def test_a_backtest_can_use_an_exchange_a_data_format_and_models_from_a_plugin(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--json"]) == 0
@@ -156,7 +156,7 @@ def test_a_backtest_can_use_the_exchange_format_and_models_of_a_plugin(
     assert "Everybody pays one half." in report
 
 
-def test_the_limits_of_a_plugins_exchange_are_obeyed(
+def test_the_limits_of_an_exchange_from_a_plugin_are_obeyed(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slow = ["--set", "exchange.orders=2", "--set", "risk={}"]

@@ -1,7 +1,7 @@
 """Runs the tests repeatedly while other processes keep every core busy.
 
     python -m tests.under_load                                 the README's test command, 20 times
-    python -m tests.under_load --times 5 tests/live -n 2       5 times with the remaining arguments for pytest
+    python -m tests.under_load --times 5 tests/live -n 2       5 times, passing the other arguments to pytest
 
 Prints one line per run, and every test that failed. A test that fails only under load indicates a defect: in the test
 if the test depends on the speed of the machine, otherwise in botkit.

@@ -73,8 +73,8 @@ def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Ca
 
 
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """Return a bot's account in a mode. In an emulator mode without a configured account, return the account that the
-    bot itself would use.
+    """Return a bot's account for the given mode. In an emulator mode without a configured account, return the account
+    that the bot would use.
     """
     if mode == "live":
         return resolve_account(project.loaded, environ)

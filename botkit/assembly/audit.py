@@ -357,7 +357,7 @@ def _simulated(
         },
         queue=project.queue_model(section.fills, "backtest.fills"),
         latency=project.latency_model(latency, "backtest.latency", config.seed),
-        limits=None,  # the bot respected the limits, and requests without effect are omitted
+        limits=None,  # the bot respected the limits, and requests that had no effect are omitted
         max_book_age_s=config.max_book_age_s,
         seed=config.seed,
         volume_currency=project.facts.volume_currency,

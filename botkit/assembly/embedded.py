@@ -23,8 +23,8 @@ def embedded_account(name: str) -> EmulatorAccount:
 
 
 def embedded_emulator(projects: Sequence[Project], speed: float | None) -> Emulator:
-    """Return the emulator for these configurations, not yet started. Raises ConfigError if they contradict each
-    other.
+    """Return the emulator for these configurations, not yet started. Raises ConfigError if the configurations
+    conflict.
     """
     first = projects[0]
     agreed = agreed_on(projects, "emulator.speed", lambda project: project.config.emulator.speed)
@@ -50,6 +50,6 @@ def _account(project: Project) -> EmulatorAccount:
     return msgspec.structs.replace(
         embedded_account(project.config.name),
         balances=emulator_balances(project.config) or {},
-        # one fee model per account, as at the exchange, because a rank depends on the account's volume
+        # one fee model per account, as on the exchange, because a rank depends on the account's volume
         fees=project.fee_model(*project.config.simulated_fees),
     )

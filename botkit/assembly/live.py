@@ -45,7 +45,7 @@ async def live_parts(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
-    """Yield the parts of a bot in a mode. An emulator started here stops at the end of the block. Raises
+    """Yield a bot's parts for the given mode. An emulator started here stops at the end of the block. Raises
     ConfigError.
     """
     async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
@@ -63,8 +63,8 @@ async def parts_of(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """Yield the parts of one process's bots, in order. Emulators started here stop at the end of the block. All bots
-    run on ``machine``, which defaults to this one.
+    """Yield the parts of each bot in one process, in order. Emulators started here stop at the end of the block. All
+    bots run on ``machine``, which defaults to this one.
 
     Raises a ConfigError that lists the mistakes in all configurations.
     """
@@ -118,7 +118,7 @@ class _Bots:
         self._pairs: dict[object, Mapping[str, Pair]] = {}
 
     def embedded(self, project: Project, emulator: Any) -> LiveParts:
-        """Return a bot's parts on the emulator in this process."""
+        """Return a bot's parts for trading on the emulator in this process."""
         from botkit.assembly.embedded import embedded_account
 
         return self._simulated(
@@ -131,7 +131,7 @@ class _Bots:
         )
 
     async def at_emulator(self, project: Project, address: Address, speed: float | None) -> LiveParts:
-        """Return a bot's parts on an emulator in another process on this machine."""
+        """Return a bot's parts for trading on an emulator in another process on this machine."""
         rest, ws = check_emulator(*address)
         from botkit.emulator.ask_clock import emulator_clock
 
@@ -193,14 +193,15 @@ class _Bots:
             latest_accept_s=section.latest_accept_s,
             address=address,
             is_new_world=True,
-            # only market reads are real and count against this address; all other requests stay in this process
+            # only requests for market data are real and count against this IP address; all other requests stay in this
+            # process
             ledger=self._ledger(project, address, clock),
             endpoints=MARKET_READS,
             machine=self._shared.machine,
         )
 
     async def real(self, project: Project, address: Address) -> LiveParts:
-        """Return a bot's parts on the exchange, with real money."""
+        """Return a bot's parts for trading on the exchange with real money."""
         check_real_money(project.loaded, *address)
         await self._refresh_pairs(project, address)
         account = resolve_account(project.loaded, self._environ)
@@ -230,8 +231,8 @@ class _Bots:
 
     def _ledger(self, project: Project, address: Address, clock: DriverClock, *, is_private: bool = False) -> Ledger:
         venue = venue_name(project.facts, address[0])
-        # other processes may also use the exchange, unless it is private to this process or its clock runs at another
-        # speed
+        # other processes may also use the exchange, unless it is private to this process or its clock runs at a
+        # different speed
         shares = not is_private and clock.speed == 1
         self._limits.check(project, venue, shares=shares)
         if shares and project.config.limits.ledger != ALONE:

@@ -48,12 +48,13 @@ def make_parts(
     endpoints: Collection[str] | None = None,
     machine: Machine | None = None,
 ) -> LiveParts:
-    """Return the parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine the windows toward which
-    its requests count (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError.
+    """Return a bot's parts for the given mode. ``account``, ``ledger`` and ``endpoints`` determine which rate-limit
+    windows its requests count toward (`LimitSharing`); ``machine`` defaults to this machine. Raises ConfigError.
     """
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
-    # a request's arrival deadline is in exchange time, but is never shorter than the same duration in machine time
+    # the time allowed for a request to arrive is in exchange time, but is never shorter than the same duration in
+    # machine time
     latest_accept_ns = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
     return LiveParts(
         project=project,

@@ -76,7 +76,7 @@ async def run_lockstep(
         adapter = connect(
             project, key, emulator.rest, emulator.ws, clock, random=Random(parts.seed), patience=_PATIENCE
         )
-        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's protocol, and its frames are counted
+        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's protocol; lockstep counts its frames
         plan = tape_plan(priced, start, end)
         lockstep = Lockstep(
             engine,

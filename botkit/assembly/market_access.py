@@ -11,7 +11,7 @@ __all__ = ["MarketAccess", "RateLimitedReads", "market_access"]
 
 
 def market_access(exchange: str = "bitopro", **more: Any) -> MarketAccess:
-    """Return access to the market data of the exchange with this name. ``more`` are further arguments of
+    """Return access to the market data of the exchange with this name. ``more`` are additional arguments for
     `MarketAccess`.
     """
     return MarketAccess(assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing, **more)

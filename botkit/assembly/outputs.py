@@ -28,7 +28,8 @@ def bot_outputs(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> BotOutputs:
-    """Return the outputs requested by one configuration. ``is_alone`` means that no other bot runs in this process.
+    """Return the outputs requested by one configuration. ``is_alone`` means that no other bot is running in this
+    process.
 
     All outputs are checked before any trading: an address that no notifier understands, or a log that cannot be
     written, raises ConfigError.

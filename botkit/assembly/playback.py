@@ -50,8 +50,8 @@ class _Simulated:
         self._markets = [kernel.market(pair) for pair in pairs]
 
     def to(self, before: Nanos) -> None:
-        """Advance the simulation to just before a given time. No event may become known to the bot before that time, so
-        no event is lost.
+        """Advance the simulation to just before a given time. No event may become known to the bot before then, because
+        it would be lost.
         """
         known = self._kernel.advance(before - 1)
         assert not known, known

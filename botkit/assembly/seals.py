@@ -59,7 +59,7 @@ def seal(project: Project, start: Nanos, now: Nanos, *, is_synthetic: bool) -> S
 
 
 def open_seal(project: Project, now: Nanos, *, is_synthetic: bool) -> Seal:
-    """Open the seal on a project's market permanently. Raises ConfigError if there is no closed seal."""
+    """Permanently open the seal on a project's market. Raises ConfigError if there is no closed seal."""
     known = seal_of(project, is_synthetic=is_synthetic)
     if known is None:
         raise ConfigError("--open: nothing is sealed for this strategy and its pairs; seal it with --sealed FROM")
@@ -100,7 +100,7 @@ def sealed_note(closed: Seal, project: Project) -> str:
 
 
 def _market(project: Project) -> tuple[str, tuple[str, ...]]:
-    """Return the strategies and pairs in the form that the ledger of looks uses to identify a market."""
+    """Return the strategies and pairs that identify a market, in the form used by the ledger of looks."""
     uses = sorted({strategy.use for strategy in project.config.strategies})
     return "+".join(uses), tuple(sorted({str(pair) for pair in project.bot_pairs()}))
 

@@ -2,7 +2,7 @@
 
 Orders and fills come from decisions.jsonl, and prices from the recording. The recording is replayed to find the
 strategies' holdings when trading started. If the replay makes the same decisions, it also provides data that only the
-bot had: indicators and plots, reasons for not trading, and the use of rate limits. All metrics are computed as for a
+bot had: indicators and plots, reasons for not trading, and rate-limit usage. All metrics are computed as for a
 backtest.
 """
 
@@ -234,8 +234,8 @@ class _Replayed:
         """Do nothing, because nothing is observed before a turn."""
 
     def heard(self, now: Nanos, given: Input | None) -> None:
-        """Record when the bot was told to stop, and whether capital was moved, because equity then changes by more than
-        profit.
+        """Record when the bot was told to stop, and whether capital was moved. If it was, the change in equity is not
+        all profit.
         """
         self.inputs += 1
         if type(given) is Stop:
@@ -282,7 +282,7 @@ def _restored(run: Path, pairs: Mapping[str, Pair]) -> list[Order]:
 
 
 def _record(recorder: ResultRecorder, feed: Feed, plan: Plan, orders: SessionOrders) -> None:
-    """Record the fills that followed the start, valued at the recorded prices."""
+    """Record the fills that occurred after the start, valued at the recorded prices."""
     out = Outcome()
     fills = [found for found in orders.fills if found[0] > plan.start]
     done = 0

@@ -27,7 +27,7 @@ _NO_BID, _NO_ASK = -1, 1 << 62
 
 
 class AtBest:
-    """The limit orders of one strategy in one pair, compared with the recorded books in a second pass over the data."""
+    """One strategy's limit orders in one pair, compared with the recorded books in a second pass over the data."""
 
     def __init__(self, strategy: str, pair: Pair, orders: Sequence[VenueOrder], start: Nanos, end: Nanos) -> None:
         self.strategy = strategy
@@ -90,8 +90,8 @@ def _ended(order: VenueOrder, end: Nanos) -> Nanos:
 
 
 def _best_over_time(orders: Iterable[VenueOrder], end: Nanos, *, is_buy: bool) -> tuple[TimeArray, TimeArray]:
-    """Return (the times at which our best price changed, our best price before the first change and after each
-    change).
+    """Return the times at which our best price changed, and our best prices: the one before the first change, then the
+    one after each change.
     """
     sign = -1 if is_buy else 1
     events = sorted(

@@ -23,7 +23,7 @@ class BuyAndHold:
     """A benchmark that invests equal parts of the opening equity in the base currency of each traded pair, without
     fees.
 
-    Each coin is bought at its first price. The curve starts once every coin has had a price. The valuation currency is
+    Each coin is bought at its first price. The curve starts once every coin has a price. The valuation currency is
     excluded, even if it is a traded coin.
     """
 
@@ -34,7 +34,7 @@ class BuyAndHold:
         self._curve: EquityCurve | None = None
 
     def add_slice(self, prices: Prices, run: EquityCurve) -> None:
-        """Process a slice. ``run``, the run's own equity curve, must already have processed this slice."""
+        """Process a slice. ``run`` is the run's equity curve, which must already have processed this slice."""
         if self._curve is None:
             prices = self._begin(prices, run)
         if self._curve is not None:

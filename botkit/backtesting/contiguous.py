@@ -28,7 +28,7 @@ class GapFiller:
         before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))
         length = fixed_length(columns.resolution)
         if length is None:
-            return columns  # monthly candles: a month without a single trade is too rare to handle
+            return columns  # monthly candles: a month without a single trade is too rare to be worth handling
         times = columns.time if before is None else np.concatenate((before.time, columns.time))
         steps = np.diff(times)
         holes = np.flatnonzero(steps != length)

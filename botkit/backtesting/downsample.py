@@ -37,7 +37,7 @@ def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> N
 
 
 def _cut(times: TimeArray, width: Nanos) -> tuple[TimeArray, TimeArray]:
-    """Return the number of each bucket that contains rows, and the index of its first row."""
+    """Return the index of each bucket that contains rows, and the index of each such bucket's first row."""
     first, last = int(times[0]) // width, int(times[-1]) // width
     if first == last:
         return np.array([first], np.int64), np.zeros(1, np.int64)
@@ -230,8 +230,8 @@ class CandleSampler:
         self._width = width
 
     def candles(self) -> PriceCandles:
-        """Return the candles sampled so far. Buckets without rows have no candle. The columns are the sampler's own,
-        because a copy of a million candles takes 48 MB.
+        """Return the candles sampled so far. Buckets without rows have no candle. The columns are returned without
+        copying, because a copy of a million candles takes 48 MB.
         """
         return PriceCandles(
             self._pair,

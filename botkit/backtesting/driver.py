@@ -34,18 +34,18 @@ from botkit.tape.feed import Slice
 
 #: how long to wait for responses after the last row, so that no order is left unresolved
 DRAIN: Nanos = 10 * NS_PER_S
-#: the number of rows to search by bisection
+#: up to this many rows are searched by bisection
 _NEAR = 64
 
 
 class Watcher(Protocol):
     """Observes a run between its turns, without changing it."""
 
-    #: when to call `before` next: no event at or after this time has happened yet
+    #: when to call `before` next: before the first event at or after this time
     due: Nanos
 
     def before(self, moment: Nanos) -> None:
-        """Observe the run before the next event, which occurs at ``moment``, at or after ``due``."""
+        """Observe the run before the next event, which occurs at ``moment`` (never earlier than ``due``)."""
 
     def turned(self, now: Nanos) -> None:
         """Observe the effects of a turn."""
@@ -65,7 +65,7 @@ class Driver:
     """One run of one bot over one feed.
 
     ``observe`` receives every outcome with fills or withheld prices, and ``tell`` receives every outcome with messages
-    for the user. ``history`` returns the bars from before a given time that series need. ``watch`` observes the run
+    for the user. ``history`` returns the bars before a given time, as required by series. ``watch`` observes the run
     without changing it.
     """
 
@@ -241,7 +241,7 @@ class Driver:
         return taken
 
     def _publish(self, until: Nanos, rows: MergedRows | None = None, row: int = 0) -> None:
-        """Deliver the exchange's next publications, if they become known by ``until``. ``row`` is the next row for the
+        """Deliver the exchange's next publications that become known by ``until``. ``row`` is the next row for the
         bot.
         """
         engine, changes = self.engine, self.engine.changes
@@ -292,7 +292,9 @@ class Driver:
         self.drain(now + DRAIN)
 
     def drain(self, until: Nanos) -> None:
-        """Process all events up to ``until`` that need no further row: news from the exchange, and engine wake-ups."""
+        """Process all events up to ``until`` that do not require another row: news from the exchange, and engine
+        wake-ups.
+        """
         while True:
             due, wake = self.kernel.next_at(), self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake

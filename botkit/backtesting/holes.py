@@ -49,7 +49,7 @@ class Holes:
             yield piece
 
     def sentences(self) -> list[str]:
-        """Return sentences about the gaps, for the report."""
+        """Return a sentence for the report about each stream with gaps."""
         found = []
         for (pair, kind), silence in self._streams.items():
             if not silence.count or (kind == "trades" and (pair, "books") in self._streams):

@@ -37,7 +37,7 @@ def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
 
 
 def read_run(folder: Path) -> KeptRun | None:
-    """Return the backtest stored in a folder, identified by its bot's name, or None if the folder was not written by a
+    """Return the backtest stored in a folder, named after its bot, or None if the folder was not written by a
     backtest.
     """
     with contextlib.suppress(OSError, ValueError):

@@ -1,7 +1,7 @@
 """Computes the spread that resting orders earned, and how the market moved after their fills.
 
-* ``spread_bps``: how far below the mid price a bid was filled, or how far above it an ask. This is the profit
-  if the mid price does not move.
+* ``spread_bps``: how far below the mid price a bid was filled, or how far above the mid price an ask was filled.
+  This is the profit if the mid price does not move.
 * ``markouts_bps``: the same, relative to the mid price 1, 10 and 60 s after the fill. The difference from
   ``spread_bps`` is the loss to better-informed takers.
 * ``fee_bps``: fees on the maker fills / their value.

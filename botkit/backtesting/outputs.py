@@ -35,7 +35,7 @@ REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
 class RunFolder:
-    """A folder to which a run writes until it is finished. Create it before the run, so that an unusable path is
+    """The folder that a run writes to until it finishes. Create this object before the run, so that an unusable path is
     refused immediately.
 
         with RunFolder(out) as run:
@@ -43,12 +43,12 @@ class RunFolder:
             write_outputs(run.path, result, ...)
         # on exit, the folder is renamed to `out`; after an exception it is removed
 
-    ``out`` may be missing, empty, or contain an earlier run, which is replaced. Anything else raises ConfigError.
+    ``out`` may be missing or empty, or may contain an earlier run, which is replaced. Anything else raises ConfigError.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that is to be replaced
-        self.path = self.out  # the target folder, until the block is entered
+        self.path = self.out  # `out` until `__enter__` sets the temporary folder
         self._check()
 
     def _check(self) -> None:
@@ -113,8 +113,8 @@ class NumberedRun(RunFolder):
     """
 
     def __init__(self, parent: Path) -> None:
-        """Choose the next number in ``parent``, the folder for all runs with a given name. Raises ConfigError if it is
-        not usable.
+        """Choose the next number in ``parent``, the folder for all runs with a given name. Raises ConfigError if the
+        folder is not usable.
         """
         self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
         if self.parent.exists() and not self.parent.is_dir():
@@ -317,7 +317,7 @@ def _scaled(value: int, places: int) -> str:
 
 
 def _decimals(values: Sequence[int], places: Sequence[int]) -> list[str]:
-    """Format each of ``values`` x 10^-places as text with all decimals."""
+    """Format each of ``values`` x 10^-places as text, keeping trailing zeros."""
     distinct = set(places)
     if len(distinct) == 1 and (only := distinct.pop()) > 0 and min(values) >= 0:
         # slicing digits is faster than dividing, in Python and in numpy, and never overflows

@@ -51,7 +51,7 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     slippage: Decimal | None
     #: True if requests and responses are delayed
     is_delayed: bool
-    #: the currencies on which fees depend; None if fees depend on no price
+    #: the currencies on which fees depend; None if fees do not depend on prices
     fee_currencies: FeeCurrencies | None
     #: a caution if the account does not hold the coin configured for paying fees; otherwise None
     lacks_coin: str | None

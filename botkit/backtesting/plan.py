@@ -83,7 +83,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> FeeCurrencies | None:
-        """Return the currencies that a fee model depends on, or None if it depends on no price."""
+        """Return the currencies that a fee model depends on, or None if it does not depend on prices."""
         pays_in_coin = fees.uses_discount and balances.get(facts.discount_currency)
         coin = facts.discount_currency if pays_in_coin else ""
         counts_volume: bool | None = getattr(fees, "counts_volume", None)
@@ -157,7 +157,7 @@ def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
 
 
 def partial_streams(feed: Feed, plan: Plan) -> list[str]:
-    """Return sentences about streams that start long after the run starts or end long before the run ends."""
+    """Return a sentence for each stream that starts long after the run starts or ends long before the run ends."""
     sentences = []
     for key in plan.keys:
         info = feed.stream(*key)

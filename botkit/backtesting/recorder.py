@@ -135,7 +135,7 @@ class ResultRecorder:
     def finish(self, end: Nanos, orders: Iterable[Order]) -> None:
         """Record the remaining orders and close the remaining days after a run."""
         self.keep_orders(orders)
-        # orders are recorded when they reach a final state; sort them by placement
+        # orders are recorded when they reach a final state; sort them in the order they were placed
         self.orders.sort(key=lambda row: row.spec.client_id)
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)

@@ -23,7 +23,7 @@ from botkit.tape.feed import Feed
 
 #: numpy processes segments of up to this many rows all at once
 _SHORT = 4_096
-#: in longer segments, each block of this many rows shares one extreme
+#: for longer segments, extremes are precomputed for blocks of this many rows
 _BLOCK = 1_024
 
 
@@ -87,7 +87,9 @@ def _with_excursions(trade: ClosedTrade, found: tuple[float, float] | None) -> C
 
 
 class _Segments:
-    """The segments of a pair's trades (the times between two steps), with each segment's lowest and highest price."""
+    """The segments of a pair's trades (the periods between consecutive changes in the holding), with each segment's
+    lowest and highest price.
+    """
 
     def __init__(self, trades: Sequence[ClosedTrade], pair: str) -> None:
         self.pair = pair
@@ -130,7 +132,8 @@ class _Segments:
         affects a segment only if the segment contains it completely.
         """
         starts, stops = self._starts[which], self._ends[which]
-        # A trade at the start of a segment caused the step there, so the segment excludes it. A candle may start there.
+        # The trade that caused the step at a segment's start has the same timestamp, so the segment excludes rows at
+        # that time. A candle that starts at that time is included.
         is_moment = begins is ends
         first = np.searchsorted(begins, starts, side="right" if is_moment else "left")
         last = np.searchsorted(ends, stops, side="right")

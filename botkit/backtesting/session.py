@@ -74,7 +74,7 @@ _REFUSED = OrderState.REFUSED.value
 
 #: receives a message for the user: (level, text, simulated time)
 Tell = Callable[[str, str, Nanos], None]
-#: creates the watcher of a run, once the run's data is known
+#: creates a run's watcher, once the run's data is known
 Watching = Callable[[EngineView, Kernel, DecisionLog, Plan], Watcher]
 
 

@@ -43,7 +43,7 @@ def add(config: Path, strategy: str, amounts: tuple[str, ...], cost: str | None,
 @_AMOUNTS
 @_MODE
 def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
-    """Take back money that STRATEGY has available. Money locked by its orders stays."""
+    """Take back money that STRATEGY has available. Money locked by its orders stays with the strategy."""
     _move(config, strategy, amounts, mode, -1)
 
 

@@ -229,7 +229,7 @@ def _columns(pair: Pair, resolution: str, candles: Sequence[Candle]) -> CandleCo
     rules = pair.rules
 
     def steps(figures: Iterable[float], decimals: int) -> IntArray:
-        # each float is the result of dividing an integer once, so rounding recovers the integer
+        # each float was computed by a single division of an integer, so rounding recovers the integer
         return np.array([round(figure * 10**decimals) for figure in figures], dtype=np.int64)
 
     return CandleColumns(

@@ -128,7 +128,7 @@ async def _serve(made: Emulator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM"):
-        # Windows event loops do not support signal handlers; there an interrupt ends the loop anyway
+        # Windows event loops do not support signal handlers; on Windows, an interrupt ends the loop anyway
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
     async with made:

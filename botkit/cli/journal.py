@@ -1,4 +1,4 @@
-"""``botkit journal``: show a bot's journal: its orders and fills, and which orders are open or have an unknown
+"""``botkit journal``: show the orders and fills in a bot's journal, and which orders are open or have an unknown
 outcome.
 """
 
@@ -166,8 +166,8 @@ def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]],
 
 
 def _places(pairs: Any, name: str) -> tuple[int, int]:
-    """Return the numbers of decimals in a pair's prices and amounts. If the pair is no longer listed, return 0 for
-    both, so that values are shown in ticks and lots.
+    """Return how many decimals a pair's prices and amounts have. If the pair is no longer listed, return 0 for both, so
+    that values are shown in ticks and lots.
     """
     pair = pairs.get(name)
     return (0, 0) if pair is None else (pair.rules.price_decimals, pair.rules.amount_decimals)

@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _of_system(error: OSError) -> str:
-    """Describe an operating system error, such as a full disk, missing permissions or a missing folder, in one line."""
+    """Describe an operating system error, such as a full disk, missing permissions or a missing folder, on one line."""
     what = error.strerror or str(error) or type(error).__name__
     if error.errno == errno.ENOSPC:
         what = "the disk is full; free some space"

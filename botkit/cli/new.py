@@ -115,7 +115,7 @@ def _write(name: str, files: Mapping[Path, str]) -> list[Path]:
     for path, template in files.items():
         text = templates.joinpath(template).read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x" never overwrites a file created in the meantime; newline writes the same bytes on every system
+        # "x" never overwrites a file created in the meantime; newline makes the bytes the same on every system
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text.replace("@name@", name).replace("@Title@", title))
     return list(files)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from botkit.tape.recorder import Recorder
 
 DEPTHS = ("1", "5", "10", "20", "30", "50")  # the book depths that the exchange offers
-#: short enough that a killed recorder loses less than a second of rows, even counting the duration of a sync
+#: short enough that a killed recorder loses less than a second of rows, including the time for a sync
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
 #: warn if the clock is adjusted by more than this
@@ -237,7 +237,8 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         for number in caught:
             loop.add_signal_handler(number, once, number)
-    # signal handlers are unavailable on Windows and outside the main thread; there KeyboardInterrupt ends the loop
+    # signal handlers are unavailable on Windows and outside the main thread; in these cases, KeyboardInterrupt ends the
+    # loop
     except (NotImplementedError, RuntimeError):
         yield
         return

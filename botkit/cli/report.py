@@ -20,7 +20,7 @@ from botkit.model.clock import format_time
 from botkit.model.counts import counted
 from botkit.model.figures import fixed, separated
 
-#: writes a session's page, and returns the entries that this adds to the JSON document
+#: writes a session's page, and returns the entries to add to the JSON document
 Paging: TypeAlias = Callable[[Path], dict[str, Any]]
 
 #: number of reasons for refused orders to show
@@ -58,7 +58,7 @@ def report(what: Path, mode: str | None, out: Path, config: Path | None, page: b
 
 
 def _page_of(run: Path, *, out: Path, config: Path | None) -> dict[str, Any]:
-    """Write a session's page, and return the entries that this adds to the JSON document."""
+    """Write a session's page, and return the entries to add to the JSON document."""
     from botkit.assembly.session_result import write_session
 
     try:

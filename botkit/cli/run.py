@@ -289,7 +289,7 @@ class _Signals:
         loop = asyncio.get_running_loop()
         try:
             loop.add_signal_handler(number, call)
-        except NotImplementedError:  # on Windows, signals are handled between two interpreter steps
+        except NotImplementedError:  # on Windows, handlers run between two bytecode instructions
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
     def asked(self) -> None:

@@ -22,7 +22,7 @@ from botkit.model.clock import format_time, to_datetime
 @click.option("--open", "is_opening", is_flag=True, help="Open CONFIG's sealed data; this cannot be undone.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_json: bool) -> None:
-    """List how many configurations were tried, by strategy and market, or seal the last part of CONFIG's data.
+    """Show how many configurations were tried, by strategy and market, or seal the last part of CONFIG's data.
 
     Each distinct combination of code, configuration and parameters counts once for its strategy, pairs and span. The
     more combinations are tried, the better the best one looks by luck alone, so `botkit optimize` counts them. New code

@@ -41,7 +41,7 @@ class FieldError(ValueError):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """The range of a number, for types that msgspec.Meta cannot limit (Decimal). ``above`` is exclusive."""
+    """The allowed range of a number, for types that msgspec.Meta cannot constrain (Decimal). ``above`` is exclusive."""
 
     least: int | None = None
     most: int | None = None

@@ -1,4 +1,5 @@
-"""Reads the parts of a configuration needed by commands for a running bot, even while the file is being edited.
+"""Reads the parts of a configuration that are needed by commands acting on a running bot, even while the file is being
+edited.
 
 `botkit panic` needs the bot's name and account, and a mistake in another section must not prevent it from working.
 Therefore unreadable sections are left out, and their errors are reported.

@@ -1,5 +1,5 @@
-"""Handles the address of a shared ledger, ``limits: {ledger: ...}``. It is the only value outside secret sections that
-may contain a password.
+"""Handles the address of a shared ledger, ``limits: {ledger: ...}``. This address is the only value outside secret
+sections that may contain a password.
 
 The password is written as ``${NAME}``. A plain-text password is accepted only in a file that other users cannot read,
 and is never shown.

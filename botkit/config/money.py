@@ -69,8 +69,8 @@ class Claim:
 def check_shared_money(claims: Sequence[Claim]) -> None:
     """Raise ConfigError if several configurations for one account would count the same funds twice.
 
-    Strategies without `capital`, or with a percentage, divide the account's balance less the `reserve`, without
-    considering other bots.
+    Strategies without `capital`, or with a percentage, share the account's balance minus the `reserve` and do not take
+    other bots into account.
     """
     problems = []
     for index, claim in enumerate(claims):

@@ -159,7 +159,7 @@ class _Resolver:
         return result
 
     def check_written(self, where: str) -> None:
-        """Raise ConfigError if others can see the location where a secret is written in plain text."""
+        """Raise ConfigError if a secret is written in plain text in a place that other users can read."""
         place = self.loaded.where(where)
         if place.startswith("--set"):  # other users can see a process's arguments
             raise self.loaded.error(where, "a secret must not be on the command line; write ${NAME}")

@@ -9,8 +9,8 @@ from botkit.config.load import LoadedConfig
 
 
 def clashes(all_loaded: Sequence[LoadedConfig]) -> list[str]:
-    """Return messages about bot names and log files that are used by several configurations. They must be unique for
-    each bot.
+    """Return messages about bot names and log files that are used by several configurations. Each bot must have a
+    unique name and log file.
     """
     problems = []
     names: dict[str, LoadedConfig] = {}

@@ -27,7 +27,7 @@ from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
-#: number of POST signatures to remember, for refusing repeats when the switch is strict
+#: how many POST signatures to remember, so that repeats can be refused if the switch is strict
 _REMEMBERED = 10_000
 #: how long a signed request may take to arrive, in machine time, when the exchange's clock runs faster
 _TRANSIT: Nanos = 5 * NS_PER_S
@@ -107,7 +107,7 @@ class Authenticator:
         """Refuse a nonce or body timestamp that is too far from the clock (Q4). Raises RefusedError.
 
         While a request is in flight, a fast exchange's clock keeps running: at 600 times the machine's speed, a tenth
-        of a second is a minute. A timestamp may be older by the corresponding amount.
+        of a second is a minute. A timestamp may therefore be older by the corresponding amount.
         """
         late_ms = int(max(0.0, speed - 1.0) * _TRANSIT) // NS_PER_MS
         behind_ms = now // NS_PER_MS - stamp_ms

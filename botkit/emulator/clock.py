@@ -11,7 +11,7 @@ from botkit.model.clock import Nanos
 
 
 class MachineTime:
-    """The machine's time, read only in this module. A simulation passes its own object."""
+    """The machine's time. Only this module reads it; a simulation passes its own object."""
 
     #: nanoseconds since the epoch; may be set forward or back
     wall_ns = staticmethod(time.time_ns)

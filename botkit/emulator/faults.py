@@ -1,7 +1,8 @@
 """Injects faults into requests, sockets or the entire exchange, on command or at random.
 
-A fault has a kind, a target and a frequency: ``count`` times, with probability ``share``, for ``for_s`` seconds of
-exchange time. Random draws are keyed by seed, fault and request number, so a run can be repeated.
+A fault has a kind and a target. ``count`` limits how often it occurs, ``share`` is its probability, and ``for_s`` is
+how long it stays active, in seconds of exchange time. Random draws are keyed by seed, fault and request number, so a
+run can be repeated.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ class Faults:
         return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
-        """Return the number of ms by which faults move the exchange's clock ahead."""
+        """Return how far faults move the exchange's clock ahead, in ms."""
         return sum(
             int(fault.value or 0)
             for fault in self.rules

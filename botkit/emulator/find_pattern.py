@@ -32,7 +32,9 @@ _TOKEN = re.compile(
 
 
 def endless(pattern: str) -> str | None:
-    """Return why a search for this pattern might take forever, worded to follow the pattern, or None if it cannot."""
+    """Return the reason why a search for this pattern might take forever, phrased to follow the pattern in a message,
+    or None if it cannot.
+    """
     ways, has_open, refers_back = 1, False, False
     for token in _TOKEN.finditer(pattern):
         refers_back |= token["back"] is not None or token["named"] is not None

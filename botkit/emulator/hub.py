@@ -76,7 +76,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str = ""
     request: int = 0
     status: int = 0
-    #: frames with equal group numbers (other than 0) are part of one match, and together form one input to the bot
+    #: frames with equal group numbers (other than 0) are part of one match, and are combined into one input to the bot
     group: int = 0
 
 
@@ -168,7 +168,7 @@ class Hub:
     # -- deliveries -----------------------------------------------------------------------------------------------
 
     def deliver(self, deliveries: list[Delivery]) -> None:
-        """Send deliveries to subscribers, in order. Answers are passed to the requests that wait for them."""
+        """Send deliveries to subscribers, in order. Answers are passed to the requests that are waiting for them."""
         if not self.sockets:
             for delivery in deliveries:
                 if delivery.kind == ACCOUNT_EVENTS and isinstance(delivery.item, Answer):

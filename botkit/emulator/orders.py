@@ -95,7 +95,7 @@ def _number(text: str | None, what: str, decimals: int) -> int:
 
 
 def _share(percentage: int, side: Side, pair: Pair, account: Account) -> int:
-    """Return the amount for a sell of a percentage of the available balance, rounded down (Q27)."""
+    """Return the amount of a sell order given as a percentage of the available balance, rounded down (Q27)."""
     if side is not Side.SELL or not 1 <= percentage <= 100:
         raise RefusedError("Wrong parameter: percentage")
     return pair.rules.lots_of_units(account.available(pair.base) * percentage // 100)

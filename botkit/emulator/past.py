@@ -1,4 +1,4 @@
-"""Moves orders and executions that have long been final from memory to a temporary file.
+"""Moves old orders and executions, which have long been final, from memory to a temporary file.
 
 The exchange lists 90 days of orders, and a long or fast run produces hundreds of thousands of orders. Therefore only
 open orders and each account's newest few thousand stay in memory. The rest are moved to an unnamed SQLite file, which
@@ -27,7 +27,7 @@ from botkit.sim.order import Account, Orders, VenueOrder, is_listed
 
 #: if more than SPILL_AT orders or executions are in memory, move them to the database until SPILL_TO remain
 SPILL_AT, SPILL_TO = 4_000, 2_000
-#: how long a final order stays in memory, because its answer and frames may still be in flight
+#: a final order stays in memory this long, because its answer and frames may still be in flight
 _RESTS: Nanos = NS_PER_MINUTE
 _NEVER: Nanos = (1 << 63) - 1
 
@@ -67,7 +67,7 @@ class AccountPast:
     # -- out ------------------------------------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Return whether memory contains so many rows that some should be spilled."""
+        """Return whether there are so many rows in memory that some should be spilled."""
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
@@ -256,8 +256,8 @@ class TakenIds(set[int]):
 
 
 def _within(request: ListOrders | ListTrades, time: str, **wanted: object) -> tuple[str, list[object]]:
-    """Return the SQL condition that selects a listing's rows in the file, with its values. ``time`` is the name of the
-    time column, and None in ``wanted`` means any value.
+    """Return the SQL condition that selects a listing's rows in the file, and the values in the condition. ``time`` is
+    the name of the time column, and None in ``wanted`` means any value.
     """
     where = f"pair = ? AND {time} >= ? AND {time} < ?"
     values: list[object] = [str(request.pair), request.start or 0, _NEVER if request.end is None else request.end]

@@ -349,7 +349,7 @@ def _only(answer: Answer) -> OrderReport:
 
 
 def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderReport]:
-    """Return the rows from the one with the given id on, inclusive (Q23). Ids do not increase over time."""
+    """Return the rows starting at the one with the given id (Q23). Ids do not increase over time."""
     if not cursor:
         return reports
     place = next((i for i, report in enumerate(reports) if report.order_id == cursor), len(reports))

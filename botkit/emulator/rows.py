@@ -95,7 +95,7 @@ class AccountRows:
         return Executed.of(self.past.sums(order_id))
 
     def spill(self, now: Nanos) -> None:
-        """Move orders that have long been final out of memory if there are too many."""
+        """If there are too many orders in memory, move out those that have long been final."""
         if self.past.is_due():
             self._catch_up()
             for order_id in self.past.spill(now, lambda order_id: Executed.figures(self._executed.get(order_id))):
@@ -244,7 +244,7 @@ def level_rows(
 
 
 def merged(levels: tuple[tuple[int, int], ...], by: int, *, up: bool) -> tuple[tuple[int, int], ...]:
-    """Merge levels into prices that are multiples of ``by`` ticks, rounding bids down and asks up (assumed). The
+    """Merge levels at prices that are multiples of ``by`` ticks, rounding bids down and asks up (assumed). The
     resulting prices are in units of ``by`` ticks.
     """
     amounts: dict[int, int] = {}

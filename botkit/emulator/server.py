@@ -239,8 +239,8 @@ class Emulator:
                     )
             if more:
                 return self.clock.now(), []
-            # deliveries since the last step (a refusal, a socket's first frames) happened now, so return them before
-            # time advances
+            # deliveries since the last step (a refusal, a socket's first frames) occurred at the current time, so
+            # return them before time advances
             while (whole or not self._told) and not (still and self.venue.is_paused):
                 at = self.venue.next_at()
                 here = until if at is None else max(min(at, until), self.clock.now())
@@ -336,7 +336,7 @@ class Emulator:
     async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> HttpReply:
         """Execute a request. ``query`` replaces the request's own query."""
         if not self.clock.held and not route[0].private:
-            self.advance()  # a private request advances the exchange to the request's own arrival
+            self.advance()  # a private request advances the exchange to the request's arrival time
         found = self._begin(request, route, body, request.query if query is None else query)
         if self.clock.held:
             if isinstance(found, HttpReply):
@@ -435,8 +435,8 @@ class Emulator:
     async def _faulty(
         self, request: web.BaseRequest, route: Route, body: bytes, struck: dict[str, Fault]
     ) -> web.StreamResponse:
-        """Execute a request that is affected by faults: before it arrives, before or after it takes effect, or in its
-        response.
+        """Execute a request affected by faults. A fault may occur before the request arrives, before or after it takes
+        effect, or in its response.
         """
         faults = self.faults
         if "delay_request" in struck:
@@ -483,7 +483,7 @@ class Emulator:
         return self._respond(reply)
 
     async def _hang(self, request: web.BaseRequest) -> web.Response:
-        """Send no response until the client gives up."""
+        """Wait until the client gives up, without sending a response."""
         while request.transport is not None and not request.transport.is_closing() and not self._stopping.is_set():
             await asyncio.sleep(0.1)
         return self._cut(request)

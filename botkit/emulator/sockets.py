@@ -23,7 +23,7 @@ QUEUE_MAX = 20_000
 QUEUE_BYTES_MAX = 16 * 1024 * 1024
 #: seconds between pings, and seconds to wait for a pong before the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
-#: maximum number of bytes joined into one write, and waiting in the connection's own buffer
+#: maximum number of bytes joined into one write, and maximum number waiting in the connection's buffer
 _WRITE_MAX = 256 * 1024
 
 

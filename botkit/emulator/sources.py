@@ -40,7 +40,7 @@ class MarketSource(Protocol):
         ...
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """Return the next rows, so that all rows received before ``until`` are known; the last rows may be received
+        """Return the next rows, including all remaining rows received before ``until``. The last rows may be received
         later than ``until``.
         """
         ...

@@ -1,4 +1,4 @@
-"""Tables that the exchange publishes and botkit does not use in calculations: currencies, transfers, fee ranks.
+"""Tables that the exchange publishes but botkit does not use in calculations: currencies, transfers, fee ranks.
 
 For coins not named in the documents, values are order-of-magnitude estimates.
 """

@@ -289,7 +289,7 @@ class EmulatedVenue:
         return self._listed(found)
 
     def _listed(self, found: list[_Found]) -> list[Delivery]:
-        """Add trades to the lists of recent trades. A burst that does not fit in one list is sent as several lists."""
+        """Add trades to the lists of recent trades. If a burst does not fit in one list, send several lists."""
         last = {row[2]: index for index, row in enumerate(found) if row[5] is not None}
         untold = dict.fromkeys(last, 0)
         deliveries = []

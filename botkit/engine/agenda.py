@@ -75,8 +75,8 @@ class Slot:
         agenda.changes.count += 1
 
     def set_in_turn(self, due: Nanos | None) -> None:
-        """Set the wake time as `set` does, but without ending a span. For rooms that do so only within a turn, or
-        whenever something else changes as well.
+        """Set the wake time as `set` does, but without ending a span. For rooms that set their wake time only within a
+        turn, or only when something else changes as well.
         """
         self.due, self.is_known = due, True
         self._agenda.is_known = False

@@ -53,7 +53,7 @@ class Balances:
         if not self.has_begun:
             return
         ledger, unassigned = self._portfolio.ledger, self._portfolio.ledger.unassigned
-        # nearly always, a comparison would find and change nothing
+        # a comparison would nearly always find no differences and change nothing
         is_as_expected = not (report.snapshot or self._portfolio.balances.suspects) and (
             self._desk.gate.shortage is None and (not unassigned or min(unassigned.values()) >= 0)
         )
@@ -63,8 +63,8 @@ class Balances:
         if not is_as_expected:
             if now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN:
                 self._portfolio.balances.compare(report, now, quiet=not self._table.has_live)
-            # otherwise this frame may predate the latest execution; trusting it, even if it is repeated, would make
-            # that execution look like a deposit or withdrawal by somebody else
+            # otherwise this frame may predate the latest execution; trusting the frame, even if it is repeated, would
+            # make that execution look like an outside deposit or withdrawal
             self.watch_shortages()
         if self._listeners != ():
             self.tell(report.balances)

@@ -27,7 +27,7 @@ from botkit.model.inputs import (
 from botkit.model.orders import FINAL_STATES, Order
 
 PAUSED = "paused by hand"
-#: the maximum slippage in the visible book when a stopping bot sells a position
+#: the maximum slippage, relative to the best visible price, when a stopping bot closes a position
 _FLATTEN_SLIPPAGE_PCT = 1.0
 
 
@@ -67,7 +67,7 @@ class Commands:
         self._reply()
 
     def resume(self, given: Resume, now: Nanos) -> None:
-        """Lift a halt. A stopped strategy stays stopped, because it has missed events since it stopped."""
+        """Lift a halt. A stopped strategy is not restarted, because it has missed events since it stopped."""
         rooms = self._rooms
         if given.level is not None:
             record = self._record(given.level)
@@ -101,7 +101,7 @@ class Commands:
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
-        """Assign unassigned money to a strategy (or the pool), or take money back. A move may end a shortage."""
+        """Assign unassigned money to a strategy (or the pool), or take money back. Moving money may end a shortage."""
         rooms = self._rooms
         transfers = rooms.portfolio.transfers
         refusal = transfers.refusal(given.target, given.units) or transfers.unpriced(given.units)
@@ -120,8 +120,8 @@ class Commands:
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
-        """Cancel open orders whose strategies no longer exist. The outcome of a later turn reports when all cancels are
-        done.
+        """Cancel open orders whose strategies no longer exist. A later turn's outcome reports when all of these orders
+        are cancelled.
         """
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 

@@ -55,7 +55,7 @@ class Outcome:
         self.comparisons: list[Comparison] = []
         #: the reason why a comparison failed (a failed comparison is retried), and the outcome of its request
         self.compare_failures: list[tuple[str, Ending]] = []
-        #: pairs whose book stream has gone silent although the book changes
+        #: pairs whose book stream has gone silent although the book is still changing
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
         #: the result of `CancelOrphans`: the cancelled ids, or an error message
@@ -121,7 +121,7 @@ class Outbox:
         self.out.comparisons.append(comparison)
 
     def orphans_done(self, reply: Reply) -> None:
-        """Report that the orders of departed strategies were cancelled, or that this failed."""
+        """Report that the orders of departed strategies were cancelled, or that cancelling them failed."""
         self._changes.count += 1
         self.out.orphans = reply
 

@@ -74,7 +74,9 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of reconciling the bot with the exchange. ``began`` is when the comparison was requested."""
+    """The result of reconciling the bot with the exchange. ``began`` is the time at which the comparison was
+    requested.
+    """
 
     began: Nanos
     differences: tuple[Difference, ...] = ()

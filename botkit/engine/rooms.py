@@ -52,7 +52,7 @@ from botkit.model.pairs import Pair
 
 #: more refusals than this in one turn indicate a looping strategy, so the strategy is stopped
 REFUSALS_A_TURN_MAX = 100
-#: the limit while all orders, or all orders of a pair, are refused: many orders in a turn are then not a sign of a loop
+#: the limit while all orders, or all orders in a pair, are refused: many orders in a turn are then not a sign of a loop
 REFUSALS_CLOSED_MAX = 1_000
 #: this many consecutive rejections by the exchange, over all strategies, halt the bot
 REJECTIONS_MAX = 10

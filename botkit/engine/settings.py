@@ -31,7 +31,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     bar_grace_ns: Nanos = 2_000 * NS_PER_MS
     #: a book older than this is not used for market orders
     max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
-    #: how long the exchange may still act on an order request after it was aborted
+    #: how long the exchange may still act on an order request after the request was aborted
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
     #: a running bot's clock speed relative to the machine's clock; None turns the checks off, as in a backtest
     watch_speed: float | None = None

@@ -64,8 +64,8 @@ class Spans:
     def run_with_books(
         self, rows: MergedRows, begin: int, end: int, books: PublishedBooks, until: Nanos | None
     ) -> tuple[int, int]:
-        """Process rows as `run` does, together with an exchange's books: those before ``until``, each ahead of any rows
-        with an equal timestamp. Returns the number of rows and the number of books processed.
+        """Process rows as `run` does, together with an exchange's books: those before ``until``, each processed before
+        any rows with the same timestamp. Returns the number of rows and the number of books processed.
         """
         run, changes, times = self._run_of(rows, books), self._changes, books.times
         before, position, taken = changes.count, begin, 0
@@ -196,7 +196,7 @@ class Spans:
         return count
 
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:
-        """Process bars in the tape's own resolution: each row is a finished bar."""
+        """Process bars at the tape's own resolution: each row is a finished bar."""
         builder = feed.builder
         events = block.events or block.make_events()
         if not builder.follows(events[begin]):

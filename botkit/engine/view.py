@@ -142,7 +142,7 @@ class RouterView:
 
 
 class ChecksView:
-    """The results of the bot's checks of its data and books."""
+    """The results of the checks that the bot runs on its data and books."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._rooms = rooms

@@ -60,5 +60,5 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     resolutions: tuple[str, ...]
     #: True if trades, books or tickers are subscribed to (bars do not count)
     is_listened_to: bool
-    #: number of trades that arrived after their bar had closed, in the resolution with the most late trades
+    #: number of trades that arrived after their bar had closed, for the resolution with the most late trades
     late_trades: int

@@ -1,5 +1,5 @@
-"""The machine's clock and random generator, for clients that are created without their own. A bot always passes its own
-clock and random generator to its clients.
+"""The machine's clock and random number generator, used by clients that are created without passing any. A bot always
+passes its own clock and random number generator to its clients.
 
 No other module under ``exchange`` reads the clock or generates random numbers, so a test can run a bot on virtual time.
 """
@@ -23,7 +23,7 @@ class SystemClock:
 
 
 def system_random() -> Random:
-    """Return a random generator that is seeded differently in every run."""
+    """Return a random number generator that is seeded differently in every run."""
     return Random()
 
 

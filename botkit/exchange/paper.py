@@ -29,7 +29,7 @@ class PaperAdapter(Lifetime):
     (`botkit.model.adapter`).
 
     The bot sees market data exactly as the exchange sends it. Its own orders are matched against that data and do not
-    affect the market. The account's streams cannot be lost, because account events never leave the process.
+    affect the market. The account's streams cannot be disconnected, because account events never leave the process.
     """
 
     account_streams = ()

@@ -204,7 +204,7 @@ class Bot:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:
-        """Do periodic work after a pass whose requests have been handed over for sending."""
+        """Do periodic work after a pass, once its requests have been handed over for sending."""
         self.latencies.settle()
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
@@ -221,7 +221,7 @@ class Bot:
     # -- services to the user ------------------------------------------------------------------------------------
 
     def tell_of_orders(self) -> None:
-        """Start reporting orders of unknown outcome, including those that already exist."""
+        """Start reporting orders whose outcome is unknown, including those that already exist."""
         self._tells_orders = True
         for order in self.view.open_orders():
             self._order_news.changed(order, order.state)
@@ -270,7 +270,7 @@ class Bot:
 
     @property
     def uptime_s(self) -> float:
-        """The seconds since the start, by the bot's clock."""
+        """Seconds since the start, measured by the bot's clock."""
         return (self.driver.now() - self.started_at) / NS_PER_S if self.started_at else 0.0
 
     def standing(self) -> Standing:

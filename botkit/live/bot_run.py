@@ -1,4 +1,6 @@
-"""Runs one of a command's bots from start to summary. Several bots run concurrently without affecting each other."""
+"""Runs one of the bots that a command starts, from startup to the final summary. Several bots run concurrently without
+affecting each other.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,7 @@ class BotRun:
         self._shows_lines = shows_lines
 
     async def run(self, duration_s: float | None) -> None:
-        """Run the bot from start to end. Raises BotkitError if the bot cannot start, in which case nothing was
+        """Run the bot from start to finish. Raises BotkitError if the bot cannot start, in which case nothing was
         traded.
         """
         # tasks started from here on run in this bot's context, so their log lines are attributed to it
@@ -126,7 +128,7 @@ class BotRun:
         try:
             why = await self.keeper.run(bot, duration_s)
         except Exception:
-            # whatever failed here, cancel the open orders
+            # cancel the open orders, no matter what failed here
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")

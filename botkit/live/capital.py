@@ -124,8 +124,8 @@ def move_stopped(
 ) -> str:
     """Move capital in a stopped bot's books and return a sentence for the user.
 
-    ``portfolio`` is built in the same way as for a running bot. Raises ConfigError if the move is not possible,
-    AlreadyRunning, and JournalError.
+    ``portfolio`` is built in the same way as for a running bot. Raises ConfigError if the move is not possible. Also
+    raises AlreadyRunning and JournalError.
     """
     folder.lock()
     try:

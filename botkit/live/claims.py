@@ -2,7 +2,7 @@
 
 Each bot writes a claim into its own state folder. A claim is valid while the folder is locked. The operating system
 releases that lock whenever the process exits, even after a crash, so a dead bot claims nothing. A lock per account
-ensures that reading the other claims and writing one's own is a single atomic step.
+ensures that reading the other claims and writing the bot's claim is a single atomic step.
 
     <state>/<name>/<mode>/<account>/claim.json        what the strategies of that bot own
     <state>/.claims/<mode>-<account>                  held while claims are compared

@@ -52,7 +52,7 @@ class SteadyClock:
     speed = 1.0
 
     def __init__(self, *, wall: Callable[[], int] | None = None, counter: Callable[[], int] | None = None) -> None:
-        """``wall`` and ``counter`` default to the functions of this machine."""
+        """``wall`` and ``counter`` default to this machine's wall clock and counter."""
         self._wall = wall or REAL_CLOCK.wall_ns
         self._counter = counter or REAL_CLOCK.counter_ns
         self._offset = self._wall() - self._counter()

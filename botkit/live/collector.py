@@ -3,7 +3,7 @@
 This removes rare pauses. Typical orders are unaffected. On a busy machine with the default settings, a bot that
 processed 200 books a second had a collection of the youngest generation every 420 books (0.2 ms each) and one of the
 next generation every 2,500 books (1.7 ms). With these settings it had no collections over the same period. The median
-latency of an order did not change.
+order latency did not change.
 """
 
 from __future__ import annotations

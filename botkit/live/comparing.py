@@ -14,7 +14,7 @@ from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
 from botkit.model.requests import Ending
 
-#: the interval when nothing suspicious happens; a comparison takes three reads a minute, out of the hundreds allowed
+#: the interval when nothing suspicious happens; this uses three reads a minute out of the hundreds allowed
 EVERY: Nanos = 60 * NS_PER_S
 #: the delay between a suspicious event and the comparison
 _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
@@ -50,10 +50,10 @@ class Comparisons:
         self._suspected_at: Nanos | None = None
         self._is_under_way = False
         #: True if an event during the current comparison requires another one, because the current one may have read
-        #: too early
+        #: its data too early
         self._again = False
         self.last_failure = ""
-        #: number of consecutive requests that found no connection
+        #: number of consecutive requests for which no connection could be made
         self.unreachable = 0
         self._failures = 0
         self._is_told = False
@@ -66,8 +66,8 @@ class Comparisons:
             self._suspected_at = now
 
     def at_once(self, unwritten: Unwritten | None = None) -> None:
-        """Start a comparison now. If one is in progress, it may have read too early, so another one is started after
-        it.
+        """Start a comparison now. If one is in progress, it may have read its data too early, so another one is started
+        after it.
 
         For the first comparison, ``unwritten`` selects the orders that can be missing from the journal only if it has
         lost commits.
@@ -125,7 +125,7 @@ class Comparisons:
     def _tell(self, comparison: Comparison) -> None:
         for difference in comparison.differences:
             if difference.kind == "balance" and self._others:
-                continue  # each fill of another bot changes the account, so only a shortage is worth reporting
+                continue  # fills of other bots' orders change the account; only a shortage is worth reporting
             self._notices.tell("warning", difference.text)
             self._note("difference", difference.text)
         siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""

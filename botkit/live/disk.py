@@ -18,7 +18,7 @@ from botkit.model.clock import Nanos
 
 #: how long SQLite waits for other processes to finish (`botkit status`, a checkpoint)
 _BUSY_S = 5
-#: the unit of direct writes: a multiple of every common disk's own blocks
+#: the unit of direct writes: a multiple of every common disk block size
 _BLOCK = 4_096
 
 
@@ -123,8 +123,8 @@ class _InPlace:
 
 
 class _Blocks:
-    """Writes the blocks of a file directly to the disk. This takes a third less processor time than a write to the
-    page cache followed by a sync, and an order waits for it.
+    """Writes the blocks of a file directly to the disk. This takes a third less processor time than a write to the page
+    cache followed by a sync. Speed matters here, because orders wait for the write.
 
     A write rewrites whole blocks from a copy of the file in memory. The part before ``at`` keeps its bytes, so a torn
     write cannot damage it.
@@ -176,7 +176,7 @@ def _write_at(file: FileIO, at: int, content: bytes) -> int:
 
 
 def _sync(number: int) -> None:
-    """Return once a file's content, size and times have reached the disk itself, not just its cache."""
+    """Wait until a file's content, size and times have reached the disk itself, not just its cache."""
     if sys.platform == "darwin":  # pragma: no cover
         import fcntl
 
@@ -200,7 +200,9 @@ def _for_its_owner(path: str, flags: int) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder. After a power cut, a renamed file keeps its new name only if its folder has also been synced."""
+    """Sync a folder. After a power failure, a renamed file keeps its new name only if its folder has also been
+    synced.
+    """
     if os.name != "posix":
         return
     number = os.open(folder, os.O_RDONLY)

@@ -71,7 +71,7 @@ class Listener(Protocol):
         ...
 
     def looked(self, now: Nanos) -> None:
-        """Do periodic work after a pass whose requests have been handed over for sending. Called once for several
+        """Do periodic work after a pass, once its requests have been handed over for sending. Called once for several
         passes in quick succession.
         """
         ...
@@ -93,8 +93,8 @@ class LiveDriver:
         gate: Callable[[Nanos], str | None],
         watchdog: Watchdog | None = None,
     ) -> None:
-        """``gate`` makes the last check before the socket. It returns the reason why no new order may be sent at a
-        given time, or None.
+        """``gate`` performs the last check before a request is written to the socket. It returns the reason why no new
+        order may be sent at a given time, or None.
         """
         self.engine = engine
         self.adapter = adapter
@@ -122,7 +122,7 @@ class LiveDriver:
         self._timer_at: Nanos | None = None
         #: True while the rest of a pass waits for its requests to be sent
         self._unfinished = False
-        #: reads of unknown outcome that got some response, so they cannot arrive at the exchange later
+        #: reads whose outcome is unknown although some response arrived, so they cannot reach the exchange later
         self._responded: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -237,7 +237,8 @@ class LiveDriver:
         for given in self._drained():
             if rank(given) == 0:
                 self._persistence.heard()
-            # a request of unknown outcome may still arrive at the exchange, so the next run must count it as unanswered
+            # a request whose outcome is unknown may still arrive at the exchange, so the next run must count it as
+            # unanswered
             if type(given) is Answer and (given.outcome is not Ending.UNKNOWN or given.request_id in self._responded):
                 self._responded.discard(given.request_id)
                 self._persistence.answered(given.request_id, now)
@@ -282,7 +283,7 @@ class LiveDriver:
             self._guarded(self._finish)
 
     def _finish(self) -> None:
-        """Do the part of a pass that requests need not wait for."""
+        """Do the part of a pass that requests do not have to wait for."""
         self._unfinished = False
         now = self.now()
         self._listener.looked(now)
@@ -293,7 +294,7 @@ class LiveDriver:
     # -- requests out ---------------------------------------------------------------------------------------------
 
     def _dispatch(self, requests: list[Request], now: Nanos) -> None:
-        """Commit the changes of the turns, then send their requests.
+        """Commit the changes made by the turns, then send their requests.
 
         If there is nothing to send, the commit waits briefly for further changes. Otherwise every response and report
         would cause a commit, and the next book would wait for the disk. After a crash, these inputs are simply read
@@ -364,8 +365,8 @@ class LiveDriver:
         self.sink(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text=why))
 
     def _send(self, request: Request) -> Coroutine[Any, Any, Answer] | None:
-        """Send a request unless a check holds it back, and return the coroutine of its answer. An adapter with an open
-        connection writes the request before it returns.
+        """Send a request unless a check holds it back, and return a coroutine that returns its answer. An adapter with
+        an open connection writes the request before its `send` returns.
         """
         held, urgent = None, isinstance(request, _CANCELS)
         if isinstance(request, CreateOrder):
@@ -427,7 +428,7 @@ class LiveDriver:
         self._look()
 
     async def wait(self, seconds: float) -> None:
-        """Sleep for a number of seconds of the bot's clock."""
+        """Sleep for a number of seconds on the bot's clock."""
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:

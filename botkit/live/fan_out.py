@@ -47,7 +47,7 @@ class _Feed:
 
     def _note(self, event: Connection) -> None:
         if event.state is ConnectionState.RESYNCHRONISED:
-            # a bot that joins now has missed nothing, so the stream is simply connected for this bot
+            # a bot that joins now has missed nothing, so the state is stored as a plain CONNECTED
             event = Connection(ConnectionState.CONNECTED, event.stream, event.pair)
         self.states[event.stream] = event
 

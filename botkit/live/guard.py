@@ -1,9 +1,9 @@
 """A guard is a separate process that cancels a bot's open orders when the bot's heartbeats stop.
 
-A bot cannot cancel its orders after it is killed or while it hangs in a plugin's endless loop. As a heartbeat, the bot
-updates the timestamp of its lock file every second, which works even on a full disk. On a disk that accepts no changes
-(read-only or failing), missing heartbeats prove nothing, so the guard waits for the bot's process to exit. A restarted
-bot starts its own guard, and the previous guard exits.
+A bot cannot cancel its orders after it is killed or while it is stuck in a plugin's endless loop. As a heartbeat, the
+bot updates the timestamp of its lock file every second, which works even on a full disk. On a disk that accepts no
+changes (read-only or failing), missing heartbeats prove nothing, so the guard waits for the bot's process to exit. A
+restarted bot starts its own guard, and the previous guard exits.
 
 `Guarding` is the bot's side and replaces a guard that has exited. A guard records its intervention in the bot's folder
 (`Strike`). After the bot wakes up or is restarted, it reports the intervention to the user.
@@ -161,7 +161,7 @@ class Guard:
         while not has_successor(self._folder, self._bot):
             silent_s = self._silence.look()
             if silent_s < self._guard_s:
-                # the bot is alive, or alive again, so keep watching
+                # the bot is alive or has recovered, so keep watching
                 has_struck, again_at, self._problem = False, 0.0, ""
             elif not has_struck and self._clock.monotonic_s() >= again_at and self._proves_something(silent_s):
                 if not again_at:

@@ -2,8 +2,8 @@
 filled from the log.
 
 Every turn that sends a request is committed before the first byte is sent: its orders (state SENDING), their slots, the
-books and the strategies' own state. A commit is one record of the log (`botkit.live.journal_log`). The record is
-synced, so it survives a power cut. A moment later, the commit is copied into SQLite, which is the source for all
+books and the strategies' own state. A commit is one record in the log (`botkit.live.journal_log`). The record is
+synced, so it survives a power failure. A moment later, the commit is copied into SQLite, which is the source for all
 readers. The journal never contains secrets.
 """
 
@@ -210,7 +210,7 @@ class Journal(JournalReading):
             return None if document is None else msgspec.convert(document, Place)
 
     def _set_aside(self, segments: Iterable[int]) -> None:
-        """Copy the log's segments to other names, because part of the log is unreadable."""
+        """Copy the log's segments to files with other names, because part of the log is unreadable."""
         for segment in segments:
             path, files = segment_path(self.path, segment), self.disk.files
             files.write(path.with_name(path.name.replace("-log-", "-damaged-log-")), files.read(path))
@@ -269,7 +269,7 @@ class Journal(JournalReading):
         self.filling.take(operations, behind)
 
     def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the row of an order after checking that it fits into SQLite, which is filled only later."""
+        """Return an order's row after checking that it fits into SQLite, which is filled only later."""
         if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
             raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
         return row

@@ -158,7 +158,7 @@ class Filling:
 
     def end(self) -> None:
         """Fill SQLite completely, so that journal.sqlite contains all commits after a clean shutdown. If the disk
-        cannot be written, the remaining commits stay in the log for the next start. A second call does nothing.
+        cannot be written to, the remaining commits stay in the log for the next start. A second call does nothing.
         """
         if self._has_ended:
             return

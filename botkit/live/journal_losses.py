@@ -16,15 +16,15 @@ from botkit.model.inputs import Unwritten
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
-#: If starts are missing from the journal, the ids of each begin up to `SKIPPED_MAX` after the previous ones. This many
-#: consecutive missing starts are detected. The probability that the ids of a bot in another process on the account are
-#: that close is one in two thousand.
+#: If starts of the bot are missing from the journal, the ids of each missing start begin at most `SKIPPED_MAX` after
+#: the previous ids. This many consecutive missing starts are detected. The probability that another process has a bot
+#: on the account with ids that close is one in two thousand.
 _LOST_STARTS = 5
 
 
 def has_lost_ids(journal: Journal) -> bool:
-    """Return whether client ids were reserved that are missing from the journal. A new journal is exempt, because it
-    has no ids yet.
+    """Return whether any reserved client ids are missing from the journal. A new journal is exempt, because it has no
+    ids yet.
     """
     reach = journal.reach()
     return not journal.is_new and reach.counted > reach.reserved

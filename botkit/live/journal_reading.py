@@ -35,7 +35,7 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 
     first_id: int | None
     last_id: int | None
-    #: the ids, in ascending order, of all orders in the last block's length of ids before the last one
+    #: all order ids from one id block before the last id onward, in ascending order
     latest_ids: tuple[int, ...]
     last_time: Nanos
     reserved: int
@@ -84,8 +84,8 @@ class JournalReading:
     def _sealed(
         self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
     ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
-        """Yield (values, problem) for each row. The values are the sealed ones followed by the columns ``beside``. The
-        problem is None if the row has not changed since it was written.
+        """Yield (values, problem) for each row. The values are those of the sealed columns, followed by those of the
+        columns in ``beside``. The problem is None if the row has not changed since it was written.
         """
         called, key, columns = SEALED[table]
         names = (*columns, *beside, "crc" if self._is_sealed else "NULL")
@@ -104,7 +104,7 @@ class JournalReading:
 
     @contextlib.contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Convert errors that unreadable content causes within the block into a JournalError that reports damage."""
+        """Convert errors caused by unreadable content within the block into a JournalError that reports damage."""
         try:
             yield
         except _UNREADABLE as error:
@@ -183,7 +183,7 @@ class JournalReading:
         return found
 
     def sends_since(self, time: Nanos, *, run: int = 0) -> list[SentBefore]:
-        """Return the requests of earlier runs, or of all runs since ``run``, that a window may still count."""
+        """Return the requests from earlier runs, or from all runs since ``run``, that a window may still count."""
         rows = self._whole(
             "sends",
             "WHERE sent >= ? AND run >= ? AND run < ? ORDER BY sent",

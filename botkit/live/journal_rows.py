@@ -27,7 +27,7 @@ _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "condition": Condition,
 }
 _FLAGS = frozenset({"post_only", "reduces", "is_quote"})
-# the positions of these fields in a spec, computed once because a row is built between a frame and its order
+# the positions of these fields in a spec, computed once because an order waits while its row is built
 _TEXT_PLACES, _FLAG_PLACES, _ENUM_PLACES = (
     tuple(place for place, name in enumerate(OrderSpec.__struct_fields__) if name in names)
     for names in ({*_AS_TEXT, "pair"}, _FLAGS, _ENUMS)

@@ -1,9 +1,9 @@
 """The journal's SQLite tables, and the code that stores a commit's operations in them.
 
 An operation is (name, values): ``order``, ``fill``, ``send``, ``answered``, ``meta``, ``note``, ``parameter``,
-``reason``, ``let_go``. The log contains the operations unchanged. Replaying the operations in their original order
-leaves the tables unchanged. Rows that a restart relies on have a checksum, because SQLite does not detect a flipped bit
-in a cell.
+``reason``, ``let_go``. The log contains the operations unchanged. Replaying operations that were already applied, in
+their original order, leaves the tables unchanged. Rows that a restart relies on have a checksum, because SQLite does
+not detect a flipped bit in a cell.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ results.
     feed     from the exchange's timestamp on a book to the turn that received the book
     round trip   from the decision on a create or cancel to its answer
 
-The times at the exchange are known from the timestamps on its frames, in milliseconds of its own clock. The difference
-between the clocks is removed by assuming that the fastest orders and the fastest answers take equally long. If the
-exchange does not timestamp reports, each round trip is split in half.
+The times at the exchange come from the timestamps on its frames, in milliseconds by the exchange's clock. The
+difference between the clocks is removed by assuming that the fastest orders and the fastest answers take equally long.
+If the exchange does not timestamp reports, each round trip is split in half.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Histogram:
         self.count += 1
 
     def quantiles(self, steps: int = STEPS) -> list[int]:
-        """Return ``steps`` + 1 durations in microseconds, from the shortest to the longest in equal steps of rank, or
+        """Return ``steps`` + 1 durations in microseconds, from the shortest to the longest at equally spaced ranks, or
         an empty list if there are no values.
         """
         found: list[int] = []

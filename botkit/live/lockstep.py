@@ -39,7 +39,7 @@ DRAIN: Nanos = 10 * NS_PER_S
 
 
 class HeldClock:
-    """The bot's clock in lockstep. It always equals the emulator's clock."""
+    """The bot's clock in lockstep mode. It always shows the same time as the emulator's clock."""
 
     speed = 1.0
 
@@ -106,7 +106,7 @@ class Lockstep:
         clock: HeldClock,
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
     ) -> None:
-        """``history`` returns the bars before a given time that series need."""
+        """``history`` returns the bars that series need from before a given time."""
         self.engine = engine
         self._history = history
         self._out = Outcome()
@@ -340,7 +340,7 @@ class Lockstep:
                         if item.state is ConnectionState.CONNECTED:
                             self._connected += 1
                         else:
-                            # its frames are lost, so the order of events can no longer be determined
+                            # the stream's frames are lost, so the order of events can no longer be determined
                             self._broken = f"the stream {stream_id} was lost: {item.detail}"
                         self._arrived.notify_all()
                     continue

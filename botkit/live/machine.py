@@ -15,12 +15,12 @@ from botkit.live.ports import Machine
 
 
 def this_machine() -> Machine:
-    """Return the ports of this machine, with an unseeded random generator."""
+    """Return the ports of this machine, with an unseeded random number generator."""
     return Machine(clock=REAL_CLOCK, random=Random(), background=THREADS, disk=REAL_DISK, resident_bytes=resident_bytes)
 
 
 def secret_random() -> Random:
-    """Return a random generator with unpredictable output, for tokens."""
+    """Return a random number generator with unpredictable output, for tokens."""
     return SystemRandom()
 
 

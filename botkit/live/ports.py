@@ -35,8 +35,8 @@ class MachineClock(Protocol):
         ...
 
     def monotonic_s(self) -> float:
-        """Return the seconds of a monotonic clock with an arbitrary start. The value is never adjusted and does not
-        advance while the machine sleeps.
+        """Return the time of a monotonic clock, in seconds since an arbitrary start. The value is never adjusted and
+        does not advance while the machine sleeps.
         """
         ...
 
@@ -126,7 +126,7 @@ class Appending(Protocol):
 
 
 class DurableFile(Protocol):
-    """A file of fixed size that is written in place."""
+    """A fixed-size file that is written in place."""
 
     #: the size in bytes
     size: int
@@ -183,7 +183,9 @@ class Files(Protocol):
 
 
 class Pulses(Protocol):
-    """Heartbeats that one process leaves on an existing file for another process. They need no free space."""
+    """Heartbeats that one process records in an existing file's timestamp for another process to read. They need no
+    free disk space.
+    """
 
     def beat(self, path: Path, time: Nanos) -> None:
         """Update the file's timestamp. Raises OSError if the disk does not accept even a timestamp, for example because

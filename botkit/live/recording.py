@@ -61,8 +61,8 @@ _CHANGING = (Restore, CancelOrphans)
 class Recording:
     """Records the inputs of one engine.
 
-    ``folder`` is the run's folder. The files in all run folders together stay within ``bytes_max``. ``tell`` is called
-    with the reason if a recording stops before its run ends.
+    ``folder`` is the run's folder. The total size of the files in all run folders stays within ``bytes_max``. ``tell``
+    is called with the reason if a recording stops before its run ends.
     """
 
     def __init__(
@@ -185,7 +185,8 @@ class Recording:
     def close(self, decisions: tuple[int, str] | None) -> None:
         """Write the remaining entries and close the file.
 
-        ``decisions`` is (lines, sha256) of decisions.jsonl, or None if that file stopped before the run ended.
+        ``decisions`` is (lines, sha256) of decisions.jsonl, or None if writing to that file stopped before the run
+        ended.
         """
         self._catch_up()
         self._add(CLOSED, 0, decisions)

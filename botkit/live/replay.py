@@ -40,7 +40,7 @@ _ENTRY_MAX = 1 << 28
 #: because the run was killed or the file was truncated ("cut")
 RecordingEnd = Literal["closed", "full", "cut"]
 
-#: the maximum number of decimals of a price or amount; powers of ten are computed from this number
+#: the maximum number of decimals in a price or amount; powers of ten are computed from this number
 _DECIMALS_MAX = 18
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
@@ -66,8 +66,9 @@ class DecisionDifference(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The result of a replay. ``decisions`` is the number of decisions compared. ``unflushed`` were made but never
-    written by the run. ``uncompared`` are in decisions.jsonl beyond the end of the recording.
+    """The result of a replay. ``decisions`` is the number of decisions compared. ``unflushed`` is the number of
+    decisions that the run made but never wrote. ``uncompared`` is the number of decisions in decisions.jsonl beyond the
+    end of the recording.
     """
 
     entries: int

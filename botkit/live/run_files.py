@@ -15,7 +15,9 @@ DECISIONS = "decisions.jsonl"
 
 
 class RunFiles:
-    """The two files of a run. ``tell`` is called with the reason if one of them stops before the run ends."""
+    """The two files of a run. ``tell`` is called with the reason if writing to one of them stops before the run
+    ends.
+    """
 
     def __init__(
         self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None], disk: Disk

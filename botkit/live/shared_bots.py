@@ -26,7 +26,7 @@ class SharedBots:
         self._markets: dict[object, FanOut] = {}
 
     def clock(self, venue: str) -> DriverClock:
-        """Return the clock that all bots at an exchange use."""
+        """Return the clock used by all bots that trade on an exchange."""
         return self.clocks.setdefault(venue, SteadyClock.of(self.machine.clock))
 
     def adapter(self, make: Callable[[], Adapter], market: Hashable, account: str) -> Adapter:
@@ -41,7 +41,7 @@ class SharedBots:
         return way.seat(self._markets.setdefault(market, way))
 
     def ledger(self, venue: str, clock: DriverClock) -> str | InProcessLedger:
-        """Return the ledger for this process's bots at an exchange. No other process uses that ledger."""
+        """Return the ledger for this process's bots on an exchange. No other process uses that ledger."""
         if self.is_alone:
             return ALONE
         return self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))

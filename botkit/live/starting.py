@@ -39,7 +39,7 @@ from botkit.model.counts import counted
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, SentBefore
 from botkit.model.orders import LIVE_STATES, Order
 
-#: startup is aborted after this many consecutive requests, one second apart, that found no connection
+#: startup is aborted after this many consecutive requests, one second apart, for which no connection could be made
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
@@ -160,7 +160,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
 
 
 def _sent_before(bot: Bot, opened: Opened) -> Iterator[SentBefore]:
-    """Yield the requests of earlier runs that windows may still count.
+    """Yield the requests from earlier runs that windows may still count.
 
     Also yield as many cancels as fit into a one-second window. Cancels continue while a journal cannot be written, so
     the last run may have just sent cancels that are missing from its journal.
@@ -309,8 +309,8 @@ async def _begin(bot: Bot) -> None:
 
 
 async def _until(bot: Bot, is_so: Callable[[], bool], timeout_s: float) -> None:
-    """Wait until a condition is true, but at most ``timeout_s`` seconds of machine time. Raises StartRefused after an
-    internal error.
+    """Wait until a condition is true, but for at most ``timeout_s`` seconds of machine time. Raises StartRefused after
+    an internal error.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):

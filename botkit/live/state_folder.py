@@ -33,7 +33,7 @@ class AlreadyRunning(BotkitError):
 
 
 class FolderUnusable(BotkitError):
-    """The bot's state folder cannot be written."""
+    """The bot's state folder cannot be written to."""
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +123,7 @@ class StateFolder:
 
     def lock(self) -> None:
         """Lock the folder until `unlock` is called or the process exits, even by a crash. Raises AlreadyRunning, or
-        FolderUnusable if the folder cannot be written.
+        FolderUnusable if the folder cannot be written to.
         """
         assert self._lock is None
         try:

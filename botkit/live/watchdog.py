@@ -1,4 +1,4 @@
-"""Detects, on a separate thread, that a strategy blocks the bot, and reports the plugin, the file and the line.
+"""Uses a separate thread to detect that a strategy is blocking the bot, and reports the plugin, the file and the line.
 
 While a callback runs, the bot can do nothing else: it reads no responses and cancels no orders. The thread cannot abort
 the callback, because Python has no safe way to do so, but it can report which callback is blocking. For a bot that

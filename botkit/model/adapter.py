@@ -67,7 +67,9 @@ class Lifetime(Protocol):
     """The lifecycle of an adapter. An adapter is opened once and closed once."""
 
     async def open(self) -> None:
-        """Prepare for sending; this may involve sending requests. Raises ConfigError if the settings cannot work."""
+        """Prepare the adapter for use, which may involve sending requests. Raises ConfigError if the settings cannot
+        work.
+        """
         ...
 
     async def close(self) -> None:
@@ -93,8 +95,8 @@ class StreamSource(Protocol):
     def account_streams(self) -> tuple[str, ...]:
         """The names of the account's streams, as used in their `Connection` events.
 
-        A bot starts to trade once all of them have reported CONNECTED. There are no names if no connection can be lost,
-        for example when everything runs in one process.
+        A bot starts trading once all of them have reported CONNECTED. There are no names if there is no connection to
+        lose, for example when everything runs in one process.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Counts with their nouns: `1 order`, `1,200 orders`."""
+"""Formats counts with their nouns: `1 order`, `1,200 orders`."""
 
 from __future__ import annotations
 

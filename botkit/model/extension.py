@@ -51,7 +51,7 @@ Options: TypeAlias = Mapping[str, Any]
 
 
 class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the exchange's fee table. Rates are integers of 1e-8 (0.002 is 200_000).
+    """One row of the exchange's fee table. Rates are integers in units of 1e-8 (0.002 is 200_000).
 
     ``volume`` is the 30-day volume required for the rank, in units of the exchange's ``volume_currency``. ``held`` is
     the holding required, in units of the exchange's ``discount_currency``. Either is enough, unless ``needs_both`` is
@@ -110,7 +110,7 @@ class Exchange(Protocol):
 
 
 class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
-    """The current fee rates, as integers of 1e-8, and their source.
+    """The current fee rates, as integers in units of 1e-8, and their source.
 
     The discounted rates apply to fees paid in the exchange's ``discount_currency``.
     """
@@ -150,7 +150,7 @@ class FeeModel(Protocol):
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """Return a caution if fees are payable in a coin that the account does not hold; otherwise return None."""
+    """Return a caution if fees are to be paid in a coin that the account does not hold; otherwise return None."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -281,7 +281,7 @@ class RiskView(Protocol):
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency to another at last prices. Returns None if a price is missing."""
+        """Convert units of one currency to another at the last traded prices. Returns None if a price is missing."""
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:

@@ -33,8 +33,8 @@ from botkit.model.requests import Answer
 
 
 class AccountEvents(msgspec.Struct, frozen=True):
-    """The events that the account's streams delivered at one time, in order of arrival: executions, order states and
-    balances.
+    """The events that the account's streams delivered at the same time, in order of arrival: executions, order states
+    and balances.
 
     All parts of one match must be in a single `AccountEvents`. Money is booked immediately. Strategies are notified
     once the states of their orders agree with the executions.
@@ -99,7 +99,7 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Reconciles the bot with the exchange. The outcome of a later turn reports the result.
+    """Reconciles the bot with the exchange. The result is part of a later turn's outcome.
 
     ``unwritten`` describes orders that may be missing from the journal and must also be searched for.
     """
@@ -172,8 +172,8 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Lifts the halt on one strategy, or on the bot if ``level`` is None. The daily loss is counted from this time
-    on.
+    """Lifts the halt on one strategy, or on the bot if ``level`` is None. The daily loss is measured from this time
+    onward.
     """
 
     level: str | None = None
@@ -199,8 +199,8 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancels the given orders if they are still open although their strategies no longer exist. The outcome of a later
-    turn reports completion.
+    """Cancels the given orders if they are still open although their strategies no longer exist. Completion is reported
+    in a later turn's outcome.
     """
 
     orders: tuple[Order, ...]

@@ -1,4 +1,4 @@
-"""The latency file of a run. A running bot writes the file to the run's folder, and a backtest reads it.
+"""A run's latency file. A running bot writes the file to the run's folder, and a backtest reads it.
 
 The file is one JSON object. A distribution is a list of `STEPS` + 1 evenly spaced quantiles in microseconds, from the
 shortest to the longest. The list is empty if there were no measurements. ``order_us`` and ``round_trip_us`` have a

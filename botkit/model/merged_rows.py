@@ -23,7 +23,8 @@ class MergedRows:
 
     def __init__(self, streams: Sequence[MarketColumns]) -> None:
         full = [columns for columns in streams if len(columns)]
-        #: the position at which each run of consecutive rows from one stream starts; `_runs` has its (stream, row)
+        #: the positions at which runs of consecutive rows from one stream start; `_runs` contains the (stream, row) of
+        #: each
         self._starts: list[int] = []
         self._runs: list[tuple[MarketColumns, int]] = []
         if len(full) <= 1:

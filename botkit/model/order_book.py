@@ -1,6 +1,6 @@
 """The order book for strategies. Its levels are built on first access.
 
-A backtest delivers a hundred times more levels than its strategies read. Therefore a book of recorded data only
+A backtest delivers a hundred times more levels than its strategies read. Therefore a book from recorded data only
 references its row, and the levels of most books are never built.
 """
 
@@ -151,7 +151,7 @@ class OrderBook:
         return levels[0] == bids and levels[1] == asks
 
     def has_prices(self) -> bool:
-        """Return False if the price of the lowest bid is 0, otherwise True."""
+        """Return False if the lowest bid price is 0, otherwise True."""
         return self._rows is not None or not self._bids or self._bids[-1][0] > 0
 
     @property

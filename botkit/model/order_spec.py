@@ -33,7 +33,7 @@ class Side(enum.Enum):
     BUY = "buy"
     SELL = "sell"
 
-    __hash__ = object.__hash__  # members are singletons, and Enum's own hash costs a Python call per lookup
+    __hash__ = object.__hash__  # members are singletons, and `Enum.__hash__` costs a Python call per lookup
 
     @property
     def sign(self) -> int:

@@ -57,7 +57,7 @@ class PairFrames(msgspec.Struct):
 
 
 class SkipCount(msgspec.Struct, frozen=True, gc=False):
-    """How many times a strategy reported a reason not to trade since the previous frame."""
+    """The number of times that a strategy reported a given reason not to trade since the previous frame."""
 
     frame: int
     strategy: str
@@ -103,7 +103,8 @@ class PlacedOrder(msgspec.Struct):
 class PlayStep(msgspec.Struct, frozen=True, gc=False):
     """One line of the run's decisions. ``kind`` is place, cancel, fill, a final state, or the kind of a note.
 
-    A fill has its price, lots, fee, and whether it was a maker fill. A note has its text.
+    For a fill, the step contains the price, the lots, the fee, and whether it was a maker fill. For a note, it contains
+    the text.
     """
 
     time: Nanos

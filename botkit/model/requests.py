@@ -189,7 +189,7 @@ class Ending(enum.Enum):
     UNKNOWN = "unknown"  # timeout, reset, 408, 5xx or garbage: the request may have taken effect, or may still do so
     NOT_SENT = "not_sent"  # no byte was written: the request had no effect and was not counted
 
-    __hash__ = object.__hash__  # Enum's own hash costs a Python call per lookup
+    __hash__ = object.__hash__  # `Enum.__hash__` costs a Python call per lookup
 
 
 class OrderAck(msgspec.Struct, frozen=True, gc=False):

@@ -209,7 +209,7 @@ class FillMark(msgspec.Struct, frozen=True, gc=False):
 class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a strategy's maker fills in a pair. Averages are weighted by fill value.
 
-    Basis points are relative to the fill price; positive values are good for the strategy. They are None without a mid
+    Basis points are relative to the fill price, and positive values favor the strategy. Values are None without a mid
     price.
     """
 
@@ -243,8 +243,8 @@ class RestRow(msgspec.Struct, frozen=True, kw_only=True):
     #: one
     at_best_bid: float
     at_best_ask: float
-    #: the median amount of base currency ahead of an order when it joined the queue, as counted by the queue
-    #: assumption; None if no book extended to the orders' prices
+    #: the median amount of base currency ahead of an order when it joined the queue, under the queue assumption; None
+    #: if no book extended to the orders' prices
     ahead_median: float | None
     #: the median time that orders rested; None without orders
     rested_median_s: float | None
@@ -416,8 +416,8 @@ class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterUse(msgspec.Struct, kw_only=True):
-    """The router's statistics for a run: the number of orders that waited for a slot, their waits, and the use of each
-    endpoint.
+    """The router's statistics for a run: the number of orders that waited for a slot, their wait times, and the use of
+    each endpoint.
     """
 
     endpoints: list[EndpointUse] = msgspec.field(default_factory=list)
@@ -425,7 +425,7 @@ class RouterUse(msgspec.Struct, kw_only=True):
     max_queue_ms: float = 0.0
     batched: int = 0
     dropped: int = 0
-    refused_by_exchange: int = 0  # 429 responses; always 0 while the router respects its slots
+    refused_by_exchange: int = 0  # 429 responses; 0 as long as the router keeps to its slots
 
 
 class DataDescription(msgspec.Struct, kw_only=True):
@@ -472,8 +472,8 @@ class Benchmark(msgspec.Struct, kw_only=True):
 
 
 class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The distribution of one latency in a live session, in milliseconds. ``what`` is the type of message, such as
-    "order" or "answer", and ``kind`` is its kind, such as "create".
+    """The distribution of one latency in a live session, in milliseconds. ``what`` is the measured delay, such as
+    "order" or "answer", and ``kind`` is the kind of request or event it applies to, such as "create".
     """
 
     what: str
@@ -515,7 +515,7 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
     #: the strategies' holdings at the start, in units by currency
     opening: dict[str, int] = msgspec.field(default_factory=dict)
-    #: metrics of groups of trades; first key: the breakdown (such as "exit_reason"), second key: the group
+    #: trade metrics by group; first key: the breakdown (such as "exit_reason"), second key: the group
     groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
     #: a mark for each fill; empty without order books
     marks: list[FillMark] = msgspec.field(default_factory=list)

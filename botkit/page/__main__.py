@@ -1,4 +1,4 @@
-"""The process of ``botkit run --page``: ``python -m botkit.page [--port N] [--lang LANGUAGE] FOLDER...``.
+"""The process started by ``botkit run --page``: ``python -m botkit.page [--port N] [--lang LANGUAGE] FOLDER...``.
 
 It prints its address, or an error, as one line of JSON. It exits when its standard input closes, which happens whenever
 the bots' process exits, even after a crash.

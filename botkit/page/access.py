@@ -3,7 +3,7 @@
 * The server listens only on the loopback address.
 * The Host header must be a known name, so that an attacker's name that resolves to 127.0.0.1 (DNS rebinding) is
   refused.
-* The Origin header of a request, if present, must be the page itself, not another site or another port.
+* The Origin header of a request, if present, must be the page's own origin, not another site or another port.
 * Every request except the one for the page's own file needs the token, sent in a header or in the first
   WebSocket message.
 """

@@ -186,7 +186,7 @@ class ShownBot:
     def _look_for_run(self) -> None:
         runs = self.folder.disk.files.names(self.folder.path / "runs")
         latest = max((int(name) for name in runs if name.isdigit()), default=0)
-        # an emulator that exits with its bot starts again with run 1
+        # an emulator that exits with its bot starts again at run 1
         found = (latest, self.status.get("since"), self.status.get("process"))
         if found != self._run_key:
             self._run, self._run_key = latest, found
@@ -194,7 +194,7 @@ class ShownBot:
 
     def _rows_of(self, followed: FollowedFile) -> list[Any]:
         begins, rows = followed.new_rows()
-        if begins:  # a run of another emulator with the same run number
+        if begins:  # another emulator's run with the same run number
             self._begin_run()
         return rows
 

@@ -56,6 +56,6 @@ class PairCandles:
 
 
 def candle_of(row: list[Any]) -> Candle:
-    """Return a written row, without its pair, as a candle. Raises ValueError if the row is not a candle."""
+    """Convert a written row, without its pair, to a candle. Raises ValueError if the row is not a candle."""
     _, time, opened, high, low, close, volume = row
     return int(time), float(opened), float(high), float(low), float(close), float(volume)

@@ -26,7 +26,7 @@ def page_html() -> str:
     script = joined_script(_SCRIPTS)
     phrases = json.dumps(language.phrases_in(script, language.words()), ensure_ascii=False)
     return template("live/live.html.j2").render(
-        # not escaped, because these are files of this package
+        # not escaped, because these files are part of this package
         style=Markup("\n".join(package_file(f"page/{name}") for name in _STYLES)),
         library=Markup(package_file(CHART_LIBRARY)),
         script=Markup(script),

@@ -251,7 +251,7 @@ class PageServer:
                 bot.show_viewer()
                 async with self._reading:
                     await asyncio.to_thread(bot.look, whole=True)
-            else:  # while nobody watched, bots have started or ended
+            else:  # bots may have started or stopped while no page was open
                 async with self._reading:
                     await asyncio.to_thread(self._look, whole=False)
             news.set()

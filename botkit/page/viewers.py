@@ -50,7 +50,7 @@ class Viewer:
         self.look = look
 
     def news(self, bots: Bots, shown: list[ShownBot], runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """Return a message with all new data, or None if there is none."""
+        """Return a message with all new data, or None if there is no new data."""
         message: dict[str, Any] = {}
         self._put(message, "bots", [bot.overview() for bot in shown])
         self._put(message, "runs", runs)

@@ -72,7 +72,7 @@ def _check_hook(name: str, hook: str, function: Callable[..., Any], options: dic
 
 
 def check_event_methods(cls: type, file: str) -> None:
-    """Refuse a strategy's public ``on_*`` methods that no event would call, or that an event would call with other
+    """Refuse a strategy's public ``on_*`` methods that no event would call, or that an event would call with different
     arguments.
 
     Raises PluginError with the method's line and a suggestion. ``file`` is used if the line is not known.

@@ -224,7 +224,7 @@ def file_of(thing: Any) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a suggestion, or the list of known words."""
+    """Return a suggestion for a misspelled word, or the list of known words."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:

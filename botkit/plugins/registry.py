@@ -82,7 +82,7 @@ class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BotPluginManager(pluggy.PluginManager):
-    """Pluggy's manager, extended so that the callbacks that a strategy overrides are hook implementations without a
+    """Pluggy's manager, extended so that callbacks overridden by a strategy are hook implementations without needing a
     marker.
     """
 

@@ -49,7 +49,8 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
 
 
 def backtest_feed(project: Project, data: Path | None) -> Feed:
-    """Open the data for a backtest: ``data`` from the command line, or otherwise the data named in the configuration.
+    """Open the data for a backtest: ``data`` from the command line if given, otherwise the data named in the
+    configuration.
 
     Raises DataError or ConfigError.
     """
@@ -89,7 +90,9 @@ def emulator_tape(project: Project) -> Path | None:
 
 
 def asked_span(project: Project, start: str | None, end: str | None) -> tuple[Nanos | None, Nanos | None]:
-    """Return the span of a backtest, from the command line or otherwise from the configuration. Raises ConfigError."""
+    """Return the span of a backtest, from the command line if given there, otherwise from the configuration. Raises
+    ConfigError.
+    """
     zone, section = project.config.zone, project.config.backtest
     begin, until = section.span(zone)
     if start is not None:

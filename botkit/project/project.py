@@ -56,7 +56,7 @@ class Project:
         return project
 
     def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
-        """Return the same project with other parameters: strategy -> name -> value. Raises ConfigError.
+        """Return the same project with different parameters: strategy -> name -> value. Raises ConfigError.
 
         Both projects share the plugins, so their bots must not be assembled at the same time.
         """
@@ -66,7 +66,7 @@ class Project:
         return project
 
     def with_backtest(self, section: BacktestConfig) -> Project:
-        """Return the same project with another ``backtest:`` section. Both projects share the plugins, as in
+        """Return the same project with a different ``backtest:`` section. Both projects share the plugins, as in
         `with_parameters`.
         """
         config = msgspec.structs.replace(self.config, backtest=section)
@@ -170,7 +170,7 @@ class Project:
 
     @property
     def currency(self) -> str:
-        """The currency of all valuations: ``currency:``, or otherwise the first pair's quote currency."""
+        """The currency used for all valuations: ``currency:`` if set, otherwise the first pair's quote currency."""
         if self.config.currency is not None:
             return self.config.currency
         pairs = self.bot_pairs()
@@ -311,7 +311,7 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
         is_of_limits = "limits" in options and not str(error).startswith("exchange:")
         raise loaded.error("limits" if is_of_limits else "exchange", str(error).removeprefix("exchange: ")) from None
     missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
-    if missing:  # report this before the router needs the limit, because the exchange may be a plugin
+    if missing:  # report a missing limit now, not when the router needs it: the exchange may be a plugin
         raise loaded.error(
             "exchange", f"the exchange `{config.exchange.name}` has no rate limit for {', '.join(missing)}"
         )

@@ -25,7 +25,7 @@ KINDS = ("matched", "missed", "extra")
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the page. ``configured``, ``measured`` and ``exact`` are the figures of three simulations.
+    """The content of the page. ``configured``, ``measured`` and ``exact`` are the figures from three simulations.
     ``real`` are the session's fills, and ``simulated`` are the fills of the first simulation. ``drifts`` are sentences
     about figures that exceed their tolerances.
     """
@@ -51,9 +51,7 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def money_text(figures: AuditFigures) -> str:
-    """Return the amount by which the account ended better off in reality than in the simulation, in each quote
-    currency.
-    """
+    """Return how much better off the account ended up in reality than in the simulation, in each quote currency."""
     return ", ".join(f"{fixed(amount, signed=True)} {coin}" for coin, amount in figures.money.items()) or "0.00"
 
 
@@ -82,7 +80,7 @@ def render_audit(page: AuditPage) -> str:
     return template("audit.html.j2").render(
         r=page,
         zone=zone,
-        library=Markup(library),  # not escaped, because these are files of this package
+        library=Markup(library),  # not escaped, because these files are part of this package
         script=Markup(script),
         style=Markup(package_file("page/report.css")),
         script_sources=script_sources(library, script),
@@ -139,7 +137,7 @@ def _data(page: AuditPage, local: LocalTimes) -> ChartData:
 
 
 def _rows(page: AuditPage, local: LocalTimes) -> ChartData:
-    """Return the compared fills in columns. Each time is that of the earlier of the two fills, in local milliseconds,
+    """Return the compared fills in columns. The time of a row is the time of its earlier fill, in local milliseconds,
     stored as differences.
     """
     decimals = {str(candles.pair): candles.pair.rules.price_decimals for candles in page.prices}

@@ -1,5 +1,5 @@
-"""Data for the charts. Points are in local time. They are few and rounded, so that a page with many pairs stays
-small.
+"""Data for the charts. Points are in local time. There are few points, and they are rounded, so that a page with many
+pairs stays small.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.report.trade_list import trade_columns
 
 ChartData: TypeAlias = dict[str, Any]
 
-#: maximum number of points per equity curve (the bot's and each strategy's), of pairs, and of candles; a point takes 25
+#: maximum numbers of points per equity curve (the bot's and each strategy's), pairs, and candles; each point takes 25
 #: to 50 bytes
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
@@ -54,7 +54,7 @@ class LocalTimes:
 
     def ms(self, time: Nanos) -> int:
         """Return a time in local milliseconds."""
-        hour = time // (900 * NS_PER_S)  # clock changes happen on the hour in UTC, but some zones are at :30 or :45
+        hour = time // (900 * NS_PER_S)  # clock changes happen on the hour in UTC, but some offsets end in :30 or :45
         offset = self._offsets.get(hour)
         if offset is None:
             delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()
@@ -99,8 +99,8 @@ def thin(curve: Curve, points_max: int) -> Curve:
 
 
 def ascending(times: Sequence[int]) -> list[int]:
-    """Return the indices of points at strictly increasing times. If several points fall in one millisecond, the last is
-    kept.
+    """Return the indices of points at strictly increasing times. If several points fall within the same millisecond,
+    the last is kept.
 
     If a clock change repeats an hour, only the first pass is kept, because the chart library refuses decreasing times.
     """
@@ -213,16 +213,16 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
 
 
 def _whole_if_exact(value: int, lots: int) -> float:
-    """Return value / lots, as an integer if it is exact, because integers need fewer digits."""
+    """Return value / lots, as an integer if the result is exact, because integers need fewer digits."""
     ticks, rest = divmod(value, lots) if lots else (0, 0)
     return ticks if not rest else round(ticks + rest / lots, 4)
 
 
 def points_in_force(candles: PriceCandles, found: IndicatorLine) -> IntArray:
-    """Return the number of a line's last point up to the end of each candle, or -1 before its first one.
+    """For each candle, return the index of a line's last point up to the candle's end, or -1 before the first point.
 
     Values are placed at the candles' times, because the chart library would leave a gap in the candles at any other
-    time. What an indicator of longer bars says stays in force until its next bar.
+    time. The value of an indicator on longer bars stays in force until its next bar.
     """
     times, points = np.asarray(candles.times, np.int64), np.asarray(found.times, np.int64)
     if not len(times):
@@ -232,7 +232,9 @@ def points_in_force(candles: PriceCandles, found: IndicatorLine) -> IntArray:
 
 
 def in_force(values: Sequence[float], points: IntArray) -> ChartData:
-    """Return a line's values in columns: the first candle that has one, then whole numbers as differences."""
+    """Return a line's values in columns: the index of the first candle with a value, then the values as differences of
+    scaled integers.
+    """
     first = int((points >= 0).argmax())
     points = points[first:]
     used = set(np.unique(points).tolist())
@@ -326,7 +328,7 @@ def _price_columns(candles: PriceCandles) -> ChartData:
         found: IntArray = np.rint(np.asarray(column, float) * scale).astype(np.int64)
         return found
 
-    # one column after the other, because a million candles take 8 MB for each
+    # build one column at a time, because each takes 8 MB for a million candles
     opens, closes = ticks(candles.open), ticks(candles.close)
     before = np.concatenate(([0], closes[:-1])) if len(closes) else closes
     columns: ChartData = {"c": deltas(closes), "o": column_of(opens - before)}
@@ -367,7 +369,7 @@ def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None
 
 
 def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:
-    """Return the length of a pair's recorded candles, or 0 if the run used other data for the pair."""
+    """Return the length of a pair's recorded candles, or 0 if the pair's prices did not come from recorded candles."""
     own = result.data.kinds.get(str(candles.pair), "").removeprefix("candles ")
     return (fixed_length(own) or 0) if own in RESOLUTIONS else 0
 
@@ -379,8 +381,8 @@ def _between(ends: Sequence[Nanos] | IntArray, values: Sequence[float] | FloatAr
 
 
 def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
-    """Return equity, benchmark, drawdown, exposure and coins, all at the same times, so that all values at the
-    crosshair are for one time.
+    """Return equity, benchmark, drawdown, exposure and coins, all at the same times, so that all values shown at the
+    crosshair have the same timestamp.
 
     Exposure is the fraction of equity that is not in the valuation currency.
     """
@@ -414,8 +416,8 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
 
 
 def _to_the_end(result: BacktestResult) -> Curve:
-    """Return the equity curve. If equity never changed, it was valued only at the start, so extend it to the end of the
-    run, where the curves compared with it also end.
+    """Return the equity curve. If equity never changed, it was valued only at the start. In that case, extend the curve
+    to the end of the run, where the curves compared with it also end.
     """
     curve = result.equity
     if not curve.times or len(set(curve.values)) > 1:

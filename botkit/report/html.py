@@ -21,7 +21,7 @@ from botkit.report.packing import packed
 from botkit.report.page_files import CHART_LIBRARY, joined_script, package_file, script_sources
 from botkit.report.templates import template
 
-ROWS_MAX = 60  # numbers of latest orders and latest fills to show; the CSV files contain all orders and fills
+ROWS_MAX = 60  # how many of the latest orders and latest fills to show; the CSV files contain all orders and fills
 
 
 def render(
@@ -46,7 +46,7 @@ def render(
         at=at,
         offsets=offsets,
         cur=result.currency.upper(),
-        library=Markup(library),  # not escaped, because these are files in this package
+        library=Markup(library),  # not escaped, because these files are part of this package
         script=Markup(script),
         style=Markup(package_file("page/report.css")),
         script_sources=script_sources(library, script),
@@ -120,7 +120,7 @@ def warnings(result: BacktestResult) -> list[Caution]:
     return sorted(found, key=lambda caution: not caution.grave)
 
 
-#: the metrics to compare between queue assumptions: title, key in the summary, format
+#: the metrics to compare across queue assumptions: title, key in the summary, format
 _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Final equity", "final_equity", wording.money),
     ("Return", "return", lambda v: wording.percent(v, sign=True)),

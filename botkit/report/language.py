@@ -32,7 +32,7 @@ _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def preferred() -> str:
-    """Return the user's language: BOTKIT_LANG, or the system's language if botkit supports it, or otherwise English."""
+    """Return the user's language: BOTKIT_LANG, or else the system's language if botkit supports it, else English."""
     given = os.environ.get(VARIABLE)
     if given:
         return _chosen(VARIABLE, given, LANGUAGES)
@@ -93,8 +93,8 @@ def phrases(language: str) -> Mapping[str, str]:
 
 
 def phrases_in(script: str, words: Set[str] = frozenset()) -> dict[str, str]:
-    """Return the translations that a page's script needs: those of the texts quoted in the script, and of ``words`` in
-    its data.
+    """Return the translations that a page's script needs: for the texts quoted in the script, and for ``words`` in its
+    data.
     """
     known = phrases(current())
     return {text: said for text, said in known.items() if f'"{text}"' in script or text in words}
@@ -139,7 +139,7 @@ _PLACES = ((18, "(.*?)"), (14, r"(\S+)"), (0, r"([-+\u2212]?\d[\d,.]*)"))
 
 @cache
 def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """Return the phrases that contain ``{}`` as patterns, sorted by length of fixed text, longest first."""
+    """Return the phrases that contain ``{}`` as patterns, sorted by the length of their fixed text, longest first."""
     found = [(key.split("{}"), text) for key, text in phrases(language).items() if "{}" in key]
     found.sort(key=lambda phrase: -sum(map(len, phrase[0])))
     patterns = []

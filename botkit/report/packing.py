@@ -21,14 +21,14 @@ import numpy.typing as npt
 LEVEL = 6
 #: shorter columns stay in the JSON
 COLUMN_LEAST = 64
-#: how many words are written at a time: in base 85, each takes 80 bytes while it is computed
+#: how many words are written at a time: each takes 80 bytes of memory while it is converted to base 85
 _WORDS = 65_536
 #: JavaScript numbers are doubles, which represent even twice this number exactly
 EXACT = 2**52
 #: the base-85 digits, which take 6 % less space than base 64. None of them can end an element or needs escaping in HTML
 DIGITS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,-./:;=?@[]^_{|"
 _POWERS = 85 ** np.arange(4, -1, -1, dtype=np.uint64)
-#: whole numbers; an array if they are many
+#: integers: a list, or an array if there are many
 Column: TypeAlias = list[int] | npt.NDArray[np.integer[Any]]
 _KINDS = (np.int8, np.int16, np.int32, np.int64)
 #: the key of a column in the JSON; the value has its offset, the number of values, the bytes per value, and the divisor
@@ -91,8 +91,8 @@ def deltas(values: Sequence[int] | npt.NDArray[np.int64]) -> Column:
 
 
 def column_of(values: npt.NDArray[np.int64]) -> Column:
-    """Return whole numbers as a list if they stay in the JSON, and otherwise as a narrow array: as Python objects, a
-    million take 40 MB.
+    """Return integers as a list if they stay in the JSON, and otherwise as a narrow array, because a million Python
+    integers take 40 MB.
     """
     if len(values) < COLUMN_LEAST:
         short: list[int] = values.tolist()
@@ -119,7 +119,7 @@ def _without_columns(data: Any, blob: bytearray) -> Any:
 
 
 def _taken_out(values: npt.NDArray[np.int64], blob: bytearray) -> dict[str, list[int]]:
-    """Add a column, whose array is used up, to the bytes. Returns what stays in the JSON."""
+    """Move a column into the bytes, consuming its array. Return the value that stays in the JSON."""
     divisor = max(1, int(np.gcd.reduce(values)))
     values //= divisor
     signs = values >> 63

@@ -9,7 +9,7 @@ import msgspec
 
 from botkit.model.results import BacktestResult, DayRow
 
-#: more histogram bars would be too narrow to point at
+#: maximum number of histogram bars; more would be too narrow to point at
 BARS_MAX = 40
 #: the fraction of trades at each end that share the end bar, so that a single outlier does not squeeze the other bars
 TAIL = 0.01
@@ -27,7 +27,7 @@ class MonthRow(msgspec.Struct, frozen=True):
 
 def monthly_returns(result: BacktestResult) -> list[MonthRow]:
     """Return the change in equity in each month, by year. Only the part of the first and last months inside the run is
-    included, so the months together compound to the run's return.
+    included, so the monthly returns compound to the run's return.
     """
     opening = result.summary.get("opening_equity")
     if not result.days or not isinstance(opening, (int, float)) or opening <= 0:
@@ -72,8 +72,8 @@ class ReturnBar(msgspec.Struct, frozen=True):
 
 
 def trade_histogram(result: BacktestResult) -> list[ReturnBar]:
-    """Return the distribution of the returns of trades in coins that the strategies bought. All bars have the same
-    round width, and one bar boundary is at zero.
+    """Return a histogram of the returns on trades in coins that the strategies bought. All bars have the same round
+    width, and one bar boundary is at zero.
     """
     values = sorted(v for trade in result.trades if not trade.is_given and (v := trade.return_) is not None)
     if len(values) < 2:

@@ -12,7 +12,7 @@ from botkit.report.packing import deltas
 from botkit.report.wording import decimals_of
 
 KINDS = ("long", "short", "loop")
-#: the kind of a trade in coins that were handed over to the strategy
+#: the kind of trade for coins that were handed over to the strategy
 GIVEN = "handed over"
 
 

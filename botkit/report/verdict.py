@@ -15,7 +15,7 @@ TRADES_FEW = 30
 
 
 def sharpe_interval(result: BacktestResult) -> tuple[float, float] | None:
-    """Return the 95 % confidence interval of the run's Sharpe ratio, or None if it has no ratio."""
+    """Return the 95 % confidence interval of the run's Sharpe ratio, or None if the run has none."""
     ratio, error = result.summary.get("sharpe"), result.summary.get("sharpe_error")
     if not isinstance(ratio, (int, float)) or not isinstance(error, (int, float)):
         return None

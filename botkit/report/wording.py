@@ -1,4 +1,4 @@
-"""Formats numbers for people, in one module so that the page and the terminal agree."""
+"""Formats numbers for display, in one module so that the page and the terminal agree."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def offsets(start: Nanos, end: Nanos, zone: tzinfo) -> list[str]:
 
 
 def stamped(time: Nanos | None, zone: tzinfo, text: str, shown: Sequence[str]) -> str:
-    """Return a time's text followed by its offset, or without the offset if ``shown`` contains only one, because the
+    """Return a time's text followed by its offset. The offset is omitted if ``shown`` contains only one, because the
     page then states it once for all times.
     """
     return text if time is None or len(shown) == 1 else f"{text} {offset(time, zone)}"

@@ -73,7 +73,8 @@ class Bench:
         self.feed = held(backtest_feed(project, None) if feed is None else feed, project.pairs, shared)
         begin, until = asked_span(project, None, None)
         self.start = begin if start is None else start
-        # a run would stop at the sealed data anyway, but searches and the doctor divide the span into parts
+        # exclude sealed data from the span here: a run would stop there anyway, but searches and the doctor divide the
+        # span into parts
         self.end, _ = sealed_end(project, self.feed, self.start, until if end is None else end)
         self.seed = project.config.seed if seed is None else seed
 
@@ -99,13 +100,13 @@ class Bench:
         end: Nanos | None = None,
         readings: bool = False,
     ) -> BacktestResult:
-        """Run in the same way as `run`, but return all data shown in a report: orders, fills, curves, indicators. Takes
-        more time and memory.
+        """Run the backtest as `run` does, but return all data shown in a report: orders, fills, curves, indicators.
+        Takes more time and memory.
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
     def orders(self) -> list[OrderRow]:
-        """Run in the same way as `run`, but return only the orders, in the sequence in which they were placed."""
+        """Run the backtest as `run` does, but return only the orders, in the sequence in which they were placed."""
         return run_orders(self.parts())
 
     def parts(self) -> BacktestParts:

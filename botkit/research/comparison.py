@@ -26,7 +26,7 @@ _BESIDES = ("log.", "notify.", "account.", "live.", "emulator.")
 
 
 def find_run(reference: str, out: Path) -> KeptRun:
-    """Return the run for a reference: its folder, a bot's NAME (the bot's newest run), NAME@3 or NAME/3.
+    """Return the run identified by a reference: a run's folder, a bot's NAME (its newest run), NAME@3 or NAME/3.
 
     Raises ConfigError if there is no such run.
     """
@@ -52,7 +52,7 @@ def find_run(reference: str, out: Path) -> KeptRun:
 
 
 def compared(references: Sequence[str], out: Path) -> list[ComparedRun]:
-    """Return the runs with these references, in the order given. Raises ConfigError or DataError."""
+    """Return the referenced runs, in the order given. Raises ConfigError or DataError."""
     runs = [find_run(reference, out) for reference in references]
     labels = _labels(runs)
     return [_compared(run, label) for run, label in zip(runs, labels, strict=True)]
@@ -131,7 +131,7 @@ def _settings(path: Path) -> dict[str, str]:
 
 
 def _curves(path: Path) -> tuple[Curve, Curve | None]:
-    """Return a run's equity curve, and that of its benchmark if it had one."""
+    """Return a run's equity curve, and its benchmark's curve if the run has a benchmark."""
     equity, held = Curve([], []), Curve([], [])
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from botkit.research.search.optimize import Progress, SearchResult
     from botkit.research.tapes import LoadedTape
 
-#: the maximum number of strategies' messages stored in a result
+#: the maximum number of strategy messages stored in a result
 MESSAGES_KEPT = 1_000
 
 

@@ -199,8 +199,8 @@ def frame_of(columns: MarketColumns) -> pd.DataFrame:
     """Return rows as a DataFrame, indexed by time in UTC.
 
     Candles are indexed by their start: open, high, low, close, volume. Trades are indexed by receipt time: time (the
-    exchange's), price, amount, side (the taker's: buy, sell, or empty). Books are indexed by receipt time: bid_price_1,
-    bid_amount_1, ask_price_1, ask_amount_1 and so on. Missing levels are NaN.
+    exchange's timestamp), price, amount, side (the taker's side: buy, sell, or empty). Books are indexed by receipt
+    time: bid_price_1, bid_amount_1, ask_price_1, ask_amount_1 and so on. Missing levels are NaN.
     """
     import pandas as pd
 

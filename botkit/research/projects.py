@@ -175,7 +175,8 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 def _moment_text(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            return value.isoformat()  # as in text, a time without an offset is in the configuration's time zone
+            # a naive datetime, like text without an offset, is in the configuration's time zone
+            return value.isoformat()
         return value.isoformat().replace("+00:00", "Z")
     return value
 

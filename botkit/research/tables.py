@@ -193,7 +193,7 @@ def makers_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def grouped_frame(found: Mapping[str, TradeFigures], name: str) -> pd.DataFrame:
-    """Return the metrics of groups of trades, by group. Trades in coins that were handed over are excluded."""
+    """Return trade metrics, with one row per group. Trades in coins that were handed over are excluded."""
     import pandas as pd
 
     rows = list(found.values())

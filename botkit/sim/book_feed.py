@@ -1,4 +1,4 @@
-"""Publishes a pair's books: the recorded books, less the amounts taken by our orders, with our resting orders added."""
+"""Publishes a pair's books: the recorded books minus the amounts taken by our orders, plus our resting orders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _level_of = attrgetter("price_ticks", "remaining_lots")
 
 
 def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
-    """Return (bids, asks): the recorded levels less the amounts taken by our orders, with our resting orders added."""
+    """Return (bids, asks): the recorded levels minus the amounts taken by our orders, plus our resting orders."""
     return lay_over(
         market.net_levels(row, bids=True, depth=depth),
         market.net_levels(row, bids=False, depth=depth),
@@ -169,8 +169,8 @@ class BookFeed:
         return ahead
 
     def _spaced(self, books: BookStream, index: int, most: int, last_at: Nanos) -> tuple[list[Nanos], IntArray]:
-        """Return the next rows that are published at their receipt times, together with these times, up to the first
-        row that comes too soon after the previous one.
+        """Return the next rows that are published at their receipt times, together with these times. Stop at the first
+        row that follows the previous one too soon.
         """
         received = books.received[index : index + most + 1]
         gap = 1 if self._is_wire else self._cadence

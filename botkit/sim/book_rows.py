@@ -14,12 +14,12 @@ from botkit.sim.bounds import NEVER_DOWN, NEVER_UP
 #: one side of a book as (ticks, lots), best first
 Side: TypeAlias = list[tuple[int, int]]
 
-#: how many rows to convert to lists at once: a numpy call costs as much as twenty levels
+#: how many rows to convert to lists at once: a numpy call costs as much as converting twenty levels
 _ROWS_AT_ONCE = 16
 
 
 class BookRows(RecordedBooks):
-    """Several rows of recorded books, of shape (rows, depth), each with the same set of our orders.
+    """Several rows of recorded books as arrays of shape (rows, depth), with the same set of our orders in each row.
 
     None of the rows may reach one of our orders from the opposite side.
     """

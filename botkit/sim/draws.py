@@ -1,4 +1,4 @@
-"""Keyed random draws: each draw depends only on (seed, kind, key), so an extra read does not shift the others.
+"""Keyed random draws: each draw depends only on (seed, kind, key), so an extra read does not change other draws.
 
 They use a 64-bit mixer (splitmix64, Steele et al. 2014) instead of ``random.Random(f"{seed}:{key}")``, because seeding
 a Mersenne Twister costs about 10 us, a third of an order's total cost here.
@@ -30,7 +30,7 @@ def keyed(seed: int, kind: int, key: int) -> int:
 
 def normal(seed: int, kind: int, key: int) -> float:
     """Return an approximately normal draw with mean 0 and standard deviation 1, within +-6: the sum of twelve uniform
-    draws less six.
+    draws minus six.
 
     The computation uses only additions, because logarithms and sines differ in the last digit between machines.
     """

@@ -22,7 +22,7 @@ class CandleHistory:
     """Minute candles of one pair as [open, high, low, close, lots], by exchange time. Longer candles are built from
     these.
 
-    Intervals without trades have no candle, as at the exchange.
+    Intervals without trades have no candle, as on the exchange.
     """
 
     def __init__(self, pair: Pair) -> None:
@@ -39,7 +39,7 @@ class CandleHistory:
         traded = [(minute, row) for minute, row in rows if row[4]]
         minutes = [minute for minute, _ in traded]
         if all(a < b for a, b in pairwise([*self._order[-1:], *minutes])):
-            # later than all others, as nearly always: months of them take no search each
+            # usually, these minutes are later than all others; appending them then avoids a search for each minute
             self._minutes.update(traded)
             self._order += minutes
             return
@@ -53,7 +53,7 @@ class CandleHistory:
             cut = slice(max(self._absorbed - trades.first, 0), stop - trades.first)
             self._absorbed = stop
             minutes = trades.time[cut] // NS_PER_MINUTE
-            # timestamps may decrease slightly along the order of receipt
+            # timestamps may decrease slightly in order of receipt
             order = np.argsort(minutes, kind="stable")
             ticks, lots, minutes = trades.ticks[cut][order], trades.lots[cut][order], minutes[order]
             if not len(minutes):

@@ -1,7 +1,8 @@
 """The simulated exchange's event loop: requests arrive, the recorded market advances, and results are published.
 
-Time is an argument. A driver calls ``submit`` when the bot sends a request, calls ``next_at`` to find out when the next
-event can happen, and calls ``advance`` to move time there. Between two events, a binary search skips the recorded rows.
+Time is passed in as an argument. A driver calls ``submit`` when the bot sends a request, calls ``next_at`` to find out
+when the next event can happen, and calls ``advance`` to move time there. Between two events, a binary search skips the
+recorded rows.
 
 When timestamps are equal, the recorded rows come first (bars, books, trades, by pair and row), then book publications,
 then arrivals in the order in which they were sent. An order therefore meets only rows after the one that triggered it.
@@ -128,7 +129,7 @@ class Kernel:
         self._is_trades_only = True
         self._only_account = next(iter(self._ledger.accounts.values())) if len(accounts) == 1 else None
         self._paused_at: Nanos | None = None  # set between simultaneous books and trades
-        self._traded_at: Nanos | None = None  # the latest timestamp whose trades have happened
+        self._traded_at: Nanos | None = None  # the latest timestamp whose trades have been processed
         self._sent_before_pause = 0
         self._ahead = BooksAhead()
         #: True if nothing has happened since the last book, so that `books_ahead` may return further books
@@ -427,7 +428,7 @@ class Kernel:
             if due and due[0][0] <= to:
                 known = outbox.until(to, known)
         self._next = at
-        self.is_news_known = at is None and not due and self._ahead.books is None  # nothing is left to happen
+        self.is_news_known = at is None and not due and self._ahead.books is None  # no events remain
         if self.is_news_known:
             self.next_news = None
         return known
@@ -495,7 +496,7 @@ class Kernel:
                 return
 
     def _follow(self, market: VenueMarket, deed: Deed) -> None:
-        """Publish our public trades in a market that changed, which may trigger stops."""
+        """Publish our public trades in a changed market. These trades may trigger stops."""
         now = deed.time
         if market.stops and market.prints:
             self.matcher.trigger_by_prints(market, deed)
@@ -621,8 +622,8 @@ class Kernel:
     # -- for the emulator and tests ----------------------------------------------------------------------------------
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
-        """Return the exact current book: recorded levels less the amounts taken by our orders, plus our resting orders
-        if ``own`` is set.
+        """Return the exact current book: the recorded levels minus the amounts taken by our orders, plus our resting
+        orders if ``own`` is set.
         """
         market = self.market(pair)
         row = market.book_row(self.now)
@@ -641,7 +642,7 @@ class Kernel:
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:
-        """Make a deposit (or, if negative, a withdrawal of available funds) immediately."""
+        """Immediately deposit ``units`` or, if negative, withdraw them from the available funds."""
         owner = self._ledger.accounts[account]
         deed = Deed(self.now)
         deed.news[owner] = AccountNews(self._rank)

@@ -112,10 +112,10 @@ class Measured:
     """A run's measured latencies (`from`: the run's folder or file), with one draw per request from their
     distributions.
 
-    A tape's times are those at which a bot received the market data. The market data that an order meets is received
-    one book delay later, so the order's delay to the exchange is increased by the book delay. The response delay is
-    reduced by the mean book delay. If the response delay would be negative, it is set to 0 and the order's delay is
-    reduced instead, so that the round trip takes as long as measured.
+    The times in a tape are the times at which a bot received the market data. The market data that an order meets is
+    received one book delay later, so the order's delay to the exchange is increased by the book delay. The response
+    delay is reduced by the mean book delay. If the response delay would be negative, it is set to 0 and the order's
+    delay is reduced instead, so that the round trip takes as long as measured.
     """
 
     def __init__(self, options: Options, seed: int = 0) -> None:
@@ -163,7 +163,7 @@ class Measured:
         return max(0, way) * NS_PER_US
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the delay between the exchange's action and the bot receiving news of it, less the book delay."""
+        """Return the delay between the exchange's action and the bot receiving news of it, minus the book delay."""
         quantiles = self._answer[kind_of(endpoint) if endpoint else FILL]
         return max(0, self._draw(quantiles, _ANSWER, key) - self._feed_mean) * NS_PER_US
 

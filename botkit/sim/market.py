@@ -88,8 +88,8 @@ class VenueMarket:
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
     def last_ticks(self, now: Nanos) -> int | None:
-        """Return the last traded price: that of the last recorded row up to ``now``, or of our own execution if it is
-        later.
+        """Return the last traded price: the price of the last recorded row up to ``now``, or of our own execution if
+        that is later.
         """
         if self.trades is not None:
             trades = self.trades
@@ -140,8 +140,8 @@ class VenueMarket:
         return max(lots - taken.lots, 0)
 
     def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """Return one side of the current snapshot, best first, less the amounts taken by our orders, without empty
-        levels.
+        """Return one side of the current snapshot, best first. The amounts taken by our orders are subtracted, and
+        empty levels are omitted.
 
         With a ``depth``, return at least that many levels if available.
         """
@@ -162,11 +162,11 @@ class VenueMarket:
         return net
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
-        """Return the levels available to a taker on one side: `net_levels` less the amounts taken by trades since the
+        """Return the levels available to a taker on one side: `net_levels` minus the amounts taken by trades since the
         snapshot.
 
         Trades are included up to and including ``trade_row``, or by default up to the last trade received by ``now``. A
-        book beyond the maximum age has no levels left.
+        book older than the maximum age has no levels left.
         """
         if self.is_stale(row, now):
             return []

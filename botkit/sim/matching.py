@@ -277,8 +277,8 @@ class Matcher:
         return left
 
     def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """Process a public trade: fill orders that wait for a trade, advance queues, fill orders whose price was traded
-        through, and trigger stops.
+        """Process a public trade: fill orders that are waiting for a trade, advance queues, fill orders whose price was
+        traded through, and trigger stops.
         """
         trades = market.trades
         assert trades is not None
@@ -290,7 +290,7 @@ class Matcher:
             lots = self._work(market, market.buys, ticks, lots, deed, may_be_at=side <= 0)
         if market.sells and ticks >= market.sells[0].price_ticks:
             self._work(market, market.sells, ticks, lots, deed, may_be_at=side >= 0)
-        if deed.news and (market.buys or market.sells):  # otherwise no resting order was filled
+        if deed.news and (market.buys or market.sells):  # no news means that no resting order was filled
             market.drop_finished()
         if market.stops:
             self.trigger(market, ticks, ticks, deed)
@@ -349,7 +349,9 @@ class Matcher:
             self.activate(order, market, deed)
 
     def trigger_by_prints(self, market: VenueMarket, deed: Deed) -> None:
-        """Trigger stops with our own executions. The executions are ordinary trades, and may trigger further stops."""
+        """Trigger the stops reached by our own executions, which are ordinary trades. Executions of these stops may
+        trigger further stops.
+        """
         seen = 0
         while market.stops and len(market.prints) > seen:
             prices = [row.ticks for row in market.prints[seen:]]

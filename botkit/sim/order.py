@@ -95,7 +95,7 @@ class VenueOrder:
         self.shown_lots = -1
         self.is_placed = False
         self.joined_behind: int | None = None
-        self.opens_at: Nanos = -1  # on candles, the time at which the order is processed, and the open
+        self.opens_at: Nanos = -1  # on candles, the time at which the order is processed, and the open price
         self.open_ticks = 0
         self.bar_lots = 0
 
@@ -189,7 +189,7 @@ class Account:
         self.open: dict[str, VenueOrder] = {}
         self.open_count: dict[str, int] = {}
         self.trades = Trades()
-        # the time at which the account's newest event becomes known, because events must not overtake each other
+        # the time at which the account's newest event becomes known; no later event may become known before it
         self.known_at: Nanos = 0
 
     def forget_before(self, time: Nanos) -> None:

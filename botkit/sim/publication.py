@@ -17,8 +17,8 @@ Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
 class Publication(msgspec.Struct, frozen=True):
     """An event and the time at which it becomes known, to one account or to everyone (``account`` None).
 
-    A tuple contains all effects on an account of one match, or of several simultaneous matches: executions, then a row
-    for each touched order, then the balances. The receiver should see the executions only once orders and balances
+    A tuple contains all effects that one match, or several simultaneous matches, had on an account: executions, then a
+    row for each touched order, then the balances. The receiver should see the executions only once orders and balances
     include them. ``acted`` is the time at which the exchange acted, which is the timestamp of the frames on an
     account's streams.
     """

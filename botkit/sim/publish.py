@@ -47,7 +47,7 @@ class Deliveries:
     def __init__(self) -> None:
         #: a heap whose first item is the next to become known
         self.due: list[_Delivery] = []
-        #: adds events that become known at the same time, in order
+        #: adds a delivery, which consists of events that become known at the same time, in order
         self.put: Callable[[_Delivery], None] = functools.partial(heapq.heappush, self.due)
         #: numbers the deliveries, so that those with equal time, kind and pair keep their order
         self.number: Callable[[], int] = itertools.count().__next__
@@ -72,7 +72,7 @@ class Deliveries:
 
 
 def prints_of(market: VenueMarket, pair: Pair, now: Nanos) -> list[Trade]:
-    """Remove our executions and return them as public trades. Trades carry whole seconds on the wire."""
+    """Remove our executions and return them as public trades. On the wire, trade timestamps are in whole seconds."""
     rules = pair.rules
     second = now - now % NS_PER_S
     trades = [Trade(pair, second, rules.price(p.ticks), rules.amount(p.lots), p.side) for p in market.prints]

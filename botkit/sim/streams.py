@@ -57,7 +57,8 @@ class VenueStream(Generic[_Columns]):
         self.scanned = 0
         #: the number of the row found by `next_touch`
         self.touch_row = -1
-        #: the values compared by the search, for each row and for each block, by (array, whether the highest)
+        #: the values compared by the search, for each row and for each block, keyed by (array, whether it is the
+        #: highest)
         self._each: _Extremes = {}
         self._blocks: _Extremes = {}
         #: for each row, the prices that may touch the best resting buy from above and the best resting sell from below;
@@ -116,7 +117,7 @@ class VenueStream(Generic[_Columns]):
     # -- position ---------------------------------------------------------------------------------------------
 
     def position(self, time: Nanos) -> int:
-        """Return the number of rows received up to and including ``time``, which is also the number of the next row.
+        """Return how many rows were received up to and including ``time``. This is also the row number of the next row.
         The result never decreases.
         """
         cursor = self._cursor
@@ -216,13 +217,13 @@ class VenueStream(Generic[_Columns]):
         raise NotImplementedError
 
     def _first_touch(self, begin: int, end: int) -> int:
-        """Return the first row from ``begin`` up to, but not including, ``end`` that `_touched` marks, or ``end``."""
+        """Return the first row marked by `_touched` with ``begin`` <= row < ``end``, or ``end`` if there is none."""
         mask = self._touched(self._each, begin, end)
         found = int(mask.argmax())
         return begin + found if mask[found] else end
 
     def _first_of_few(self, begin: int, end: int) -> int:
-        """Return the same as `_first_touch`, without numpy if possible."""
+        """Return the same result as `_first_touch`, without numpy if possible."""
         bounds = self.bounds
         buy, sell, lows, highs = bounds.buy, bounds.sell, self._lows, self._highs
         if lows is None or highs is None or not self._only_resting:
@@ -233,8 +234,8 @@ class VenueStream(Generic[_Columns]):
         return end
 
     def _first_block(self, begin: int) -> int:
-        """Return the first block from ``begin`` on that contains a row marked by `_touched`, or the number of
-        blocks.
+        """Return the first block, from ``begin`` on, that contains a row marked by `_touched`, or the number of blocks
+        if there is none.
         """
         mask = self._touched(self._blocks, begin, None)
         found = int(mask.argmax())
@@ -264,8 +265,8 @@ class TradeStream(VenueStream[TradeColumns]):
             "ticks": columns.ticks,
             "lots": columns.lots,
             "side": columns.side,
-            # a buyer's trade reaches resting buys only beyond its price, so for these orders its price counts one tick
-            # higher
+            # a buyer's trade reaches only resting buys above its price, so compare resting buys with its price plus one
+            # tick
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }

@@ -17,7 +17,9 @@ class Print(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct):
-    """The lots that our orders took from a recorded level. This applies until the level changes in the recording."""
+    """The lots that our orders took from a recorded level. They count as taken until the level changes in the
+    recording.
+    """
 
     lots: int
     recorded: int

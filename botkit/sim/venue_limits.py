@@ -64,7 +64,7 @@ class VenueLimits:
             arrivals = window.arrivals
             arrivals.append(now)
             within = len(arrivals)
-            if within > count.busiest or within > window.most:  # unless some arrivals have left the window
+            if within > count.busiest or within > window.most:  # old arrivals may have left the window
                 edge = now - window.length
                 while arrivals[0] <= edge:
                     arrivals.popleft()

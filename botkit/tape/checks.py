@@ -39,7 +39,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     time: Nanos
 
     def sentence(self) -> str:
-        """Return a sentence that states the problem, its number of rows, and its first occurrence."""
+        """Return a sentence that states the problem, the number of affected rows, and the first occurrence."""
         rows = counted(self.rows, "row")
         return f"{self.stream}: {self.what}, {rows}, first at row {self.row} ({format_time(self.time)})"
 

@@ -2,7 +2,7 @@
 
 A driver works slice by slice. A slice contains every row of every wanted stream with ``start <= received < end``. It
 ends at the latest time up to which all streams have been read, so that no earlier row can follow. ``rows_max`` limits
-memory, regardless of the tape's length.
+memory use, regardless of the tape's length.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class Feed:
 
     @property
     def streams(self) -> list[StreamInfo]:
-        """Every stream once, in slice order. Spans are by delivery time, including ``feed_ms``."""
+        """All streams, each listed once, in slice order. Spans refer to delivery times, which include ``feed_ms``."""
         joined = []
         for parts in self._parts.values():
             infos = [info for _, info in parts]

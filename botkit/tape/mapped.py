@@ -40,8 +40,8 @@ class MappedRows:
         return columns_of_kind(self._pairs[pair], kind, resolution, arrays)
 
     def _write(self, folder: Path, rows: MarketColumns, kind: Kind) -> bool:
-        """Write rows, unless another process was faster. Return False if they cannot be written, for example because
-        the disk is full.
+        """Write rows, unless another process has already written them. Return False if they cannot be written, for
+        example because the disk is full.
         """
         beside = None
         try:

@@ -1,8 +1,9 @@
 """Records market events as durable rows of a tape. It has no clock and no connection.
 
 Events are written to a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 loses at most
-that second. At the end of a day, the day's journal is converted to Parquet; after a crash, this happens at the next
-start. The times of a stream's rows never decrease, and every span in which rows may be missing is recorded as a gap:
+one second of data. At the end of a day, the day's journal is converted to Parquet; after a crash, this happens at the
+next start. The times of a stream's rows never decrease, and every span in which rows may be missing is recorded as a
+gap:
 
 * books: from the last row before an interruption to the first one after it;
 * trades: only if the exchange's list of recent trades does not reach back to the last known trade, and between
@@ -72,7 +73,7 @@ class Recorder:
         notes: tuple[str, ...] = (),
         synthetic: bool = False,
     ) -> None:
-        """Create a recorder. ``known`` are all pairs of the exchange, because an earlier run may have left rows for
+        """Create a recorder. ``known`` lists all of the exchange's pairs, because an earlier run may have left rows for
         pairs not in ``pairs``.
 
         ``synthetic`` means that the market is synthetic, such as an emulator's.
@@ -199,8 +200,8 @@ class Recorder:
     def take(self, event: object, received: Nanos) -> None:
         """Record an event received at ``received``.
 
-        Events that a tape cannot store are ignored. If the clock goes back, the last time is reused, so that rows stay
-        in order.
+        Events that a tape cannot store are ignored. If the clock moves backward, the last time is reused, so that rows
+        stay in order.
         """
         assert self._journal is not None, "the recorder is not open"
         received = max(received, self._last)
@@ -240,7 +241,7 @@ class Recorder:
             self._note_gap(key, received)
         rules = trade.pair.rules
         side = 1 if trade.side is Side.BUY else -1 if trade.side is Side.SELL else 0
-        # each float is the result of dividing an integer once, so rounding recovers the integer
+        # each float was computed by a single division of an integer, so rounding recovers the integer
         ticks = round(trade.price * 10**rules.price_decimals)
         lots = round(trade.amount * 10**rules.amount_decimals)
         self._append(key, TradeRecord(self._numbers[trade.pair], received, trade.time, ticks, lots, side))

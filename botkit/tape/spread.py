@@ -100,7 +100,7 @@ def _cost_bps(
     mid: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     value: float,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return the cost of an order of the given quote value on every book; NaN where the book is too thin."""
+    """Return the cost of an order with the given quote value on each book, or NaN where the book is too thin."""
     worth = price * amount
     before = np.cumsum(worth, axis=1) - worth
     taken = np.clip(value - before, 0, worth)

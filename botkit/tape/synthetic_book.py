@@ -20,7 +20,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     """The characteristics of a pair's market. Distances are in hundredths of a basis point of the price."""
 
     half_spread: int  # the smallest distance from the fair price at which makers quote
-    spread_wander: int  # the variation of that distance
+    spread_wander: int  # variation of `half_spread`
     gap: int  # mean distance between levels
     depth: int  # levels shown per side
     #: mean amount at a level and mean taker amount, in the pair's display step (10^-amountPrecision)
@@ -50,7 +50,7 @@ STYLES: dict[str, Style] = {
     ),
 }  # fmt: skip
 
-_SPARE_LEVELS = 10  # levels kept behind the shown ones, so that taking those reveals more
+_SPARE_LEVELS = 10  # levels kept behind the shown ones, to be revealed when those are taken
 
 
 class _Side:

@@ -37,8 +37,8 @@ class Tape:
         self.path = path
         self.manifest = manifest
         self._journals = journals
-        #: the end of each stream in Parquet, because after a crash a journal may still contain rows that have already
-        #: been converted
+        #: the end of each stream in Parquet. After a crash, a journal may still contain rows that have already been
+        #: converted
         self._written: dict[JournalKey, Nanos] = {(s.pair, s.kind): s.end for s in manifest.streams if not s.resolution}
         self._all_streams = _with_journals(manifest.streams, [j.streams(self._written) for j in journals])
         self._pairs = pairs

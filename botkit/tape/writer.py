@@ -118,7 +118,7 @@ class _Stream:
 
     def __init__(self, known: StreamInfo | None) -> None:
         self.end: Nanos | None = known.end if known else None
-        # the last candle's bucket, so that a gap between two writing sessions is also detected
+        # the last candle's bucket, kept so that a gap between two writing sessions is also detected
         self.last_time: Nanos | None = (
             bucket_start(known.end - 1, known.resolution) if known and known.resolution else None
         )

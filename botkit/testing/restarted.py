@@ -28,7 +28,7 @@ from botkit.tape.feed import Slice
 
 __all__ = ["Restarted", "run_restarted"]
 
-#: how many seconds after the requested time the restart may happen, because orders may be in flight at that time
+#: maximum delay of the restart after the requested time, in seconds: orders may be in flight at that time
 _PATIENCE_S = 30
 _SLICE_ROWS = 1_000_000
 
@@ -100,8 +100,8 @@ class _RestartedRun(Run):
                 self._restart(piece.end)
 
     def _is_calm(self) -> bool:
-        """Return True if no request is in flight. A live bot looks up the outcome of such requests after a restart, but
-        here the new bot would get no answer.
+        """Return True if no request is in flight. After a restart, a live bot looks up the outcomes of requests that
+        were in flight, but here the new bot would get no answer.
         """
         return not self.engine.view.router.waiting and all(
             order.state in RESTING_STATES and not order.cancel_requested for order in self.engine.view.open_orders()

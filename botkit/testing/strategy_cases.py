@@ -68,7 +68,7 @@ _ASKS_MOST = 20
 _HASH_SEEDS = ("1", "2")
 #: the maximum fraction of a rate limit that one strategy may use
 _USE_MOST = 0.5
-#: the minimum rate-limit wait that counts, so that short waits behind the bot's own cancels are ignored
+#: rate-limit waits shorter than this are ignored, such as short waits behind the bot's own cancels
 _WAIT_MS = 1_000
 
 
@@ -88,8 +88,8 @@ def strategy_cases(
     The strategy runs on a synthetic market that reaches one of ``prices`` every ``every_s`` seconds. For several pairs,
     ``prices`` is a dict such as ``{"btc_usdt": [...]}``; by default the prices are lively. ``data`` replaces this
     market, as in `botkit.backtest`; without a tape of trades, the case over the wire is skipped. ``overrides`` are
-    further arguments of `botkit.backtest`. ``same_after_restart=False`` is for a strategy that is intended to decide
-    differently after a restart. In that case, the test checks only that the strategy keeps running.
+    additional arguments for `botkit.backtest`. ``same_after_restart=False`` is for a strategy that is intended to
+    decide differently after a restart. In that case, the test checks only that the strategy keeps running.
     """
     name = getattr(strategy, "__name__", None) or Path(str(strategy)).stem
     asked = _Asked(
@@ -374,7 +374,7 @@ class _Refuses:
 
 
 class _Refusing:
-    """A plugin with that rule."""
+    """A plugin that registers the refusing risk rule."""
 
     @staticmethod
     @hookimpl
@@ -444,7 +444,7 @@ def _plenty(currency: str) -> int:
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """Turn botkit's errors into failures without pytest's traceback, because their message is enough."""
+    """Turn botkit's errors into failures without pytest's traceback, because the message is enough."""
     try:
         yield
     except BotkitError as error:

@@ -6,16 +6,16 @@ exchange.
     fill     (name, time in ms, ticks, lots)
 
 An arriving order is queued behind the amount recorded at its price. Between recorded levels, or before the best price,
-nothing is ahead of it. Beyond the recorded depth, the full amount of the level when it is first seen is ahead of the
-order. If a later snapshot shows a smaller amount, the amount ahead is reduced to the amount shown. Trades at the
-order's price by takers on the opposite side consume the amount ahead and then fill the order; trades beyond the price
-clear the amount ahead and fill the order. If the opposite best price reaches or crosses the order's price, the order
-fills with the amount shown there. Lots taken from a level stay taken until the level changes. Every fill is limited by
-its trade or by the amount shown, and orders share an amount by price, then by time. A post-only order is checked
-against the other side of the book as the trades since the snapshot have left it: a buyer's trade takes all asks below
-its price, and its amount at that price; a seller's trade takes all bids above its price, and its amount at that price.
-Under the optimistic assumption nothing is ahead and orders fill completely. Under the pessimistic assumption only
-trades beyond the price fill an order.
+nothing is ahead of it. Beyond the recorded depth, the order is behind the full amount that the level shows when a book
+first includes it. If a later snapshot shows a smaller amount, the amount ahead is reduced to the amount shown. Trades
+at the order's price by takers on the opposite side consume the amount ahead and then fill the order; trades beyond the
+price clear the amount ahead and fill the order. If the opposite best price reaches or crosses the order's price, the
+order fills with the amount shown there. Lots taken from a level stay taken until the level changes. Every fill is
+limited by its trade or by the amount shown, and orders share an amount by price, then by time. A post-only order is
+checked against the other side of the book, reduced by the trades since the snapshot: a buyer's trade takes all asks
+below its price, and its amount at that price; a seller's trade takes all bids above its price, and its amount at that
+price. Under the optimistic assumption nothing is ahead and orders fill completely. Under the pessimistic assumption
+only trades beyond the price fill an order.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Market:
         return levels
 
     def left(self, bids):
-        """Return the side's levels, reduced by the amounts that trades since the last book have taken."""
+        """Return the side's levels, minus the amounts taken by trades since the last book."""
         standing = dict(self.net(bids))
         for price, amount, taker_buys in self.since:
             if taker_buys == bids:

@@ -41,7 +41,7 @@ def test_each_real_fill_is_compared_with_the_matching_part_of_the_simulated_orde
     assert first.real is not None
     assert first.simulated is not None
     assert (first.simulated.price, first.simulated.time, first.real.time) == (99.0, 14 * S, 10 * S)
-    assert (second.amount, second.money) == (6.0, pytest.approx(-6.0))  # a buyer who paid 1 more for 6 coins
+    assert (second.amount, second.money) == (6.0, pytest.approx(-6.0))  # a buyer who paid 1 more per coin for 6 coins
 
 
 def test_a_fill_that_exists_only_live_or_only_in_simulation_is_reported_as_missed_or_extra() -> None:

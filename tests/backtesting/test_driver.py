@@ -19,7 +19,7 @@ from tests.backtest_world import ROOT, run, write_candles, write_config, write_s
 from tests.benchmarks import market_data
 from tests.row_by_row import RowByRow
 
-#: a strategy that reads all data that a span updates only on demand, and logs a digest of the data at the end
+#: a strategy that reads all the data that spans update lazily, and logs a digest of that data at the end
 WATCHER = """
 pair: Pair
 every: int = 7
@@ -84,7 +84,7 @@ def told(result: BacktestResult) -> tuple[object, ...]:
 
 
 def both_ways(config: Path) -> BacktestResult:
-    """Run with spans and then row by row, check that both results are equal, and return the first one."""
+    """Run with spans and then row by row, check that both results are equal, and return the first result."""
     fast = run(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "Driver", RowByRow)
@@ -182,7 +182,7 @@ def on_bar(self, bar):
 """
 
 
-def test_an_order_placed_on_the_last_bar_of_a_slice_fills_at_the_open_of_the_next_slice(
+def test_an_order_placed_on_the_last_bar_of_a_slice_fills_at_the_next_slices_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "SLICE_ROWS", 10)
@@ -195,8 +195,7 @@ def test_an_order_placed_on_the_last_bar_of_a_slice_fills_at_the_open_of_the_nex
         backtest='  fees: {maker: "0", taker: "0"}\n  slippage: "0"\n  latency: {order_ms: 100, answer_ms: 100}\n',
     )
     result = run(config)
-    # no open price follows the last bar's order, so the order cannot fill; the run must cancel the order instead of
-    # leaving it open
+    # the last bar's order has no next open to fill at, so the run must cancel the order instead of leaving it open
     assert [fill.price_ticks for fill in result.fills] == [round(close * 100) for close in closes[:-1]]
     assert [fill.time for fill in result.fills] == [
         order.spec.created + 100 * NS_PER_MS for order in result.orders[:-1]

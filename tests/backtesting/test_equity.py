@@ -174,7 +174,7 @@ def test_a_currency_can_be_valued_through_an_inverted_pair() -> None:
     assert (c.opening, c.final) == (200.0, 150.0)
 
 
-def test_given_first_prices_a_run_can_start_before_the_first_row_of_a_pair() -> None:
+def test_a_run_can_start_before_the_first_row_of_a_pair_if_its_first_price_is_given() -> None:
     c = curve({"btc": COIN}, pairs=(BTC, USDT), currency="twd", first_prices={"usdt_twd": 30.0})
     c.add_slice({"btc_usdt": column((0, 100.0))})
     assert c.opening == 3_000.0
@@ -267,7 +267,8 @@ def test_results_do_not_depend_on_slices_pair_order_or_fast_paths(
     for step, what, figure in drawn:
         time += step * 20 * NS_PER_MINUTE
         rows.append((time, what, figure))
-    # documented order for equal timestamps: rows by pair, then balance changes; a fill needs an earlier price
+    # documented order for equal timestamps: rows by pair, then balance changes; a fill can be valued only if an earlier
+    # price is known
     rows.sort(key=lambda r: (r[0], r[1] == "fill", r[1]))
     rows = [(START - 1, "btc_usdt", 7), *rows]
     opening = {"usdt": 5_000 * COIN, "btc": 3 * COIN} | ({"eth": 2 * COIN} if with_eth else {})

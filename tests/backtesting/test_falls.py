@@ -15,7 +15,7 @@ SECOND = 10**9
 
 def reference(opening: float, values: list[float]) -> tuple[list[Drawdown], float]:
     """Return all drawdowns in chronological order, and the duration of the longest one in seconds. The last drawdown
-    may not have recovered.
+    may still be open at the end.
     """
     found, peak, peak_time, trough = [], opening, 0, None
     longest = 0

@@ -237,7 +237,7 @@ def test_the_benchmark_has_a_column_in_the_equity_and_days_files(result: Backtes
 @pytest.mark.parametrize("zone", ["Asia/Taipei", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
 def test_csv_timestamps_are_in_the_runs_time_zone_and_include_the_offset(zone: str) -> None:
     start = 1_735_689_599_999_999_999
-    # covers both daylight saving changes of a year, at irregular times
+    # irregular timestamps that span both daylight saving changes of a year
     times = [start + step * 6_543_210_987_654 for step in range(5_000)]
     texts = _times(times, ZoneInfo(zone))
     assert texts == [format_time(time, ZoneInfo(zone)) for time in times]

@@ -37,7 +37,9 @@ def on_trade(self, trade):
 
 
 @pytest.mark.parametrize("taken", PAIRS)
-def test_own_and_recorded_trades_with_equal_timestamps_are_ordered_by_pair(tmp_path: Path, taken: str) -> None:
+def test_own_executions_and_recorded_trades_with_equal_timestamps_are_ordered_by_pair(
+    tmp_path: Path, taken: str
+) -> None:
     pairs = packaged_pairs()
     other = next(name for name in PAIRS if name != taken)
     minute, met = START + NS_PER_MINUTE, START + NS_PER_MINUTE + 100 * NS_PER_MS
@@ -46,8 +48,8 @@ def test_own_and_recorded_trades_with_equal_timestamps_are_ordered_by_pair(tmp_p
         for name in PAIRS:
             at = np.array([START, minute + NS_PER_S], dtype=np.int64)
             writer.write(BookColumns(pairs[name], at, at, price, lots, price + 10, lots))
-            # One trade at the start. The pair that we do not take from also trades when our order arrives and again one
-            # second later; the other pair trades two seconds after our order.
+            # Both pairs trade once at the start. The pair that we do not buy also trades when our order arrives and one
+            # second after that; the pair that we buy also trades two seconds after our order arrives.
             moments = [START, met, met + NS_PER_S] if name == other else [START, met + 2 * NS_PER_S]
             when = np.array(moments, dtype=np.int64)
             side = np.array([-1] + [1] * (len(when) - 1), dtype=np.int8)

@@ -127,7 +127,7 @@ def test_only_candles_entirely_within_a_trade_are_used() -> None:
     fills = [fill(1, "buy", 1, 10_000, MINUTE), fill(2, "sell", 1, 10_000, 4 * MINUTE)]
     (trade,) = looked(Rows(candles), fills).trades
     assert (trade.mae, trade.mfe) == (pytest.approx(-0.1), pytest.approx(0.1))
-    # one second later, the first candle starts before the trade and is excluded
+    # the trade now starts one second later, so the first candle starts before the trade and is excluded
     fills = [fill(1, "buy", 1, 10_000, MINUTE + SECOND), fill(2, "sell", 1, 10_000, 4 * MINUTE - SECOND)]
     (trade,) = looked(Rows(candles), fills).trades
     assert (trade.mae, trade.mfe) == (pytest.approx(-0.05), pytest.approx(0.1))

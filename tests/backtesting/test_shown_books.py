@@ -78,10 +78,8 @@ def on_book(self, book):
 
 
 @pytest.mark.parametrize("synthetic", [False, True])
-def test_books_of_a_tape_recorded_from_the_wire_are_published_at_their_receive_times(
-    tmp_path: Path, synthetic: bool
-) -> None:
-    """Use frames that arrive from the exchange about every second, with a jitter of a tenth of a second."""
+def test_books_recorded_from_the_wire_are_published_at_their_receive_times(tmp_path: Path, synthetic: bool) -> None:
+    """Use frames that arrive from the exchange about once a second, with a jitter of 0.1 s."""
     received = np.array([T0 + i * S + (i * 37 % 11 - 5) * 20 * MS for i in range(1, 60)], dtype=np.int64)
     column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731
     lots, prices = column([LOT] * len(received)), range(100_00, 100_00 + len(received))
@@ -122,9 +120,9 @@ def on_fill(self, fill):
 """
 
 
-def test_without_latency_an_order_sent_on_a_book_is_affected_by_simultaneous_trades(tmp_path: Path) -> None:
+def test_without_latency_an_order_sent_in_response_to_a_book_is_affected_by_simultaneous_trades(tmp_path: Path) -> None:
     """Place an order at 100 with an amount of 0.01 ahead of the order. One trade of 0.01 arrives together with the
-    book, and another one follows every second.
+    book, and another trade arrives every second after that.
     """
     at = np.array([T0 + i * S for i in range(5)], dtype=np.int64)
     column = lambda value: np.array([[value]], dtype=np.int64)  # noqa: E731

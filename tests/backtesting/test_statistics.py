@@ -68,7 +68,7 @@ def test_a_statistic_that_cannot_be_computed_is_none() -> None:
     assert own.calmar([0.01] * 40, None) is None
 
 
-# The definitions of quantstats differ in two ways. Its value at risk (and, by default, its conditional value at risk)
+# quantstats uses different definitions in two cases. Its value at risk (and, by default, its conditional value at risk)
 # assumes normally distributed returns. Its drawdowns use daily closes, while ours use every row.
 @pytest.mark.parametrize("returns", RETURNS[1:])
 @pytest.mark.filterwarnings("ignore")

@@ -1,4 +1,4 @@
-"""Trades, recomputed from nothing but fills and prices by code that is independent of botkit."""
+"""Trades, recomputed using only fills and prices, by code that is independent of botkit."""
 
 from __future__ import annotations
 
@@ -197,8 +197,8 @@ _DRAWN = st.lists(
 @settings(deadline=None, max_examples=200)
 @given(_DRAWN, st.integers(0, 10**10), st.integers(1, 10**7))
 def test_trades_and_open_lots_add_up_exactly_to_the_change_in_equity(drawn, given_units: int, first_ticks: int) -> None:
-    """Compute opening and closing cash and coins from the fills in exact fractions, and value them at the last
-    price.
+    """Compute the opening and closing cash and coin balances from the fills in exact fractions, and value them at the
+    last price.
     """
     fills = []
     for number, (buys, lots, ticks, fee, fee_in, order) in enumerate(drawn):
@@ -254,7 +254,7 @@ def test_a_loop_is_a_single_trade_in_its_start_and_end_currency() -> None:
     (loop,) = found.trades
     assert (loop.kind, loop.currency, loop.pair_text) == ("loop", "twd", "btc_twd > btc_usdt > usdt_twd")
     assert (loop.opened, loop.closed, loop.client_id) == (START, START + 2 * SECOND, 3)
-    # 7.2 USDT were not converted back; neither they nor their share of the cost are part of the loop
+    # 7.2 USDT were not converted back; neither this amount nor its share of the cost is part of the loop
     received = 0.0998 * 64_128.26 - 12.8
     share = 6_380.0 / received
     assert loop.units / COIN == pytest.approx(200_000 * share, abs=0.05)
@@ -392,7 +392,7 @@ def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], di
     told: dict[tuple[str, str], int] = defaultdict(int)
     for trade in result.trades:
         told[trade.strategy, trade.currency] += trade.pnl_units
-        if trade.is_given:  # the exit also used allocated coins, which were excluded from the flows of the fills
+        if trade.is_given:  # the exit also used allocated coins, which were excluded from the flows computed from fills
             told[trade.strategy, trade.pairs[0].base] -= trade.units
             told[trade.strategy, trade.currency] += trade.entry_units
     for lot in result.open_lots:

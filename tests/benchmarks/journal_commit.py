@@ -2,12 +2,12 @@
 
     python -m tests.benchmarks.journal_commit [--commits 500] [--rounds 3] [--folder PATH]
 
-Each commit is the commit of a turn with one order: the order's row, its slot, and the strategy's state. ``the disk``
-writes the same number of bytes to a file of the same kind and syncs the file; no durable write can be cheaper.
-``SQLite`` is how the journal worked before it had a log: one synced transaction with the same rows. The three kinds of
-commit alternate every few milliseconds, because other load on the machine varies. Before each measurement, a short
-computation simulates the work of a turn, because a processor that has just been idle is slow. Meanwhile the journal's
-thread copies the rows into SQLite, as in a real bot.
+Each commit covers a turn with one order: the order's row, its slot, and the strategy's state. ``the disk`` writes the
+same number of bytes to a file of the same kind and syncs the file; no durable write can be cheaper. ``SQLite`` is how
+the journal worked before it had a log: one synced transaction with the same rows. The three kinds of commit alternate
+every few milliseconds, because other load on the machine varies. Before each measurement, a short computation simulates
+the work of a turn, because a processor that has just been idle is slow. Meanwhile the journal's thread copies the rows
+into SQLite, as in a real bot.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from botkit.live.journal_tables import RowWriter, upgrade
 from botkit.model.orders import Order, OrderSpec, OrderType, Side
 from tests.sim.venue import BTC
 
-#: time between two orders of a fast bot
+#: time between consecutive orders from a fast bot
 _PAUSE_S = 0.005
 _STATE = b'{"state":{"books":12345,"grid":[1,2,3,4,5,6,7,8,9]},"timers":{"often":1764400000000000000},"best":{}}'
 _MADE_OF = bytes(range(1, 256)) * 20

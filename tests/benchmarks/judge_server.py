@@ -3,9 +3,9 @@
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
 Prints its port, then responds to requests until it receives SIGTERM. Each request is timestamped after a simulated
-delay, and answered after a second delay. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While it runs,
-``GET /judge/busiest/COUNTER/SECONDS`` returns immediately the maximum number of arrivals so far in any window of that
-length; ``?since=N`` excludes the first N arrivals.
+delay, and answered after another one. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While the server
+runs, ``GET /judge/busiest/COUNTER/SECONDS`` returns immediately the maximum number of arrivals so far in any window of
+that length; ``?since=N`` excludes the first N arrivals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """Return the exchange counter against which a request is counted."""
+    """Return the exchange counter that a request counts toward."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":

@@ -1,4 +1,5 @@
-"""Kills a trading bot with SIGKILL repeatedly, and compares the bot's books with the exchange's after every restart.
+"""Kills a trading bot with SIGKILL repeatedly, and compares the bot's books with those of the exchange after every
+restart.
 
     python -m tests.benchmarks.kill_runs [--kills 200] [--seed 1] [--open-orders 200]
 

@@ -75,8 +75,8 @@ class Trial:
             assert said == "sending\n", f"a sender ended before it had an answer: {said!r}"
 
     def until_busy(self, counter: str, percent: float, *, since: int = 0, within_s: float = 120.0) -> int:
-        """Wait until the arrivals after the first ``since`` have used this percentage of a window. Return the total
-        number of arrived requests.
+        """Wait until the arrivals, not counting the first ``since``, have used this percentage of a window. Return the
+        total number of requests that have arrived.
         """
         [[limit, seconds]] = self.limits[counter]
         end = time.monotonic() + within_s

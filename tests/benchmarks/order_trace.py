@@ -2,12 +2,11 @@
 
 Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events; generators count each time they
 resume) in one backtest with orders and in the same backtest without orders, and divides the difference by the number of
-orders. The calls that every row of data needs cancel out. The costs of splitting quiet spans, of the simulated
-exchange, and of recording the results are attributed to the orders. The number of calls does not depend on the machine,
-so a test can enforce a maximum (tests/engine/test_order_life_calls.py). With ``TOP``, the script also prints the
-``TOP`` functions with the most calls per order, and the calls by folder. ``--opcodes`` counts executed bytecode
-instructions instead. This count tracks CPU time more closely and does not depend on the machine either, but takes
-minutes.
+orders. Calls made for every row of data cancel out. The costs of splitting quiet spans, of the simulated exchange, and
+of recording the results are attributed to the orders. The number of calls does not depend on the machine, so a test can
+enforce a maximum (tests/engine/test_order_life_calls.py). With ``TOP``, the script also prints the ``TOP`` functions
+with the most calls per order, and the calls by folder. ``--opcodes`` counts executed bytecode instructions instead.
+This count tracks CPU time more closely and does not depend on the machine either, but takes minutes.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ LIVES = (
 
 
 class Run(NamedTuple):
-    """The calls (or opcodes) of one backtest by function, and the backtest's numbers of orders and fills."""
+    """The calls (or opcodes) in one backtest, by function, and the backtest's order and fill counts."""
 
     calls: Counter[CodeType]
     orders: int

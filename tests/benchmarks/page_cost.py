@@ -35,8 +35,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def trade(arguments: list[str], to: Path) -> int:
-    """Run ``botkit run`` in this process and record how long each order took, in nanoseconds of wall time and of own
-    work.
+    """Run ``botkit run`` in this process and record how long each order took, in nanoseconds of wall time and of the
+    thread's own work.
     """
     from aiohttp.client_proto import ResponseHandler
 
@@ -98,7 +98,7 @@ def page_of(process: int) -> int | None:
 
 
 async def watch(address: str, bot: str, until: float) -> int:
-    """Watch a bot as an open page does, and return the number of received bytes."""
+    """Watch a bot as an open page does, and return the number of bytes received."""
     parts, count = urlsplit(address), 0
     async with (
         aiohttp.ClientSession() as session,

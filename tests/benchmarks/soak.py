@@ -1,5 +1,5 @@
 """Runs a bot for a long time with injected faults, records its memory, tasks, threads, descriptors and files over time,
-and finally compares the bot's books with the exchange's.
+and finally compares the bot's books with those of the exchange.
 
     python -m tests.benchmarks.soak [--minutes 30] [--speed 20]
 
@@ -97,7 +97,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def write_configs(folder: Path) -> dict[str, Path]:
-    """Write two configurations of the same bot: one that trades and one that only watches."""
+    """Write two configurations for the same bot: one that trades and one that only watches."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "restless.py").write_text(STRATEGY)
     paths = {}
@@ -110,7 +110,9 @@ def write_configs(folder: Path) -> dict[str, Path]:
 
 
 async def soak(folder: Path, minutes: float, speed: float) -> int:
-    """Run the bot, print a line roughly once a minute, and compare the bot's books with the exchange's at the end."""
+    """Run the bot, print a line roughly once a minute, and compare the bot's books with those of the exchange at the
+    end.
+    """
     paths, state = write_configs(folder), folder / "state"
     os.environ["BOTKIT_STATE"] = str(state)
     balances = {"usdt": 10**7 * _UNIT, "btc": 100 * _UNIT, "eth": 1000 * _UNIT, "twd": 10**8 * _UNIT}
@@ -170,7 +172,7 @@ def describe(samples: list[Sample]) -> None:
 
 
 async def judge(config: Path, emulator: Any) -> list[str]:
-    """Restart the bot and compare its books with the exchange's."""
+    """Restart the bot and compare its books with those of the exchange."""
     async with live_parts(Project.load(config), "emulator", rest=emulator.rest, ws=emulator.ws) as parts:
         bot = await start(parts, Notices())
         try:

@@ -3,12 +3,12 @@ complete signed order has arrived at the server.
 
     python -m tests.benchmarks.tick_to_order [--rounds 3] [--seconds 10]
 
-The server is the emulator in a separate process, which pushes 200 books a second with 20 + 20 levels. The bot is
-complete, with a durable journal, recording, risk rules and router, and uses uvloop if installed. Every twentieth book
-triggers an order, which a later book cancels. A frame is timestamped before it is written, and an order when the server
-has read its last byte. A bare client (only aiohttp and msgspec) alternates with the bot, and the time to make 16 kB
-durable on disk is measured as well. On a machine with other load, these two measurements help to interpret the bot's
-results.
+The server is the emulator in a separate process, which pushes 200 books a second with 20 + 20 levels. The bot runs with
+all its components, including a durable journal, recording, risk rules and router, and uses uvloop if installed. Every
+twentieth book triggers an order, which a later book cancels. A frame is timestamped before it is written, and an order
+when the server has read its last byte. A bare client (only aiohttp and msgspec) alternates with the bot, and the time
+to make 16 kB durable on disk is measured as well. On a machine with other load, these two measurements help to
+interpret the bot's results.
 
 Each step is named after the event that completes it. "own work" is the CPU time of the bot's thread.
 """
@@ -406,8 +406,8 @@ _Marks = tuple[list[tuple[int, int, int]], int]
 
 
 def _ways(orders: list[_Marks], took: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """Return each order's timestamps as (time, own work), from writing the frame on the server to the arrival of the
-    order at the server.
+    """Return each order's timestamps as (time, own work), from when the server writes the frame until the order arrives
+    at the server.
     """
     at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
     ways = []

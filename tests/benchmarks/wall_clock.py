@@ -43,7 +43,7 @@ SEEDS = 5
 #: the counts that are compared, and other counts that are only printed
 JUDGED = ("fills", "volume", "cancels")
 SHOWN = (*JUDGED, "cancelled", "cancel_refused", "orders", "post_only_cancelled")
-#: near the start and the end of a run, books and quotes differ from the backtest's
+#: near the start and the end of a run, books and quotes differ from those in the backtest
 _SETTLING: Nanos = 2 * NS_PER_S
 #: a tape is shifted by a whole number of minutes; if a run starts this close to the next minute, that number is
 #: ambiguous
@@ -55,8 +55,8 @@ _PARAMS = {"pair": PAIR, "amount": 0.02, "inventory": 3.0, "spread_bps": 1.0, "s
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """A wall-clock run: the folder with its files, the offset of its timestamps from the tape's, and the time span that
-    is compared.
+    """A wall-clock run: the folder with its files, the offset between its timestamps and those on the tape, and the
+    time span that is compared.
     """
 
     folder: Path

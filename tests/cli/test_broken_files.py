@@ -187,7 +187,7 @@ def test_the_most_recently_used_of_two_accounts_is_chosen_except_in_live_mode(
         assert json.loads(capsys.readouterr().out)["folder"].endswith("aaa")
 
 
-def test_a_stopped_bot_can_be_inspected_and_allocated_capital_without_its_strategy_file(
+def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_file(
     config: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     has_run(config, emulator)
@@ -202,7 +202,8 @@ def test_a_stopped_bot_can_be_inspected_and_allocated_capital_without_its_strate
     assert "p was given 5 usdt" in capsys.readouterr().out
     (config.parent / "plugins" / "puppet.py").write_text(STRATEGY)
     where = ["--rest", emulator.rest, "--ws", emulator.ws]
-    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0  # the bot's books match the exchange's
+    # the bot's books match those of the exchange
+    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def elsewhere(template: Path, terminal: Terminal) -> Emulator:
     return terminal.serve(Emulator(facts, options))
 
 
-def test_restarts_on_another_emulator_even_without_the_journal_do_not_sell_the_users_coins(
+def test_a_restart_on_another_emulator_does_not_sell_the_users_coins_even_without_the_journal(
     template: Path, elsewhere: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account = DEFAULT_ACCOUNT

@@ -22,7 +22,7 @@ CLICKS = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with two configurations, ``one`` and ``two``, of the strategy ``s``, and three runs of these
+    """Return a folder with two configurations, ``one`` and ``two``, for the strategy ``s``, and three runs of these
     configurations.
     """
     folder, crossing = tmp_path, write_crossing(tmp_path)

@@ -1,4 +1,4 @@
-"""The commands ``botkit data`` import, info, check, spread and synthetic, called with arguments as a user types
+"""The commands ``botkit data`` import, info, check, spread and synthetic, called with arguments as a user would type
 them.
 """
 
@@ -146,7 +146,7 @@ def test_every_command_labels_a_synthetic_tape_as_synthetic(run: Run) -> None:
     )
 
 
-def test_the_spread_command_suggests_a_slippage(run: Run) -> None:
+def test_the_spread_command_suggests_a_slippage_value(run: Run) -> None:
     code, out, _ = run("spread", BUNDLED, "--pair", "btc_usdt")
     assert code == 0
     assert 'slippage: "0.00015"' in out

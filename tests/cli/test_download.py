@@ -1,4 +1,6 @@
-"""The command ``botkit download`` with arguments as a user types them, against a small exchange over HTTP."""
+"""The command ``botkit download``, called with arguments as a user would type them, against a small exchange over
+HTTP.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's mistake causes one message that states the error, its location, and the remedy."""
+"""A user's mistake produces a single message that states the error, its location, and the remedy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_line_in_the_user
 
 
 @pytest.mark.parametrize("call", ['__import__("json").loads("{")', 'self.subscribe_bars(self.pair, "2m")'])
-def test_the_headline_of_a_failure_names_the_line_in_the_users_code_and_not_in_a_library(
+def test_the_headline_of_a_failure_names_the_line_in_user_code_rather_than_one_in_a_library(
     tmp_path: Path, capsys: Printed, call: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
@@ -153,7 +153,7 @@ def test_an_error_explains_that_commas_are_not_allowed_in_numbers(tmp_path: Path
     assert f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is not a number; write it without" in said
 
 
-def test_capital_above_the_balances_produces_the_same_error_in_check_and_backtest(
+def test_check_and_backtest_report_the_same_error_for_capital_above_the_balances(
     tmp_path: Path, capsys: Printed
 ) -> None:
     bot = FirstBot(tmp_path, "pass")

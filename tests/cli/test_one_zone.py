@@ -1,4 +1,6 @@
-"""All dates that a user types are in one time zone, and data from an emulator is marked as synthetic."""
+"""All dates that a user enters are interpreted in a single time zone, and data from an emulator is marked as
+synthetic.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The command ``botkit record`` with arguments as a user types them, against a small exchange. Most tests use virtual
-time; tests that kill the command or send it a signal run a separate process over real sockets.
+"""The command ``botkit record``, called with arguments as a user would type them, against a small exchange. Most tests
+use virtual time; tests that kill the command or send it a signal run a separate process over real sockets.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def test_a_second_recorder_for_the_same_tape_is_refused(run: Run, real_venue: Ma
         process.communicate()
 
 
-def test_a_lost_connection_is_a_gap_in_books_and_in_trades_missing_from_the_recent_trade_list(
+def test_a_lost_connection_leaves_a_gap_in_books_and_in_trades_missing_from_the_recent_trade_list(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"

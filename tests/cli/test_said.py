@@ -81,7 +81,7 @@ def test_log_file_and_log_level_options_work_in_a_backtest(tmp_path: Path) -> No
     assert {row["strategy"] for row in rows} == {"mine"}
     assert sum("five at" in row["message"] for row in rows) >= 17
     assert sum("bar " in row["message"] for row in rows) == 90
-    assert rows[1]["at"].startswith("mine.py:")  # the line in the strategy's code, not in botkit's
+    assert rows[1]["at"].startswith("mine.py:")  # the line in the strategy's code, not one in botkit
 
 
 def test_warnings_and_errors_in_a_run_reach_the_terminal_and_notifiers(
@@ -107,7 +107,7 @@ def test_warnings_and_errors_in_a_run_reach_the_terminal_and_notifiers(
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-def test_an_invalid_keyword_argument_to_the_log_stops_a_backtest_like_a_live_bot(
+def test_an_invalid_keyword_argument_to_the_log_stops_a_backtest_just_as_it_stops_a_live_bot(
     tmp_path: Path, capsys: Printed, level: str
 ) -> None:
     call = f'self.log.{level}("x", close=1)'
@@ -125,7 +125,7 @@ def test_a_log_message_with_mismatched_placeholders_is_printed_with_its_argument
     assert "mine: %d bars ('many',)" in capsys.readouterr().err
 
 
-def test_a_state_that_cannot_be_saved_for_a_restart_causes_a_warning(tmp_path: Path, capsys: Printed) -> None:
+def test_state_that_cannot_be_saved_for_a_restart_causes_a_warning(tmp_path: Path, capsys: Printed) -> None:
     body = """
     def on_start(self):
         self.subscribe_bars(self.pair)

@@ -101,12 +101,12 @@ def test_exported_files_have_the_same_columns_and_formats_as_those_of_a_backtest
             assert forms[0] <= forms[1] or forms[0] & forms[1] or not forms[1], (column, *forms)
 
 
-def test_an_order_with_unknown_outcome_is_listed_once(ran: FirstBot, capsys: Printed) -> None:
+def test_an_order_whose_outcome_is_unknown_is_listed_once(ran: FirstBot, capsys: Printed) -> None:
     assert main(["journal", str(ran.config), "--last", "0"]) == 0
     assert "open:" not in capsys.readouterr().out, "all ended"
 
 
-def test_data_info_shows_its_time_zone_and_counts_candles_from_the_open_of_the_first_one(
+def test_data_info_shows_its_time_zone_and_starts_the_candle_span_at_the_first_open(
     tmp_path: Path, capsys: Printed
 ) -> None:
     out = tmp_path / "tape"

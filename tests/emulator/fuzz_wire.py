@@ -330,7 +330,7 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
                 status = mutator.dice.choice((200, 200, 200, 200, 422, 500))
                 writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # if the loop ends first, it cancels this task, and asyncio's server would report an error
+            pass  # if the loop stops first, it cancels this task, and asyncio's server would report an error
         finally:
             writer.close()
 

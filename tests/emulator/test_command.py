@@ -1,5 +1,5 @@
-"""The command ``botkit emulator`` prints one line of JSON when it is ready. A mistake causes a one-line error and exit
-code 2.
+"""The command ``botkit emulator`` prints one line of JSON when it is ready. A mistake results in a one-line error and
+exit code 2.
 """
 
 from __future__ import annotations

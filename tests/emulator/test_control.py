@@ -1,4 +1,4 @@
-"""The control interface is reachable only over loopback, and contains no secrets."""
+"""The control interface is reachable only over loopback, and exposes no secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def test_a_web_page_cannot_reach_the_control_interface(start, session, sen
         assert answer.status == 403
 
 
-async def test_the_state_shows_balances_and_no_secrets(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_state_shows_balances_but_no_secrets(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=["ann@x.y:canary-key:canary-secret"], balance="twd=1000")
     raw = Raw(emulator.rest, session, key="canary-key", secret="canary-secret")
     await raw.create(action="BUY", type="LIMIT", price="100000", amount="0.001")

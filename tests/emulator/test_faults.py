@@ -177,7 +177,7 @@ async def test_maintenance_suspends_one_pair_until_the_maintenance_ends(start, s
     assert (await create(raw))[0] == 200
 
 
-async def test_a_skewed_clock_is_visible_in_the_date_header_and_nonces_are_refused(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_skewed_clock_appears_in_the_date_header_and_causes_nonces_to_be_refused(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="clock_skew", value=-7_200_000)
@@ -187,7 +187,7 @@ async def test_a_skewed_clock_is_visible_in_the_date_header_and_nonces_are_refus
     assert (await raw.call("GET", "/accounts/balance", headers=headers(text)))[0] == 200
 
 
-def test_the_random_draws_of_faults_depend_only_on_seed_and_request_number() -> None:
+def test_random_fault_draws_depend_only_on_seed_and_request_number() -> None:
     def run(seed: int) -> list[bool]:
         faults = Faults(seed)
         faults.add({"kind": "reset", "share": 0.3}, 0)

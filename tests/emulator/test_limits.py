@@ -24,7 +24,7 @@ async def counters(raw: Raw):  # type: ignore[no-untyped-def]
 
 
 async def test_a_request_over_the_limit_receives_a_429_response(start, session) -> None:  # type: ignore[no-untyped-def]
-    emulator = await start(speed=0.01)  # a one-second window takes a hundred seconds
+    emulator = await start(speed=0.01)  # in real time, a one-second window lasts a hundred seconds
     raw = Raw(emulator.rest, session)
     found = await statuses(6, lambda: raw.get("/orders/open", private=True))
     assert found == [200] * 5 + [429]
@@ -62,7 +62,7 @@ async def test_the_window_slides_with_the_exchanges_own_clock(start, session) ->
     raw = Raw(emulator.rest, session)
     for _ in range(3):
         assert (await raw.send("PUT", "/orders", {"BTC_TWD": []}))[0] == 200
-        await asyncio.sleep(0.02)  # four seconds in the exchange's time
+        await asyncio.sleep(0.02)  # four seconds of exchange time
 
 
 async def test_with_rate_limits_disabled_requests_are_only_counted(start, session) -> None:  # type: ignore[no-untyped-def]

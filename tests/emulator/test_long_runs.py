@@ -130,7 +130,9 @@ def test_a_client_that_never_reads_is_disconnected_before_its_queued_frames_exha
     assert connection.aborted == 1, "one frame, however large, is sent"
 
 
-async def test_orders_evicted_from_memory_are_found_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_orders_evicted_from_memory_can_still_be_found_like_any_other_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     whole = await history(260, 1)
     monkeypatch.setattr(past, "SPILL_AT", 40)
     monkeypatch.setattr(past, "SPILL_TO", 20)

@@ -60,7 +60,7 @@ async def test_public_responses_have_the_shape_of_the_exchanges_examples(start, 
     like(found, example(name))
 
 
-async def test_the_fee_table_matches_the_exchanges_exactly(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_fee_table_exactly_matches_that_of_the_exchange(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     _, found = await Raw(emulator.rest, session).get("/provisioning/limitations-and-fees")
     wanted = example("rest_limitations_and_fees")
@@ -75,7 +75,7 @@ async def test_the_fee_table_matches_the_exchanges_exactly(start, session) -> No
     assert by_currency["TWD"]["twdWithdrawMonthly"] == "5000000"
 
 
-async def test_trading_pairs_match_the_exchanges_exactly(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_trading_pairs_exactly_match_those_of_the_exchange(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     _, found = await Raw(emulator.rest, session).get("/provisioning/trading-pairs")
     served = {row["pair"]: row for row in found["data"]}
@@ -125,7 +125,7 @@ async def test_responses_over_an_orders_life_cycle_match_the_exchanges_shapes(st
     like(filled, example("rest_order_get_filled"))
     _, trades = await raw.get("/orders/trades/btc_twd", private=True)
     like(trades, example("rest_my_trades"))
-    # this applies to the sell as well, a quirk of the exchange
+    # this applies to sells as well, which is a quirk of the exchange
     assert {row["feeSymbol"] for row in trades["data"]} == {"BTC"}
 
     _, stop = await raw.create(
@@ -135,7 +135,7 @@ async def test_responses_over_an_orders_life_cycle_match_the_exchanges_shapes(st
     assert stop["orderId"].startswith("SL-")
     _, waiting = await raw.get(f"/orders/btc_twd/{stop['orderId']}", private=True)
     like(waiting, example("rest_order_get_stop_untriggered"))
-    # far above the best ask, which has moved meanwhile
+    # far above the best ask, which has moved in the meantime
     price = str(ask + 100_000)
     _, missed = await raw.create(action="BUY", type="LIMIT", price=price, amount="0.1", timeInForce="POST_ONLY")
     _, history = await raw.get("/orders/all/btc_twd", private=True)
@@ -211,7 +211,7 @@ async def test_errors_use_the_exchanges_own_messages(start, session) -> None:  #
         await raw.create("eth_twd", action="SELL", type="LIMIT", price="100000", amount="0.01"),
     ]
     known = {(row["status"], json.dumps(row["body"])) for row in example("errors")}
-    # the example dates from 2022; in the latest sample (2026-03-18, TWD) the currency is in upper case
+    # the example dates from 2022; in the latest sample (2026-03-18, TWD) the currency is uppercase
     known.add((422, json.dumps({"error": "Balance for ETH not enough, only has 0, but ordered 0.01."})))
     for status, body in found:
         assert (status, json.dumps(body)) in known, (status, body)

@@ -162,7 +162,9 @@ def test_ordered_trades_are_grouped_into_bars_by_interval(rows: list[tuple[int, 
 
 @given(TRADES)
 @settings(deadline=None, max_examples=150)
-def test_unordered_trades_with_timers_produce_each_interval_once(rows: list[tuple[int, int, int, int]]) -> None:
+def test_each_interval_is_produced_once_from_out_of_order_trades_and_timers(
+    rows: list[tuple[int, int, int, int]],
+) -> None:
     b = builder()
     bars: list[Bar] = []
     applied, now = 0, T0
@@ -258,7 +260,7 @@ def test_candles_whose_resolution_does_not_divide_the_bar_resolution_are_refused
         builder("4h").on_candle(T0, 1, 1, 1, 1, 1, "2m")
 
 
-def test_bars_are_built_only_from_resolutions_that_divide_their_own() -> None:
+def test_bars_are_built_only_from_resolutions_that_divide_the_bar_resolution() -> None:
     for coarse in RESOLUTIONS:
         for fine in RESOLUTIONS:
             starts = range(T0 - 40 * NS_PER_DAY, T0 + 40 * NS_PER_DAY, NS_PER_HOUR)

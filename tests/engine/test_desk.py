@@ -29,7 +29,7 @@ def bot(**more: object) -> Bot:
 
 
 def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Order:
-    """Place a limit buy and return it while its create is in flight."""
+    """Place a limit buy and return it while its create request is in flight."""
     order: Order = bot.s.buy(BTC, amount=amount, price=price, **more)
     bot.end_turn()
     return order
@@ -120,7 +120,7 @@ def test_executions_of_foreign_orders_do_not_accumulate() -> None:
             # no create is in flight anymore, so neither this execution nor the previous one can belong to our orders
             b.execute(stranger, 9)
         ours = buy(b)
-        b.accept(ours)  # has the foreign order's ID, so an execution kept for that ID would be booked to it
+        b.accept(ours)  # gets the foreign order's ID, so an execution kept under that ID would be booked to this order
         assert order_id_of(ours) == order_id_of(stranger)
         assert ours.executed_lots == (0 if is_another else 9)
 
@@ -487,7 +487,7 @@ def test_an_order_found_live_despite_its_rejection_is_adopted() -> None:
     assert b.s.balance("twd").locked == 900
 
 
-def test_a_rejected_order_found_live_later_is_counted_again_and_cancelled() -> None:
+def test_a_rejected_order_that_turns_out_to_be_live_locks_its_money_again_and_is_cancelled() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=400)
@@ -530,7 +530,7 @@ def test_a_report_with_the_client_id_of_an_unsent_order_is_treated_as_foreign() 
     assert [row.order_id for row in b.engine.view.foreign_orders()] == [order_id_of(order)]
 
 
-def test_a_batch_of_unknown_outcome_is_resolved_order_by_order() -> None:
+def test_a_batch_with_an_unknown_outcome_is_resolved_order_by_order() -> None:
     b = bot(limits={"create_order": "3/1m"})
     orders = [b.s.buy(BTC, amount=0.1, price=900 + i) for i in range(7)]
     b.end_turn()
@@ -584,7 +584,7 @@ def test_a_final_report_with_fewer_lots_than_already_booked_is_still_final() -> 
     assert b'"mismatch"' in b"".join(b.log)
 
 
-def test_executions_missing_from_listings_are_requested_at_growing_intervals() -> None:
+def test_executions_missing_from_listings_are_requested_at_increasing_intervals() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.push(order, 2, 10_000)

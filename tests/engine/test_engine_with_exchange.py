@@ -33,7 +33,9 @@ def _at_t0(rows: Any) -> Any:
 
 
 class Deaf(Sim):
-    """An exchange that loses the responses to creates, so the bot gives up on each create after five seconds."""
+    """An exchange that loses the responses to create requests, so the bot gives up on each request after five
+    seconds.
+    """
 
     def send(self, leaving: Any) -> None:
         self.lost: set[int] = getattr(self, "lost", set())
@@ -70,7 +72,7 @@ class Deaf(Sim):
         return []
 
 
-def test_after_a_market_order_fills_from_the_book_bot_and_exchange_balances_are_equal() -> None:
+def test_bot_and_exchange_balances_are_equal_after_a_market_order_fills_from_the_book() -> None:
     b = sim()
     order = b.s.market_buy(BTC, amount=6, max_slippage_pct=2)
     b.end_turn()

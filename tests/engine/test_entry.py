@@ -53,7 +53,7 @@ def test_an_invalid_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
     assert not b.end_turn()
 
 
-def test_amounts_and_prices_are_rounded_to_the_users_disadvantage() -> None:
+def test_amounts_and_prices_are_rounded_against_the_user() -> None:
     b = bot()
     buy, sell = b.s.buy(BTC, amount=1.00019, price=900.9), b.s.sell(BTC, amount=1.00019, price=1_100.1)
     assert (buy.amount_lots, buy.price_ticks) == (10_001, 900)
@@ -298,7 +298,7 @@ def _order(b: Bot, side: Side, **more: Any) -> Any:
 # -- how a refusal is reported ------------------------------------------------------------------------------------
 
 
-def test_a_refusal_is_reported_after_the_callback_with_an_unchanged_now() -> None:
+def test_a_refusal_is_reported_after_the_callback_without_advancing_now() -> None:
     told: list[tuple[str, int]] = []
 
     def on_trade(s: Any, _: Any) -> None:

@@ -158,7 +158,7 @@ def test_the_pool_contains_only_the_quote_currency_of_each_strategys_first_pair(
     assert portfolio.position("b", USDT_TWD).amount == 0
 
 
-def test_pooled_money_is_not_treated_as_coins_of_a_strategy() -> None:
+def test_pooled_money_is_not_treated_as_a_strategys_coins() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_USDT,)), CapitalShare("b", (USDT_TWD,)), balances=coins(twd=100, usdt=50)
     )
@@ -166,7 +166,7 @@ def test_pooled_money_is_not_treated_as_coins_of_a_strategy() -> None:
     assert portfolio.position("b", USDT_TWD).sellable == 0, "closing its position must not sell a's money"
 
 
-def test_a_strategy_without_pairs_shares_the_bots_valuation_currency() -> None:
+def test_a_strategy_without_pairs_uses_the_bots_valuation_currency() -> None:
     portfolio = open_portfolio(CapitalShare("a"), balances=coins(twd=100, usdt=50))
     assert portfolio.unassigned == coins(twd=0, usdt=50)
 
@@ -196,7 +196,7 @@ def test_given_coins_in_state_saved_by_older_versions_are_never_treated_as_a_sur
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_the_specified_cost_of_added_coins_becomes_their_average_cost_without_profit(is_running: bool) -> None:
+def test_the_specified_cost_of_added_coins_becomes_their_average_cost_and_no_profit_is_booked(is_running: bool) -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.days.watch("a", "twd")
     if is_running:

@@ -44,7 +44,7 @@ def test_no_slot_is_freed_early_when_the_clock_is_set_back() -> None:
     assert log.free(T0 + NS_PER_S + HOLD) == 3
 
 
-def test_a_request_of_unknown_outcome_holds_its_slot_for_one_window_after_the_latest_possible_arrival() -> None:
+def test_a_request_with_an_unknown_outcome_holds_its_slot_for_one_window_after_its_latest_arrival_time() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.hold_late(7, T0 + 900 * NS_PER_S)
@@ -84,7 +84,7 @@ def test_a_lowered_limit_recovers_gradually_with_each_window() -> None:
     assert log.free(T0 + 60 * NS_PER_S) == 100
 
 
-def test_a_limit_is_never_lowered_below_a_quarter_of_its_value_or_below_one() -> None:
+def test_a_limit_is_never_lowered_below_a_quarter_of_its_original_value_or_below_one() -> None:
     many, one = SlotLog(WindowLimit(100, 1, Scope.IP)), SlotLog(WindowLimit(1, 1, Scope.IP))
     for _ in range(30):
         many.lower(T0)

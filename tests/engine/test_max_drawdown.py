@@ -1,5 +1,5 @@
-"""``max_drawdown``: a drop from peak equity halts trading until resumed, in every mode, whether prices arrive singly or
-in blocks.
+"""``max_drawdown``: a drop from peak equity halts trading until resumed, in every mode, whether prices arrive one at a
+time or in blocks.
 """
 
 from __future__ import annotations

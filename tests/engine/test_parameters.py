@@ -43,7 +43,7 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """A stand-in for Strategy. parameters_of recognizes a strategy by this attribute."""
+    """A stand-in for Strategy, with the attribute by which parameters_of recognizes a strategy."""
 
     __botkit_strategy__: ClassVar[bool] = True
     _context: Unknown  # this annotation cannot be resolved, which does not matter because the attribute is private
@@ -345,7 +345,7 @@ def test_a_misspelled_pair_gets_a_suggestion(given: Any, says: str) -> None:
         only(OnePair, given)
 
 
-def test_pair_parameters_carry_the_pair_rules_of_the_run() -> None:
+def test_pair_parameters_carry_the_runs_pair_rules() -> None:
     stale = Pair("btc_twd", RULES)
     assert only(OnePair, stale) is PAIRS["btc_twd"]
     assert only(ManyPairs, ["btc_twd", "eth_twd"]) == ["btc_twd", "eth_twd"]

@@ -167,7 +167,7 @@ def test_a_buy_filled_below_its_limit_price_frees_the_difference_and_pays_its_fe
     assert portfolio.position("a", BTC_TWD).amount == 0.998
 
 
-def test_the_fee_of_a_sell_is_deducted_from_its_proceeds() -> None:
+def test_the_fee_on_a_sell_is_deducted_from_its_proceeds() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=2)), balances=coins(btc=2))
     order = make_order("a", BTC_TWD, Side.SELL, price=100, amount=2)
     portfolio.lock(order)
@@ -177,7 +177,7 @@ def test_the_fee_of_a_sell_is_deducted_from_its_proceeds() -> None:
     portfolio.check()
 
 
-def test_unspent_money_of_a_market_buy_is_freed_when_the_order_becomes_final() -> None:
+def test_unspent_money_from_a_market_buy_is_freed_when_the_order_becomes_final() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, spend=400)
     portfolio.lock(order)
@@ -508,7 +508,7 @@ def test_a_refused_capital_move_returns_the_reason_and_changes_nothing() -> None
     assert portfolio.state() == before
 
 
-def test_the_capital_of_the_pool_can_be_changed() -> None:
+def test_the_pools_capital_can_be_changed() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
@@ -617,7 +617,7 @@ def test_portfolio_state_saved_without_capital_totals_is_restored() -> None:
     assert again.state() == portfolio.state()
 
 
-def test_a_removed_strategys_money_is_kept_for_its_return_and_can_be_withdrawn() -> None:
+def test_a_removed_strategys_money_is_kept_until_the_strategy_returns_and_can_be_withdrawn() -> None:
     a, b = with_capital("a", coins(twd=500)), with_capital("b", coins(twd=100, btc=1))
     before = open_portfolio(a, b, balances=coins(twd=1000, btc=2))
     before.days.watch("b", "twd")
@@ -630,7 +630,7 @@ def test_a_removed_strategys_money_is_kept_for_its_return_and_can_be_withdrawn()
     assert portfolio.position("b", BTC_TWD).amount == 0.75
 
 
-def test_capital_of_a_stopped_bot_can_be_changed_with_any_accepted_figure_in_its_configuration() -> None:
+def test_a_stopped_bots_capital_can_be_changed_whichever_accepted_figure_is_configured() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     shares = (with_capital("a", coins(twd=600)), with_capital("new", coins(twd=1)))
     again = Portfolio(pairs=PAIRS, shares=shares, reserve={}, currency="twd")

@@ -109,7 +109,7 @@ def test_an_accepted_book_confirms_a_trade_after_a_long_silence() -> None:
     ],
     ids=["crossed", "locked", "a negative level", "a negative bid", "nothing but a zero"],
 )
-def test_an_impossible_book_is_never_accepted_however_often_it_arrives(bids: Levels, asks: Levels) -> None:
+def test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives(bids: Levels, asks: Levels) -> None:
     b = world()
     trade(b, 1_000)
     show(b, ((999, 5),), ((1_001, 5),))

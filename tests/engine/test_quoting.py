@@ -151,7 +151,7 @@ def test_a_refused_level_is_not_retried_until_the_quote_is_set_again() -> None:
     assert sum(b.seen().refusals.values()) == 1
 
 
-def test_no_order_is_placed_until_an_order_of_unknown_outcome_is_resolved() -> None:
+def test_no_order_is_placed_until_an_order_with_an_unknown_outcome_is_resolved() -> None:
     b = bot()
     other = b.s.buy(BTC, amount=1, price=900)  # this order is not part of the quote
     b.end_turn()
@@ -163,7 +163,7 @@ def test_no_order_is_placed_until_an_order_of_unknown_outcome_is_resolved() -> N
     assert [level for level in levels(b) if level[1] == 990] == [("buy", 990, 10_000)]
 
 
-def test_an_order_of_unknown_outcome_in_a_quote_is_treated_as_resting() -> None:
+def test_a_quote_order_with_an_unknown_outcome_is_treated_as_resting() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -268,7 +268,7 @@ def test_a_quote_does_not_replenish_fills_after_the_strategy_stops() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_levels_delayed_by_an_order_of_unknown_outcome_are_placed_once_it_is_resolved() -> None:
+def test_levels_delayed_by_an_order_with_an_unknown_outcome_are_placed_once_it_is_resolved() -> None:
     b = bot(limits={"create_order": "3/1m"}, batching=False)
     b.s.quote(BTC, bids=[(990 - i, 1) for i in range(5)])
     b.end_turn()

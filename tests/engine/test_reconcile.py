@@ -124,7 +124,7 @@ def test_an_order_whose_final_report_is_lost_during_a_comparison_is_read_after_a
     assert order.state is OrderState.FILLED
 
 
-def test_an_order_whose_final_report_follows_the_listing_is_not_read() -> None:
+def test_an_order_whose_final_report_arrives_after_the_listing_is_not_read() -> None:
     b, order = resting()
     b.tell(Compare())
     b.to(1.5)

@@ -1,4 +1,4 @@
-"""Orders of unknown outcome are looked up until they are found or proved absent, and are never resent."""
+"""Orders with unknown outcomes are looked up until they are found or proved absent, and are never resent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def kinds(requests: list[Request]) -> list[str]:
     return [type(r).__name__ for r in requests]
 
 
-def test_an_order_of_unknown_outcome_is_looked_up_at_growing_intervals() -> None:
+def test_an_order_with_an_unknown_outcome_is_looked_up_at_increasing_intervals() -> None:
     b, _ = unknown(latest_accept_s=900)
     times = []
     for tenth in range(1, 1_000):
@@ -64,7 +64,7 @@ def test_refused_look_ups_are_retried_soon_but_not_simultaneously() -> None:
     assert len(asked[first.client_id]) < 6, "reads are not repeated too quickly"
 
 
-def test_an_order_of_unknown_outcome_is_found_and_adopted() -> None:
+def test_an_order_with_an_unknown_outcome_is_found_and_adopted() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 0)]
@@ -73,7 +73,7 @@ def test_an_order_of_unknown_outcome_is_found_and_adopted() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_an_order_of_unknown_outcome_is_found_through_a_pushed_report() -> None:
+def test_an_order_with_an_unknown_outcome_is_found_through_a_pushed_report() -> None:
     b, order = unknown()
     b.push(order, 0)
     assert order.state is OrderState.OPEN
@@ -81,7 +81,7 @@ def test_an_order_of_unknown_outcome_is_found_through_a_pushed_report() -> None:
     assert not b.all(ListOrders), "no more look-ups are sent"
 
 
-def test_executions_are_read_when_an_order_of_unknown_outcome_is_found_filled() -> None:
+def test_executions_are_read_when_an_order_with_an_unknown_outcome_is_found_filled() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000)]
@@ -92,7 +92,7 @@ def test_executions_are_read_when_an_order_of_unknown_outcome_is_found_filled() 
     b.check()
 
 
-def test_a_cancel_is_held_back_until_the_order_of_unknown_outcome_is_found() -> None:
+def test_a_cancel_is_held_back_until_the_order_with_the_unknown_outcome_is_found() -> None:
     b, order = unknown()
     b.s.cancel(order)
     assert not b.end_turn()
@@ -171,7 +171,7 @@ def test_unexplained_locked_money_prevents_a_proof_of_absence() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_locks_of_our_own_and_foreign_orders_account_for_the_locked_balance() -> None:
+def test_locks_from_our_own_and_foreign_orders_account_for_the_locked_balance() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     mine = b.s.buy(BTC, amount=2, price=800)
@@ -196,13 +196,13 @@ def test_a_manual_trade_is_explained_once_its_order_has_been_read() -> None:
     e.trades = [b.execution(order, 500, price=1_000)]
     e.trades = [type(e.trades[0])(**{**_fields(e.trades[0]), "order_id": "F1"})]
     e.serve(60)
-    assert order.state is OrderState.UNKNOWN  # because the order of that trade could not be read yet
+    assert order.state is OrderState.UNKNOWN  # because the order behind that trade could not be read yet
     e.orders = [manual]
     e.serve(200)
     assert order.state is OrderState.ABSENT
 
 
-def test_an_order_of_unknown_outcome_is_adopted_through_a_listed_trade() -> None:
+def test_an_order_with_an_unknown_outcome_is_adopted_through_a_listed_trade() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.trades = [b.execution(order, 10_000)]
@@ -252,7 +252,7 @@ def test_a_market_order_is_found_even_if_its_row_has_a_different_price_and_amoun
 # -- the pair of an unknown order -------------------------------------------------------------------------------------
 
 
-def test_a_pair_with_an_order_of_unknown_outcome_accepts_only_reducing_limit_sells() -> None:
+def test_only_reducing_limit_sells_are_accepted_while_an_order_in_the_pair_has_an_unknown_outcome() -> None:
     b, order = unknown()
     assert "unknown outcome" in b.s.buy(BTC, amount=1, price=800).reason
     assert "unknown outcome" in b.s.market_sell(BTC, amount=1).reason
@@ -265,7 +265,7 @@ def test_a_pair_with_an_order_of_unknown_outcome_accepts_only_reducing_limit_sel
     assert b.s.buy(BTC, amount=1, price=800).is_open
 
 
-def test_coins_in_sells_of_unknown_outcome_are_treated_as_sold() -> None:
+def test_coins_in_sells_with_unknown_outcomes_are_treated_as_sold() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     order = b.s.sell(BTC, amount=60, price=1_100)
@@ -275,7 +275,7 @@ def test_coins_in_sells_of_unknown_outcome_are_treated_as_sold() -> None:
     assert b.s.sell(BTC, amount=40, price=1_100).is_open
 
 
-def test_coins_in_sells_of_unknown_outcome_are_treated_as_sold_for_strategies_that_share_them() -> None:
+def test_coins_in_sells_with_unknown_outcomes_are_treated_as_sold_for_strategies_that_share_them() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
@@ -291,7 +291,7 @@ def test_coins_in_sells_of_unknown_outcome_are_treated_as_sold_for_strategies_th
     assert second.sell(BTC, amount=50, price=1_100).is_open
 
 
-def test_a_pair_with_two_orders_of_unknown_outcome_is_blocked_until_both_are_resolved() -> None:
+def test_a_pair_with_two_unknown_order_outcomes_is_blocked_until_both_are_resolved() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy(BTC, amount=1, price=800)
@@ -312,7 +312,7 @@ def test_a_foreign_order_is_shown_but_never_changed() -> None:
     assert not cancelled_ids(b.requests)
 
 
-def test_queued_orders_are_not_sent_while_their_pair_has_an_order_of_unknown_outcome() -> None:
+def test_queued_orders_are_not_sent_while_another_order_in_their_pair_has_an_unknown_outcome() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), limits={"create_order": "3/1m"}, batching=False)
     b.trade(1_000)
     orders = [b.s.buy(BTC, amount=1, price=900 + i) for i in range(4)]

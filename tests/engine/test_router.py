@@ -120,7 +120,7 @@ def test_a_repeated_cancel_is_sent_only_after_the_first_was_answered() -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1, 5])
-def test_a_cancel_for_a_final_order_takes_no_slot(others: int) -> None:
+def test_a_cancel_for_a_final_order_uses_no_slot(others: int) -> None:
     router = a_router(batching=True)
     placed = resting(1)
     router.cancel(placed, START)
@@ -266,7 +266,7 @@ def test_without_batching_every_order_is_sent_separately() -> None:
     assert {request.endpoint for request in router.due(START).requests} == {"cancel_order", "create_order"}
 
 
-def test_multiple_cancels_of_one_strategy_share_one_put_request() -> None:
+def test_multiple_cancels_from_one_strategy_share_one_put_request() -> None:
     router = a_router(batching=True)
     for client_id in range(1, 9):
         router.cancel(resting(client_id, "a" if client_id < 6 else "b"), START)

@@ -180,7 +180,7 @@ def test_exits_and_cancels_keep_a_share_of_the_limit_during_a_429_pause() -> Non
     first = router.due(START).requests
     assert [request.endpoint for request in first] == ["cancel_order", "create_order"]
     assert first[1].order.client_id == 3  # type: ignore[union-attr]
-    # the next exit may be sent at a tenth of the limit or when the pause ends; here, the pause ends sooner
+    # the next exit may be sent when a tenth of the limit allows it or when the pause ends; here, the pause ends sooner
     until = router.paused_until("create_order")
     assert router.next_due() == until
 

@@ -358,7 +358,7 @@ def crossings(closes: list[float], level: float | None) -> list[str]:
     return found
 
 
-def test_a_crossing_is_a_move_from_at_or_below_to_above() -> None:
+def test_a_crossing_requires_a_move_from_at_or_below_to_above() -> None:
     assert crossings([1, 2, 3, 2, 2, 3], None) == ["", "", "", "below", "", "above"]
     assert crossings([1, 2, 3, 2, 1, 2, 2], 2.0) == ["", "", "above", "", "below", "", ""]
 
@@ -570,7 +570,7 @@ def test_a_trade_series_contains_trades_and_updates_its_indicators_with_each_tra
         got.attach(SMA(2), of="close")
 
 
-def test_trades_added_as_columns_are_equivalent_to_trades_added_singly() -> None:
+def test_trades_added_as_columns_are_equivalent_to_trades_added_one_by_one() -> None:
     one, other = TradeSeries(PAIR), TradeSeries(PAIR)
     means = [one.attach(EMA(5)), other.attach(EMA(5))]
     rows = trades(500)

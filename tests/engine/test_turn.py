@@ -359,7 +359,7 @@ def test_orders_placed_in_on_order_are_processed_in_the_same_turn() -> None:
 # -- several inputs of one moment -------------------------------------------------------------------------------------
 
 
-def test_inputs_of_one_moment_are_processed_as_in_a_turn_of_each() -> None:
+def test_simultaneous_inputs_passed_in_one_call_have_the_same_effects_as_in_separate_calls() -> None:
     def ask(s: Any, ticker: Ticker) -> None:
         s.buy(BTC, amount=0.1, price=ticker.last_price)
 
@@ -379,7 +379,7 @@ def test_inputs_of_one_moment_are_processed_as_in_a_turn_of_each() -> None:
     assert names(several) == names(one) == ["ticker"] * 3
 
 
-def test_inputs_after_a_failure_wait_for_the_driver() -> None:
+def test_inputs_after_a_failure_are_left_to_the_driver() -> None:
     def fail(s: Any, ticker: Ticker) -> None:
         raise RuntimeError("no")
 

@@ -228,7 +228,7 @@ async def test_cancels_with_lowercase_pairs_are_acknowledged() -> None:
         assert (await a.send(CancelAll(id=4, pair=BTC))).body == everything
 
 
-async def test_a_response_to_a_cancel_that_names_another_order_leaves_the_outcome_unknown() -> None:
+async def test_a_cancel_response_that_names_another_order_leaves_the_outcome_unknown() -> None:
     answer = await ask(CancelOrder(id=1, pair=BTC, order_id="1"), {"DELETE /v3/orders/btc_twd/1": '{"orderId":"2"}'})
     assert answer.outcome is Ending.UNKNOWN
 

@@ -1,8 +1,8 @@
 """Runs the client against the emulator over real sockets. Every endpoint and stream is exercised once, and its typed
 result is checked.
 
-The client and the emulator share wire structs; tests/emulator/test_shapes shows that the emulator's bytes match the
-exchange's.
+The client and the emulator share wire structs; tests/emulator/test_shapes shows that the emulator's bytes match those
+of the exchange.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ async def test_every_stream_connects_and_its_frames_are_decoded(venue: Emulator,
         ("maintenance", Refused),
     ],
 )
-async def test_each_fault_raises_the_error_that_determines_the_next_action(
+async def test_each_fault_raises_the_error_type_that_determines_how_the_caller_must_react(
     venue: Emulator, client: BitoProClient, kind: str, expected: type[Exception]
 ) -> None:
     venue.add_fault({"kind": kind, "where": "btc_twd" if kind == "maintenance" else "create_order"})

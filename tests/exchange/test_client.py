@@ -275,7 +275,7 @@ async def test_an_order_id_cannot_alter_the_path_of_a_request() -> None:
         with pytest.raises(Refused):
             await client.cancel_order("btc_twd", "../all?x=")
         with pytest.raises(Refused, match="orderId must not be empty"):
-            await client.cancel_order("btc_twd", "")  # this request would be DELETE-all for the pair
+            await client.cancel_order("btc_twd", "")  # this request would cancel all of the pair's orders
     assert [request[0] for request in v.requests] == ["DELETE"]
     assert v.requests[0][1] != "/v3/orders/all"
 

@@ -342,7 +342,7 @@ def test_fee_ranks_match_the_published_table() -> None:
     assert [rank.maker_e8 for rank in FEE_RANKS] == [parse_scaled(rate, 8) for rate in text]
     assert [rank.discounted_taker_e8 for rank in FEE_RANKS][-1] == 36_000
     for rank in FEE_RANKS:
-        # with BITO, fees are a fifth lower
+        # fees paid in BITO are a fifth lower
         assert rank.discounted_maker_e8 * 5 == rank.maker_e8 * 4
         assert rank.discounted_taker_e8 * 5 == rank.taker_e8 * 4
     assert [rank.needs_both for rank in FEE_RANKS] == [False] * 5 + [True] * 2

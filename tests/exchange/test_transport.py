@@ -1,4 +1,6 @@
-"""A call is sent once, with limits on time and size, and its error determines the next action."""
+"""A call is sent only once and is limited in time and size. The type of its error determines how the caller must
+react.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,7 @@ async def test_the_answer_to_an_abandoned_request_is_not_mistaken_for_the_answer
         assert len(server.arrivals) == 2
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
-        assert (await c.post_order("btc_twd", BODY)).order_id == 1  # the first on a new connection
+        assert (await c.post_order("btc_twd", BODY)).order_id == 1  # the first request on a new connection
         assert (await c.post_order("btc_twd", BODY)).order_id == 2
 
 
@@ -166,7 +168,7 @@ async def test_without_a_connection_the_error_states_that_the_call_was_not_sent(
         ("502 Bad Gateway", TryAgain, OutcomeUnknown),
     ],
 )
-async def test_each_status_raises_the_error_that_determines_the_next_action(
+async def test_each_status_raises_the_error_type_that_determines_how_the_caller_must_react(
     name: str, status: str, of_read: type[RequestError], of_write: type[RequestError]
 ) -> None:
     async def script(

@@ -81,7 +81,7 @@ def test_each_frame_is_unchanged_after_a_decode_and_encode_round_trip(name: str)
     assert frames.taiwan_datetime(frame.timestamp) == frame.datetime
 
 
-def test_requests_are_decoded_to_their_fields() -> None:
+def test_requests_are_decoded_into_their_fields() -> None:
     create = bodies.decode_create((EXAMPLES / "rest_create_stop_limit_request.json").read_bytes())
     assert (create.stop_price, create.condition, create.client_id) == ("2800000", ">=", 777)
     batch = bodies.decode_create_batch((EXAMPLES / "rest_batch_create_request.json").read_bytes())

@@ -125,7 +125,7 @@ def counts(lines: list[str]) -> dict[str, int]:
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
             found[row["endpoint"]] += 1
-            # an order that waited for its slot was sent later than it was placed
+            # an order waited for a slot if it was sent later than it was placed
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         else:

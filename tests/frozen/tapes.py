@@ -23,8 +23,8 @@ PAIRS = ("btc_usdt", "btc_twd")
 #: five minutes before midnight in Taipei, so that a trading day ends during every run
 START = (1_740_000_000 // 86_400 * 86_400 + 57_300) * NS_PER_S
 MINUTES: Mapping[str, float] = {"candles": 720, "books": 6, "two_pairs": 5.5}
-#: the seconds during which a tape of books has no bids for the first pair; the tape also contains a book and a trade
-#: with implausible prices
+#: the seconds during which a book tape has no bids for the first pair; the tape also contains a book and a trade with
+#: implausible prices
 BIDLESS_S = (130, 140)
 MAD_BOOK_ROW, MAD_TRADE_ROW = 100, 60
 
@@ -50,7 +50,7 @@ def _write(tape: str, folder: Path, pairs: Mapping[str, Pair]) -> str:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """Add events that the synthetic market never produces to the rows of the first pair."""
+    """Extend the first pair's rows with events that the synthetic market never produces."""
     if isinstance(columns, CandleColumns):
         return columns
     row = np.arange(len(columns))

@@ -161,7 +161,7 @@ ANSWERS: dict[str, Shown] = {
     "listing filter ignored": Shown(
         (_LISTINGS + "test_an_unfiltered_listing_is_matched_to_the_right_order_or_to_none",), _KNOWN
     ),
-    "paging by non-monotonic ids": Shown((_LISTINGS + "test_all_pages_are_read_whatever_the_order_of_their_rows",)),
+    "paging by non-monotonic ids": Shown((_LISTINGS + "test_all_pages_are_read_regardless_of_row_order",)),
     "ids as int and as string": Shown((_FORMS,)),
     "clientId and clientID": Shown((_FORMS,)),
     "stamps in seconds and milliseconds": Shown((_FORMS, _SWITCHES)),
@@ -312,7 +312,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "journal on a read-only disk": Shown(
         (
-            _DISK + "test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery",
+            _DISK + "test_a_journal_becoming_read_only_and_its_recovery_are_both_reported",
             _DISK + "test_an_unwritable_state_folder_prevents_the_start_and_the_reason_is_reported",
         ),
         _NO_JOURNAL + "...can be written again; new orders are allowed",
@@ -360,7 +360,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
         "is left of the account's 100000 usdt",
     ),
     "deleted journal": Shown(
-        (_DISK + "test_orders_of_a_deleted_journal_are_treated_as_foreign_and_not_changed",),
+        (_DISK + "test_orders_from_a_deleted_journal_are_treated_as_foreign_and_not_changed",),
         "is new, but this bot has traded before...2 open orders are not this bot's and will not be touched",
     ),
     "journal deleted while running": Shown(
@@ -452,7 +452,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "crossed book": Shown(
         (
             _DATA + "test_a_crossed_book_is_withheld_and_a_book_is_read_over_rest_instead",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
         ),
         "the order book is crossed or shows no prices...cannot be trusted, and fetching it over REST did not help",
     ),
@@ -463,7 +463,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "negative book": Shown(
         (
             _DATA + "test_a_book_with_a_negative_level_is_rejected",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
         ),
         "a level of...the order book is crossed or shows no prices",
     ),

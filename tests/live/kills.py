@@ -1,4 +1,5 @@
-"""Kills bots at every point in the order path, and compares their records with the exchange's after each restart.
+"""Kills bots at every point in the order path, and compares their records with those of the exchange after each
+restart.
 
 Emulators run in this process. Each bot runs in its own process (`killed_bot`), over real sockets and with limits shared
 through a broker. In each round, a bot trades fast until it dies in one of the phases. A third of all kills fall between
@@ -8,7 +9,7 @@ single point in time:
     lost      an order that the exchange has but no journal row contains
     doubled   a client ID under which the exchange has two orders
     orphaned  an order that is open only at the exchange, or only according to the restarted bot
-    money     executed amounts, account totals, or sums of sub-accounts that differ from the exchange's
+    money     executed amounts, account totals, or sums of sub-accounts that differ from those at the exchange
     429       the exchange refused a request because of a rate limit
     command   a command was acknowledged but not executed, or executed incorrectly
 """
@@ -311,7 +312,7 @@ class KillWorld:
     # -- restart and verdict -----------------------------------------------------------------------------------------
 
     async def judge(self, phase: str) -> None:
-        """Restart the bot, let it resolve all orders of unknown outcome, and compare the records of both sides at a
+        """Restart the bot, let it resolve all orders with unknown outcomes, and compare the records of both sides at a
         single point in time.
         """
         findings = self.findings

@@ -110,7 +110,8 @@ def test_the_simulation_of_an_emulator_session_matches_the_session(session: Sess
     for row in ("mixed, mode emulator: ", "matched", "real money more by", "for the configuration:\n  backtest:\n"):
         assert row in text
 
-    session.write("latency: {order_ms: 15000, answer_ms: 0}")  # orders rest for 20 s, so most of that time is lost
+    # orders rest for 20 s, so the simulation misses most fills
+    session.write("latency: {order_ms: 15000, answer_ms: 0}")
     code, text = session.audit("--max-missed", "0.5")
     assert code == 1, text
     assert "has changed since the run" in text

@@ -58,7 +58,7 @@ def warnings(bot: Bot) -> list[str]:
 
 
 @pytest.mark.parametrize("fast", [60.0], indirect=True)  # the default speed of the embedded emulator
-async def test_bars_of_a_healthy_stream_agree_with_candles_at_sixty_times_real_time_speed(
+async def test_bars_from_a_healthy_stream_agree_with_candles_at_sixty_times_real_time_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)

@@ -153,7 +153,9 @@ async def bot_of(world: World, plugin: str) -> LiveBot:
 
 
 @pytest.mark.parametrize("plugin", [BARS_ALONE, TIMER_ALONE], ids=["bars alone", "timer alone"])
-async def test_every_traded_pair_has_a_book_whatever_its_strategy_subscribes_to(world: World, plugin: str) -> None:
+async def test_every_traded_pair_has_a_book_regardless_of_its_strategys_subscriptions(
+    world: World, plugin: str
+) -> None:
     bot = await bot_of(world, plugin)
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask is not None)

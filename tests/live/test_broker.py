@@ -160,7 +160,9 @@ def test_a_limit_lowered_after_a_429_stays_lowered_after_a_broker_restart(system
 
 
 @pytest.mark.parametrize("what", ["torn", "written by another program", "older than the system's start"])
-def test_a_lost_ledger_grants_no_slots_while_earlier_requests_may_still_be_counted(system: System, what: str) -> None:
+def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_may_still_be_counted(
+    system: System, what: str
+) -> None:
     if what == "torn":
         system.path.write_bytes(system.path.read_bytes()[:-20])
     elif what == "written by another program":
@@ -196,7 +198,7 @@ def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system
 # -- judged from outside, with windows of a few seconds instead of a minute ------------------------------------------
 
 
-#: 80 ms of latency are a larger share of a window of a few seconds than of a one-minute window
+#: 80 ms of latency is a larger share of a window of a few seconds than of a one-minute window
 MOST_OF_IT = 85
 
 
@@ -218,7 +220,7 @@ def test_two_processes_share_their_limits_through_the_broker() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the broker in /proc")
-def test_killing_a_process_and_then_the_broker_exceeds_no_limit() -> None:
+def test_killing_a_process_and_then_the_broker_causes_no_limit_to_be_exceeded() -> None:
     def deeds(judged: Trial, folder: Path) -> None:
         arrived = judged.until_busy("create_order", MOST_OF_IT)
         judged.senders[0].kill()

@@ -49,7 +49,7 @@ class Account:
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """Return a bot's configuration, with its own capital or, if ``own`` is None, in the pool."""
+        """Return a bot's configuration. The bot has its own capital, or is in the pool if ``own`` is None."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)

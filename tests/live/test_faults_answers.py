@@ -234,7 +234,7 @@ def place_by_hand(world: World, pair: Any, number: int) -> None:
     )
 
 
-async def test_an_order_of_unknown_outcome_blocks_new_orders_in_its_pair(world: World) -> None:
+async def test_an_order_with_an_unknown_outcome_blocks_new_orders_in_its_pair(world: World) -> None:
     # only the listing can show the order, because the response is garbage and the streams are silent
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     world.emulator.add_fault({"kind": "garbage", "where": "create_order", "count": 1})

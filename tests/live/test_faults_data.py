@@ -224,7 +224,7 @@ def test_a_book_with_a_negative_level_is_rejected(price: str, amount: str) -> No
 async def test_fees_are_booked_correctly_regardless_of_their_currency_name_and_scale_on_the_wire(
     scaled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # like the exchange's, the emulator's listing names the base currency as feeSymbol even on sells
+    # as at the exchange, the emulator's listing names the base currency as feeSymbol even on sells
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, config=WITH_COINS, switches={"user_trade_fee_scaled": scaled}) as world:
         bot = await world.start()

@@ -91,7 +91,7 @@ async def test_no_order_is_lost_if_the_write_ahead_log_is_torn(world: World) -> 
     await until(lambda: not differences(again, world.emulator))
 
 
-async def test_orders_of_a_deleted_journal_are_treated_as_foreign_and_not_changed(world: World) -> None:
+async def test_orders_from_a_deleted_journal_are_treated_as_foreign_and_not_changed(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001), far_buy(bot, 0.002)]
     for order in orders:
@@ -184,7 +184,7 @@ async def test_a_state_folder_restored_from_before_the_last_start_halts_the_bot_
 
 
 @pytest.mark.parametrize("panicked", [False, True], ids=["not halted before", "halted by a panic before"])
-async def test_after_lost_commits_no_order_is_sent_not_even_a_sell(panicked: bool, world: World) -> None:
+async def test_no_order_not_even_a_sell_is_sent_after_commits_were_lost(panicked: bool, world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
@@ -505,7 +505,7 @@ async def test_while_no_file_can_be_written_the_bot_keeps_running_and_sends_no_n
     assert bot.driver.fault is None
 
 
-async def test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery(world: World) -> None:
+async def test_a_journal_becoming_read_only_and_its_recovery_are_both_reported(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)

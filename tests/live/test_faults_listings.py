@@ -71,7 +71,7 @@ async def test_an_unfiltered_listing_is_matched_to_the_right_order_or_to_none(do
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_all_pages_are_read_whatever_the_order_of_their_rows(
+async def test_all_pages_are_read_regardless_of_row_order(
     done: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolution, "_LISTED_MAX", 4)
@@ -83,7 +83,7 @@ async def test_all_pages_are_read_whatever_the_order_of_their_rows(
     world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
     order = far_buy(bot, 0.01)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # the order of unknown outcome is listed after pages of later orders
+    # the order with the unknown outcome is listed after pages of later orders
     pair = world.emulator.venue.pairs["btc_usdt"]
     for number in range(1, 12):
         place_by_hand(world, pair, number)

@@ -107,7 +107,7 @@ def test_a_wall_clock_jump_between_two_heartbeats_is_not_mistaken_for_silence(wa
     assert watched.cancelled == []
 
 
-def test_a_guard_that_was_itself_suspended_does_not_declare_its_bot_dead(watched: Watched) -> None:
+def test_a_guard_that_resumes_after_a_suspension_does_not_declare_its_bot_dead(watched: Watched) -> None:
     def life(look: int) -> None:
         watched.beat()
         if look == 10:
@@ -281,7 +281,7 @@ def test_a_guard_that_has_exited_is_reported_and_replaced() -> None:
     assert [guard.was_ended for guard in side.guards] == [False, True]
 
 
-def test_a_guard_that_keeps_exiting_is_replaced_at_growing_intervals() -> None:
+def test_a_guard_that_keeps_exiting_is_replaced_at_increasing_intervals() -> None:
     side = Side()
     for _ in range(3_600):
         side.guards[-1].code = 1

@@ -1,4 +1,4 @@
-"""Bots in one process share limits fairly, no matter how fast their clock runs compared with the machine's."""
+"""Bots in one process share limits fairly, no matter how fast their clock runs relative to the machine's clock."""
 
 from __future__ import annotations
 

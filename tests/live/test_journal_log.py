@@ -360,7 +360,7 @@ def work(random: Random) -> Iterator[Callable[[Journal], None]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_reader_and_a_restart_see_all_commits_however_many_have_been_copied_to_sqlite(
+def test_a_reader_and_a_restart_see_all_commits_regardless_of_how_many_are_already_in_sqlite(
     tmp_path: Path, seed: int
 ) -> None:
     random = Random(seed)

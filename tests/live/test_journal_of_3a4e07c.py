@@ -54,7 +54,7 @@ async def test_all_unfinished_orders_and_balances_in_an_old_journal_are_resolved
         assert (other["0.012"].state, other["0.012"].post_only) == (OrderState.OPEN, True)
         assert (other["0.014"].state, other["0.014"].tag) == (OrderState.OPEN, "ladder")
 
-        # orders that were in flight or of unknown outcome are found or proved absent
+        # orders that were in flight or had an unknown outcome are found or proved absent
         fates = [own["0.021"], own["0.022"], other["0.023"], other["0.024"]]
         live = (OrderState.OPEN, OrderState.ABSENT)
         await until(lambda: all(order.state in live for order in fates), 30)
@@ -67,7 +67,7 @@ async def test_all_unfinished_orders_and_balances_in_an_old_journal_are_resolved
         open_at_venue = {row.order_id for row in rows if row.state in RESTING_STATES}
         assert {order.order_id for order in [*p.open_orders(), *q.open_orders()]} == open_at_venue
 
-        # the bot's balances equal the account's to the last unit
+        # the bot's balances equal the account balances to the last unit
         bot.comparisons.at_once()
         totals = {currency: total for currency, (total, _) in balances(world.emulator).items() if total}
         await until(lambda: {c: units for c, units in bot.view.money.account.items() if units} == totals)

@@ -1,4 +1,4 @@
-"""Checks which modules a running bot does not load."""
+"""Checks that a running bot does not load heavy modules that it does not need."""
 
 from __future__ import annotations
 

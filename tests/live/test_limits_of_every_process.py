@@ -110,7 +110,9 @@ class Exchange:
         return over
 
 
-async def test_a_greedy_bot_paper_mode_download_account_and_panic_together_exceed_no_limit(own_folders: Path) -> None:
+async def test_a_greedy_bot_paper_mode_download_account_and_panic_combined_never_exceed_a_limit(
+    own_folders: Path,
+) -> None:
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         where = ("--rest", emulator.rest, "--ws", emulator.ws)

@@ -56,7 +56,7 @@ def test_a_record_is_one_line_of_json_with_its_location_and_traceback(tmp_path: 
     assert "ValueError: broken" in third["traceback"]
 
 
-def test_no_part_of_a_log_record_writes_a_secret_to_the_file(tmp_path: Path, logger: logging.Logger) -> None:
+def test_no_part_of_a_log_record_leaks_a_secret_into_the_file(tmp_path: Path, logger: logging.Logger) -> None:
     path = tmp_path / "bot.jsonl"
     quoted = 'with "quotes" \\ and ü'
     with opened(path, secrets=[SECRET, quoted, "no"]):

@@ -47,7 +47,7 @@ async def test_every_metric_is_served_with_its_labels() -> None:
     assert "# TYPE botkit_open_orders gauge" in text
 
 
-async def test_plugins_add_metrics_and_a_broken_plugin_removes_no_others() -> None:
+async def test_plugins_add_metrics_and_a_broken_plugin_does_not_remove_other_metrics() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
         return {"mine_double": 2 * figures['botkit_fills_total{strategy="mm"}'], "no name": 1, "9": 1}
 

@@ -103,7 +103,7 @@ def test_invalid_command_arguments_are_refused_with_a_one_line_message(
 
 
 async def test_paper_mode_trades_on_an_exchanges_market_data_without_sending_it_orders(world: World) -> None:
-    # otherwise, market data reads would be counted at this machine's broker
+    # otherwise, market data reads would be counted by this machine's broker
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
         bot = await start(parts, Notices())

@@ -337,7 +337,7 @@ def test_an_in_place_write_is_synced_before_it_returns(tmp_path: Path, monkeypat
 
 
 class _Direct:
-    """A file that is written directly, and the system calls that it makes."""
+    """A file opened for direct writes, with a record of its write and sync calls."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []

@@ -71,7 +71,7 @@ async def test_a_quote_does_not_change_an_ordinary_order_with_its_tag(world: Wor
     assert own.client_id in [client_id for _, client_id in resting(world)]
 
 
-async def test_a_quote_with_an_order_of_unknown_outcome_places_no_second_order(world: World) -> None:
+async def test_a_quote_with_an_order_whose_outcome_is_unknown_places_no_second_order(world: World) -> None:
     world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
     bot = await world.start()
     state(bot, [(20_000, 0.01)])

@@ -35,7 +35,7 @@ class Clock:
 
 
 class Exchange:
-    """Records the arrival time of each request. Each direction takes a random time."""
+    """Records the arrival time of each request. Transit in each direction takes a random time."""
 
     def __init__(self, clock: Clock, outcomes: list[Ending], seed: int = 0) -> None:
         self.arrivals: list[int] = []

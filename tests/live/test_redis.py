@@ -47,8 +47,8 @@ def link_to(url: str, key: str = "test") -> RedisLink:
 
 
 def as_open(url: str, key: str) -> None:
-    """Mark the stored ledger as open and free of earlier requests of unknown outcome, so that tests need not wait for a
-    window.
+    """Mark the stored ledger as open and free of earlier requests with unknown outcomes, so that tests need not wait
+    for a window.
     """
     change(url, key, lambda kept: [setattr(window, "lost_at", None) for window in kept.ledger.windows.values()])
 

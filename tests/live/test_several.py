@@ -95,7 +95,7 @@ class _Outputs(BotOutputs):
 
 
 class Together:
-    """The bots of one process on one emulator, each in its own task, as the run command starts them."""
+    """The bots in one process on one emulator, each in its own task, as the run command starts them."""
 
     def __init__(self, emulator: Emulator, runs: list[BotRun], said: list[str]) -> None:
         self.emulator = emulator
@@ -140,7 +140,7 @@ async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[Together]:
-    """Run the bots of one process until the block exits, and then terminate the process as a crash would."""
+    """Run the bots in one process until the block exits, and then terminate the process as a crash would."""
     projects = load_projects(paths)
     async with contextlib.AsyncExitStack() as stack:
         said: list[str] = []

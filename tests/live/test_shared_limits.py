@@ -19,7 +19,7 @@ from tests.live.shared_world import LATEST_ACCEPT_NS, TIMEOUT_NS, LoopClock, Pro
 from tests.router_world import exceeded, table
 
 SMALL = table(create_order=(16, 1), cancel_order=(90, 3), private=(6, 1), open_orders=(2, 1))
-#: large windows, half of which open while requests known to a lost ledger may still arrive
+#: large windows; half of each opens while requests known to a lost ledger may still arrive
 HALVED = table(create_order=(100, 2), cancel_order=(120, 3), private=(6, 1), open_orders=(2, 1))
 #: a ledger is lost, and then a process that shared it dies before joining the new ledger
 LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), (50, "die")]
@@ -43,7 +43,7 @@ LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), 
         max_size=8,
     ),
 )
-def test_processes_together_never_exceed_a_window(
+def test_processes_combined_never_exceed_a_rate_limit(
     seed: int, limits: LimitTable, lost: float, unknown: float, heard_after_s: float, deeds: list[tuple[int, str]]
 ) -> None:
     arrivals: dict[str, list[int]] = {}
@@ -114,7 +114,7 @@ def used_percent(arrivals: list[int], windows: int, limit: int, length: int) -> 
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_processes_together_use_nearly_the_full_limit_and_share_it_evenly(count: int) -> None:
+def test_processes_combined_use_nearly_the_full_limit_and_share_it_evenly(count: int) -> None:
     limits = table(create_order=(300, 15))
     arrivals: dict[str, list[int]] = {}
     sent: list[int] = []
@@ -342,7 +342,7 @@ def test_accounts_share_the_address_windows_but_have_separate_account_windows() 
     assert exceeded(arrivals, limits) == []
 
 
-def test_requests_of_unknown_outcome_are_reported_again_to_a_ledger_that_lost_its_state() -> None:
+def test_requests_with_unknown_outcomes_are_reported_again_to_a_ledger_that_lost_its_state() -> None:
     limits = table(create_order=(16, 1))
     arrivals: dict[str, list[int]] = {}
 

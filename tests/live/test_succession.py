@@ -39,7 +39,7 @@ async def test_with_a_shared_ledger_a_killed_bots_sent_requests_are_known_to_its
             journal.close()
 
 
-async def test_a_request_of_unknown_outcome_is_stored_as_unanswered(world: World) -> None:
+async def test_a_request_with_an_unknown_outcome_is_stored_as_unanswered(world: World) -> None:
     bot = await world.start()
     first = far_buy(bot)
     await settled(first)

@@ -262,7 +262,7 @@ def test_commands_reach_only_running_bots_with_this_token_chat_and_user(tmp_path
             folder.unlock()
 
 
-def test_a_chat_can_lift_the_halt_of_a_panic_but_no_other_halt(tmp_path: Path) -> None:
+def test_a_chat_can_lift_a_halt_caused_by_a_panic_but_no_other_halt(tmp_path: Path) -> None:
     disk = this_machine().disk
     folder = StateFolder(tmp_path / "mine" / "live" / "account", disk, tmp_path)
     folder.lock()

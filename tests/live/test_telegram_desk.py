@@ -144,7 +144,7 @@ def test_a_command_sent_before_the_start_is_dropped_even_if_it_is_recent() -> No
     assert "pause of demo" in desk.write("/pause maker", age_s=4)
 
 
-def test_of_two_bots_only_the_one_running_when_a_command_was_sent_receives_it() -> None:
+def test_a_command_is_received_only_by_the_bot_that_was_running_when_it_was_sent() -> None:
     old, new = FakeBot("old", since=START), FakeBot("new", since=START + 100 * S)
     desk = Desk(old, new)
     desk.now = START + 110 * S

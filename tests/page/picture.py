@@ -12,7 +12,9 @@ _WIDTH, _HEIGHT, _SCALE = 1290, 1000, 0.8
 
 
 def main(address: str, file: Path) -> None:
-    """Open the page of a running bot, wait until it shows a fill and the request limits, and write what it shows."""
+    """Open the page of a running bot, wait until it shows a fill and the request limits, and save a picture of the
+    page.
+    """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         browser = PageBrowser(Path(folder))
         try:

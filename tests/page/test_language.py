@@ -39,7 +39,7 @@ def gain(browser: PageBrowser) -> bool:
     return bool(browser.run(f"{style}('--gain') === {style}('--grave')"))
 
 
-def test_all_text_on_the_page_is_chinese(browser: PageBrowser, chinese: str) -> None:
+def test_all_text_on_the_page_is_in_chinese(browser: PageBrowser, chinese: str) -> None:
     browser.visit(chinese)
     browser.wait_for_text("#why", "the spread is too wide")
     browser.wait_for_text("#events", "買進")
@@ -57,7 +57,7 @@ def test_all_text_on_the_page_is_chinese(browser: PageBrowser, chinese: str) -> 
     assert browser.console == []
 
 
-def test_a_reply_from_the_bot_is_chinese(browser: PageBrowser, chinese: str) -> None:
+def test_a_reply_from_the_bot_is_in_chinese(browser: PageBrowser, chinese: str) -> None:
     browser.visit(chinese)
     browser.wait_for_text("#strategies", "執行中")
     browser.run("document.querySelector('#strategies button').click()")
@@ -78,14 +78,14 @@ def test_gains_are_red_in_taiwan_and_a_button_swaps_the_colors(browser: PageBrow
     assert not gain(browser)
     assert browser.text("#up") == "綠漲紅跌"
     browser.wait_for_text("#lead", "執行中")
-    # a running bot is marked green regardless of the color of gains
+    # a running bot is marked green regardless of the color used for gains
     assert browser.run("getComputedStyle(document.querySelector('#lead .dot')).backgroundColor") == "rgb(18, 115, 74)"
     browser.visit(chinese)
     assert not gain(browser), "the browser remembers it"
     browser.run("localStorage.clear()")
 
 
-def test_gains_are_green_in_english(browser: PageBrowser, address: str) -> None:
+def test_gains_are_green_on_the_english_page(browser: PageBrowser, address: str) -> None:
     browser.visit(address)
     assert not gain(browser)
     assert browser.text("#up") == "Green up"

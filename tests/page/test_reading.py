@@ -1,4 +1,4 @@
-"""The page server reads all data that a bot writes for its page exactly once, and from the right run."""
+"""The page server reads every row that a bot writes for its page exactly once, and from the right run."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_page_that_reconnects_receives_only_the_data_it_missed(tmp_path: Path)
     assert found["sections"]["equity"]["rows"] == [[60, 5.0]]
 
 
-def test_a_new_run_is_sent_from_its_beginning(tmp_path: Path) -> None:
+def test_a_new_run_is_sent_from_the_beginning(tmp_path: Path) -> None:
     folder = shown_bot(tmp_path)
     bots, viewer = Bots(tmp_path), Viewer()
     [bot] = bots.all()

@@ -39,8 +39,8 @@ class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parity_tape(name: str, folder: Path) -> ParityTape | None:
-    """Return the tape of `TAPES` with this name, or None if the tape is unavailable. Write the tape below ``folder`` if
-    it is missing.
+    """Return the tape with this name from `TAPES`, or None if the tape is unavailable. Write the tape below ``folder``
+    if it is missing.
     """
     return _MAKERS[name](folder)
 
@@ -67,7 +67,7 @@ def bundled(folder: Path) -> ParityTape:
 
 
 def burst_tape(folder: Path) -> ParityTape:
-    """Return a tape of two pairs with extreme prices; see `write_bursts`."""
+    """Return a tape with two pairs and extreme prices; see `write_bursts`."""
     path = folder / "bursts"
     if not path.exists():
         path.mkdir(parents=True)
@@ -76,7 +76,7 @@ def burst_tape(folder: Path) -> ParityTape:
 
 
 def cascade_tape(folder: Path) -> ParityTape:
-    """Return the synthetic market of two pairs, in which one trade in ten sweeps several levels; see
+    """Return a synthetic market with two pairs, in which one trade in ten sweeps several levels; see
     `write_cascades`.
     """
     path = folder / "cascades"

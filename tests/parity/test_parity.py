@@ -51,8 +51,8 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
         70,
         {},
     ),
-    # the strategy places ten orders per second, but the limits allow only two single creates per second: four windows
-    # of waiting
+    # the strategy places ten orders per second, but the limits allow only two single creates per second, so orders wait
+    # throughout four windows
     "greedy": (
         "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}",
         240,
@@ -118,7 +118,7 @@ async def test_a_backtest_makes_the_same_decisions_as_the_bot_over_the_wire(
         assert found["fill"] >= (20 if case in ("market_maker", "grid") else 1), found
 
 
-def test_the_cases_contain_every_event_of_an_order(world: tuple[Path, float]) -> None:
+def test_the_cases_contain_every_kind_of_order_event(world: tuple[Path, float]) -> None:
     """Count the events in backtests, because the preceding test compares the runs over the wire with their
     backtests.
     """
@@ -157,9 +157,9 @@ async def test_a_strategy_that_uses_every_call_makes_identical_decisions_over_th
     assert found["answer refused"] + found["state refused"] >= 2, found
 
 
-def test_a_bot_recognizes_that_only_its_own_bid_is_at_the_best_price(world: tuple[Path, float]) -> None:
-    """Check that each tag records how the bot saw its own bid: alone at its price, alone on its side, or outbid by
-    another order.
+def test_a_bot_recognizes_when_its_own_bid_is_the_only_one_at_the_best_price(world: tuple[Path, float]) -> None:
+    """Check that each tag records how the bot saw its own bid: as the only bid at its price, as the only bid on its
+    side, or outbid by another order.
     """
     rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
     tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
@@ -170,7 +170,7 @@ def test_a_bot_recognizes_that_only_its_own_bid_is_at_the_best_price(world: tupl
     assert sum(row["k"] == "fill" and row["maker"] for row in rows) >= 5
 
 
-def test_a_throttled_bot_uses_its_windows_fully_and_never_exceeds_them(world: tuple[Path, float]) -> None:
+def test_a_throttled_bot_uses_its_rate_limits_fully_and_never_exceeds_them(world: tuple[Path, float]) -> None:
     rows = [json.loads(line) for line in backtested(case_project(world, "greedy"))]
     sent = [row["t"] for row in rows if row["k"] == "request" and row["endpoint"] == "create_order"]
     assert sum(row["k"] == "intent" for row in rows) == 700

@@ -48,8 +48,8 @@ backtest:
 
 
 def write_tape(folder: Path, pairs: Any) -> float:
-    """Write `MINUTES` of books and trades from the synthetic market, received from START on. Return the last price of
-    btc_usdt before START.
+    """Write `MINUTES` minutes of books and trades from the synthetic market, received from START on. Return the last
+    btc_usdt price before START.
     """
     market = SyntheticMarket(pairs, seed=11, start=START - 60 * NS_PER_MINUTE)
     close = 0.0
@@ -63,7 +63,7 @@ def write_tape(folder: Path, pairs: Any) -> float:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """Add events that the synthetic market never produces to the rows."""
+    """Extend the rows with events that the synthetic market never produces."""
     if not isinstance(columns, BookColumns):
         return columns
     since_s = (columns.received - START) / NS_PER_S
@@ -157,7 +157,7 @@ def counted(lines: list[str]) -> Counter[str]:
         elif kind == "answer" and row["outcome"] != "ok":
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
-            # an order that waited for its slot was sent later than it was placed
+            # an order waited for a slot if it was sent later than it was placed
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         if kind == "request":

@@ -196,9 +196,9 @@ def cut(columns: list[MarketColumns], start: int, end: int) -> Slice:
     return Slice(start, end, pieces)
 
 
-@replaces_code  # this object counts books processed in spans
+@replaces_code  # the patched method counts books processed in spans
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
-def test_books_in_spans_and_books_in_separate_turns_lead_to_identical_decisions(
+def test_processing_books_in_spans_or_in_separate_turns_leads_to_identical_decisions(
     first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: Counter[str] = Counter()
@@ -262,7 +262,7 @@ EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
 
 @replaces_code
 @pytest.mark.parametrize(("function", "text", "instead", "seed"), EXITS)
-def test_a_mutant_with_one_exit_condition_of_a_book_span_removed_is_caught(
+def test_a_mutant_that_lacks_one_exit_condition_of_a_book_span_is_caught(
     function: FunctionType, text: str, instead: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = textwrap.dedent(inspect.getsource(function))

@@ -3,8 +3,8 @@
 A script is a random market (books and trades, only trades, or candles) with two accounts, one of which pays its fees in
 BITO. The script contains several dozen orders, batches, stops and cancels at random times. After each step,
 `Kernel.check` asserts that the sum of accounts, recorded market and fees has not changed, and that the locked balances
-equal the sum of the open orders' locks. At the end, balances computed independently from nothing but the published
-executions must match.
+equal the sum of the open orders' locks. At the end, balances computed independently, using only the published
+executions, must match.
 """
 
 from __future__ import annotations

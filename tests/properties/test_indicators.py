@@ -1,5 +1,5 @@
-"""Every indicator yields bit-identical values step by step and over an array, and both results match the plain
-definition.
+"""Every indicator yields bit-identical values whether computed step by step or over an array, and both results match
+the plain definition.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The router never exceeds a window of the exchange, regardless of network behavior and of the exchange's counting
-method.
+"""The router never exceeds any of the exchange's rate limits, regardless of network behavior and of how the exchange
+counts requests.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ DEEDS = st.sampled_from(
     is_paced=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_no_window_is_exceeded_whatever_counting_method_the_exchange_uses(
+def test_no_rate_limit_is_exceeded_whatever_counting_method_the_exchange_uses(
     steps: list[tuple[str, str, int]],
     ends: list[tuple[Ending, int, int]],
     resolve_ms: int,
@@ -154,7 +154,7 @@ def test_no_window_is_exceeded_whatever_counting_method_the_exchange_uses(
     down_ms=st.integers(0, 3000),
     late_ms=st.lists(st.integers(0, LATEST_ACCEPT_NS // NS_PER_MS), min_size=1, max_size=8),
 )
-def test_windows_in_use_during_a_crash_are_not_exceeded_after_a_restart(
+def test_rate_limit_windows_in_use_during_a_crash_are_not_exceeded_after_a_restart(
     before: list[tuple[int, int | None]], down_ms: int, late_ms: list[int]
 ) -> None:
     limits = table(create_order=(4, 1))

@@ -1,8 +1,8 @@
 """Tests the order protocol with an exchange that loses, delays, duplicates and reorders messages.
 
 At no time is an order final in the bot while it is live at the exchange, and no client ID ever has two orders at the
-exchange. After the network has recovered, the bot knows every order, and its books match the exchange's to the unit.
-Mutants of the protocol are caught.
+exchange. After the network has recovered, the bot knows every order, and its books match those of the exchange to the
+unit. Mutants of the protocol are caught.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def settled(b: Bot, exchange: ModelExchange) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
-def test_no_order_is_lost_or_duplicated_or_final_in_the_bot_while_live_at_the_exchange(first: int) -> None:
+def test_no_order_is_lost_or_duplicated_or_marked_final_while_live_at_the_exchange(first: int) -> None:
     injected: dict[str, int] = {}
     executed = {Side.BUY: 0, Side.SELL: 0}
     for seed in range(first, first + 20):
@@ -147,7 +147,7 @@ def test_without_faults_every_order_is_sent_without_recovery() -> None:
 
 
 def caught(seeds: int = 20, **options: Any) -> bool:
-    """Return True if a mutant's run violates an invariant, including its own assertions."""
+    """Return True if a mutant's run violates an invariant or fails one of the code's own assertions."""
     for seed in range(seeds):
         try:
             play(seed, **options)

@@ -35,8 +35,8 @@ PRICES = {BTC_TWD: 30_000.0, USDT_TWD: 31.205, BTC_USDT: 961.37, BITO_TWD: 5.432
 
 
 class Script:
-    """Random actions by four strategies on one account. An independent ledger derives the account from the reports
-    alone.
+    """Random actions by four strategies on one account. An independent ledger derives the account balances from the
+    reports alone.
     """
 
     def __init__(self, seed: int) -> None:
@@ -380,7 +380,7 @@ def test_a_limit_is_breached_at_the_same_row_whether_rows_are_processed_in_spans
     price, prices = portfolio.last_price(pair) or 1.0, []
     for _ in range(200):
         price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
-        # most rows are aligned to a tick; the others are rounded to a tick in the exact value
+        # most rows are aligned to a tick; the exact valuation rounds the others to a tick
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
     found = desk.first_breach(pair, rows, 0)
@@ -394,7 +394,7 @@ def test_a_limit_is_breached_at_the_same_row_whether_rows_are_processed_in_spans
 
 
 def test_a_price_exactly_at_a_limit_is_not_missed() -> None:
-    # with these pairs, btc is valued in twd in two conversions, each of which is rounded
+    # with these pairs, btc is valued in twd through two conversions, each of which is rounded
     pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}
     portfolio = Portfolio(
         pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"

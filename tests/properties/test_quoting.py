@@ -49,7 +49,7 @@ def test_the_most_recently_set_quote_rests_after_all_answers(statements: list[tu
         wanted = _wanted(bids, Side.BUY), _wanted(asks, Side.SELL)
         crossing = bool(wanted[0] and wanted[1]) and max(wanted[0]) >= min(wanted[1])
         assert not crossing
-        given_up.clear()  # setting a new quote retries orders previously given up
+        given_up.clear()  # setting a new quote retries orders that had been given up on
         b.s.quote(
             BTC,
             bids=[(960 + offset, lots / BTC_LOTS) for offset, lots in bids],

@@ -39,8 +39,8 @@ def test_running_ahead_changes_no_decision(seed: int, tape: str, folder: Path, m
 
 @replaces_code
 def test_running_too_far_ahead_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the limit on running ahead, and check that a trade of our own, or a book with our orders, becomes known at
-    a time that has already passed.
+    """Remove the limit on running ahead, and check that one of our own trades, or a book with our orders, becomes known
+    at a time that has already passed.
     """
     monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)
     with pytest.raises(AssertionError, match="time went back"):

@@ -287,11 +287,11 @@ def test_a_mutant_whose_spans_ignore_a_price_jump_is_caught(monkeypatch: pytest.
 
 
 @replaces_code
-def test_a_mutant_whose_spans_ignore_an_action_of_the_strategy_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_whose_spans_ignore_a_strategy_action_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Spans.__init__
 
     def deaf(self: Spans, **parts: Any) -> None:
-        plain(self, **{**parts, "changes": Changes()})  # this object counts no changes
+        plain(self, **{**parts, "changes": Changes()})  # this instance never counts a change
 
     monkeypatch.setattr(Spans, "__init__", deaf)
     assert caught()

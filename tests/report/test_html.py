@@ -232,7 +232,7 @@ def test_fills_within_one_candle_are_merged_into_one_marker(result: BacktestResu
             row += step
             average = (closes[row] + above) / 10 ** chart["decimals"]
             assert 0 <= row < len(chart["o"])
-            # the made-up fills have prices within their minute
+            # the made-up fills have prices within the range of their minute
             assert lows[row] * 0.99 <= average <= highs[row] * 1.01
 
 
@@ -277,7 +277,7 @@ def test_candles_are_packed_without_loss(result: BacktestResult) -> None:
 def test_a_line_uses_the_last_value_within_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
-    # no candle starts at 779, so its value is the last known one in the previous candle
+    # no candle starts at 779, so the value there is the last one known in the previous candle
     assert [found.values[point] for point in points_in_force(candles, found).tolist()] == [3, 5, 6]
     assert not len(points_in_force(PriceCandles(pair(), 60, [], [], [], [], []), found))
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
@@ -306,7 +306,7 @@ def test_buy_and_hold_uses_a_candle_only_after_its_end() -> None:
     assert hold_at(plain, times)[0] is None
 
 
-def test_a_constant_equity_is_drawn_to_the_end_of_the_chart_like_buy_and_hold() -> None:
+def test_a_constant_equity_curve_is_drawn_to_the_end_of_the_chart_like_buy_and_hold() -> None:
     start, minute = 1_735_660_800 * 10**9, 60 * 10**9
     times = [start + minute * n for n in range(5)]
     candles = PriceCandles(pair(), minute, times, *[[100.0, 110.0, 120.0, 130.0, 140.0]] * 4)

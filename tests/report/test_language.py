@@ -31,7 +31,7 @@ from tests.report.test_browser import open_report
 BOTKIT = ROOT / "botkit"
 PAGE = BOTKIT / "report" / "page"
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
-#: states of search trials other than done, and states of a running bot's strategies
+#: states of search trials, except ``done``, and states of a running bot's strategies
 TRIAL_STATES, STRATEGY_STATES = (
     ("pruned", "failed", "few_trades", "no_value"),
     ("paused", "halted", "stopped", "running"),

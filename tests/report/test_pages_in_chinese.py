@@ -38,7 +38,7 @@ def opened(browser: Browser, page: Path) -> Browser:
     return browser
 
 
-def test_the_search_page_is_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_search_page_is_in_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
     space = ("--param", "s.fast=3,8", "--param", "s.slow=20,60", "--jobs", "1", "--min-trades", "1")
     assert main(["optimize", str(crossing), *space, "--objective", "max_drawdown", "--out", "found", *LANG]) == 0
     said = capsys.readouterr().out
@@ -50,14 +50,16 @@ def test_the_search_page_is_chinese(crossing: Path, browser: Browser, capsys: py
     assert english_left(browser, NAMES) == []
 
 
-def test_the_search_page_is_chinese_even_without_enough_trades(crossing: Path, browser: Browser) -> None:
+def test_the_search_page_is_in_chinese_even_without_enough_trades(crossing: Path, browser: Browser) -> None:
     space = ("--param", "s.fast=3,8", "--param", "s.slow=20,60", "--jobs", "1", "--min-trades", "9000")
     assert main(["optimize", str(crossing), *space, "--out", "found", *LANG]) == 1
     opened(browser, Path("found/search.html"))
     assert english_left(browser, NAMES) == []
 
 
-def test_the_walk_forward_page_is_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_walk_forward_page_is_in_chinese(
+    crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
     space = ("--param", "s.fast=3,8", "--param", "s.slow=20,60", "--jobs", "1", "--min-trades", "1")
     spans = ("--train", "3d", "--test", "2d", "--objective", "return", "--out", "walk")
     assert main(["walk-forward", str(crossing), *space, *spans, *LANG]) == 0
@@ -66,7 +68,9 @@ def test_the_walk_forward_page_is_chinese(crossing: Path, browser: Browser, caps
     assert english_left(browser, NAMES) == []
 
 
-def test_the_comparison_page_is_chinese(crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_comparison_page_is_in_chinese(
+    crossing: Path, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number, fast in enumerate((3, 8)):
         span = ("--to", f"2025-01-0{3 + number}")
         assert main(["backtest", str(crossing), "--set", f"s.fast={fast}", *span, "--no-readings", *LANG]) == 0
@@ -77,7 +81,7 @@ def test_the_comparison_page_is_chinese(crossing: Path, browser: Browser, capsys
     assert english_left(browser, (*NAMES, "run")) == []
 
 
-def test_the_playback_page_is_chinese(tmp_path: Path, browser: Browser) -> None:
+def test_the_playback_page_is_in_chinese(tmp_path: Path, browser: Browser) -> None:
     config = ROOT / "configs" / "market_maker.yaml"
     span = ("--from", "2025-04-03T07:00", "--to", "2025-04-03T07:05", "--no-readings", "--playback")
     assert main(["backtest", str(config), *span, "--out", str(tmp_path / "run"), *LANG]) == 0

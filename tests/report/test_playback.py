@@ -281,7 +281,7 @@ def test_a_click_on_a_decision_shows_the_data_that_the_strategy_saw(page: Browse
     inventory = next(line for line in played.result.indicators if line.name == "inventory")
     point = bisect_right(inventory.times, at) - 1
     assert number(facts["inventory"]) == pytest.approx(inventory.values[point], abs=1e-7)
-    # all levels of the book that the strategy saw are from the tape or are its own orders
+    # every level in the book that the strategy saw is from the tape or is one of its own orders
     (books,) = played.books
     index = int(books.received.searchsorted(at, side="right")) - 1
     tape = {int(ticks) / 100 for ticks in (*books.bid_ticks[index], *books.ask_ticks[index])}

@@ -44,7 +44,7 @@ def resting_in(result: BacktestResult, side: str, begin: int, end: int) -> list[
     return prices
 
 
-def test_the_orders_under_the_pointer_were_resting_at_that_time(
+def test_orders_shown_at_the_crosshair_were_resting_at_the_time_it_shows(
     browser: Browser, tmp_path: Path, made: BacktestResult
 ) -> None:
     open_report(browser, made, tmp_path)
@@ -85,7 +85,7 @@ def pixels(browser: Browser, colour: str) -> int:
     )
 
 
-def test_lines_of_resting_orders_are_drawn(browser: Browser, tmp_path: Path, made: BacktestResult) -> None:
+def test_lines_for_resting_orders_are_drawn(browser: Browser, tmp_path: Path, made: BacktestResult) -> None:
     quiet = msgspec.structs.replace(made, fills=[], trades=[])
     open_report(browser, quiet, tmp_path)
     browser.settle()

@@ -13,5 +13,5 @@ __all__ = ["CROSS", "waves"]
 
 @pytest.fixture
 def crossing(tmp_path: Path) -> Path:
-    """Return the configuration of a strategy that trades moving average crossovers, with its data."""
+    """Return the configuration for a strategy that trades moving average crossovers, with its data."""
     return write_crossing(tmp_path)

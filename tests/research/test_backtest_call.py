@@ -374,7 +374,7 @@ def test_objects_that_are_not_strategies_are_refused(strategy: object, said: str
     assert "\n" not in str(caught.value)
 
 
-def test_the_error_of_a_failing_strategy_states_the_line_of_code() -> None:
+def test_the_error_from_a_failing_strategy_states_the_line_of_code() -> None:
     with pytest.raises(
         BotkitError, match=r"strategy 'Broken' raised in on_bar at .*test_backtest_call.py:\d+: "
     ) as caught:
@@ -388,7 +388,7 @@ def test_with_several_strategies_a_parameter_must_be_qualified_with_a_strategy_n
         botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, params={"fast": 3})
 
 
-def test_a_single_capital_for_several_strategies_is_refused() -> None:
+def test_a_single_capital_amount_for_several_strategies_is_refused() -> None:
     config = {"strategies": [{"name": name, "use": Cross, "params": {"pair": "btc_usdt"}} for name in "ab"]}
     with pytest.raises(ConfigError, match=r"capital: there are several strategies \(a, b\); give each its own"):
         botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, capital={"usdt": 1})

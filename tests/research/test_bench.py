@@ -35,7 +35,7 @@ def test_a_run_on_the_bench_equals_a_backtest_with_the_same_parameters(crossing:
     assert full.indicators == alone.indicators
 
 
-def test_a_run_on_the_bench_with_a_tape_of_books_equals_a_backtest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_the_bench_with_a_book_tape_equals_a_backtest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = Path("configs/market_maker.yaml")
     span = ["backtest.from=2025-04-03T07:00", "backtest.to=2025-04-03T07:10"]

@@ -98,7 +98,7 @@ def test_dataframes_contain_the_rows_of_the_tape(tape) -> None:
     assert np.nanmin(books["ask_price_1"] - books["bid_price_1"]) > 0
 
 
-def test_a_dataframe_of_trades_is_traded_like_a_file_of_trades(tape, tmp_path: Path) -> None:
+def test_a_backtest_on_a_dataframe_of_trades_equals_one_on_the_corresponding_file(tape, tmp_path: Path) -> None:
     trades = tape.trades("btc_usdt").iloc[:3_000]
     file = tmp_path / "trades.csv"
     trades.reset_index().assign(

@@ -325,7 +325,7 @@ def test_cancelling_after_a_partial_fill_releases_the_remaining_funds() -> None:
     assert venue.available("usdt") == venue.total("usdt")
 
 
-def test_one_event_publishes_an_answer_trades_a_report_for_each_order_and_one_balance_report() -> None:
+def test_one_event_publishes_one_answer_one_balance_report_all_trades_and_a_report_per_order() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     venue.order("buy", 25 * L, 102_00)
@@ -387,7 +387,7 @@ def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]
     return venue.fills(cid)
 
 
-def test_takers_no_longer_find_a_level_after_a_trade_beyond_it() -> None:
+def test_a_level_is_no_longer_available_to_takers_after_a_trade_beyond_it() -> None:
     bought = [(2, 102_00, 1 * L, 1)]
     assert taker("buy", 12 * L, 104_00, bought) == [(102_00, 9 * L, False), (104_00, 3 * L, False)]
     assert taker("buy", 12 * L, 101_00, bought) == []
@@ -400,7 +400,7 @@ def test_trades_at_a_level_reduce_its_remaining_amount() -> None:
     assert taker("buy", 5 * L, 102_00, [*rows, (3, 101_00, 9 * L, 1)]) == [(102_00, 5 * L, False)]
 
 
-def test_a_trade_reduces_only_the_side_it_takes_from_and_a_trade_of_unknown_side_reduces_both() -> None:
+def test_a_trade_reduces_only_the_side_it_takes_from_or_both_sides_if_its_side_is_unknown() -> None:
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, -1)]) == [(101_00, 5 * L, False)]
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, 0)]) == [(101_00, 2 * L, False), (102_00, 3 * L, False)]
     assert taker("sell", 5 * L, 99_00, [(1, 100_00, 8 * L, 0)]) == [(100_00, 2 * L, False), (99_00, 3 * L, False)]
@@ -416,7 +416,7 @@ def test_a_later_snapshot_restores_the_amounts_that_it_shows() -> None:
     assert venue.fills(cid) == [(101_00, 9 * L, False), (102_00, 3 * L, False)]
 
 
-def test_trades_and_our_own_takes_both_reduce_a_level_and_our_takes_persist_across_snapshots() -> None:
+def test_trades_and_our_taker_fills_both_reduce_a_level_and_our_fills_persist_across_snapshots() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (5, BIDS, ASKS)]), trades([(1, 101_00, 2 * L, 1), (3, 101_00, 4 * L, 1)]))
     venue.to(2)
     first = venue.order("buy", 3 * L, 101_00)
@@ -430,7 +430,7 @@ def test_trades_and_our_own_takes_both_reduce_a_level_and_our_takes_persist_acro
     assert venue.filled(second) == 1 * L + 6 * L
 
 
-def test_a_triggered_stop_sees_the_levels_as_left_by_its_triggering_trade() -> None:
+def test_a_triggered_stop_sees_the_levels_that_remain_after_its_triggering_trade() -> None:
     rows = [(2, 97_00, 4 * L, -1), (2, 96_00, 1 * L, -1)]
     venue = Venue(QUIET, trades(rows))
     venue.to(1)

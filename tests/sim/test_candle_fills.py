@@ -102,7 +102,7 @@ def test_orders_fill_in_chronological_order_up_to_the_bars_total_volume() -> Non
     assert venue.filled(second) == 3 * L
 
 
-def test_within_a_bar_orders_are_filled_in_order_of_time_rather_than_by_side() -> None:
+def test_within_a_bar_orders_are_filled_chronologically_rather_than_by_side() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("sell", 3 * L, 103_50), venue.order("buy", 3 * L, 97_50)

@@ -18,7 +18,7 @@ BIDS, ASKS = [(100_00, 10 * L)], [(101_00, 10 * L)]
 QUIET = books([(0, BIDS, ASKS)])
 
 
-def test_an_order_arrives_after_order_and_feed_latency_and_is_known_after_answer_latency() -> None:
+def test_an_order_arrives_after_order_and_feed_latency_and_its_answer_after_answer_latency() -> None:
     venue = Venue(QUIET, latency={"order_ms": 100, "answer_ms": 70, "feed_ms": 30})
     venue.to(1)
     venue.order("sell", L)
@@ -212,7 +212,7 @@ def test_a_request_over_the_limit_receives_a_429_answer_and_refused_requests_are
     assert (count.arrivals, count.refusals, count.busiest) == (7, 4, 4)
 
 
-def test_accounts_share_the_windows_of_an_ip_address_but_not_those_of_an_account() -> None:
+def test_accounts_share_ip_address_windows_but_not_account_windows() -> None:
     for scope, refused in ((Scope.IP, 1), (Scope.ACCOUNT, 0)):
         venue = Venue(limits=table(1, scope), accounts={"ann": RICH, "bob": RICH})
         venue.send(GetBalances(id=1), "ann")
@@ -255,7 +255,7 @@ def test_answers_contain_the_id_of_their_request() -> None:
     assert [(p.account, p.event.request_id) for p in venue.seen if isinstance(p.event, Answer)] == [("ann", 77)]
 
 
-def test_advancing_to_news_stops_where_something_becomes_known() -> None:
+def test_advancing_to_news_stops_at_each_time_when_an_event_becomes_known() -> None:
     def venue() -> Venue:
         rows = [(second, 1_000_00, LOT, 1) for second in range(1, 40)]
         v = Venue(trades(rows), latency={"order_ms": 700, "answer_ms": 1_300})

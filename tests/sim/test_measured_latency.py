@@ -85,7 +85,7 @@ def test_a_kind_without_measurements_uses_the_latency_of_a_measured_kind(tmp_pat
 
 
 @pytest.mark.parametrize("feed", [quantiles(0, 0), quantiles(2, 4), quantiles(15, 25), quantiles(30, 90), []])
-def test_requests_and_answers_take_as_long_as_measured_regardless_of_the_delay_of_books(
+def test_requests_and_answers_take_as_long_as_measured_regardless_of_the_book_delay(
     tmp_path: Path, feed: list[int]
 ) -> None:
     one = {"create": quantiles(10, 30)}

@@ -1,4 +1,4 @@
-"""python -m tests.simulation: runs seeds of the complete bot and checks invariants."""
+"""python -m tests.simulation: runs the complete bot with many seeds and checks invariants."""
 
 from tests.simulation.runner import main
 

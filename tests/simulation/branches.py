@@ -77,7 +77,7 @@ BRANCHES: Final = (
     Branch("many orders were read in one listing", _DESK, "self._list_orders(pair, group, now)"),
     Branch("an order on its way at the crash was looked up", _DESK, "self._move(order, _UNKNOWN, now)"),
     Branch("an order was held back at its grant", _DESK, "NOT_SENT, now, self._gate.when_granted("),
-    # orders of unknown outcome
+    # orders with unknown outcomes
     Branch("a look-up was refused", _RESOLUTION, "case.refusals += 1", is_rarest=True),
     Branch("a proof of absence waited for its bound", _RESOLUTION, "due = bound"),
     Branch(

@@ -27,7 +27,7 @@ _FINAL = frozenset(state.value for state in FINAL_STATES)
 #: states of a journal row which mean that the order does not exist at the exchange
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
-#: maximum number of tasks of one bot: streams, requests in flight, keeper
+#: maximum number of tasks per bot: streams, requests in flight, keeper
 TASKS_MAX = 250
 #: maximum number of events waiting for a turn
 EVENTS_MAX = 2_000
@@ -249,7 +249,7 @@ class Books:
         self.excused.update(lost)
 
     def owned(self, began: Mapping[str, int], is_own: Callable[[int], bool]) -> dict[str, int]:
-        """Return a bot's holdings in units by currency, computed from its holdings when it ``began`` and its orders'
+        """Return a bot's holdings in units by currency, computed from its initial holdings (``began``) and its orders'
         trades.
         """
         owned = dict(began)
@@ -303,7 +303,7 @@ def _told(kept: Any) -> dict[str, int]:
 
 #: the name of the document that holds the strategy's saved state
 _STRATEGY = "strategy:t"
-#: prefix of a log record: body length, CRC-32 of number and body, number
+#: prefix of a log record: body length, CRC-32 of record number and body, record number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER_BYTES = 8
 
@@ -426,7 +426,7 @@ class Standstills:
         self._unread: set[str] = set()
 
     def woke(self, slept_s: float) -> None:
-        """Record that the bot resumes after a suspension of ``slept_s`` seconds."""
+        """Record that the bot resumed after a suspension of ``slept_s`` seconds."""
         if slept_s >= STANDSTILL_S:
             self._slept_s, self._unread = slept_s, set(_LOOKS)
 

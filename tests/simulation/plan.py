@@ -125,7 +125,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     switches: dict[str, str]
     #: True if the bot shares its limits through an in-process ledger
     shares_limits: bool = False
-    #: the end time of faults and actions, in milliseconds
+    #: when faults and actions end, in milliseconds
     active_ms: int = 20_000
     second: SecondPlan | None = None
     cancels: tuple[Cancel, ...] = ()

@@ -1,4 +1,4 @@
-"""Loads each project once for all seeds of a process, because loading a configuration and its plugins takes longer than
+"""Loads each project once for all seeds in a process, because loading a configuration and its plugins takes longer than
 a bot's life.
 
 Lives and replays share data that none of them changes: the schema's values, the plugins and the exchange's facts. Each

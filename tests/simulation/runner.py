@@ -42,7 +42,7 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in an in-memory folder."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collect garbage only between seeds, because a seed's result must not depend on the time of collection; objects
+    # collect garbage only between seeds, because a seed's result must not depend on when garbage is collected; objects
     # that already exist are exempt
     gc.freeze()
     gc.disable()

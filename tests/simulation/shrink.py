@@ -1,4 +1,4 @@
-"""Shortens the plan of a broken run by dropping parts as long as the run still breaks in the original way."""
+"""Shortens a broken run's plan by dropping parts, as long as the run still ends with the original kind of violation."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ class Terminal:
             (asyncio, "run", self.command),
             (asyncio, "Runner", partial(_Runner, self)),
             (market_access, "build_opener", partial(_Opener, self)),
-            # a simulated process has no collector of its own, and this one's frozen objects would be traversed again
+            # a simulated process has no garbage collector of its own, and this process's frozen objects would be
+            # traversed again
             (bot_run, "quiet_collector", contextlib.nullcontext),
         ):
             self._places.enter_context(mock.patch.object(owner, name, replacement))

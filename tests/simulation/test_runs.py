@@ -1,4 +1,4 @@
-"""A few seeds of both layers, plans that failed in the past, and properties of the simulation itself."""
+"""A few seeds in both layers, plans that failed in the past, and properties of the simulation itself."""
 
 from __future__ import annotations
 

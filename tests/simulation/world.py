@@ -102,7 +102,7 @@ limits: {{ledger: none}}
 
 
 def config_text(name: str, acts: Path, share: int) -> str:
-    """Return the configuration of one of ``share`` bots on the account."""
+    """Return the configuration for one of ``share`` bots on the account."""
     capital = {currency: str(units // share / UNIT) for currency, units in BALANCES.items()}
     most = {currency: str(units // share / UNIT) for currency, units in MOST.items()}
     document = {"CAPITAL": capital, "MOST": most, "NAME": name, "ACTS": str(acts)}
@@ -1202,7 +1202,7 @@ def carry_out(plan: Plan, folder: Path) -> Result:
     result.virtual_s, result.rounds = loop.time(), loop.rounds
     result.orders = len(run.books.orders) if hasattr(run, "books") else 0
     result.faults, result.reached = dict(run.faults), dict(run.reached.counts)
-    del run  # it holds dead bots, whose requests never started; their expected warnings belong here
+    del run  # it refers to dead bots with unstarted requests, whose warnings are expected here
     if gc.isenabled():
         collect()
     return result

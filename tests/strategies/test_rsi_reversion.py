@@ -22,7 +22,7 @@ def fall_and_recover() -> list[float]:
     return zigzag(20) + fall + [fall[-1] + 120 * i for i in range(1, 20)]
 
 
-def test_buys_when_the_rsi_leaves_oversold_and_sells_when_it_reaches_the_sell_level(world: World) -> None:
+def test_buys_when_the_rsi_leaves_the_oversold_zone_and_sells_when_it_reaches_the_sell_level(world: World) -> None:
     closes = fall_and_recover()
     world.candles("btc_usdt", closes)
     out = world.run("rsi_reversion", {**PARAMS, "buy_above": 30, "sell_above": 70}, balances={"usdt": 10_000})

@@ -199,7 +199,7 @@ def test_the_file_of_a_finished_day_is_written_while_the_next_day_is_recorded(
     assert ticks(tmp_path, pairs) == [0, 1]
 
 
-def test_a_lost_connection_is_a_gap_in_books_but_not_in_trades(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_lost_connection_leaves_a_gap_in_books_but_not_in_trades(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)

@@ -91,7 +91,7 @@ def test_books_are_sorted_and_uncrossed_and_at_most_one_per_second(
         assert not np.any(books.bid_lots % 10_000)
 
 
-def test_rows_are_in_order_and_received_after_their_time(hour: dict[tuple[str, str], MarketColumns]) -> None:
+def test_rows_are_in_order_and_received_after_their_timestamps(hour: dict[tuple[str, str], MarketColumns]) -> None:
     for columns in hour.values():
         assert np.all(np.diff(columns.received) >= 0)
         lag = columns.received - columns.time

@@ -1,4 +1,4 @@
-"""Wraps any function from arrays to arrays as an indicator."""
+"""Wraps any function that maps arrays to arrays as an indicator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, che
 
 
 class ArrayIndicator(Indicator[Any]):
-    """Wraps any function from arrays to arrays, such as those of TA-Lib or pandas, as an indicator.
+    """Wraps any function that maps arrays to arrays, such as a TA-Lib or pandas function, as an indicator.
 
         rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
         atr = ArrayIndicator(talib.ATR, 100, inputs=("high", "low", "close"), timeperiod=14)
@@ -25,8 +25,8 @@ class ArrayIndicator(Indicator[Any]):
     ``function`` receives ``options`` and, for each input, a float array of the last ``window`` values, oldest first.
     The last element of its result is the indicator's value (a single number also works). A function that returns
     several arrays needs ``fields`` to name them; ``value`` is then a named tuple. The function is called for every bar,
-    so it should be fast. A function with unlimited memory, such as an exponential average, sees only the last
-    ``window`` values, so choose a long enough window. ``history``: ``window`` bars.
+    so it should be fast. A function with infinite memory, such as an exponential average, sees only the last ``window``
+    values, so choose a long enough window. ``history``: ``window`` bars.
 
     ``pane`` is the pane in which charts draw the indicator: "price" or another name, by default the function's name.
     """

@@ -153,8 +153,8 @@ class WMA(WindowIndicator[float]):
 class EMA(Indicator[float]):
     """Exponential average with weight 2 / (length + 1), starting from the mean of the first ``length`` values.
 
-    ``history``: the bars of the first mean, plus as many bars as it takes until the weight of that mean is below 1e-12:
-    148 bars for EMA(10). Starting later then changes the value by less than 1e-9 of the price.
+    ``history``: the bars of the first mean, plus as many bars as it takes for the weight of that mean to fall below
+    1e-12: 148 bars for EMA(10). Starting later then changes the value by less than 1e-9 of the price.
     """
 
     __slots__ = ("_count", "_reference", "_sum", "_weight", "length")

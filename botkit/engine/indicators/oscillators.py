@@ -14,8 +14,9 @@ class RSI(Indicator[float]):
     """Wilder's relative strength index, 0 to 100; 50 if no price has moved.
 
     Ready after ``length`` changes, that is, length + 1 values; the first averages are plain means. ``history``: those
-    values, plus as many bars as it takes until the weight of the first averages is below 1e-12: 388 bars for RSI(14).
-    Starting later then changes the index by less than 1e-9, unless price moves shrink a hundredfold in the meantime.
+    values, plus as many bars as it takes for the weight of the first averages to fall below 1e-12: 388 bars for
+    RSI(14). Starting later then changes the index by less than 1e-9, unless price moves shrink a hundredfold in the
+    meantime.
     """
 
     __slots__ = ("_count", "_gain", "_last", "_loss", "length")
@@ -75,7 +76,8 @@ class Macd(NamedTuple, Generic[T]):
 
 
 class MACD(Indicator[Macd[float]]):
-    """Moving average convergence/divergence based on exponential averages, as `Macd`: line, signal and histogram.
+    """Moving average convergence/divergence based on exponential averages. Each value is a `Macd`: line, signal and
+    histogram.
 
     Each average starts from the plain mean of its own first values. Ready after slow + signal - 1 values. ``history``:
     the sum of the bars needed by the slow average and by the signal.

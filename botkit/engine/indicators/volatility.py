@@ -27,8 +27,8 @@ class Bands(NamedTuple, Generic[T]):
 
 
 class Bollinger(WindowIndicator[Bands[float]]):
-    """Bollinger bands, as `Bands`: the mean of the last ``length`` values, and bands ``width`` standard deviations
-    above and below it.
+    """Bollinger bands: the mean of the last ``length`` values, and bands ``width`` standard deviations above and below
+    it. Each value is a `Bands`.
 
     The standard deviation is that of the window itself (divided by length, not length - 1), as on most charts.
     ``history``: ``length`` bars.
@@ -122,7 +122,7 @@ class ATR(Indicator[float]):
     low.
 
     Reads high, low and close. Ready after ``length`` bars; the first average is a plain mean. ``history``: those bars,
-    plus as many as it takes until the weight of the first average is below 1e-12: 387 bars for ATR(14).
+    plus as many as it takes for the weight of the first average to fall below 1e-12: 387 bars for ATR(14).
     """
 
     __slots__ = ("_count", "_last", "_mean", "length")

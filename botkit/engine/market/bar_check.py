@@ -1,8 +1,8 @@
 """Checks bars built from streamed trades against the exchange's own candles.
 
-BitoPro has no candle stream, so a running bot builds its bars from trades, and a missed trade silently makes a bar
-wrong. Every few minutes the check reads the candles of newly finished bars, with one read per pair and resolution, at a
-lower priority than all other requests.
+BitoPro has no candle stream, so a running bot builds its bars from trades, and a missed trade silently corrupts a bar.
+Every few minutes the check reads the candles of newly finished bars, with one read per pair and resolution, at a lower
+priority than all other requests.
 
 A bar that differs is reported and counted, but not corrected. The strategy and its indicators have already used it, so
 a corrected bar would neither explain their actions nor match `botkit replay`.
@@ -29,13 +29,13 @@ from botkit.model.resolutions import bucket_end
 
 #: interval between candle reads for one pair and resolution, in machine time
 CHECK_EVERY_S = 180.0
-#: a candle is assumed to be complete this long after its end; the exchange does not document how far its candles lag
+#: a candle is assumed to be complete this long after its end; the exchange does not document how late its candles are
 SETTLE_S = 60.0
 #: the maximum time until a dead connection is detected, in machine time
 _UNNOTICED_S = 60.0
 #: a stream's initial list has certainly arrived this long after connecting, even if nothing has traded
 _LISTED_S = 30.0
-#: the maximum trade delay that a busy machine or connection alone can cause
+#: the maximum trade delay that can be explained by a busy machine or connection
 _LATE_S = 10.0
 #: number of consecutive matching bars that ends a stretch of differing bars
 _AGREE_TO_END = 5
@@ -188,7 +188,7 @@ class BarCheck:
         return trades.whole_since
 
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
-        """Return the finished bars that start at ``since`` or later and finished long enough ago."""
+        """Return the bars that started at ``since`` or later and finished long enough ago."""
         # a series subscribed to at run time waits for its history
         series = next((listener[1] for listener in feed.listeners if listener[1].is_ready), None)
         if series is None:

@@ -1,7 +1,7 @@
 """Builds bars from trades or from finer candles.
 
 A bar closes at the first trade of a later interval, or when a timer fires at the bar's end plus a grace period. Once a
-first trade has set a price to carry forward, an interval without trades yields a flat bar of volume 0 with
+first trade has set a price to carry forward, an interval without trades yields a flat bar with zero volume and
 ``empty=True``, both live and in a backtest. The builder reads no clock: the time is always an argument.
 """
 
@@ -35,7 +35,7 @@ def can_build(resolution: str, source: str) -> bool:
 
 
 class BarBuilder:
-    """Builds the bars of one pair in one resolution from trades, or from candles of the same or a finer resolution.
+    """Builds the bars for one pair at one resolution from trades, or from candles of the same or a finer resolution.
 
     Methods that may finish bars return the finished bars, oldest first and without gaps; usually an empty tuple.
     ``late`` counts trades (or candles) that arrived after their bar had closed. They are dropped, because the strategy
@@ -120,7 +120,7 @@ class BarBuilder:
             return _NONE
         flat = volume == 0 and high == low
         if resolution == self.resolution and time == self._start and self._limit == time:
-            # this is the next expected candle, in the builder's own resolution, so there is nothing to merge and no gap
+            # this is the next expected candle, at the builder's own resolution, so there is nothing to merge and no gap
             bar = Bar(self.pair, time, open, high, low, close, self._rounded(volume), resolution, flat)
             self._close = close
             end = self._start = self._limit = self._end
@@ -145,7 +145,7 @@ class BarBuilder:
         return bars
 
     def warm_start(self, candles: Iterable[Bar]) -> list[Bar]:
-        """Add finished bars from before the start (in this or a finer resolution, oldest first).
+        """Add finished bars from before the start (at this or a finer resolution, oldest first).
 
         Returns the finished bars without gaps, for the series; these bars do not trigger ``on_bar``. The exchange omits
         intervals without trades, even at the end of the history: call ``close_due(start)`` afterwards to get the bars
@@ -187,7 +187,7 @@ class BarBuilder:
         self._limit = self._end
 
     def follows(self, bar: Bar) -> bool:
-        """Return True if a finished bar in the builder's own resolution directly follows the last one and no bar is
+        """Return True if a finished bar at the builder's own resolution directly follows the last one and no bar is
         under construction.
         """
         return bar.time == self._start and self._limit == self._start
@@ -213,8 +213,8 @@ class BarBuilder:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:
-        """Return when `close_due` will next return a bar if no other input arrives first, or None before the first
-        trade.
+        """Return the time at which `close_due` will next return a bar if no other input arrives first, or None before
+        the first trade.
         """
         return self._end + self.grace_ns if self._end else None
 

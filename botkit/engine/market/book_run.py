@@ -10,7 +10,7 @@ from botkit.model.published_books import PublishedBooks
 
 
 class BookRun:
-    """The data that a span needs about each book."""
+    """The data that a span needs for each book."""
 
     __slots__ = ("books", "is_ordinary", "markets", "places", "rows")
 

@@ -15,7 +15,7 @@ class _Exporter:
     """Exposes a buffer's memory to numpy as read-only and hides the buffer itself.
 
     A plain read-only view is no protection: its ``.base`` is the writable buffer, and a view of an owned buffer can be
-    made writable again. numpy refuses both if the memory comes from a foreign object marked read-only.
+    made writable again. Neither is possible if the memory comes from a foreign object marked read-only.
     """
 
     __slots__ = ("__array_interface__", "__weakref__")

@@ -1,4 +1,4 @@
-"""A price range of a pair that is not trusted yet."""
+"""A pair's price range that is not trusted yet."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ class Markets:
     # -- bars -----------------------------------------------------------------------------------------------------
 
     def feed(self, market: PairMarket, resolution: str) -> BarFeed:
-        """Start building a pair's bars in a resolution."""
+        """Start building a pair's bars at the given resolution."""
         feed = market.bar_feeds.get(resolution)
         if feed is None:
             feed = BarFeed(resolution, BarBuilder(market.pair, resolution, grace_ns=self._bar_grace_ns))
@@ -184,7 +184,7 @@ class Markets:
 
     def warm_builder(self, feed: BarFeed, bars: Sequence[Bar], running: Bar | None) -> None:
         """Initialize a new builder with the last finished bar, so that the next bar follows without a gap, and with the
-        data of the running bar so far.
+        running bar's data so far.
         """
         if feed.builder.next_close() is None:
             feed.builder.warm_start(bars)

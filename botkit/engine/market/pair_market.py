@@ -94,8 +94,8 @@ class PairMarket:
             feed.settle()
 
     def feed_indicators(self) -> None:
-        """Feed the rows so far to the attached indicators, which are otherwise updated only when a strategy reads
-        them.
+        """Feed the rows processed so far to the attached indicators, which are otherwise updated only when a strategy
+        reads them.
         """
         self.settle()
         for series in [row[1] for feed in self.bar_feeds.values() for row in feed.listeners]:

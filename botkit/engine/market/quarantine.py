@@ -2,7 +2,7 @@
 
 One wrong row must not trip a loss limit or trigger a purchase. The bot ignores, and reports once, a trade at twice (or
 half) the last price, a book equally far from known prices, a crossed book, or an invalid price. The price is confirmed
-by agreeing prices at two later times, or by a book read over REST. A price near the earlier ones ends the doubt.
+if prices at two later times agree with it, or by a book read over REST. A price near the earlier ones ends the doubt.
 
 A candle may span a day, in which prices can double. It is therefore withheld only beyond a factor of ten, wicks
 included.
@@ -74,7 +74,7 @@ class Quarantine:
         return False
 
     def admits_book(self, market: PairMarket, book: OrderBook, now: Nanos, *, is_read: bool = False) -> bool:
-        """Return True if a book may be used. A book read over REST is a second source, but even that must not be
+        """Return True if a book may be used. A book read over REST is a second source, but even such a book must not be
         crossed. An empty book passes, because it has no price to check.
         """
         bids, asks = book.bid_levels, book.ask_levels
@@ -118,7 +118,7 @@ class Quarantine:
         agrees = doubt is not None and doubt.low / most < bottom and top < doubt.high * most
         if agrees and is_price:
             assert doubt is not None
-            if now > doubt.at:  # all events with the same timestamp are one confirmation
+            if now > doubt.at:  # events with the same timestamp count as a single confirmation
                 doubt.at = now
                 doubt.agreed += 1
             if doubt.agreed >= CONFIRMATIONS:

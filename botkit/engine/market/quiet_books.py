@@ -1,9 +1,9 @@
 """Detects frozen books by reading them over REST when the stream has been quiet for a long time.
 
 Staleness is measured per pair and by book frames only, because pings would hide a frozen book on a live socket. A book
-without frames for a long time is read over REST. If the book is unchanged, it is considered fresh. If it differs,
-frames were missed: the new book is adopted and the stream reconnects. After two differing reads without a frame, or if
-the book cannot be read, the bot halts. Frames that the quarantine withheld are not counted as frames here.
+that has received no frames for a long time is read over REST. If the book is unchanged, it is considered fresh. If it
+differs, frames were missed: the new book is adopted and the stream reconnects. After two differing reads without a
+frame, or if the book cannot be read, the bot halts. Frames that the quarantine withheld are not counted here.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class QuietBooks:
         self._reads = reads
         self._trip = trip
         self._resynchronise = resynchronise
-        # on a fast emulator, one real second of silence can be a minute, so at least this much machine time must also
-        # pass
+        # on a fast emulator, a minute of bot time can pass in one real second, so at least this much machine time must
+        # also pass
         self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
         self._seen: dict[Pair, Nanos] = {}
         self._books: dict[Pair, OrderBook] = {}

@@ -145,7 +145,7 @@ class AccountLedger:
             self._borrow(part, currency, units)
 
     def _borrow(self, part: SubAccount, currency: str, units: int) -> None:
-        """Take units from ``part`` as far as they are available. Take the rest from other parts, which gain a claim on
+        """Take as many units from ``part`` as are available. Take the rest from other parts, which gain a claim on
         ``part``.
         """
         fund = part.funds[currency]
@@ -211,7 +211,7 @@ class AccountLedger:
         return total
 
     def locked_units(self, currency: str) -> int:
-        """Return the total units of a currency locked by orders."""
+        """Return the total number of units of a currency that orders have locked."""
         return sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)
 
     def check(self) -> None:

@@ -56,7 +56,7 @@ class Ownership(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
     def sentence(self) -> str:
-        """Return a one-line summary of each strategy's funds and of the funds that are not used."""
+        """Return a one-line summary of each strategy's funds and of the unused funds."""
         text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
         left = [
             f"{_amounts(units)} ({why})"

@@ -22,7 +22,7 @@ from botkit.model.pairs import Pair
 
 
 class Position:
-    """A strategy's own net amount in a pair since it first started, net of fees charged in base currency.
+    """A strategy's net amount in a pair since the strategy first started, after fees charged in base currency.
 
     The object is always current: for a later comparison, keep its numbers, not the object. Figures are floats in base
     currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.

@@ -18,7 +18,7 @@ from botkit.model.orders import FINAL_STATES, Order, OrderState
 PATIENCE: Nanos = 1 * NS_PER_S
 
 _PARTLY_FILLED = OrderState.PARTLY_FILLED
-#: notifies a strategy of an order's executions and states (for a state, it receives the order itself)
+#: notifies a strategy of an order's executions and state changes; a state change is passed as the order itself
 Tell = Callable[[Order, Sequence[Order | Fill]], None]
 
 

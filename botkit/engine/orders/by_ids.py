@@ -1,4 +1,4 @@
-"""Reads many orders of one pair in a single listing, if a probe shows that the exchange's listing can filter by order
+"""Reads many of a pair's orders in a single listing, if a probe shows that the exchange's listing can filter by order
 ids.
 
 The filter is documented only in an unmerged draft, so the exchange may ignore it. It is probed once per run, when it
@@ -18,7 +18,7 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, ListOrders
 
 _OWNER = "(orders by id)"
-#: with fewer orders in a pair than this, a listing saves too few requests to justify the probe
+#: below this number of orders in a pair, a listing saves too few requests to justify the probe
 LEAST = 5
 #: maximum ids per request: the draft allows 1000, but many servers reject URLs over 8 KB
 IDS_MAX = 200
@@ -39,7 +39,7 @@ class OrdersByIds:
         self.proven: bool | None = None
 
     def pays(self, count: int) -> bool:
-        """Return True if one listing is cheaper than separate reads of this many orders of a pair."""
+        """Return True if one listing is cheaper than reading this many of a pair's orders separately."""
         return count >= LEAST and self.proven is not False
 
     def read(self, pair: Pair, ids: Sequence[str], on_rows: OnRows, now: Nanos) -> None:
@@ -77,7 +77,7 @@ class OrdersByIds:
         def on_answer(answer: Answer, at: Nanos) -> None:
             rows = _rows(answer)
             if rows is not None and not {row.order_id for row in rows} <= set(part):
-                self.proven, rows = False, None  # the exchange no longer filters
+                self.proven, rows = False, None  # the exchange no longer applies the filter
             found.update({row.order_id: row for row in rows or ()})
             if rows is not None and rest:
                 self._list(pair, rest, found, on_rows, at)

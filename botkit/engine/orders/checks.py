@@ -33,8 +33,8 @@ Check = Callable[[Order], str | None]
 
 
 class Gate:
-    """Refuses orders, and is the only class that does. Orders that reduce a position (``order.reduces``) may pass while
-    orders that add exposure are refused.
+    """The only class that refuses orders. Orders that reduce a position (``order.reduces``) may pass while orders that
+    add exposure are refused.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Gate:
         #: the reason why the journal cannot be written, if it cannot
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
-        #: the levels that are halted, and the pairs with an order of unknown outcome
+        #: the levels that are halted, and the pairs that have an order whose outcome is unknown
         self._halts = risk.halts
         self._unknown = resolution.blocked
         self._asked: tuple[Check, ...] = (
@@ -73,8 +73,8 @@ class Gate:
 
     @property
     def is_closed(self) -> bool:
-        """True while every order that adds exposure (or every such order in some pair) is refused, whatever the
-        strategy requests.
+        """True while all orders that add exposure are refused, either everywhere or in at least one pair, regardless of
+        what the strategy requests.
         """
         return bool(self.is_stopping or self.shortage is not None or self._halts or self._unknown)
 

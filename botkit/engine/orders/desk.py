@@ -68,10 +68,10 @@ _OK: Final = Ending.OK
 
 class OrderDesk:
     """Implements the protocol of every order. It reads no clock: the time is an argument, and the router decides which
-    requests may leave.
+    requests may be sent.
 
     ``on_order`` is called with each state, ``on_fill`` with each execution, and ``on_foreign`` with rows of orders that
-    are not ours. ``gate`` runs the checks, including those for orders of unknown outcome.
+    are not ours. ``gate`` runs the checks, including those for orders whose outcome is unknown.
     """
 
     def __init__(
@@ -199,8 +199,8 @@ class OrderDesk:
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
-        # an order without an exchange id is in flight or unknown: `_adopted` sends the cancel as soon as the order has
-        # an id
+        # an order without an exchange id is in flight, or its outcome is unknown: `_adopted` sends the cancel as soon
+        # as the order has an id
 
     @property
     def _waiting_replacements(self) -> dict[int, int]:
@@ -348,8 +348,8 @@ class OrderDesk:
         return request
 
     def _hold_back(self, order: Order, now: Nanos) -> None:
-        """Withhold an order although its slot was granted: it is already final, or something that happened after it was
-        queued forbids it, such as another order of the pair whose outcome is unknown.
+        """Withhold an order although its slot was granted: it is already final, or a later event forbids sending it.
+        For example, the outcome of another order in the pair may have become unknown.
         """
         if order.state is _QUEUED:
             self.finish(order, OrderState.NOT_SENT, now, self._gate.when_granted(order) or "")
@@ -448,7 +448,7 @@ class OrderDesk:
             self._apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
-        """Return our order in flight whose client id and other figures all match the report."""
+        """Return our in-flight order whose client id and other figures all match the report."""
         if report.client_id is None:
             return None
         order = self._table.by_client_id.get(report.client_id)
@@ -618,7 +618,7 @@ class OrderDesk:
     def look_at(self, orders: Iterable[Order], now: Nanos) -> None:
         """Read orders, and any unbooked executions that the reads reveal.
 
-        Many orders of one pair are read in a single listing if the exchange can filter by ids.
+        Many orders in one pair are read in a single listing if the exchange can filter by ids.
         """
         by_pair: dict[Pair, list[Order]] = {}
         for order in orders:

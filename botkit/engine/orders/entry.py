@@ -134,7 +134,7 @@ class OrderEntry:
             )
         )
         if refusal is None and stop_price is not None and on_met == "market" and self._is_met(order):
-            self._record.orders_count -= 1  # the market order takes its place
+            self._record.orders_count -= 1  # the market order is counted instead
             if side is SELL:
                 return self.market_sell(pair, amount, 1, tag)
             return self.market_buy(pair, None, amount, 1, tag)

@@ -6,8 +6,8 @@ they are final, and sells at the market. The engine sees only traded prices, so 
 sells at the price beyond the gap.
 
 The exits are managed by the engine, not by the strategy. They therefore stay active when the strategy is paused, halted
-or stopped, whether because of a loss or an error of its own. In these cases nothing else manages the position, and
-selling cannot increase the exposure. Exits end with the run (`on_stop` then decides about positions), and when a
+or stopped, whether because of a loss or because the strategy failed. In these cases nothing else manages the position,
+and selling cannot increase the exposure. Exits end with the run (`on_stop` then decides about positions), and when a
 stopped strategy has nothing left to sell.
 """
 
@@ -26,7 +26,7 @@ from botkit.model.orders import Order, OrderState, Side
 from botkit.model.pairs import Pair
 from botkit.model.percent import check_pct
 
-#: the maximum slippage of an exit in the visible book
+#: the maximum slippage of an exit, relative to the best visible price
 EXIT_SLIPPAGE_PCT = 1.0
 #: a limit exit that is not fully filled after this time is cancelled, and its successor follows the market price
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
@@ -222,8 +222,9 @@ class Protector:
             return
         order = entry.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
         if order.is_refused:
-            # While an order of the pair is unknown, or the book is too thin for the full amount, no market order may be
-            # sent. A limit order at the worst price allowed for the exit then sells as much as possible.
+            # While the outcome of an order in the pair is unknown, or the book is too thin for the full amount, no
+            # market order may be sent. A limit order at the worst price allowed for the exit then sells as much as
+            # possible.
             order = self._limit_exit(watch, lots)
         if order.is_refused:
             watch.retry_at = self._clock.now + _RETRY_AFTER

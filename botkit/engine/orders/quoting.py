@@ -7,13 +7,13 @@ orders are compared with its levels, from the touch outward:
 * other orders are cancelled, and a side places nothing until its cancels are complete, because until then the old
   orders still lock their money and may still fill;
 * the missing amount of a level is placed, if it meets the pair's minimum;
-* while an order of the pair is unknown, nothing is placed, because that order is assumed to be resting;
+* while the outcome of an order in the pair is unknown, nothing is placed, because that order is assumed to be resting;
 * an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote, because
   an identical order would meet the same book;
 * resting orders from an earlier run rejoin the quote once it is stated, because otherwise a restart would place all
   orders twice;
-* the pair's cap on open orders is used for the levels nearest to the touch; levels blocked by the cap or by an unknown
-  order are retried when an order of the pair changes state.
+* the pair's cap on open orders is used for the levels nearest to the touch; levels blocked by the cap or by
+  an order whose outcome is unknown are retried when an order in the pair changes state.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Quoter:
         self._clock = clock
         self._changes = changes
         self._desk = desk
-        #: number of open orders by pair, and the pairs with an order of unknown outcome
+        #: number of open orders by pair, and the pairs that have an order whose outcome is unknown
         self._open = risk.open_by_pair
         self._unknown = desk.resolution.blocked
         #: every quote, by strategy, pair and tag; if there are no quotes, final orders need no handling here
@@ -89,7 +89,7 @@ class Quoter:
         self.dirty: dict[int, _Quote] = {}
         #: True if one of the quotes in ``dirty`` is due
         self.has_due = False
-        #: quotes with orders missing because of the cap or an unknown order
+        #: quotes with orders missing because of the cap or an order whose outcome is unknown
         self._short: dict[int, _Quote] = {}
 
     def restore(self, order: Order) -> None:
@@ -169,7 +169,8 @@ class Quoter:
         if order.state in FINAL_STATES:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            # an order that was held back by another order of unknown outcome is retried once the outcome is known
+            # an order that was held back because another order's outcome was unknown is retried once the outcome is
+            # known
             if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
         elif self._stands(quote):
@@ -254,14 +255,15 @@ class Quoter:
         return [] if is_waiting else places
 
     def _place(self, quote: _Quote, missing: list[_Place]) -> None:
-        """Place the missing orders, unless the cap or orders of unknown outcome prevent it."""
+        """Place the missing orders, unless the cap or an order whose outcome is unknown prevents it."""
         pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
         if len(missing) > room or pair in self._unknown:
-            self._short[id(quote)] = quote  # the quote waits until an order of the pair changes state
+            self._short[id(quote)] = quote  # the quote waits until an order in the pair changes state
             if pair in self._unknown:
                 return
-        if len(missing) > 1:  # nearest to the touch first, alternating sides, so that a small cap still quotes both
+        # nearest to the touch first, alternating sides, so that a small cap still quotes both sides
+        if len(missing) > 1:
             missing.sort(key=lambda row: _distance(quote, row))
         for side, ticks, lots in missing[: max(0, room)]:
             order = quote.entry.own_limit(pair, side, lots, ticks, quote.tag, post_only=quote.post_only, is_quote=True)

@@ -1,8 +1,8 @@
 """Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
-Most of the work takes a single listing of the open orders. Each of our orders that is missing from the listing is read
-by its id, and its executions are read from its trades. A listed order that is not ours is foreign: it is shown, but
-never touched. Balances are compared last, once all executions are booked.
+Most of the work needs only a single listing of the open orders. Each of our orders that is missing from the listing is
+read by its id, and its executions are read from its trades. A listed order that is not ours is foreign: it is shown,
+but never touched. Balances are compared last, once all executions are booked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RETRY_NS: Nanos = 1 * NS_PER_S
 #: maximum wait for orders that cannot be read; after that, the balances are left to the next comparison. At startup,
 #: the bot gives up earlier.
 _PATIENCE_NS: Nanos = 90 * NS_PER_S
-#: after this many reads were outdated by new fills, the balances are left to the next comparison
+#: after new fills have made this many reads outdated, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5
 #: one row is enough when listing the orders created since the last order in the journal
 LISTED_MAX = 1000

@@ -39,7 +39,7 @@ from botkit.model.requests import (
     Request,
 )
 
-#: times at which an unknown order is polled, in seconds after the abort; after that, every 30 s
+#: times at which an order whose outcome is unknown is polled, in seconds after the abort; after that, every 30 s
 _POLLS_NS = tuple(int(s * NS_PER_S) for s in (0.5, 1, 2, 4, 8, 15, 30))
 _POLL_LATER_NS = 30 * NS_PER_S
 #: listings start this long before t0, because the clocks may differ
@@ -121,7 +121,7 @@ class Resolution:
         self._verdicts = verdicts
         self._latest_accept_ns = latest_accept_ns
         self._cases: dict[int, Case] = {}
-        #: pairs with orders of unknown outcome, and the number of such orders in each
+        #: for each pair that has orders whose outcome is unknown, the number of these orders
         self.blocked: dict[Pair, int] = {}
         self._slot = agenda.slot("look-ups", self.next_check, self.check)
 
@@ -169,8 +169,8 @@ class Resolution:
                 del self.blocked[pair]
 
     def blocks(self, order: Order) -> str | None:
-        """Return the reason to block a new order in a pair with an unknown order, or None. A limit order is not blocked
-        if it reduces exposure regardless of the unknown order's outcome.
+        """Return the reason to block a new order while the outcome of another order in the pair is unknown, or None. A
+        limit order is not blocked if it reduces exposure regardless of that outcome.
         """
         if order.pair not in self.blocked:
             return None
@@ -188,7 +188,7 @@ class Resolution:
     # -- looking up ----------------------------------------------------------------------------------------------------
 
     def next_check(self) -> Nanos | None:
-        """Return when the next look-up is due."""
+        """Return the time at which the next look-up is due."""
         if not self._cases:
             return None
         return min((case.due for case in self._cases.values() if not case.busy), default=None)
@@ -225,7 +225,7 @@ class Resolution:
                 self._later(case, at)
             elif self._holds_it(case, kind, rows, at):
                 return
-            elif kind == _OPEN or len(rows) < _LISTED_MAX:  # the open-orders listing has no pages
+            elif kind == _OPEN or len(rows) < _LISTED_MAX:  # the open-orders listing is not paginated
                 self._good(case, kind, now, at)
             else:
                 oldest = min(_stamp(row) for row in rows) + NS_PER_MS
@@ -324,8 +324,9 @@ class Resolution:
     def _refused(self, case: Case, now: Nanos) -> None:
         """Retry a read that the exchange refused: soon, but not at the same time as the other cases.
 
-        Requests that leave together may arrive in any order, and an exchange that requires increasing nonces (Q3)
-        refuses all but the newest. If half a dozen look-ups were always repeated together, they would take minutes.
+        Requests sent at the same time may arrive in any order, and an exchange that requires increasing nonces (Q3)
+        refuses all but the newest. If half a dozen look-ups were always retried at the same time, they would take
+        minutes.
         """
         case.refusals += 1
         wait = min(_CONFIRM_RETRY_NS << min(case.refusals - 1, 5), _POLL_LATER_NS)

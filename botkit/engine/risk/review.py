@@ -298,7 +298,7 @@ class RiskDesk:
         return True
 
     def next_day(self) -> Nanos | None:
-        """Return when the next trading day starts, or None before the first trading day."""
+        """Return the start of the next trading day, or None before the first trading day."""
         return self._next_day
 
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:

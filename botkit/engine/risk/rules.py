@@ -83,8 +83,8 @@ def order_value_units(order: Order, view: RiskView) -> int | None:
 class MaxOrderValue:
     """``max_order_value: {twd: 10000}``: the maximum value of one order.
 
-    If several currencies are listed, only the pair's quote currency applies, or all of them if the quote currency is
-    not listed.
+    If several currencies are listed, only the limit in the pair's quote currency applies, or all limits if the quote
+    currency is not listed.
     """
 
     name = "max_order_value"

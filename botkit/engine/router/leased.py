@@ -29,7 +29,7 @@ class SlotNews(enum.Enum):
     WANTED_URGENTLY = "wanted urgently"
 
 
-#: (pool, news, key of a request of unknown outcome, its latest arrival by the bot's clock)
+#: (pool, news, key of a request whose outcome is unknown, its latest arrival by the bot's clock)
 ReportSlot: TypeAlias = Callable[[str, SlotNews, int, Nanos], None]
 
 
@@ -70,7 +70,7 @@ class LeasedPools:
     """
 
     def __init__(self, table: LimitTable, report: ReportSlot, *, endpoints: Collection[str] | None = None) -> None:
-        """Share only the counters of ``endpoints``. All other counters are used by this process alone."""
+        """Share only the counters of ``endpoints``. All other counters are used only by this process."""
         self.pools: dict[str, LeasedPool] = {}
         #: the latest lease change that was applied
         self.change = SlotsChanged(number=0, leased={}, until=0, cancels_until=0)

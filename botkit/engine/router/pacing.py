@@ -30,8 +30,8 @@ class Pace:
 
     def __init__(self, requests: int, length: Nanos, burst: int) -> None:
         self.interval = length // requests
-        # nearly burst * interval, not (burst - 1) * interval: during a burst the steps are a little longer, but this
-        # must not end the burst early
+        # nearly burst * interval, not (burst - 1) * interval, so that slightly longer steps during a burst do not end
+        # the burst early
         self._tolerance = burst * self.interval - 1
         # the time at which the next request would be sent at an even pace (GCRA's arrival time)
         self._virtual: Nanos = 0

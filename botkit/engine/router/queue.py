@@ -167,7 +167,7 @@ class FairQueue(Generic[W]):
 
 
 class Deadlines:
-    """The deadlines of waiting items, soonest first. Entries of items that were sent in time are skipped, and purged
+    """The deadlines of waiting items, soonest first. Entries for items that were sent in time are skipped, and purged
     when too many accumulate.
     """
 
@@ -185,7 +185,7 @@ class Deadlines:
             heapq.heappush(self._heap, (item.deadline, item.key))
 
     def forget(self, item: Waiting) -> None:
-        """Drop ``item``, which no longer waits."""
+        """Drop ``item``, which is no longer waiting."""
         if item.deadline is not None and self._live.pop(item.key, None) is not None:
             self._gone += 1
             if self._gone > 64 and self._gone * 2 > len(self._heap):

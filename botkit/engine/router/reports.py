@@ -11,8 +11,8 @@ from botkit.model.requests import Request
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """The usage of one window at one time. ``limit`` is the documented limit, and ``in_force`` the current limit, which
-    is lower after a 429.
+    """The usage of one window at a given time. ``limit`` is the documented limit, and ``in_force`` the current limit,
+    which is lower after a 429.
     """
 
     pool: str

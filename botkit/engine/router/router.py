@@ -36,13 +36,13 @@ from botkit.model.orders import FINAL_STATES, Order
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 from botkit.model.results import RouterUse
 
-#: how long after an abort the exchange may still act on a read
+#: time after an abort during which the exchange may still act on a read
 READ_LATEST_NS = 60 * NS_PER_S
 #: the maximum wait for a response
 LONGEST_WAIT_NS = 60 * NS_PER_S
 #: the maximum number of uncollected alarms to keep; the newest is last
 ALARMS_MAX = 256
-#: the maximum number of orders that skip the queues together
+#: the maximum number of orders that may skip the queues at once
 EXPRESS_MAX = 20
 #: later than any time
 _NEVER: Nanos = 1 << 62
@@ -96,7 +96,8 @@ class Router:
     """The queue and the rate-limit windows of one bot: one account at one IP address.
 
     Times are nanoseconds of a monotonic clock, because a clock that is set forward would free slots early. The router
-    reads orders but never changes them; only the engine does. Equal calls yield equal requests.
+    reads orders but never changes them; only the engine does. The same sequence of calls always yields the same
+    requests.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Router:
         first_request_id: int = 1,
         leased: LeasedPools | None = None,
     ) -> None:
-        """``latest_accept_ns`` is how long after an abort the exchange may still act on an order request.
+        """``latest_accept_ns`` is the time after an abort during which the exchange may still act on an order request.
 
         ``leased`` are the counters shared with other processes. ``seed`` seeds the jitter of the pause after a 429.
         """
@@ -152,7 +153,7 @@ class Router:
         self._waiting_reads: dict[int, WaitingRead] = {}  # waiting reads by ticket
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
-        # for each client id with an unknown outcome, the route and key of the slot that is held longer
+        # by client id, for each order whose outcome is unknown: the route and key of the slot that is held longer
         self._unknown: dict[int, tuple[Route, int]] = {}
         #: reads that will not be sent, to be reported by the next `due`
         self.dropped: list[DroppedRead] = []
@@ -279,9 +280,9 @@ class Router:
         """Queue a read, or any other single request, until it gets a slot. Returns its ticket, which is also its
         request id.
 
-        ``make(request_id)`` builds the request when it may be sent. ``urgent`` requests (look-ups of orders with
-        unknown outcome) go first, without pacing, and may use the reserve. After ``deadline``, or if the queue is full,
-        the request is dropped and reported in `Due`.
+        ``make(request_id)`` builds the request when it may be sent. ``urgent`` requests (look-ups of orders whose
+        outcome is unknown) go first, without pacing, and may use the reserve. After ``deadline``, or if the queue is
+        full, the request is dropped and reported in `Due`.
         """
         self._now = now
         ticket = self._next_id
@@ -374,8 +375,8 @@ class Router:
         return requests
 
     def next_due(self) -> Nanos | None:
-        """Return when `due` would next return something, or None if nothing is waiting or only a response can free a
-        slot.
+        """Return the time at which `due` would next return something, or None if nothing is waiting or only a response
+        can free a slot.
 
         The result is valid until any other method is called. Requests added since the last `due` may be tried
         immediately.
@@ -444,8 +445,8 @@ class Router:
                     self._unknown[client_id] = (route, request_id)
 
     def resolved(self, client_id: int, now: Nanos) -> None:
-        """Record that an unknown order was found or proved absent, and that its create can therefore not arrive after
-        ``now``.
+        """Record that an order whose outcome was unknown has been found or proved absent, so its create cannot arrive
+        after ``now``.
         """
         self._now = now
         held = self._unknown.pop(client_id, None)
@@ -484,8 +485,8 @@ class Router:
     # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
-        """Return when the pause after a 429 at ``endpoint`` ends, or None if there is no pause. The result is as of the
-        last call.
+        """Return the time at which the pause after a 429 at ``endpoint`` ends, or None if there is no pause. The result
+        is as of the most recent time passed to the router.
         """
         pause = self._routes[endpoint].pause
         return pause.until if pause.until > self._now else None

@@ -16,7 +16,7 @@ from botkit.model.orders import Order, OrderType
 BATCH_MAX = 10
 #: maximum orders in one PUT /orders. The documentation states no limit; ours keeps a body below 2 kB
 CANCEL_BATCH_MAX = 50
-#: starting at this many cancels of one strategy, a single PUT replaces individual cancels even if slots are free,
+#: with at least this many cancels by one strategy, a single PUT replaces individual cancels even if slots are free,
 #: because one response then saves fifty slots
 CANCELS_FOR_A_BATCH = 3
 #: a batch justifies its slot if single creates would take longer than this for the same orders ...
@@ -25,7 +25,7 @@ BATCH_GAIN_NS = 200 * NS_PER_MS
 LONE_BATCH_GAIN_NS = NS_PER_S
 #: slots reserved for urgent requests: a fraction of the create window that leaves 99.5 % of the limit to others ...
 CREATE_RESERVE_DIVISOR = 600
-#: ... and a larger fraction of read windows, where the order protocol looks up unknown orders
+#: ... and a larger fraction of read windows, where the order protocol looks up orders whose outcome is unknown
 READ_RESERVE_DIVISOR = 20
 
 _BATCH_TYPES = (OrderType.LIMIT, OrderType.MARKET)
@@ -35,7 +35,7 @@ class Route:
     """One counter of the exchange (a pool) with its windows. A request takes a slot in all of them or in none.
 
     If other processes share the counter, a request also takes a slot ``leased`` from their ledger. The windows stay in
-    use: they show the usage, and ensure that this process alone cannot exceed a limit even if the ledger fails.
+    use: they show the usage, and ensure that this process cannot exceed a limit even if the ledger fails.
     """
 
     __slots__ = ("interval", "leased", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
@@ -210,8 +210,8 @@ def is_batchable(order: Order) -> bool:
 def batch_is_worth_it(size: int, waiting: int, single_at: Nanos | None, interval: Nanos, at: Nanos) -> bool:
     """Return True if a batch of ``size`` sent at ``at`` would clear the backlog early enough to justify its slot.
 
-    ``waiting`` is the number of queued creates. The next single create may leave at ``single_at`` (None: unknown), and
-    then one every ``interval``.
+    ``waiting`` is the number of queued creates. The next single create may be sent at ``single_at`` (None: unknown),
+    and then one every ``interval``.
     """
     if size == 0:
         return False

@@ -3,9 +3,9 @@
 The rule: **a slot is held from the moment a request is granted until one window after its response was read.** Consider
 any window of that length at the server, and the latest request that arrived in it. Every other request in the window
 arrived less than one window before the latest one. Its response was read after its arrival, if at all, so its slot was
-still held when the latest request was granted. Held slots never exceed the limit. Neither, therefore, do the arrivals
-in any server window, whether the server uses sliding windows, fixed windows (any phase) or buckets, and regardless of
-network behavior.
+still held when the latest request was granted. The number of held slots never exceeds the limit, so the number of
+arrivals in any server window never exceeds it either, whether the server uses sliding windows, fixed windows (any
+phase) or buckets, and regardless of network behavior.
 
 Rejected: a log of send times, a leaky or token bucket, GCRA. With each of these, requests can bunch up in transit, and
 up to twice the limit can arrive in one window at the server. Also rejected: a margin for the usual latency, which
@@ -95,7 +95,7 @@ class SlotLog:
 
     def take_beyond(self, kept: int, now: Nanos, pace: Pace | None) -> int:
         """Return how many slots are free, and take one if there are more than ``kept``. Combines `free`, `take` and a
-        call of `Pace.sent` with the time of the `next_release`.
+        call to `Pace.sent` with the time of the `next_release`.
         """
         cooling = self._cooling
         if self._late or self._restore_at is not None:

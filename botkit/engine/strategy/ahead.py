@@ -1,9 +1,9 @@
 """The values of a window indicator over an entire block of recorded rows, computed in one pass by a copy of the
 indicator.
 
-In a quiet span the upcoming rows are known, and computing a window over columns takes a tenth of the time of computing
-it row by row. Only values up to the row that the run has reached are ever returned. The indicator itself is not updated
-during the span; those rows are added to it when the span ends.
+In a quiet span the upcoming rows are known, and computing a window over columns takes a tenth of the time needed to
+compute it row by row. Only values up to the row that the run has reached are ever returned. The indicator itself is not
+updated during the span; those rows are added to it when the span ends.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ V = TypeVar("V")
 
 
 class Feeding(Protocol):
-    """The interface of a series that an attached indicator needs."""
+    """The series interface that an attached indicator needs."""
 
     def bring_up_to_date(self) -> None:
         """Add the rows that have finished since the last read. Raises NotReadyError until the history has arrived."""

@@ -1,7 +1,7 @@
 """The base class of every strategy: the methods that you may override, read and call.
 
 This interface is stable. A strategy sees only market data and its own orders, money and position: no keys, no sockets,
-and no clock except ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
+and no clock except ``self.now``. The same object runs in a backtest, on the emulator, in paper trading and live.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class Strategy:
         """
 
     def on_ready(self) -> None:
-        """Called once the history has arrived. From now on, you can read series and indicators and place orders."""
+        """Called once the history has arrived. From then on, you can read series and indicators and place orders."""
 
     def on_trade(self, trade: Trade) -> None:
-        """Called for each public trade of a pair that you subscribed to with `subscribe_trades`."""
+        """Called for each public trade in a pair that you subscribed to with `subscribe_trades`."""
 
     def on_book(self, book: OrderBook) -> None:
         """Called for each new order book of a pair that you subscribed to with `subscribe_book`."""
@@ -134,15 +134,15 @@ class Strategy:
 
     @property
     def state(self) -> dict[str, Any]:
-        """A dict that survives restarts: numbers, text, lists and dicts. It is saved together with the orders of the
-        turn in which it changes.
+        """A dict that survives restarts. It may contain numbers, text, lists and dicts. It is saved together with the
+        orders of the turn in which it changes.
         """
         return self._context.record.state
 
     # -- market data ----------------------------------------------------------------------------------------------
 
     def subscribe_trades(self, pair: Pair | str) -> TradeSeries:
-        """Call `on_trade` for every public trade of the pair. Returns the series of trades, to which you can attach
+        """Call `on_trade` for every public trade in the pair. Returns the series of trades, to which you can attach
         indicators.
         """
         return self._context.subscriptions.trades(self._context.pair(pair))
@@ -172,7 +172,7 @@ class Strategy:
         ``resolution`` is one of the exchange's resolutions (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready`
         on, the series contains finished bars from before the start: as many as its indicators need, or ``warm_up``
         bars. There may be fewer, so check ``len(series)``. The series keeps its last ``keep`` bars (None: all). ``on``
-        routes the bars to another method, given as the method or its name; the name must not start with ``on_``.
+        routes the bars to another method, passed as the method itself or by name; the name must not start with ``on_``.
         """
         return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on, keep)
 
@@ -290,10 +290,10 @@ class Strategy:
     ) -> Order:
         """Buy immediately: for ``spend`` (quote currency) or about ``amount`` (base currency).
 
-        The exchange's market buy takes only a spend. An ``amount`` is therefore sent as its cost at the visible book,
-        or at the last price if there is no book, so the amount bought may differ slightly. The order is refused if the
-        visible book cannot fill it within ``max_slippage_pct`` of the best ask. This check is repeated just before the
-        order is sent.
+        The exchange's market buy takes only a spend. An ``amount`` is therefore converted to its cost at the visible
+        book's prices, or at the last price if there is no book, so the amount bought may differ slightly. The order is
+        refused if the visible book cannot fill it within ``max_slippage_pct`` of the best ask. This check is repeated
+        just before the order is sent.
         """
         context = self._context
         if closes is not None:
@@ -350,7 +350,8 @@ class Strategy:
         max_slippage_pct: float = 1,
         tag: str = "",
     ) -> None:
-        """Buy and sell so that each pair has its weight in the total of these positions and the free quote currency.
+        """Buy and sell so that each position has the given weight in the total value of these positions and the free
+        quote currency.
 
             self.rebalance({"btc_twd": 0.5, "eth_twd": 0.3})     # the rest stays in TWD
 
@@ -388,7 +389,7 @@ class Strategy:
     ) -> None:
         """State the orders that should rest, as (price, amount). The engine sends the difference.
 
-        Orders of this pair and ``tag`` within ``tolerance_bps`` of a stated price are kept, and the others are
+        Orders with this pair and ``tag`` within ``tolerance_bps`` of a stated price are kept, and the others are
         cancelled. Once the cancelled orders are final, missing orders are placed. You may call this method on every
         event.
         """

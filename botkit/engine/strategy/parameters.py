@@ -433,7 +433,7 @@ def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pa
     declaration order.
 
     ``pairs`` are the exchange's pairs by name. Lists are copied, so that two instances never share one. Raises
-    ParameterError for an unknown name or a missing or invalid value, and PluginError if the class itself is wrong.
+    ParameterError for an unknown name or a missing or invalid value, and PluginError if the class itself is invalid.
     """
     parameters = parameters_of(cls)
     for name in given:

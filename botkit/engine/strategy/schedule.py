@@ -32,8 +32,8 @@ class Schedule(Protocol):
 
 
 class EverySchedule:
-    """Fires every ``every_s`` seconds, aligned to the epoch: 60 fires at full minutes UTC, regardless of when the bot
-    started.
+    """Fires every ``every_s`` seconds, aligned to the epoch: 60 fires on every full UTC minute, regardless of when the
+    bot started.
     """
 
     __slots__ = ("period_ns",)
@@ -130,5 +130,5 @@ def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone:
 def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of the time zone database
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder in the time zone database
         raise ValueError(f"{name!r} is not a time zone; write a name such as Asia/Taipei or UTC") from None

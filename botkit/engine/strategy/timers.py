@@ -31,8 +31,8 @@ class TimerBook:
     def set(
         self, record: StrategyRecord, name: str, schedule: Schedule, missed: Literal["skip", "once"], now: Nanos
     ) -> None:
-        """Start or replace a timer. If requested, the timer fires once immediately if firings were missed while the bot
-        was down.
+        """Start or replace a timer. On request, a timer whose firings were missed while the bot was down fires once
+        immediately.
 
         The time of the last firing is kept in the strategy's record, so that missed firings can be counted after a
         restart.
@@ -78,7 +78,7 @@ class TimerBook:
         return not self._timers and not self._unarmed
 
     def next_due(self) -> Nanos | None:
-        """Return when the next timer fires."""
+        """Return the time at which the next timer fires."""
         heap = self._heap
         while heap:
             _, sequence, record, name = heap[0]

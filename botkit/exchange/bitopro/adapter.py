@@ -6,8 +6,8 @@ network error is reported as an outcome and never raised as an exception. Outcom
 REFUSED (the engine looks up the order before trusting the refusal). A request is UNKNOWN if at least one byte was sent
 and no clear response was received.
 
-The adapter never sends a request of its own accord, because every request needs a slot from the router. After a lost
-connection, it emits a `Connection`, and the engine requests the data it needs. For drivers without a router,
+The adapter never sends a request on its own initiative, because every request needs a slot from the router. After a
+lost connection, it emits a `Connection`, and the engine requests the data it needs. For drivers without a router,
 ``resynchronise="rest"`` makes each stream read its missed data over REST.
 """
 
@@ -301,7 +301,8 @@ class BitoProAdapter(Lifetime):
         """Return the balance rows that are at least as recent as earlier rows for the same currency. Frames may arrive
         out of order.
 
-        If a timestamp is further back than any frame can lag, the exchange's clock was reset, so the row is accepted.
+        If a timestamp goes back further than any frame could be delayed, the exchange's clock must have been reset, so
+        the row is accepted.
         """
         if is_first:
             self._balances_at.clear()
@@ -543,7 +544,7 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
 
     Options from the user: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, for example those of an
     emulator). Options set by botkit: ``clock`` and its ``speed``, ``patience`` (a multiplier for timeouts, for a clock
-    that is held while requests are in flight), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public``
+    that stops while requests are in flight), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public``
     (market data only, without an account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}

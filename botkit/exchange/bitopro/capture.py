@@ -108,8 +108,8 @@ class _Trades:
             sides.append(side)
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
-        """Return those trades of a list that are new. Call ``note`` for the first list, which predates the recording,
-        and ``gap`` for each gap between lists.
+        """Return the trades in a list that are new. Call ``note`` for the first list, which predates the recording, and
+        ``gap`` for each gap between lists.
         """
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)
@@ -199,7 +199,7 @@ class BitoProFrames:
         self._chunk_rows = chunk_rows
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """Yield the file's books and trades in chunks of limited size, ordered by receive time.
+        """Yield the file's books and trades in size-limited chunks, ordered by receive time.
 
         When the chunk of one stream is full, the chunks of all streams are yielded, so that no stream runs far ahead of
         the others. Raises DataError naming the file and line.

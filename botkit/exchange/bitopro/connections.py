@@ -1,6 +1,6 @@
-"""Keeps connections to one host open, writes requests to them, and reads the answers.
+"""Keeps connections to one host open, writes requests to them, and reads the responses.
 
-aiohttp opens the connections and parses the answers, but requests do not use its `ClientSession`. A session builds a
+aiohttp opens the connections and parses the responses, but requests do not use its `ClientSession`. A session builds a
 dozen objects for each request and starts a task before it writes, which takes longer than all of the bot's own checks.
 Here a request on an open connection is written immediately, without waiting for the next event-loop step.
 
@@ -49,7 +49,7 @@ def stream_session() -> aiohttp.ClientSession:
 
 
 class HttpAnswer(NamedTuple):
-    """An HTTP answer. ``body`` is None if it was larger than allowed."""
+    """An HTTP response. ``body`` is None if it was larger than allowed."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,20 +57,20 @@ class HttpAnswer(NamedTuple):
 
 
 class Connections:
-    """A pool of connections to the host of one address. Needs a running event loop."""
+    """A pool of connections to the host in ``address``. Needs a running event loop."""
 
     def __init__(self, address: URL, connections_max: int) -> None:
-        """``connections_max`` is 0 for any number."""
+        """A ``connections_max`` of 0 means no limit."""
         self._loop = asyncio.get_running_loop()
         self.connector = aiohttp.TCPConnector(limit=connections_max)
         #: tells the connector where to connect; it is never sent
         self._target = ClientRequest("GET", address, loop=self._loop)
-        #: unused connections with the times of their last use, in order
+        #: unused connections with the time each was last used, oldest first
         self._kept: deque[tuple[Connection, float]] = deque()
         self._used: set[Connection] = set()
 
     def kept(self) -> Connection | None:
-        """Take an open connection out of the pool, or return None."""
+        """Take an open connection out of the pool. Return None if there is none."""
         kept = self._kept
         while kept:
             connection, since_s = kept.pop()
@@ -104,7 +104,7 @@ class Connections:
 
     @staticmethod
     async def read(connection: Connection, size_max: int) -> HttpAnswer:
-        """Read the answer to the last request. Raises aiohttp.ClientError, OSError, ValueError and
+        """Read the response to the last request. Raises aiohttp.ClientError, OSError, ValueError and
         aiohttp.http_exceptions.HttpProcessingError.
         """
         protocol = connection.protocol
@@ -123,8 +123,8 @@ class Connections:
         return HttpAnswer(message.code, message.headers, b"".join(chunks))
 
     def leave(self, connection: Connection) -> None:
-        """Return a connection whose answer was read completely, and close connections that have been unused for too
-        long.
+        """Put a connection back into the pool after its response was read completely, and close connections that have
+        been unused for too long.
         """
         protocol = connection.protocol
         if protocol is None or not protocol.is_connected() or protocol.should_close:
@@ -137,19 +137,19 @@ class Connections:
             self._kept.popleft()[0].close()
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection that may still receive the answer to its last request."""
+        """Close a connection that may still receive the response to its last request."""
         self._used.discard(connection)
         connection.close()
 
     @staticmethod
     def _expect_answer(connection: Connection) -> None:
-        # prepares the parser now, so that the next request need not wait for it
+        # prepares the parser now, so that the next request does not have to wait for it
         protocol = connection.protocol
         if protocol is not None:
             protocol.set_response_params(read_until_eof=True)
 
     async def close(self) -> None:
-        """Close every connection, including those still waiting for an answer."""
+        """Close every connection, including those still waiting for a response."""
         for connection in (*self._used, *(connection for connection, _ in self._kept)):
             connection.close()
         self._used.clear()

@@ -1,4 +1,4 @@
-"""Reads long histories in requests of limited size. Candle ranges are split and rejoined. Listings are read in time
+"""Reads long histories using size-limited requests. Candle ranges are split and rejoined. Listings are read in time
 windows.
 
 Cursor-based paging does not work, because the exchange's ids do not increase with time (Q23). Instead, each time window

@@ -61,9 +61,9 @@ class _LimitsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str] | None = None) -> LimitTable:
     """Return the limits in force.
 
-    The default is the ``use`` figure of each row. ``strict`` enforces the figures of all sources together, so the
-    strictest figure decides. ``overrides`` sets individual rows. A key is an endpoint with its own limit, or ``public``
-    or ``private`` for all other endpoints. A value is a number of requests per window, a rate such as ``"20/1s"`` or
+    The default is the ``use`` figure of each row. ``strict`` enforces the figures from all sources, so the strictest
+    figure decides. ``overrides`` sets individual rows. A key is an endpoint with its own limit, or ``public`` or
+    ``private`` for all other endpoints. A value is a number of requests per window, a rate such as ``"20/1s"`` or
     ``"600/1m"``, the name of the source to use, or ``"strict"``. Raises ConfigError for an invalid key or value.
     """
     file = _packaged()

@@ -329,7 +329,7 @@ class BitoProClient(Lifetime):
     def begin_order(
         self, pair: str, body: CreateBody, *, urgent: bool = False, connect_timeout_s: float = 5.0
     ) -> Begun[CreateReply]:
-        """Start creating an order and return before the answer arrives. If a connection is open, the request is already
+        """Start creating an order and return before the reply arrives. If a connection is open, the request is already
         written. Pass the reply through `created`.
         """
         return self._begin(
@@ -371,7 +371,7 @@ class BitoProClient(Lifetime):
         return await self.begin_cancel(pair, order_id, urgent=urgent).reply()
 
     def begin_cancel(self, pair: str, order_id: str, *, urgent: bool = True) -> Begun[CancelReply]:
-        """Start a cancel and return before the answer arrives. If a connection is open, the request is already
+        """Start a cancel and return before the reply arrives. If a connection is open, the request is already
         written.
         """
         return self._begin("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
@@ -444,7 +444,7 @@ class BitoProClient(Lifetime):
 
     async def filters_order_ids(self, pair: str, order_id: str) -> bool:
         """Test whether `orders` respects ``order_ids``: the filter must return an existing order for its id and must
-        not return it for an impossible id. Takes two `all_orders` requests.
+        not return it for an impossible id. Sends two `all_orders` requests.
         """
         known = await self.orders(pair, order_ids=(order_id,))
         if [row.order_id for row in known] != [order_id]:
@@ -641,7 +641,7 @@ def _ms_up(time: Nanos | None) -> int | None:
 
 
 def _last_ms(end: Nanos | None) -> int | None:
-    """Return the last whole millisecond before ``end``. The exchange's range includes its end."""
+    """Return the last whole millisecond before ``end``, because the exchange's time ranges include their end."""
     return None if end is None else (end - 1) // NS_PER_MS
 
 

@@ -38,8 +38,8 @@ class Credentials:
         self.identity = identity
         self._key = key
         self._head = f"{HEADER_KEY}: {key}\r\n{HEADER_PAYLOAD}: "
-        # the HMAC is set up with the secret only once: copying it takes a third of the time, and the secret itself need
-        # not be stored
+        # the HMAC is set up with the secret only once, because copying it takes a third of the time of a new setup, and
+        # because the secret need not be stored
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
@@ -54,7 +54,9 @@ class Credentials:
         return keyed.hexdigest()
 
     def signed_head(self, body: bytes) -> str:
-        """Return the same headers as `signed_headers`, as lines of a request's head. An order waits for this."""
+        """Return the same headers as `signed_headers`, formatted as lines of a request's head. This must be fast,
+        because an order is waiting for the result.
+        """
         payload = binascii.b2a_base64(body, newline=False)
         keyed = self._hmac.copy()
         keyed.update(payload)

@@ -225,7 +225,7 @@ class Stream:
         raise StopAsyncIteration
 
     async def interrupt(self) -> None:
-        """Drop the connection in any state. The iteration continues on a new connection."""
+        """Drop the connection, whatever its state. The iteration continues on a new connection."""
         if self._socket is not None:
             await self._socket.close()
 
@@ -289,7 +289,7 @@ class Stream:
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
-            self._pending.pop()  # drop this connection's CONNECTED, which has not been yielded yet
+            self._pending.pop()  # this connection's CONNECTED has not been yielded yet, so drop it
             raise _LostError(f"could not fetch the missed data: {error}") from None
         now = self._clock.now()
         self._pending.extend(Received(now, snapshot) for snapshot in snapshots)

@@ -36,13 +36,13 @@ _FEE_RATE_MAX_E4 = 45
 _FEE_SCALE = 10**8
 
 
-#: number of wire numbers to cache for each number of decimals
+#: cache size, in wire numbers, for each number of decimals
 _NUMBERS_MAX = 20_000
 
 
 class _Numbers(dict[str, int]):
     """A cache of wire numbers, keyed by their text and stored as integer multiples of 10^-decimals. Nearly every book
-    level and every listed trade was already in the previous frame, and a look-up takes about an eighth of the time of
+    level and every listed trade was already in the previous frame, and a look-up takes about an eighth as long as
     parsing.
     """
 
@@ -232,7 +232,7 @@ def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
     fee_units = scaled(row.fee, UNIT_DECIMALS, "fee", floor=True)
     currency = _fee_currency(row.fee_currency, side, pair)
     paid_from = rules.base_units(lots) if side is Side.BUY else rules.value_units(ticks, lots)
-    # a fee in a third coin cannot be compared with anything, so it is accepted as is
+    # there is nothing to check a fee in a third coin against, so it is accepted as is
     if currency in (pair.base, pair.quote) and fee_units * 10**4 > paid_from * _FEE_RATE_MAX_E4 * 1000 > 0:
         fee_units //= _FEE_SCALE
     return TradeReport(

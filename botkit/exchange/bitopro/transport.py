@@ -57,7 +57,7 @@ _UNBOUNDED = 0
 
 
 class Call:
-    """A request started by `Transport.begin`, whose answer has not been read yet."""
+    """A request started by `Transport.begin`, whose response has not been read yet."""
 
     __slots__ = (
         *("_transport", "_connections", "_connection", "_request", "_started"),
@@ -89,7 +89,7 @@ class Call:
         self._started = transport.clock.now()
 
     async def answer(self) -> bytes:
-        """Return the body of a 2xx answer. Call this once. Raises the same errors as `Transport.call`."""
+        """Return the body of a 2xx response. Call this once. Raises the same errors as `Transport.call`."""
         connections, endpoint = self._connections, self._endpoint
         what = f"{endpoint.method} {self._path}"
         connection, is_read = self._connection, False
@@ -224,7 +224,7 @@ class Transport:
         return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     def note_date(self, date: str | None, started: Nanos) -> None:
-        """Measure the clock skew from an answer's Date header."""
+        """Measure the clock skew from a response's Date header."""
         try:
             server = from_datetime(parsedate_to_datetime(date)) if date else None
         except ValueError:
@@ -235,7 +235,7 @@ class Transport:
             self._skews_ms.append((middle - server - NS_PER_S // 2) // NS_PER_MS)
 
     def failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
-        """Return the error for an answer with a status other than 2xx."""
+        """Return the error for a response with a status other than 2xx."""
         text = error_text(body)
         message = f"{what}: {status} {text}".rstrip()
         if status == 429:

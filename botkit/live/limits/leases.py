@@ -47,7 +47,7 @@ OFFLINE: Nanos = 180 * NS_PER_S
 HEARTBEAT: Nanos = NS_PER_S
 #: the router's leases are extended once the possible extension is this long
 EXTENSION: Nanos = NS_PER_S // 2
-#: how long reports are collected before they are sent; slots are held that much longer, 0.03 % of a minute
+#: how long reports are collected before they are sent; each slot is held that much longer, which is 0.03 % of a minute
 GATHER: Nanos = 20 * NS_PER_MS
 #: the minimum interval between messages
 LEAST_GAP: Nanos = NS_PER_MS
@@ -93,7 +93,7 @@ class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Lease:
-    """This process's leases for one counter, and its pending reports. All times are in the bot's time."""
+    """This process's leases for one counter, and its pending reports. All times are on the bot's clock."""
 
     def __init__(self, pool: LeasedPool, endpoint: EndpointLimit, *, late: Nanos, keeps_stock: bool) -> None:
         """``endpoint`` is the first of the endpoints that share the counter."""
@@ -122,7 +122,7 @@ class _Lease:
         self.returned = 0
         self.arrivals: list[tuple[int, Nanos]] = []
         self.lower = False
-        self.late_until: dict[int, Nanos] = {}  # the latest possible arrival of each request, by key
+        self.late_until: dict[int, Nanos] = {}  # the latest possible arrival time of each request, by key
 
     @property
     def stock(self) -> int:
@@ -249,13 +249,13 @@ class SharedLimits:
         ``gather`` is how long reports are collected before they are sent, or 0 if messages cost nothing. If
         ``endpoints`` is given, only the counters of these endpoints are shared, and all others are private to this
         process. ``keeps_stock`` is False for a short-lived process, which leases no slots ahead. ``clock`` must run at
-        the speed of the ledger's clock.
+        the same speed as the ledger's clock.
         """
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
         self.on_notice = on_notice
-        #: called with every (ledger, holder) under which this process joins; returns whether a successor will know the
-        #: pair
+        #: called with every (ledger, holder) pair under which this process joins; returns whether a successor will know
+        #: that pair
         self.on_join: Callable[[str, str], bool] = lambda ledger, holder: True
         self._table = table
         self._link = link
@@ -284,7 +284,7 @@ class SharedLimits:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = self._is_stopping = self._is_disowned = False
-        self._is_known = False  # to a successor, which will report this holder's requests
+        self._is_known = False  # a successor will know this holder and report its requests
         self._knows_earlier = False  # the ledger already counts earlier runs' requests
 
     # -- for the driver -----------------------------------------------------------------------------------------------
@@ -565,7 +565,7 @@ class SharedLimits:
         self._publish(now)
 
     def _sent_by(self, requests: Sequence[SentBefore]) -> dict[str, tuple[Nanos, ...]]:
-        """Return, for each pool, the time until the latest possible arrival of each request."""
+        """Return, for each pool, the time until each request's latest possible arrival."""
         now = self._clock.now()
         found: dict[str, list[Nanos]] = {name: [] for name in self._leases}
         for request in requests:

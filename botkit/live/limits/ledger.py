@@ -5,17 +5,17 @@ The ledger is a plain value with methods, without I/O or a clock. `in_process`, 
 where the value is stored and which time is passed in.
 
 An engine turn cannot wait for another process. A process therefore *leases* a few slots at a time before it needs them.
-A leased slot counts from the lease on, before any request is sent. Later the slot is either returned unused, or held
-for one window after the request's response was read or after its latest possible arrival. The guarantee that
-`botkit.engine.router.windows` proves for one process therefore applies to all processes together.
+A leased slot counts from the moment it is leased, before any request is sent. Later the slot is either returned unused,
+or held for one window after the request's response was read or after its latest possible arrival. The guarantee that
+`botkit.engine.router.windows` proves for one process therefore applies to all processes combined.
 
 A silent process is presumed dead, and each of its leased slots is counted as a request still in flight.
 
 A new ledger does not know the requests of a lost ledger. Answered requests count for one window. Requests of dead
 processes may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two periods.
 In a large window, at most half of the slots are ever unanswered, so the other half is opened after the first period.
-Small windows stay closed for both periods. (If two ledgers are lost within that time, the unanswered requests of both
-may together exceed half of the slots.)
+Small windows stay closed for both periods. (If two ledgers are lost within that time, their unanswered requests may add
+up to more than half of the slots.)
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class Holder(msgspec.Struct, array_like=True):
 
 
 class SlotLedger(msgspec.Struct, array_like=True):
-    """The slots of all shared windows. Times are nanoseconds of a clock that never jumps forward. Steps backward are
+    """The slots of all shared windows. Times are nanoseconds on a clock that never jumps forward. Steps backward are
     ignored.
     """
 

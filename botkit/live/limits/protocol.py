@@ -1,7 +1,7 @@
 """The messages between a process and the ledger of request slots.
 
 The sender states times in nanoseconds relative to the time of sending, and the receiver applies them relative to the
-time of receipt. A slot may therefore be held a little longer, but never shorter. A message that is sent twice is
+time of receipt. A slot may therefore be held slightly too long, but never too briefly. A message that is sent twice is
 applied once.
 """
 
@@ -55,8 +55,8 @@ class Report(msgspec.Struct, array_like=True, kw_only=True):
 
 
 class Join(msgspec.Struct, array_like=True, tag=True):
-    """The message of a process that joins. ``known`` is the id of its previous ledger, or empty when the process
-    starts.
+    """The message that a process sends when it joins. ``known`` is the id of its previous ledger, or empty when the
+    process starts.
     """
 
     holder: str
@@ -73,7 +73,7 @@ class Sync(msgspec.Struct, array_like=True, tag=True):
 
 
 class Leave(msgspec.Struct, array_like=True, tag=True):
-    """The message of a process that exits. Its remaining leases are counted as in flight.
+    """The message that a process sends when it exits. Its remaining leases are counted as in flight.
 
     If the process is dead, its successor sends this message with ``sent``, based on the journal: for each pool, the
     time until the latest arrival of each request, negative once answered. The latest of these requests are the ones

@@ -1,6 +1,6 @@
 """Sends requests outside a bot's router, within the exchange's documented limits.
 
-Downloads, `botkit account` and the reads of a bot that has no router yet wait for their slots like all other requests.
+Downloads, `botkit account` and reads by a bot that has no router yet wait for their slots like all other requests.
 `botkit panic` waits only briefly. After that, or if the ledger is unreachable, it uses private windows and reports this
 to the user. It reports its requests to the ledger once the ledger answers.
 """
@@ -59,8 +59,8 @@ class RateLimitedReads:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """``shared`` contains the counters shared with other processes. ``latest_ns`` is how long after an abort the
-        exchange may still act on a request. With ``hurries``, requests are sent without a slot instead of waiting long,
-        and ``say`` is called to report that.
+        exchange may still act on a request. With ``hurries``, requests are sent without a slot instead of after a long
+        wait, and ``say`` is called to report that.
         """
         self.sender = sender
         self._clock = clock

@@ -55,7 +55,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
-    """Return the ledger's name for the exchange at an address. It must be equal in all processes that use the
+    """Return the ledger's name for the exchange at an address. It must be the same in all processes that use the
     exchange.
     """
     return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")

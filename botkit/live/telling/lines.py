@@ -46,7 +46,7 @@ class Lines:
         self._finished: list[LineRow] = []
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # an unwritable folder is reported for the run's other files
+        with contextlib.suppress(OSError):  # an unwritable folder is reported when the run's other files fail
             disk.files.remove(folder / LINES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / LINES)
 
@@ -100,7 +100,7 @@ class Lines:
 
 
 def lines_in(written: bytes) -> list[IndicatorLine]:
-    """Return the lines in the content of such a file, with one value a minute."""
+    """Return the lines in the content of a ``lines.jsonl`` file, with one value per minute."""
     found: dict[_Key, IndicatorLine] = {}
     decode = msgspec.json.Decoder(LineRow).decode
     for text in written[: written.rfind(b"\n") + 1].splitlines():

@@ -19,7 +19,7 @@ from botkit.live.ports import Appending, Disk
 from botkit.model.clock import Nanos
 
 MESSAGES = "messages.jsonl"
-#: the maximum length of one message, and of all of a run's messages together
+#: the maximum length of one message, and the maximum total length of a run's messages
 _TEXT_MAX = 4_000
 _BYTES_MAX = 16 << 20
 
@@ -33,7 +33,7 @@ class Messages:
         self._waiting: deque[bytes] = deque(maxlen=10_000)
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # an unwritable folder is reported for the run's other files
+        with contextlib.suppress(OSError):  # an unwritable folder is reported when the run's other files fail
             disk.files.remove(folder / MESSAGES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MESSAGES)
 

@@ -39,7 +39,7 @@ class Minutes:
         self._finished: list[Row] = []
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # an unwritable folder is reported for the run's other files
+        with contextlib.suppress(OSError):  # an unwritable folder is reported when the run's other files fail
             disk.files.remove(folder / MINUTES)  # left over from a run with this number in an earlier emulator
             self._file = disk.files.append(folder / MINUTES)
 

@@ -120,7 +120,7 @@ class _Worker:
 
     def _step(self) -> float | None:
         """Queue new messages, send the due ones, and return the number of seconds until the next run."""
-        is_ending = self._is_ending  # read before the queue: messages that arrive later may stay unsent
+        is_ending = self._is_ending  # read first, so that only messages that arrive later may stay unsent
         with contextlib.suppress(queue.Empty):
             while True:
                 level, text, now, is_wanted = self._waiting.get_nowait()
@@ -181,8 +181,8 @@ class Telling:
         redactor: Redactor | None = None,
         background: Background = THREADS,
     ) -> None:
-        """``clock`` shows the machine's time, because days and pauses refer to the user's time even if the bot's clock
-        runs faster.
+        """``clock`` provides the machine's time, because days and pauses are measured in the user's time even if the
+        bot's clock runs faster.
         """
         self._clock = clock
         self._day_start = day_start
@@ -209,7 +209,7 @@ class Telling:
             worker.tell(known, text, now, is_wanted=level == MESSAGE)
 
     def tell_of_the_day(self, summary: Callable[[], str]) -> None:
-        """Send a summary of the day after the day has ended. Called periodically."""
+        """Send a daily summary once the day has ended. Called periodically."""
         day = self._day_start(self._clock.now())
         if day != self._day:
             self._day = day

@@ -1,4 +1,4 @@
-"""Reports individual orders: orders of unknown outcome, orders rejected by the exchange, and orders that were not
+"""Reports individual orders: orders whose outcome is unknown, orders rejected by the exchange, and orders that were not
 sent.
 """
 
@@ -29,17 +29,17 @@ _DIGITS = re.compile(r"\d+")
 class OrderNews:
     """Watches orders for changes. ``tell(level, text)`` notifies the user.
 
-    An order of unknown outcome is reported after `PATIENCE_S` seconds of machine time. Orders that are resolved earlier
-    are only counted, because a bad connection can cause two per second. The count is reported periodically.
+    An order whose outcome is unknown is reported after `PATIENCE_S` seconds of machine time. Orders that are resolved
+    earlier are only counted, because a bad connection can cause two per second. The count is reported periodically.
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """``loop`` is the event loop used for waiting. The default is the running loop."""
         self._tell = tell
         self._loop = loop
-        #: orders of unknown outcome, each with the event loop's time at which it became unknown
+        #: orders whose outcome is unknown, each with the event-loop time at which it became unknown
         self._in_doubt: dict[int, tuple[Order, float]] = {}
-        #: client ids of the reported orders of unknown outcome
+        #: client ids of the orders already reported as having an unknown outcome
         self._told_doubts: set[int] = set()
         #: since the last report: the number of orders resolved before they were reported, and the longest time to
         #: resolve one

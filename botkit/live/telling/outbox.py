@@ -2,7 +2,7 @@
 network.
 
 * messages below the minimum level are dropped, except messages that a strategy wants the user to read;
-* info messages and warnings wait a little and are sent together, so that fifty fills become one message;
+* info messages and warnings are held briefly and combined, so that fifty fills become one message;
 * errors are sent immediately; breaker messages are sent immediately and are never held back;
 * above the daily cap, all messages except breaker messages are only counted; the count is sent when the next day
   starts.

@@ -76,8 +76,8 @@ class PagePlot(msgspec.Struct, frozen=True, kw_only=True):
 class PageState(msgspec.Struct, frozen=True, kw_only=True):
     """All data about a running bot that is not in another file of its folder.
 
-    ``status`` is the data that `botkit status` reads. ``minutes`` are the unfinished minutes. ``decimals`` are the
-    decimals of each pair's price and amount. ``control`` is True if the page may control the bot.
+    ``status`` is the data that `botkit status` reads. ``minutes`` are the unfinished minutes. ``decimals`` contains the
+    number of decimals in each pair's prices and amounts. ``control`` is True if the page may control the bot.
     """
 
     run: int

@@ -236,7 +236,9 @@ def _state(strategy: StrategyView, *, is_bot_halted: bool) -> str:
 
 
 def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:
-    """Return the windows that have been used. They would be hard to find in a table of all forty windows."""
+    """Return only the windows that have been used, because they would be hard to find in a table of all forty
+    windows.
+    """
     return tuple(
         LimitRow(
             pool=use.pool,

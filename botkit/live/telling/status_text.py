@@ -81,7 +81,7 @@ def why_lines(folder: StateFolder, span: Nanos, said: str) -> list[str]:
 def reasons_of(
     folder: StateFolder, found: dict[str, Any], span: Nanos
 ) -> tuple[list[tuple[str, str, str, int]], list[tuple[Nanos, str, str]]]:
-    """Return (reasons for not trading, notes) of the last ``span`` from the journal. Raises JournalError."""
+    """Read (reasons for not trading, notes) for the last ``span`` from the journal. Raises JournalError."""
     time = found.get("time", 0)
     # counted back from the bot's own time, which differs from the machine's time on an emulator
     since = (time if isinstance(time, int) else 0) - span
@@ -120,7 +120,7 @@ def _figures(found: dict[str, Any]) -> list[str]:
 
 
 def _money_lines(found: dict[str, Any]) -> list[str]:
-    """Format equity, profit (of the day, of this run, since the first start), and balances as lines."""
+    """Format equity, profit (today, in this run, since the first start), and balances as lines."""
     currency, rows = found["currency"], found.get("profits", ())
     equity = found.get("equity")
     figures = ["equity unknown: a price is missing" if equity is None else f"equity {fixed(equity)} {currency}"]

@@ -11,7 +11,7 @@ from botkit.model.events import Connection, ConnectionState
 log = logging.getLogger("botkit.live")
 
 CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: the interval between reports of an unstable stream with a given reason; the log contains all events
+#: the interval between reports about an unstable stream for a given reason; the log contains all events
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 100
 

@@ -16,7 +16,7 @@ _UNIT = 10**8
 
 
 def order_text(order: Order, state: OrderState | None = None) -> str:
-    """Format an order as one line of text, showing its own state or a given one."""
+    """Format an order as one line of text, showing either its current state or a given state."""
     rules = order.pair.rules
     spends = f"{separated(format_units(order.spend_units))} {order.pair.quote} of"
     what = spends if order.spend_units else amount_figure(rules, order.amount_lots)

@@ -1,4 +1,6 @@
-"""Changes a tape's future, to detect strategies that look ahead: their decisions before the cut differ."""
+"""Changes a tape's future to detect strategies that look ahead: if a strategy does, its decisions before the cut
+change.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +71,8 @@ class Foreseen(msgspec.Struct, frozen=True):
 
 
 def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:
-    """Return the feed with other prices, amounts and sides after ``cut``. The rows up to the cut, and all timestamps,
-    stay unchanged.
+    """Return the feed with different prices, amounts and sides after ``cut``. The rows up to the cut, and all
+    timestamps, stay unchanged.
     """
     return Feed([_AlteredSource(source, cut, seed) for source in feed.sources], feed_ms=feed.feed_ms)
 
@@ -104,9 +106,10 @@ class _AlteredSource:
 
 
 def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
-    """Return the rows with another future. A random walk moves the prices; that alone would keep what a strategy may
-    peek at too: whether the next candle rises, who takes the next trade, which side of the next book is larger. So the
-    moves of candles are inverted, half of the trades and books change sides at random, and amounts are shuffled.
+    """Return the rows with a different future. A random walk moves the prices. The walk alone would leave other
+    information that a strategy may peek at unchanged: whether the next candle rises, which side takes the next trade,
+    and which side of the next book is larger. Therefore candle moves are inverted, half of the trades and books change
+    sides at random, and amounts are shuffled.
     """
     first = int(np.searchsorted(columns.received, cut, side="right"))
     future = len(columns) - first
@@ -119,7 +122,7 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
     order = random.permutation(future)
 
     def moved(ticks: Any, reference: int) -> Any:
-        """Add the walk, in units of ``reference``, to every price. Books keep the spacing between their levels."""
+        """Add the walk, scaled by ``reference``, to every price. Books keep the spacing between their levels."""
         new = np.array(ticks)
         shift = np.round(walk * reference).astype(np.int64)
         part = new[first:]
@@ -142,8 +145,9 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
         return left, right
 
     def mirrored(ticks: Any, opposite: Any, last: int) -> Any:
-        """Return ``ticks`` up to the cut, then the inverted moves of ``opposite`` from ``last``, plus the walk. Daily
-        candles move much further than the walk, which alone would rarely change a candle's direction.
+        """Return ``ticks`` with new values after the cut: the moves of ``opposite`` relative to ``last`` are inverted,
+        and the walk is added. Daily candles move much further than the walk, which alone would rarely change a candle's
+        direction.
         """
         new = np.array(ticks)
         part = np.maximum(opposite[first:], 1)
@@ -161,7 +165,7 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
         case BookColumns():
             last = int(columns.bid_ticks[max(first - 1, 0), 0]) or 1
             bid_lots, ask_lots = columns.bid_lots, columns.ask_lots
-            if np.array_equal(columns.bid_ticks > 0, columns.ask_ticks > 0):  # no level would lose its amount
+            if np.array_equal(columns.bid_ticks > 0, columns.ask_ticks > 0):  # otherwise a level could lose its amount
                 bid_lots, ask_lots = swapped(bid_lots, ask_lots)
             return msgspec.structs.replace(
                 columns,

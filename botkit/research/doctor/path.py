@@ -20,13 +20,13 @@ _GRID_MOST = 50_000
 
 
 class LastPrices:
-    """The last price of a pair at any time. Times ascend; prices are in ticks."""
+    """A pair's last price over time. Times ascend; prices are in ticks."""
 
     def __init__(self, times: npt.NDArray[np.int64], ticks: npt.NDArray[np.int64]) -> None:
         self.times, self.ticks = times, ticks
 
     def at(self, moments: npt.NDArray[np.int64]) -> Floats:
-        """Return the last price at or before each time. Times before the start of the data get the first price."""
+        """Return the last price at or before each time. Times before the start of the data use the first price."""
         places = np.searchsorted(self.times, moments, side="right") - 1
         return np.asarray(self.ticks[np.maximum(places, 0)], dtype=np.float64)
 

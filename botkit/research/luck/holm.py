@@ -8,8 +8,8 @@ __all__ = ["holm"]
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return the adjusted p-values, keyed by the same names. A test is significant at level ``a`` if its adjusted
-    p-value is at most ``a``.
+    """Return the adjusted p-values, keyed by test name. A test is significant at level ``a`` if its adjusted p-value is
+    at most ``a``.
     """
     adjusted: dict[str, float] = {}
     running = 0.0

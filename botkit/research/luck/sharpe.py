@@ -46,9 +46,9 @@ def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
 def variance_by_luck(ratios: Floats, days: int) -> float:
     """Return the variance of the ratios of looks without skill, estimated from the observed ratios over ``days`` days.
 
-    The variance for independent looks is about 1 / days. Similar looks vary less, as their ratios show. Ratios may also
-    vary more because some looks are genuinely worse, for example due to excessive fees. That does not make the best
-    look luckier, so the variance is capped at that of independent looks.
+    The variance for independent looks is about 1 / days. Similar looks vary less, which the observed ratios reflect.
+    Ratios may also vary more because some looks are genuinely worse, for example due to excessive fees. That does not
+    make the best look luckier, so the variance is capped at that of independent looks.
     """
     assert days >= 2, days
     return min(float(np.var(ratios)), 1.0 / (days - 1))

@@ -55,7 +55,7 @@ class Range(msgspec.Struct, frozen=True):
     is_whole: bool
 
     def at(self, share: float) -> Value:
-        """Return the number at ``share`` (0 to 1) of the range.
+        """Return the number at position ``share`` (0 to 1) within the range.
 
         The number is rounded to six significant digits. This keeps ``best.yaml`` readable and makes differences between
         machines in the last bit of ``exp`` irrelevant.

@@ -3,8 +3,8 @@
     botkit optimize CONFIG --param ... --cluster 127.0.0.1:8786
 
 Before a worker receives trials, it repeats trial 0, and its decisions must match those of the driver exactly. A worker
-whose decisions differ, for example because of another version of botkit or of a plugin's library, is excluded, and the
-reason is reported. If a worker is lost, Dask repeats its trials on another worker.
+whose decisions differ, for example because it has a different version of botkit or of a plugin's library, is excluded,
+and the reason is reported. If a worker is lost, Dask repeats its trials on another worker.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Delays Ctrl-C until a search is in a consistent state.
 
 Python raises KeyboardInterrupt between any two instructions of the main thread. If that happens after a process pool
-lock was acquired but before its release was scheduled, the lock is never released and the pool waits forever. In a weak
-reference's callback, Python prints the exception and continues. Therefore the signal is only recorded, and the search
-checks for it after every trial and several times per second.
+lock was acquired but before its release was scheduled, the lock is never released and the pool waits forever. If it
+happens in a weak reference callback, Python prints the exception and continues. Therefore the signal is only recorded,
+and the search checks for it after every trial and several times per second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        #: True once Ctrl-C was pressed
+        #: True once Ctrl-C has been pressed
         self.came = False
         self._is_open = False
         self._before: Any = None

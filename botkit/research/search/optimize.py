@@ -127,8 +127,8 @@ def search_here(
     progress: Callable[[Progress], None] = lambda progress: None,
     objective: Objective | None = None,
 ) -> SearchResult:
-    """Run a search in the same way as `search`, but on a bench in this process and one trial at a time. ``objective``
-    replaces the objective in the settings.
+    """Run a search as `search` does, but on a bench in this process and one trial at a time. ``objective`` replaces the
+    objective in the settings.
     """
     wanted = asked(bench.project, settings, bench.seed, objective)
     return _search(bench, settings, wanted, lambda: InProcess(lambda: evaluator(bench)), progress)

@@ -127,7 +127,7 @@ class Study:
         self.trials: list[Trial] = []
 
     def run(self) -> list[Trial]:
-        """Run the search to completion and return its trials by number. Raises ConfigError."""
+        """Run the search to completion and return its trials, ordered by number. Raises ConfigError."""
         while len(self.trials) < self._most:
             self._interrupts.check()
             points = self._sampler.ask(min(BATCH, self._most - len(self.trials)))

@@ -148,7 +148,7 @@ def walk_forward(
         stack.callback(runner.close)
         with SearchFolder(folder, {"walk": msgspec.to_builtins(walk)}, is_continued=False) as kept:
             for window in laid:
-                # a trial on a window with another length or position is a new look at the data
+                # a trial on a window with a different length or position is a new look at the data
                 looks = NotedLooks(
                     project,
                     window.train_start,

@@ -1,4 +1,4 @@
-"""Strategies for the parity tests: some act at random, and one keeps its bid alone at the best price."""
+"""Strategies for the parity tests: some act at random, and one always keeps the only bid at the best price."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ def planted(
     seed: int = 0,
     more: str = "",
 ) -> Path:
-    """Write the configuration of a strategy that trades daily candles with these closes."""
+    """Write the configuration for a strategy that trades daily candles with these closes."""
     folder.mkdir(parents=True, exist_ok=True)
     tape = folder / "candles.csv"
     rows, before = ["timestamp,open,high,low,close,volume"], prices[0]
@@ -261,9 +261,9 @@ def planted(
 
 
 def planted_on_books(folder: Path, body: str, seed: int, *, days: int, delay_ms: int, sweeps: bool) -> Path:
-    """Write the configuration of a strategy that trades on books and trades. A trade occurs every half hour, and the
-    next book follows ``delay_ms`` later. The price then stays constant for ten minutes. If the trade ``sweeps``, its
-    price is the new price.
+    """Write the configuration for a strategy that uses books and trades. A trade occurs every half hour, and the next
+    book follows ``delay_ms`` later. The price then stays constant for ten minutes. If the trade ``sweeps``, its price
+    is the new price.
     """
     folder.mkdir(parents=True, exist_ok=True)
     random, pair = Random(seed), packaged_pairs()["btc_twd"]

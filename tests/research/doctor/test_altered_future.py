@@ -17,7 +17,7 @@ ROWS, CUT_ROW = 400, 100
 
 
 def altered(columns: MarketColumns, folder: Path) -> MarketColumns:
-    """Return the columns with another future after row 100."""
+    """Return the columns with a different future after row 100."""
     market_data.write_tape(folder / "tape", columns)
     feed = altered_feed(
         Feed([TapeSource(folder / "tape", {str(columns.pair): columns.pair})]),
@@ -49,7 +49,9 @@ PEEKS: dict[str, tuple[Callable[[], MarketColumns], Callable[[MarketColumns], np
 
 
 @pytest.mark.parametrize("what", PEEKS)
-def test_a_peek_at_the_future_finds_other_values_after_the_cut_and_equal_ones_before(what: str, tmp_path: Path) -> None:
+def test_a_peek_at_the_future_finds_different_values_after_the_cut_and_unchanged_ones_before(
+    what: str, tmp_path: Path
+) -> None:
     make, peek = PEEKS[what]
     columns = make()
     before, after = peek(columns), peek(altered(columns, tmp_path))

@@ -71,7 +71,7 @@ def test_with_fewer_than_twenty_blocks_there_is_no_confidence_interval() -> None
     assert reality_check(noise(100, 1, looks=3), mean_block=5.1) is None
 
 
-def test_the_block_length_equals_the_longest_time_dependence() -> None:
+def test_the_block_length_equals_the_longest_period_of_dependence() -> None:
     assert block_days(0, 0) == 1
     assert block_days(3 * 86_400, 86_400) == 3
     assert block_days(0, 36 * 3_600) == 1.5

@@ -177,7 +177,7 @@ def evaluated(pool: ProcessPool, jobs: Sequence[TrialRun]) -> dict[int, Evaluati
     return found
 
 
-def test_the_trial_of_a_dead_worker_is_run_again(tmp_path: Path) -> None:
+def test_a_trial_whose_worker_died_is_run_again(tmp_path: Path) -> None:
     found = evaluated(ProcessPool(Deadly(3, tmp_path / "died"), 2), [TrialRun(number, {}) for number in range(6)])
     assert {number: evaluation.summary["number"] for number, evaluation in found.items()} == dict(enumerate(range(6)))
     assert (tmp_path / "died").exists()
@@ -326,7 +326,8 @@ def test_a_strategy_that_raises_is_reported_in_one_line(crossing: Path, capsys: 
 
 # -- Ctrl-C at any moment ---------------------------------------------------------------------------------------------
 
-#: Ctrl-C is pressed in lines of these files: the search itself, its command, and the pool that it uses
+#: Ctrl-C is pressed while a line of one of these files is executing: the search itself, its command, and the pool that
+#: it uses
 SEARCH_FILES = ("research/search/", "cli/optimize.py", "concurrent/futures/")
 
 

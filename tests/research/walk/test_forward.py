@@ -20,7 +20,7 @@ DAY = 86_400 * 10**9
 
 @pytest.fixture
 def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the configuration of a strategy that trades moving average crossovers, on eight days of five-minute
+    """Return the configuration for a strategy that trades moving average crossovers, on eight days of five-minute
     candles with hourly waves.
     """
     monkeypatch.chdir(tmp_path)

@@ -31,7 +31,7 @@ def error_text(body: bytes) -> str:
 
 
 def encode_error(status: int, text: str) -> bytes:
-    """Return the body for an error status. Unlike all other bodies, the 404 body uses a different key and ends with a
+    """Return the body for an error status. The 404 body uses a different key from all other bodies and ends with a
     newline.
     """
     return encode({"message": text}) + b"\n" if status == 404 else encode({"error": text})

@@ -1,7 +1,7 @@
 """Frames of the seven WebSocket streams. Each frame is one JSON object.
 
-The ``timestamp`` of the envelope is true UTC in milliseconds. Its ``datetime`` is Taiwan time labelled ``Z``, so it is
-eight hours ahead. The emulator sends ``datetime`` because the exchange does, but no code reads it.
+The envelope's ``timestamp`` is true UTC in milliseconds. Its ``datetime`` is Taiwan time labelled ``Z``, so it is eight
+hours ahead. The emulator sends ``datetime`` because the exchange does, but no code reads it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
-    """Order history. The first frame has recent orders of all pairs, later frames only orders that have become final.
+    """Order history. The first frame has recent orders in all pairs, later frames only orders that have become final.
     Open orders may be included, so check each order's status.
     """
 

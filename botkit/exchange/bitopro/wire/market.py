@@ -1,4 +1,4 @@
-"""Public market data: responses of the public endpoints, and rows that these responses share with the streams.
+"""Public market data: responses from the public endpoints, and rows that these responses share with the streams.
 
 Shapes follow the exchange's public REST documentation. Prices and amounts are text. Converting them to ticks and lots
 requires the pair's rules, which only the caller has. The client decodes these structs and the emulator encodes them.

@@ -1,4 +1,4 @@
-"""BitoPro's order status codes (API documentation, order model) and their meaning. Code 5 is not documented."""
+"""BitoPro's order status codes (API documentation, order model) and their meanings. Code 5 is not documented."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections import deque
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: (messages, period) for all chats together, for one chat, and for one group
+#: (messages, period) for all chats combined, for one chat, and for one group
 ALL = (30, NS_PER_S)
 CHAT = (1, NS_PER_S)
 GROUP = (20, 60 * NS_PER_S)

@@ -1,4 +1,4 @@
-"""Finds the running bots on this machine that can be controlled through a Telegram bot, and passes commands on.
+"""Finds the running bots on this machine that can be controlled through a Telegram bot, and passes commands on to them.
 
 Each bot states in its own folder from which chat and user it takes commands (``telegram.json``). The file is valid
 while the folder is locked. One process can therefore serve all bots, and a bot that was killed is not found.
@@ -40,7 +40,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file. ``since`` is the machine time at which the bot started listening."""
+    """The content of ``telegram.json``. ``since`` is the machine time at which the bot started listening."""
 
     process: int
     since: Nanos
@@ -69,7 +69,9 @@ class Commanded(Protocol):
 
 
 def allow(folder: StateFolder, access: Access, now: Nanos) -> None:
-    """Allow commands from a chat to the running bot with this folder. Entries of the bot's earlier runs are dropped."""
+    """Let the running bot with this folder take commands from a chat. Entries from the bot's earlier runs are
+    dropped.
+    """
     holder, before = folder.holder() or 0, _read(folder)
     kept = before.access if before is not None and before.process == holder else ()
     content = Allowed(process=holder, since=now, access=(*(one for one in kept if one != access), access))
