@@ -1132,7 +1132,8 @@ class _Watched:
             life.standstills.sends(request.endpoint)
         except Broken as error:
             self._run.break_off(error)
-        return self._answered(request, kind, life.woke, self._adapter.send(request, urgent=urgent))
+        sent = self._adapter.send(request, urgent=urgent)
+        return _Sent(self._answered(request, kind, life.woke, sent), sent)
 
     async def _answered(self, request: Any, kind: str, woke: int, sent: Any) -> Any:
         self._run.begins(kind if kind in ("create", "cancel") else "read", asyncio.current_task())
@@ -1143,6 +1144,22 @@ class _Watched:
         if kind == "create":
             self._run.did("answer")
         return answer
+
+
+class _Sent:
+    """A watched request's answer to come. A task that was cancelled before it started closes both coroutines."""
+
+    def __init__(self, answered: Any, sent: Any) -> None:
+        self._answered = answered
+        self._sent = sent
+
+    def __await__(self) -> Any:
+        return self._answered.__await__()
+
+    def close(self) -> None:
+        """Close the coroutines if they never started."""
+        self._answered.close()
+        self._sent.close()
 
 
 class _ArmedCancel:
