@@ -226,7 +226,7 @@ def test_a_series_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end()
     assert warning[0] == "warning"
     assert "btc_twd 1m: the bar of" in warning[1]
     assert "is open 103 high 103 low 103 close 103 volume 1 here and open 103 high 104 low 103" in warning[1]
-    assert over == ("info", "btc_twd 1m: bars match the exchange's again, after 3 differences")
+    assert over == ("info", "btc_twd 1m: bars match the exchange's candles again, after 3 differences")
     assert c.counts["different"] == 3
 
 

@@ -131,7 +131,7 @@ def test_a_command_older_than_a_minute_is_dropped_and_this_is_reported_once() ->
 
 def test_a_command_dated_in_the_future_is_dropped_because_the_machines_clock_is_wrong() -> None:
     desk = Desk(FakeBot("demo"))
-    assert "by the clock of the bot's machine" in desk.write("/pause maker", age_s=-61)
+    assert "according to the clock of the bot's machine" in desk.write("/pause maker", age_s=-61)
     assert desk.done == []
 
 
