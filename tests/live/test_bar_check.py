@@ -84,7 +84,7 @@ async def test_lost_trade_frames_are_reported_once_for_all_consecutive_affected_
     assert ("bars", text) in [(kind, note) for _, kind, note in bot.journal.notes()]
     shown = list(puppet(bot).series)
     fast.emulator.remove_faults()
-    await looked(bot, lambda: "bars match the exchange's again" in told(bot))
+    await looked(bot, lambda: "bars match the exchange's candles again" in told(bot))
     assert list(puppet(bot).series)[: len(shown)] == shown, "a bar must not change after it was shown"
 
 

@@ -78,7 +78,7 @@ def test_above_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day()
         box.tell("error", f"error {i}", NOW + i)
         sent += box.take(NOW + i)
     assert [m.text.split("\n")[0] for m in sent] == ["error 0", "error 1"]
-    assert "message 2 of today" in sent[1].text
+    assert "message 2 today" in sent[1].text
     box.tell("breaker", "halted", NOW + 10)
     assert [m.text for m in box.take(NOW + 10)] == ["halted"]
     assert [m.text for m in box.take(NOW + DAY)] == ["3 messages were held back on the previous day"]

@@ -122,7 +122,7 @@ def test_a_malformed_update_is_ignored(update: dict[str, Any]) -> None:
 
 def test_a_command_older_than_a_minute_is_dropped_and_this_is_reported_once() -> None:
     desk = Desk(FakeBot("demo"))
-    assert "was not sent in the last 60 s" in desk.write("/pause demo maker", age_s=61)
+    assert "was not sent within the last 60 s" in desk.write("/pause demo maker", age_s=61)
     assert desk.write("/pause demo maker", age_s=70) == ""  # after a long pause, hundreds of old commands may arrive
     assert desk.done == []
     assert desk.desk.late == 2

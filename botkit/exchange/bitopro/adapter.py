@@ -521,7 +521,7 @@ def _acknowledged(reply: CreateReply, order: OrderSpec) -> OrderAck:
     if not fits:
         asked = translate.create_body(order, 0, in_batch=True)
         raise OutcomeUnknown(
-            f"the exchange answered for a different order: {reply.action} {reply.amount} at {reply.price}, "
+            f"the exchange answered for another order: {reply.action} {reply.amount} at {reply.price}, "
             f"client id {reply.client}, instead of {asked.action} {asked.amount} at {asked.price}, {asked.client_id}",
             status=200,
         )
