@@ -38,7 +38,7 @@ def check(sources: Mapping[str, str], folder: Path) -> None:
         if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != built_from:
             raise ImportError(
                 f"{path} has changed since it was compiled, so the change would have no effect: reinstall botkit, "
-                f"with BOTKIT_COMPILE=1 to compile it again or without to run the source"
+                f"with BOTKIT_COMPILE=1 to compile it again or without it to run the source"
             )
 
 

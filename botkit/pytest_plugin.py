@@ -52,7 +52,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
     marker = request.node.get_closest_marker("emulator")
     chosen: dict[str, Any] = {"history_days": 0.05} | (dict(marker.kwargs) if marker is not None else {})
     if marker is not None and marker.args:
-        _refuse(f'{marker.args[0]!r} has no name; write it such as balance="twd=500"')
+        _refuse(f'{marker.args[0]!r} must be passed by name, such as balance="twd=500"')
     with ExitStack() as stack:
         try:
             options = emulator_options(**chosen)

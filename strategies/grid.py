@@ -38,7 +38,7 @@ class Grid(Strategy):
     amount: float = param(gt=0, doc="base currency that each cell trades")
     spacing: Literal["geometric", "arithmetic"] = param("geometric", doc="equal steps in percent, or in price")
     buy_first: bool = param(True, doc="buy the coins for the cells above the price at the start")
-    stop_below: float | None = param(None, gt=0, doc="give up and sell when the price falls to this; null: never")
+    stop_below: float | None = param(None, gt=0, doc="stop and sell when the price falls to this; null: never")
     max_orders: int | None = param(None, ge=2, doc="maximum number of resting orders; null: the exchange's limit")
     resolution: str = param("1m", doc="how often to check for missing orders")
 

@@ -106,7 +106,7 @@ class Triangular(Strategy):
                 found.append(loop)
         if len(found) != 2:
             raise ConfigError(
-                f"{', '.join(self.pairs)} do not form a loop from {self.home}; a triangle is for example btc_twd, "
+                f"{', '.join(self.pairs)} do not form a loop from {self.home}; a triangle is, for example, btc_twd, "
                 "btc_usdt and usdt_twd, where `home` is one of its currencies"
             )
         return found

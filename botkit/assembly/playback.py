@@ -193,7 +193,7 @@ def _notes(taker: FrameTaker, mode: str) -> list[str]:
         )
     if taker.stride > 1:
         notes.append(
-            f"The strategy's view is kept for one in {taker.stride} decisions, at most {count(MOMENTS_MAX)}; "
+            f"The strategy's view is stored for one in {taker.stride} decisions ({count(MOMENTS_MAX)} at most); "
             "orders and fills are complete."
         )
     if taker.left_out:

@@ -62,7 +62,7 @@ def open_seal(project: Project, now: Nanos, *, is_synthetic: bool) -> Seal:
     """Permanently open the seal on a project's market. Raises ConfigError if there is no closed seal."""
     known = seal_of(project, is_synthetic=is_synthetic)
     if known is None:
-        raise ConfigError("--open: nothing is sealed for this strategy and its pairs; seal it with --sealed FROM")
+        raise ConfigError("--open: nothing is sealed for this strategy and its pairs; seal data with --sealed FROM")
     if known.opened is not None:
         raise ConfigError(f"--open: the data was already opened at {format_time(known.opened, project.config.zone)}")
     opened = msgspec.structs.replace(known, opened=now)
@@ -95,7 +95,7 @@ def sealed_note(closed: Seal, project: Project) -> str:
     """Return a sentence stating which data a run did not read."""
     return (
         f"the data from {format_time(closed.start, project.config.zone)} on is sealed and was not read; `botkit trials "
-        "CONFIG --open` opens it, only once"
+        "CONFIG --open` opens it, which is possible only once"
     )
 
 
@@ -112,7 +112,9 @@ def _read() -> list[Seal]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"{path}: the seals cannot be read ({error}); repair the file, or move it away") from None
+        raise ConfigError(
+            f"{path}: the seals cannot be read ({error}); repair the file, or move it elsewhere"
+        ) from None
 
 
 def _write(seals: list[Seal]) -> None:

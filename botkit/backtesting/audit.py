@@ -177,7 +177,7 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
             ("of the real value was executed only in the simulation", found.extra * 100, self.extra_pct, "%"),
             ("difference between real and simulated prices", abs(found.worse_bps), self.price_bps, "bps"),
             (
-                "of the real value as difference between real and simulated money",
+                "difference between real and simulated money, relative to the real value",
                 abs(found.money_bps),
                 self.money_bps,
                 "bps",

@@ -114,8 +114,8 @@ def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Ca
         if market.late_trades:
             many = "1 trade" if market.late_trades == 1 else f"{market.late_trades} trades"
             why = (
-                "arrived after their bar had closed and are missing from the bars; a longer `bar_grace_ms` waits for "
-                "them"
+                "arrived after their bar had closed and are missing from the bars; increase `bar_grace_ms` to wait "
+                "for them"
             )
             found.append(Caution(f"{market.pair}: {many} {why}", False))
     missing = missing_ratios(daily_returns)

@@ -57,7 +57,7 @@ class Holes:
             many = "1 hole" if silence.count == 1 else f"{silence.count} holes"
             what = "market orders do not use books that old" if kind == "books" else "no orders fill during these holes"
             found.append(
-                f"{pair} {kind}: {many} of {self._least_s:g} s or more, the longest of "
-                f"{silence.longest / NS_PER_S:,.0f} s from {format_time(silence.since)}; {what}"
+                f"{pair} {kind}: {many} of {self._least_s:g} s or more, the longest lasting "
+                f"{silence.longest / NS_PER_S:,.0f} s, from {format_time(silence.since)}; {what}"
             )
         return found

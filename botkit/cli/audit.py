@@ -46,7 +46,7 @@ _WORTH_A_LINE = 0.005
     help="Tolerated money difference, in basis points of the value.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder of the pages."
+    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for the pages."
 )
 @click.option("--page/--no-page", default=True, show_default=True, help="Write a page for each run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

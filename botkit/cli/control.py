@@ -119,7 +119,7 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
 @_CONFIG
 @_MODE
 @click.option("--own", is_flag=True, help="Cancel only this bot's own orders.")
-@click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
+@click.option("--rest", metavar="URL", help="Override the REST address, for example to use an emulator.")
 def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     """Halt the bot and cancel every order on its account. The halt persists across restarts.
 
@@ -174,7 +174,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
 @click.command()
 @_CONFIG
 @_MODE
-@click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
+@click.option("--rest", metavar="URL", help="Override the REST address, for example to use an emulator.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
     """Check that the account's API key works, using only reads: balances, open orders, and an estimate of the fee

@@ -422,7 +422,10 @@ def spread(
 
 @data.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The tape to create; a synthetic one is replaced."
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The tape to create; an existing synthetic tape is replaced.",
 )
 @click.option("--seed", type=int, help="Random seed; each seed generates a different market.")
 @click.option("--start", help="First minute, such as 2025-01-01, in the time zone of --timezone.")

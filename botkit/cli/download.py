@@ -63,7 +63,7 @@ class Downloaded(msgspec.Struct):
 @click.option("--to", "end", help="End date or time; a date includes the whole day.  [default: now]")
 @TYPED_ZONE
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or continue.")
-@click.option("--rest", help="REST address to use instead, such as an emulator's.")
+@click.option("--rest", help="Override the REST address, for example to use an emulator.")
 @click.option(
     "--ledger",
     metavar="URL",

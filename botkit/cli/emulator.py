@@ -61,9 +61,9 @@ class _WithFaults(click.Command):
     "switches",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Choose a behaviour, as NAME=VALUE; `help` lists them.",
+    help="Set a switch, as NAME=VALUE; `help` lists all switches.",
 )
-@click.option("--as", "as_set", metavar="documented|observed", help="Set every switch to this preset.")
+@click.option("--as", "as_set", metavar="documented|observed", help="Set every switch to its value in this preset.")
 @click.option("--fault", "faults", metavar="JSON", multiple=True, help='Such as {"kind":"lost_answer","share":0.01}.')
 def emulator(
     port: int,

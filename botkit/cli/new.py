@@ -48,7 +48,7 @@ def strategy(name: str, folder: Path) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
     show_default="the current directory",
-    help="Folder in which the package's folder is created.",
+    help="Parent folder for the new package.",
 )
 def plugin(name: str, folder: Path) -> None:
     """Create botkit-NAME, an installable package with a strategy, its configuration and its tests. Never overwrites a

@@ -83,7 +83,7 @@ _OPTIONS = (
 @click.argument("config", type=click.Path(path_type=Path))
 @search_options
 @click.option("--continue", "is_continued", is_flag=True, help="Resume the newest search, or the one in --out.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the search.  [default: out/NAME/searches/N]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the search.  [default: out/NAME/searches/N]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @speaks
 def optimize(config: Path, is_continued: bool, out: Path | None, as_json: bool, **options: Any) -> int:

@@ -37,14 +37,17 @@ _DRIFT_TOLD_S = 5
 @click.option("--pairs", required=True, metavar="PAIR,PAIR", help="The pairs to record, such as btc_twd,eth_twd.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or continue.")
 @click.option(
-    "--duration", callback=duration_s, metavar="TIME", help="Stop after 90s, 30m, 2h or 7d.  [default: until Ctrl-C]"
+    "--duration",
+    callback=duration_s,
+    metavar="TIME",
+    help="Stop after this duration, such as 90s, 30m, 2h or 7d.  [default: until Ctrl-C]",
 )
 @click.option(
     "--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Number of book levels per side."
 )
 @click.option("--raw", is_flag=True, help="Also save every frame as received, in OUT/raw.")
-@click.option("--rest", help="REST address to use instead, such as an emulator's.")
-@click.option("--ws", help="WebSocket address to use instead, such as an emulator's.")
+@click.option("--rest", help="Override the REST address, for example to use an emulator.")
+@click.option("--ws", help="Override the WebSocket address, for example to use an emulator.")
 @click.option("--exchange", default="bitopro", show_default=True, help="The exchange.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def record(
@@ -72,7 +75,7 @@ def record(
     access = market_access(exchange, rest=rest, ws=ws, frame_tap=frames.take if frames else None)
     wanted = list(dict.fromkeys(access.pair(name) for name in pairs.split(",") if name.strip()))
     if not wanted:
-        raise click.UsageError("--pairs is empty; write for example --pairs btc_twd,eth_twd")
+        raise click.UsageError("--pairs is empty; specify pairs, such as --pairs btc_twd,eth_twd")
     where = ws or rest
     recorder = Recorder(
         out,
@@ -181,7 +184,8 @@ class _Session:
         if abs(drift_s) > _DRIFT_TOLD_S and not self._drift_told:
             self._drift_told = True
             self._tell(
-                f"this machine's clock was changed by {drift_s:+.0f} s; receive times ignore this until a restart"
+                f"this machine's clock was changed by {drift_s:+.0f} s; receive times will not reflect this until "
+                "a restart"
             )
 
 

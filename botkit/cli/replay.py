@@ -41,7 +41,7 @@ def replay(run: Path, config: Path | None, playback: Path | None, as_json: bool)
         click.echo(json.dumps({"equal": verdict.is_equal, **figures, "end": verdict.end, "difference": difference}))
         return 0 if verdict.is_equal else 1
     if verdict.end == "full":
-        click.echo("the recording ends before the run: it reached its size limit (log.record_mb)")
+        click.echo("the recording ends before the run does, because it reached its size limit (log.record_mb)")
     if found is None and verdict.end == "cut":
         rest = f", and {verdict.uncompared:,} more could not be compared" if verdict.uncompared else ""
         click.echo(

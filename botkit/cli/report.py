@@ -37,7 +37,7 @@ _REASONS = 5
     type=click.Path(path_type=Path),
     default=Path("out"),
     show_default=True,
-    help="Folder of backtests and session pages.",
+    help="Folder with backtests and session pages.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the session's own.")
 @click.option("--page/--no-page", default=True, show_default=True, help="Write the session's page.")

@@ -46,7 +46,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     show_default=True,
     help="emulator: a simulated exchange; paper: the real market, simulated orders; live: real money.",
 )
-@click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
+@click.option("--rest", metavar="URL", help="Override the REST address, for example to use an emulator.")
 @click.option("--ws", metavar="URL", help="WebSocket address.")
 @click.option("--speed", type=click.FloatRange(min=0.01, max=10_000), help="The emulator's speed. Default: 60.")
 @click.option("--duration", type=Duration(), help="Stop after this duration, such as 30s or 4h.")

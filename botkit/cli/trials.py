@@ -78,7 +78,7 @@ def _seal(config: Path | None, sealed_from: str | None, *, is_opening: bool) -> 
     if config is None:
         raise ConfigError("--sealed and --open need a CONFIG, because they apply to its strategy and pairs")
     if sealed_from is not None and is_opening:
-        raise ConfigError("--sealed and --open exclude each other")
+        raise ConfigError("--sealed and --open cannot be used together")
     project = Project.load(config)
     is_synthetic = backtest_feed(project, None).synthetic
     if is_opening:
@@ -96,8 +96,8 @@ def _seal(config: Path | None, sealed_from: str | None, *, is_opening: bool) -> 
     found = seal(project, start, time.time_ns(), is_synthetic=is_synthetic)
     click.echo(
         f"sealed: the data of {found.strategy} on {', '.join(found.pairs)} from "
-        f"{format_time(found.start, project.config.zone)} on. This is a reminder, not a lock; --open opens it, only "
-        f"once"
+        f"{format_time(found.start, project.config.zone)} on. This is a reminder, not a lock; --open opens it, which "
+        f"is possible only once"
     )
 
 

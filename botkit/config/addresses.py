@@ -28,7 +28,9 @@ def check_emulator(rest: str | None, ws: str | None) -> tuple[str, str]:
         if url is None:
             raise ConfigError(f"an external emulator needs both addresses; --{name} is missing")
         if not is_loopback(url):
-            raise ConfigError(f"--{name} {url}: --mode emulator only reaches this machine; use --mode live for others")
+            raise ConfigError(
+                f"--{name} {url}: --mode emulator only reaches this machine; use --mode live for other machines"
+            )
     assert rest is not None
     assert ws is not None
     return rest, ws

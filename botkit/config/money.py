@@ -90,7 +90,7 @@ def check_shared_money(claims: Sequence[Claim]) -> None:
             if currency in claim.divided and int(claim.loaded.config.reserve.get(currency, 0) * UNIT) < units:
                 amount = format_units(units)
                 problems.append(
-                    f"{claim.loaded.where('reserve')}: {amount} {currency} of this account belong to the capital of "
+                    f"{claim.loaded.where('reserve')}: {amount} {currency} of this account belongs to the capital of "
                     f"{' and '.join(str(c.loaded.path) for c in claims if currency in dict(c.fixed))}; exclude "
                     f'them with `reserve: {{{currency}: "{amount}"}}`, or give every strategy a `capital`'
                 )

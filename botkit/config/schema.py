@@ -258,7 +258,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
             absent = "maker" if self.maker is None else "taker"
             raise FieldError((), f"`{absent}` is missing; set maker and taker, or a rank")
         if self.maker is not None and self.rank is not None:
-            raise FieldError("rank", "fees are either your own rates or a rank; remove one")
+            raise FieldError("rank", "give either your own rates or a rank, not both")
         if self.options:
             key = next(iter(self.options))
             raise FieldError(
@@ -318,7 +318,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
             or self.options
             or (self.order_ms, self.answer_ms, self.feed_ms) not in (_LATENCY_DEFAULT, (0, 0, 0))
         ):
-            raise FieldError("from", "latencies are either measured (`from`) or given; remove one of them")
+            raise FieldError("from", "give either measured latencies (`from`) or your own figures, not both")
         if self.model is None and self.options:
             key = next(iter(self.options))
             known = ("order_ms", "answer_ms", "feed_ms", "model", "from")
@@ -463,7 +463,7 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
     )
     fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
     latest_accept_s: Annotated[
-        int, Bound(least=0), Meta(description="Longest delay after which it may still act on a request.")
+        int, Bound(least=0), Meta(description="Longest delay after which the emulator may still act on a request.")
     ] = 2
 
     def __post_init__(self) -> None:
@@ -542,7 +542,7 @@ class PageConfig(_Section, frozen=True, kw_only=True):
 
     hosts: Annotated[
         tuple[str, ...],
-        Meta(description="Additional host names of the page, such as a tunnel's."),
+        Meta(description="Additional host names for the page, such as that of a tunnel."),
     ] = ()
     control: Annotated[
         bool, Meta(description="Whether the page may pause, resume, change live parameters, cancel, stop and panic.")
@@ -603,7 +603,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     backtest: Annotated[BacktestConfig, Meta(description="How to backtest the bot.")] = BacktestConfig()
     emulator: Annotated[EmulatorConfig, Meta(description="The local emulator of the exchange.")] = EmulatorConfig()
     live: Annotated[LiveConfig, Meta(description="Trading with real money.")] = LiveConfig()
-    notify: Annotated[tuple[NotifyConfig, ...], Meta(description="Ways to notify you.")] = ()
+    notify: Annotated[tuple[NotifyConfig, ...], Meta(description="How to notify you.")] = ()
     log: Annotated[LogConfig, Meta(description="The log.")] = LogConfig()
     page: Annotated[PageConfig, Meta(description="The live page.")] = PageConfig()
 

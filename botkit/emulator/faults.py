@@ -65,7 +65,8 @@ HANDSHAKE_KINDS: Final[dict[str, str]] = {
 GLOBAL_KINDS: Final[dict[str, str]] = {
     "clock_skew": "the exchange's Date header and nonce check are `value` ms ahead",
     "maintenance": "the pair `where` is suspended",
-    "key_expired": "every signed request is answered 401; key_expiry_streams (a switch) decides about open streams",
+    "key_expired": "every signed request is answered 401; the switch key_expiry_streams decides what happens to open "
+    "streams",
 }
 _SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
 KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS

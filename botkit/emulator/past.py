@@ -225,7 +225,7 @@ class _SpiltTrades(Trades):
         return len(self) + self.spilt
 
     def since(self, number: int) -> Sequence[TradeReport]:
-        assert number >= self.spilt, "their sums are taken before they are spilt"
+        assert number >= self.spilt, "trades must be summed before they are spilt"
         return self[number - self.spilt :]
 
     def made_within(self, request: ListTrades) -> Iterator[TradeReport]:

@@ -55,8 +55,8 @@ SWITCHES: Final[dict[str, Switch]] = {
                 1, 86_400),
         Switch(
             "identity", "any", "registered", "any",
-            "which identity a signed GET or DELETE needs: any, even empty or missing, or the account's email (API "
-            "2.2)",
+            "identity required on signed GET and DELETE requests: any, even empty or missing, or the account's "
+            "email (API 2.2)",
             ("any", "registered"),
         ),
         Switch(
@@ -102,11 +102,11 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "keepalive", "documented", "documented", "observed",
-            "ping every 20 s and cut after 5 s without a pong, or every 1 s and after 60 s (Q18)",
+            "ping every 20 s and cut after 5 s without a pong, or ping every 1 s and cut after 60 s (Q18)",
             ("documented", "observed"),
         ),
         _number("book_cadence_ms", 1000, 1000, 200,
-                "minimum time between frames of a book; recorded books keep their own (Q19)", 10, 60_000),
+                "minimum time between frames of a book; recorded books keep their recorded times (Q19)", 10, 60_000),
         Switch(
             "repeat_books", "off", "off", "on",
             "unchanged books are sometimes pushed again (Q19)", _ON_OFF,

@@ -178,7 +178,7 @@ class Engine:
         must act on that first.
         """
         clock = self._clock
-        assert now >= clock.now, f"time went back from {clock.now} to {now}"
+        assert now >= clock.now, f"time went backwards from {clock.now} to {now}"
         clock.now = now
         self._outbox.out = out
         changes, slot, handlers = self.changes, self._router_slot, self._handlers

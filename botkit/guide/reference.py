@@ -34,7 +34,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.clock": "Time in nanoseconds.",
     "botkit.model.compared_fills": "A session's fills next to its simulated fills.",
     "botkit.model.columns": "Market data as NumPy columns.",
-    "botkit.model.merged_rows": "Rows of several streams as one stream.",
+    "botkit.model.merged_rows": "Rows of several streams merged into one.",
     "botkit.model.levels": "One level of an order book.",
     "botkit.model.order_book": "Order books.",
     "botkit.model.published_books": "Books that a simulated exchange will publish.",

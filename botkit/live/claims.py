@@ -198,7 +198,7 @@ def _owned_elsewhere(units: Mapping[str, int], free: Mapping[str, int], others: 
         if wanted > 0 and theirs and wanted > left:
             return (
                 f"{format_units(wanted)} {currency} is more than the {format_units(max(0, left))} {currency} that "
-                f"are unassigned: {_figures(theirs)}"
+                f"is unassigned: {_figures(theirs)}"
             )
     return None
 
@@ -208,4 +208,4 @@ def _owned_by(others: Sequence[CoinClaim], currency: str) -> dict[str, int]:
 
 
 def _figures(theirs: Mapping[str, int]) -> str:
-    return " and ".join(f"{format_units(units)} belong to the bot {name}" for name, units in theirs.items())
+    return " and ".join(f"{format_units(units)} belongs to the bot {name}" for name, units in theirs.items())

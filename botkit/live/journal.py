@@ -130,7 +130,7 @@ class Journal(JournalReading):
         if version not in READABLE if read_only else not 0 <= version <= SCHEMA:
             raise JournalError(
                 f"the journal {self.path} has schema {version}, but this botkit reads {SCHEMA}; use the botkit "
-                f"version that wrote it, or move the file away"
+                f"version that wrote it, or move the file elsewhere"
             )
         self._is_sealed = version == SCHEMA
         if not read_only:
@@ -173,7 +173,7 @@ class Journal(JournalReading):
             if tail.damage is not None and version == 0:
                 raise JournalError(
                     f"there is a log next to {self.path} ({segment_path(self.path, found[0]).name} ...), but not the "
-                    "journal that it belongs to: restore the journal, or move the log away too"
+                    "journal that it belongs to: restore the journal, or move the log elsewhere too"
                 )
             end = Place(f"{(random or _chance()).getrandbits(64):016x}", 0, 0, 1)
         # After a clean shutdown, start the next segment. A copy of the files made at the shutdown then still matches

@@ -64,6 +64,6 @@ def commits_lost(path: Path, what: str) -> str:
 def damaged(path: Path, what: object) -> JournalError:
     """Return an error for a journal that must no longer be used. The error states what to do."""
     return JournalError(
-        f"the journal {path} is damaged ({what}). To start over, move it away together with the files next to it that "
-        f"start with its name. Its orders will then be shown as foreign, so check your open orders first"
+        f"the journal {path} is damaged ({what}). To start over, move it elsewhere, together with the files next to it "
+        f"that start with its name. Its orders will then be shown as foreign, so check your open orders first"
     )

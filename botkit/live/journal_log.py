@@ -327,7 +327,7 @@ def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
     if heading.botkit_journal_log > FORMAT:
         raise JournalError(
             f"{segment_path(path, segment)} is a log of format {heading.botkit_journal_log}, but this botkit reads "
-            f"{FORMAT}; use the botkit version that wrote it, or move it and {path.name} away"
+            f"{FORMAT}; use the botkit version that wrote it, or move it and {path.name} elsewhere"
         )
     return _Begun(heading, found.number, found.end)
 

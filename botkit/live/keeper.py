@@ -137,7 +137,7 @@ class Keeper:
         if dropped != self._dropped_told:
             self._dropped_told = dropped
             what = "1 book was skipped because it" if dropped == 1 else f"{dropped:,} books were skipped because they"
-            bot.notices.tell("warning", f"{what} arrived faster than the bot can process them")
+            bot.notices.tell("warning", f"{what} arrived faster than the bot can process books")
         with contextlib.suppress(JournalError):  # the journal watch reports this and blocks new orders
             self._keep(bot, now)
         bot.persistence.fill()

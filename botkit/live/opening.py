@@ -86,5 +86,5 @@ def losses_of(what: str) -> str:
     """
     return (
         f"{what}; positions, capital and self.state are outdated. Restore the whole folder, or "
-        "compare them with the exchange's"
+        "check the positions and capital against those on the exchange"
     )

@@ -138,7 +138,7 @@ async def panic(
                 result.foreign = len(foreign)
                 result.cancelled = len(listed) - (len(foreign) if own_only else 0)
                 for row in foreign:
-                    say(f"{'spared' if own_only else 'cancelled too'}, not this bot's: {text_of(row)}")
+                    say(f"{'spared' if own_only else 'cancelled too'} (not this bot's order): {text_of(row)}")
             wanted = [row for row in listed if row in own] if own_only else listed
             result.left = tuple(text_of(row) for row in wanted)
             if not wanted:

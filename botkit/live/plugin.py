@@ -21,7 +21,7 @@ def _bell(options: Options) -> Notifier:
     from botkit.live.telling.notify import Bell
 
     if options:
-        raise ValueError(f"bell takes no options, not {next(iter(options))!r}")
+        raise ValueError(f"bell takes no options, but got {next(iter(options))!r}")
     return Bell()
 
 

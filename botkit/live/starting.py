@@ -88,7 +88,7 @@ def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     except OSError as error:
         raise StartRefused(
             f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); free some "
-            f"space or fix its permissions. If a file has the folder's name, move it away"
+            f"space or fix its permissions. If a file has the folder's name, move it elsewhere"
         ) from None
     engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
@@ -131,8 +131,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if gone and orphans == "refuse":
         strategies = ", ".join(sorted({order.strategy for order in gone}))
         raise StartRefused(
-            f"{len(gone)} open orders belong to {strategies}, no longer in the configuration. Restore the strategy, "
-            f"or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
+            f"{counted(len(gone), 'open order')} of strategies no longer in the configuration ({strategies}). Restore "
+            f"the strategies, or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
         )
     kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
@@ -238,9 +238,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Op
         raise StartRefused(
             f"the bot could not be reconciled with the exchange{waited}: "
             f"{bot.comparisons.last_failure or 'some orders could not be read'}. Nothing was traded; check the address "
-            "and the network, and for a certificate also this machine's clock (invalid certificates are never "
-            "accepted), "
-            "then start again"
+            "and the network and, after a certificate error, this machine's clock too (invalid certificates are never "
+            "accepted), then start again"
         )
     unread = bot.streams.unreadable()
     if unread:

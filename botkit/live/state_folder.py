@@ -98,8 +98,8 @@ class StateFolder:
             if modes == ["live"]:
                 folders = ", ".join(str(folder.path) for folder in chosen)
                 raise ConfigError(
-                    f"{name} has traded on {len(chosen)} accounts ({folders}); move away the folder of the account "
-                    f"that it no longer uses"
+                    f"{name} has traded on {len(chosen)} accounts ({folders}); move the folder of the account "
+                    f"that it no longer uses elsewhere"
                 )
         return max(chosen, key=lambda folder: folder.heartbeat() or 0)
 

@@ -206,8 +206,8 @@ class Plugins:
             hint = unoffered
         elif not registry and kind == "strategies":
             hint = (
-                "no plugin provides any; list their folder under `plugins:`, or run this command in the parent folder "
-                "of ./strategies"
+                "no plugin provides any; list a folder with plugins under `plugins:`, or run this command in the "
+                "parent folder of ./strategies"
             )
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
 

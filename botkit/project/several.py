@@ -46,7 +46,7 @@ class LimitsAgreement:
         together = f"the bots in one command share the limits of {venue}: use the same value in both"
         here, there = project.loaded.where("limits"), first.loaded.where("limits")
         if project.facts.limits != first.facts.limits:
-            raise ConfigError(f"{here}: `limits` differ from {there}; {together}")
+            raise ConfigError(f"{here}: `limits` differs from {there}; {together}")
         if shares and project.config.limits.ledger != first.config.limits.ledger:
             one, other = (shown_address(p.config.limits.ledger or "the default") for p in (project, first))
             raise ConfigError(f"{here}: `limits.ledger` is {one}, but at {there} it is {other}; {together}")

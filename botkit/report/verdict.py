@@ -82,7 +82,7 @@ def _certainty(result: BacktestResult) -> str:
         found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so it may be luck"
     else:
         found = "{} in {} days give a Sharpe ratio of {} with a 95 % interval from {} to {}, so luck alone is unlikely"
-    few = "; with so few trades, all figures about them are uncertain."
+    few = "; with so few trades, all figures based on them are uncertain."
     return say(found, *figures) + say(few if trades < TRADES_FEW else ".")
 
 

@@ -101,7 +101,8 @@ def _times(path: Path, columns: dict[str, Any], names: Sequence[str]) -> IntArra
         return None
     if isinstance(found.dtype, np.dtype) and found.dtype.kind == "M":
         raise DataError(
-            f'{path}: its times have no time zone; set one, such as `frame.index = frame.index.tz_localize("UTC")`'
+            f"{path}: its times have no time zone; set one, for example with "
+            '`frame.index = frame.index.tz_localize("UTC")`'
         )
     missing = found.isna().to_numpy()
     if missing.any():
@@ -120,7 +121,7 @@ def _ascending(path: Path, times: IntArray | None) -> IntArray:
     if np.any(steps < 0):
         raise DataError(
             f"{path}:{int(np.argmax(steps < 0)) + 1}: this row is earlier than the one before; sort the rows, "
-            "such as with `frame.sort_index()`"
+            "for example with `frame.sort_index()`"
         )
     return times
 
@@ -129,7 +130,7 @@ def _candles(path: Path, resolution: str | None, pair: Pair, columns: dict[str, 
     time = _ascending(path, _times(path, columns, _TIMES))
     repeats = np.flatnonzero(np.diff(time) == 0)
     if len(repeats):
-        raise DataError(f"{path}:{int(repeats[0]) + 1}: a second candle for the time of the row before; keep one")
+        raise DataError(f"{path}:{int(repeats[0]) + 1}: a second candle for the time of the previous row; keep one")
     # pandas keeps a frame's attrs when it is resampled, so attrs are used only for a single row, which does not reveal
     # the resolution
     if len(time) > 1 or resolution not in RESOLUTIONS:

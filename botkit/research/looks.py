@@ -149,14 +149,16 @@ class LookLedger:
             with closing(sqlite3.connect(self.path, timeout=_PATIENCE_S)) as db:
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 if version > _VERSION:
-                    raise LooksError(f"{self.path}: written by a newer botkit; update this one, or move the file away")
+                    raise LooksError(
+                        f"{self.path}: written by a newer botkit; upgrade botkit, or move the file elsewhere"
+                    )
                 if version == 0:
                     db.execute(_SCHEMA)
                     db.execute(f"PRAGMA user_version = {_VERSION}")
                     db.commit()
                 yield db
         except sqlite3.Error as error:
-            raise LooksError(f"{self.path}: the ledger of looks cannot be used ({error}); move it away") from None
+            raise LooksError(f"{self.path}: the ledger of looks cannot be used ({error}); move it elsewhere") from None
 
 
 def distinct(looks: Sequence[Look]) -> list[Look]:

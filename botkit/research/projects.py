@@ -79,7 +79,7 @@ def project_of(
 def _check_capital(values: Mapping[str, Any], labels: Sequence[str]) -> None:
     if values.get("capital") is not None and len(labels) > 1:
         raise ConfigError(
-            f"capital: there are several strategies ({', '.join(labels)}); give each its own in the configuration"
+            f"capital: there are several strategies ({', '.join(labels)}); set the capital of each in the configuration"
         )
 
 
@@ -237,6 +237,7 @@ def _tape_source(project: Project, tape: LoadedTape) -> FeedSource:
         steps = (own.rules.price_decimals, own.rules.amount_decimals)
         if steps != (pair.rules.price_decimals, pair.rules.amount_decimals):
             raise ConfigError(
-                f"data: {tape.source.path} has other price or amount steps for {name} than this exchange; pass its path"
+                f"data: the price or amount steps of {name} in {tape.source.path} differ from this exchange's; "
+                "pass the tape's path"
             )
     return tape.source

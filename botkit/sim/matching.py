@@ -26,7 +26,7 @@ BOOK_ASSUMPTIONS = (
     "They match against the levels that trades since that snapshot have left: a buyer's trade proves that the asks "
     "below its "
     "price are gone and takes its amount from those at its price; a seller's trade does the same to the bids, and "
-    "one of unknown side to both. The next snapshot resets this.",
+    "a trade whose side is unknown, to both. The next snapshot resets this.",
     "The amount that our orders take from a recorded level stays taken until that level changes in the recording; "
     "otherwise our orders do not move the market.",
     "An order better than the best recorded price, or between recorded levels, has nothing ahead; beyond the recorded "

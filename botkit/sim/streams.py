@@ -204,7 +204,7 @@ class VenueStream(Generic[_Columns]):
             if found < held:
                 end = min(found + _BLOCK, held)
                 found = self._first_touch(found, end)
-                assert found < end, "the extremes of a block are those of its rows"
+                assert found < end, "a block's extremes must match its rows"
             else:
                 found = end = held
         self.scanned = self.first + found

@@ -207,8 +207,8 @@ def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = N
         if known.isna().any():
             row = int(np.argmax(known.isna()))
             raise DataError(
-                f"{path}:{line + row}: time {text[row].as_py()!r} is ambiguous or missing in {zone}, because the "
-                f"clocks change then; write times with offsets, or as numbers"
+                f"{path}:{line + row}: time {text[row].as_py()!r} is ambiguous or does not exist in {zone}, because "
+                f"the clocks change then; write times with offsets, or as numbers"
             )
         moments = known
     values: Any = moments.dt.as_unit("ns").astype("int64").to_numpy()

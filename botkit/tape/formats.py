@@ -142,7 +142,9 @@ def guess_resolution(path: Path, time: IntArray) -> str:
     steps = steps[steps > 0]
     if not len(steps) and len(time) > 1:
         if (time == time[0]).all():
-            raise DataError(f"{path}: all rows have the time {format_time(int(time[0]))}; each candle needs its own")
+            raise DataError(
+                f"{path}: all rows have the time {format_time(int(time[0]))}; each candle needs a different time"
+            )
         raise DataError(f"{path}: rows must be sorted by time (use --sort)")
     if not len(steps):
         raise DataError(

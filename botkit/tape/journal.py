@@ -233,7 +233,7 @@ class TapeJournal:
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise DataError(
                 f"{path} is not a recording's journal, or its first line is damaged ({error}); restore it from a "
-                f"copy, or move it away and lose its rows"
+                f"copy, or move it elsewhere, which loses its rows"
             ) from None
         if heading.botkit_journal > FORMAT_VERSION:
             raise DataError(f"{path} has version {heading.botkit_journal}, which is too new; upgrade botkit")

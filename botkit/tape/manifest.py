@@ -52,8 +52,8 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 GAPS_KEPT = 100
 #: a manifest's description of candles built by the exchange
 DOWNLOADED = (
-    "botkit download: candles as the exchange made them, without those of buckets in which nothing was traded; "
-    "received at the end of their bucket"
+    "botkit download: candles as the exchange made them, without intervals in which nothing was traded; "
+    "receive time: the end of the candle"
 )
 
 

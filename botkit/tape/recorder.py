@@ -47,7 +47,7 @@ DAMAGED = ".damaged"
 STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
 RECORDED = (
     "botkit record: books as they were pushed, trades as they appeared in the pushed lists of recent trades; stamped "
-    "with this machine's time of arrival"
+    "with the arrival time on this machine's clock"
 )
 #: zstd level: a day is written once and read often, but the recorder shares its machine with a bot
 _COMPRESSION_LEVEL = 9

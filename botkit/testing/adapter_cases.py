@@ -327,10 +327,10 @@ class AdapterCases:
             answer = await session.read(lambda i: ListTrades(id=i, pair=world.pair, order_id=order_id))
             assert isinstance(answer.body, tuple)
             read = [trade for trade in answer.body if isinstance(trade, TradeReport)]
-            expect(_sum(read) == 3 * part, f"the listing has every execution once: {read}")
+            expect(_sum(read) == 3 * part, f"the listing contains each execution exactly once: {read}")
             told = session.executed(order_id)
             expect(len({trade.trade_id for trade in told}) == len(told), f"no execution is reported twice: {told}")
-            expect(_sum(told) in (2 * part, 3 * part), f"executions are reported once: {told}")
+            expect(_sum(told) in (2 * part, 3 * part), f"each execution is reported exactly once: {told}")
 
         self.run(case)
 

@@ -172,7 +172,7 @@ class StrategyCases:
             is_proved = True
             for key, (before, after) in found.overwritten.items():
                 _fail(
-                    f"on_start sets self.state[{key.partition('.')[2]!r}] back from {before!r} to {after!r} at a "
+                    f"on_start resets self.state[{key.partition('.')[2]!r}] from {before!r} to {after!r} at a "
                     "restart; use self.state.setdefault"
                 )
             difference = _difference(orders, [order.spec for order in found.orders], found.at)
@@ -336,7 +336,10 @@ class StrategyTrial:
         if isinstance(strategy, type):
             file = getattr(sys.modules.get(strategy.__module__), "__file__", None) or ""
             if not file or "<locals>" in strategy.__qualname__:
-                pytest.skip(f"{strategy.__qualname__} is not at the top of a file, so no other process can load it")
+                pytest.skip(
+                    f"{strategy.__qualname__} is not defined at the top level of a file, so no other process can "
+                    "load it"
+                )
         name = strategy.__qualname__ if isinstance(strategy, type) else str(strategy)
         asked = msgspec.structs.replace(self.asked, strategy=None)
         given = [pickle.dumps((list(sys.path), file, name, asked, str(self.folder / seed))) for seed in hash_seeds]

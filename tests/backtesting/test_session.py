@@ -187,7 +187,9 @@ def test_a_gap_in_the_books_is_reported_and_blocks_market_orders(
     )  # fmt: skip
     result = run_backtest(backtest_parts(Project.load(config)), readings=False)
     (hole,) = [caution.text for caution in result.warnings if "hole" in caution.text]
-    assert hole.startswith("btc_usdt books: 1 hole of 300 s or more, the longest of 1,801 s from 2024-01-01T00:03:19")
+    assert hole.startswith(
+        "btc_usdt books: 1 hole of 300 s or more, the longest lasting 1,801 s, from 2024-01-01T00:03:19"
+    )
     refused = [order for order in result.orders if order.state == "refused"]
     assert [order.reason.partition("; ")[0] for order in refused] == [
         f"the book of btc_usdt is {age} s old" for age in ("450", "750", "1,050", "1,350", "1,650")

@@ -181,7 +181,7 @@ def test_the_most_recently_used_of_two_accounts_is_chosen_except_in_live_mode(
         assert main(["status", str(config)]) == 2
         error = capsys.readouterr().err
         assert "moved has traded on 3 accounts" in error
-        assert "move away the folder of the account that it no longer uses" in error
+        assert "move the folder of the account that it no longer uses elsewhere" in error
     else:
         assert main(["status", str(config), "--json"]) == 3
         assert json.loads(capsys.readouterr().out)["folder"].endswith("aaa")

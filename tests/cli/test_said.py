@@ -114,7 +114,9 @@ def test_an_invalid_keyword_argument_to_the_log_stops_a_backtest_just_as_it_stop
     bot = FirstBot(tmp_path, f"def on_start(self):\n    self.subscribe_bars(self.pair)\n    {call}")
     assert bot.backtest() == 2
     said = capsys.readouterr().err
-    assert f"raised in on_start at {bot.line_of(call)}: TypeError: self.log takes no `close`: write it into" in said
+    assert (
+        f"raised in on_start at {bot.line_of(call)}: TypeError: self.log does not take `close`; include it in" in said
+    )
 
 
 def test_a_log_message_with_mismatched_placeholders_is_printed_with_its_arguments(

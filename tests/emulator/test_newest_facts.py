@@ -55,7 +55,7 @@ async def test_client_id_0_means_none_and_is_never_sent(tmp_path: Path) -> None:
     options = EmulatorOptions(balances={"usdt": 100_000 * UNIT}, seed=3, history_days=0.02)
     async with Emulator(facts(tmp_path).facts, options) as emulator, client(emulator) as bot:
         for wrong in (0, -1, 2**31):
-            with pytest.raises(Refused, match="omit it for none"):
+            with pytest.raises(Refused, match="omit it to send none"):
                 await bot.create_order("btc_usdt", "BUY", "LIMIT", price="1000", amount="0.01", client_id=wrong)
         now = bot.clock.now() // 10**6
         for given in (0, None):  # other clients may send 0

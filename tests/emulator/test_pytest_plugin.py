@@ -47,7 +47,7 @@ def test_a_marker_sets_emulator_switches(emulator: EmulatorThread) -> None:
     ("marker", "told"),
     [
         ('balanc="twd=5"', "Unexpected keyword argument 'balanc'"),
-        ('"twd=5"', "'twd=5' has no name; write it such as balance="),
+        ('"twd=5"', "'twd=5' must be passed by name, such as balance="),
         ('balance="usd=5"', "balance usd: the exchange does not list this currency"),
         ('balance="twd"', "balance twd: write it as"),
         ('switches={"nope": "1"}', "switch nope: there is no such switch"),

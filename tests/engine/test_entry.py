@@ -154,7 +154,7 @@ def test_close_sells_the_sellable_amount_or_reports_that_nothing_is_sellable() -
     order = b.s.close(BTC)
     assert (order.amount_lots, order.reduces) == (10**6, True)
     again = b.s.close(BTC)
-    assert again.reason == "nothing of btc_twd can be sold now (position 100 btc)"
+    assert again.reason == "there is nothing to sell in btc_twd now (position 100 btc)"
 
 
 def test_all_orders_are_refused_during_maintenance() -> None:
@@ -175,7 +175,7 @@ def test_all_strategies_share_the_exchanges_open_order_cap() -> None:
     first, second = b.strategies
     orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
     refused = second.buy(BTC, amount="0.01", price=900)
-    assert refused.reason == "8 orders of btc_twd are open, which is the exchange's maximum"
+    assert refused.reason == "8 orders for btc_twd are open, which is the exchange's maximum"
     assert first.replace(orders[0], price=910).is_open  # allowed because it replaces one of them
     assert second.market_buy(BTC, spend=1_000).is_open
 

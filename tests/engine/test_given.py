@@ -55,7 +55,7 @@ def test_account_coins_not_given_to_a_strategy_are_unassigned() -> None:
     assert b.s.balance("btc").total == 0
     assert b.s.close(BTC).is_refused
     refused = b.s.market_sell(BTC, amount=1)
-    assert refused.reason == "needs 1 btc, 0 available; 5 btc of the account belong to no strategy"
+    assert refused.reason == "needs 1 btc, 0 available; 5 btc of the account belongs to no strategy"
     assert b.portfolio.unassigned["btc"] == 5 * UNIT
     assert not asked(b)
 

@@ -227,7 +227,7 @@ def test_a_parameter_cannot_have_the_name_of_an_inherited_method() -> None:
     class Child(Parent):
         trend: int = 3  # type: ignore[assignment]
 
-    with pytest.raises(PluginError, match=r"trend: a parameter, but .*Parent has a method"):
+    with pytest.raises(PluginError, match=r"trend: this parameter has the same name as a method of .*Parent"):
         parameters_of(Child)
 
 

@@ -176,7 +176,7 @@ def test_a_market_order_on_an_empty_book_is_refused_with_a_reason() -> None:
     show(b, (), ())
     order = b.strategies[0].market_buy(BTC, spend=1_000)
     assert order.is_refused
-    assert order.reason == "the book of btc_twd shows no asks to trade with"
+    assert order.reason == "the book of btc_twd shows no asks to trade against"
 
 
 def test_a_ticker_far_from_the_last_price_is_not_delivered() -> None:

@@ -186,7 +186,7 @@ def test_a_market_buy_from_an_earlier_run_counts_toward_the_position_once_a_pric
     desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
     desk.order_opened(make_order("a", BTC_TWD, BUY, spend=6_000))
     fits, too_much = (make_order("a", BTC_TWD, BUY, price=900, amount=amount) for amount in (4, 4.1))
-    assert "has no price yet, so its market buy that is still open cannot be counted" in str(desk.review(fits))
+    assert "has no price yet, so the open market buy cannot be counted" in str(desk.review(fits))
     assert desk.review(make_order("a", BTC_TWD, SELL, price=900, amount=1)) is None
     portfolio.mark(BTC_TWD, 1000.0)
     assert desk.review(fits) is None

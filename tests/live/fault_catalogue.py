@@ -209,7 +209,7 @@ WEBSOCKET: dict[str, Shown] = {
             _STREAMS + "test_a_frozen_book_on_an_open_connection_halts_the_bot",
             _LIVE + "test_running.py::test_a_quiet_book_is_read_and_a_second_differing_read_trips_the_breaker",
         ),
-        "halted: the book of btc_usdt changes, but the stream does not show it. Open orders are cancelled",
+        "halted: the book of btc_usdt is changing, but the stream does not show it. Open orders are cancelled",
     ),
     "frame of 10 MB": Shown((_ENDED,), "was lost: a frame larger than 4 MB was rejected..." + _MISSED),
     "unknown event": Shown(
@@ -345,7 +345,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "corrupt journal": Shown(
         (_DISK + "test_a_damaged_journal_prevents_the_start_with_an_error_that_suggests_a_fix",),
-        "is damaged...To start over, move it away...check your open orders first",
+        "is damaged...To start over, move it elsewhere...check your open orders first",
     ),
     "another bot counts the same money": Shown(
         ("tests/live/test_claims.py::test_a_second_pool_on_one_account_is_refused_before_any_request_is_sent",),
@@ -353,7 +353,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "another bot owns the same coins": Shown(
         ("tests/live/test_claims.py::test_claims_that_exceed_the_accounts_coins_are_refused",),
-        "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7",
+        "the account has 1 btc, of which 0.7 belongs to the bot a, and this bot would take 0.7",
     ),
     "the account holds less than its capital": Shown(
         ("tests/live/test_capital.py::test_capital_that_exceeds_the_account_balance_is_reported_at_the_first_start",),
@@ -458,7 +458,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     ),
     "empty book": Shown(
         (_DATA + "test_an_empty_book_only_causes_market_orders_to_be_refused",),
-        "the book of btc_usdt shows no asks to trade with",
+        "the book of btc_usdt shows no asks to trade against",
     ),
     "negative book": Shown(
         (

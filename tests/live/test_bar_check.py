@@ -84,7 +84,7 @@ async def test_lost_trade_frames_are_reported_once_for_all_consecutive_affected_
     assert ("bars", text) in [(kind, note) for _, kind, note in bot.journal.notes()]
     shown = list(puppet(bot).series)
     fast.emulator.remove_faults()
-    await looked(bot, lambda: "bars match the exchange's again" in told(bot))
+    await looked(bot, lambda: "bars match the exchange's candles again" in told(bot))
     assert list(puppet(bot).series)[: len(shown)] == shown, "a bar must not change after it was shown"
 
 
@@ -226,7 +226,7 @@ def test_a_series_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end()
     assert warning[0] == "warning"
     assert "btc_twd 1m: the bar of" in warning[1]
     assert "is open 103 high 103 low 103 close 103 volume 1 here and open 103 high 104 low 103" in warning[1]
-    assert over == ("info", "btc_twd 1m: bars match the exchange's again, after 3 differences")
+    assert over == ("info", "btc_twd 1m: bars match the exchange's candles again, after 3 differences")
     assert c.counts["different"] == 3
 
 

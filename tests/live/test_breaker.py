@@ -80,7 +80,7 @@ def test_a_differing_read_is_adopted_and_a_second_differing_read_halts_the_bot()
     w.read(((102, 10),), ((112, 10),))
     assert w.bot.s.book(BTC).best_bid == 102
     (reason,) = w.trips
-    assert "changes, but the stream does not show it" in reason
+    assert "is changing, but the stream does not show it" in reason
     w.read(((103, 10),), ((113, 10),))
     assert len(w.trips) == 1, "told once"
     w.bot.tell(Resume())

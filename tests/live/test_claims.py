@@ -109,16 +109,16 @@ async def test_a_second_pool_on_one_account_is_refused_before_any_request_is_sen
 async def test_claims_that_exceed_the_accounts_coins_are_refused(account: Account) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         told = await account.refused("b", '{btc: "0.7", usdt: "10"}')
-        assert "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7" in told
+        assert "the account has 1 btc, of which 0.7 belongs to the bot a, and this bot would take 0.7" in told
         async with account.running("b", '{btc: "0.3", usdt: "10"}') as b:
             assert puppet(b).position("btc_usdt").given == 0.3
         told = await account.refused("c", '{usdt: "49991"}')
-        assert "10 belong to the bot a" in told
+        assert "10 belongs to the bot a" in told
 
 
 async def test_a_pool_is_refused_if_another_bot_has_capital_in_the_account(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}'):
-        assert "20000 belong to the bot a, and this bot would take 50000" in await account.refused("b")
+        assert "20000 belongs to the bot a, and this bot would take 50000" in await account.refused("b")
 
 
 async def test_a_bots_claim_includes_the_coins_it_buys(account: Account) -> None:
@@ -131,7 +131,7 @@ async def test_a_bots_claim_includes_the_coins_it_buys(account: Account) -> None
         has = a.view.money.holdings(None)["btc"]
         assert has > 0
         told = await account.refused("b", '{btc: "1.05"}')
-        assert "belong to the bot a" in told
+        assert "belongs to the bot a" in told
         async with account.running("c", '{usdt: "10"}') as c:
             shown = c.view.money.ownership(c.elsewhere())
             assert shown.elsewhere["btc"] == has
@@ -161,7 +161,7 @@ async def test_another_bots_coins_cannot_be_added_as_capital(
 ) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         async with account.running("b", '{usdt: "10"}') as b:
-            with pytest.raises(ValueError, match=r"0\.5 btc is more than the 0\.3 btc that are unassigned: 0\.7 .* a$"):
+            with pytest.raises(ValueError, match=r"0\.5 btc is more than the 0\.3 btc that is unassigned: 0\.7 .* a$"):
                 capital.move(b, "p", {"btc": UNIT // 2})
             capital.move(b, "p", {"btc": UNIT // 10})
             assert puppet(b).position("btc_usdt").given == 0.1
@@ -171,7 +171,7 @@ async def test_another_bots_coins_cannot_be_added_as_capital(
             ]
         code = await asyncio.to_thread(main, ["capital", "add", str(account.folder / "b.yaml"), "p", "btc=0.5"])
         assert code == 2
-        assert "0.7 belong to the bot a" in capsys.readouterr().err
+        assert "0.7 belongs to the bot a" in capsys.readouterr().err
     code = await asyncio.to_thread(main, ["capital", "add", str(account.folder / "b.yaml"), "p", "btc=0.5"])
     assert code == 0, capsys.readouterr().err
 

@@ -157,7 +157,7 @@ async def test_an_empty_book_only_causes_market_orders_to_be_refused(world: Worl
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is None)
     order = puppet(bot).market_buy("btc_usdt", spend=500)
     assert order.is_refused
-    assert order.reason == "the book of btc_usdt shows no asks to trade with"
+    assert order.reason == "the book of btc_usdt shows no asks to trade against"
     assert puppet(bot).book("btc_usdt").mid is None
     feed.lie = lambda event: event
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)

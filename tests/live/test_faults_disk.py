@@ -69,7 +69,9 @@ async def test_a_damaged_journal_prevents_the_start_with_an_error_that_suggests_
     content = bytearray(path.read_bytes())
     content[100:4000] = b"\xa5" * 3900
     path.write_bytes(content)
-    with pytest.raises(JournalError, match=r"is damaged .*To start over, move it away.*check your open orders first"):
+    with pytest.raises(
+        JournalError, match=r"is damaged .*To start over, move it elsewhere.*check your open orders first"
+    ):
         await world.start()
     assert len(world.exchange_orders(open_only=True)) == 1  # the refused start did not touch the orders
 

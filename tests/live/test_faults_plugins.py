@@ -226,7 +226,7 @@ async def test_placing_a_million_orders_in_one_callback_stops_the_strategy_after
     honest, _ = await resting_orders(bot)
     rogue(bot).deed = "floods"
     await until(lambda: not is_active(bot), 60)
-    await until(lambda: "more than 100 orders were refused in one turn: 200 orders of btc_usdt are open" in told(bot))
+    await until(lambda: "more than 100 orders were refused in one turn: 200 orders for btc_usdt are open" in told(bot))
     await until(lambda: "Runaway: it placed 1,001 orders at the same timestamp after it was stopped" in told(bot))
     await until(lambda: not [o for o in bot.view.open_orders() if o.strategy == "r"], 30)
     assert len(exchange_rows(crowd.emulator)) <= 202

@@ -234,7 +234,7 @@ async def test_a_frozen_book_on_an_open_connection_halts_the_bot(world: World, m
         await until(lambda: bot.view.halted is not None, 40)
         assert frozen.fired
         assert bot.streams.connections["order_book", "btc_usdt"] is ConnectionState.CONNECTED
-        text = "halted: the book of btc_usdt changes, but the stream does not show it. Open orders are cancelled; "
+        text = "halted: the book of btc_usdt is changing, but the stream does not show it. Open orders are cancelled; "
         assert text + "`botkit resume` lifts it" in told(bot)
         await until(lambda: resting.state is OrderState.CANCELLED, 20)
         assert far_buy(bot).state is OrderState.REFUSED

@@ -156,7 +156,7 @@ def test_only_a_damaged_journal_is_reported_as_damaged(
     with pytest.raises(JournalError) as caught:
         Journal.open(tmp_path / "j.sqlite", disk=RefusingDisk(code, words, free))
     assert says in str(caught.value)
-    assert ("To start over, move it away" in str(caught.value)) == (says == "is damaged")
+    assert ("To start over, move it elsewhere" in str(caught.value)) == (says == "is damaged")
 
 
 def test_a_disk_that_fills_up_while_the_bot_runs_is_reported_as_full(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_disk_that_fills_up_while_the_bot_runs_is_reported_as_full(tmp_path: P
 def test_the_error_about_a_damaged_file_suggests_a_fix(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(JournalError, match="To start over, move it away"):
+    with pytest.raises(JournalError, match="To start over, move it elsewhere"):
         Journal.open(path)
 
 

@@ -511,7 +511,9 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_reported(tm
     for other in path.parent.glob("journal.sqlite*"):
         if other not in log_files(path):
             other.unlink()
-    with pytest.raises(JournalError, match=r"there is a log next to .*restore the journal, or move the log away too"):
+    with pytest.raises(
+        JournalError, match=r"there is a log next to .*restore the journal, or move the log elsewhere too"
+    ):
         Journal.open(path)
     [file] = log_files(path)
     file.unlink()
@@ -662,7 +664,7 @@ def test_a_modified_database_cell_is_treated_as_damage(tmp_path: Path, table: st
                 assert not _READ[table](journal), (column, change)
             except JournalError as error:
                 said = str(error)
-            assert not said or ("is damaged (" in said and "To start over, move it away" in said)
+            assert not said or ("is damaged (" in said and "To start over, move it elsewhere" in said)
             if table == "orders":
                 assert journal.order_rows() == []
                 assert "has changed since it was written" in (journal.damage or "")

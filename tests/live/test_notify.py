@@ -78,7 +78,7 @@ def test_above_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day()
         box.tell("error", f"error {i}", NOW + i)
         sent += box.take(NOW + i)
     assert [m.text.split("\n")[0] for m in sent] == ["error 0", "error 1"]
-    assert "message 2 of today" in sent[1].text
+    assert "message 2 today" in sent[1].text
     box.tell("breaker", "halted", NOW + 10)
     assert [m.text for m in box.take(NOW + 10)] == ["halted"]
     assert [m.text for m in box.take(NOW + DAY)] == ["3 messages were held back on the previous day"]
@@ -309,7 +309,7 @@ async def test_notifiers_are_created_with_secrets_filled_in_and_secrets_are_reda
 def test_a_notifier_that_cannot_be_created_raises_an_error_with_its_location(tmp_path: Path) -> None:
     for section, message in (
         ("  - {use: telegram}", "telegram"),
-        ("  - {use: bell, loud: true}", "bell takes no options, not 'loud'"),
+        ("  - {use: bell, loud: true}", "bell takes no options, but got 'loud'"),
         ("  - {use: sink, digest_s: -1}", "digest_s must be 0 to 86400 seconds"),
         ("  - {use: sink, url: '${MISSING}'}", "MISSING"),
     ):

@@ -75,7 +75,7 @@ async def test_temporary_failures_are_retried_with_increasing_pauses_and_then_re
     assert len(exchange.arrivals) == 4
     exchange = Exchange(clock, [Ending.UNKNOWN] * 9)
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
-    with pytest.raises(TryAgain, match="tried 3 times, the last time: as scripted"):
+    with pytest.raises(TryAgain, match="tried 3 times; the last result: as scripted"):
         await reads.ask(make, "trading_history", tries=3)
     assert len(exchange.arrivals) == 3
     assert exchange.arrivals[2] - exchange.arrivals[1] > 2 * S

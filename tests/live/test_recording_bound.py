@@ -51,7 +51,7 @@ async def test_recording_stops_at_its_size_limit_and_the_bot_continues(trading: 
     assert verdict.decisions
     assert verdict.end == "full"
     shown = CliRunner().invoke(replay, [str(run)], standalone_mode=False)
-    assert "the recording ends before the run: it reached its size limit (log.record_mb)" in shown.output
+    assert "the recording ends before the run does, because it reached its size limit (log.record_mb)" in shown.output
 
 
 async def test_recordings_of_the_oldest_runs_are_deleted_first(trading: World) -> None:

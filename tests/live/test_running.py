@@ -455,7 +455,7 @@ async def test_a_quiet_book_is_read_and_a_second_differing_read_trips_the_breake
     await until(lambda: "and the stream is reconnecting" in told(bot), 40)
     assert bot.view.halted is None, "a single difference may be chance"
     await until(lambda: bot.view.halted is not None, 40)
-    assert "changes, but the stream does not show it" in (bot.view.halted or "")
+    assert "is changing, but the stream does not show it" in (bot.view.halted or "")
 
 
 async def test_simultaneous_events_are_processed_in_the_documented_order(

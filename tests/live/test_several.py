@@ -510,7 +510,7 @@ async def test_the_embedded_emulator_has_a_separate_account_with_balances_for_ea
         ("capital: 60%", "capital: 60%", "would count it twice"),
         ("capital: 60%", "capital: 40%", None),
         ("capital: {usdt: 5}", "capital: {usdt: 5}", None),
-        ("", "capital: {usdt: 5}", r"5 usdt of this account belong to the capital of .*two.yaml; exclude them"),
+        ("", "capital: {usdt: 5}", r"5 usdt of this account belongs to the capital of .*two.yaml; exclude them"),
     ],
 )
 async def test_the_money_in_a_shared_account_is_not_counted_twice(
@@ -533,7 +533,7 @@ async def test_contradictory_limit_settings_raise_an_error(tmp_path: Path) -> No
     options = EmulatorOptions(seed=3, history_days=0.0)
     projects = load_projects(paths)
     async with Emulator(projects[0].facts, options) as emulator:
-        with pytest.raises(ConfigError, match=r"two.yaml.*`limits` differ from .*one.yaml:8"):
+        with pytest.raises(ConfigError, match=r"two.yaml.*`limits` differs from .*one.yaml:8"):
             async with parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws):
                 pass
 

@@ -275,7 +275,7 @@ def test_a_chat_can_lift_a_halt_caused_by_a_panic_but_no_other_halt(tmp_path: Pa
         for kind in ("loss", "breaker", "key", "journal"):
             folder.clear_halt()
             folder.set_halt(KeptHalt(kind=kind, reason="r", time=5))
-            with pytest.raises(Exception, match="Only `botkit resume` lifts this"):
+            with pytest.raises(Exception, match="Only `botkit resume` on the bot's machine lifts this"):
                 bot.do("resume", None)
             assert folder.is_halted()
     finally:

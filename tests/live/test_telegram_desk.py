@@ -122,7 +122,7 @@ def test_a_malformed_update_is_ignored(update: dict[str, Any]) -> None:
 
 def test_a_command_older_than_a_minute_is_dropped_and_this_is_reported_once() -> None:
     desk = Desk(FakeBot("demo"))
-    assert "was not sent in the last 60 s" in desk.write("/pause demo maker", age_s=61)
+    assert "was not sent within the last 60 s" in desk.write("/pause demo maker", age_s=61)
     assert desk.write("/pause demo maker", age_s=70) == ""  # after a long pause, hundreds of old commands may arrive
     assert desk.done == []
     assert desk.desk.late == 2
@@ -131,7 +131,7 @@ def test_a_command_older_than_a_minute_is_dropped_and_this_is_reported_once() ->
 
 def test_a_command_dated_in_the_future_is_dropped_because_the_machines_clock_is_wrong() -> None:
     desk = Desk(FakeBot("demo"))
-    assert "by the clock of the bot's machine" in desk.write("/pause maker", age_s=-61)
+    assert "according to the clock of the bot's machine" in desk.write("/pause maker", age_s=-61)
     assert desk.done == []
 
 

@@ -128,7 +128,7 @@ def test_placeholders_are_filled_in_and_can_be_reordered() -> None:
 
 def test_complete_sentences_are_translated_and_unknown_ones_left_unchanged() -> None:
     sentence = (
-        "btc_twd books: 2 holes of 300 s or more, the longest of 812 s from 2025-01-31; "
+        "btc_twd books: 2 holes of 300 s or more, the longest lasting 812 s, from 2025-01-31; "
         "no orders fill during these holes"
     )
     wanted = "btc_twd 委託簿：2 處空缺達 300 秒以上，最長 812 秒，始於 2025-01-31；空缺期間沒有委託成交"

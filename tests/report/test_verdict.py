@@ -50,7 +50,7 @@ def test_the_verdict_states_whether_the_result_may_be_due_to_luck() -> None:
     sure = with_figures(sharpe=3.0, sharpe_error=0.5, round_trips=400, days=900)
     assert verdict(sure)[1].endswith("from 2.02 to 3.98, so luck alone is unlikely.")
     few = with_figures(sharpe=3.0, sharpe_error=0.5, round_trips=4, days=900)
-    assert verdict(few)[1].endswith("with so few trades, all figures about them are uncertain.")
+    assert verdict(few)[1].endswith("with so few trades, all figures based on them are uncertain.")
 
 
 def test_with_fewer_than_thirty_days_the_verdict_explains_the_missing_sharpe_ratio() -> None:

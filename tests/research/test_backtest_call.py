@@ -390,5 +390,5 @@ def test_with_several_strategies_a_parameter_must_be_qualified_with_a_strategy_n
 
 def test_a_single_capital_amount_for_several_strategies_is_refused() -> None:
     config = {"strategies": [{"name": name, "use": Cross, "params": {"pair": "btc_usdt"}} for name in "ab"]}
-    with pytest.raises(ConfigError, match=r"capital: there are several strategies \(a, b\); give each its own"):
+    with pytest.raises(ConfigError, match=r"capital: there are several strategies \(a, b\); set the capital of each"):
         botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, capital={"usdt": 1})

@@ -94,7 +94,7 @@ def test_the_doctor_uses_the_sealed_part_once_it_is_opened(config: Path, capsys:
         (["CONFIG", "--open"], "nothing is sealed for this strategy"),
         (["CONFIG", "--sealed", "soon"], "--sealed: "),
         (["CONFIG"], "omit it to list the configurations tried"),
-        (["CONFIG", "--sealed", SEALED, "--open"], "exclude each other"),
+        (["CONFIG", "--sealed", SEALED, "--open"], "cannot be used together"),
     ],
 )
 def test_a_mistake_is_reported_in_one_sentence(

@@ -92,14 +92,16 @@ def test_a_local_time_that_is_skipped_or_repeated_by_daylight_saving_is_reported
     tmp_path: Path, pairs: Mapping[str, Pair], stamp: str
 ) -> None:
     text = HEADER + f"2024-01-01 00:00:00,1,1,1,1,1\n{stamp},1,1,1,1,1\n"
-    told = rf"csv:3: time '{stamp}' is ambiguous or missing in America/New_York, because the clocks change then"
+    told = rf"csv:3: time '{stamp}' is ambiguous or does not exist in America/New_York, because the clocks change then"
     with pytest.raises(DataError, match=told):
         candles(tmp_path, text, pairs, timezone="America/New_York")
 
 
 def test_an_error_states_that_all_rows_have_the_same_time(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + f"{START},1,1,1,1,1\n" * 2
-    with pytest.raises(DataError, match=r"all rows have the time 2025-01-01T00:00:00\.000Z; each candle needs its own"):
+    with pytest.raises(
+        DataError, match=r"all rows have the time 2025-01-01T00:00:00\.000Z; each candle needs a different time"
+    ):
         candles(tmp_path, text, pairs, resolution=None)
 
 

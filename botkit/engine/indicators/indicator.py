@@ -158,7 +158,7 @@ class Indicator(Generic[V]):
 def check_length(name: str, length: int, what: str = "length") -> int:
     """Validate a length and return it. Raises ValueError naming the indicator if the length is invalid."""
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ValueError(f"{name} needs a whole {what} of at least 1, not {length!r}")
+        raise ValueError(f"{name} needs a {what} that is a whole number of at least 1, not {length!r}")
     return length
 
 

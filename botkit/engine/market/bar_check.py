@@ -252,7 +252,7 @@ class BarCheck:
         series.agreeing += 1
         if series.told and series.agreeing >= _AGREE_TO_END:
             name = f"{bar.pair} {feed.resolution}"
-            self._tell("info", f"{name}: bars match the exchange's again, after {series.different} differences")
+            self._tell("info", f"{name}: bars match the exchange's candles again, after {series.different} differences")
             series.told.clear()
             series.different = 0
 
@@ -309,7 +309,7 @@ class BarCheck:
         }
 
 
-_LATE = "trades arrived after the bar had closed; a longer `bar_grace_ms` waits for them"
+_LATE = "trades arrived after the bar had closed; increase `bar_grace_ms` to wait for them"
 
 
 def agrees(bar: Bar, candle: Candle | None, trades: int) -> bool:

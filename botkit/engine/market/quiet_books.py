@@ -92,7 +92,7 @@ class QuietBooks:
                 self._trip(
                     f"the frames of {pair}'s book cannot be trusted, and fetching it over REST did not help"
                     if is_doubted
-                    else f"the book of {pair} changes, but the stream does not show it"
+                    else f"the book of {pair} is changing, but the stream does not show it"
                 )
 
         self._reads.read(

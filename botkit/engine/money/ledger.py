@@ -84,7 +84,7 @@ class AccountLedger:
         text = f"needs {format_units(need)} {currency}, {format_units(fund.available)} available{held}"
         unowned = self.unassigned.get(currency, 0)
         if unowned >= need - fund.available:
-            text += f"; {format_units(unowned)} {currency} of the account belong to no strategy"
+            text += f"; {format_units(unowned)} {currency} of the account belongs to no strategy"
         return text
 
     # -- capital --------------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ class Gate:
         cap = order.pair.rules.open_orders_max
         room = cap if self._replaced is None or self._replaced.is_final else cap + 1
         if self._risk.open_by_pair.get(order.pair, 0) >= room:
-            return f"{cap} orders of {order.pair} are open, which is the exchange's maximum"
+            return f"{cap} orders for {order.pair} are open, which is the exchange's maximum"
         return None
 
     def _risk_rules(self, order: Order) -> str | None:
@@ -274,7 +274,7 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
     if not levels:
-        return f"the book of {order.pair} shows no {'asks' if buying else 'bids'} to trade with"
+        return f"the book of {order.pair} shows no {'asks' if buying else 'bids'} to trade against"
     best = levels[0][0]
     share = order.max_slippage_pct / 100
     limit = int(best * (1 + share)) if buying else -int(-best * (1 - share))

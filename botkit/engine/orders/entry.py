@@ -191,7 +191,7 @@ class OrderEntry:
         """Sell the sellable amount with a market order."""
         position = self._portfolio.position(self._record.name, pair)
         lots = position.sellable_lots
-        refusal = None if lots else f"nothing of {pair} can be sold now (position {position.amount:g} {pair.base})"
+        refusal = None if lots else f"there is nothing to sell in {pair} now (position {position.amount:g} {pair.base})"
         return self._place_market(pair, SELL, max_slippage_pct, tag, refusal, amount_lots=lots, reduces=True)
 
     def _place_market(

@@ -183,7 +183,7 @@ class Resolution:
             held = self._portfolio.position(order.strategy, order.pair).lots
             if order.amount_lots + unknown_sells <= held:
                 return None
-        return f"an order of {order.pair} has an unknown outcome; no new orders in that pair until it is resolved"
+        return f"the outcome of an order for {order.pair} is unknown; no new orders in that pair until it is resolved"
 
     # -- looking up ----------------------------------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ def _checked(weights: Mapping[Pair, Number], tolerance: float) -> dict[Pair, Dec
         raise ValueError(f"the weights add up to {sum(shares.values())}; lower them to 1 or less in total")
     quotes = {pair.quote for pair in shares}
     if len(quotes) > 1:
-        raise ValueError(f"rebalance works within one quote currency, and these pairs have {', '.join(sorted(quotes))}")
+        raise ValueError(f"rebalance works within one quote currency, but these pairs have {', '.join(sorted(quotes))}")
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}; it is a fraction of the total: 0.01 is 1 %")
     return shares

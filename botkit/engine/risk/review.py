@@ -186,7 +186,7 @@ class RiskDesk:
         if self._unpriced and not order.reduces and order.side is BUY and self._counts_positions(name):
             unpriced = self._estimate(order.pair)
             if unpriced is not None:
-                return f"{unpriced.pair} has no price yet, so its market buy that is still open cannot be counted"
+                return f"{unpriced.pair} has no price yet, so the open market buy cannot be counted"
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment

@@ -167,7 +167,7 @@ def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -
             route = Route(limit.pool, windows, reserve=reserve, random=random, leased=shared.get(limit.pool))
             pools[limit.pool] = route
         assert {w.window for w in route.windows} == {w for w, _ in _merged(limit.windows)}, (
-            f"{endpoint} shares the counter {limit.pool} but has other windows"
+            f"{endpoint} shares the counter {limit.pool} but has different windows"
         )
         routes[endpoint] = route
     return routes

@@ -44,7 +44,7 @@ class StrategyLog(logging.LoggerAdapter[logging.Logger]):
         odd = [name for name in kwargs if name not in _TAKEN]
         if odd:
             raise TypeError(
-                f"self.log takes no `{odd[0]}`: write it into the message, such as "
+                f"self.log does not take `{odd[0]}`; include it in the message, such as "
                 f'self.log.info("{odd[0]} %s", {odd[0]})'
             )
         if level >= logging.WARNING:

@@ -239,7 +239,7 @@ def _refuse_hiding(cls: type, owner: type, name: str, base: type) -> None:
     for other in cls.__mro__:
         value = vars(other).get(name)
         if inspect.isroutine(value) or isinstance(value, (property, types.FunctionType, classmethod, staticmethod)):
-            raise PluginError(f"{where}: a parameter, but {_named(other)} has a method of that name; rename one")
+            raise PluginError(f"{where}: this parameter has the same name as a method of {_named(other)}; rename one")
 
 
 def _declared(owner: type, name: str, kind: Any, parent: Parameter | None) -> Parameter:

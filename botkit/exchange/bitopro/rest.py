@@ -353,7 +353,7 @@ class BitoProClient(Lifetime):
         if not 1 <= len(items) <= BATCH_MAX:
             raise Refused(f"create_batch: {len(items)} orders; one request takes 1 to {BATCH_MAX}")
         if any(not item.pair for item in items):
-            raise Refused("create_batch: every order needs its pair")
+            raise Refused("create_batch: every order needs a pair")
         reply = await self._call(
             "create_batch", CreateBatchReply, body=encode(items), connect_timeout_s=connect_timeout_s
         )
@@ -628,7 +628,7 @@ def _text(value: object) -> str:
 def _client_id(given: int | None) -> int | None:
     """Check a client id before it is sent. Raises Refused for 0, which the exchange uses for "none"."""
     if given is not None and not 1 <= given <= CLIENT_ID_MAX:
-        raise Refused(f"create_order: client id {given} is not between 1 and {CLIENT_ID_MAX}; omit it for none")
+        raise Refused(f"create_order: client id {given} is not between 1 and {CLIENT_ID_MAX}; omit it to send none")
     return given
 
 

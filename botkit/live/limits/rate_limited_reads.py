@@ -133,7 +133,7 @@ class RateLimitedReads:
                 await self._sleep(pause_s)
                 pause_s *= 2
         raise TryAgain(
-            f"{endpoint}: tried {tries} times, the last time: {answer.text or answer.outcome.value}",
+            f"{endpoint}: tried {tries} times; the last result: {answer.text or answer.outcome.value}",
             status=answer.status,
             text=answer.text,
         )

@@ -38,6 +38,6 @@ class MemoryWatch:
             self._tell(
                 "warning",
                 f"the bot uses {held_mb:,.0f} MB of memory, up from {self._first_mb:,.0f} MB at its start. The usual "
-                "cause is a strategy that stores all the data it receives: limit its lists, and restart the bot before "
-                "memory runs out",
+                "cause is a strategy that stores all the data it receives: limit the length of its lists, and restart "
+                "the bot before memory runs out",
             )

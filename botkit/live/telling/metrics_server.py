@@ -52,7 +52,7 @@ def samples_of(picture: Picture) -> list[Sample]:
         Sample("events_total", "events received", picture.events),
         Sample("turns_total", "engine turns", picture.turns),
         Sample("open_orders", "orders that are not final", len(picture.orders)),
-        Sample("unknown_orders", "orders of unknown outcome", picture.unknown_orders),
+        Sample("unknown_orders", "orders with an unknown outcome", picture.unknown_orders),
         Sample("foreign_orders", "open orders that do not belong to this bot", picture.foreign_orders),
         Sample("waiting_requests", "requests waiting for the rate limits", picture.waiting),
         Sample("rate_limited_total", "requests answered with 429", picture.rate_limited),

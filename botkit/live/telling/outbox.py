@@ -118,7 +118,7 @@ class NotifierOutbox:
             return
         self._sent_today += 1
         if self._sent_today == self._policy.daily_cap:
-            last = f"\n(message {self._policy.daily_cap} of today: from now on only breaker messages are sent)"
+            last = f"\n(message {self._policy.daily_cap} today: from now on only breaker messages are sent)"
             message = Message(message.level, message.title, message.text + last)
         self._ready.append(message)
 

@@ -156,13 +156,13 @@ class _Ladder:
                 try:
                     run = self._bench.run(start=self._start + span * number // (4 * STARTS))
                 except BotkitError as error:
-                    return warned("start", f"it fails when started later: {error}", "mend the strategy")
+                    return warned("start", f"it fails when started later: {error}", "fix the strategy")
                 found.append(_pnl(run.figures))
         good = sum(value > 0 for value in found)
-        says = f"started at {len(found)} later times, it is profitable in {good}"
+        says = f"started at {len(found)} later times, it is profitable in {good} of them"
         if good >= 0.75 * len(found):
             return passed("start", says, pnl=found)
-        return warned("start", says, "a result that depends on its first day is luck", pnl=found)
+        return warned("start", says, "if the result changes with the start date, it is luck", pnl=found)
 
     def _files(self) -> Rung:
         tapes = [source.path.absolute() for source in self._project.config.backtest.data]
@@ -458,7 +458,7 @@ class _Ladder:
             return untested(
                 "sealed",
                 f"the data from {since} on is sealed",
-                "open it, only once, when the strategy is final: --open",
+                "when the strategy is final, open it with --open, which is possible only once",
             )
         days = np.array(
             [d.return_ for d in self._result.days if d.return_ is not None and d.end - NS_PER_DAY >= found.start]

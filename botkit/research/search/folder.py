@@ -75,7 +75,7 @@ class SearchFolder:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise ConfigError(
-                f"{self.path / TRIALS}: cannot be written ({error.strerror}); the trials before it are kept, and "
+                f"{self.path / TRIALS}: cannot be written ({error.strerror}); earlier trials are kept, and "
                 "--continue resumes the search once there is space"
             ) from None
 

@@ -62,7 +62,8 @@ class Where:
             if isinstance(node, ast.Name) and node.id in self._plain:
                 return
             raise ConfigError(
-                f"--where {self.text!r}: {ast.unparse(node)} is not a parameter; there are {', '.join(names) or 'none'}"
+                f"--where {self.text!r}: {ast.unparse(node)} is not a parameter; the parameters are "
+                f"{', '.join(names) or 'none'}"
             )
         known = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Constant)
         operators = [*getattr(node, "ops", ()), getattr(node, "op", None)]

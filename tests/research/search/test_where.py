@@ -32,7 +32,7 @@ def test_a_condition_is_evaluated(text: str, holds: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("sma.fats < 3", "sma.fats is not a parameter; there are sma.fast"),
+        ("sma.fats < 3", "sma.fats is not a parameter; the parameters are sma.fast"),
         ("sma.fast <", "this is not a condition"),
         ("", "this is not a condition"),
         ("__import__('os').system('true')", "is not supported"),

@@ -131,7 +131,7 @@ class ChatDesk:
         why = (
             "was sent before the bot's start"
             if is_before
-            else f"was not sent in the last {seconds} s by the clock of the bot's machine"
+            else f"was not sent within the last {seconds} s, according to the clock of the bot's machine"
         )
         self._chat.say(chat, f"/{command} {why}, so nothing was done; send it again")
 
@@ -156,7 +156,7 @@ class ChatDesk:
         if len(words) > 1 or (strategy is not None and command in ("stop", "panic")):
             self._chat.say(chat, f"{words[-1]!r} is one word too many; running: {names}")
         elif strategy is None and command in _WITH_STRATEGY:
-            self._chat.say(chat, f"which strategy? Write /{command} {bot.name} STRATEGY; /status names them")
+            self._chat.say(chat, f"which strategy? Write /{command} {bot.name} STRATEGY; /status lists them")
         elif command in _ASKS:
             self._ask(bot, command, strategy, chat, user, bots)
         else:

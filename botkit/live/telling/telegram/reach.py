@@ -152,7 +152,7 @@ class ReachableBot:
             return "the bot is not halted"
         if halt.kind not in _LIFTED:
             raise commands.CommandFailed(
-                f"halted ({halt.kind}): {halt.reason}. Only `botkit resume` lifts this, on the bot's machine"
+                f"halted ({halt.kind}): {halt.reason}. Only `botkit resume` on the bot's machine lifts this"
             )
         self._folder.clear_halt()
         return f"lifted ({halt.kind}): {halt.reason}"

@@ -94,7 +94,7 @@ const showHead = () => {
   if (head) {
     for (const text of head.faults) alerts.push(["grave", text]);
     if (head.lost.length) alerts.push(["", tr("No connection: {}", head.lost.join(", "))]);
-    if (head.unknown) alerts.push(["", tr(head.unknown === 1 ? "1 order of unknown outcome" : "{} orders of unknown outcome", head.unknown)]);
+    if (head.unknown) alerts.push(["", tr(head.unknown === 1 ? "1 order with an unknown outcome" : "{} orders with an unknown outcome", head.unknown)]);
     if (head.foreign) alerts.push(["", tr(head.foreign === 1 ? "1 open order is not this bot's" : "{} open orders are not this bot's", head.foreign)]);
   }
   sync(byId("alerts"), alerts, ([, text]) => text, () => element("p", null, "warning"), (node, [tone, text]) => { setClass(node, `warning ${tone}`.trim()); setText(node, text); });
