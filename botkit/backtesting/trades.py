@@ -1,6 +1,6 @@
 """Finds the trades in a run's fills by matching each closing order with the fills that opened the position.
 
-A trade is the part of a position closed by a single reducing order. The order closes coins that its strategy bought
+A trade is the part of a position closed by a single reducing order. The order closes the lots that its strategy bought
 (or, for a buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought. They
 are sold after the strategy's own coins; a trade in such coins is marked and excluded from win rates. Three or more
 orders that convert a currency through others and back form a loop: a single trade, measured in the starting currency.

@@ -59,7 +59,9 @@ class Downloaded(msgspec.Struct):
 @click.option(
     "--resolution", type=click.Choice(RESOLUTIONS), default="1m", show_default=True, help="Candle resolution."
 )
-@click.option("--from", "start", help="First date or time, in the zone of --timezone.  [default: where the tape ends]")
+@click.option(
+    "--from", "start", help="First date or time, in the time zone given by --timezone.  [default: the end of the tape]"
+)
 @click.option("--to", "end", help="End date or time; a date includes the whole day.  [default: now]")
 @TYPED_ZONE
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or continue.")

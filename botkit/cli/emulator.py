@@ -84,7 +84,7 @@ def emulator(
 
     Prints one line of JSON when ready, and runs until interrupted. It listens only on loopback.
 
-    Every fault accepts where (an endpoint or a stream), count, skip, share (a probability, drawn using the seed) and
+    Every fault accepts where (an endpoint or a stream), count, skip, share (the probability that it strikes) and
     for_s.
     """
     from botkit.assembly.emulator import emulator_options, help_lines, make_emulator

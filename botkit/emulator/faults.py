@@ -31,7 +31,7 @@ REQUEST_KINDS: Final[dict[str, str]] = {
     "error_before": "is answered with the status `value` (default 503) and not carried out",
     "error_after": "is carried out, but answered with the status `value` (default 502)",
     "forbidden": "is answered 403, as for a key without permission, and not carried out",
-    "storm_429": "is answered 429 and not carried out",
+    "storm_429": "gets a 429 response and is not executed",
     "garbage": "is carried out, and answered 200 with an HTML page",
     "truncated": "is carried out, and only half of the answer's JSON is sent",
     "slow_body": "is carried out, and the answer arrives slowly over `value` ms (default 5000)",

@@ -5,7 +5,7 @@ stage.
     make      create the engine with its driver, the recording, and the windows shared with other bots
     restore   restore the state of earlier runs: books, orders, strategies' state, halts
     connect   connect the account's streams
-    settle    cancel or adopt departed strategies' orders, then reconcile with the exchange
+    settle    cancel or adopt the orders of strategies no longer configured, then reconcile with the exchange
     claim     claim the coins that the bot owns in the account, after a comparison with other bots
     begin     run on_start, read the history, run on_ready
 """
@@ -113,7 +113,8 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 
 
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
-    """Restore the engine's state from earlier runs and return the open orders of departed strategies."""
+    """Restore the engine's state from earlier runs and return the open orders of strategies that are no longer
+    configured."""
     journal, parts = opened.journal, bot.parts
     document = journal.document("portfolio")
     with journal.reading("document portfolio"):

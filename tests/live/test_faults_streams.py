@@ -83,7 +83,9 @@ async def test_each_fill_is_booked_exactly_once_when_frames_are_garbled_duplicat
     assert all(fault.fired for fault in struck), struck
     world.emulator.remove_faults()
     await bot.driver.wait(20)
-    await compared(bot)  # a delayed frame may be the last one, so this comparison finds the missing events
+    await compared(
+        bot
+    )  # no frame may follow the delayed one and reveal the gap, so this comparison has to find the missing events
     await until(lambda: not differences(bot, world.emulator), 30)
     rows = exchange_rows(world.emulator)
     assert sum(row.executed_lots > 0 for row in rows) > 10

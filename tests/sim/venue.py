@@ -39,7 +39,7 @@ BTC_TWD = Pair("btc_twd", RULES)
 BITO = Pair("bito_twd", RULES)
 USDT = Pair("usdt_twd", RULES)
 PAIRS = {str(p): p for p in (BTC, BTC_TWD, BITO, USDT)}
-# 0.01 btc; amounts in tests are multiples of this value, so that fees and rounding are visible in the smaller digits
+# 0.01 btc; amounts in tests are multiples of this value, so that fees and rounding show up in the lower-order digits
 LOT = 10**6
 RICH = {"usdt": 10**6 * UNIT, "btc": 100 * UNIT, "twd": 10**8 * UNIT}
 

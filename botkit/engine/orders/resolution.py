@@ -74,7 +74,7 @@ class Case:
         #: True if the exchange refused the order; one successful look-up without a match confirms the refusal
         self.rejected = rejected
         self.poll = 0
-        #: number of reads of the order that the exchange has refused
+        #: how many times the exchange has refused a query for this order
         self.refusals = 0
         self.due: Nanos = abort
         self.busy = False

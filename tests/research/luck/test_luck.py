@@ -118,7 +118,7 @@ def test_the_reality_check_has_the_stated_error_rate_for_random_looks() -> None:
     assert sum(p is not None and p <= 0.05 for p in p_values) <= 12
 
 
-def test_the_reality_check_finds_the_only_look_with_skill() -> None:
+def test_the_reality_check_finds_the_only_variant_with_skill() -> None:
     returns = noise(3 * 365, 2, looks=50)
     returns[:, 17] += 0.02 * 4 / math.sqrt(365)
     p = reality_check(returns, mean_block=1)
