@@ -121,7 +121,7 @@ class Outbox:
         self.out.comparisons.append(comparison)
 
     def orphans_done(self, reply: Reply) -> None:
-        """Report that the orders of strategies that are no longer configured were cancelled, or that cancelling them failed."""
+        """Report that the orders of strategies no longer configured were cancelled, or that this failed."""
         self._changes.count += 1
         self.out.orphans = reply
 
