@@ -2,11 +2,11 @@
 
 This package exports the API for strategy authors. The other parts:
 
-    errors.py       errors, grouped by what to do next
+    errors.py       errors, grouped by the appropriate reaction
     hookspecs.py    every hook, typed and documented in its docstring
     plugins/        finds, validates and registers plugins
     project/        a validated configuration, its plugins, and the facts about its exchange
-    assembly/       the only place that picks concrete classes and wires them
+    assembly/       the only place that picks concrete classes and wires them together
     model/          value types: pairs, exact money, time, events, orders, requests, limits
     engine/         the bot, without I/O: turn, strategies, portfolio, risk, router
     sim/            the exchange, without I/O: matching, ledger, fees, rules, rate limits, latency
@@ -26,7 +26,7 @@ This package exports the API for strategy authors. The other parts:
     | advances time         | `live/`     | `backtesting/` |
     | answers requests      | `exchange/` | `sim/`         |
 
-`engine/` works with either column and does not know which one is in use.
+`engine/` works with either column and does not depend on which column is in use.
 """
 
 from botkit import compiled as _compiled  # noqa: F401  it comes first: it refuses outdated compiled modules

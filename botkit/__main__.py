@@ -7,7 +7,7 @@ import sys
 
 def _run() -> int:
     try:
-        from botkit.cli.main import main  # imported here, because Ctrl-C may be pressed during the import
+        from botkit.cli.main import main  # imported here, so that Ctrl-C during the import is handled as well
 
         return main()
     except KeyboardInterrupt:

@@ -27,7 +27,7 @@ IS_COMPILED = bool(SOURCES)
 
 
 def form() -> str:
-    """Return the form in use, worded as in `botkit --version`."""
+    """Describe how the hot modules run, as shown by `botkit --version`."""
     return f"{len(SOURCES)} modules compiled" if IS_COMPILED else "plain Python"
 
 

@@ -68,7 +68,9 @@ class TryAgain(RequestError):
 
 
 class RateLimited(TryAgain):
-    """The exchange responded with 429. It counted this request as well, so wait before the next one."""
+    """The exchange responded with 429. The exchange counted this request as well, so wait before sending another
+    request.
+    """
 
 
 class Refused(RequestError):
@@ -76,4 +78,4 @@ class Refused(RequestError):
 
 
 class OutcomeUnknown(RequestError):
-    """The call may have taken effect, or may still do so. Look up the result before doing anything else."""
+    """The call may have taken effect, or may still take effect. Look up the result before doing anything else."""

@@ -176,7 +176,7 @@ def on_trade(trade: Trade) -> None:
 
 @hookspec
 def on_book(book: OrderBook) -> None:
-    """Called for each new order book of a pair subscribed to with ``subscribe_book``."""
+    """Called for each new order book in a pair subscribed to with ``subscribe_book``."""
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""Spends a fixed sum on a schedule, whatever the price: dollar-cost averaging."""
+"""Spends a fixed sum on a schedule, regardless of the price: dollar-cost averaging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Dca(Strategy):
     """Buys coins worth `spend` each time the schedule fires, and holds them.
 
     A fixed sum buys more coins when they are cheap and fewer when they are expensive, so the average price paid is
-    below the market's average price. The strategy makes no timing decisions, which is its purpose.
+    below the market's average price. By design, the strategy makes no timing decisions.
 
     `cron` is minute, hour, day of month, month and day of week, in the configuration's time zone: `0 9 * * *` is every
     day at 9:00, `30 8 * * 1` is Mondays at 8:30. With `missed: once`, a bot that was down when the schedule fired buys
@@ -58,7 +58,7 @@ class Dca(Strategy):
 
     def on_order(self, order: Order) -> None:
         if order.is_final and not order.executed:
-            # The next timer tries again. An immediate retry would meet the same book and be refused again.
+            # The next timer tries again. An immediate retry would use the same book and be refused again.
             self.skip(f"a purchase failed: {order.state.value}", reason=order.reason)
             self.log.warning("the purchase did not fill: %s %s", order.state.value, order.reason)
 

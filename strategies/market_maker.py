@@ -47,7 +47,7 @@ class MarketMaker(Strategy):
             self._requote()
 
     def _requote(self) -> None:
-        # The book contains our own quotes. Unless they are removed, the mid price would follow them.
+        # The book contains our own quotes. If they were not removed, the mid price would follow them.
         market = self.book(self.pair, own=False)
         if market.mid is None:
             self.quote(self.pair)
@@ -92,7 +92,7 @@ class MarketMaker(Strategy):
 
     def on_stop(self) -> None:
         self._stopping = True
-        self.quote(self.pair)  # without new quotes, the engine cancels the resting ones
+        self.quote(self.pair)  # without new quotes, the engine cancels the resting quotes
 
 
 @hookimpl

@@ -13,7 +13,8 @@ class RsiReversion(Strategy):
     below the line and has risen back above it. It holds at most one purchase at a time.
 
     It earns in markets that swing. In a market that keeps falling, every recovery is small and the next low is lower,
-    so each purchase has a stop-loss. The engine checks the stop-loss at every price, not only at the end of a bar.
+    so each purchase has a stop-loss. The engine checks the stop-loss at every price change, not only at the end of a
+    bar.
     """
 
     pair: Pair

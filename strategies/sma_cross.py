@@ -1,4 +1,4 @@
-"""Follows a trend: holds the coin while the fast moving average is above the slow one."""
+"""Follows a trend: holds the coin while the fast moving average is above the slow moving average."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit import SMA, Bar, ConfigError, Pair, Register, Strategy, hookimpl, pa
 
 
 class SmaCross(Strategy):
-    """Buys when the fast average crosses above the slow one, and sells when it crosses below.
+    """Buys when the fast average crosses above the slow average, and sells when it crosses back below.
 
     A moving average is the mean of the most recent closes. While prices rise, the mean of a few recent closes is above
     the mean of many. The strategy waits until the two averages cross, so it never trades on the first bar for which

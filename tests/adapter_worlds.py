@@ -44,7 +44,7 @@ QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05)
 
 
 class Ahead:
-    """A misconfigured clock that runs a fixed time ahead of another clock."""
+    """A misconfigured clock that runs ahead of another clock by a fixed offset."""
 
     def __init__(self, clock: Clock, ahead_ms: int) -> None:
         self._clock = clock
@@ -76,7 +76,7 @@ def standing_market(folder: Path) -> Path:
 
 
 class EmulatorWorld:
-    """One account on an emulator, plus two other accounts that trade with that account or with each other."""
+    """The emulator account under test, plus two other accounts that trade with it or with each other."""
 
     pair: Pair = PAIR
     price_ticks = 100_000_00

@@ -47,8 +47,8 @@ def write_config(
     backtest: str = BACKTEST,
     more: str = "",
 ) -> Path:
-    """Write a configuration with one strategy that owns all of the account's balances. ``data`` is the YAML for
-    ``backtest.data``.
+    """Write a configuration with a single strategy to which all of the account's balances are allocated. ``data`` is
+    the YAML for ``backtest.data``.
     """
     path = folder / "bot.yaml"
     path.write_text(

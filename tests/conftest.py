@@ -29,7 +29,7 @@ _task_errors: list[str] = []
 _MEMORY = Path("/dev/shm")
 #: a container's default of 64 MB would be too small
 _MEMORY_FREE_MIN = 2 << 30
-#: the slowest test files, slowest first. A wrong entry costs nothing but time
+#: the slowest test files, slowest first. A wrong entry affects only the running time
 _LONG = (
     "live/test_kills.py",
     "research/doctor/test_doctor.py",
@@ -58,11 +58,11 @@ class _TaskErrors(logging.Handler):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and place ``tmp_path`` in memory if the machine allows, because bots sync their journals
+    """Register the markers, and place ``tmp_path`` in memory if the machine allows it, because bots sync their journals
     very often.
 
-    This does not weaken any test: like a disk cache, memory keeps the data that a killed process has written, and no
-    test simulates a power failure.
+    This does not weaken any test: data written by a killed process survives in memory just as it would in a disk cache,
+    and no test simulates a power failure.
     """
     add_markers(config)
     # tests quote English text, so ignore the developer's locale
@@ -70,7 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # a slow machine must not cause a test to fail
     hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("calm")
-    # without bytecode, each worker and each of the hundreds of commands that tests start would compile botkit first
+    # without cached bytecode, each worker and each of the hundreds of commands that tests start would first have to
+    # compile botkit
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
@@ -82,8 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """With ``-n auto``, use one more worker than there are cores, because tests that run processes spend half of their
-    time waiting.
+    """With ``-n auto``, use one more worker than there are cores, because tests that start processes spend half of
+    their time waiting.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
@@ -103,8 +104,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each worker start with its share of the long test files. Workers take tests from the end of each other's
-    queues, so the last tests are short, and no worker is busy for half a minute after all others have finished.
+    """Distribute the long test files among the workers so that each worker starts with its share. Idle workers take
+    tests from the end of other workers' queues. The last tests are therefore short, and no worker is still busy for
+    half a minute after the others have finished.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers == 1:
@@ -125,7 +127,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep the folders of the limits brokers used by the tests separate from the user's own files."""
+    """Keep the folders of the limits brokers that the tests use separate from the user's own folders."""
     folder = tmp_path_factory.mktemp("brokers")
     os.environ[FOLDER_VARIABLE] = str(folder / "of no test")
     yield folder
@@ -137,7 +139,7 @@ def _orphans() -> None:
     adopt_orphans()
 
 
-#: processes of shared fixtures, which outlive individual tests
+#: processes started by shared fixtures, which outlive individual tests
 _kept: set[int] = set()
 
 
@@ -155,7 +157,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: None) -> Iterator[None]:
-    """Run each test with a separate limits broker. Check that the test leaves behind no process, socket, file or task,
+    """Run each test with a separate limits broker. Check that the test leaves no process, socket, file or task behind,
     and that no task failed.
     """
     os.environ[FOLDER_VARIABLE] = str(_brokers / f"{next(_numbers)}")
@@ -174,7 +176,7 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     """Provide a terminal in virtual time for tests that call ``main([...])``."""
-    from tests.simulation.terminal import Terminal  # importing this loads half of botkit, which few tests need
+    from tests.simulation.terminal import Terminal  # this import loads half of botkit, which few tests need
 
     with Terminal(tmp_path / "broker") as opened:
         yield opened
@@ -182,8 +184,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 @pytest.fixture(autouse=True)
 def _log_as_found() -> Iterator[None]:
-    """Undo the process-wide change by which `botkit run` removes its log from the terminal, so that later tests can
-    read the log.
+    """Restore the process-wide logging setup after `botkit run` has removed its log from the terminal, so that later
+    tests can read the log.
     """
     logger = logging.getLogger("botkit")
     level, propagates, handlers = logger.level, logger.propagate, list(logger.handlers)

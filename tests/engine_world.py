@@ -1,7 +1,7 @@
 """A complete bot for the engine tests, with real strategies, portfolio, risk rules, router and desk, and an exchange.
 
-Tests drive `Bot` step by step: `Bot` keeps its requests, and a test answers them as the exchange would. `Sim` adds the
-simulated exchange and advances time. Figures are round: a lot is 0.0001 BTC, and a tick is 1 TWD.
+Tests drive `Bot` step by step: `Bot` keeps its requests, and the test responds to them as the exchange would. `Sim`
+adds the simulated exchange and advances time. Figures are round: a lot is 0.0001 BTC, and a tick is 1 TWD.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ UNIT = 10**8
 S = NS_PER_S
 MINUTE = 60 * S
 T0 = 1_700_000_000 * S - 1_700_000_000 * S % NS_PER_DAY
-BTC_LOTS = 10_000  # one coin in lots
+BTC_LOTS = 10_000  # one coin, expressed in lots
 
 RULES = PairRules(
     price_decimals=0,
@@ -90,11 +90,12 @@ _READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
 
 
 class Listener(Strategy):
-    """Records received events and runs the test's function for each of them."""
+    """Records the events it receives and calls the test's function for each of them."""
 
     def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
         self.pairs = pairs or (BTC,)
-        #: the function to call in each callback (named without ``on_``); it receives the strategy and the event
+        #: the function to call for each callback (keyed by callback name without ``on_``), with the strategy and the
+        #: event
         self.deeds = deeds
         self.heard: list[tuple[str, Any]] = []
         self.series: list[Any] = []
@@ -229,9 +230,9 @@ class Bot:
             self.begin()
 
     def begin(self, restore: Restore | None = None) -> None:
-        """Initialize or restore the portfolio, and run every ``on_start`` and ``on_ready``.
+        """Initialize or restore the portfolio, then run ``on_start`` and ``on_ready`` of every strategy.
 
-        Without ``capital``, the strategies share the account including its coins.
+        Without ``capital``, the strategies share the entire account, including its coins.
         """
         self.tell(Restore(balances=self.balances) if restore is None else restore)
         portfolio = self.portfolio
@@ -347,11 +348,11 @@ class Bot:
         status: int = 200,
         text: str = "",
     ) -> list[Request]:
-        """Answer a request at the current time."""
+        """Deliver the response to a request at the current time."""
         return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
 
     def accept(self, order: Order) -> list[Request]:
-        """Let the exchange accept the single-order create of an order."""
+        """Let the exchange accept an order that was created in a request for a single order."""
         request = self.create_of(order)
         return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
 
@@ -405,7 +406,7 @@ class Bot:
 
 
 class Exchange:
-    """Answers a bot's look-ups with rows set by a test."""
+    """Responds to a bot's look-ups with rows set by a test."""
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
@@ -431,7 +432,7 @@ class Exchange:
         return self.balances or BalanceReport(balances, snapshot=True)
 
     def serve(self, seconds: float) -> None:
-        """Answer every read until ``seconds`` after T0."""
+        """Respond to every read until ``seconds`` after T0."""
         target = seconds
         while True:
             waiting = [r for r in self.bot.requests if isinstance(r, _READS) and r not in self.asked]

@@ -316,7 +316,7 @@ class ModelExchange:
 
     def _publish(self, event: OrderReport | TradeReport, now: Nanos) -> None:
         if self._fault("frame dropped", 0.7):
-            # the stream detects the loss and reconnects, and the bot reads the order's row
+            # the stream detects the loss and reconnects, and the bot fetches the order's row
             row = self.rows[event.order_id]
             self._do(now + self.random.randint(500, 5_000) * NS_PER_MS, lambda at: self._hear(at, row.report()))
             return

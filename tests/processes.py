@@ -50,8 +50,8 @@ def children() -> dict[int, str]:
 
 
 def _has_children() -> bool:
-    """Return whether there are any children, including exited ones. This takes one system call, while reading /proc
-    takes hundreds.
+    """Return whether there are any children, including those that have exited. This check needs one system call;
+    reading /proc needs hundreds.
     """
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -71,8 +71,8 @@ def end(process_id: int) -> None:
 def end_all_but(kept: Iterable[int]) -> list[str]:
     """Kill all children except these, and return the command lines of those that should have exited already.
 
-    A process that was asked to exit gets some time to do so. A limits broker is killed immediately: it is never asked
-    to exit, because it waits for other bots.
+    A process that was asked to exit gets some time to do so. A limits broker is killed immediately: no test asks it to
+    exit, because it waits for other bots.
     """
     left = {process_id: line for process_id, line in children().items() if process_id not in set(kept)}
     for process_id in [process_id for process_id, line in left.items() if _BROKER in line]:
@@ -84,6 +84,6 @@ def end_all_but(kept: Iterable[int]) -> list[str]:
         left = {process_id: line for process_id, line in left.items() if process_id in children()}
     for process_id in left:
         end(process_id)
-    # forget the brokers that have exited: Python warns about a started process whose exit was never observed
+    # forget the brokers that have exited: Python warns about a started process whose exit status was never collected
     broker_client._started[:] = [started for started in broker_client._started if started.poll() is None]
     return list(left.values())

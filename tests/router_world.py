@@ -1,7 +1,7 @@
 """A test world for the router: orders, limit tables, and a venue in virtual time that only records arrivals.
 
-The venue knows nothing about the router. It timestamps each request on arrival, and three counting methods are applied
-to the timestamps afterward.
+The venue is independent of the router. It timestamps each request on arrival, and three counting methods are applied to
+the timestamps afterward.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def make_balances(request_id: int) -> Request:
 
 
 def make_open_orders(request_id: int) -> Request:
-    """Build a read request with its own counter."""
+    """Build a read request that has a separate counter."""
     return ListOpenOrders(id=request_id)
 
 
@@ -158,7 +158,7 @@ class World:
         heapq.heappush(self._events, (time, self._count, deed))
 
     def run(self, until: int | None = None) -> None:
-        """Process all events and wake-ups in chronological order until none is left, or until ``until``."""
+        """Process all events and wake-ups in chronological order until none are left, or until ``until``."""
         while True:
             wake = self.router.next_due()
             event = self._events[0][0] if self._events else None

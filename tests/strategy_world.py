@@ -1,4 +1,4 @@
-"""Runs backtests of bundled strategies on small made-up markets, assembled in the same way as on the command line."""
+"""Runs backtests of bundled strategies on small made-up markets, assembled as they are on the command line."""
 
 from __future__ import annotations
 
@@ -115,7 +115,9 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """Build a configuration with simple round costs and one strategy named s, which owns the entire account."""
+        """Build a configuration with simple round cost figures and one strategy named s, to which the entire account is
+        allocated.
+        """
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},

@@ -92,7 +92,7 @@ class Repeating(ToyAdapter):
 
 
 class Forgetful(ToyAdapter):
-    """Claims that listings can be filtered by client ID, although they cannot."""
+    """Claims that listings can be filtered by client ID, although this is not possible."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         if isinstance(request, ListOrders):
@@ -131,7 +131,7 @@ class Partial(ToyAdapter):
 
 
 class Vague(ToyAdapter):
-    """Acknowledges a cancel without the order ID."""
+    """Acknowledges a cancel without including the order ID."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)

@@ -216,7 +216,7 @@ def test_a_direct_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
-#: base classes whose subclasses are neither structs nor plain classes and are never compiled to native classes
+#: base classes whose subclasses are neither structs nor plain classes, and are never compiled to native classes
 NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
 
 
@@ -317,7 +317,7 @@ _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
     "live/replay.py": {"open", "read_bytes"},
-    # the log is for people; no code reads it back, and the library's handler opens the file
+    # the log is for human readers; no code reads it back, and the library's handler opens the file
     "live/telling/logs.py": {"mkdir"},
     # runs an emulator for tests that have no event loop
     "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
@@ -348,7 +348,9 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
 
 
 def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
-    """Return the machine functions that a module uses without a port, with the line of the first use."""
+    """Return the machine functions that a module uses without going through a port, each with the line of its first
+    use.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = _imported(tree)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
@@ -415,9 +417,9 @@ def test_no_port_has_more_than_six_methods() -> None:
 PUBLIC_MOST = 20
 #: classes that are allowed to have more public methods, each with the reason
 FACES = {
-    # strategy authors use a single class that offers every method they may call
+    # strategy authors use a single class that provides every method they may call
     "botkit.engine.strategy.base.Strategy",
-    # one method per documented endpoint, with the exchange's name for the endpoint; just a list, without logic
+    # one method per documented endpoint, named as the exchange names the endpoint; a plain list without logic
     "botkit.exchange.bitopro.rest.BitoProClient",
 }
 PORT_MOST = 6
@@ -457,7 +459,7 @@ def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
-    """Return sorted groups of modules that can all reach each other through imports."""
+    """Return sorted groups of modules that import each other, directly or indirectly."""
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()
@@ -487,8 +489,8 @@ def test_a_circular_type_checking_import_is_detected() -> None:
 
 
 def public_methods(cls: type) -> set[str]:
-    """Return a class's public methods and properties, including inherited ones, so that mixins cannot hide the class's
-    size.
+    """Return a class's public methods and properties, including inherited ones, so that mixins cannot hide how large
+    the class is.
     """
     kinds = (FunctionType, property, staticmethod, classmethod)
     return {

@@ -1,4 +1,4 @@
-"""No test depends on the speed of the machine: none sleeps for a fixed time, times out in less than a minute or
+"""No test depends on the speed of the machine: no test sleeps for a fixed time, times out in less than a minute or
 compares wall times.
 
 In virtual time, waiting is free and exact (tests/simulation/README.md). In real time, a test waits for a condition with
@@ -17,8 +17,8 @@ import pytest
 TESTS = Path(__file__).parent
 #: scripts and measurements, which are not tests
 NO_TESTS = ("benchmarks/", "official_client.py", "under_load.py", "simulation/runner.py", "simulation/pieces.py")
-#: files that use virtual time without the marker: the loop's own tests, and code that runs on its own loop or on any
-#: loop
+#: files that use virtual time without the marker: tests of the event loop itself, and code that runs on its own loop or
+#: on any loop
 ON_VIRTUAL_TIME = (
     *("simulation/", "live/shared_world.py", "live/test_shared_limits.py"),
     *("emulator/fuzz_wire.py", "live/frozen_journal.py", "market_venue.py", "toy_exchange.py"),

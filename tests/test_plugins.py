@@ -33,7 +33,7 @@ def botkit_register_strategies(register):
 
 
 class Base:
-    """A stand-in for the engine's Strategy class. Plugins recognize the class only by its marker."""
+    """A stand-in for the engine's Strategy class. Plugins recognize the class solely by its marker."""
 
     __botkit_strategy__ = True
 
@@ -311,7 +311,7 @@ def test_without_wrappers_the_engine_calls_the_method_directly() -> None:
     assert plugins.callbacks(strategy, "on_bar") is None
 
 
-def test_wrappers_are_called_around_one_strategy_at_a_time() -> None:
+def test_wrappers_are_called_separately_around_each_strategy() -> None:
     log: list[str] = []
 
     class Watch:

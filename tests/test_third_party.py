@@ -156,7 +156,7 @@ def test_a_backtest_can_use_an_exchange_a_data_format_and_models_from_a_plugin(
     assert "Everybody pays one half." in report
 
 
-def test_the_limits_of_an_exchange_from_a_plugin_are_obeyed(
+def test_the_rate_limits_of_an_exchange_from_a_plugin_are_obeyed(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slow = ["--set", "exchange.orders=2", "--set", "risk={}"]

@@ -1,4 +1,4 @@
-"""A third-party exchange is provided by a plugin: a bot trades on it, is killed, and restarts from its journal."""
+"""A plugin provides a third-party exchange: a bot trades on it, is killed, and restarts from its journal."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
 
 async def kill(bot: Bot, venue: ToyVenue) -> None:
     """Kill the bot: it stops running turns, sending requests and writing data, and its connections are dropped. Only
-    its open files are closed, as the operating system would do.
+    its open files are closed, as the operating system would close them.
     """
     venue.connections.clear()
     bot.driver.fault = RuntimeError("killed")

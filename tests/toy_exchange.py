@@ -2,7 +2,7 @@
 the bots.
 
 It has one account, one pair, limit orders, one user stream, and a fee of 0.1 % of the coins or cash that an order
-receives. On request, it drops the response to a create and the stream's report about that order.
+receives. If a test requests it, the exchange drops the response to a create and the stream's report about that order.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ FEES = FeeRank(
     rank=0, volume=0, held=0, needs_both=False, maker_e8=100_000, taker_e8=100_000, discounted_maker_e8=100_000,
     discounted_taker_e8=100_000,
 )  # fmt: skip
-#: exchanges, keyed by their names in configurations
+#: exchanges, keyed by the names used for them in configurations
 VENUES: dict[str, ToyVenue] = {}
 
 

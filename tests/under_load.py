@@ -3,8 +3,8 @@
     python -m tests.under_load                                 the README's test command, 20 times
     python -m tests.under_load --times 5 tests/live -n 2       5 times, passing the other arguments to pytest
 
-Prints one line per run, and every test that failed. A test that fails only under load indicates a defect: in the test
-if the test depends on the speed of the machine, otherwise in botkit.
+Prints one line per run, and every test that failed. A test that fails only under load indicates a defect. The defect is
+in the test if the test depends on the speed of the machine; otherwise it is in botkit.
 """
 
 from __future__ import annotations

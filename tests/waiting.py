@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-#: How long to wait in real time for any condition. No machine is this slow: an effect that takes longer will never
-#: occur, so the test should fail.
+#: How long to wait in real time for any condition. An effect that takes longer than this will never occur, even on a
+#: slow machine, so the test should fail.
 PATIENCE_S = 120.0
 
 

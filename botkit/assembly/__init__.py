@@ -1,4 +1,4 @@
-"""The only place that picks concrete classes and wires them.
+"""The only place that picks concrete classes and wires them together.
 
     engine.py         the bot, the same for every driver
     kernel.py         the simulated exchange for backtests and paper trading
@@ -14,5 +14,5 @@
     market_access.py  market data without a bot
     operations.py     the parts of `botkit.live` that commands use
 
-`botkit.config` and `botkit.project` interpret the configuration; the parts come from the other rooms.
+`botkit.config` and `botkit.project` interpret the configuration; the parts are defined in the other rooms.
 """

@@ -44,7 +44,7 @@ async def account_access(
         from botkit.emulator.ask_clock import emulator_clock
 
         assert rest is not None
-        # if the exchange does not respond, the requests that follow report a better error than this one
+        # if the exchange does not respond, later requests report a clearer error than this request would
         with contextlib.suppress(ConfigError):
             ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
     section = project.config.live if mode == "live" else project.config.emulator
@@ -62,7 +62,7 @@ async def account_access(
 
 
 def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
-    """Return the configured ledger, or None if the ledger's password is missing and the command is in a hurry."""
+    """Return the configured ledger, or None if the ledger's password is missing and ``hurries`` is set."""
     try:
         return resolve_ledger(project.loaded, environ)
     except ConfigError as error:

@@ -46,8 +46,8 @@ __all__ = ["AuditReport", "Audited", "Tolerance", "audit", "combined", "decision
 _LEAD_NS: Nanos = 5 * NS_PER_MINUTE
 #: the simulated account's balance in every coin, in units: large enough never to run out
 _PLENTY = 10**8 * 10**9
-#: orders whose last state is one of these never existed at the real exchange, and requests with one of these outcomes
-#: had no effect there; both are omitted from the simulation
+#: orders whose last state is listed here never existed at the real exchange, and requests whose outcome is listed here
+#: had no effect there; the simulation omits these orders and requests
 _NEVER_THERE = ("absent", "not_sent", "refused", "rejected")
 _WITHOUT_EFFECT = ("not_sent", "refused", "rate_limited")
 
@@ -76,7 +76,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
-    """An audit's report, with the orders and the executions that its page shows."""
+    """An audit's report, with the orders and executions shown on its page."""
 
     report: AuditReport
     pairs: Mapping[str, Pair]
@@ -149,7 +149,7 @@ class RecordedOrders:
         return order is not None and order.created >= start and client_id not in self._never
 
     def moments(self, start: Nanos, arrivals: Mapping[tuple[bool, int], Nanos] | None = None) -> list[Moment]:
-        """Return the requests sent and the amounts resting in the book, for orders placed from ``start`` on. With
+        """Return the requests sent and the amounts resting in the book, for orders placed at or after ``start``. With
         ``arrivals``, keyed by (is a cancel, client id), requests carry their arrival times.
         """
         sent = []
@@ -170,7 +170,7 @@ class RecordedOrders:
 
 
 def order_spec_of(row: dict[str, Any], pair: Pair) -> OrderSpec:
-    """Return the order, as requested, from its line in decisions.jsonl."""
+    """Reconstruct an order, as originally requested, from its line in decisions.jsonl."""
     return OrderSpec(
         client_id=row["c"],
         pair=pair,
@@ -234,8 +234,8 @@ def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
 
 
 def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = None) -> Audited:
-    """Re-simulate a run's orders and compare the fills. ``since_ns`` limits the audit to orders placed within that time
-    before the run's last decision.
+    """Re-simulate a run's orders and compare the fills. ``since_ns`` limits the audit to orders placed no more than
+    ``since_ns`` before the run's last decision.
 
     Raises ReplayError if the folder contains no readable run, and ConfigError.
     """
@@ -357,7 +357,7 @@ def _simulated(
         },
         queue=project.queue_model(section.fills, "backtest.fills"),
         latency=project.latency_model(latency, "backtest.latency", config.seed),
-        limits=None,  # the bot respected the limits, and requests that had no effect are omitted
+        limits=None,  # every request that had an effect was within the real limits
         max_book_age_s=config.max_book_age_s,
         seed=config.seed,
         volume_currency=project.facts.volume_currency,

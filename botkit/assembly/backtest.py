@@ -38,7 +38,7 @@ from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
 from botkit.version import versions
 
-#: maximum number of candles per pair in a report: two years of minutes. Search runs keep fewer
+#: maximum number of candles per pair in a report: two years of one-minute candles. Search runs keep fewer candles
 REPORT_CANDLES_MAX = 1_050_000
 
 

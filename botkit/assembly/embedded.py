@@ -1,4 +1,4 @@
-"""The embedded emulator: one per process, with an account for each configuration."""
+"""The embedded emulator. Each process has one, with an account for each configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEED = 60.0
 
 
 def embedded_account(name: str) -> EmulatorAccount:
-    """Return the account of the bot with this name. The account's key is valid only at the emulator in this process."""
+    """Return the account of the bot with this name. Only the emulator in this process accepts the account's key."""
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 

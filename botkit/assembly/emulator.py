@@ -13,7 +13,9 @@ __all__ = ["FAULT_KINDS", "Emulator", "emulator_options", "help_lines", "make_em
 
 
 def make_emulator(options: EmulatorOptions | None = None, facts: ExchangeFacts | None = None) -> Emulator:
-    """Return a standalone emulator, not yet started: ``async with make_emulator() as emulator``. Raises ConfigError."""
+    """Return a standalone emulator that has not been started; start it with ``async with make_emulator() as emulator``.
+    Raises ConfigError.
+    """
     options = options or EmulatorOptions()
     check_options(options)
     return Emulator(facts or BitoPro().facts({}), options)

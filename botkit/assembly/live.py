@@ -64,9 +64,9 @@ async def parts_of(
     machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
     """Yield the parts of each bot in one process, in order. Emulators started here stop at the end of the block. All
-    bots run on ``machine``, which defaults to this one.
+    bots run on ``machine``, which defaults to this machine.
 
-    Raises a ConfigError that lists the mistakes in all configurations.
+    Raises a ConfigError that lists the errors in all configurations.
     """
     bots = _Bots(len(projects), machine, environ)
     problems: list[BotkitError] = []
@@ -101,14 +101,14 @@ async def parts_of(
 
 
 def _emulator(projects: Sequence[Project], speed: float | None) -> Any:
-    # a real-money bot does not need to keep the emulator in memory
+    # imported here because a real-money bot does not need the emulator in memory
     from botkit.assembly.embedded import embedded_emulator
 
     return embedded_emulator(projects, speed)
 
 
 class _Bots:
-    """Wires up one command's bots, each in its own mode."""
+    """Wires up a command's bots, each in its configured mode."""
 
     def __init__(self, size: int, machine: Machine | None, environ: Mapping[str, str]) -> None:
         self._shared = SharedBots(size, machine)

@@ -49,8 +49,8 @@ async def run_lockstep(
     Raises ConfigError if the data is not a single tape, and LockstepError.
     """
     section = project.config.backtest
-    # the bot and the exchange share a fee model, as in a backtest, so that the bot knows its own rank if ranks depend
-    # on volume
+    # the bot and the exchange share a fee model, as in a backtest, so that the bot uses the correct rank if ranks
+    # depend on volume
     fees = parts.fees()
     # a key's nonces never decrease within a process, so each run from the same start time needs its own key
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
@@ -76,7 +76,7 @@ async def run_lockstep(
         adapter = connect(
             project, key, emulator.rest, emulator.ws, clock, random=Random(parts.seed), patience=_PATIENCE
         )
-        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's protocol; lockstep counts its frames
+        assert isinstance(adapter, BitoProAdapter)  # the emulator uses BitoPro's protocol; lockstep counts its frames
         plan = tape_plan(priced, start, end)
         lockstep = Lockstep(
             engine,

@@ -31,8 +31,8 @@ def bot_outputs(
     """Return the outputs requested by one configuration. ``is_alone`` means that no other bot is running in this
     process.
 
-    All outputs are checked before any trading: an address that no notifier understands, or a log that cannot be
-    written, raises ConfigError.
+    All outputs are checked before any trading: an address that no notifier supports, or a log that cannot be written,
+    raises ConfigError.
     """
     config = project.config
     options = SecretOptions(project.loaded, environ)

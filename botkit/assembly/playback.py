@@ -33,8 +33,8 @@ PLAYBACK = "playback.html"
 
 
 class PlayedPart(msgspec.Struct, frozen=True):
-    """The part of a run to play back, as text in the configuration's time zone. None means the run's own start or
-    end.
+    """The start and end of the part of a run to play back, as text in the configuration's time zone. None means the
+    run's own start or end.
     """
 
     start: str | None = None
@@ -50,8 +50,8 @@ class _Simulated:
         self._markets = [kernel.market(pair) for pair in pairs]
 
     def to(self, before: Nanos) -> None:
-        """Advance the simulation to just before a given time. No event may become known to the bot before then, because
-        it would be lost.
+        """Advance the simulation to just before a given time. No event may reach the bot before that time, because such
+        an event would be lost.
         """
         known = self._kernel.advance(before - 1)
         assert not known, known
@@ -107,7 +107,7 @@ class BacktestWatch:
 
 
 class ReplayWatch:
-    """Watches a recorded run during its replay, starting once its strategies have subscribed to some data."""
+    """Watches a recorded run during its replay, starting once its strategies have subscribed to data."""
 
     def __init__(self, view: EngineView, decisions: DecisionLog, end: Nanos) -> None:
         self._view = view

@@ -2,7 +2,7 @@
 opened. A seal can be opened only once.
 
 A seal applies to the strategy and its pairs, not to a file, so a copy of the tape is also sealed. It is a reminder, not
-a lock: anyone can see all the data by deleting the seals file or reading the tape by other means.
+a lock: anyone can still read all the data by deleting the seals file or by reading the tape with another program.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ FILE = "seals.json"
 
 
 class Seal(msgspec.Struct, frozen=True, kw_only=True):
-    """One seal. ``opened`` is the time at which it was opened, or None while it is closed. Times are in nanoseconds."""
+    """A seal. ``opened`` is the time at which the seal was opened, or None while it is still closed. Times are in
+    nanoseconds.
+    """
 
     strategy: str
     pairs: tuple[str, ...]
@@ -42,8 +44,8 @@ def seal_of(project: Project, *, is_synthetic: bool) -> Seal | None:
 
 
 def seal(project: Project, start: Nanos, now: Nanos, *, is_synthetic: bool) -> Seal:
-    """Seal a project's market from ``start`` on. Raises ConfigError if the market already has a seal, even an opened
-    one, because data cannot be unseen.
+    """Seal a project's market from ``start`` on. Raises ConfigError if the market already has a seal, even if that seal
+    has been opened, because data that has been seen cannot be sealed again.
     """
     known = seal_of(project, is_synthetic=is_synthetic)
     if known is not None:
@@ -73,8 +75,8 @@ def open_seal(project: Project, now: Nanos, *, is_synthetic: bool) -> Seal:
 def sealed_end(
     project: Project, feed: Feed, start: Nanos | None, end: Nanos | None
 ) -> tuple[Nanos | None, Seal | None]:
-    """Return the end of the span without its sealed part, and the seal if it shortened the span. Raises ConfigError if
-    nothing is left.
+    """Return the end of the unsealed part of the span, and the seal if it shortened the span. Raises ConfigError if no
+    unsealed data is left.
     """
     closed = seal_of(project, is_synthetic=feed.synthetic)
     if closed is None or closed.opened is not None:
@@ -100,7 +102,9 @@ def sealed_note(closed: Seal, project: Project) -> str:
 
 
 def _market(project: Project) -> tuple[str, tuple[str, ...]]:
-    """Return the strategies and pairs that identify a market, in the form used by the ledger of looks."""
+    """Return the strategies and pairs that identify a market, in the form used by the ledger of looks
+    (`botkit.research.looks`).
+    """
     uses = sorted({strategy.use for strategy in project.config.strategies})
     return "+".join(uses), tuple(sorted({str(pair) for pair in project.bot_pairs()}))
 

@@ -56,7 +56,7 @@ def session_source(run: Path, pairs: Mapping[str, Pair]) -> FileSource:
 
 
 def one_trade(pair: Pair, time: Nanos, price: float) -> TradeColumns:
-    """Return a price at a given time, as a trade with an amount of zero."""
+    """Return a price at a given time as a trade with amount zero."""
     return _trades(pair, [(time, time, pair.rules.ticks(price, up=False), 0, 0)])
 
 

@@ -190,7 +190,7 @@ class _Replayed:
         self.known: list[MarketColumns] = []
         self.start: Nanos = 0
         self.inputs = 0
-        #: the time at which the bot was told to stop, and whether capital was moved
+        #: the time at which the bot was asked to stop, and whether capital was moved
         self.stopped_at: Nanos | None = None
         self.has_moved_capital = False
         #: client id of an order -> client id of the order that it closes, as specified by the strategy
@@ -205,7 +205,7 @@ class _Replayed:
             self.verdict = verdict_on(replay, run, decisions, lines)
         except ReplayError:
             raise
-        except Exception as error:  # a strategy that has changed since the run may raise anything
+        except Exception as error:  # a strategy that has changed since the run may raise any exception
             self.error = error
         self.error = self.error or replay.error
         #: how the recording ends; None if the replay failed
@@ -234,8 +234,8 @@ class _Replayed:
         """Do nothing, because nothing is observed before a turn."""
 
     def heard(self, now: Nanos, given: Input | None) -> None:
-        """Record when the bot was told to stop, and whether capital was moved. If it was, the change in equity is not
-        all profit.
+        """Record when the bot was asked to stop, and whether capital was moved. If capital was moved, the change in
+        equity is not entirely profit.
         """
         self.inputs += 1
         if type(given) is Stop:
@@ -425,7 +425,7 @@ def _strategy_rows(
 
 
 def _positions(strategy: str, matched: Matched) -> list[PositionRow]:
-    """Return a strategy's open positions, including coins that were handed over."""
+    """Return a strategy's open positions, including coins that were handed over to the strategy."""
     found: dict[Pair, tuple[int, int]] = {}
     for lot in matched.open:
         if lot.strategy == strategy:

@@ -90,8 +90,8 @@ def _ended(order: VenueOrder, end: Nanos) -> Nanos:
 
 
 def _best_over_time(orders: Iterable[VenueOrder], end: Nanos, *, is_buy: bool) -> tuple[TimeArray, TimeArray]:
-    """Return the times at which our best price changed, and our best prices: the one before the first change, then the
-    one after each change.
+    """Return the times at which our best price changed, and our best prices: the price before the first change,
+    followed by the price after each change.
     """
     sign = -1 if is_buy else 1
     events = sorted(

@@ -1,8 +1,8 @@
 """Compares the fills of a real session with the fills of its simulation, order by order.
 
-The session and the simulation have the same orders, sent at the same times. The lots of each order are matched in
-sequence: the first lots executed in reality are compared with the first lots executed in the simulation, and so on.
-Lots executed only in reality are "missed"; lots executed only in the simulation are "extra".
+The session and the simulation contain the same orders, sent at the same times. The lots of each order are matched in
+sequence: the first lots executed in the real session are compared with the first lots executed in the simulation, and
+so on. Lots executed only in the real session are "missed"; lots executed only in the simulation are "extra".
 """
 
 from __future__ import annotations
@@ -163,7 +163,9 @@ def figures_of(pairs: Sequence[FillPair], real_fills: int, simulated_fills: int)
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
-    """The largest differences between a real session and its simulation that are not reported as drift."""
+    """The maximum differences between a real session and its simulation that are tolerated without being reported as
+    drift.
+    """
 
     missed_pct: float = 10.0
     extra_pct: float = 10.0

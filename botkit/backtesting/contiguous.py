@@ -1,7 +1,8 @@
 """Fills gaps in candle data: an interval without trades becomes a flat row with zero volume.
 
-The exchange omits such intervals, and so do most recordings. In backtests and in live trading, a strategy sees them as
-empty bars in which no order fills. With these rows, no timer is needed to close the bars.
+The exchange omits such intervals, and so do most recordings. With the added rows, a strategy receives an empty bar for
+each of these intervals, both in backtests and in live trading. No order fills in an empty bar, and no timer is needed
+to close it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reduces millions of rows to a few points for a chart, without losing extremes.
 
-Rows arrive in slices, in chronological order, and are grouped into buckets of equal duration. As the run grows,
-adjacent buckets are merged in pairs, which bounds memory even though the run's length is unknown. Durations are equal
-because a chart's time axis should be linear. A bucket without rows repeats the previous value.
+Rows arrive in slices, in chronological order, and are grouped into buckets of equal duration, so that the chart's time
+axis is linear. As the run grows, adjacent buckets are merged in pairs. This bounds memory even though the length of the
+run is not known in advance. A bucket without rows repeats the previous value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from botkit.model.results import Curve, PriceCandles
 FloatArray = npt.NDArray[np.float64]
 TimeArray = npt.NDArray[np.int64]
 
-# Each duration is a multiple of the previous one, so that completed buckets can be merged. Longer durations double.
+# Each duration is a multiple of the previous one, so that completed buckets can be merged. Beyond the last entry,
+# durations double.
 _LADDER_S = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 
 

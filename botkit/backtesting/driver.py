@@ -151,14 +151,14 @@ class Driver:
             self._tell(out, now)
         out.states.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
-            return  # clearing one list costs as much as checking three
+            return  # clearing a single list costs as much as checking three of them
         wanted = list(out.history)
         out.clear()
         if wanted:
             self.turn(self._history(wanted, now), now)
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
-        """Pass a slice to the exchange. Returns the rows that the bot will see, in the slice's order.
+        """Pass a slice to the exchange. Returns the rows that the bot will receive, in the slice's order.
 
         The exchange is always one slice ahead, because an order may fill at the open of a bar that ends in the next
         slice.
@@ -241,8 +241,8 @@ class Driver:
         return taken
 
     def _publish(self, until: Nanos, rows: MergedRows | None = None, row: int = 0) -> None:
-        """Deliver the exchange's next publications that become known by ``until``. ``row`` is the next row for the
-        bot.
+        """Deliver the exchange's next publications, up to and including time ``until``. ``row`` is the index of the
+        next row for the bot.
         """
         engine, changes = self.engine, self.engine.changes
         inputs: list[Input] = []
@@ -251,7 +251,7 @@ class Driver:
             event = publication.event
             at = publication.at  # all publications in this batch have the same time
             if isinstance(event, Trade):
-                # the bot may already have seen some of the trades recorded at that time
+                # the bot may already have received some of the trades recorded at that time
                 amid_trades = (
                     rows is not None
                     and row > 0
@@ -270,8 +270,8 @@ class Driver:
             self._watch.turned(until)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """Return True if our next execution comes before a row received at ``at``. Trades with equal timestamps are
-        ordered by pair and come after candles.
+        """Return True if our next execution must be delivered before a row received at ``at``. Trades with equal
+        timestamps are ordered by pair and come after candles.
         """
         told, is_late = self._prints[0]
         assert isinstance(told.event, Trade)

@@ -1,8 +1,8 @@
 """Computes a run's equity, slice by slice: the value of all holdings, at every price and after every change.
 
-Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies holdings by prices
-without running Python code per row, and only for pairs used to value a holding. Memory is bounded: the curve keeps the
-running peak, the deepest drawdowns, one close per day, and a sampled curve.
+Holdings are exact integers and change at fills; prices change at recorded rows. Holdings are multiplied by prices in
+numpy instead of row by row in Python, and only for pairs used to value a holding. Memory is bounded: the curve keeps
+the running peak, the deepest drawdowns, one close per day, and a sampled curve.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class EquityCurve:
 
         wanted = {str(p) for p in pairs} if traded is None else set(traded)
         self._traded = tuple(p for p in pairs if str(p) in wanted)
-        # the smallest number of base units that is a position rather than dust
+        # the minimum number of base units to be treated as a position rather than as dust
         self._least: dict[str, int] = {}
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
@@ -90,7 +90,7 @@ class EquityCurve:
         #: for each traded base currency: (the time of its first price, that price in the valuation currency)
         self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
-            # cash alone needs no price, so a run that starts with only cash has equity from the first day
+            # cash alone needs no price, so if a run starts with only cash, its equity curve starts on the first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
 
     # -- input ------------------------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ class EquityCurve:
 
     @property
     def longest_fall_s(self) -> float | None:
-        """The longest time below a peak, in seconds, or None if there has been no equity yet."""
+        """The longest time spent below a peak, in seconds, or None if there has been no equity yet."""
         return None if self._falls is None else self._falls.longest_s(self._run_end)
 
     @property
@@ -452,7 +452,7 @@ def _worth(
     rate: FloatArray | float,
 ) -> FloatArray | float:
     """Compute the value of one currency along an axis of ``length`` rows. ``held`` is the number of units held before
-    the first of ``steps``.
+    the first of the ``steps``.
     """
     if steps is None:
         return held / UNIT * rate if held else 0.0

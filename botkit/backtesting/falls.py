@@ -1,6 +1,4 @@
-"""Tracks the drawdowns of a curve below its running peak at row resolution, without running Python code for each
-row.
-"""
+"""Tracks a curve's drawdowns from its running peak at row resolution, without running Python code for each row."""
 
 from __future__ import annotations
 
@@ -50,8 +48,8 @@ class Falls:
     def _runs(
         self, times: TimeArray, values: FloatArray, peaks: FloatArray, starts: TimeArray, ends: TimeArray
     ) -> None:
-        """Process the stretches of rows below the peak, given as (start, exclusive end). The last stretch may still be
-        open.
+        """Process the stretches of rows below the peak, given as (start, exclusive end). The last stretch may not have
+        ended yet.
         """
         if starts[0] == 0 and self._current is not None:
             stop = int(ends[0]) if len(ends) else len(values)

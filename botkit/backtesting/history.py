@@ -23,8 +23,8 @@ def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan
     """
     bars = []
     for item in wanted:
-        # In a run on candles, the candle that ends now is still to be delivered as a row. In a run on trades it is not,
-        # so the history includes that candle.
+        # In a run on candles, the candle that ends at `now` will still be delivered as a row. In a run on trades it
+        # will not, so the history includes that candle.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
         running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
@@ -50,7 +50,7 @@ def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nan
         start = max(info.start, before - (count + 2) * target)
         builder = BarBuilder(pair, resolution, grace_ns=0)
         bars = _add_candles(builder, feed, info, start, before)
-        bars += builder.close_due(before - 1)  # this read excludes a row that ends exactly at `before`
+        bars += builder.close_due(before - 1)  # this read excludes rows that end exactly at `before`
         return bars[-count:]
     return _bars_of_trades(feed, pair, resolution, count, before)
 
@@ -75,8 +75,8 @@ def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_can
     trades start within the bar, candles cover the time before them.
     """
     builder = BarBuilder(pair, resolution, grace_ns=0)
-    # in a run on candles, the candle that ends at `start` is still to be delivered, so the bar that this candle
-    # completes is still open
+    # in a run on candles, the candle that ends at `start` will still be delivered, so the bar that it completes is
+    # still open
     begins = bucket_start(start - 1 if on_candles else start, resolution)
     trades = None if on_candles else feed.stream(pair, "trades", None)
     trades_from = start if trades is None else max(trades.start, begins)

@@ -49,7 +49,7 @@ class Holes:
             yield piece
 
     def sentences(self) -> list[str]:
-        """Return a sentence for the report about each stream with gaps."""
+        """Return one sentence per stream with gaps, for the report."""
         found = []
         for (pair, kind), silence in self._streams.items():
             if not silence.count or (kind == "trades" and (pair, "books") in self._streams):

@@ -13,7 +13,7 @@ from botkit.backtesting.outputs import SUMMARY, run_numbers
 
 
 class KeptRun(msgspec.Struct, frozen=True):
-    """One backtest: its folder, and the summary written by the run. ``number`` is 0 if the folder is not part of a
+    """A single backtest: its folder, and the summary written by the run. ``number`` is 0 if the folder is not part of a
     series of numbered runs.
     """
 

@@ -180,8 +180,8 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
     """Return, for each leg, the (units spent, units received) that passed through the complete chain. Each leg spends
-    the units that the previous leg received. Units are rounded so that an order's remainder is positive on both sides,
-    or zero on both.
+    the units that the previous leg received. Units are rounded so that the unused remainder of an order is either
+    positive on both sides or zero on both sides.
     """
     received: list[int] = [legs[0].got]
     spent: list[int] = [legs[0].spent]

@@ -20,8 +20,8 @@ from botkit.model.results import MARKOUTS_S, FillMark, FillRow, MakerRow
 
 
 def maker_rows(fills: Sequence[FillRow], marks: Sequence[FillMark], start: Nanos, end: Nanos) -> list[MakerRow]:
-    """Return a row for each strategy and pair with maker fills. Return no rows without ``marks``, because marks require
-    order books.
+    """Return a row for each strategy and pair with maker fills. Returns no rows without ``marks``, because marks
+    require order books.
     """
     grouped: dict[tuple[str, str], list[int]] = {}
     for index, fill in enumerate(fills):

@@ -129,8 +129,8 @@ def summarise(
 ) -> dict[str, Figure]:
     """Return a run's summary, with its keys in `SUMMARY_KEYS` order.
 
-    ``orders`` is the number of orders that strategies placed. ``refused`` is the number of those orders that rules or
-    risk checks refused.
+    ``orders`` is the number of orders that strategies placed. ``refused`` is the number of those orders that were
+    refused by rules or risk checks.
     """
     opening, final = curve.opening, curve.final
     pnl = final - opening if final is not None and opening is not None else None
@@ -197,6 +197,7 @@ def complete_strategy(
     if opening is not None and final is not None:
         row.pnl = final - opening
         row.return_ = row.pnl / opening if opening else None
-        # a strategy that shares the account's funds has an opening equity of 0, so its drawdown cannot be a fraction
+        # a strategy that shares the account's funds has an opening equity of 0, so its drawdown cannot be expressed as
+        # a fraction
         row.max_drawdown = curve.drawdown.fraction if opening else None
         row.unrealised = round(row.pnl - row.realised, 8) + 0.0  # remove rounding errors and -0.0

@@ -1,6 +1,6 @@
 """Writes a backtest's files to a temporary folder, which replaces the target folder only after the run has finished.
 
-Readers never see a partial run, and a failed run leaves the previous run untouched.
+The target folder never contains a partial run, and a failed run leaves the previous run untouched.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class RunFolder:
             write_outputs(run.path, result, ...)
         # on exit, the folder is renamed to `out`; after an exception it is removed
 
-    ``out`` may be missing or empty, or may contain an earlier run, which is replaced. Anything else raises ConfigError.
+    ``out`` may be missing or empty, or may contain an earlier run, which is replaced. Raises ConfigError if it contains
+    anything else.
     """
 
     def __init__(self, out: Path) -> None:
@@ -108,8 +109,8 @@ class RunFolder:
 class NumberedRun(RunFolder):
     """A `RunFolder` that keeps earlier runs: ``out/NAME/1``, ``out/NAME/2``..., with ``latest`` pointing to the newest.
 
-    The number is assigned when the run finishes, so two simultaneous runs get different numbers. ``out`` is then the
-    numbered folder.
+    The number is assigned when the run finishes, so two simultaneous runs get different numbers. From then on, ``out``
+    is the numbered folder.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -199,8 +200,8 @@ def write_outputs(
 
 
 def summary_json(result: BacktestResult) -> str:
-    """Return the summary as one JSON object, as printed by ``--json``. ``allow_nan`` is off, because JSON has no
-    NaN.
+    """Return the summary as one JSON object, as printed by ``--json``. ``allow_nan`` is off, because JSON does not
+    support NaN.
     """
     whole = {
         **result.summary,
@@ -278,10 +279,12 @@ def zone_of(result: BacktestResult) -> tzinfo:
 
 
 def _times(times: Sequence[int], zone: tzinfo) -> list[str]:
-    """Format times as ISO 8601 with milliseconds and the zone's offset. Another column has the exact nanoseconds."""
+    """Format times as ISO 8601 with milliseconds and the zone's UTC offset. The exact nanoseconds are in another
+    column.
+    """
     if not times:
         return []
-    # clock changes happen on quarter-hour boundaries, so look up the offset once for each quarter that occurs
+    # clock changes happen on quarter-hour boundaries, so look up the offset only once for each quarter hour that occurs
     quarters, places = np.unique(np.asarray(times, dtype=np.int64) // _QUARTER, return_inverse=True)
     firsts = [to_datetime(quarter * _QUARTER, zone) for quarter in quarters.tolist()]
     shifts = np.array([(first.utcoffset() or timedelta()) // timedelta(seconds=1) for first in firsts], dtype=np.int64)
@@ -467,7 +470,8 @@ def equity_csv(result: BacktestResult) -> str:
 
 def daily_csv(result: BacktestResult) -> str:
     """Return each calendar day's close as CSV. Each row has the bot's equity and its return since the previous day
-    (empty for a partial first or last day), then each strategy's equity. The ratios are computed from these returns.
+    (empty for a partial first or last day), then each strategy's equity. The ratios are computed from the bot's daily
+    returns.
     """
     quoted, days, zone = _Quoted(), result.days, zone_of(result)
     columns = [

@@ -53,14 +53,14 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     is_delayed: bool
     #: the currencies on which fees depend; None if fees do not depend on prices
     fee_currencies: FeeCurrencies | None
-    #: a caution if the account does not hold the coin configured for paying fees; otherwise None
+    #: a caution if the account does not hold the coin in which fees are to be paid; otherwise None
     lacks_coin: str | None
     #: a note if part of the data is sealed; otherwise None
     sealed: str | None
     balances: Mapping[str, int]
     #: the name of the account at the exchange
     account: str
-    #: creates a fee model; it tracks its account's volume, so a run's bot and exchange share one
+    #: creates a fee model; the model tracks its account's volume, so a run's bot and exchange share one instance
     fees: Callable[[], FeeModel]
     #: creates the bot; the third argument is the client id of its first order
     engine: Callable[[DecisionLog, FeeModel, int], Engine]

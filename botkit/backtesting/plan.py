@@ -23,8 +23,8 @@ from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
 from botkit.tape.manifest import StreamInfo
 
-#: the tolerance for streams in the same recording, which start and end a few seconds apart, or up to a minute for
-#: candles
+#: tolerance for streams in the same recording, whose starts and ends may differ by a few seconds, or by up to a minute
+#: for candles
 _WORTH_A_WORD: Nanos = 2 * NS_PER_MINUTE
 
 Source: TypeAlias = Literal["candles", "market"]
@@ -112,8 +112,8 @@ def make_plan(
     fees: FeeCurrencies | None = None,
     zone: tzinfo = UTC,
 ) -> Plan:
-    """Choose a run's streams and span. ``resolutions`` are the bars needed for each pair, and ``held`` are the
-    currencies to value. Raises DataError or ConfigError naming the missing data, with times in ``zone``.
+    """Choose a run's streams and span. ``resolutions`` are the bar resolutions needed for each pair, and ``held`` are
+    the currencies to value. Raises DataError or ConfigError naming the missing data, with times in ``zone``.
     """
     chosen: dict[str, Source] = {}
     keys: list[StreamKey] = []
@@ -176,8 +176,8 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """Return the time at which a stream starts. For candles this is the start of the first candle, although the candle
-    is received only at its end, because its open is the price at its start.
+    """Return the time at which a stream starts. For candles, this is the start of the first candle, because the
+    candle's open is the price at that time. The candle itself is received only when it ends.
     """
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
@@ -207,8 +207,8 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
 
 
 def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
-    """Return the finest candles from which every needed resolution can be built. With finer candles, the fill
-    simulation has to guess less.
+    """Return the finest candles from which every needed resolution can be built. Finer candles leave less for the fill
+    simulation to guess.
     """
     for resolution in RESOLUTIONS:
         for info in have:

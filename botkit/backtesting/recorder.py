@@ -24,7 +24,7 @@ Change = tuple[Nanos, str, int]
 
 
 class ResultRecorder:
-    """Records one run. It stores only fills and samples, so a tape may be larger than memory."""
+    """Records one run. Only fills and samples are kept in memory, so a tape may be larger than memory."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ResultRecorder:
         self.withheld: list[Withheld] = []
 
     def observe(self, out: Outcome, now: Nanos) -> None:
-        """Record a turn's outcome."""
+        """Record the outcome of a turn."""
         for fill in out.fills:
             self._new.append((now, fill))
         self._withheld += out.withheld
@@ -135,7 +135,7 @@ class ResultRecorder:
     def finish(self, end: Nanos, orders: Iterable[Order]) -> None:
         """Record the remaining orders and close the remaining days after a run."""
         self.keep_orders(orders)
-        # orders are recorded when they reach a final state; sort them in the order they were placed
+        # orders are recorded when they reach a final state, so sort them by the order in which they were placed
         self.orders.sort(key=lambda row: row.spec.client_id)
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)

@@ -33,8 +33,8 @@ class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resting(msgspec.Struct, frozen=True, kw_only=True):
-    """A change to an order at the real exchange: from ``time`` on, ``remaining_lots`` are resting (0: the order is no
-    longer in the book).
+    """A change to an order at the real exchange: from ``time`` on, ``remaining_lots`` lots are resting. A value of 0
+    means that the order is no longer in the book.
     """
 
     time: Nanos
@@ -67,7 +67,7 @@ class Resimulation:
         self._coming = list(reversed(list(moments)))
         self._ids: dict[int, str] = {}
         self._client_ids: dict[str, int] = {}
-        #: cancels of orders whose order ids the bot does not yet know
+        #: cancels of orders whose order ids the bot has not received yet
         self._held: list[int] = []
         self._standing: dict[int, _Standing] = {}
         self._request_id = 0

@@ -1,7 +1,7 @@
-"""Reads a finished run's data a second time, to find how prices moved during its trades and after its fills.
+"""Reads a finished run's data a second time, to determine how prices moved during its trades and after its fills.
 
-All trades are known by then, so one pass over the slices is enough. Memory is bounded: the pass keeps only arrays of
-the trades' segments and of the times at which prices are needed.
+All trades are known once the run has finished, so one pass over the slices is enough. Memory is bounded: the pass keeps
+only arrays of the trades' segments and of the times at which prices are needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botkit.model.columns import BookColumns, CandleColumns, MarketColumns
 from botkit.model.results import MARKOUTS_S, ClosedTrade, FillMark, FillRow, RestRow
 from botkit.tape.feed import Feed
 
-#: numpy processes segments of up to this many rows all at once
+#: segments of up to this many rows are processed by numpy in a single batch
 _SHORT = 4_096
 #: for longer segments, extremes are precomputed for blocks of this many rows
 _BLOCK = 1_024
@@ -129,7 +129,7 @@ class _Segments:
         self, begins: TimeArray, ends: TimeArray, low: FloatArray, high: FloatArray, which: TimeArray | slice
     ) -> None:
         """Update the extremes with rows, each valid from its entry in ``begins`` to its entry in ``ends``. A row
-        affects a segment only if the segment contains it completely.
+        affects a segment only if it lies completely within the segment.
         """
         starts, stops = self._starts[which], self._ends[which]
         # The trade that caused the step at a segment's start has the same timestamp, so the segment excludes rows at

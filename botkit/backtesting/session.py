@@ -64,11 +64,11 @@ READING_FIGURES = (
 READINGS = ("queue", "optimistic", "pessimistic")
 #: the summary's metrics that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
-#: The approximate number of rows in a slice. Two slices are in memory at once. A smaller number only makes the run
+#: The approximate number of rows in a slice. Two slices are in memory at once. Smaller slices would only make the run
 #: slower.
 SLICE_ROWS = 65_536
-#: how long the bot and the exchange remember an order after it reaches a final state; longer than any news about the
-#: order can take to arrive
+#: how long the bot and the exchange remember an order after it reaches a final state; this exceeds the longest delay of
+#: any report about the order
 REMEMBERED: Nanos = NS_PER_HOUR
 _REFUSED = OrderState.REFUSED.value
 
@@ -224,7 +224,7 @@ def run_backtest(
 
     ``decisions_to`` is the file for decisions.jsonl, which is written during the run. ``progress`` is called with the
     queue assumption and the completed fraction, 0 to 1. ``tell`` receives the strategies' messages to the user, and
-    ``watching`` creates a watcher; both are used only under the chosen assumption.
+    ``watching`` creates a watcher. ``tell`` and ``watching`` are used only in the run under the chosen assumption.
     """
     if decisions_to is None:
         main = _one(parts, parts.reading, DecisionLog(), progress, tell, watching)
@@ -358,7 +358,7 @@ def _matched(run: Run) -> Matched:
         run.recorder.fills,
         run.recorder.opening_positions(),
         start=run.plan.start,
-        # the bot stops when the data ends, and after that only on_stop places orders
+        # the bot stops when the data ends, so any later order was placed in on_stop
         at_stop={order.spec.client_id for order in orders if order.spec.created >= end},
         links=run.recorder.closes,
     )

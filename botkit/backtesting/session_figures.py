@@ -1,4 +1,4 @@
-"""Aggregates a real session's fills: each strategy's purchases and sales in each pair, with their prices and fees."""
+"""Aggregates a real session's fills: each strategy's buys and sells in each pair, with their prices and fees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botkit.model.orders import Side
 
 
 class SideFigures(msgspec.Struct, kw_only=True):
-    """Totals of one strategy's purchases, or of its sales, in one pair. ``value`` is in quote currency."""
+    """Totals of one strategy's buys, or of its sells, in one pair. ``value`` is in quote currency."""
 
     fills: int = 0
     makers: int = 0
@@ -45,8 +45,8 @@ class TradedPair(msgspec.Struct, kw_only=True):
 
     @property
     def spread_earned(self) -> float | None:
-        """The average sell price minus the average buy price, in quote currency and before fees, or None if either is
-        missing.
+        """The average sell price minus the average buy price, in quote currency and before fees, or None if there were
+        no buys or no sells.
         """
         bought, sold = self.bought.price, self.sold.price
         return None if bought is None or sold is None else sold - bought

@@ -1,8 +1,8 @@
-"""Detects callbacks that would block a live bot. A backtest waits for a slow callback, so its metrics do not show the
-delay.
+"""Detects callbacks that would block a live bot. A backtest waits for a slow callback, so the delay does not show up in
+its metrics.
 
-A thread samples the main thread's stack. If the outermost strategy frame is the same object in two samples, both
-samples were taken during the same call. That call has lasted at least as long as the time between the samples.
+A thread samples the main thread's stack. If the outermost strategy frame is the same object in two samples, the samples
+were taken during the same call. That call has lasted at least as long as the time between the samples.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from types import FrameType, TracebackType
 
 import msgspec
 
-#: a live bot warns about callbacks that take this long (`botkit.live.watchdog`)
+#: a live bot warns about callbacks that run this long (`botkit.live.watchdog`)
 LIMIT_S = 0.25
 _LOOK_S = 0.05
-#: the maximum number of code locations to report, with one sentence each
+#: the maximum number of code locations to report; each gets one sentence
 _PLACES_MAX = 10
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 

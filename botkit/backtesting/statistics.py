@@ -38,7 +38,7 @@ def sharpe(returns: Sequence[float]) -> float | None:
     if len(returns) < RETURNS_LEAST:
         return None
     deviation = _deviation(returns)
-    # nominally equal returns differ only by rounding errors, so their Sharpe ratio would be meaningless
+    # returns that should be equal differ only by rounding errors, so their Sharpe ratio would be meaningless
     return finite(_mean(returns) / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
 
 
@@ -124,7 +124,7 @@ def monthly_returns(days: Sequence[DayRow]) -> dict[str, float]:
 
 
 def missing_ratios(returns: Sequence[float]) -> str | None:
-    """Return why a run has no ratios, or None if it has ratios."""
+    """Return the reason why a run has no ratios, or None if it has ratios."""
     count = len(returns)
     if count >= RETURNS_LEAST:
         return None
@@ -132,7 +132,7 @@ def missing_ratios(returns: Sequence[float]) -> str | None:
 
 
 def finite(value: float | None) -> float | None:
-    """Return the value, or None if it is None, infinite or NaN."""
+    """Return the value, or None if the value is missing, infinite or NaN."""
     return value if value is not None and math.isfinite(value) else None
 
 

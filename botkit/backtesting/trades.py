@@ -2,8 +2,9 @@
 
 A trade is the part of a position closed by a single reducing order. The order closes the lots that its strategy bought
 (or, for a buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought. They
-are sold after the strategy's own coins; a trade in such coins is marked and excluded from win rates. Three or more
-orders that convert a currency through others and back form a loop: a single trade, measured in the starting currency.
+are sold only after all coins that the strategy bought; a trade in handed-over coins is marked and excluded from win
+rates. Three or more orders that convert a currency through others and back form a loop: a single trade, measured in the
+starting currency.
 
 All amounts are exact integers in units of 1e-8. When a lot is split, the rounding remainder stays in the lot.
 Therefore, in each pair's quote currency, the profits of the trades and the unrealized profits of the open lots add up
@@ -130,8 +131,8 @@ class _Trade:
 
 
 class _Book:
-    """One strategy's lots in one pair: its own lots, all with the same sign and oldest first, and coins that were
-    handed over.
+    """One strategy's lots in one pair: the lots that it opened, all with the same sign and oldest first, and coins that
+    were handed over.
     """
 
     __slots__ = ("given", "own")

@@ -64,11 +64,12 @@ def audit(
     page: bool,
     as_json: bool,
 ) -> int:
-    """Compare a session's fills with those of a backtest of the same orders.
+    """Compare a session's fills with the fills from a backtest of the same orders.
 
-    RUN is a run's folder, a bot's state folder (its newest run or, with --since, all runs in that time), or a
+    RUN is a run's folder, a bot's state folder (its newest run or, with --since, all runs within that time), or a
     configuration. The orders are replayed at their original times against the simulated exchange, with the market data
-    that the session recorded. Missed fills occurred only in reality, extra fills only in the simulation.
+    that the session recorded. Missed fills occurred only at the exchange, and extra fills occurred only in the
+    simulation.
 
     The page of a run, OUT/NAME/audit-MODE-12.html, lists all fills and draws real and simulated fills over the price.
 

@@ -19,8 +19,8 @@ _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=
 
 @click.group()
 def capital() -> None:
-    """Give a strategy money that is not assigned to any strategy, or take money back. This works whether or not the bot
-    is running, and counts as neither profit nor loss.
+    """Give a strategy money that is not assigned to any strategy, or withdraw money from a strategy. This works whether
+    or not the bot is running, and counts as neither profit nor loss.
 
     STRATEGY is the strategy's name, or `pool` for the money shared by all strategies without `capital:`.
     """
@@ -43,7 +43,7 @@ def add(config: Path, strategy: str, amounts: tuple[str, ...], cost: str | None,
 @_AMOUNTS
 @_MODE
 def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
-    """Take back money that STRATEGY has available. Money locked by its orders stays with the strategy."""
+    """Withdraw money that STRATEGY has available. Money locked by its orders stays with the strategy."""
     _move(config, strategy, amounts, mode, -1)
 
 

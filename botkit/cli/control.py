@@ -177,8 +177,8 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
 @click.option("--rest", metavar="URL", help="Override the REST address, for example to use an emulator.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
-    """Check that the account's API key works, using only reads: balances, open orders, and an estimate of the fee
-    rank.
+    """Check that the account's API key works, using only read requests, and show balances, open orders, and an
+    estimated fee rank.
     """
     from botkit.assembly.operations import StateFolder, account_access, account_lines, read_account
     from botkit.project.without_strategies import account_of

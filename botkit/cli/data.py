@@ -133,7 +133,7 @@ def _file_source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 
 
 def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
-    """Return the source at a path. A folder is a tape; anything else is a single file, read through a format."""
+    """Return the source at a path. A folder is a tape; anything else is a single file, read using a format."""
     from botkit.tape.feed import TapeSource
 
     if path.is_dir():
@@ -324,7 +324,7 @@ def check(
     streams, rows = 0, 0
     synthetic = False
     notes: list[str] = []
-    # count a file's duplicate rows instead of refusing the file at the first one
+    # count a file's duplicate rows instead of refusing the file at the first duplicate
     options = how.options() if path.is_dir() else how.options(doubled="drop")
     try:
         source = _source(path, how.kind, options)

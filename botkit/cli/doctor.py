@@ -77,7 +77,7 @@ def doctor(
 
 def _into_reports(folder: Path, plain: dict[str, Any]) -> list[Path]:
     """Write the findings to the folder of a bot's runs, and to the reports of runs that made the same decisions. Return
-    the changed reports. A bot without runs gets no findings file.
+    the changed reports. If the bot has no runs, no findings file is written.
     """
     from botkit.backtesting.kept_runs import kept_runs
     from botkit.report.doctor import FILE, placed, read_findings

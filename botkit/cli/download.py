@@ -174,7 +174,7 @@ class _Job:
                 result.candles += len(candles)
                 last_end = bucket_end(candles[-1].time, self._resolution)
             show((upper - start) / (end - start))
-        # the exchange may still add candles after the last one received, so do not count them as missing
+        # the exchange may still add candles later than the last candle received, so do not count those as missing
         result.end = last_end
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result

@@ -84,8 +84,8 @@ def emulator(
 
     Prints one line of JSON when ready, and runs until interrupted. It listens only on loopback.
 
-    Every fault accepts where (an endpoint or a stream), count, skip, share (the probability that it strikes) and
-    for_s.
+    Every fault accepts the fields where (an endpoint or a stream), count, skip, share (the probability that the fault
+    occurs) and for_s.
     """
     from botkit.assembly.emulator import emulator_options, help_lines, make_emulator
 

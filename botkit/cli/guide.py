@@ -1,4 +1,4 @@
-"""``botkit guide``: list the guide's chapters, or show one."""
+"""``botkit guide``: list the guide's chapters, or show a chapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.cli.screen import screen
 def guide(topic: str | None) -> None:
     """List the guide's chapters, or show the chapter TOPIC.
 
-    A terminal gets formatted text in a pager; a pipe or a file gets plain Markdown.
+    In a terminal, formatted text is shown in a pager; a pipe or a file receives plain Markdown.
     """
     from botkit.guide import CHAPTERS, chapter
     from botkit.report.language import current

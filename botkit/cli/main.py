@@ -1,6 +1,6 @@
 """The command line's main group. It imports each command only when used, and prints errors as plain lines.
 
-Exit codes: 0 done, 1 the command found a problem (`data check`), 2 a user error, 130 interrupted.
+Exit codes: 0 success, 1 the command found a problem (`data check`), 2 a user error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
         return own + sorted(set(self.commands) - set(COMMANDS))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import and return a command, or return None if neither botkit nor a plugin has it."""
+        """Import and return a command, or return None if neither botkit nor any plugin defines that command."""
         module, _ = COMMANDS.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is not None:
             command: click.Command = getattr(importlib.import_module(module), name.replace("-", "_"))

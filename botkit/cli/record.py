@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from botkit.tape.recorder import Recorder
 
 DEPTHS = ("1", "5", "10", "20", "30", "50")  # the book depths that the exchange offers
-#: short enough that a killed recorder loses less than a second of rows, including the time for a sync
+#: short enough that a killed recorder loses less than a second of rows, even if the duration of a sync is included
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
 #: warn if the clock is adjusted by more than this

@@ -47,8 +47,8 @@ def report(what: Path, mode: str | None, out: Path, config: Path | None, page: b
     """Summarize a bot's latest session and latest backtest, or a single run, whether running or finished.
 
     RUN is the folder of a session (STATE/NAME/MODE/ACCOUNT/runs/12) or of a backtest (out/NAME/3). For a session, a
-    report like that of a backtest is written to OUT/NAME/MODE-12, together with a backtest's other files. It shows the
-    recorded session, replayed with its configuration.
+    report like that of a backtest is written to OUT/NAME/MODE-12, together with a backtest's other files. The report
+    shows the recorded session, replayed with its configuration.
     """
     with prints_aside(as_json):
         paging = partial(_page_of, out=out, config=config) if page else _no_page

@@ -85,7 +85,7 @@ def run(
     """Run the bot in CONFIG until it is stopped, or several bots in one process.
 
     Without --mode, this command starts an emulator of the exchange and trades on it. This requires no account and no
-    API key, and uses a synthetic market at sixty times real speed.
+    API key, and uses a synthetic market running at sixty times real time.
 
     Several bots share connections and rate limits. If one fails or is stopped, the others keep running.
 
@@ -270,7 +270,7 @@ class _Signals:
     orders.
 
     A closed terminal (SIGHUP; on Windows, SIGBREAK) counts only as a first signal. The shell and the system may each
-    send one, so a second one does not mean "quit immediately".
+    send this signal, so receiving it again does not mean "quit immediately".
     """
 
     def __init__(self, keepers: Sequence[Any]) -> None:
@@ -289,7 +289,7 @@ class _Signals:
         loop = asyncio.get_running_loop()
         try:
             loop.add_signal_handler(number, call)
-        except NotImplementedError:  # on Windows, handlers run between two bytecode instructions
+        except NotImplementedError:  # on Windows, handlers may interrupt the main thread anywhere
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
     def asked(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-#: how many messages to print among those that differ only in numbers; the rest are only counted
+#: how many of the messages that differ only in their numbers to print; the rest are counted
 _LIKE_MAX = 5
 _KINDS_MAX = 200
 _FIGURES = re.compile(r"\d[\d,._]*")
@@ -21,7 +21,7 @@ class Said:
         self._counts: dict[str, int] = {}
 
     def tell(self, level: str, text: str, when: str = "") -> None:
-        """Print a warning or an error, with its time within the run if known."""
+        """Print a warning or an error, with its time in the run, if known."""
         kind = _FIGURES.sub("#", text)
         if kind not in self._counts and len(self._counts) >= _KINDS_MAX:
             kind = "(others)"

@@ -13,7 +13,7 @@ from rich.console import Console
 
 log = logging.getLogger("botkit.cli")
 
-#: table width in columns when the output goes to a file or another program
+#: table width in columns when the output is a file or another program
 _PIPE_WIDTH = 140
 
 
@@ -48,7 +48,7 @@ class Output:
         self.dropped = 0
 
     def line(self, text: str, *, err: bool = False, console: Console | None = None) -> None:
-        """Print a line, through ``console`` if one is drawing a live screen. Never raises OSError."""
+        """Print a line, through ``console`` if a live screen is being drawn. Never raises OSError."""
         try:
             if console is None:
                 click.echo(text, err=err)

@@ -25,8 +25,8 @@ def trials(config: Path | None, sealed_from: str | None, is_opening: bool, as_js
     """Show how many configurations were tried, by strategy and market, or seal the last part of CONFIG's data.
 
     Each distinct combination of code, configuration and parameters counts once for its strategy, pairs and span. The
-    more combinations are tried, the better the best one looks by luck alone, so `botkit optimize` counts them. New code
-    adds to the count and never resets it.
+    more combinations are tried, the better the best combination looks by luck alone, so `botkit optimize` counts them.
+    New code adds to the count and never resets it.
 
     Until the seal is opened, backtests, searches and the doctor do not read the sealed data of that strategy and its
     pairs, whichever file the data comes from. The seal is a reminder, not a lock.

@@ -64,8 +64,8 @@ def walk_forward(
     """Search the parameters of the bot in CONFIG on one window, test the best parameters on the days that follow, and
     move both windows forward.
 
-    The combined tests show what the search would have earned on days that it had not seen. Each test starts without a
-    position, with indicators warmed up on the preceding rows, and closes its positions at the usual cost.
+    The combined tests show what the search would have earned on days that were not used in the search. Each test starts
+    without a position, with indicators warmed up on the preceding rows, and closes its positions at the usual cost.
     """
     from botkit.cli.optimize import recipe_of, settings_of
     from botkit.report.language import say

@@ -1,4 +1,6 @@
-"""Checks which addresses each mode may use. API keys for one mode must never be sent to an address for another mode."""
+"""Checks which addresses each mode may use. API keys for one mode must never be sent to an address used by another
+mode.
+"""
 
 from __future__ import annotations
 

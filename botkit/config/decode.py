@@ -2,8 +2,8 @@
 
 msgspec.convert stops at the first mistake, does not track line numbers and makes no suggestions, so this module walks
 the annotations itself. A struct can also declare: ``rest_field``, the name of the field that receives unknown keys
-(plugins' options); ``from_text``, which parses a bare word as the entire section; ``only_text``, which allows only a
-bare word; and a ``__post_init__``, which can raise `FieldError` to report an error in one field.
+(plugins' options); ``from_text``, which parses a bare word that replaces the entire section; ``only_text``, which
+allows only a bare word; and a ``__post_init__``, which can raise `FieldError` to report an error in one field.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 
 from botkit.config.source import Node, exact_figure, resolve_plain, spelling_hint
 
-#: a cap, because users do not read a hundred error messages at once
+#: cap the number of errors, because users do not read a hundred error messages at once
 PROBLEMS_MAX = 20
 
 MISSING = object()
@@ -106,7 +106,7 @@ class Decoder:
         if origin is Literal:
             return self._literal(node, get_args(kind), name)
         if node.value == "" and not node.quoted:
-            # a section in which every line is commented out sets nothing
+            # if every line in a section is commented out, the section sets nothing
             if origin is tuple:
                 return ()
             if origin is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
@@ -173,7 +173,7 @@ class Decoder:
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         fitting = [kind for kind in kinds if _fits(node, _unwrap(kind)[0])]
         if not fitting and get_origin(kinds[0]) is Literal and isinstance(node.value, str):
-            return self._literal(node, get_args(kinds[0]), name)  # the value is more likely misspelled than misplaced
+            return self._literal(node, get_args(kinds[0]), name)  # probably misspelled, not of the wrong type
         for index, kind in enumerate(fitting or kinds):
             before = len(self.problems)
             value = self.decode(node, kind, name)
@@ -184,7 +184,7 @@ class Decoder:
 
     def _list(self, node: Node, kind: Any, name: str) -> Any:
         if not isinstance(node.value, list):
-            if getattr(kind, "from_text", None) is not None:  # a single item written as one word needs no brackets
+            if getattr(kind, "from_text", None) is not None:  # one item as a bare word needs no brackets
                 item = self.decode(node, kind, name)
                 return item if item is MISSING else (item,)
             return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is expected; write [...]")
@@ -211,7 +211,7 @@ class Decoder:
         return MISSING if failed else result
 
     def _untyped(self, node: Node, name: str) -> Any:
-        """Return plain data for a plugin to interpret. Ambiguous spellings are also refused here."""
+        """Return plain data for a plugin to interpret. Ambiguous spellings are refused here as well."""
         value = node.value
         if isinstance(value, list):
             items = [self._untyped(item, f"{name}[{index}]") for index, item in enumerate(value)]

@@ -20,7 +20,7 @@ from botkit.errors import ConfigError
 
 _NAME = re.compile(r"""^name:[ \t]*["']?([A-Za-z0-9_-]{1,64})\b""", re.ASCII | re.MULTILINE)
 _SIZE_MAX = 1_000_000
-#: a placeholder for unreadable strategies; this module creates no strategies
+#: placeholder for an unreadable `strategies` section; this module never creates strategies
 _NO_STRATEGIES = "[{use: none}]"
 #: if valid sections contradict each other, only the sections listed here are kept
 _LEAST = ("name", "exchange", "account", "emulator", "limits", "plugins")
@@ -64,7 +64,7 @@ def load_essentials(path: Path) -> Essentials:
 
 
 def _sound_sections(root: Node) -> dict[str, Node]:
-    """Return the sections that are valid on their own."""
+    """Return the sections that are valid, each checked separately."""
     found = {}
     hints = field_types(BotConfig)
     for key, child in root.value.items() if isinstance(root.value, dict) else ():

@@ -56,8 +56,8 @@ def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, typ
 
 
 def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Loosen a definition to match the reader, which also accepts plugins' options, and a bare word in place of a
-    section.
+    """Loosen a definition to match the configuration reader, which also accepts plugins' options, and a bare word in
+    place of a section.
     """
     rest = getattr(kind, "rest_field", None)
     if rest is not None:
@@ -78,7 +78,7 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
 
 
 def _takes_one_item(annotation: Any) -> bool:
-    """Return True if the annotation is a list whose only item may be written without brackets."""
+    """Return True if the annotation is a list that can be written without brackets if it has a single item."""
     if get_origin(annotation) is tuple:
         return getattr(get_args(annotation)[0], "from_text", None) is not None
     return any(_takes_one_item(part) for part in getattr(annotation, "__args__", ()))

@@ -25,7 +25,7 @@ def is_ledger_address(path: Sequence[str]) -> bool:
 
 
 def has_written_password(text: str) -> bool:
-    """Return whether an address contains a password, or a possible password, that is not written as ``${NAME}``."""
+    """Return whether an address contains a password, or text that may be a password, not written as ``${NAME}``."""
     return shown_address(text) != text
 
 

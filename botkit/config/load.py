@@ -51,8 +51,8 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plugin_folders(self) -> tuple[Path, ...]:
-        """Folders and files with plugins. Without ``plugins:``, this is ./strategies in the current directory if that
-        folder exists.
+        """Folders and files with plugins. Without ``plugins:``, the default is ./strategies in the current directory if
+        that folder exists.
         """
         if self.config.plugins is None:
             default = Path("strategies")
@@ -61,7 +61,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plugin_modules(self) -> tuple[str, ...]:
-        """Dotted names of plugin modules."""
+        """Return True if the value at this path is a ledger's address."""
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:
@@ -82,7 +82,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         for step in path:
             child = _child(node, step)
             if child is None:
-                # `exchange: bitopro` sets the entire section, whereas a mapping sets only the keys it contains
+                # `exchange: bitopro` sets the entire section, whereas a mapping sets only the keys that it contains
                 return node.where if isinstance(node.value, str) and node.value and value is not None else DEFAULT
             node = child
         return node.where
@@ -110,8 +110,8 @@ def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None
 
 
 def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
-    """Return the configuration with some parameters replaced: strategy -> name -> value. Other parameters stay
-    unchanged.
+    """Return the configuration with some parameters replaced: strategy -> name -> value. All other parameters keep
+    their values.
 
     Values are converted to the text that a file would contain, so a file with these values yields an equal
     configuration. Raises ConfigError for a strategy that is not in the configuration.
@@ -188,7 +188,7 @@ def _override(root: Node, text: str) -> Node:
 
 
 def _python_node(key: str, value: Any) -> Node:
-    """Return a Python value as a node whose location is ``key=value``, or just ``key`` if the value may be a secret."""
+    """Return a Python value as a node whose location is ``key=value``, or only ``key`` if the value may be a secret."""
     node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
     if is_secret(_steps(key)) or not isinstance(node.value, str):
         return node
@@ -198,7 +198,7 @@ def _python_node(key: str, value: Any) -> Node:
 def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
     """Return a copy of the tree with a node inserted at ``steps``, which may start with a strategy's name.
 
-    Errors refer to the node as ``shown``.
+    Error messages refer to the node as ``shown``.
     """
     sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
@@ -271,7 +271,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
 
 def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
     for path, node in _scalars(root, ()):
-        if is_secret(path) or is_ledger_address(path):  # in any other section, the resolved value would appear in logs
+        if is_secret(path) or is_ledger_address(path):  # in other sections, the resolved value would be logged
             continue
         match = _REFERENCE.search(str(node.value))
         if match:
@@ -308,7 +308,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """Return the configuration as plain data with the file's keys. Plugins' options are kept as written."""
+    """Return the configuration as plain data, using the same keys as the file. Plugins' options are kept as written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):

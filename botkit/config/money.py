@@ -1,4 +1,6 @@
-"""Determines the funds in a configuration: opening balances, and claims that count the same coins twice."""
+"""Determines the funds in a configuration: opening balances, and claims by several bots that count the same funds
+twice.
+"""
 
 from __future__ import annotations
 

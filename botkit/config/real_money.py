@@ -1,4 +1,4 @@
-"""Checks that a configuration contains all limits required before a bot may trade with real money."""
+"""Checks that a configuration sets every limit that is required before a bot may trade with real money."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Defines the configuration's schema, which is typed and frozen and refuses unknown keys. One file configures
 backtests, the emulator and live trading. The descriptions here are the documentation: ``botkit config schema`` exports
-them as JSON Schema, and editors show them. Numbers are exact (`decimal.Decimal`). Paths are relative to the file in
-which they are written.
+them as JSON Schema, and editors show them. Numbers are exact (`decimal.Decimal`). Relative paths are resolved against
+the folder of the file that contains them.
 """
 
 from __future__ import annotations
@@ -343,14 +343,14 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
         return self.model, dict(self.options)
 
     def under(self, reading: str) -> FillsConfig:
-        """Return this section with another queue assumption. The section stays unchanged if that assumption is already
-        chosen. Otherwise the options are dropped.
+        """Return this section with another queue assumption. If that assumption is already chosen, the section is
+        returned unchanged. Otherwise the options are dropped.
         """
         return self if reading == self.model else FillsConfig(model=reading)
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """The choice of rate limits where the exchange's documents disagree. ``strict`` selects the lowest limits."""
+    """The choice between rate limits where the exchange's documents disagree. ``strict`` selects the lowest limits."""
 
     rest_field: ClassVar[str] = "rows"
 
@@ -614,7 +614,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def simulated_fees(self) -> tuple[FeesConfig, str]:
-        """The fees for paper trading and for the emulator that botkit starts, with the name of the section that sets
+        """The fees for paper trading and for the emulator that botkit starts, and the name of the section that sets
         them: `emulator`, or otherwise `backtest`.
         """
         if self.emulator.fees is not None:
@@ -623,7 +623,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     def bar_grace_ns(self, speed: float = 1.0) -> Nanos:
         """Return how long a bar built from trades waits for late trades, on a clock that runs at ``speed``. Trade
-        delays are measured in machine time, even if an emulator's clock runs faster.
+        delays are measured in real time, even if an emulator's clock runs faster.
         """
         if self.bar_grace_ms is not None:
             return self.bar_grace_ms * NS_PER_MS

@@ -46,7 +46,8 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
     """Return the credentials in ``account:`` or ``emulator.account``. The environment takes precedence over
     ``secrets_file``.
 
-    Raises ConfigError if the section or a named secret is missing, or if others can read a file that contains secrets.
+    Raises ConfigError if the section or a named secret is missing, or if other users can read a file that contains
+    secrets.
     """
     config = loaded.config.account if section == "account" else loaded.config.emulator.account
     if config is None:
@@ -59,12 +60,12 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
 
 
 def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> set[str]:
-    """Return the credentials of the account used by a mode. They must not appear in any output."""
+    """Return the credentials of the account used by a mode, which must not appear in any output."""
     section = "account" if mode == "live" else "emulator.account"
     try:
         account = resolve_account(loaded, environ, section=section)
     except ConfigError:
-        return set()  # ignored here: a mode that needs the account reports the error when it connects
+        return set()  # ignored here: a mode that needs the account reports this error when it connects
     return {account.key, account.secret}
 
 
@@ -75,7 +76,7 @@ def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[st
     try:
         spelt = urlsplit(resolve_ledger(loaded, environ) or "").password
     except (ConfigError, ValueError):
-        return set()  # ignored here: the code that uses this section reports the error
+        return set()  # ignored here: the code that uses this section reports this error
     return {spelt, unquote(spelt)} if spelt else set()
 
 
@@ -89,7 +90,7 @@ class SecretOptions:
 
     def resolve(self, value: Any, where: str) -> Any:
         """Resolve an option, or a mapping of options, at a dotted path. Raises ConfigError if a name is missing, or if
-        a file that others can read contains a plain-text secret.
+        a file that other users can read contains a plain-text secret.
         """
         if isinstance(value, dict):
             return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
@@ -110,7 +111,7 @@ class SecretOptions:
 def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | None:
     """Return ``limits.ledger``, taking each ``${NAME}`` from the environment or the account's ``secrets_file``.
 
-    Raises ConfigError if a name is missing, or if a file that others can read contains a plain-text password.
+    Raises ConfigError if a name is missing, or if a file that other users can read contains a plain-text password.
     """
     text, where = loaded.config.limits.ledger, "limits.ledger"
     if text is None:
@@ -214,8 +215,8 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
 
 
 def check_private(path: Path, where: str) -> None:
-    """Raise ConfigError if others can read a file that contains secrets. On Windows every file passes, because Windows
-    has no POSIX file modes.
+    """Raise ConfigError if other users can read a file that contains secrets. On Windows every file passes, because
+    Windows has no POSIX file modes.
     """
     try:
         mode = path.stat().st_mode

@@ -9,7 +9,7 @@ from botkit.config.load import LoadedConfig
 
 
 def clashes(all_loaded: Sequence[LoadedConfig]) -> list[str]:
-    """Return messages about bot names and log files that are used by several configurations. Each bot must have a
+    """Return messages about bot names and log files that are used by more than one configuration. Each bot must have a
     unique name and log file.
     """
     problems = []

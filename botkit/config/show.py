@@ -67,7 +67,7 @@ def _hide(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _write(value: Any, path: tuple[str, ...], lines: list[tuple[str, str]], origins: dict[str, str]) -> None:
-    """Append (text, origin) for every line of a non-empty mapping or list."""
+    """Append (text, origin) for each line of a non-empty mapping or list."""
     indent = "  " * len(path)
     items = value.items() if isinstance(value, dict) else ((str(index), item) for index, item in enumerate(value))
     for key, item in items:

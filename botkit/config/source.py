@@ -1,10 +1,10 @@
 """Parses YAML into plain nodes that record their line numbers, without YAML's surprising conversions.
 
-For duplicate keys, PyYAML's loaders keep the last. They read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and
-expand 300 bytes of aliases into millions of leaves. Therefore only PyYAML's parser is used, and this module interprets
-the parser's events. Plain ``null``, ``true``, ``false``, integers and decimals have their usual meaning, and all other
-text stays text. Numbers stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and additional documents
-are refused. Size and depth are limited.
+For duplicate keys, PyYAML's loaders keep the last value. They read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342,
+and expand 300 bytes of aliases into millions of leaves. Therefore only PyYAML's parser is used, and this module
+interprets the parser's events. Plain ``null``, ``true``, ``false``, integers and decimals have their usual meaning, and
+all other text stays text. Numbers stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and additional
+documents are refused. Size and depth are limited.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_source(path: Path) -> Node:
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # Windows reports reading a folder as a permission error
+        if path.is_dir():  # reading a folder raises PermissionError on Windows
             raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: the file cannot be read ({reason}); check its permissions") from None
@@ -123,7 +123,8 @@ def parse_text(text: str, source: Source) -> Node:
         line = mark.line + 1 if mark is not None else 1
         what = ", ".join(part for part in (error.context, error.problem) if part)
         lines = text.splitlines()
-        # within { }, the braces of a bare ${NAME} would end the mapping, so it works only on its own line
+        # within { }, the closing brace of an unquoted ${NAME} would end the mapping, so ${NAME} works only on its own
+        # line
         bare = "${" in lines[line - 1] if line <= len(lines) else False
         mend = "put ${NAME} in quotes within { }" if bare else "check indentation, colons and quotes"
         raise ConfigError(f"{place(source, line)}: this is not valid YAML ({what}); {mend}") from None
@@ -137,7 +138,7 @@ def parse_text(text: str, source: Source) -> Node:
 
 
 class _Builder:
-    """Turns the parser's events into nodes. DEPTH_MAX limits the recursion."""
+    """Converts the parser's events to nodes. DEPTH_MAX limits the recursion."""
 
     def __init__(self, source: Source, events: Iterator[Any]) -> None:
         self.source = source
@@ -211,8 +212,8 @@ def _last_text(fields: dict[str, Node]) -> str:
 
 
 def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
-    """Return True if a key is the remainder of a number such as 1,000,000: three digits after a value that ends in
-    digits.
+    """Return True if a key is the remainder of a number such as 1,000,000, that is, three digits following a value that
+    ends in digits.
     """
     if key.quoted or not isinstance(key.value, str) or not re.fullmatch(r"[0-9]{3}(\.[0-9]+)?", key.value):
         return False

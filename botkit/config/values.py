@@ -1,4 +1,4 @@
-"""Turns Python values into nodes, so that a configuration written in Python is validated like a YAML file."""
+"""Converts Python values to nodes, so that a configuration written in Python is validated like a YAML file."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@
     public, private, wallet, orders, tables      the endpoints
     hub, sockets                                 stream subscribers, and their frames
     auth, routes, replies, rows                  headers, paths, replies, wire rows
-    switches    behavior that the documents leave open
+    switches    behavior that the documentation leaves open
     faults      injected errors
     control     the control interface, /_emulator/
 

@@ -34,7 +34,7 @@ _TRANSIT: Nanos = 5 * NS_PER_S
 
 
 class Authenticator:
-    """Checks requests against the accounts' keys, as the switches require."""
+    """Checks requests against the accounts' keys, as configured by the switches."""
 
     def __init__(self, accounts: Mapping[str, EmulatorAccount], switches: Switches) -> None:
         self._keys = {
@@ -57,9 +57,9 @@ class Authenticator:
     ) -> str:
         """Return the account's email. ``body`` is None for GET, DELETE and WebSocket upgrades. Raises RefusedError.
 
-        ``machine_now`` is set if the exchange's clock does not run at the machine's speed, because a client that does
-        not know the exchange's time uses the machine's clock. ``speed`` is the speed of the exchange's clock relative
-        to the machine's clock.
+        ``machine_now`` is set if the exchange's clock does not run at the machine's speed, because a client that has
+        not obtained the exchange's time uses the machine's clock. ``speed`` is the speed of the exchange's clock
+        relative to the machine's clock.
         """
         email, payload, signature = self._verified(headers)
         if body is None:
@@ -104,10 +104,11 @@ class Authenticator:
             self._last[key] = payload.nonce
 
     def check_time(self, stamp_ms: int, now: Nanos, machine_now: Nanos | None = None, speed: float = 1.0) -> None:
-        """Refuse a nonce or body timestamp that is too far from the clock (Q4). Raises RefusedError.
+        """Refuse a nonce or body timestamp that is too far from the exchange's current time (Q4). Raises RefusedError.
 
         While a request is in flight, a fast exchange's clock keeps running: at 600 times the machine's speed, a tenth
-        of a second is a minute. A timestamp may therefore be older by the corresponding amount.
+        of a second of machine time is a minute of exchange time. A timestamp may therefore be older by the
+        corresponding amount.
         """
         late_ms = int(max(0.0, speed - 1.0) * _TRANSIT) // NS_PER_MS
         behind_ms = now // NS_PER_MS - stamp_ms

@@ -11,7 +11,7 @@ from botkit.model.clock import Nanos
 
 
 class MachineTime:
-    """The machine's time. Only this module reads it; a simulation passes its own object."""
+    """The machine's time. Only this module reads it; a simulation passes a substitute object."""
 
     #: nanoseconds since the epoch; may be set forward or back
     wall_ns = staticmethod(time.time_ns)
@@ -25,7 +25,7 @@ MACHINE_TIME = MachineTime()
 class EmulatorClock:
     """A clock that starts at ``start`` and runs ``speed`` times as fast as the machine's clock, unless it is held.
 
-    ``monotonic`` is a steady counter (default: the machine's monotonic clock), so adjusting the machine's wall clock
+    ``monotonic`` is a monotonic counter (default: the machine's monotonic clock), so adjusting the machine's wall clock
     does not change the exchange's time.
     """
 

@@ -59,8 +59,8 @@ class _Resume(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
-    """Answer a control request with 200 and JSON, 400 and ``{"error"}``, 403 for a different Host header, or 404."""
-    # otherwise a web page in a browser could reach loopback through its own host name
+    """Answer a control request with 200 and JSON, 400 and ``{"error"}``, 403 for an unexpected Host header, or 404."""
+    # otherwise a web page could access this interface through a host name that resolves to loopback
     host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
     if host not in _HOSTS or request.headers.get("Origin"):
         return _json({"error": "the control interface only accepts loopback connections"}, 403)

@@ -170,7 +170,7 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int | None = None) -> list[Fault]:
-        """Remove one fault, or all faults, and return the removed ones."""
+        """Remove one fault, or all faults, and return the removed faults."""
         gone = [fault for fault in self.rules if fault_id is None or fault.id == fault_id]
         self.rules = [fault for fault in self.rules if fault not in gone]
         return gone

@@ -1,8 +1,8 @@
 """Checks the regular expressions that a fault may use to search responses.
 
-Python's `re` tries alternatives sequentially, so a pattern such as ``(a+)+$`` can take practically forever on a short
-text and block the emulator. A pattern is accepted only if the length of the text bounds the work: the pattern repeats
-single characters, not groups, and rarely has more than one unbounded repeat.
+Python's `re` backtracks, so a pattern such as ``(a+)+$`` can take practically forever on a short text and block the
+emulator. A pattern is accepted only if the length of the text bounds the work: the pattern repeats single characters,
+not groups, and rarely has more than one unbounded repeat.
 """
 
 from __future__ import annotations

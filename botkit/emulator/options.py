@@ -40,7 +40,7 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeeModel | None = None
 
     def __repr__(self) -> str:
-        # never show the secret: the emulator accepts any secret, so a user may have entered a real one
+        # never show the secret: the emulator accepts any secret, so a user may have entered a real secret
         return f"EmulatorAccount({self.email!r})"
 
 
@@ -93,7 +93,8 @@ def default_balances() -> dict[str, int]:
 def parse_account(text: str, environ: Mapping[str, str] = os.environ, *, where: str = "--account") -> EmulatorAccount:
     """Parse ``EMAIL:KEY:SECRET``, in which each part may be ``${NAME}``, a variable in ``environ``.
 
-    Raises a ConfigError that starts with ``where`` and never shows the text, because it may contain a secret.
+    Raises a ConfigError whose message starts with ``where`` and never shows the text, because the text may contain a
+    secret.
     """
     parts = [_from_environ(part, environ, where) for part in text.split(":")]
     if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
@@ -111,7 +112,7 @@ def _from_environ(part: str, environ: Mapping[str, str], where: str) -> str:
 
 
 def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[EmulatorAccount]:
-    """Return the accounts in a file of ``EMAIL:KEY:SECRET`` lines, in which ``#`` starts a comment line.
+    """Return the accounts in a file with one ``EMAIL:KEY:SECRET`` per line; lines that start with ``#`` are comments.
 
     Raises a ConfigError that identifies an invalid line but never shows its text. The file must not be readable by
     others.

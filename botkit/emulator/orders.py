@@ -1,7 +1,7 @@
 """Turns the body of a create request into a model order. Refuses any body that the exchange would refuse before
 applying its rules.
 
-Error texts are taken from the exchange where known (API 3.2); those marked assumed follow the same pattern.
+Error texts are taken from the exchange where known (API 3.2); texts marked assumed follow the same pattern.
 """
 
 from __future__ import annotations

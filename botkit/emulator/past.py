@@ -48,7 +48,7 @@ class AccountPast:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        # "" is an unnamed file: SQLite keeps small ones in memory, and removes the file when it is closed
+        # "" is an unnamed file: SQLite keeps a small database in memory, and removes the file on close
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_TABLES)
         self.orders = account.orders = _SpiltOrders(self)
@@ -67,7 +67,7 @@ class AccountPast:
     # -- out ------------------------------------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Return whether there are so many rows in memory that some should be spilled."""
+        """Return whether the number of rows in memory is so large that some should be spilled."""
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
@@ -100,7 +100,8 @@ class AccountPast:
         self.orders.spilt += len(going)
         del self.trades[: len(old)]
         self.trades.spilt += len(old)
-        # if orders become final faster than they may be moved, check again only after several more have arrived
+        # if orders become final faster than they may be moved out of memory, check again only after several more orders
+        # have arrived
         self._look_at = max(SPILL_AT, self.orders.in_memory + SPILL_TO)
         return [order.order_id for order in going]
 
@@ -185,7 +186,7 @@ class _SpiltOrders(Orders):
 
     @staticmethod
     def _merged(present: Any, spilt: Iterator[VenueOrder]) -> Iterator[VenueOrder]:
-        """Yield orders newest first. Merging is needed because an open order stays in memory while later ones are
+        """Yield orders newest first. Merging is needed because an open order stays in memory while later orders are
         spilled.
         """
         return heapq.merge(reversed(present), spilt, key=lambda order: order.rank, reverse=True)
@@ -295,7 +296,7 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     new: OrderSpec
 
 
-#: the fields that `VenueOrder`'s constructor does not take
+#: the fields that are not arguments of `VenueOrder`'s constructor
 _OTHERS = [name for name in _Kept.__struct_fields__ if name not in ("new", "order_id", "rank", "sent", "arrived")]
 _encode = msgspec.json.Encoder(enc_hook=str).encode  # a pair is stored by name
 

@@ -1,4 +1,5 @@
-"""The private endpoints. Each translates a signed request into a model request, and the answer into the wire format.
+"""The private endpoints. Each endpoint translates a signed request into a model request, and the model's answer into
+the wire format.
 
 Each handler returns two functions: one creates the request, the other formats the answer. The request is executed on
 arrival.
@@ -57,7 +58,7 @@ Work: TypeAlias = tuple[Make, Word]
 CheckTime: TypeAlias = Callable[[int], None]
 
 _ORDER_IDS_MAX = 1000
-_ALL = 10**9  # request all rows, because the client's own filters are applied afterwards
+_ALL = 10**9  # request all rows, because the client's filters are applied afterwards
 _WINDOW_MS = 90 * NS_PER_DAY // NS_PER_MS
 _KINDS: Final = {"ALL": None, "OPEN": {-1, 0, 1}, "DONE": {2, 3}}
 UNKNOWN_ORDER: Final = "Invalid order id."
@@ -349,7 +350,7 @@ def _only(answer: Answer) -> OrderReport:
 
 
 def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderReport]:
-    """Return the rows starting at the one with the given id (Q23). Ids do not increase over time."""
+    """Return the rows starting at the row with the given id (Q23). Ids do not increase over time."""
     if not cursor:
         return reports
     place = next((i for i, report in enumerate(reports) if report.order_id == cursor), len(reports))

@@ -121,7 +121,8 @@ def order_book(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     for levels, up in ((book.bid_levels, False), (book.ask_levels, True)):
         coarse = merged(levels, by, up=up)[:limit]
         if scale > decimals:
-            # levels are merged in units larger than 1, so their prices have no decimals: 26 tens are 260
+            # levels are merged in units larger than 1, so their prices have no decimals: for example, 26 in units of 10
+            # is 260
             coarse = tuple((ticks * int(10 ** (scale - decimals)), lots) for ticks, lots in coarse)
         sides.append(level_rows(coarse, pair, price_decimals=max(decimals - scale, 0)))
     return ok(OrderBookReply(bids=sides[0], asks=sides[1]))
@@ -181,7 +182,7 @@ def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpRep
 
 
 def otc_price(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """Answer GET /price/otc/{currency}. The exchange's desk sells above the last TWD price and buys below it."""
+    """Answer GET /price/otc/{currency}. The exchange's OTC desk sells above the last TWD price and buys below it."""
     currency = names["currency"].lower()
     last = venue.last_price(f"{currency}_twd")
     if last is None:

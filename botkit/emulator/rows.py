@@ -17,7 +17,7 @@ from botkit.model.pairs import Pair
 from botkit.sim.draws import keyed
 from botkit.sim.order import Account
 
-_SEQ, _MATCH = 11, 12  # separate these random draws from each other
+_SEQ, _MATCH = 11, 12  # keep these kinds of random draws independent
 _TYPES: Final = {OrderType.LIMIT: "LIMIT", OrderType.MARKET: "MARKET", OrderType.STOP_LIMIT: "STOP_LIMIT"}
 
 

@@ -1,4 +1,4 @@
-"""The emulator's shell: sockets, HTTP and a clock around `EmulatedVenue`, which has none of these.
+"""The emulator's shell: sockets, HTTP and a clock around `EmulatedVenue`, which performs no I/O.
 
     async with Emulator(facts) as emulator:
         BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
@@ -53,7 +53,7 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.emulator")
 _http_log = logging.getLogger("botkit.emulator.http")
-# do not log requests that are not HTTP: they are the client's mistake, and get a response with status 400
+# do not log requests that are not HTTP: they are client errors, and the response has status 400
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 HOST = "127.0.0.1"
@@ -67,7 +67,7 @@ _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdra
 
 
 class Emulator:
-    """A local BitoPro. ``facts`` are the exchange's pairs, limits and fees; ``machine`` provides the time."""
+    """A local BitoPro. ``facts`` are the exchange's pairs, limits and fees; ``machine`` is the clock."""
 
     def __init__(
         self, facts: ExchangeFacts, options: EmulatorOptions | None = None, *, machine: MachineTime = MACHINE_TIME
@@ -225,9 +225,9 @@ class Emulator:
         ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
         to ``until``. ``still`` stops between simultaneous books and trades, because orders that arrive instantly may
         still have to precede the trades. ``more`` only waits for the requests, because other requests from the same
-        turn follow, and all must arrive before anything else happens. Returns (the new time, the deliveries in order)
-        once all frames have been written. Raises ConfigError if the clock is running, and TimeoutError if the requests
-        do not arrive.
+        turn follow, and all of the turn's requests must arrive before any other event. Returns (the new time, the
+        deliveries in order) once all frames have been written. Raises ConfigError if the clock is running, and
+        TimeoutError if the requests do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -295,7 +295,7 @@ class Emulator:
             if path.startswith("/ws/"):
                 return await self._stream(request, path[3:])
             if path.startswith("/_emulator"):
-                from botkit.emulator.control import control  # imported here, because that module imports this one
+                from botkit.emulator.control import control  # imported here to avoid a circular import
 
                 return await control(self, request)
         except web.HTTPException as error:
@@ -586,7 +586,7 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
     # The market starts on a full minute and takes two seconds to produce all its books, so start it slightly earlier.
-    # Otherwise the market would initially be empty if the emulator were started within those seconds.
+    # Otherwise the market would initially be empty if the emulator were started within those two seconds.
     source = SyntheticSource(
         facts.pairs,
         seed=options.seed,

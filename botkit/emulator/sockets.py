@@ -134,7 +134,7 @@ class Socket:
                     await self._ws.pong(message.data)
                 elif message.type is WSMsgType.PONG:
                     self._pong_at = asyncio.get_running_loop().time()
-                # the URL is the subscription, so ignore anything that a client sends
+                # the URL defines the subscription, so ignore anything that a client sends
         except (TimeoutError, ConnectionError):
             pass
         finally:
@@ -163,7 +163,7 @@ class Socket:
             await ws.send_frame(frame, WSMsgType.TEXT)
 
     async def _send_joined(self) -> None:
-        """Write all waiting frames at once, because one system call per frame would take most of the time.
+        """Write all waiting frames at once, because making one system call per frame would dominate the cost.
 
         A server's frames are not masked, so a frame is just its length and its text (RFC 6455, 5.2).
         """

@@ -1,5 +1,5 @@
-"""Switches for behavior that the exchange's documents leave open or describe inconsistently. Each switch names its
-question (QUESTIONS.md).
+"""Switches for behavior that the exchange's documentation leaves open or describes inconsistently. Each switch names
+its question (QUESTIONS.md).
 
 ``--as documented`` sets every switch to the documented behavior, ``--as observed`` to the behavior observed on the
 wire.

@@ -1,6 +1,6 @@
 """Tables that the exchange publishes but botkit does not use in calculations: currencies, transfers, fee ranks.
 
-For coins not named in the documents, values are order-of-magnitude estimates.
+For coins not named in the documentation, values are order-of-magnitude estimates.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Chain(msgspec.Struct, frozen=True):
 
 
 _OWN: Final = Chain("MAIN", "", "0.1", "1", "100000", "200000", "12")
-#: the chains of currencies named in the documents; every other currency has its own chain
+#: the chains of currencies named in the documentation; every other currency has its own chain
 CHAINS: Final[dict[str, tuple[Chain, ...]]] = {
     "twd": (Chain("MAIN", "", "15", "100", "1000000", "2000000", "0"),),
     "btc": (Chain("MAIN", "", "0.0001", "0.0005", "50", "100", "3"),),

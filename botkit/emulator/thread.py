@@ -1,4 +1,4 @@
-"""An emulator in its own thread, for tests and for programs with no event loop or a short-lived one."""
+"""An emulator in its own thread, for tests, and for programs whose event loop is missing or short-lived."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The emulated exchange without I/O: the simulated exchange, its market, and its deliveries to accounts over time.
 
-Time is passed in. `submit` accepts a private request; `advance` moves the clock forward and returns `Delivery` objects
-in the documented total order: by time, then answers and account events, books, trades; then by pair.
+Time is passed in as an argument. `submit` accepts a private request; `advance` moves the clock forward and returns
+`Delivery` objects in the documented total order: by time, then answers and account events, books, trades; then by pair.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
 class Delivery(msgspec.Struct, frozen=True):
     """An item that becomes known at ``at`` to one account, or to everyone if ``account`` is None.
 
-    For public trades, ``item`` is just the pair. If this delivery gets a frame, ``trades`` is the list of recent
+    For public trades, ``item`` is just the pair. If a frame is sent for this delivery, ``trades`` is the list of recent
     trades, newest first. Every frame repeats that list, so not every trade in a burst needs a frame. For an answer,
     ``item`` is the answer. Deliveries with equal ``group`` numbers (other than 0) are part of one match, although each
     has its own frame. ``acted`` is the time at which the exchange acted; it becomes the frame's timestamp.
@@ -152,7 +152,7 @@ class EmulatedVenue:
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
         self._tape_next: Nanos = _NEVER  # the earliest time on any of the tapes
-        # readers align each list with the previous one, so at least half of the list must overlap
+        # readers align each list of trades with the previous list, so at least half of the trades must be in both lists
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
         self._groups = 0
@@ -234,7 +234,9 @@ class EmulatedVenue:
             on_answer(delivery.item, delivery.at)
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which a delivery may occur. There may turn out to be no delivery at that time."""
+        """Return the earliest time at which a delivery may occur. It may turn out that no delivery occurs at that
+        time.
+        """
         known = self.kernel.next_at()
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at

@@ -2,5 +2,5 @@
 clock.
 
 A turn takes an event and the time, and returns the requests that may be sent now. The same objects run in a backtest,
-against the emulator, in paper trading and live, and cannot tell these environments apart.
+against the emulator, in paper trading and live, and nothing in them depends on the environment.
 """

@@ -5,7 +5,7 @@ the other does the work due at that time. A room calls `Slot.changed` when its w
 `Agenda.head` then calls the first function again. Nothing else wakes the engine.
 
 `Changes` counts every change that may end a quiet span: a changed wake time, and any addition by a room to the outcome
-or to a strategy's mailbox. A span compares two integers, so callers need not remember to set a flag.
+or to a strategy's mailbox. A span detects a change by comparing two counts, so callers need not remember to set a flag.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class Agenda:
         self._slots: list[Slot] = []
 
     def slot(self, name: str, when: Callable[[], Nanos | None], work: Callable[[Nanos], None]) -> Slot:
-        """Add a slot. ``when`` is called after each `Slot.changed`, and ``work`` once its wake time is reached."""
+        """Add a slot. ``when`` is called after each `Slot.changed`, and ``work`` is called once the slot's wake time is
+        reached.
+        """
         slot = Slot(self, when, work)
         self._ranked.append((SLOTS.index(name), slot))
         self._ranked.sort(key=lambda ranked: ranked[0])
@@ -125,7 +127,7 @@ class Agenda:
         return self.known_head
 
     def ring(self, now: Nanos) -> None:
-        """Run the work of every slot that is due, once per slot."""
+        """Run the work function of every slot that is due, once per slot."""
         for slot in self._slots:
             due = slot.due if slot.is_known else slot.ask()
             if due is not None and due <= now:

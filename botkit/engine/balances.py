@@ -15,12 +15,12 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport
 
-#: the maximum delay between an execution and the arrival of its balance changes
+#: the maximum delay between an execution and the arrival of the resulting balance changes
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 
 
 class Balances:
-    """Reports the account's balances to the strategies, and halts new orders while money is missing."""
+    """Reports the account's balances to the strategies, and halts new orders during a shortage."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Balances:
         if not self.has_begun:
             return
         ledger, unassigned = self._portfolio.ledger, self._portfolio.ledger.unassigned
-        # a comparison would nearly always find no differences and change nothing
+        # a comparison would nearly always find no differences, so first check whether it can be skipped
         is_as_expected = not (report.snapshot or self._portfolio.balances.suspects) and (
             self._desk.gate.shortage is None and (not unassigned or min(unassigned.values()) >= 0)
         )
@@ -63,8 +63,8 @@ class Balances:
         if not is_as_expected:
             if now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN:
                 self._portfolio.balances.compare(report, now, quiet=not self._table.has_live)
-            # otherwise this frame may predate the latest execution; trusting the frame, even if it is repeated, would
-            # make that execution look like an outside deposit or withdrawal
+            # otherwise this frame may predate the latest execution; trusting it, even if it is repeated, would make
+            # that execution look like an outside deposit or withdrawal
             self.watch_shortages()
         if self._listeners != ():
             self.tell(report.balances)

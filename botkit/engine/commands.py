@@ -96,7 +96,7 @@ class Commands:
             return
         if record.active:
             rooms.callbacks.notify(record, "on_params", {given.name: checked})
-            rooms.past.look_again()  # the strategy may attach an indicator that needs more history
+            rooms.past.look_again()  # in ``on_params``, the strategy may attach an indicator that needs more history
         rooms.decisions.note("set", now, f"{given.strategy}.{given.name}={checked}")
         self._reply(checked)
 

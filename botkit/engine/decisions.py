@@ -1,11 +1,12 @@
-"""Records every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
+"""Records every decision as a line of JSON. These lines are the content of ``decisions.jsonl``, and their hash is
+``journal_sha256``.
 
 The record contains only integers, strings and the bot's time, and no floats, paths, versions or wall-clock times. Equal
 inputs therefore yield identical bytes on any machine, and a backtest can be compared byte for byte with a run over the
 wire.
 
 An order produces six to ten decisions. `DecisionLog.add` adds each decision as a tuple of immutable values, and the
-tuples are formatted as lines when a block is full. By kind:
+tuples are formatted as lines when a block is full. The tuples, by kind:
 
     (INTENT, now, order's spec)                a strategy submitted an order
     (CANCEL, now, client id)                   a strategy, or the engine on its behalf, asked to cancel an order
@@ -66,7 +67,7 @@ class DecisionLog:
     def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
         self._sink = sink
         self._hash = hashlib.sha256()
-        #: unwritten decisions; code that adds requests or refusals flushes them at `BLOCK_LINES`
+        #: unwritten decisions; code that adds requests or refusals flushes them once there are `BLOCK_LINES`
         self.pending: list[Decision] = []
         self.add = self.pending.append
         self.count = 0

@@ -3,7 +3,7 @@
     engine.turn(given, now, out)     the entry point: one input, or None to do the work that is due
     engine.turns(inputs, now, out)   the same for several simultaneous inputs
     engine.wake_at()                 when the engine needs a turn without an input
-    engine.span(rows, begin, end, out)   many rows of recorded data at once; equal to one turn per row
+    engine.span(rows, begin, end, out)   many rows of recorded data at once, as if by one turn per row
     engine.view                      values for display
 
 A driver only passes inputs in, sends the outcome's requests, and moves time forward. Inputs are totally ordered: by the
@@ -119,7 +119,7 @@ class Engine:
         self.view = EngineView(rooms)
         #: its count stays constant while turns produce no outcome and leave the wake time unchanged
         self.changes = rooms.changes
-        #: `wake_at` returns the agenda's head while the head is known
+        #: while the agenda's head is known, `wake_at` returns it directly
         self.agenda = rooms.agenda
         self._handlers = self._by_type()
 
@@ -230,7 +230,8 @@ class Engine:
         else:
             taken, published = self._spans.run_with_books(rows, begin, end, books, until)
             self._clock.events += taken + published
-        if self.changes.count != before:  # an unchanged count means that the rows changed nothing, and nothing was due
+        # an unchanged count means that the rows changed nothing and that nothing was due
+        if self.changes.count != before:
             self._finish(self._clock.now, out)
         return taken
 

@@ -1,4 +1,4 @@
-"""The engine's own plugin: registers the built-in risk rules, like any other plugin."""
+"""The engine's own plugin, which registers the built-in risk rules in the same way as any other plugin."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The rooms of one engine, wired together, and the operations that involve several of them.
 
-A room (one part of the engine) receives its dependencies at construction and never sees the engine. Events that concern
-several rooms (an order's new state, a fill, a price, a failed strategy) arrive here and are dispatched in a fixed
-order.
+A room (one part of the engine) receives its dependencies at construction and has no reference to the engine. Events
+that concern several rooms (an order's new state, a fill, a price, a failed strategy) arrive here and are dispatched in
+a fixed order.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ from botkit.model.pairs import Pair
 
 #: more refusals than this in one turn indicate a looping strategy, so the strategy is stopped
 REFUSALS_A_TURN_MAX = 100
-#: the limit while all orders, or all orders in a pair, are refused: many orders in a turn are then not a sign of a loop
+#: the limit that applies while all orders, or all orders in a pair, are refused; many refusals in a turn are then not a
+#: sign of a loop
 REFUSALS_CLOSED_MAX = 1_000
-#: this many consecutive rejections by the exchange, over all strategies, halt the bot
+#: this many consecutive rejections by the exchange, across all strategies, halt the bot
 REJECTIONS_MAX = 10
 #: maximum length of a message to the user, in characters; the rest is neither sent nor recorded
 _MESSAGE_MAX = 1_000
@@ -312,7 +313,7 @@ class BotRooms:
             self.protector.order_changed(order)
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
-                # no execution is pending that could disagree with the order's state
+                # no pending execution could disagree with the order's state
                 callback = (self._listeners.get(record.name) or self._listen(record))[0]
                 if callback is not None:
                     self.callbacks.mailbox.append((record, callback, order))
@@ -356,7 +357,7 @@ class BotRooms:
 
     def _foreign(self, report: OrderReport) -> None:
         if report.state in FINAL_STATES:
-            # do not keep final orders, since another bot on the account may trade for months
+            # do not keep final foreign orders, since another bot on the account may trade for months
             self.foreign_orders.pop(report.order_id, None)
         else:
             self.foreign_orders[report.order_id] = report
@@ -382,7 +383,7 @@ class BotRooms:
         if self.has_refused:
             self.has_refused = False
             if len(self.decisions.pending) >= BLOCK_LINES:
-                self.decisions.flush()  # refused orders cause no requests
+                self.decisions.flush()  # refused orders cause no requests, so nothing else flushes their decisions
             for record in self.records.values():
                 record.refused_this_turn = 0
 

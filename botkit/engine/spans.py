@@ -188,7 +188,7 @@ class Spans:
         return taken
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
-        """Skip rows that no callback needs. Only the last one has an effect."""
+        """Skip rows that no callback needs. Only the last row has an effect."""
         if market.trade_series:
             block.skip_to(end)
         self._clock.now = block.received[end - 1]

@@ -52,7 +52,7 @@ class MoneyView:
 
     @property
     def pooled(self) -> tuple[str, ...]:
-        """The currencies that strategies without capital share."""
+        """The currencies shared by the strategies without capital."""
         return self._portfolio.pooled
 
     @property
@@ -63,8 +63,8 @@ class MoneyView:
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
-        """Return the units that can be handed over, because they are neither owned by a strategy nor part of the
-        reserve.
+        """Return the units that can be handed over to a strategy, because they are neither owned by a strategy nor part
+        of the reserve.
         """
         return self._portfolio.ownership.free_units(currency)
 
@@ -148,7 +148,7 @@ class ChecksView:
         self._rooms = rooms
 
     def withheld(self) -> dict[Pair, int]:
-        """Return the number of market events that were withheld as doubtful, by pair."""
+        """Return the number of market events that were withheld as implausible, by pair."""
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:

@@ -25,7 +25,7 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     skips: Mapping[str, int]
     refusals: Mapping[str, int]
     last_skip: Mapping[str, Mapping[str, Any]]
-    #: the current values, including live changes
+    #: the current parameter values, including live changes
     parameters: Mapping[str, Any] = {}
     #: the parameters as declared in the strategy's class
     declared: Mapping[str, Parameter] = {}

@@ -1,5 +1,5 @@
-"""The machine's clock and random number generator, used by clients that are created without passing any. A bot always
-passes its own clock and random number generator to its clients.
+"""The machine's clock and random number generator, for clients that are created without their own. A bot always passes
+its clock and random number generator to its clients.
 
 No other module under ``exchange`` reads the clock or generates random numbers, so a test can run a bot on virtual time.
 """

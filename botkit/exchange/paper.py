@@ -25,11 +25,11 @@ _DEPTH = 50
 
 
 class PaperAdapter(Lifetime):
-    """Takes market data from ``market`` and sends orders to ``venue``, so the bot sees a single exchange
+    """Takes market data from ``market`` and sends orders to ``venue``, so that the bot deals with a single exchange
     (`botkit.model.adapter`).
 
-    The bot sees market data exactly as the exchange sends it. Its own orders are matched against that data and do not
-    affect the market. The account's streams cannot be disconnected, because account events never leave the process.
+    Market data reaches the bot exactly as the exchange sends it. The bot's orders are matched against that data and do
+    not affect the market. The account's streams cannot be disconnected, because account events never leave the process.
     """
 
     account_streams = ()
@@ -79,7 +79,7 @@ class PaperAdapter(Lifetime):
         return self._market.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Read the pairs and their current rules from the exchange and return them. Raises RequestError."""
+        """Fetch the pairs and their current rules from the exchange and return them. Raises RequestError."""
         return await self._market.pairs()
 
     # -- events in ------------------------------------------------------------------------------------------------
@@ -93,8 +93,8 @@ class PaperAdapter(Lifetime):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Subscribe to these feeds. Account events come from the simulated exchange, all other events from the real
-        one.
+        """Subscribe to these feeds. Account events come from the simulated exchange. All other events come from the
+        real exchange.
         """
         if account:
             self._sink = sink
@@ -122,8 +122,8 @@ class PaperAdapter(Lifetime):
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send market-data reads to the real exchange and all other requests to the simulated one. Raises no exception
-        except CancelledError.
+        """Send market-data reads to the real exchange and all other requests to the simulated one. The only exception
+        raised is CancelledError.
         """
         if not self._is_open:
             return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")

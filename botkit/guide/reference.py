@@ -277,7 +277,7 @@ def _prose(thing: Any) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Return a docstring as Markdown, with double backticks replaced by single ones."""
+    """Return a docstring as Markdown, with double backticks replaced by single backticks."""
     return text.replace("``", "`") + "\n" if text else ""
 
 

@@ -39,7 +39,9 @@ class Threads:
         return threading.Lock()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Return a function that other threads can call to get the current frame of the calling thread."""
+        """Return a function that other threads can call to get the current frame of the thread that called this
+        method.
+        """
         ident = threading.get_ident()
         return lambda: sys._current_frames().get(ident)
 
@@ -79,7 +81,7 @@ class _Loop:
 
 
 class OnLoop:
-    """Runs all work on the running event loop, one job after another, because virtual time does not allow threads."""
+    """Runs all work on the running event loop, one job after another, because threads cannot run on virtual time."""
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
         """Run ``work`` immediately."""

@@ -50,7 +50,7 @@ log = logging.getLogger("botkit.live")
 
 
 class Bot:
-    """A bot, from its first contact with the exchange until it has stopped. It is also the `Listener` of its driver."""
+    """A bot, from its first contact with the exchange until it stops. It also acts as the `Listener` of its driver."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class Bot:
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
         # A comparison books an unexplained balance change as a deposit or withdrawal. A frame that merely arrived out
-        # of order must not trigger such a booking.
+        # of order must not cause this.
         for event in given.events:
             if type(event) is BalanceReport and self.started_at and not self.view.has_live_orders:
                 account = self.view.money.account
@@ -221,7 +221,7 @@ class Bot:
     # -- services to the user ------------------------------------------------------------------------------------
 
     def tell_of_orders(self) -> None:
-        """Start reporting orders whose outcome is unknown, including those that already exist."""
+        """Start reporting orders whose outcome is unknown. Existing orders of this kind are included."""
         self._tells_orders = True
         for order in self.view.open_orders():
             self._order_news.changed(order, order.state)

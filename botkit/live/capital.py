@@ -1,4 +1,5 @@
-"""Moves unassigned money to a strategy or back (``botkit capital add|take``), whether the bot is running or stopped.
+"""Moves unassigned money to a strategy, or a strategy's money back (``botkit capital add|take``), whether the bot is
+running or stopped.
 
 A running bot moves the money itself when it finds the command file. For a stopped bot, the books in its journal are
 changed while its folder is locked. In both cases the new books and a note are written in one journal transaction.
@@ -161,7 +162,7 @@ def move_stopped(
 
 def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str, Pair], target: str) -> str | None:
     """Lock the money of every order that is, or may be, at the exchange. The books are saved without locks, so without
-    this step the next start would find that money missing.
+    this step that money would appear to be missing at the next start.
     """
     for order in journal.orders(dict(pairs)):
         if order.state not in LIVE_STATES:

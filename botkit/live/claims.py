@@ -42,8 +42,8 @@ class CoinClaim(msgspec.Struct, frozen=True):
 
 
 class Claims:
-    """The claims of all bots on the account to which a folder belongs. This bot's own claim is valid while its folder
-    is locked.
+    """The claims of all bots that use the same account as the bot in a given folder. This bot's own claim is valid
+    while its folder is locked.
     """
 
     def __init__(self, folder: StateFolder) -> None:

@@ -24,7 +24,7 @@ class ClientIdPlaces:
     def claim(self, bot: str, first: int, random: Random) -> int:
         """Return ``first``, or a random starting point if another bot is near it."""
         others = [place for name, place in self._firsts.items() if name != bot]
-        # each bot blocks twice this distance, which still leaves at least half of all numbers free
+        # each bot blocks twice this distance; even so, at least half of all numbers stay free
         apart = min(_APART, ID_MAX // (4 * (len(others) + 1)))
         while any(abs(first - other) < apart for other in others):
             first = random.randrange(1, ID_MAX - apart)

@@ -1,9 +1,9 @@
 """Makes Python's garbage collector run rarely and ignore every object that existed at the start.
 
 This removes rare pauses. Typical orders are unaffected. On a busy machine with the default settings, a bot that
-processed 200 books a second had a collection of the youngest generation every 420 books (0.2 ms each) and one of the
-next generation every 2,500 books (1.7 ms). With these settings it had no collections over the same period. The median
-order latency did not change.
+processed 200 books a second ran a collection of the youngest generation every 420 books (0.2 ms each) and a collection
+of the next generation every 2,500 books (1.7 ms each). With these settings it ran no collections over the same period.
+The median order latency did not change.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class CommandFailed(BotkitError):
 
 
 def leave(folder: StateFolder, command: str, *, clock: MachineClock = REAL_CLOCK, **arguments: Any) -> Path:
-    """Write a command for the running bot and return the command's file."""
+    """Write a command for the running bot and return the path of the command file."""
     path = folder.commands / f"{clock.wall_ns():020d}-{os.getpid()}.json"
     folder.disk.files.write(path, json.dumps({"command": command, **arguments}).encode())
     return path
@@ -70,7 +70,7 @@ def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
         try:
             files.remove(path)
         except OSError:
-            continue  # without this check, a disk that became read-only would make the bot repeat the command forever
+            continue  # not returned: on a disk that became read-only, the bot would otherwise repeat it forever
         if isinstance(document, dict) and isinstance(document.get("command"), str):
             found.append((path, document))
     return found

@@ -49,8 +49,8 @@ class Comparisons:
         self.first: Comparison | None = None
         self._suspected_at: Nanos | None = None
         self._is_under_way = False
-        #: True if an event during the current comparison requires another one, because the current one may have read
-        #: its data too early
+        #: True if an event during the current comparison requires another one, because its data may have been read too
+        #: early
         self._again = False
         self.last_failure = ""
         #: number of consecutive requests for which no connection could be made
@@ -66,8 +66,8 @@ class Comparisons:
             self._suspected_at = now
 
     def at_once(self, unwritten: Unwritten | None = None) -> None:
-        """Start a comparison now. If one is in progress, it may have read its data too early, so another one is started
-        after it.
+        """Start a comparison now. A comparison that is already in progress may have read its data too early, so in that
+        case another comparison is started after it.
 
         For the first comparison, ``unwritten`` selects the orders that can be missing from the journal only if it has
         lost commits.
@@ -125,7 +125,7 @@ class Comparisons:
     def _tell(self, comparison: Comparison) -> None:
         for difference in comparison.differences:
             if difference.kind == "balance" and self._others:
-                continue  # fills of other bots' orders change the account; only a shortage is worth reporting
+                continue  # fills of other bots' orders also change the account, so only a shortage is worth reporting
             self._notices.tell("warning", difference.text)
             self._note("difference", difference.text)
         siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""

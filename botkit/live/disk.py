@@ -126,7 +126,7 @@ class _Blocks:
     """Writes the blocks of a file directly to the disk. This takes a third less processor time than a write to the page
     cache followed by a sync. Speed matters here, because orders wait for the write.
 
-    A write rewrites whole blocks from a copy of the file in memory. The part before ``at`` keeps its bytes, so a torn
+    A write rewrites whole blocks from a copy of the file in memory. The bytes before ``at`` do not change, so a torn
     write cannot damage it.
     """
 

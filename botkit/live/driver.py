@@ -50,7 +50,7 @@ _CANCELS = (CancelOrder, CancelBatch, CancelAll)
 _WRITES = (*_CANCELS, CreateOrder, CreateBatch)
 #: how long a commit waits for more inputs when there is nothing to send
 _GATHER_S = 0.02
-#: how often to retry a journal that cannot be written
+#: interval between attempts to write a journal that cannot be written
 _RETRY_S = 1.0
 _WRITTEN_AGAIN = "it could not be written for a while; only cancels were sent meanwhile"
 #: maximum number of events to queue while the bot is busy; beyond this limit, a new book replaces the oldest queued
@@ -253,7 +253,7 @@ class LiveDriver:
         self._dispatch(requests, now)
         if requests:
             self._unfinished = True
-            self._loop.call_soon(self._finish_after)  # an adapter may write a request in the first step of its task
+            self._loop.call_soon(self._finish_after)  # lets each task take its first step, which may write a request
         else:
             self._finish()
 
@@ -279,7 +279,7 @@ class LiveDriver:
         return inputs
 
     def _finish_after(self) -> None:
-        if self._unfinished:  # unless another pass ran in between
+        if self._unfinished:  # False if another pass has run in between
             self._guarded(self._finish)
 
     def _finish(self) -> None:
@@ -297,8 +297,8 @@ class LiveDriver:
         """Commit the changes made by the turns, then send their requests.
 
         If there is nothing to send, the commit waits briefly for further changes. Otherwise every response and report
-        would cause a commit, and the next book would wait for the disk. After a crash, these inputs are simply read
-        from the exchange again.
+        would cause a commit, and processing of the next book would have to wait for the disk. After a crash, these
+        inputs are simply read from the exchange again.
         """
         if requests:
             self._commit(requests, now)
@@ -349,7 +349,7 @@ class LiveDriver:
         outcome, because an order without an answer would wait forever.
         """
         self._tasks.discard(task)
-        sent.close()  # never started if the task was cancelled before its first step
+        sent.close()  # `sent` never started if the task was cancelled before its first step
         if self._is_ending:
             return  # the next run treats unanswered requests as unknown and looks them up
         if task.cancelled():
@@ -403,7 +403,7 @@ class LiveDriver:
             return f"not sent: {closed}"
         if self.folder.is_halted():
             halt = self.folder.halt()
-            # if its books are outdated, an order may seem to reduce a position that was closed long ago
+            # if the bot's books are outdated, an order may seem to reduce a position that was closed long ago
             if not reduces or (halt is not None and halt.kind == JOURNAL_HALT):
                 return f"not sent: the bot is halted: {halt.reason if halt else ''}"
         return None
@@ -419,7 +419,8 @@ class LiveDriver:
             self._timer = None
         self._timer_at = due
         if due is not None:
-            # the loop's clock may be slightly behind ours; a turn that is a millisecond late is better than two turns
+            # the loop's clock may run slightly behind ours; a turn that is a millisecond late costs less than an extra
+            # turn
             wait_s = max(0, due - now) / NS_PER_S / (self.clock.speed or 1.0)
             self._timer = self._loop.call_later(wait_s, self._rang, context=self._context)
 
@@ -432,7 +433,9 @@ class LiveDriver:
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Stop permanently. Requests in flight have ``grace_s`` seconds to be answered before they are abandoned."""
+        """Stop permanently. Wait up to ``grace_s`` seconds for responses to requests in flight before abandoning these
+        requests.
+        """
         if self._timer is not None:
             self._timer.cancel()
         self._is_ending = True

@@ -196,5 +196,5 @@ class Seat(Lifetime):
         return self._account.adapter.send(request, urgent=urgent)
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Read the pairs and their current rules from the exchange and return them."""
+        """Fetch the pairs and their current rules from the exchange and return them."""
         return await self._account.adapter.pairs()

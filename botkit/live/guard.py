@@ -1,9 +1,9 @@
 """A guard is a separate process that cancels a bot's open orders when the bot's heartbeats stop.
 
 A bot cannot cancel its orders after it is killed or while it is stuck in a plugin's endless loop. As a heartbeat, the
-bot updates the timestamp of its lock file every second, which works even on a full disk. On a disk that accepts no
-changes (read-only or failing), missing heartbeats prove nothing, so the guard waits for the bot's process to exit. A
-restarted bot starts its own guard, and the previous guard exits.
+bot updates the timestamp of its lock file every second, which works even on a full disk. On a disk that cannot be
+written to (read-only or failing), missing heartbeats do not show that the bot is dead, so the guard waits for the bot's
+process to exit. A restarted bot starts its own guard, and the previous guard exits.
 
 `Guarding` is the bot's side and replaces a guard that has exited. A guard records its intervention in the bot's folder
 (`Strike`). After the bot wakes up or is restarted, it reports the intervention to the user.
@@ -103,8 +103,8 @@ class Guarding:
 class Silence:
     """Measures how long a bot has been silent by watching its heartbeat.
 
-    The file's timestamp is never compared with a clock, because clocks can be set. Silence is the time during which
-    this process watched the timestamp without seeing it change.
+    The file's timestamp is never compared with a clock, because clocks can be set. Silence is the time for which this
+    process has watched the timestamp and it has not changed.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
@@ -173,8 +173,8 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _proves_something(self, silent_s: float) -> bool:
-        """Return whether the silence shows that the bot is dead. The silence proves nothing if the disk accepts no
-        heartbeats while the bot's process is still running.
+        """Return whether the silence shows that the bot is dead. It does not if the disk accepts no heartbeats while
+        the bot's process is still running.
         """
         if self._folder.takes_heartbeats() or self._folder.holder() is None:
             return True
@@ -195,7 +195,7 @@ class Guard:
             return False
 
     def _strike(self, silent_s: float) -> bool:
-        """Cancel the bot's orders. Return True if none remain open."""
+        """Cancel the bot's orders. Return True if none of them are still open."""
         try:
             result = self._cancel()
         except Exception as error:  # the failure may be temporary, and nothing else would cancel the orders

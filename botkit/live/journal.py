@@ -3,8 +3,8 @@ filled from the log.
 
 Every turn that sends a request is committed before the first byte is sent: its orders (state SENDING), their slots, the
 books and the strategies' own state. A commit is one record in the log (`botkit.live.journal_log`). The record is
-synced, so it survives a power failure. A moment later, the commit is copied into SQLite, which is the source for all
-readers. The journal never contains secrets.
+synced, so it survives a power failure. Soon afterward, the commit is copied into SQLite, from which all readers read.
+The journal never contains secrets.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ class Journal(JournalReading):
             tail = read_tail(self.path, files, place)
             end = tail.records[-1].end if tail.records else place
         else:
-            # the segments are left over: the journal was moved away without its log, or restored from a backup made
-            # before it had a log
+            # the segments are left over because the journal was moved away without its log, or because it was restored
+            # from a backup made before it had a log
             tail = Tail([])
             if any(files.read(segment_path(self.path, segment)).strip(b"\0") for segment in found):
                 tail.damage = f"its log {segment_path(self.path, found[0]).name} belongs to another journal"
@@ -240,7 +240,7 @@ class Journal(JournalReading):
         operations: list[Operation] = []
         for order in orders:
             operations.append(("order", self._storable(order_row(order))))
-        # plain loops: an order usually has one row and one send, and even an empty comprehension costs a call
+        # plain loops for speed: an order usually has one row and one send, and even an empty comprehension costs a call
         for fill, now in fills:
             operations.append(("fill", fill_row(fill, now)))
         for number, name, now, ids in sends:
@@ -269,7 +269,9 @@ class Journal(JournalReading):
         self.filling.take(operations, behind)
 
     def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return an order's row after checking that it fits into SQLite, which is filled only later."""
+        """Return an order's row. The values are checked first, because SQLite is filled only later and might not be
+        able to store them.
+        """
         if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
             raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
         return row
@@ -283,7 +285,7 @@ class Journal(JournalReading):
         self._commit([("note", (now, kind, text))])
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
-        """Stop following a departed strategy's orders and mark them as final."""
+        """Stop following the orders of a strategy that is no longer configured, and mark them as final."""
         self._commit([("let_go", (client_id, reason)) for client_id in client_ids])
 
     def parameter(self, strategy: str, name: str, value: Any, now: Nanos) -> None:
@@ -313,7 +315,7 @@ class Journal(JournalReading):
         if after is not None:
             first = after
         elif reserved:
-            # if the entire folder was restored from a backup, this skips past used ids with 99 % probability
+            # if the entire folder was restored from a backup, this skips the used ids with 99 % probability
             first = reserved + ID_BLOCK * random.randrange(_BLOCKS_SKIPPED)
         else:
             first = random.randrange(1, ID_MAX // 2)

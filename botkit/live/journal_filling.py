@@ -111,12 +111,12 @@ class Filling:
             yield
 
     def _fill(self) -> bool:
-        # access by index, because another thread may append at the same time, which would break an iterator
+        # access by index, because another thread may append at the same time, which would invalidate an iterator
         batch = [self._waiting[i] for i in range(min(len(self._waiting), _AT_ONCE))]
         if not batch:
             return False
         behind = batch[-1][1]
-        is_last = behind.segment > self._oldest  # once this is synced, older segments may be deleted
+        is_last = behind.segment > self._oldest  # once this batch is synced, older segments may be deleted
         try:
             synced(self._db, is_last)
             with transaction(self._db):

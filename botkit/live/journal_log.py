@@ -2,8 +2,8 @@
 
 * Owner: only the process that holds the bot's folder writes the log, on its event loop's thread.
 * Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. The filling thread fills each segment with
-  zeros and syncs it before the first record is due. A later sync then writes only data and no file size. If the disk
-  has too little space, a segment is smaller.
+  zeros and syncs it before its first record is written. A later sync then writes only data and no file size. If the
+  disk has too little space, a segment is smaller.
 * A record is length, CRC-32, number and body, at a multiple of 8 bytes. A segment's first record is its heading.
 * Filling: `botkit.live.journal` copies committed records into SQLite on a separate thread. In the same transaction,
   SQLite saves the `Place` up to which records are copied. Older segments are deleted once this transaction is synced.

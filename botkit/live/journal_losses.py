@@ -17,8 +17,8 @@ from botkit.model.inputs import Unwritten
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
 #: If starts of the bot are missing from the journal, the ids of each missing start begin at most `SKIPPED_MAX` after
-#: the previous ids. This many consecutive missing starts are detected. The probability that another process has a bot
-#: on the account with ids that close is one in two thousand.
+#: the previous ids. This many consecutive missing starts are detected. The probability that another process runs a bot
+#: on the account whose ids are that close is one in two thousand.
 _LOST_STARTS = 5
 
 
@@ -31,8 +31,8 @@ def has_lost_ids(journal: Journal) -> bool:
 
 
 def unwritten_orders(journal: Journal) -> Unwritten | None:
-    """Return a filter for orders at the exchange that would prove lost commits, or None if no id can belong to such an
-    order.
+    """Return a filter for orders at the exchange that would prove lost commits, or None if no order id can prove
+    this.
     """
     reach = journal.reach()
     reserved = max(reach.reserved, reach.counted)

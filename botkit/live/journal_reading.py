@@ -61,7 +61,7 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalReading:
-    """The journal's queries. Each query sees every commit and may raise JournalError."""
+    """The journal's queries. Each query takes every commit into account and may raise JournalError."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk) -> None:
         self._db = connection
@@ -78,7 +78,7 @@ class JournalReading:
             return self._db.execute(statement, values).fetchall()
         except (sqlite3.Error, OSError) as error:
             raise failed(self.path, "read", error, self.disk) from None
-        except (OverflowError, UnicodeError) as error:  # raised by a cell that is not text
+        except (OverflowError, UnicodeError) as error:  # raised if a cell is not text
             raise damaged(self.path, error) from None
 
     def _sealed(
@@ -251,5 +251,5 @@ class JournalReading:
             text = self.disk.files.read(self._counter).decode("ascii").strip()
         except (OSError, ValueError):
             return 0
-        # a larger count cannot come from a bot, so ignore it
+        # a bot's count cannot be larger, so ignore this value
         return int(text) if text.isdigit() and len(text) <= len(str(ID_MAX)) and int(text) <= ID_MAX else 0

@@ -1,8 +1,7 @@
 """Reports when the journal cannot be written or has been moved, and when it recovers.
 
 If the file is deleted or replaced while open, all later writes are lost. After a restart, the bot would not recognise
-orders placed during that time as its own. New orders are therefore blocked, as on a full disk, and only cancels
-continue.
+the orders placed during that time. New orders are therefore blocked, as on a full disk, and only cancels continue.
 """
 
 from __future__ import annotations

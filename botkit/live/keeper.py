@@ -144,9 +144,7 @@ class Keeper:
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
-        """Halt if the exchange's responses show that this machine's clock differs too much from the exchange's
-        clock.
-        """
+        """Halt if the exchange's responses show that this machine's clock and the exchange's clock differ too much."""
         skew_ms = bot.parts.adapter.clock_skew_ms
         if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
             return
@@ -312,7 +310,7 @@ class Keeper:
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
         """Write the current status for `botkit status`, or the final status with the reason why the bot ``ended``. Also
-        publish the state for the live page if somebody is viewing it.
+        publish the state for the live page if the page is being viewed.
         """
         standing = bot.standing()
         status = summary_of(standing, ended)

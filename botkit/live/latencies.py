@@ -45,7 +45,7 @@ from botkit.model.latency import (
 from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 
-#: durations of up to this many bits, in microseconds, are stored exactly, longer ones to within a thousandth
+#: durations in microseconds of up to this many bits are stored exactly, longer ones to within a thousandth
 _EXACT_BITS = 11
 #: number of requests and orders to remember while waiting for their responses and reports
 _WAITING_MAX = 10_000
@@ -106,7 +106,7 @@ class Latencies:
         self._new: list[Callable[[], None]] = []
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
-        """Record that a turn at ``now`` decided on these requests and reported these fills to strategies."""
+        """Record that a turn at ``now`` decided to send these requests and reported these fills to strategies."""
         self._new.append(partial(self._decided, tuple(requests), tuple(fills), now))
 
     def went_in(self, given: Input, now: Nanos) -> None:
@@ -157,7 +157,7 @@ class Latencies:
         if answer.outcome in (Ending.OK, Ending.REFUSED):
             self._round_trip[kind].add(now - at)
         for client_id in ids:
-            if answer.outcome is not Ending.OK:  # no report shows the time of the refusal
+            if answer.outcome is not Ending.OK:  # a refusal causes no report that would show its time
                 self._creating.pop(client_id, None)
                 self._cancelling.pop(client_id, None)
             elif client_id in self._creating:
@@ -214,7 +214,7 @@ class Latencies:
         return msgspec.to_builtins(found)  # type: ignore[no-any-return]
 
     def save(self) -> None:
-        """Write the measurements if there are new ones. A full disk is reported by other code."""
+        """Write the measurements if any were added. Other code reports a full disk."""
         self.settle()
         tables = (self._order, self._answer, self._round_trip)
         measured = self._feed.count + sum(found.count for table in tables for found in table.values())

@@ -1,8 +1,8 @@
 """Runs a bot in lockstep with an emulator whose clock it controls. The bot makes the decisions of a backtest, but over
 real HTTP and WebSocket connections.
 
-The driver asks the emulator to advance to the next delivery, reads exactly the announced responses and frames, and runs
-the turns in the order and at the times reported by the emulator. Nothing depends on the speed of the sockets, so the
+The driver has the emulator advance to the next delivery, reads exactly the announced responses and frames, and runs the
+turns in the order and at the times reported by the emulator. Nothing depends on the speed of the sockets, so the
 decisions match those of a backtest on the same tape, line by line (tests/parity).
 """
 
@@ -56,7 +56,7 @@ class LockstepError(BotkitError):
 
 
 class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a run over the wire. ``answers`` and ``frames`` count the messages read from the sockets.
+    """The result of a lockstep run. ``answers`` and ``frames`` count the messages read from the sockets.
     ``split_bursts`` counts the timestamps at which the trades of one pair needed several frames.
     """
 
@@ -280,8 +280,8 @@ class Lockstep:
         return told.stream == "trades"
 
     async def _settle(self) -> None:
-        """Let the emulator carry out the immediate effects of the requests sent so far, and sort these effects into the
-        pending deliveries.
+        """Have the emulator process the immediate effects of the requests sent so far, and insert these effects into
+        the pending deliveries in order.
 
         As in a backtest, this is done once all responses, account events and books with the same timestamp have been
         processed, and after each trade.
@@ -320,7 +320,7 @@ class Lockstep:
             )
         if self._broken:
             raise LockstepError(self._broken)
-        # the first frames of each stream were also announced, so all of them are read before time advances
+        # the first frames of each stream were also announced, so read all of them before time advances
         step = await self._step(self.clock.time)
         for told in step.delivered:
             await self._frame(told)

@@ -28,7 +28,7 @@ class Opened(msgspec.Struct, frozen=True):
     unwritten: Unwritten | None
     #: a description of the journal's losses, if any are already known
     losses: str | None
-    #: a message for a bot that has traded before but no longer has a journal, so that it starts from scratch
+    #: a message for a bot that has traded before but no longer has a journal and therefore starts from scratch
     starts_over: str | None = None
 
 

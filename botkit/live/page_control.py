@@ -1,5 +1,5 @@
 """Defines what the live page may do to a bot. The bot itself enforces these rules. Every command from the page is
-marked as such, and the page's server cannot write unmarked commands.
+marked as coming from the page, and the page's server cannot write unmarked commands.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from botkit.model.clock import Nanos
 
 
 class PageFiles:
-    """``page.json``, which the bot writes while somebody is viewing its page, and ``viewed``, whose timestamp shows
-    that somebody is viewing it.
+    """``page.json``, which the bot writes while its page is being viewed, and ``viewed``, whose timestamp shows that
+    the page is being viewed.
     """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
@@ -20,13 +20,13 @@ class PageFiles:
         self._disk = disk
 
     def view(self, time: Nanos) -> None:
-        """Signal to the bot that somebody is viewing its page. ``time`` must change with each call. Raises OSError."""
+        """Signal to the bot that its page is being viewed. ``time`` must change with each call. Raises OSError."""
         if self._disk.files.identity(self._viewed_path) is None:
             self._disk.files.write(self._viewed_path, b"", durable=False)
         self._disk.pulses.beat(self._viewed_path, time)
 
     def viewed(self) -> Nanos | None:
-        """Return a value that keeps changing while somebody is viewing the page, or None."""
+        """Return a value that keeps changing while the page is being viewed, or None."""
         try:
             return self._disk.pulses.last(self._viewed_path)
         except OSError:

@@ -1,6 +1,6 @@
 """Cancels all of an account's orders from a second process, regardless of the state of the bot.
 
-The latch is set first and is on disk before anything is sent. If a hanging bot wakes up, it finds the latch before it
+The latch is set first and is on disk before anything is sent. If a hanging bot resumes, it checks the latch before it
 sends its next order. All orders are then cancelled and listed again until none are left.
 """
 
@@ -32,7 +32,7 @@ class PanicResult(msgspec.Struct, kw_only=True):
     cancelled: int = 0
     foreign: int = 0
     left: tuple[str, ...] | None = None
-    #: True if the exchange does not accept the key, in which case nothing else was attempted
+    #: True if the exchange does not accept the key, in which case no further requests were sent
     is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
 

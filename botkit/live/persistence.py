@@ -73,7 +73,7 @@ class Persistence:
         return found
 
     def answered(self, request_id: int, now: Nanos) -> None:
-        """Record that a request was answered, so its slot starts to cool down now."""
+        """Record that a request was answered, which starts the cool-down of its slot."""
         self._answered.append((request_id, now))
 
     def keep_books(self) -> None:
@@ -105,8 +105,9 @@ class Persistence:
 
     @property
     def is_dirty(self) -> bool:
-        """True if there are changes that a crash must not lose. Responses are included: the next start holds an
-        unanswered slot for a minute or more, so a bot that restarts often would have to wait for its own reads.
+        """True if there are changes that a crash must not lose. Responses are included: after a restart, the slot of an
+        unanswered request is held for a minute or more, so a bot that restarts often would have to wait before it can
+        read.
         """
         return bool(self._orders or self._fills or self._answered or self._books_due)
 

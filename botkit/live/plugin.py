@@ -9,7 +9,7 @@ from botkit.model.extension import Notifier, Options, hookimpl
 
 @hookimpl
 def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
-    """Register three notifiers: ``bell`` rings the terminal bell, ``telegram`` also takes commands, and ``apprise``
+    """Register three notifiers: ``bell`` rings the terminal bell, ``telegram`` also accepts commands, and ``apprise``
     reaches other phone and chat services.
     """
     register("bell", _bell)

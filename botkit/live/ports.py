@@ -100,8 +100,8 @@ class Background(Protocol):
         ...
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Return a function that returns the current frame of the calling thread, or None if there are no other
-        threads.
+        """Return a function that returns the current frame of the thread that called this method, or None if there are
+        no other threads.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Records the engine's inputs, so that the bot can be run again with these inputs (`botkit.live.replay`).
 
-The engine has no clock, no randomness and no I/O, so its decisions are a function of its inputs and their times. Each
+The engine has no clock, no randomness and no I/O, so its decisions depend only on its inputs and their times. Each
 input is one entry of ``inputs.bin``. A turn without an input is an empty entry.
 
 An input is serialised once the orders that it caused have been sent (`Recording.settle`). Compression and writing wait
@@ -54,7 +54,7 @@ _MEASURED_SHARE = 64
 PREFIX = struct.Struct(">II")
 #: the fields that are stored for an order book
 BOOK_FIELDS = ("pair", "time", "bid_levels", "ask_levels")
-#: inputs that contain orders; orders change, so such inputs are serialised immediately
+#: inputs that contain orders; orders change later, so these inputs are serialised immediately
 _CHANGING = (Restore, CancelOrphans)
 
 
@@ -96,7 +96,7 @@ class Recording:
         self.on_trade: Callable[[Trade], None] | None = None
         document = (json.dumps({"format": FORMAT, **header}, indent=1) + "\n").encode()
         files.write(folder / HEADER, document, durable=False)
-        files.remove(folder / INPUTS)  # left over from a run with this number in an earlier emulator
+        files.remove(folder / INPUTS)  # left over from an earlier emulator's run with this number
         self._file: Appending | None = files.append(folder / INPUTS)
         self._add(BEGUN, 0, hashlib.sha256(document).hexdigest())
 

@@ -31,7 +31,8 @@ def key_refused(words: str, address: str | None) -> str:
 def key_ends_soon(created: date, today: date, told: int | None) -> tuple[str, int] | None:
     """Return (a warning that the key expires soon, the step of the warning), or None if no warning is due.
 
-    ``told`` is the step of the last warning. Each warning is issued once per run.
+    A step is a number of days before expiry at which to warn. ``told`` is the step of the last warning. Each warning is
+    issued once per run.
     """
     left = KEY_DAYS - (today - created).days
     step = min((days for days in _WARNED_DAYS if left <= days), default=None)

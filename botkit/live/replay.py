@@ -219,7 +219,8 @@ def _header_damaged(path: Path, why: object) -> str:
 
 
 class RecordedInputs:
-    """The inputs of a recorded run as (time, input), in order. A turn without an input is None. Iterate only once.
+    """The inputs of a recorded run as (time, input), in order. A turn without an input yields None as its input.
+    Iterate only once.
 
     Raises ReplayError for a damaged file.
     """

@@ -24,7 +24,7 @@ class RunFiles:
     ) -> None:
         self.folder = folder
         self._tell = tell
-        disk.files.remove(folder / DECISIONS)  # left over from a run with this number in an earlier emulator
+        disk.files.remove(folder / DECISIONS)  # left over from an earlier emulator's run with this number
         self._file: Appending | None = disk.files.append(folder / DECISIONS)
         self.decisions = DecisionLog(self._keep)
         self.recording = Recording(folder, header, disk, bytes_max=bytes_max, tell=tell)

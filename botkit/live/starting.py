@@ -122,7 +122,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
-    # without books the bot has never owned anything; the first comparison creates the books
+    # a bot without books has never owned anything; the first comparison creates its books
     for order in journal.orders(dict(parts.pairs), since=opened.began - REMEMBERED) if document is not None else ():
         if order.strategy in names:
             executions = tuple((fill.price_ticks, fill.lots) for fill in journal.fills(order.client_id))

@@ -37,7 +37,7 @@ class FolderUnusable(BotkitError):
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
-    """The reason why the bot may send no new orders. ``kind`` is panic, loss or breaker."""
+    """The reason why the bot must not send new orders. ``kind`` is panic, loss or breaker."""
 
     kind: str
     reason: str
@@ -45,7 +45,7 @@ class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strike(msgspec.Struct, frozen=True, kw_only=True):
-    """The guard's intervention while its bot was silent. ``time`` is machine time."""
+    """A record of the guard's intervention while its bot was silent. ``time`` is machine time."""
 
     silent_s: float
     cancelled: int

@@ -50,7 +50,7 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
 
 
 async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
-    """Wait until all orders are final, except orders that are to be kept open."""
+    """Wait until all orders are final, except those that are to be left open."""
     waited = 0.0
     while waited < wait_s and bot.driver.fault is None:
         if all(order.strategy in keep for order in bot.view.open_orders()):
@@ -60,8 +60,8 @@ async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
 
 
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
-    """Trade back to the holdings that a strategy was given. Each order is limited to the amount that the visible book
-    can absorb within the slippage limit.
+    """Trade back to the holdings that were assigned to a strategy. Each order is limited to the amount that the visible
+    book can absorb within the slippage limit.
     """
     refused = ""
     money = bot.view.money

@@ -92,7 +92,7 @@ class Streams:
 
     def unreadable(self) -> str:
         """Return the problems of the account streams if one of them has sent unreadable data since it connected, or an
-        empty text.
+        empty string.
         """
         stale = ConnectionState.STALE in (state for (_, pair), state in self.connections.items() if not pair)
         return self.troubles() if stale else ""

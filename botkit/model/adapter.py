@@ -2,20 +2,19 @@
 
 An adapter sends one account's requests to an exchange and delivers the exchange's events. It combines three ports:
 
-    Lifetime        opens and closes it; an async context manager
+    Lifetime        opens and closes the adapter; an async context manager
     StreamSource    the account's and the market's streams: events in
     RequestSender   requests out, one answer each; the exchange's capabilities and rate limits
 
 `botkit.exchange.bitopro` contains the BitoPro adapter. The orders sent through the adapter in `botkit.exchange.paper`
-never leave the process. ``tests/toy_exchange.py`` is a small adapter to start from. A plugin provides its own adapter
-through `Exchange.connect` (`botkit.model.extension`), and `botkit.testing.adapter_cases` tests it against this contract
-under pytest.
+never leave the process. ``tests/toy_exchange.py`` is a small adapter to start from. A plugin provides an adapter of its
+own through `Exchange.connect` (`botkit.model.extension`), and `botkit.testing.adapter_cases` tests that adapter against
+this contract under pytest.
 
 Beyond the signatures, a bot relies on these rules:
 
-* **One request, one call, one answer.** An adapter never retries a request and never sends requests on its own
-  initiative. Every request counts toward a limit, and the bot's router grants the slots. After an outage the
-  bot requests missed events.
+* **One request, one call, one answer.** An adapter never retries a request and never initiates one. Every request
+  counts toward a limit, and the bot's router grants the slots. After an outage the bot requests missed events.
 * **A missing answer is not a refusal.** Between the first byte sent and a clear answer the outcome is UNKNOWN,
   and the bot looks the order up. NOT_SENT means that no byte was written, REFUSED that the exchange refused the
   request, RATE_LIMITED that the exchange refused it for exceeding a rate limit.
@@ -67,8 +66,8 @@ class Lifetime(Protocol):
     """The lifecycle of an adapter. An adapter is opened once and closed once."""
 
     async def open(self) -> None:
-        """Prepare the adapter for use, which may involve sending requests. Raises ConfigError if the settings cannot
-        work.
+        """Prepare the adapter for use, which may involve sending requests. Raises ConfigError if the settings are
+        unusable.
         """
         ...
 
@@ -95,8 +94,8 @@ class StreamSource(Protocol):
     def account_streams(self) -> tuple[str, ...]:
         """The names of the account's streams, as used in their `Connection` events.
 
-        A bot starts trading once all of them have reported CONNECTED. There are no names if there is no connection to
-        lose, for example when everything runs in one process.
+        A bot starts trading once all of these streams have reported CONNECTED. There are no names if there is no
+        connection that could be lost, for example because everything runs in one process.
         """
         ...
 
@@ -127,11 +126,12 @@ class StreamSource(Protocol):
 
 
 class Sender(Protocol):
-    """The part of an adapter that most callers need."""
+    """The part of an adapter that most callers need: sending requests."""
 
     def send(self, request: Request, *, urgent: bool = False) -> Coroutine[Any, Any, Answer]:
-        """Send a request once and return its `Answer`, which carries the request's id. An ``async def`` is enough. A
-        plain function that writes the request before it returns the coroutine saves one iteration of the event loop.
+        """Send a request once and return its `Answer`, which carries the request's id. An ``async def`` method is
+        sufficient, but a plain function that writes the request before it returns the coroutine saves one iteration of
+        the event loop.
 
         `Answer` lists the body for each kind of request. ``urgent`` requests (cancels, and orders that reduce a
         position) must not wait behind others. A request without a corresponding call at the exchange is REFUSED. Before
@@ -157,10 +157,10 @@ class RequestSender(Sender, Protocol):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's time, or None before the first answer. It is the smallest difference
-        among the last few answers, and may be off by a second if the exchange's clock has a resolution of one second. A
-        large skew halts a bot, so a single answer with a wrong time, such as one from a proxy, must not cause a large
-        value.
+        """This machine's time minus the exchange's time, or None before the first answer. The value is the smallest
+        difference among the last few answers, and may be off by a second if the exchange's clock has a resolution of
+        one second. A large skew halts a bot, so a single answer with a wrong time, for example from a proxy, must not
+        produce a large value.
         """
         ...
 

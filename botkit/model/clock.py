@@ -1,6 +1,6 @@
-"""Represents time in botkit as an integer: nanoseconds since 1970-01-01 UTC.
+"""Represents time as an integer: nanoseconds since 1970-01-01 UTC.
 
-A float in seconds cannot represent today's date to the nanosecond, and equal inputs must lead to equal decisions on any
+A float in seconds cannot represent today's date to the nanosecond, but equal inputs must lead to equal decisions on any
 machine. No code in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is passed as an argument.
 """
 

@@ -27,10 +27,10 @@ class FillLeg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FillPair(msgspec.Struct, frozen=True, kw_only=True):
-    """Part of an order, with its real and its simulated execution. One of the two may be missing.
+    """Part of an order, with its real and its simulated execution, either of which may be missing.
 
     ``money`` is the amount, in quote currency, by which the real execution left the account better off than the
-    simulated one. If only one of the two exists, it is valued against the pair's last price.
+    simulated execution. If one of them is missing, the other is valued against the pair's last price.
     """
 
     client_id: int
@@ -46,8 +46,8 @@ class FillPair(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> float:
-        """The value of the amount in quote currency, at the real price or, without a real execution, at the simulated
-        price.
+        """The value of the amount in quote currency at the real price, or at the simulated price if there was no real
+        execution.
         """
         leg = self.real or self.simulated
         assert leg is not None
@@ -65,7 +65,7 @@ class FillPair(msgspec.Struct, frozen=True, kw_only=True):
 class AuditFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Totals over all compared fills. Shares are fractions of the real value, or of the simulated value if there were
     no real executions. ``later_s`` is the median delay of the real fills relative to the simulated ones. ``money_bps``
-    is relative to the same value as the shares.
+    is relative to the same base value as the shares.
     """
 
     real_fills: int

@@ -1,7 +1,7 @@
 """Markers for mypyc, which compiles some modules (botkit/compiled.py). They have no effect in plain Python.
 
-mypyc recognizes them by the module that defines them. Therefore mypy imports them from mypy_extensions, which is not
-needed to run botkit.
+mypyc recognizes the markers by the module that defines them. Therefore mypy imports them from mypy_extensions, which is
+not needed to run botkit.
 """
 
 from __future__ import annotations

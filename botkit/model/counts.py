@@ -1,4 +1,4 @@
-"""Formats counts with their nouns: `1 order`, `1,200 orders`."""
+"""Formats counts with nouns: `1 order`, `1,200 orders`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["counted"]
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a count with its noun, adding an s to the noun unless the count is 1."""
+    """Return a count followed by a noun, adding an s to the noun unless the count is 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,12 +1,12 @@
 """Events: small immutable values that the bot receives from the real or simulated exchange.
 
 Market events (`Trade`, `OrderBook`, `Ticker`, `Candle`) and account events (`OrderReport`, `TradeReport`,
-`BalanceReport`, `Connection`) enter through ``Engine.turn``. Strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`,
+`BalanceReport`, `Connection`) enter through ``Engine.turn``. Strategies receive `Trade`, `OrderBook`, `Ticker`, `Bar`,
 `Fill`, `Balance`, `Timer` and `Connection`.
 
-The numbers that strategies see are floats in base or quote currency; ``.exact`` provides the same attributes as
-Decimals. Account events contain integers (ticks, lots, units of 1e-8), because money is exact. ``time`` is the
-exchange's own timestamp in nanoseconds, while a turn's ``now`` is the time at which the bot received the event.
+In the events passed to strategies, numbers are floats in base or quote currency; ``.exact`` provides the same
+attributes as Decimals. Account events contain integers (ticks, lots, units of 1e-8), because money is exact. ``time``
+is the exchange's own timestamp in nanoseconds, while a turn's ``now`` is the time at which the bot received the event.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """The last_price, high, low and volume as Decimals."""
+        """The last price, high, low and volume as Decimals."""
         rules = self.pair.rules
         return SimpleNamespace(
             last_price=_decimal(self.last_price, rules.price_decimals),
@@ -96,7 +96,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candle(msgspec.Struct, frozen=True, gc=False):
-    """A completed candle as reported by the source, received when the candle ends. Strategies see it as a `Bar`."""
+    """A completed candle as reported by the source, received when the candle ends. Strategies receive it as a `Bar`."""
 
     pair: Pair
     resolution: str
@@ -276,8 +276,8 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False):
-    """An event indicating that one of a strategy's timers has fired. ``due`` is the scheduled time; ``missed`` is the
-    number of earlier firings that were skipped.
+    """A timer event: one of a strategy's timers has fired. ``due`` is the scheduled time; ``missed`` is the number of
+    earlier firings that were skipped.
     """
 
     name: str
@@ -295,8 +295,7 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A change in a stream's state: it connected, disconnected, or caught up. ``pair`` is None for the account's
-    streams.
+    """A change in a stream's state: connected, disconnected, or caught up. ``pair`` is None for the account's streams.
 
     After a ``gap``, rows from before this event may be missing. ``is_refused`` means that the stream ended permanently,
     because the exchange does not accept the account's API key.

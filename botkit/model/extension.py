@@ -1,6 +1,6 @@
 """The interfaces that plugins implement: the marker for hook implementations, and a protocol for each kind of plugin.
 
-The hooks are in `botkit.hookspecs`; the types here are those that plugins provide through the hooks.
+The hooks are in `botkit.hookspecs`; this module contains the types that plugins provide through the hooks.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the exchange's fee table. Rates are integers in units of 1e-8 (0.002 is 200_000).
 
     ``volume`` is the 30-day volume required for the rank, in units of the exchange's ``volume_currency``. ``held`` is
-    the holding required, in units of the exchange's ``discount_currency``. Either is enough, unless ``needs_both`` is
-    set. The discounted rates apply to fees paid in the ``discount_currency``.
+    the holding required, in units of the exchange's ``discount_currency``. Meeting one requirement is enough, unless
+    ``needs_both`` is set. The discounted rates apply to fees paid in the ``discount_currency``.
     """
 
     rank: int
@@ -133,7 +133,7 @@ class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeeModel(Protocol):
-    """The fees that an account pays. Each account has its own instance, which may track the account's volume."""
+    """The fees that an account pays. Each account has a separate instance, which may track the account's volume."""
 
     #: the assumptions to state in the report
     assumptions: tuple[str, ...]
@@ -173,7 +173,7 @@ class LatencyModel(Protocol):
         ...
 
     def answer_ns(self, key: int) -> Nanos:
-        """Return the delay between the exchange's action and the bot receiving the response."""
+        """Return the delay between an action by the exchange and the bot receiving the response."""
         ...
 
     def feed_ns(self, key: int) -> Nanos:
@@ -192,8 +192,8 @@ class LatencyByKind(Protocol):
         ...
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """Return the delay between an action by the exchange and the bot receiving news of the action. The action was
-        caused by a request to this endpoint, or by another account if ``endpoint`` is empty.
+        """Return the delay between an action by the exchange and the bot receiving news of it. ``endpoint`` is the
+        endpoint of the request that caused the action, or empty if another account caused it.
         """
         ...
 
@@ -214,19 +214,19 @@ class QueueModel(Protocol):
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
         """Return (lots still ahead, how many of ``lots`` are left for the order) after a trade at the order's price.
 
-        The second value may exceed ``lots``, because the simulated exchange limits the fill only by the order's size.
-        This allows a model to fill the complete order every time.
+        The second value may exceed ``lots``, because the simulated exchange caps the fill only at the order's size.
+        This allows for a model in which every trade fills the complete order.
         """
         ...
 
     def on_through(self, lots: int) -> int:
-        """Return how many of ``lots`` the order may take when a trade of that size occurs at a price beyond the order's
+        """Return how many of ``lots`` the order may fill when a trade of that size occurs at a price beyond the order's
         price.
         """
         ...
 
     def on_cross(self, lots: int) -> int:
-        """Return how many of ``lots`` the order may take when the other side shows ``lots`` at or beyond the order's
+        """Return how many of ``lots`` the order may fill when the other side shows ``lots`` at or beyond the order's
         price.
         """
         ...
@@ -256,7 +256,7 @@ class OrderCounts(Protocol):
 
 
 class RiskView(Protocol):
-    """The values that a risk rule may read: those of one strategy, or of the entire bot for a bot-level rule.
+    """The values that a risk rule may read: those of one strategy, or those of the entire bot for a bot-level rule.
 
     ``orders`` counts the orders in the same scope.
     """
@@ -320,7 +320,7 @@ class Notifier(Protocol):
     """Notifies the user outside the terminal."""
 
     def notify(self, level: Literal["info", "warning", "error", "breaker"], title: str, text: str) -> None:
-        """Send one message. This may be slow, because it is called outside the trading loop."""
+        """Send one message. The call may be slow, because it is made outside the trading loop."""
         ...
 
 

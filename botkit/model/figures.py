@@ -1,4 +1,4 @@
-"""Formats numbers for people: with thousands separators, a fixed number of decimals, and never a negative zero."""
+"""Formats numbers for display: with thousands separators, a fixed number of decimals, and never a negative zero."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def fixed(value: float, decimals: int = 2, *, signed: bool = False) -> str:
     """Format a number with thousands separators. With ``signed``, positive numbers get a plus sign. Zero never has a
     sign.
     """
-    # adding zero turns a negative zero, which may result from rounding, into a positive zero
+    # adding zero turns a negative zero, which rounding may have produced, into a positive zero
     rounded = round(value, decimals) + 0.0
     return f"{rounded:{'+' if signed and rounded else ''},.{decimals}f}"
 

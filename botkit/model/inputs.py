@@ -37,7 +37,7 @@ class AccountEvents(msgspec.Struct, frozen=True):
     and balances.
 
     All parts of one match must be in a single `AccountEvents`. Money is booked immediately. Strategies are notified
-    once the states of their orders agree with the executions.
+    only after the states of their orders agree with the executions.
     """
 
     events: tuple[OrderReport | TradeReport | BalanceReport, ...]
@@ -54,7 +54,9 @@ class RestoredOrder(msgspec.Struct, frozen=True):
 
 
 class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
-    """A request from an earlier run, read from that run's journal. ``answered`` is None if no answer was journaled."""
+    """A request from an earlier run, read from that run's journal. ``answered`` is None if the journal contains no
+    answer.
+    """
 
     endpoint: str
     sent: Nanos
@@ -66,8 +68,8 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     """Restores the bot's books and other state. This is the first input of every run. It raises ConfigError if the
     state does not match the settings.
 
-    On a first start, ``balances`` (units by currency) opens the books. On later starts, ``books`` restores them.
-    Without either, the first `Compare` opens the books with the account's balances.
+    On the first start, ``balances`` (units by currency) opens the books. On later starts, ``books`` restores them. If
+    neither is given, the first `Compare` opens the books with the account's balances.
     """
 
     balances: Mapping[str, int] | None = None
@@ -80,7 +82,7 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     sends: tuple[SentBefore, ...] = ()
     #: halted strategy -> reason
     halts: Mapping[str, str] = {}
-    #: why the entire bot is halted; None if it is not
+    #: why the entire bot is halted, or None if it is not halted
     halted: str | None = None
     #: True if a halt of the entire bot leaves open orders in place
     keeps_orders: bool = False
@@ -88,8 +90,8 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 class Unwritten(msgspec.Struct, frozen=True):
     """The bot's orders that may be missing from its journal. They were created after ``since``, and their client ids
-    are at least ``first_id``, below ``end_id`` and not in ``known``. Such orders exist at the exchange only if the end
-    of the journal was lost.
+    are at least ``first_id``, less than ``end_id`` and not in ``known``. Such orders exist at the exchange only if the
+    end of the journal was lost.
     """
 
     since: Nanos
@@ -129,10 +131,11 @@ class PastBars(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Provides the bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, and trading opens.
+    """Provides the bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, and trading
+    starts.
 
-    ``candle_pairs`` get their bars from candles without gaps, so no timer is needed to close the bars. ``kinds``, if
-    set, contains every (pair, kind) that the run reads. A later subscription to any other stream is an error.
+    The bars of ``candle_pairs`` come from candles without gaps, so no timer is needed to close them. ``kinds``, if set,
+    contains every (pair, kind) that the run reads. A later subscription to any other stream is an error.
     """
 
     bars: tuple[PastBars, ...] = ()
@@ -156,8 +159,8 @@ class Stop(msgspec.Struct, frozen=True):
 class Halt(msgspec.Struct, frozen=True):
     """Stops new orders and cancels open orders. Only orders that reduce a position may still be sent.
 
-    ``level`` is a strategy, or None for the entire bot. ``keeps_orders``, for the entire bot only, leaves open orders
-    in place.
+    ``level`` is a strategy, or None for the entire bot. ``keeps_orders``, which applies only to a halt of the entire
+    bot, leaves open orders in place.
     """
 
     reason: str
@@ -166,7 +169,7 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Halts one strategy on the user's command."""
+    """Halts one strategy at the user's command."""
 
     strategy: str
 
@@ -199,22 +202,22 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancels the given orders if they are still open although their strategies no longer exist. Completion is reported
-    in a later turn's outcome.
+    """Cancels the given orders if they are still open although their strategies are no longer configured. Completion is
+    reported in a later turn's outcome.
     """
 
     orders: tuple[Order, ...]
 
 
 class CancelByHand(msgspec.Struct, frozen=True):
-    """Cancels one open order on the user's command. If that is not possible, the reply states the reason."""
+    """Cancels one open order at the user's command. If that is not possible, the reply states the reason."""
 
     client_id: int
 
 
 class Flatten(msgspec.Struct, frozen=True):
-    """Sells a strategy's holdings, to the extent that the visible book can absorb them. The reply lists refusals and
-    reasons.
+    """Sells a strategy's holdings, to the extent that the visible book can absorb them. The reply lists any refusals
+    with their reasons.
     """
 
     strategy: str
@@ -229,8 +232,8 @@ class Forget(msgspec.Struct, frozen=True):
 
 
 class JournalFailed(msgspec.Struct, frozen=True):
-    """Reports that the journal cannot be written, so no new order may be sent. ``why`` is the reason; None means that
-    the journal is writable again.
+    """Reports that the journal cannot be written, so no new orders may be sent. ``why`` is the reason, or None if the
+    journal is writable again.
     """
 
     why: str | None

@@ -1,8 +1,9 @@
 """A run's latency file. A running bot writes the file to the run's folder, and a backtest reads it.
 
-The file is one JSON object. A distribution is a list of `STEPS` + 1 evenly spaced quantiles in microseconds, from the
-shortest to the longest. The list is empty if there were no measurements. ``order_us`` and ``round_trip_us`` have a
-distribution for each of `REQUESTS`, ``answer_us`` has one for each of `NEWS`, and ``feed_us`` is a single distribution.
+The file is a single JSON object. A distribution is a list of `STEPS` + 1 evenly spaced quantiles in microseconds, from
+the shortest to the longest. The list is empty if there were no measurements. ``order_us`` and ``round_trip_us`` have a
+distribution for each of `REQUESTS`, ``answer_us`` has a distribution for each of `NEWS`, and ``feed_us`` is a single
+distribution.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def kind_of(endpoint: str) -> str:
 
 
 class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allow the latencies of
-    orders and of responses to be measured separately.
+    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allow order latencies and
+    response latencies to be measured separately.
     """
 
     format: int

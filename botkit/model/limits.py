@@ -1,7 +1,8 @@
 """The exchange's documented rate limits as data: all published values with their sources, and the value in use.
 
-The exchange's documents contradict each other in places. The router respects the ``windows`` of an endpoint, and the
-simulated venue enforces them. ``documented`` lists every published value, strictest first, for the user to choose from.
+The exchange's documents contradict each other in some places. The router respects the ``windows`` of an endpoint, and
+the simulated venue enforces them. ``documented`` lists every published value, strictest first, for the user to choose
+from.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one endpoint.
 
     ``pool`` names the counter for the endpoint's requests: the endpoint's own id, the pool for endpoints without a
-    limit of their own (``public`` or ``private``), or another endpoint with which it shares a counter. ``windows`` are
-    the windows of this pool, one per scope. A request takes a slot in each window.
+    separate limit (``public`` or ``private``), or another endpoint with which it shares a counter. ``windows`` are the
+    windows of this pool, one per scope. A request uses a slot in each window.
     """
 
     endpoint: str
@@ -111,11 +112,11 @@ class SlotsChanged(msgspec.Struct, frozen=True):
 
     ``leased`` maps each counter (`EndpointLimit.pool`) to the number of slots that the ledger has leased to this bot
     since the bot started, minus the slots returned unused. Slots that the router has not taken are free. Until the next
-    input of this type, the answers of `botkit.engine.router.leased.LeasedPools` depend only on this input and the
-    router's own count.
+    input of this type, the values returned by `botkit.engine.router.leased.LeasedPools` depend only on this input and
+    the router's own count.
 
-    ``until`` is the time at which the leases expire, in nanoseconds of the bot's clock. ``cancels_until`` is the expiry
-    of the leases reserved for cancels, which last longer. ``number`` increases with each input.
+    ``until`` is the time at which the leases expire, in nanoseconds on the bot's clock. ``cancels_until`` is the expiry
+    time of the leases reserved for cancels, which last longer. ``number`` increases with each input.
     """
 
     number: int

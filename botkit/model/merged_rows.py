@@ -23,8 +23,8 @@ class MergedRows:
 
     def __init__(self, streams: Sequence[MarketColumns]) -> None:
         full = [columns for columns in streams if len(columns)]
-        #: the positions at which runs of consecutive rows from one stream start; `_runs` contains the (stream, row) of
-        #: each
+        #: the positions at which runs of consecutive rows from one stream start; `_runs` contains the (stream, row) for
+        #: each position
         self._starts: list[int] = []
         self._runs: list[tuple[MarketColumns, int]] = []
         if len(full) <= 1:

@@ -1,4 +1,4 @@
-"""Exact money. Money is stored in integer units of 1e-8, prices in integer ticks, amounts in integer lots.
+"""Represents money exactly: money in integer units of 1e-8, prices in integer ticks, amounts in integer lots.
 
 Python's integers never overflow, but int64 would: 1e16 lots times 3e6 ticks is 3e22. Text is converted to numbers only
 by :func:`parse_decimal`, because ``Decimal`` also accepts ``NaN``, ``1_000``, ``1e999999999`` and Arabic digits.
@@ -71,13 +71,13 @@ def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool 
 
 
 def to_decimal(value: Number, what: str = "number") -> Decimal:
-    """Convert a number to a Decimal exactly as written: a float via its shortest repr (0.1 is 0.1), text as a plain
-    decimal.
+    """Convert a number to a Decimal exactly as written: a float via its shortest repr (0.1 becomes Decimal('0.1')),
+    text as a plain decimal.
 
     Raises ValueError for infinity and NaN. Raises TypeError for other values that are not numbers, such as True or
     None.
     """
-    given: object = value  # callers may pass any object
+    given: object = value  # callers may pass objects of any type
     if isinstance(given, bool) or not isinstance(given, (int, float, str, Decimal)):
         raise TypeError(f"{what} must be a number, not {given!r}")
     if isinstance(value, str):
@@ -103,7 +103,7 @@ def from_units(units: int) -> Decimal:
 
 
 def format_scaled(value: int, decimals: int) -> str:
-    """Format ``value`` x 10^-decimals as plain text without trailing zeros: (12300, 4) is ``1.23``."""
+    """Format ``value`` x 10^-decimals as plain text without trailing zeros: (12300, 4) becomes ``1.23``."""
     if decimals <= 0:
         return str(value)
     sign = "-" if value < 0 else ""
@@ -131,9 +131,9 @@ def divide_up(numerator: int, denominator: int) -> int:
 def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
     """Return the number of steps of 10^-decimals in ``value``, rounded up or down.
 
-    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2 and must not be rounded down
-    to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or TypeError for values that are not
-    finite numbers.
+    A float within max(1e-6 of a step, 4 ulp) of a multiple of the step is treated as that multiple: 0.3 - 0.1 means 0.2
+    and must not be rounded down to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or
+    TypeError for values that are not finite numbers.
     """
     if isinstance(value, float):
         if not math.isfinite(value):

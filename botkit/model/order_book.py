@@ -1,4 +1,4 @@
-"""The order book for strategies. Its levels are built on first access.
+"""The order book as seen by strategies. Its levels are built on first access.
 
 A backtest delivers a hundred times more levels than its strategies read. Therefore a book from recorded data only
 references its row, and the levels of most books are never built.
@@ -19,12 +19,12 @@ __all__ = ["MAX_BOOK_AGE_S", "Levels", "OrderBook", "RecordedBooks"]
 #: one side of a book, best first: (ticks, lots)
 Levels: TypeAlias = tuple[tuple[int, int], ...]
 
-#: the default maximum age, in seconds, of a book that the bot may trade on
+#: default maximum age, in seconds, of a book used for trading
 MAX_BOOK_AGE_S = 300
 
 
 class RecordedBooks:
-    """Several books, stored as rows of recorded data. All their prices are above 0. A subclass builds their levels."""
+    """Several books, stored as rows of recorded data. All prices are above 0. A subclass builds the levels."""
 
     __slots__ = ("best_asks", "best_bids", "scale")
 

@@ -1,7 +1,7 @@
-"""The single definition of an order as requested.
+"""The single definition of a requested order.
 
-All other forms take their fields from here: the request and its body, the journal row, the decision line, the CSV and
-the page. `botkit.model.orders.Order` adds the order's state and fills.
+All other representations take their fields from here: the request and its body, the journal row, the decision line, the
+CSV and the page. `botkit.model.orders.Order` adds the order's state and fills.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class OrderType(enum.Enum):
     __hash__ = object.__hash__
 
 
-# Every order reads these several times. In Python 3.11, reading a member from its class uses the metaclass's
-# ``__getattr__`` and costs as much as eight empty calls. A global costs almost nothing.
+# These constants are read several times for every order. In Python 3.11, reading a member from its class uses the
+# metaclass's ``__getattr__`` and costs as much as eight empty calls. A global costs almost nothing.
 BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 LIMIT: Final = OrderType.LIMIT

@@ -57,7 +57,7 @@ __all__ = [
 
 
 class OrderState(enum.Enum):
-    """An order's state, as far as the bot knows."""
+    """The state of an order, as far as the bot knows."""
 
     REFUSED = "refused"
     QUEUED = "queued"
@@ -89,7 +89,8 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     # A push can arrive before the response to the create, so SENDING can lead directly to any state at the exchange.
     _S.SENDING: frozenset({_S.NOT_SENT, _S.REJECTED, _S.UNKNOWN} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.NOT_SENT: frozenset(),
-    # The order arrived late, or was created despite a 4xx. The bot then adopts the order's state at the exchange.
+    # The order arrived late, or was created despite a 4xx response. The bot then adopts the order's state at the
+    # exchange.
     _S.REJECTED: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
     _S.UNKNOWN: frozenset({_S.ABSENT, _S.REJECTED} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.ABSENT: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
@@ -113,7 +114,7 @@ REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:
-    """A strategy's order: the request (``spec``), its state and its fills. Only the engine writes to it.
+    """A strategy's order: the request (``spec``), its state and its fills. Only the engine modifies it.
 
     ``price`` and ``amount`` are the requested values after rounding; ``executed`` is the filled amount. A market buy
     has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.

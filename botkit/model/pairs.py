@@ -18,7 +18,7 @@ __all__ = [
 
 #: more decimals than any currency has
 _DECIMALS_MAX = 18
-#: powers of ten by exponent; a lookup takes a third of the time of a calculation, and every order needs a dozen
+#: powers of ten by exponent; a lookup takes a third of the time of a calculation, and every order needs a dozen powers
 _TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
@@ -155,15 +155,15 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return lots - lots % self.amount_step
 
     def value_units(self, ticks: int, lots: int) -> int:
-        """Return the value of ``lots`` at ``ticks`` in quote units. It is rounded down once, and is identical for buyer
-        and seller.
+        """Return the value of ``lots`` at ``ticks`` in quote units. It is rounded down only once, and is identical for
+        buyer and seller.
         """
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
 
     def value_units_up(self, ticks: int, lots: int) -> int:
-        """Return the quote units that a limit buy must lock. They are rounded up, so the locked funds always cover the
+        """Return the quote units to lock for a limit buy. They are rounded up, so the locked funds always cover the
         order's fills.
         """
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals

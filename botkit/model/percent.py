@@ -16,7 +16,7 @@ from botkit.model.money import Number, to_decimal
 __all__ = ["check_bps", "check_pct", "looks_like_fraction", "looks_tiny"]
 
 #: Percentages below this are treated as fractions entered by mistake. Fees alone are several times larger, so no
-#: sensible stop, target or collar is this close.
+#: sensible stop, target or collar is this small.
 _LEAST_PCT = Decimal("0.1")
 #: percentages below this are accepted, but with a warning
 _DOUBTFUL_PCT = Decimal("0.5")
@@ -38,7 +38,7 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
 
 
 def looks_like_fraction(value: Number | None) -> bool:
-    """Return True for a valid percentage that was probably meant as a fraction, such as 0.2 where 20 % may have been
+    """Return True for a valid percentage that was probably meant as a fraction, such as 0.2 where 20 % was probably
     intended.
     """
     return value is not None and _LEAST_PCT <= to_decimal(value) < _DOUBTFUL_PCT

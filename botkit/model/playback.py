@@ -57,7 +57,7 @@ class PairFrames(msgspec.Struct):
 
 
 class SkipCount(msgspec.Struct, frozen=True, gc=False):
-    """The number of times that a strategy reported a given reason not to trade since the previous frame."""
+    """The number of times since the previous frame that a strategy reported a given reason not to trade."""
 
     frame: int
     strategy: str
@@ -66,8 +66,8 @@ class SkipCount(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """The data that strategies saw when one of them made a decision. Each pair has its book, the book's arrival time (0
-    if none has arrived) and the last price. Each strategy has its holdings.
+    """The data available to strategies when one of them made a decision. For each pair: its book, the book's arrival
+    time (0 if none has arrived) and the last price. For each strategy: its holdings.
     """
 
     time: Nanos
@@ -77,8 +77,8 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class PlacedOrder(msgspec.Struct):
-    """The lifecycle of one order. The times are those at which the bot requested the order, sent it, learned that it
-    was open, and learned that it had reached a final state. A time is None if the event did not occur.
+    """The lifecycle of one order. The times are those at which the bot requested the order, sent it, was notified that
+    it was open, and was notified that it had reached a final state. A time is None if the event did not occur.
     """
 
     client_id: int
@@ -145,5 +145,5 @@ class Playback(msgspec.Struct, kw_only=True):
     steps: list[PlayStep]
     moments: list[Moment]
     lines: list[IndicatorLine]
-    #: notes that the reader must see with this playback, such as omitted data
+    #: notes that must be shown with this playback, such as a note about omitted data
     notes: list[str]

@@ -39,5 +39,5 @@ class PublishedBooks:
         self.depth = depth
         self.until = until
         self.done = 0
-        #: True if the bot has seen no other event since the last book it processed
+        #: True if the bot has received no other event since the last book it processed
         self.is_latest = False

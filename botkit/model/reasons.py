@@ -1,6 +1,4 @@
-"""Groups the reasons why strategies did not trade. Messages that differ only in their numbers are treated as one
-reason.
-"""
+"""Groups the reasons why strategies did not trade. Reasons that differ only in their numbers are grouped together."""
 
 from __future__ import annotations
 
@@ -21,7 +19,9 @@ def kind_of(reason: str) -> str:
 
 
 def grouped(counts: Mapping[str, int]) -> dict[str, int]:
-    """Group counts by kind, most frequent first. A kind with only one wording keeps its numbers."""
+    """Group counts by kind, most frequent first. If all reasons of a kind are identical, the numbers in the reason are
+    kept.
+    """
     kinds: dict[str, int] = {}
     wordings: dict[str, list[str]] = {}
     for reason, count in counts.items():

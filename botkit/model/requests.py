@@ -151,8 +151,8 @@ class GetBook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``; ``running`` includes the
-    unfinished candle.
+    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``. If ``running`` is set, the
+    unfinished candle is included.
     """
 
     endpoint: ClassVar[str] = "trading_history"
@@ -184,10 +184,10 @@ class Ending(enum.Enum):
     """The possible outcomes of a request, as far as the bot knows."""
 
     OK = "ok"  # 200, with a body that matches the request
-    REFUSED = "refused"  # a 4xx: the exchange states that the request had no effect
+    REFUSED = "refused"  # a 4xx: according to the exchange, the request had no effect
     RATE_LIMITED = "rate_limited"  # 429: refused, but counted toward the limit
     UNKNOWN = "unknown"  # timeout, reset, 408, 5xx or garbage: the request may have taken effect, or may still do so
-    NOT_SENT = "not_sent"  # no byte was written: the request had no effect and was not counted
+    NOT_SENT = "not_sent"  # no byte was written: the request had no effect and did not count
 
     __hash__ = object.__hash__  # `Enum.__hash__` costs a Python call per lookup
 
@@ -202,7 +202,7 @@ class OrderAck(msgspec.Struct, frozen=True, gc=False):
 
 
 class CancelAck(msgspec.Struct, frozen=True):
-    """The exchange's acceptance of cancels. Only a pushed report or a read proves that the orders have been
+    """The exchange's acceptance of cancels. Only a pushed report or a query proves that the orders have been
     cancelled.
     """
 

@@ -2,7 +2,7 @@
 
 Rows contain integers (ticks, lots, units of 1e-8), so that files are exact. Totals across currencies are floats in the
 run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined metric, such as the Sharpe ratio of a
-single day, is None and never NaN, because JSON has no NaN.
+single day, is None and never NaN, because JSON does not support NaN.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     exit_reason: str = "signal"
     #: the client id of the order that closed the trade
     client_id: int = 0
-    #: changes in the holding over time: (time, base units added, quote units received, before fees)
+    #: changes in the holding over time: (time, base units added, quote units received before fees)
     steps: tuple[tuple[Nanos, int, int], ...] = ()
     #: the worst and best results before the exit, as fractions of the entry value; None if unknown
     mae: float | None = None
@@ -207,10 +207,10 @@ class FillMark(msgspec.Struct, frozen=True, gc=False):
 
 
 class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a strategy's maker fills in a pair. Averages are weighted by fill value.
+    """The results of a strategy's maker fills in a pair. Averages are weighted by fill value.
 
-    Basis points are relative to the fill price, and positive values favor the strategy. Values are None without a mid
-    price.
+    Basis points are relative to the fill price, and positive values favor the strategy. Values are None if there is no
+    mid price.
     """
 
     strategy: str
@@ -236,7 +236,7 @@ class RestRow(msgspec.Struct, frozen=True, kw_only=True):
 
     strategy: str
     pair: Pair
-    #: the number of orders that rested, and how many of them were at least partly filled
+    #: the number of resting orders, and how many of them were filled at least partly
     orders: int
     filled: int
     #: the fraction of the run during which the strategy's best bid (or ask) was equal to or better than the recorded
@@ -244,7 +244,7 @@ class RestRow(msgspec.Struct, frozen=True, kw_only=True):
     at_best_bid: float
     at_best_ask: float
     #: the median amount of base currency ahead of an order when it joined the queue, under the queue assumption; None
-    #: if no book extended to the orders' prices
+    #: if no book was deep enough to include the orders' prices
     ahead_median: float | None
     #: the median time that orders rested; None without orders
     rested_median_s: float | None
@@ -319,8 +319,8 @@ class PriceCandles(msgspec.Struct):
 class IndicatorLine(msgspec.Struct):
     """A line on a pair's price chart: an attached indicator, or values that a strategy plotted.
 
-    ``pane`` is "price", or the name of a separate pane below the chart. Times ascend. On the chart, a point is drawn at
-    the candle that contains it.
+    ``pane`` is "price", or the name of a separate pane below the chart. Times are in ascending order. On the chart, a
+    point is drawn at the candle that contains it.
     """
 
     pair: str
@@ -399,8 +399,8 @@ class StrategyRow(msgspec.Struct, kw_only=True):
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
     """The router's use of one endpoint.
 
-    ``peak_use`` is the highest utilization of any of its windows, as a fraction of the documented ``limit`` (such as
-    "1,200 in 60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
+    ``peak_use`` is the highest utilization of any of the endpoint's windows, as a fraction of the documented ``limit``
+    (such as "1,200 in 60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
     """
 
     endpoint: str
@@ -425,7 +425,7 @@ class RouterUse(msgspec.Struct, kw_only=True):
     max_queue_ms: float = 0.0
     batched: int = 0
     dropped: int = 0
-    refused_by_exchange: int = 0  # 429 responses; 0 as long as the router keeps to its slots
+    refused_by_exchange: int = 0  # 429 responses; 0 as long as the router stays within its slots
 
 
 class DataDescription(msgspec.Struct, kw_only=True):
@@ -449,19 +449,21 @@ class QueueReading(msgspec.Struct, kw_only=True):
     figures: dict[str, Figure]
 
 
-#: the caution about generated data; the report shows it in its banner
+#: caution for generated data; shown in the report's banner
 SYNTHETIC = "the data is a synthetic market: the result says nothing about a real market"
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """A fact that the reader must know before trusting the result. Cautions with ``grave`` set are shown in red."""
+    """A fact that the reader must know before trusting the result. Serious cautions (``grave``) are shown in red."""
 
     text: str
     grave: bool = True
 
 
 class Benchmark(msgspec.Struct, kw_only=True):
-    """Equity over time if the opening equity had been invested without the strategies, for comparison with a run."""
+    """The equity over time if the opening equity had been invested without the strategies, for comparison with a
+    run.
+    """
 
     name: str
     equity: Curve
@@ -487,8 +489,9 @@ class LatencyRow(msgspec.Struct, frozen=True, kw_only=True):
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest, or of a live session so far (``mode`` emulator, paper or live).
 
-    If ``is_replayed`` is False, the session could not be replayed, so data that only the bot had is missing: the
-    reasons for not trading and the use of rate limits. Indicators and plots then have only one value per minute.
+    If ``is_replayed`` is False, the session could not be replayed, so data that was available only in the bot is
+    missing: the reasons for not trading and the use of rate limits. Indicators and plots then have only one value per
+    minute.
     """
 
     name: str

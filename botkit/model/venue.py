@@ -1,4 +1,4 @@
-"""The interface of a simulated exchange, which takes market data and requests, and returns timed events and answers."""
+"""The interface of a simulated exchange: market data and requests go in, timed events and answers come out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ class Venue(Protocol):
         ...
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which an event may become known, or None if new input is required first."""
+        """Return the earliest time at which an event may become known, or None if there will be no event without new
+        input.
+        """
         ...
 
 

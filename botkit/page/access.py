@@ -1,4 +1,4 @@
-"""Controls access to the page: only a browser on this machine (or at the other end of a tunnel) that knows the token.
+"""Restricts access to the page to browsers that have the token and run on this machine or at the other end of a tunnel.
 
 * The server listens only on the loopback address.
 * The Host header must be a known name, so that an attacker's name that resolves to 127.0.0.1 (DNS rebinding) is
@@ -39,7 +39,7 @@ _NOTHING = "default-src 'none'; frame-ancestors 'none'"
 
 
 def kept_token(root: Path) -> str:
-    """Return this user's token. It stays the same, so that an open page can reconnect to its server after a restart.
+    """Return this user's token. The token does not change, so an open page can reconnect after its server restarts.
 
     Anyone who can read the token can also leave commands in the bots' folders. If the file is deleted, a new token is
     created.
@@ -76,7 +76,7 @@ class PageAccess:
             raise web.HTTPForbidden(text="the token is missing or wrong\n")
 
     def is_own_host(self, host: str) -> bool:
-        """Return whether a Host header is one of the page's own names."""
+        """Return whether a Host header contains one of the page's host names."""
         name, _, port = host.partition(":")
         if name in _LOOPBACK:
             return port == str(self.port)

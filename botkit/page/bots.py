@@ -1,4 +1,4 @@
-"""The bots on this machine, as seen from their folders."""
+"""The bots on this machine, as described by the files in their folders."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class ShownBot:
 
     def _look_for_life(self) -> None:
         """Determine whether the bot is running. The bot's lock is tried only if its heartbeat has stopped, because a
-        bot starting at that moment would find the lock taken.
+        bot that starts during this check would fail to acquire the lock.
         """
         now, beat = time.monotonic(), self.folder.heartbeat()
         if beat != self._beat:
@@ -186,7 +186,7 @@ class ShownBot:
     def _look_for_run(self) -> None:
         runs = self.folder.disk.files.names(self.folder.path / "runs")
         latest = max((int(name) for name in runs if name.isdigit()), default=0)
-        # an emulator that exits with its bot starts again at run 1
+        # if the emulator exits with its bot, run numbers restart at 1
         found = (latest, self.status.get("since"), self.status.get("process"))
         if found != self._run_key:
             self._run, self._run_key = latest, found
@@ -346,7 +346,7 @@ class Bots:
         self._known: dict[str, ShownBot] = {}
 
     def all(self) -> list[ShownBot]:
-        """Return the bots, after checking for new ones."""
+        """Check for new bots, and return all bots."""
         for path in self._places():
             bot = ShownBot(StateFolder(path, root=self._root))
             self._known.setdefault(bot.id, bot)

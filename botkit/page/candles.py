@@ -25,7 +25,7 @@ class PairCandles:
         self._rows: list[Candle] = []
 
     def add(self, row: Candle) -> None:
-        """Add a minute, or replace the last one if it was unfinished."""
+        """Add a one-minute candle, or replace the last candle if it was unfinished."""
         rows = self._rows
         while rows and rows[-1][0] >= row[0]:
             rows.pop()
@@ -39,7 +39,7 @@ class PairCandles:
         return self._rows[-1][0] + 60 - self._rows[0][0] if self._rows else 0
 
     def candles(self, width_s: int, since_s: int = 0) -> list[Candle]:
-        """Return the latest candles of a given length, starting with the one that contains ``since_s``."""
+        """Return the latest candles of a given length, starting with the candle that contains ``since_s``."""
         if not self._rows:
             return []
         first = max(since_s // width_s, self._rows[-1][0] // width_s - CANDLES_MAX + 1) * width_s

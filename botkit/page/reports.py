@@ -26,8 +26,8 @@ _BYTES_MAX = 64 << 20
 
 
 class Reports:
-    """The backtests below a folder. A ticket opens one report once. Tickets are needed because a frame cannot send the
-    token in a header.
+    """The backtests below a folder. Each ticket opens one report, once. Tickets are needed because a frame cannot send
+    the token in a header.
     """
 
     def __init__(self, out: Path) -> None:

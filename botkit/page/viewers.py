@@ -1,4 +1,4 @@
-"""One open page: the bot it shows, the data it already has, and the data it still needs.
+"""One open page: the bot it shows, the data already sent to it, and the data still to be sent.
 
 The page specifies a bot, a pair and a candle length, and (after a lost connection) the rows of the run that it already
 has. It receives only new data: complete sections that have changed, and added rows.

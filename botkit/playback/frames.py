@@ -22,7 +22,7 @@ FRAMES_MAX = 14_400
 LEVELS_MAX = 20
 #: number of levels on each side of the books recorded with decisions
 LEVELS_SEEN = 10
-#: maximum number of decisions recorded together with the book seen by the strategy
+#: maximum number of decisions recorded together with the strategy's view of the book
 MOMENTS_MAX = 6_000
 PAIRS_MAX = 4
 

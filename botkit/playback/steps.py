@@ -11,9 +11,9 @@ from botkit.model.playback import PlacedOrder, PlayStep
 
 _RESTING = {"open", "partly_filled", "untriggered"}
 _FINAL = {"refused", "expired", "not_sent", "rejected", "absent", "filled", "cancelled", "post_only_cancelled"}
-#: final states shown on their own line; the others follow from a fill or a cancellation
+#: final states shown on a separate line; other final states are evident from a fill or a cancellation
 _TOLD = _FINAL - {"filled", "cancelled"}
-#: lines about requests, which the gauges show
+#: lines about requests, which are shown as gauges instead
 _QUIET = {"request", "answer"}
 
 

@@ -87,7 +87,7 @@ def check_event_methods(cls: type, file: str) -> None:
 
 def check_hidden_names(cls: type, file: str) -> None:
     """Refuse a strategy's methods and attributes that would replace a member of the base class. For example, a method
-    named ``close`` would silently replace the order method. Parameters are validated elsewhere, where they are read.
+    named ``close`` would silently replace the order method. Parameters are validated where they are read.
 
     Raises PluginError with the method's line. ``file`` is used if the line is not known.
     """

@@ -1,4 +1,4 @@
-"""Finds plugins and imports them: built-in ones, entry points, files in folders, dotted modules."""
+"""Finds plugins and imports them: built-in plugins, entry points, files in folders, and dotted modules."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def _itself(thing: Any) -> Any:
 def entry_points(environ_load: str | None) -> Iterator[Candidate]:
     """Find installed plugins, sorted by distribution and name.
 
-    ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all plugins, a comma-separated list only those
-    named.
+    ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all plugins; a comma-separated list loads only the
+    plugins it names.
     """
     found = []
     for point in importlib.metadata.entry_points(group=GROUP):
@@ -146,8 +146,8 @@ _imported: dict[Path, tuple[bytes, ModuleType]] = {}
 def import_file(file: Path) -> ModuleType:
     """Import a plugin's file under its own module name. The file is imported again only if its text changes.
 
-    This bypasses the import system's bytecode cache. The cache compares only sizes and whole seconds, so it would run
-    the old text of a file that was edited twice within a second.
+    This bypasses the import system's bytecode cache. The cache compares only sizes and whole seconds, so it could run
+    the old code of a file that was edited twice within a second.
     """
     real = file.resolve()
     text = real.read_bytes()
@@ -161,7 +161,7 @@ def import_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     code = compile(text, str(real), "exec", dont_inherit=True)
     before = sys.modules.get(name)
-    sys.modules[name] = module  # annotations and pickles look up their module there
+    sys.modules[name] = module  # resolving annotations and unpickling use this entry
     try:
         exec(code, module.__dict__)
     except BaseException:

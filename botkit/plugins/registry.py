@@ -264,7 +264,7 @@ class Plugins:
     def _each(self, hook: str) -> Iterator[tuple[LoadedPlugin, Callable[..., Any]]]:
         """Yield the plugins that implement a hook, in loading order, each with a function that calls only that plugin.
 
-        Wrappers from other plugins still surround each call.
+        Wrappers from other plugins still apply to each call.
         """
         caller = getattr(self.manager.hook, hook)
         plain = [impl.plugin for impl in caller.get_hookimpls() if not (impl.wrapper or impl.hookwrapper)]

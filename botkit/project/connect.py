@@ -13,8 +13,8 @@ from botkit.project.project import Project
 
 
 def market_key(project: Project, address: object) -> Hashable:
-    """Return a key that is equal for bots that may share a connection. Adapters count in lots, so the key includes lot
-    sizes.
+    """Return a key that is equal for bots that may share a connection. Adapters express amounts in lots, so the key
+    includes lot sizes.
     """
     config = project.config
     return address, config.exchange.name, repr(config.exchange.options), repr(config.amount_step)

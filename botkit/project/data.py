@@ -90,7 +90,7 @@ def emulator_tape(project: Project) -> Path | None:
 
 
 def asked_span(project: Project, start: str | None, end: str | None) -> tuple[Nanos | None, Nanos | None]:
-    """Return the span of a backtest, from the command line if given there, otherwise from the configuration. Raises
+    """Return the span of a backtest, as given on the command line, or otherwise in the configuration. Raises
     ConfigError.
     """
     zone, section = project.config.zone, project.config.backtest

@@ -46,7 +46,7 @@ def assemble_plugins(
             check_own(folder)
         return load_plugins(folders=folders, environ_load=environ_load, builtin=builtin)
     _check_modules(loaded)
-    # the user did not name this folder; it just happens to be in the current directory
+    # the user did not name this folder; it is only used because it is in the current directory
     if loaded.config.plugins is None:
         for folder in loaded.plugin_folders:
             check_own(folder)

@@ -216,14 +216,14 @@ class Project:
             raise self.loaded.error(section, str(error)) from None
 
     def fee_model(self, fees: FeesConfig, section: str) -> FeeModel:
-        """Return a new fee model, as chosen by a section. Each account needs its own model, because the model tracks
-        the account's volume.
+        """Return a new fee model of the kind selected in a section of the configuration. Each account needs its own
+        model, because the model tracks the account's volume.
         """
         model: FeeModel = self._model("fee_models", section, fees.choice(), self.facts)
         return model
 
     def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
-        """Return the latency model chosen by a section."""
+        """Return the latency model selected in a section of the configuration."""
         choice = latency.choice()
         model: LatencyModel = self._model("latency_models", section, choice, seed)
         for name in ("order_ns", "answer_ns", "feed_ns"):
@@ -241,7 +241,7 @@ class Project:
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:
-        """Return the queue model chosen by a section."""
+        """Return the queue model selected in a section of the configuration."""
         model: QueueModel = self._model("fill_models", section, fills.choice())
         return model
 
@@ -249,7 +249,7 @@ class Project:
 def make_portfolio(
     project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
 ) -> Portfolio:
-    """Return a bot's books for the pairs that have prices. The books have been neither opened nor restored. Raises
+    """Return a bot's books for the pairs that have prices. The books have not yet been opened or restored. Raises
     ConfigError.
     """
     traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}

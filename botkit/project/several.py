@@ -15,7 +15,9 @@ from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations passed to one command. Raises a ConfigError that lists all mistakes in them."""
+    """Load the configurations passed to one command. Raises a ConfigError that lists all errors in these
+    configurations.
+    """
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []

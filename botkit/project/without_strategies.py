@@ -31,8 +31,8 @@ def without_strategies(config: Path | LoadedConfig) -> Project:
 
 
 def account_of(config: Path) -> Project:
-    """Load the same parts as `without_strategies`, from a configuration that may contain mistakes in its other parts.
-    Raises BotkitError.
+    """Load the same parts as `without_strategies`, from a configuration whose other parts may contain errors. Raises
+    BotkitError.
     """
     found = load_essentials(config)
     if not found.is_readable:
@@ -41,7 +41,7 @@ def account_of(config: Path) -> Project:
 
 
 def stopped_books(project: Project, positions: Mapping[str, Iterable[str]]) -> Portfolio:
-    """Return the books of a bot that is not running. The books have been neither opened nor restored. ``positions``
+    """Return the books of a bot that is not running. The books have not yet been opened or restored. ``positions``
     lists, for each strategy, the pairs in which its saved books have positions. Raises ConfigError.
     """
     known = project.pairs

@@ -1,5 +1,5 @@
-"""Data for the charts. Points are in local time. There are few points, and they are rounded, so that a page with many
-pairs stays small.
+"""Data for the charts. Points are in local time. Curves are reduced to a limited number of points, and values are
+rounded, so that a page with many pairs stays small.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def rounded(value: float) -> float:
 
 
 def shown(value: float) -> float:
-    """Round to the precision of the values shown at the crosshair, so that these are not rounded twice."""
+    """Round to the precision of the values shown at the crosshair, so that the values shown are not rounded twice."""
     return float(f"{value:.13g}")
 
 
@@ -102,7 +102,8 @@ def ascending(times: Sequence[int]) -> list[int]:
     """Return the indices of points at strictly increasing times. If several points fall within the same millisecond,
     the last is kept.
 
-    If a clock change repeats an hour, only the first pass is kept, because the chart library refuses decreasing times.
+    If a clock change repeats an hour, only the first occurrence of the hour is kept, because the chart library refuses
+    decreasing times.
     """
     rows: list[int] = []
     for i, time in enumerate(times):
@@ -167,7 +168,7 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
 
 
 def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
-    """Merge candles into longer ones if there are more than ``candles_max``."""
+    """Merge candles into longer candles if there are more than ``candles_max``."""
     n = len(candles.times)
     if n <= candles_max:
         return candles
@@ -280,7 +281,8 @@ def pair_chart(
     simulated: Sequence[FillRow] | None = None,
 ) -> ChartData:
     """Return one pair's price, volume and fills, with its strategies' indicators and plots, and its ``resting`` orders.
-    Recorded candles were ``bar`` ns long, if there were any. ``simulated`` are fills to draw over the real ones.
+    Recorded candles were ``bar`` ns long, if there were any. ``simulated`` are simulated fills to draw over the real
+    fills.
     """
     whole = with_quiet_fills(candles, [*fills, *(simulated or ())], max(bar, candles.width))
     candles = join_candles(whole, candles_max)
@@ -343,8 +345,8 @@ def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None
     without one, the opening equity invested in the traded pair. Without a benchmark, it is None unless there is exactly
     one pair, quoted in the run's currency.
 
-    The curve is exact on candles of the tape's own length. Longer candles lack the movements within them, so the curve
-    is interpolated between their ends.
+    The curve is exact on candles of the tape's own length. Longer candles do not show the price movements within them,
+    so the curve is interpolated between their ends.
     """
     if result.benchmark is not None:
         curve = result.benchmark.equity
@@ -450,7 +452,7 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     fills: dict[str, list[FillRow]] = {}
     for fill in result.fills:
         fills.setdefault(str(fill.pair), []).append(fill)
-    # traded pairs first, because there may not be room for all pairs
+    # traded pairs first, because the number of pairs is limited
     prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
     lines: dict[str, list[IndicatorLine]] = {}
     for found in result.indicators:

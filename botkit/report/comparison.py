@@ -75,7 +75,7 @@ def differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
 
 
 def cautions(runs: Sequence[ComparedRun]) -> list[str]:
-    """Return sentences that explain why some of the runs' metrics are not comparable."""
+    """Return sentences explaining which of the runs' metrics are not comparable, and why."""
     found = []
     if len({run.summary.get("currency") for run in runs}) > 1:
         found.append("the runs are valued in different currencies, so compare percentages, not amounts of money")

@@ -73,7 +73,7 @@ def _conclusion(findings: Findings) -> str:
     """Return the doctor's sentence in the current language. It consists of a verdict and the reason for it."""
     if language.current() == language.ENGLISH:
         return findings.sentence
-    # "Invented market: broken; it decides differently ..."
+    # for example, "Invented market: broken; it decides differently ..."
     lead, _, why = findings.sentence.removesuffix(".").partition("; ")
     said = language.say("{}; {}.", language.say(findings.verdict), language.told(why))
     return language.say("Invented market: {}", said) if lead.startswith("Invented market") else said

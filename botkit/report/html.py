@@ -1,8 +1,8 @@
 """The report of a backtest or a live session: one self-contained HTML file that opens offline and loads nothing.
 
-All text that comes from a strategy, a configuration or a tape is escaped: text by jinja2, data by packing it in a block
-that is not a script. The page's own two scripts are allowed by hash; no other script runs, not even in a plugin's
-section.
+Content that comes from a strategy, a configuration or a tape cannot inject HTML: jinja2 escapes all text, and data is
+packed in a block that is not a script. The page's own two scripts are allowed by hash; no other script runs, not even
+in a plugin's section.
 """
 
 from __future__ import annotations

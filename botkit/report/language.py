@@ -1,8 +1,8 @@
 """The language of reports, pages and summaries: English, or traditional Chinese as written in Taiwan.
 
 The English text is the key, as in gettext: ``say("{} fills", 3)``. A result contains finished sentences, such as
-cautions and assumptions. ``told`` recognizes them by the same keys, whose ``{}`` then match any text. Text without a
-translation stays in English, such as a plugin's sentences, or names chosen by a user.
+cautions and assumptions. ``told`` recognizes them by matching them against the same keys, in which each ``{}`` matches
+any text. Text without a translation, such as a plugin's sentences or names chosen by a user, is left unchanged.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def preferred() -> str:
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     first = next((name for name in names if name), None) or _system() or ""
     language = first.replace("-", "_").lower()
-    # readers of simplified Chinese get English, which serves them better than traditional characters
+    # readers of simplified Chinese get English, because it suits them better than traditional characters
     return CHINESE if language.startswith(("zh_tw", "zh_hk", "zh_hant")) else ENGLISH
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-#: a higher compression level takes four times as long and saves only 3 %
+#: the next higher compression level takes four times as long and saves only 3 %
 LEVEL = 6
 #: shorter columns stay in the JSON
 COLUMN_LEAST = 64

@@ -19,7 +19,7 @@ from botkit.report.packing import deltas, packed
 from botkit.report.page_files import joined_script, package_file, script_sources
 from botkit.report.templates import template
 
-#: maximum number of public trades to draw per pair: the largest ones
+#: maximum number of public trades to draw per pair; the largest trades are drawn
 TRADES_MAX = 40_000
 
 #: the parts of the page's script, each after the parts it depends on
@@ -100,7 +100,9 @@ def playback_data(playback: Playback, offset_ms: int) -> dict[str, Any]:
 
 
 def _gauges(gauges: Sequence[Gauge]) -> list[dict[str, Any]]:
-    """Return the windows in use. Windows with equal counts per IP address and per account are shown as one."""
+    """Return the windows in use. Windows with equal counts per IP address and per account are shown as a single
+    window.
+    """
     found: dict[tuple[str, int, int, tuple[int, ...]], list[str]] = {}
     for gauge in gauges:
         if any(gauge.held):

@@ -38,8 +38,8 @@ def rested(result: BacktestResult) -> list[OrderRow]:
 
 
 def span_of(row: OrderRow, end: Nanos) -> tuple[Nanos, Nanos]:
-    """Return the time at which an order was sent, and the time at which the bot learned of its final state. An order
-    that did not reach a final state lasts until ``end``, the end of the run.
+    """Return the time at which an order was sent, and the time at which the bot received its final state. An order that
+    did not reach a final state lasts until ``end``, the end of the run.
     """
     return row.sent, row.updated if row.state in _FINAL else max(end, row.sent)
 

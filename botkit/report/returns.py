@@ -13,7 +13,7 @@ from botkit.model.results import BacktestResult, DayRow
 BARS_MAX = 40
 #: the fraction of trades at each end that share the end bar, so that a single outlier does not squeeze the other bars
 TAIL = 0.01
-#: the monthly return that gets the strongest color
+#: the monthly return at which the color is strongest
 FULL_HEAT = 0.1
 
 
@@ -54,8 +54,8 @@ def _last_of_each(days: Sequence[DayRow], letters: int) -> dict[str, float]:
 
 
 def heat(value: float) -> int:
-    """Return the color strength for a month, in percent. Returns of 10 % or more, positive or negative, get the maximum
-    strength, at which the text is still readable.
+    """Return the color strength for a month, in percent. Returns of 10 % or more, positive or negative, have the
+    maximum strength, at which the text is still readable.
     """
     return round(8 + 37 * min(1.0, abs(value) / FULL_HEAT)) if value else 0
 

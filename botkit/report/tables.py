@@ -80,7 +80,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: the outcome of an order without a fill, and the reason to show if the order has none
+#: the outcome of an order without a fill, and the reason to show if the order does not state a reason
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),

@@ -1,6 +1,4 @@
-"""Describes a run in two sentences: its profit compared with buy and hold, its risk, and the certainty of the
-result.
-"""
+"""Describes a run in two sentences: its profit compared with buy and hold, its risk, and how certain the result is."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ TRADES_FEW = 30
 
 
 def sharpe_interval(result: BacktestResult) -> tuple[float, float] | None:
-    """Return the 95 % confidence interval of the run's Sharpe ratio, or None if the run has none."""
+    """Return the 95 % confidence interval of the run's Sharpe ratio, or None if the run has no Sharpe ratio."""
     ratio, error = result.summary.get("sharpe"), result.summary.get("sharpe_error")
     if not isinstance(ratio, (int, float)) or not isinstance(error, (int, float)):
         return None

@@ -108,8 +108,8 @@ def offsets(start: Nanos, end: Nanos, zone: tzinfo) -> list[str]:
 
 
 def stamped(time: Nanos | None, zone: tzinfo, text: str, shown: Sequence[str]) -> str:
-    """Return a time's text followed by its offset. The offset is omitted if ``shown`` contains only one, because the
-    page then states it once for all times.
+    """Return a time's text followed by its offset. The offset is omitted if ``shown`` contains only one offset, because
+    the page then states that offset once for all times.
     """
     return text if time is None or len(shown) == 1 else f"{text} {offset(time, zone)}"
 

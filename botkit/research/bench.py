@@ -6,8 +6,9 @@
         print(fast, run.figures["return"], run.journal_sha256)
 
 Runs execute in this process, on the calling thread, and write no files. A run's result depends only on the project, the
-rows, the parameters, the span and the seed. Therefore equal inputs yield equal metrics and an equal decision hash on
-any machine. A run leaves no data in memory, so memory use stays constant across ten thousand runs.
+rows, the parameters, the span and the seed. Therefore identical inputs yield identical metrics and an identical
+decision hash on any machine. No run data remains in memory after a run, so memory use stays constant across ten
+thousand runs.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class Bench:
         self.feed = held(backtest_feed(project, None) if feed is None else feed, project.pairs, shared)
         begin, until = asked_span(project, None, None)
         self.start = begin if start is None else start
-        # exclude sealed data from the span here: a run would stop there anyway, but searches and the doctor divide the
-        # span into parts
+        # Exclude sealed data from the span here. Runs would exclude it anyway, but searches and the doctor divide the
+        # span into parts, so they need the correct end.
         self.end, _ = sealed_end(project, self.feed, self.start, until if end is None else end)
         self.seed = project.config.seed if seed is None else seed
 
@@ -101,7 +102,7 @@ class Bench:
         readings: bool = False,
     ) -> BacktestResult:
         """Run the backtest as `run` does, but return all data shown in a report: orders, fills, curves, indicators.
-        Takes more time and memory.
+        This requires more time and memory.
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 

@@ -52,7 +52,7 @@ def find_run(reference: str, out: Path) -> KeptRun:
 
 
 def compared(references: Sequence[str], out: Path) -> list[ComparedRun]:
-    """Return the referenced runs, in the order given. Raises ConfigError or DataError."""
+    """Return the runs identified by the references, in the order given. Raises ConfigError or DataError."""
     runs = [find_run(reference, out) for reference in references]
     labels = _labels(runs)
     return [_compared(run, label) for run, label in zip(runs, labels, strict=True)]
@@ -96,7 +96,7 @@ def _compared(run: KeptRun, label: str) -> ComparedRun:
 
 
 def _parameters(summary: dict[str, Any]) -> dict[str, str]:
-    """Return the strategies' effective parameters, including defaults, which the configuration does not contain."""
+    """Return the strategies' effective parameters, including the defaults that are not in the configuration."""
     rows = summary.get("strategies")
     return {
         f"{row.get('name')}.{name}": _text(value)
@@ -148,7 +148,7 @@ def _curves(path: Path) -> tuple[Curve, Curve | None]:
 
 
 def comparison_json(runs: Sequence[ComparedRun]) -> str:
-    """Return a JSON list with each run's metrics and the settings whose values differ between the runs."""
+    """Return a JSON list with each run's metrics and the settings that differ between the runs."""
     from botkit.report.comparison import differences
 
     found = differences(runs)

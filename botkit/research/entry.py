@@ -42,14 +42,14 @@ def backtest(
     ``strategy`` is a class, the name of a strategy in a plugin or in ./strategies, the path of a configuration, or a
     configuration as a dict. ``data`` is a path, a DataFrame of candles or trades, a result of `load`, a list of these,
     or a dict of these by pair; the default is the data named in the configuration. ``params`` are the strategy's
-    parameters. ``start`` and ``end`` bound the run (an end date is inclusive). ``readings`` also runs the optimistic
-    and the pessimistic queue model if orders rested in a book. ``progress`` is called with the queue assumption and the
-    completed fraction, 0 to 1.
+    parameters. ``start`` and ``end`` bound the run (an end date is inclusive). With ``readings``, the optimistic and
+    pessimistic queue models are run as well if orders rested in a book. ``progress`` is called with the queue
+    assumption and the completed fraction, 0 to 1.
 
-    Every other argument is a key of the configuration's ``backtest:`` section (``slippage``, ``fees``, ``latency``,
-    ``fills``) or of the configuration (``risk``, ``currency``, ``timezone``, ``plugins``), or ``capital``. The backtest
-    runs on the calling thread and needs no event loop. Raises BotkitError, whose message is one sentence that describes
-    the problem.
+    Every other argument is ``capital``, or a key of the configuration's ``backtest:`` section (``slippage``, ``fees``,
+    ``latency``, ``fills``) or of its top level (``risk``, ``currency``, ``timezone``, ``plugins``). The backtest runs
+    on the calling thread and needs no event loop. Raises BotkitError, whose message is one sentence that describes the
+    problem.
     """
     from botkit.assembly.backtest import parts_over
     from botkit.backtesting.session import run_backtest
@@ -144,8 +144,8 @@ def load(
         tape.candles("btc_usdt", "1m")                # also .trades(pair), .books(pair)
         botkit.backtest(MyStrategy, data=tape, ...)   # loaded only once for any number of backtests
 
-    A CSV file needs its ``pair``, and a file of trades also ``kind="trades"``; set ``resolution`` and ``timezone`` for
-    files that do not contain them. Raises BotkitError.
+    For a CSV file, pass its ``pair``, and for a file of trades also pass ``kind="trades"``. Set ``resolution`` and
+    ``timezone`` for files that do not contain them. Raises BotkitError.
     """
     from botkit.research.tapes import open_tape
 

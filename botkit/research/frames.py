@@ -1,8 +1,8 @@
 """Reads DataFrames of candles or trades as recorded data, with the same checks as for files. Also converts recorded
 rows to DataFrames.
 
-Numbers are converted to text and then parsed like those in a CSV file, so that 0.1 stays 0.1. Messages number rows from
-0, as ``frame.iloc`` does.
+Numbers are converted to text and then parsed like the numbers in a CSV file, so that 0.1 stays 0.1. Messages number
+rows from 0, as ``frame.iloc`` does.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def _candles(path: Path, resolution: str | None, pair: Pair, columns: dict[str, 
     repeats = np.flatnonzero(np.diff(time) == 0)
     if len(repeats):
         raise DataError(f"{path}:{int(repeats[0]) + 1}: a second candle for the time of the previous row; keep one")
-    # pandas keeps a frame's attrs when it is resampled, so attrs are used only for a single row, which does not reveal
-    # the resolution
+    # pandas keeps a frame's attrs when the frame is resampled, so the resolution in attrs may be wrong. It is used only
+    # for a single row, from which the resolution cannot be derived.
     if len(time) > 1 or resolution not in RESOLUTIONS:
         if len(time) == 1:
             raise DataError(

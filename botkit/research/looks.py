@@ -1,11 +1,11 @@
 """The ledger of looks, which records every combination that has been tried on a market's data.
 
 The best of a thousand trials looks good on any market, so judging a result requires the number of trials behind it. A
-look is a distinct combination of code, configuration (without its seed) and parameters, with its daily returns. It
+look is a distinct combination of code, configuration (without its seed) and parameters, with its daily returns. A look
 counts whenever the same strategy is judged on the same pairs over a span that overlaps the look's span. New code adds
 looks and never removes any. Runs in tests and under other queue assumptions do not count.
 
-Each user has one SQLite file, next to the bots' state. It contains no account data.
+Each user has one SQLite file, stored next to the bots' state. It contains no account data.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class LooksError(BotkitError):
 
 
 class Market(msgspec.Struct, frozen=True):
-    """The market that a look applies to: the strategy's registered name, its pairs, and whether the tape is
+    """The market to which a look applies: the strategy's registered name, its pairs, and whether the tape is
     synthetic.
     """
 
@@ -85,7 +85,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookLedger:
-    """The current user's ledger of looks. Several processes may use the ledger at once."""
+    """The current user's ledger of looks. Several processes may use the ledger at the same time."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare the ledger in ``folder``, the state folder shared by all bots. No file is created until a look is
@@ -173,8 +173,8 @@ def distinct(looks: Sequence[Look]) -> list[Look]:
 
 
 def returns_matrix(looks: Sequence[Look], first_day: int, days: int) -> npt.NDArray[np.float64]:
-    """Return an array of shape (days, looks) with daily returns, starting on ``first_day``. Days outside a look's span
-    are 0.
+    """Return an array of shape (days, looks) with daily returns, starting on ``first_day``. Returns are 0 on days
+    outside a look's span.
     """
     matrix = np.zeros((days, len(looks)))
     for column, look in enumerate(looks):

@@ -26,7 +26,7 @@ _RENAMED = {"start": "backtest.from", "end": "backtest.to"}
 
 
 class OfferedStrategies:
-    """A plugin that registers strategy classes that exist only in this process, such as classes defined in a
+    """A plugin that registers strategy classes that exist only in this process, for example classes defined in a
     notebook.
     """
 
@@ -58,8 +58,8 @@ def project_of(
     """Return the project for a strategy class or name, the path of a configuration, or a configuration as a dict.
 
     ``params`` are parameters of the strategy, or of several strategies as ``{"sma.fast": 5}`` or ``{"sma": {"fast":
-    5}}``. ``values`` are further arguments of `botkit.backtest`. ``keys`` are further settings by their full key, such
-    as ``risk.max_open_orders``. ``also`` are further plugins as (name, object). Raises ConfigError.
+    5}}``. ``values`` are additional arguments of `botkit.backtest`. ``keys`` are additional settings by their full key,
+    such as ``risk.max_open_orders``. ``also`` contains additional plugins as (name, object). Raises ConfigError.
     """
     offered = OfferedStrategies()
     given = values or {}
@@ -175,7 +175,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 def _moment_text(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            # a naive datetime, like text without an offset, is in the configuration's time zone
+            # a naive datetime, like text without an offset, is interpreted in the configuration's time zone
             return value.isoformat()
         return value.isoformat().replace("+00:00", "Z")
     return value

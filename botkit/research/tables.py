@@ -122,8 +122,8 @@ def trades_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def equity_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return the sampled equity by time and its drawdown from the peak so far. If there are several strategies, each
-    strategy's equity is included.
+    """Return the sampled equity by time and its drawdown from the peak so far. If there are several strategies, the
+    equity of each strategy is included.
     """
     times, values = result.equity.times, np.asarray(result.equity.values, dtype=np.float64)
     peaks = np.maximum.accumulate(values) if len(values) else values
@@ -230,7 +230,7 @@ def summary_frame(figures: Mapping[str, Figure], name: str) -> pd.DataFrame:
 
 
 def _price(trade: ClosedTrade, money: int) -> float | None:
-    """Return a trade's mean price, which is its value divided by its amount. Returns None for a loop, which has several
+    """Return a trade's mean price, that is, its value divided by its amount. Returns None for a loop, which has several
     prices.
     """
     return money / trade.units if trade.kind != "loop" and trade.units else None

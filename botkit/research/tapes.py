@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class LoadedTape:
-    """Recorded data as DataFrames. Each DataFrame is created on request. The tape can be passed to backtests as
-    ``data``; it is then read only once for all of them.
+    """Recorded data as DataFrames. Each DataFrame is created on request. The tape can be passed to any number of
+    backtests as ``data``, and is then read only once.
     """
 
     def __init__(self, source: HeldSource, pairs: Mapping[str, Pair]) -> None:

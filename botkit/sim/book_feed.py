@@ -100,7 +100,8 @@ class BookFeed:
             return None
         self._row = row
         if market.is_stale(row, now):
-            return None  # our part has changed, but republishing the stale recorded levels would make them look fresh
+            # our part has changed, but republishing the stale recorded levels would make them appear current
+            return None
         books = market.books
         is_plain = books is not None and not (market.buys or market.sells or market.taken)
         if is_plain and books is not None:  # the book contains none of our orders
@@ -138,8 +139,8 @@ class BookFeed:
     # -- many books at once --------------------------------------------------------------------------------------------
 
     def ahead(self, most: int) -> FeedAhead | None:
-        """Prepare up to ``most`` of the next books, as they will be published if nothing happens to our orders. Return
-        None if a change to our orders must be published first, or if no further book is loaded.
+        """Prepare up to ``most`` of the next books, as they will be published if our orders do not change. Return None
+        if a change to our orders must be published first, or if no further book is loaded.
         """
         market, books, last_at = self.market, self.market.books, self._last_at
         if books is None or last_at is None or self.changed_at is not None or market.taken or not self._is_exact():
@@ -161,7 +162,7 @@ class BookFeed:
             times,
             rows,
         )
-        # on a thinned tape, a book that follows an unchanged one may be published sooner
+        # on a thinned tape, a book that follows an unchanged book may be published sooner
         ahead.drop_unchanged(self._last, is_cut=is_thinned and not self._is_wire)
         latest = ahead.published_by[-1]
         since = ahead.times[latest] if latest >= 0 else last_at
@@ -170,7 +171,7 @@ class BookFeed:
 
     def _spaced(self, books: BookStream, index: int, most: int, last_at: Nanos) -> tuple[list[Nanos], IntArray]:
         """Return the next rows that are published at their receipt times, together with these times. Stop at the first
-        row that follows the previous one too soon.
+        row that follows the previous row too soon.
         """
         received = books.received[index : index + most + 1]
         gap = 1 if self._is_wire else self._cadence
@@ -209,7 +210,7 @@ class BookFeed:
     def _rounded(self, levels: Levels) -> Levels:
         unit = self._unit
         half = unit // 2
-        # the rest of a level may round to zero, which readers of the wire interpret as a removed level
+        # the rest of a level may round to zero, which clients interpret as a removed level
         return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])
 
 

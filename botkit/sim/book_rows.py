@@ -76,7 +76,8 @@ class BookRows(RecordedBooks):
 
     def are_equal(self) -> tuple[list[bool], list[bool]]:
         """Return, for each row after the first, whether it is known to equal the previous row, and whether it is known
-        to differ. If neither is known, the rows must be compared level by level.
+        to differ from the previous row. If it is not known to equal or to differ, the rows must be compared level by
+        level.
         """
         bids, asks, own_bids, own_asks = self._bids, self._asks, self._own_bids, self._own_asks
         count = len(bids[0])

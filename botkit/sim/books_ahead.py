@@ -1,4 +1,4 @@
-"""The next books that the exchange will publish if nothing happens to our orders.
+"""The next books that the exchange will publish if our orders do not change.
 
 Between requests and matches, every book is determined by the recorded rows and our unchanged orders. Therefore many
 books can be prepared at once, and a driver passes them to the bot without advancing the exchange for each one.
@@ -28,7 +28,7 @@ class BooksAhead:
         self._sources: list[tuple[BookFeed, FeedAhead, int]] = []
 
     def drop(self) -> None:
-        """Discard the prepared books, because another event happens first."""
+        """Discard the prepared books, because another event will happen first."""
         self.books = None
         self._count = _FIRST
 
@@ -38,7 +38,7 @@ class BooksAhead:
         return books if books is not None and books.done < len(books.times) else None
 
     def is_latest(self) -> bool:
-        """Return True if the bot has seen no other event since the last book that it processed."""
+        """Return True if the bot has received no other event since the last book that it processed."""
         return self.books is not None and self.books.is_latest
 
     def prepare(self, feeds: Sequence[BookFeed]) -> PublishedBooks | None:

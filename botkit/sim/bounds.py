@@ -13,8 +13,8 @@ class Bounds(msgspec.Struct):
     """The prices at which a pair's orders can be touched, in ticks.
 
     Resting buys are touched by sellers at or below ``buy``, and resting sells by buyers at or above ``sell``. Stops are
-    touched when the last price is at or above ``stop_up`` or at or below ``stop_down``. Orders that take from trades
-    (on tapes without books) are touched by any trade at or below ``take_buy`` or at or above ``take_sell``.
+    touched when the last price is at or above ``stop_up`` or at or below ``stop_down``. Orders that are filled from
+    trades (on tapes without books) are touched by any trade at or below ``take_buy`` or at or above ``take_sell``.
     """
 
     buy: int = NEVER_DOWN

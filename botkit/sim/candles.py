@@ -107,7 +107,7 @@ class CandleMatcher(Matcher):
         index = row - candles.first
         start, left = int(candles.time[index]), int(candles.lots[index])
         low, high = int(candles.low[index]), int(candles.high[index])
-        assert left > 0, row  # the search has skipped empty bars
+        assert left > 0, row  # the search skips empty bars
         through = [order for order in market.buys if low < order.price_ticks and order.arrived <= start]
         through += [order for order in market.sells if high > order.price_ticks and order.arrived <= start]
         through.sort(key=lambda order: order.rank)
@@ -130,7 +130,7 @@ class CandleMatcher(Matcher):
         super().activate(order, market, deed)
 
     def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process an order that has arrived or triggered, on any tape."""
+        """Process an order that has arrived or has been triggered, on any tape."""
         if market.candles is None:
             self.enter_on_trades(order, market, deed)
         else:

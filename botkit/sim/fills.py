@@ -47,9 +47,7 @@ class Queue:
 
 
 class Optimistic:
-    """Assumes that nothing is ahead of an order, and that anything that touches it fills it completely: an upper
-    bound.
-    """
+    """Assumes that nothing is ahead of an order, and that any touch fills the order completely: an upper bound."""
 
     assumptions: tuple[str, ...] = (
         "Queue (optimistic assumption): nothing is ahead of an order, and any trade at or beyond its price, or an "
@@ -91,7 +89,7 @@ class Pessimistic:
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """Leave the amount unchanged, because a smaller snapshot proves nothing here."""
+        """Leave the amount unchanged, because a smaller snapshot does not prove that the order has moved forward."""
         return ahead
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:

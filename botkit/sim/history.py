@@ -19,8 +19,8 @@ _ROWS = 1 << 20
 
 
 class CandleHistory:
-    """Minute candles of one pair as [open, high, low, close, lots], by exchange time. Longer candles are built from
-    these.
+    """One-minute candles of one pair as [open, high, low, close, lots], by exchange time. Longer candles are built from
+    one-minute candles.
 
     Intervals without trades have no candle, as on the exchange.
     """

@@ -5,9 +5,9 @@ when the next event can happen, and calls ``advance`` to move time there. Betwee
 recorded rows.
 
 When timestamps are equal, the recorded rows come first (bars, books, trades, by pair and row), then book publications,
-then arrivals in the order in which they were sent. An order therefore meets only rows after the one that triggered it.
-With zero latency, a driver can request the books before the simultaneous trades happen. Orders that it then sends meet
-these trades.
+then arrivals in the order in which they were sent. An order therefore trades only against rows after the row to which
+the bot reacted. With zero latency, a driver can request the books before the simultaneous trades happen. Orders sent in
+response can then trade against these trades.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class Kernel:
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
         #: nothing becomes known to any account before this time. A driver may run its bot up to this time before it
-        #: calls `advance`, because any request that the bot sends until then arrives after all events that the bot does
-        #: not know yet
+        #: calls `advance`, because any request that the bot sends until then arrives after all events that the bot has
+        #: not yet received
         self.next_news: Nanos | None = None
         #: False if `next_news` is outdated; `update_news` recomputes it
         self.is_news_known = True
@@ -151,8 +151,8 @@ class Kernel:
         """Append the next chunk of a recorded stream, and drop past rows. Always keep one chunk loaded ahead of the
         current time.
 
-        Raises ValueError for rows older than those already loaded in the same stream, and for candles mixed with books
-        or trades.
+        Raises ValueError for rows older than the rows already loaded in the same stream, and for candles mixed with
+        books or trades.
         """
         market = self.market(columns.pair)
         self.matcher.settle_all(market, self.now)
@@ -201,7 +201,7 @@ class Kernel:
         feed = self._feeds.get(pair)
         if feed is None:
             market = self.market(pair)
-            market.changed = False  # without a feed, nothing has cleared this flag
+            market.changed = False  # without a feed, this flag was never cleared
             feed = BookFeed(market, depth, self._cadence, self.now, is_wire=is_wire)
             self._feeds[pair] = feed
             self._feeds = dict(sorted(self._feeds.items()))
@@ -231,8 +231,8 @@ class Kernel:
 
     def next_at(self) -> Nanos | None:
         """Return the earliest time at which a private or dynamic event may happen or become known, or None if there is
-        none. The time may be too early (for a row that turns out to touch nothing, or to resume the search), but is
-        never too late.
+        none. The time may be too early (because a row turns out not to touch any order, or because the search must be
+        resumed then), but is never too late.
         """
         at, due = self._next, self._outbox.due
         return due[0][0] if due and (at is None or due[0][0] < at) else at
@@ -455,8 +455,8 @@ class Kernel:
                 self._rows_of(market, market.books, matcher.on_book, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
-        """Process the orders that were sent in response to the books with this timestamp. Orders sent earlier are
-        processed later.
+        """Process the orders that were sent in response to the books with this timestamp. Orders sent before these
+        books are left for later processing.
         """
         due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
         earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
@@ -510,7 +510,7 @@ class Kernel:
             self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
 
     def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None = None) -> None:
-        """Look for rows after ``now`` (and trades from ``trades_from`` on) that can touch a market's orders."""
+        """Search for rows after ``now`` (and trades from ``trades_from`` on) that can touch a market's orders."""
         buys, sells = market.buys, market.sells
         if not (buys or sells or market.stops or market.waiting):
             if market.pair in self._busy:

@@ -112,8 +112,8 @@ class Measured:
     """A run's measured latencies (`from`: the run's folder or file), with one draw per request from their
     distributions.
 
-    The times in a tape are the times at which a bot received the market data. The market data that an order meets is
-    received one book delay later, so the order's delay to the exchange is increased by the book delay. The response
+    The times in a tape are the times at which a bot received the market data. The market state that an order encounters
+    is received one book delay later, so the order's delay to the exchange is increased by the book delay. The response
     delay is reduced by the mean book delay. If the response delay would be negative, it is set to 0 and the order's
     delay is reduced instead, so that the round trip takes as long as measured.
     """

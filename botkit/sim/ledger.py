@@ -107,8 +107,8 @@ class Ledger:
         meets_market: bool = True,
         is_second: bool = False,
     ) -> None:
-        """Record one side of an execution. The other side is the market or another account. If it is an account, its
-        side is recorded by a second call with ``is_second``.
+        """Record one side of an execution. The other side is the market or another account. If the other side is an
+        account, a second call with ``is_second`` records that side.
         """
         assert lots > 0, order
         if not is_second:
@@ -182,8 +182,8 @@ class Ledger:
     def _charge(
         self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
     ) -> tuple[str, int]:
-        """Charge the fee and return (currency, units). Volume is counted afterwards, so that a fill never lowers its
-        own rate.
+        """Charge the fee and return (currency, units). Volume is counted afterwards, so that a fill never lowers the
+        rate at which it is charged.
         """
         model = account.fees
         rates = model.rates(now)
@@ -216,7 +216,7 @@ class Ledger:
         return None if price is None else (units * price[0], price[1])
 
     def _in_discount_currency(self, quote: str, units_e8: int) -> int | None:
-        """Convert a fee of ``units_e8`` (1e-8 of a unit of ``quote``) to units of the discount coin, rounded half
+        """Convert a fee of ``units_e8`` (in 1e-8 of a unit of ``quote``) to units of the discount coin, rounded half
         up.
         """
         worth = self._in_volume_currency(quote, units_e8)

@@ -20,7 +20,8 @@ _priority = attrgetter("priority")
 class VenueMarket:
     """The streams, resting orders in price-time order, stops, and orders waiting for the next market event.
 
-    ``waiting`` holds orders that cannot be processed yet: on candles until an open, on trade-only tapes until a trade.
+    ``waiting`` contains orders that cannot be processed yet: on candle tapes they wait for an open, and on trade-only
+    tapes for a trade.
     """
 
     def __init__(self, pair: Pair, max_book_age_ns: Nanos | None = None) -> None:
@@ -36,7 +37,7 @@ class VenueMarket:
         self.taken: dict[tuple[bool, int], Taken] = {}
         self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
-        #: True between the publication of books and the simultaneous trades, which orders sent now will meet
+        #: True between the publication of books and the simultaneous trades; orders sent now may match these trades
         self.before_trades = False
         rules = pair.rules
         #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
@@ -106,7 +107,7 @@ class VenueMarket:
         return self._print_ticks
 
     def print(self, side: Side, ticks: int, lots: int, now: Nanos) -> None:
-        """Record a public print of our execution. Its price is the last price until the next recorded row."""
+        """Record a public print of our execution. The print's price is the last price until the next recorded row."""
         if self.trades is not None:
             self._print_row = self.trade_position(now) - 1
         else:

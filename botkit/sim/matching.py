@@ -61,7 +61,9 @@ class Matcher:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def slipped(self, order: VenueOrder, ticks: int) -> int:
-        """Return a taker's price after slippage, rounded to ticks against the taker, never beyond the limit price."""
+        """Return a taker's price after slippage, rounded to a tick to the taker's disadvantage, but never beyond the
+        limit price.
+        """
         slippage = self.slippage_e8
         if order.is_buy:
             price = -(-ticks * (UNIT + slippage) // UNIT)  # rounded up
@@ -79,21 +81,21 @@ class Matcher:
     # -- arrival --------------------------------------------------------------------------------------------------
 
     def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process an order that has arrived or triggered, on any tape."""
+        """Process an order that has arrived or has been triggered, on any tape."""
         self.enter_on_trades(order, market, deed)
 
     def enter_on_trades(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process an order that has arrived (or triggered) on a tape with books, or with only trades."""
+        """Process an order that has arrived (or has been triggered) on a tape with books, or with only trades."""
         row = -1
         levels: list[tuple[int, int]] = []
         is_limit, books = order.type is not MARKET, market.books
         if books is not None:
             row = market.book_row(deed.time)
-            # the remaining levels never start at a better price than the recorded ones
+            # the remaining levels never start at a better price than the recorded levels
             if row >= 0 and (not is_limit or self.meets(order, books.best(row, bids=not order.is_buy))):
                 levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
         last = None if books is not None or not is_limit else market.last_ticks(deed.time)
-        # a price equal to the last one does not cross, because it is unknown whether any order rested there
+        # a price equal to the last price does not cross, because it is unknown whether any order rested there
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
             others = market.sells if order.is_buy else market.buys
@@ -115,7 +117,7 @@ class Matcher:
         if not is_limit:
             self.finish(order, deed)
         elif order.remaining_lots:
-            # it rests in the book, behind the amount at its price in the current snapshot
+            # the order rests in the book, behind the amount at its price in the current snapshot
             shown, price = UNSEEN, order.price_ticks
             if row >= 0:
                 assert books is not None
@@ -134,7 +136,7 @@ class Matcher:
         """
         others = market.sells if order.is_buy else market.buys
         sign = 1 if order.is_buy else -1
-        # the limit, signed so that higher is worse for this order; the order takes no price beyond the limit
+        # the limit, signed so that higher is worse for this order; the order never trades beyond the limit
         reach = WHOLE if order.type is MARKET else sign * order.price_ticks
         index = 0
         left = levels[0][1] if levels else 0
@@ -199,8 +201,8 @@ class Matcher:
         return order.remaining_lots
 
     def finish(self, order: VenueOrder, deed: Deed) -> None:
-        """Finish a market order. A market buy is complete if its remaining spend buys nothing at the last price
-        paid.
+        """Finish a market order. A market buy is complete if the amount left to spend does not cover one lot at the
+        last price paid.
         """
         if order.is_market_buy:
             trades = order.account.trades
@@ -320,7 +322,7 @@ class Matcher:
         return lots
 
     def _take_trade(self, market: VenueMarket, ticks: int, lots: int, deed: Deed) -> int:
-        """On trade-only tapes, let waiting taker orders take from a trade. Return the remaining lots."""
+        """On trade-only tapes, fill waiting taker orders from a trade. Return the remaining lots."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
             if order.type is MARKET:
@@ -329,7 +331,7 @@ class Matcher:
             elif self.meets(order, ticks) and lots:
                 before = order.remaining_lots
                 self.take(order, market, deed, [(self.slipped(order, ticks), lots)], -1)
-                # amounts from our own accounts count as well, which is pessimistic, because the trade cannot be split
+                # also subtract amounts bought from our own accounts: this is pessimistic, but the trade cannot be split
                 lots = max(lots - before + order.remaining_lots, 0)
                 if order.remaining_lots:
                     market.waiting.append(order)
@@ -349,8 +351,8 @@ class Matcher:
             self.activate(order, market, deed)
 
     def trigger_by_prints(self, market: VenueMarket, deed: Deed) -> None:
-        """Trigger the stops reached by our own executions, which are ordinary trades. Executions of these stops may
-        trigger further stops.
+        """Trigger the stops reached by our own executions, because they are trades like any other. Executions of these
+        stops may trigger further stops.
         """
         seen = 0
         while market.stops and len(market.prints) > seen:

@@ -85,7 +85,7 @@ class VenueOrder:
         self.priority = (-new.price_ticks if self.is_buy else new.price_ticks, rank)
         self.original_lots = new.amount_lots
         self.remaining_lots = new.amount_lots
-        self.spend_units = new.spend_units  # for a market buy: the remaining spend
+        self.spend_units = new.spend_units  # for a market buy: the amount left to spend
         self.executed_lots = 0
         self.executed_units = 0
         self.state = UNTRIGGERED if new.type is STOP_LIMIT else OPEN

@@ -1,7 +1,7 @@
 """The key of a request's latency draw. It is identical in a backtest and over the wire, where request ids are unknown.
 
 The key is the client id of the request's (first) order, so that an extra request does not shift other draws. For a
-request without an order, the key is the number of such requests previously made by the account.
+request without an order, the key is the number of requests without an order that the account has already made.
 """
 
 from __future__ import annotations

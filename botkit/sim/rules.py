@@ -1,4 +1,4 @@
-"""The exchange's refusals at order entry, in the exchange's own words where they are known.
+"""The exchange's refusals at order entry, in the exchange's wording where it is known.
 
 Sources: the error texts collected from the exchange and from client libraries (``Invalid amount ...``, ``Invalid price
 ...``, ``Balance for ... not enough``, ``Unsupported ...``). Texts marked assumed are ours; they keep the prefixes that
@@ -75,8 +75,8 @@ def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, q
 
 
 def lock_of(new: OrderSpec) -> tuple[str, int]:
-    """Return the (currency, units) that an order locks: its value at the limit price, rounded up; its spend; or its
-    amount of base currency.
+    """Return the (currency, units) that an order locks: for a limit buy, its value at the limit price, rounded up; for
+    a market buy, the amount to spend; for a sell, its amount of base currency.
     """
     pair = new.pair
     if new.side is SELL:

@@ -38,7 +38,7 @@ _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
 
 class VenueStream(Generic[_Columns]):
-    """Columns of one kind, contiguous from the latest past row on."""
+    """Columns of one kind, contiguous from the most recent past row onward."""
 
     #: the names of the arrays to slice and concatenate
     arrays: ClassVar[tuple[str, ...]] = ()
@@ -147,7 +147,8 @@ class VenueStream(Generic[_Columns]):
         """Search for ``bounds``. If they extend further than before, restart the search at row ``floor``, by default
         the first row after ``now``.
 
-        Narrower bounds keep the search result, because a row that no longer touches anything is harmless.
+        If the bounds become narrower, the search result is kept, because a row that no longer touches any order is
+        harmless.
         """
         old = self.bounds
         if bounds == old:
@@ -181,7 +182,7 @@ class VenueStream(Generic[_Columns]):
         """Return the receipt time of the next row that can touch an order, or None if there is no such row.
 
         Another event happens at ``until`` in any case. Beyond ``until``, the search may therefore stop early and return
-        the time for the next call.
+        the time at which to continue.
         """
         if self.is_idle:
             return None
@@ -283,7 +284,7 @@ class TradeStream(VenueStream[TradeColumns]):
         """Return (highest price of buyers, lots there, lowest price of sellers, lots there) for ``so_far`` and these
         rows combined.
 
-        A trade with unknown side counts for both sides, which is the pessimistic choice.
+        A trade with an unknown side counts for both sides, which is the pessimistic choice.
         """
         buy, buy_lots, sell, sell_lots = so_far
         cut = slice(max(start - self.first, 0), stop - self.first)
@@ -406,7 +407,7 @@ class BookStream(VenueStream[BookColumns]):
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
         """Return True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change quickly, so looking a few rows ahead is nearly always enough
+        width = 4  # levels change quickly, so checking the next few rows is nearly always enough
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -497,7 +498,7 @@ class CandleStream(VenueStream[CandleColumns]):
         that opens no earlier than the order was sent and ends after the order arrived. Returns None while that bar is
         not loaded.
         """
-        # the bar is nearly always the current or the next one, so check these two before searching
+        # the bar is nearly always the current bar or the next bar, so check these two before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

@@ -17,7 +17,7 @@ class Print(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct):
-    """The lots that our orders took from a recorded level. They count as taken until the level changes in the
+    """The lots that our orders took from a recorded level. These lots count as taken until the level changes in the
     recording.
     """
 

@@ -1,7 +1,7 @@
-"""The exchange's own count of requests by arrival time, which determines which requests get a 429.
+"""The exchange's count of requests by arrival time, which determines which requests receive a 429.
 
-Windows slide: the exchange does not document which kind it uses, and sliding windows are stricter. A refused request
-also counts in each of its windows, so a client that keeps sending stays locked out.
+Windows slide: the exchange does not document which kind of window it uses, and sliding windows are stricter. A refused
+request also counts in each of its windows, so a client that keeps sending stays locked out.
 """
 
 from __future__ import annotations

@@ -44,10 +44,11 @@ def write_synthetic(
     hours: int = DEFAULT_HOURS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
-    """Create the tape at ``out``, replacing any synthetic tape there. Books and trades cover the last ``hours``.
+    """Create the tape at ``out``, replacing any synthetic tape that is already there. Books and trades cover the last
+    ``hours``.
 
     ``progress`` is called with (minutes done, total minutes). If the folder contains anything other than a synthetic
-    tape, it is left untouched and DataError is raised.
+    tape, the folder is left untouched and DataError is raised.
     """
     if days < 1 or not 0 <= hours <= 24 * days:
         raise DataError(f"{hours} hours of books and trades do not fit into {days} days of candles")

@@ -67,7 +67,7 @@ class StreamReport(msgspec.Struct, kw_only=True):
         return [note for note in (self._gaps_note(), self._silence_note()) if note]
 
     def _silence_note(self) -> str | None:
-        # books have their own limit, and a recorded gap is already reported
+        # books have a separate limit, and a recorded gap is already reported
         if self.info.kind != "trades" or self.info.gaps or self.rows < 2:
             return None
         mean_s = (self.info.end - self.info.start) / NS_PER_S / (self.rows - 1)

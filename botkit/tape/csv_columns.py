@@ -129,7 +129,7 @@ def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int)
     if not pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
         raise _bad_figure(path, line, what, text)
     exact: pa.Array | None = None
-    # 18 decimals fit 128 bits; floats printed in full may have more and then need 256
+    # 18 decimals fit 128 bits; floats printed in full may have more decimals and then need 256 bits
     for kind in (pa.decimal128(38, 18), pa.decimal256(76, 40)):
         try:
             exact = text.cast(kind)
@@ -171,8 +171,8 @@ def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = N
     """Convert times to nanoseconds since the epoch. Times are numbers in s, ms, us or ns, distinguished by magnitude,
     or ISO 8601 with an offset.
 
-    Times without an offset are interpreted in ``zone``. If there is no zone, they are refused, because a guess could be
-    off by hours.
+    Times without an offset are interpreted in ``zone``. Without a zone, times without an offset are refused, because a
+    guess could be off by hours.
     """
     first = text[0].as_py().strip()
     if _NUMBER.match(first):

@@ -108,7 +108,7 @@ class OneKind:
 
 
 class FileSource:
-    """A single file, read through a format. Small files are read once, larger ones again for every stream."""
+    """A single file, read through a format. A small file is read once; a larger file is reread for every stream."""
 
     synthetic = False
 
@@ -223,7 +223,9 @@ class _Survey:
 
 
 class Feed:
-    """Several sources joined. A row without a receipt time is treated as received ``feed_ms`` after its own time."""
+    """Several sources joined. A row without a receipt time is treated as if it had been received ``feed_ms`` after the
+    row's timestamp.
+    """
 
     def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
         self.sources = list(sources)
@@ -291,9 +293,9 @@ class Feed:
     ) -> Iterator[Slice]:
         """Yield slices of the wanted streams from ``start`` to ``end`` (receipt times; by default the complete span).
 
-        The first slice starts at ``start``, each later one at the end of the previous one, and the last ends at
-        ``end``. A slice has at most about ``rows_max`` rows, where a book row counts as twelve. Raises DataError for a
-        stream that no source has.
+        The first slice starts at ``start``, each later slice starts at the end of the previous slice, and the last
+        slice ends at ``end``. A slice has at most about ``rows_max`` rows, where a book row counts as twelve. Raises
+        DataError for a stream that no source has.
         """
         keys = sorted(dict.fromkeys(wanted), key=_order)
         for pair, kind, resolution in keys:
@@ -415,6 +417,6 @@ def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
         for ending in reader.endings
         if path.name.endswith(ending)
     ]
-    # if two formats share a suffix, the one registered first wins: candles before trades
+    # if two formats share a suffix, the format registered first wins: candles before trades
     longest = max((length for length, _ in fitting), default=0)
     return next((name for length, name in fitting if length == longest), path.suffix)

@@ -1,10 +1,10 @@
 """A recording's journal: rows as they arrive, append-only, until they are converted to Parquet.
 
-A Parquet file does not survive a kill, because its footer is written last. Rows are therefore first written to
-``<tape>/journal/*.rows``, one file per day, and synced to disk every second. A file is a line of JSON (`Heading`),
-followed by records: length, CRC-32 and MessagePack. A record truncated by a crash at the end of the file is ignored.
-Damage before the end is skipped up to the next complete record. It is reported (`TapeJournal.damage`), and every stream
-gets a gap there.
+A Parquet file is unreadable if its writer is killed, because the footer is written last. Rows are therefore first
+written to ``<tape>/journal/*.rows``, one file per day, and synced to disk every second. A file is a line of JSON
+(`Heading`), followed by records: length, CRC-32 and MessagePack. A record truncated by a crash at the end of the file
+is ignored. Damage before the end is skipped up to the next complete record. It is reported (`TapeJournal.damage`), and
+every stream gets a gap there.
 
 A tape is read together with its journals, so a recording can be backtested while it is running, and after a kill -9.
 """
@@ -227,7 +227,7 @@ class TapeJournal:
         with _opened(path) as file:
             line = file.readline(_HEADING_MAX)
         if not line.endswith(b"\n") and (line.startswith(_BEGINS) or _BEGINS.startswith(line)) and b"\0" not in line:
-            return None  # a record after the heading would have a zero byte in its length
+            return None  # no zero byte means that no record follows: its length prefix would contain one
         try:
             heading = msgspec.json.decode(line, type=Heading)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -269,7 +269,7 @@ class TapeJournal:
                     yield Damage(at, whole - at, is_rest=False)
                     file.seek(whole)
                     continue
-                if not is_torn:  # the record is complete, but differs from the one written
+                if not is_torn:  # the record is complete, but its contents are corrupted
                     yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
                 return
 
@@ -283,8 +283,8 @@ class TapeJournal:
         ]
 
     def _noted(self) -> Iterator[tuple[JournalKey, Nanos, Nanos]]:
-        """Yield the gaps in order of their end: those recorded by the recorder, and one per stream around each damaged
-        part.
+        """Yield the gaps ordered by end time: the gaps recorded by the recorder, and a gap in each stream around each
+        damaged part.
         """
         ends: dict[JournalKey, Nanos] = {}
         broken: set[JournalKey] = set()

@@ -1,4 +1,4 @@
-"""Records market events as durable rows of a tape. It has no clock and no connection.
+"""Records market events as durable rows of a tape. The recorder itself has no clock and no connection.
 
 Events are written to a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 loses at most
 one second of data. At the end of a day, the day's journal is converted to Parquet; after a crash, this happens at the
@@ -269,7 +269,7 @@ class Recorder:
         self._broken.discard(key)
         start = self._ends.get(key)
         if start is None or start >= received:
-            return  # the stream has no earlier rows, so it starts here
+            return  # the stream has no earlier rows, so there is no gap
         assert self._journal is not None
         self._journal.append(GapRecord(self._numbers[key[0]], key[1], start, received))
         self.gaps += 1
@@ -287,8 +287,8 @@ def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> lis
 
 
 def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
-    """Write one journal's rows to the tape and remove the journal. If the process is killed midway, this can be
-    repeated without duplicating rows.
+    """Write one journal's rows to the tape and remove the journal. If the process is killed midway, the conversion can
+    be repeated without duplicating rows.
     """
     journal = TapeJournal.open(path, pairs)
     told = []

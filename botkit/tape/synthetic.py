@@ -1,8 +1,8 @@
 """The synthetic market: four correlated pairs with books, order flow and candles, identical on any machine for a given
 seed.
 
-One process has two outputs: coarse one-minute candles (months of history in seconds), and fine-grained books and trades
-second by second, without end. Both follow the same prices, so the candles continue into hours of trades without a jump:
+One process has two outputs: coarse one-minute candles (months of history in seconds), and endless fine-grained books
+and trades, second by second. Both follow the same prices, so the candles continue into hours of trades without a jump:
 
     market = SyntheticMarket(pairs, seed=7, start=start)
     for candles in market.history(92 * 1440): ...        # list[CandleColumns], one day each

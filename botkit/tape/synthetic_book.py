@@ -50,12 +50,12 @@ STYLES: dict[str, Style] = {
     ),
 }  # fmt: skip
 
-_SPARE_LEVELS = 10  # levels kept behind the shown ones, to be revealed when those are taken
+_SPARE_LEVELS = 10  # levels kept behind the shown levels, to be revealed when the shown levels are taken
 
 
 class _Side:
-    """One side of the book, best level first. ``sign`` is -1 for bids and +1 for asks, the direction in which prices
-    get worse.
+    """One side of the book, best level first. ``sign`` is -1 for bids and +1 for asks: the direction in which prices
+    become worse.
     """
 
     __slots__ = ("lots", "sign", "ticks")
@@ -149,7 +149,7 @@ class SyntheticPair:
             side.lots.insert(0, self._level_lots(0))
 
     def _change(self, side: _Side, gap: int) -> None:
-        """Change one level's amount, remove a level, or insert one between two others."""
+        """Change one level's amount, remove a level, or insert a level between two others."""
         dice, ticks, lots = self._dice, side.ticks, side.lots
         if len(ticks) < 4:
             return

@@ -35,7 +35,9 @@ NORMAL_SD = 37_837
 
 
 class Dice:
-    """Random integers from a stream named by seed and purpose, so that draws from one stream do not affect another."""
+    """Random integers from a stream identified by a seed and a purpose, so that draws from one stream do not affect
+    another.
+    """
 
     __slots__ = ("_bits",)
 

@@ -51,7 +51,7 @@ class Tape:
         """Open the folder. ``pairs`` define the decimals of its prices and amounts. Raises DataError."""
         root = Path(path)
         journals = [journal for file in journal_files(root) if (journal := TapeJournal.open(file, pairs)) is not None]
-        if journals and not (root / MANIFEST_NAME).exists():  # the recording is on its first day
+        if journals and not (root / MANIFEST_NAME).exists():  # still the first day: no manifest yet
             heading = journals[0].heading
             manifest = Manifest(
                 name=root.name,

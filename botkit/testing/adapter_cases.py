@@ -196,7 +196,7 @@ class Session:
         return {row.order_id: row for row in rows}
 
     async def listed(self, client_id: int) -> list[OrderReport]:
-        """Return the orders with a given client id, looked up the way a bot does after a lost answer."""
+        """Return the orders with a given client id, looked up as a bot does after a lost answer."""
         now = self.world.now()
         answer = await self.read(
             lambda i: ListOrders(

@@ -1,4 +1,6 @@
-"""The other process in which `strategy_cases` runs a strategy, to check that it makes the same decisions there."""
+"""The other process in which `strategy_cases` runs a strategy, to check that the strategy makes the same decisions in
+both processes.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A backtest whose bot restarts during the run, as when a bot's process exits and a new one starts.
+"""A backtest whose bot restarts during the run, as when a bot's process exits and a new process starts.
 
-In the meantime, the exchange keeps running: orders keep resting and are filled. The new bot knows only the contents of
-the old bot's journal: its books, its orders, and each strategy's state as JSON.
+In the meantime, the exchange keeps running: orders keep resting and are filled. The new bot is given only the contents
+of the old bot's journal: its books, its orders, and each strategy's state as JSON.
 """
 
 from __future__ import annotations

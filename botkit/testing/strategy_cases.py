@@ -15,7 +15,7 @@ This creates a test class that checks these requirements:
 * its log calls work live;
 * its decisions over HTTP and WebSocket match those in a backtest.
 
-Each case needs orders: without orders, it fails with "proved nothing".
+Each case needs orders. If the strategy places no orders, the case fails with "proved nothing".
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class StrategyCases:
             )
 
     def test_the_future_changes_no_decision(self, trial: StrategyTrial) -> None:
-        """Replace all rows after several points in time, and compare the decisions up to those points."""
+        """For each of several points in time, replace all later rows and compare the decisions up to that point."""
         orders = trial.specs(trial.decided())
         start, end = span_of(trial.bench)
         found = seen_ahead(trial.bench, orders, start, end, _CUTS)

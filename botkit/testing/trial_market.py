@@ -18,7 +18,7 @@ from botkit.tape.writer import TapeWriter
 __all__ = ["lively_prices", "write_market"]
 
 START: Nanos = parse_time("2025-01-01T00:00")
-#: the number of trades from one price to the next, each preceded by a book
+#: the number of trades between two consecutive prices; each trade is preceded by a book
 TRADES_A_PRICE = 6
 LEVELS = 5
 _HALF_SPREAD = 0.0002
@@ -36,7 +36,7 @@ def lively_prices(pair: Pair, count: int = 240, seed: int = 7) -> list[float]:
     middle, drift, found = _value(pair.base) / _value(pair.quote), 0.0, []
     for number in range(count):
         drift += dice.gauss(0.0, 0.0025) + (0.02 * dice.choice([-1, 1]) if dice.random() < 0.02 else 0.0)
-        drift *= 0.98  # mean-reverting, so that limits around the first price are reached from both sides
+        drift *= 0.98  # mean-reverting, so that limit prices near the first price are reached from both sides
         swing = 0.012 * math.sin(number * 2 * math.pi / 23) + 0.02 * math.sin(number * 2 * math.pi / 71)
         found.append(middle * math.exp(drift + swing))
     return found

@@ -192,7 +192,7 @@ class Market:
 
 
 def derive(events, orders, reading):
-    """Compute every fill of the orders. Events with equal timestamps are processed in this order: books, trades, then
+    """Compute all fills of these orders. Events with equal timestamps are processed in this order: books, trades, then
     arrivals, with cancels before new orders.
     """
     acts = [(order["arrives"], 1, i, order) for i, order in enumerate(orders)]

@@ -79,7 +79,7 @@ def test_impossible_candles_are_refused(
     assert says in error.lower(), error
 
 
-def test_candles_whose_resolution_differs_from_the_declared_one_are_refused(
+def test_candles_that_do_not_match_the_declared_resolution_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "candles.csv"
@@ -89,9 +89,7 @@ def test_candles_whose_resolution_differs_from_the_declared_one_are_refused(
     assert "1h" in refused(tmp_path, config, capsys)
 
 
-def test_bars_with_a_finer_resolution_than_the_candles_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bars_finer_than_the_candle_resolution_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "candles.csv"
     file.write_text(rows(*(f"{T + 3_600_000 * i},100,101,99,100,5" for i in range(5))), encoding="utf-8")
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1h}}"

@@ -84,13 +84,13 @@ def test_subscribing_to_trades_with_only_candles_is_an_error(world: World) -> No
         run(world, "chooser", {"on_trades": True})
 
 
-def test_slippage_is_optional_when_books_are_read_without_a_callback(world: World) -> None:
+def test_slippage_is_optional_when_a_strategy_reads_books_without_a_callback(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)  # the data that would be chosen for a strategy without this callback
     books_and_trades(world)
     assert run(world, "reader", {}, slippage=None).skips["bar"] >= 4
 
 
-def test_slippage_is_required_on_candles(world: World) -> None:
+def test_slippage_is_required_when_running_on_candles(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)
     with pytest.raises(ConfigError, match="`slippage` is required"):
         run(world, "chooser", {"on_trades": False}, slippage=None)

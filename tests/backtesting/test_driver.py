@@ -19,7 +19,7 @@ from tests.backtest_world import ROOT, run, write_candles, write_config, write_s
 from tests.benchmarks import market_data
 from tests.row_by_row import RowByRow
 
-#: a strategy that reads all the data that spans update lazily, and logs a digest of that data at the end
+#: a strategy that reads all of the data that is updated lazily during spans, and logs a digest of it at the end
 WATCHER = """
 pair: Pair
 every: int = 7
@@ -84,7 +84,7 @@ def told(result: BacktestResult) -> tuple[object, ...]:
 
 
 def both_ways(config: Path) -> BacktestResult:
-    """Run with spans and then row by row, check that both results are equal, and return the first result."""
+    """Run with spans and then row by row, check that the results are equal, and return the first result."""
     fast = run(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "Driver", RowByRow)

@@ -159,7 +159,7 @@ def test_every_metric_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     (row,) = result.strategies
     assert row.realised == close_to(total)
     assert figures["expectancy"] == close_to(sum(earned) / len(earned))
-    # positions use average cost; this shifts profit between realised and unrealised, but does not change the sum
+    # positions use average cost, which shifts profit between realised and unrealised but does not change the total
     (position,) = row.positions
     assert position.realised + position.unrealised == pytest.approx(row.realised + row.unrealised, abs=1e-5)
 

@@ -50,7 +50,7 @@ def test_the_bar_in_progress_at_the_start_is_completed_from_candles(
     monkeypatch.setattr(session, "SLICE_ROWS", slice_rows)
     for begins in ("2024-01-01T01:23:00Z", "2024-01-01T01:01:00Z", "2024-01-01T01:59:30Z", "2024-01-01T02:00:00Z"):
         cut = bars(run(config, overrides=[f'backtest.from="{begins}"']))
-        # a candle that ends exactly at the start is the run's first row
+        # a candle that closes exactly when the run starts is the run's first row
         assert cut == [row for row in whole if int(row.split()[0]) + 60 * MINUTE >= parse_time(begins)], begins
 
 

@@ -106,7 +106,7 @@ def test_excursions_match_a_brute_force_search_of_every_row(seed: int, rows_max:
         fill(n // 2, chance.choice(["buy", "sell"]), chance.randint(1, 5), 10_000 + chance.randrange(-900, 900), at)
         for n, at in enumerate(moments)
     ]
-    for n in range(0, len(fills), 2):  # both fills of an order have the same side
+    for n in range(0, len(fills), 2):  # all fills of an order are on the same side
         fills[n + 1] = fill(n // 2, fills[n].side, 1.0, fills[n + 1].price_ticks, fills[n + 1].time)
     source = Rows(trades_of(times, ticks), books_of(books, bids, asks))
     for trade in looked(source, fills, rows_max=rows_max).trades:

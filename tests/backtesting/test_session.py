@@ -1,6 +1,4 @@
-"""A single backtest from its components to its result: history before the start, queue assumptions, and garbage
-collection.
-"""
+"""Running a single backtest: history before the start, queue assumptions, and garbage collection."""
 
 from __future__ import annotations
 
@@ -41,7 +39,9 @@ def on_book(self, book):
 
 
 def small_market(root: Path, rows: int = 400, hole_s: int = 0) -> Path:
-    """Write a book every second, each with a trade of 0.3 at its best bid or ask, with a gap partway through."""
+    """Write one book per second, each accompanied by a trade of 0.3 at its best bid or ask, and leave a gap partway
+    through.
+    """
     seconds = np.arange(rows, dtype=np.int64)
     received = START + (seconds + np.where(seconds >= rows // 2, hole_s, 0)) * NS_PER_S
     best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10
@@ -100,7 +100,7 @@ def test_decisions_are_written_to_disk_during_the_run(parts: BacktestParts, tmp_
     assert hashlib.sha256(file.read_bytes()).hexdigest() == result.summary["journal_sha256"]
 
 
-def test_bars_before_a_given_time_are_the_most_recent_finished_bars(tmp_path: Path) -> None:
+def test_querying_bars_before_a_given_time_returns_the_most_recent_finished_bars(tmp_path: Path) -> None:
     columns = market_data.candles(200)
     feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
     moment = START + 100 * NS_PER_MINUTE

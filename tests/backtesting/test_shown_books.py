@@ -1,5 +1,5 @@
-"""In a backtest, a strategy's own orders never cross the books that the strategy sees, and never cause a book to be
-withheld.
+"""In a backtest, a strategy's own orders never cross the books that are delivered to the strategy, and never cause a
+book to be withheld.
 """
 
 from __future__ import annotations

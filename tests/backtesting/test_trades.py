@@ -248,7 +248,7 @@ def triangle(*, at: int = 0, order: int = 1, sold: float = 0.0998, changed: floa
     ]
 
 
-def test_a_loop_is_a_single_trade_in_its_start_and_end_currency() -> None:
+def test_a_loop_is_recorded_as_a_single_trade_in_its_starting_currency() -> None:
     fills = triangle()
     found = match_trades(fills)
     (loop,) = found.trades

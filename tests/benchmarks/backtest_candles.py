@@ -18,8 +18,8 @@ from tests.benchmarks.measured_run import ROOT, print_machine, report, run_in_ch
 
 GOAL = 500_000
 
-# Fees and slippage are low, because 39,000 fills at 0.2 % would use up the trading capital. Low fees take just as much
-# time to compute.
+# Fees and slippage are low, because 39,000 fills at 0.2 % would use up the trading capital. Computing low fees takes
+# just as long as computing high ones.
 CONFIG = """
 name: bench-candles
 exchange: bitopro

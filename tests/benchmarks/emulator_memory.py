@@ -51,7 +51,7 @@ async def _read(session: aiohttp.ClientSession, raw: Raw, path: str) -> None:
 
 
 async def _never_read(raw: Raw, path: str) -> None:
-    """Subscribe to a stream over a socket that is never read. Reconnect after an hour."""
+    """Subscribe to a stream over a socket that is never read, and reconnect after an hour."""
     port = int(raw.rest.split(":")[2].split("/")[0])
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)

@@ -4,8 +4,8 @@ second.
     python tests/benchmarks/emulator_throughput.py [--seconds 5]
 
 The emulator runs in a separate process on one core, and this process generates the load. Creates are signed in advance,
-so only the emulator's work is measured. Every response is counted, and the total must match the emulator's own books at
-the end.
+so only the emulator's work is measured. Every response is counted, and at the end the total must match the number of
+orders in the emulator's book.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def signed_creates(count: int) -> list[bytes]:
 
 
 async def one_connection(port: int, requests: list[bytes], until: float) -> int:
-    """Send requests one at a time until the time is up, and return the number of responses with status 200."""
+    """Send requests one at a time until the measurement period ends, and return the number of responses with status
+    200.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     accepted = 0
     while requests and time.perf_counter() < until:

@@ -32,7 +32,7 @@ def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
     """Count in fixed windows that start at multiples of the length, with sixty different offsets, and return the same
-    two numbers as `sliding`.
+    two values as `sliding`.
     """
     most = over = 0
     for phase in range(PHASES):

@@ -1,8 +1,8 @@
 """A bot without strategies, with the real router and real HTTP, that sends as many orders as the limits allow.
 
-``limits_judge.py`` and tests run this script, each time in a separate process. The script prints ``sending`` after the
-response to its first request, and one JSON object before it exits. It exits after ``--seconds``, or shuts down cleanly
-on SIGTERM.
+``limits_judge.py`` and tests run this script, each time in a separate process. The script prints ``sending`` after it
+receives the response to its first request, and one JSON object before it exits. It exits after ``--seconds``, or shuts
+down cleanly on SIGTERM.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Sender:
             await self.shared.stop()
 
     async def _light(self, owner: str, random: Random) -> None:
-        """Act like a strategy that sends each kind of request about once every two seconds."""
+        """Behave like a strategy that sends a request of each kind about once every two seconds."""
         while True:
             await asyncio.sleep(random.uniform(0.2, 0.8))
             deed = random.choice(["create", "cancel", "balance", "open_orders"])

@@ -3,9 +3,9 @@
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
 Prints its port, then responds to requests until it receives SIGTERM. Each request is timestamped after a simulated
-delay, and answered after another one. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While the server
-runs, ``GET /judge/busiest/COUNTER/SECONDS`` returns immediately the maximum number of arrivals so far in any window of
-that length; ``?since=N`` excludes the first N arrivals.
+delay, and its response is sent after a second delay. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While
+the server runs, ``GET /judge/busiest/COUNTER/SECONDS`` immediately returns the maximum number of arrivals so far in any
+window of that length; ``?since=N`` excludes the first N arrivals.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Judge:
         return self._random.uniform(self._least_s, self._most_s)
 
     def said(self, path: str) -> bytes:
-        """Answer a query about the arrivals so far: their total number, and the maximum number in any one window."""
+        """Respond to a query about the arrivals so far with their total number and the maximum number in any one
+        window.
+        """
         path, _, since = path.partition("?since=")
         _, _, _, counter, seconds = path.split("/")
         times = sorted(at for name, at, _ in self.arrivals if name == counter)

@@ -41,7 +41,7 @@ def main() -> int:
 
 
 async def restart_with(folder: Path, open_orders: int) -> float:
-    """Return how many seconds a restart with this many open orders takes."""
+    """Return the number of seconds that a restart with this many open orders takes."""
     async with make_world(folder) as world:
         return await restart_with_open_orders(world, open_orders)
 

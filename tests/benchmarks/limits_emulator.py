@@ -68,7 +68,7 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "greedy.yaml"
-        config.touch(mode=0o600)  # the file contains a key, although only a made-up one
+        config.touch(mode=0o600)  # the file contains a key, even though the key is fake
         config.write_text(
             CONFIG.format(plugins=HERE / "strategies", batching=str(options.batching).lower(), pairs=", ".join(PAIRS))
         )

@@ -75,8 +75,8 @@ class Trial:
             assert said == "sending\n", f"a sender ended before it had an answer: {said!r}"
 
     def until_busy(self, counter: str, percent: float, *, since: int = 0, within_s: float = 120.0) -> int:
-        """Wait until the arrivals, not counting the first ``since``, have used this percentage of a window. Return the
-        total number of requests that have arrived.
+        """Wait until the arrivals, not counting the first ``since``, have used this percentage of the limit in a
+        window. Return the total number of requests that have arrived.
         """
         [[limit, seconds]] = self.limits[counter]
         end = time.monotonic() + within_s
@@ -185,7 +185,7 @@ def part_mixed(window_s: int) -> dict[str, Any]:
 
 
 def part_batches(window_s: int) -> dict[str, Any]:
-    """Measure the number of orders per minute with batches."""
+    """Measure how many orders per minute are sent when batching is used."""
     with trial(limits_for(window_s)) as judged:
         judged.send("--seconds", str(window_s * 2 + 5), "--creates", "6000", "--refill", "--batching")
         verdict, _ = judged.verdict()

@@ -6,7 +6,7 @@
 * ``cluster``: the same search on a Dask scheduler with two workers, one of which is killed during a trial after 20
   results have arrived. Every trial must have the parameters, value and decision hash that it had without a cluster.
 * ``memory``: random trials on 2,000 candles. Prints the resident memory of the driver and of its workers as the search
-  goes on, and the driver's growth per trial.
+  progresses, and the driver's memory growth per trial.
 """
 
 from __future__ import annotations

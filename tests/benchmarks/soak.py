@@ -97,7 +97,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def write_configs(folder: Path) -> dict[str, Path]:
-    """Write two configurations for the same bot: one that trades and one that only watches."""
+    """Write two configurations for the same bot: one with which it trades, and one with which it only watches."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "restless.py").write_text(STRATEGY)
     paths = {}
@@ -144,7 +144,7 @@ async def soak(folder: Path, minutes: float, speed: float) -> int:
 
 
 async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, minutes: float) -> list[Sample]:
-    """Sample the bot every few seconds until the time is up."""
+    """Sample the bot every few seconds until the requested time has elapsed."""
     began = time.monotonic()
     samples: list[Sample] = []
     while (passed := time.monotonic() - began) < minutes * 60 and bot.returncode is None:

@@ -207,7 +207,7 @@ _STEPS = (
 )
 
 
-#: the number of steps that a bare client also has: received, request made, written
+#: the number of steps that also exist in the bare client: received, request built, written
 _BARE_STEPS = 3
 
 
@@ -221,7 +221,7 @@ class _Trace:
     def __init__(self) -> None:
         self.marks: list[tuple[int, int, int]] = []
         self.locked = False
-        #: False: record only the timestamps that the bare client has too, because each one costs about 2 us
+        #: False: record only the timestamps that the bare client also records, because each timestamp costs about 2 us
         self.has_steps = True
         self.is_bare = False
         #: lists of (timestamps of the order, price in cents), for the bot and for the bare client

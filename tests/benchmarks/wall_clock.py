@@ -110,7 +110,7 @@ def run_wall_clock(folder: Path, tape: Path, seconds: float, params: Mapping[str
 
 
 def run_beside(stretch: Stretch, tape: Path, params: Mapping[str, Any], seed: int, out: Path) -> dict[str, float]:
-    """Run the backtest of the same period with the latency measured in the run."""
+    """Run the backtest of the same period with the latency measured in the wall-clock run."""
     document = config(tape, params) | {"seed": seed}
     document["backtest"] |= {
         "from": format_time(stretch.begin),

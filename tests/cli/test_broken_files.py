@@ -1,5 +1,5 @@
 """The commands for controlling a bot work even if its strategy file or configuration is broken, because that is when
-users need them most.
+users need these commands most.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def test_panic_halts_and_cancels_no_matter_which_file_is_broken(
     assert folder.halt() is None
 
 
-def test_panic_cancels_orders_even_if_the_halt_cannot_be_written(
+def test_panic_cancels_orders_even_if_the_halt_file_cannot_be_written(
     config: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = has_run(config, emulator)
@@ -165,7 +165,7 @@ def test_panic_cancels_orders_even_if_the_halt_cannot_be_written(
 
 
 @pytest.mark.parametrize("mode", ["emulator", "live"])
-def test_the_most_recently_used_of_two_accounts_is_chosen_except_in_live_mode(
+def test_the_more_recently_used_of_two_accounts_is_chosen_except_in_live_mode(
     mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "bot.yaml"

@@ -155,7 +155,9 @@ def test_json_output_for_several_configurations_is_a_list(place: Path, capsys: C
     assert json.loads(capsys.readouterr().out)["name"] == "one"
 
 
-def test_a_single_output_folder_for_several_runs_is_refused_before_the_first_run(place: Path, capsys: CLICKS) -> None:
+def test_several_runs_with_a_single_output_folder_are_refused_before_the_first_run_starts(
+    place: Path, capsys: CLICKS
+) -> None:
     assert main(["backtest", "one.yaml", "two.yaml", "--out", "here"]) == 2
     assert "--out is the folder of a single run, but several configurations are given" in capsys.readouterr().err
     assert not (place / "here").exists()

@@ -1,5 +1,5 @@
-"""The option to pay fees in BITO has no effect if the account holds no BITO or BITO has no price. In these cases a
-warning is printed.
+"""The option to pay fees in BITO has no effect if the account holds no BITO or if no BITO price is available. In either
+case a warning is printed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def test_a_backtest_without_bito_warns(tmp_path: Path, capsys: Printed) -> None:
 def test_a_backtest_without_a_bito_price_warns(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY)
     bot.write(FEES, balances="{twd: 1000000, bito: 1000}")
-    assert bot.backtest() == 0  # coins that are not owned by any strategy need no price
+    assert bot.backtest() == 0  # coins that no strategy owns need no price
     assert "! fees: {bito: true} has no effect: the data has no prices for bito_twd" in said(capsys)
 
 

@@ -83,7 +83,7 @@ def test_candles_missing_on_the_exchange_become_gaps_within_and_between_requests
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "tape"
-    # one gap within a response, and one that spans the end of the first request's 8,000 candles
+    # one gap within a response, and one that spans the boundary after the first request's 8,000 candles
     candles = {**minutes(0, 100), **minutes(110, 7_885), **minutes(8_010, 100)}
     with MarketVenue(candles=candles) as venue:
         code, printed, err = run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-06T15:10", "--out", out)

@@ -64,7 +64,7 @@ def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_line_in_the_user
 
 
 @pytest.mark.parametrize("call", ['__import__("json").loads("{")', 'self.subscribe_bars(self.pair, "2m")'])
-def test_the_headline_of_a_failure_names_the_line_in_user_code_rather_than_one_in_a_library(
+def test_the_headline_of_an_error_names_the_line_in_the_users_code_rather_than_a_library_line(
     tmp_path: Path, capsys: Printed, call: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
@@ -219,7 +219,7 @@ def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
     # Emacs creates this file while a file is being edited
     (tmp_path / "strategies" / ".#mine.py").symlink_to("me@here.1234")
-    # macOS creates this file on non-native file systems
+    # macOS creates this file on file systems other than its native ones
     (tmp_path / "strategies" / "._mine.py").write_bytes(b"\x00\x05\x16\x07")
     assert bot.check() == 0, capsys.readouterr().err
     text = bot.config.read_text(encoding="utf-8")
@@ -286,7 +286,7 @@ def test_a_plugin_whose_report_section_has_the_wrong_type_is_named_in_the_error(
         ("[][key]", "failed: IndexError('list index out of range')"),
     ],
 )
-def test_an_impossible_latency_returned_by_a_latency_model_is_refused(
+def test_an_invalid_latency_returned_by_a_latency_model_is_refused(
     tmp_path: Path, capsys: Printed, body: str, told: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra="emulator: {latency: {model: mine}}\n")

@@ -1,6 +1,4 @@
-"""A plugin folder that is not listed in the configuration is executed only if no other user could have written files to
-it.
-"""
+"""A plugin folder that is not listed in the configuration is executed only if no other user has write access to it."""
 
 from __future__ import annotations
 

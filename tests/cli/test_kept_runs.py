@@ -68,7 +68,7 @@ def test_two_simultaneous_runs_get_different_numbers(tmp_path: Path) -> None:
     assert (first.out / "summary.json").read_text() == "first"
 
 
-def test_a_number_is_never_reused_and_a_failed_run_consumes_no_number(tmp_path: Path) -> None:
+def test_a_run_number_is_never_reused_and_a_failed_run_consumes_no_number(tmp_path: Path) -> None:
     assert written(tmp_path, "a").name == "1"
     assert written(tmp_path, "b").name == "2"
     (tmp_path / "notes").mkdir()

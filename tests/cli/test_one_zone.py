@@ -1,6 +1,4 @@
-"""All dates that a user enters are interpreted in a single time zone, and data from an emulator is marked as
-synthetic.
-"""
+"""All dates that a user enters are interpreted in a single time zone, and data from an emulator is marked synthetic."""
 
 from __future__ import annotations
 

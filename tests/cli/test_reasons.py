@@ -1,4 +1,6 @@
-"""Reasons for not trading are grouped by kind: messages that differ only in their numbers are counted as one reason."""
+"""Reasons for not trading are grouped by kind: messages that differ only in the numbers they contain are counted as one
+reason.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def test_a_kind_with_only_one_wording_keeps_its_numbers() -> None:
     assert grouped({"below 3": 2, "a 1 b": 4, "a 2 b": 5}) == {"a … b": 9, "below 3": 2}
 
 
-def test_skips_with_too_many_wordings_are_counted_by_kind_only_and_none_is_lost() -> None:
+def test_skips_with_too_many_wordings_are_counted_only_by_kind_and_none_is_omitted() -> None:
     record = StrategyRecord("s", 0)
     for number in range(3 * REASONS_MAX):
         record.skip(f"close {number} is low", {})

@@ -172,7 +172,7 @@ def test_a_second_recorder_for_the_same_tape_is_refused(run: Run, real_venue: Ma
         process.communicate()
 
 
-def test_a_lost_connection_leaves_a_gap_in_books_and_in_trades_missing_from_the_recent_trade_list(
+def test_a_lost_connection_leaves_a_gap_in_books_and_in_trades_no_longer_in_the_recent_trade_list(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"

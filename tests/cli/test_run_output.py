@@ -1,5 +1,5 @@
-"""The command ``botkit run`` keeps running if its output has no terminal, no reader or no disk space, and a hangup
-signal stops it cleanly.
+"""The command ``botkit run`` keeps running if its output has no terminal, no reader or no disk space. A hangup signal
+stops it cleanly.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def test_a_bot_keeps_running_without_its_output_and_a_hangup_stops_it_cleanly(wh
     process = subprocess.Popen(
         [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
         stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=environ, cwd=tmp_path, start_new_session=True,
-        # the process would inherit the effect of nohup
+        # otherwise the process would inherit the effect of nohup
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)

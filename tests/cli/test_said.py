@@ -1,5 +1,5 @@
-"""A strategy's messages reach the user in every mode. A backtest refuses, or warns about, calls that live trading would
-refuse.
+"""A strategy's messages reach the user in every mode. If live trading would refuse a call, a backtest refuses it too or
+prints a warning.
 """
 
 from __future__ import annotations

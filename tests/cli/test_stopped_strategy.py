@@ -1,4 +1,4 @@
-"""A stopped strategy is reported first: at the end of a run, by `status`, by `why` and on the screen."""
+"""A stopped strategy is the first item reported at the end of a run, by `status`, by `why` and on the screen."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""After a run, `status` and the log file report the run's events, and the exported files can be compared with those of
-a backtest.
+"""After a run, `status` and the log file report what happened during the run, and the exported files can be compared
+with those of a backtest.
 """
 
 from __future__ import annotations

@@ -313,7 +313,7 @@ YAML_BITS = st.sampled_from(
     text=st.lists(YAML_BITS, max_size=25).map("".join),
     override=st.none() | st.lists(YAML_BITS, max_size=6).map("".join),
 )
-def test_loading_random_text_raises_nothing_but_config_errors(tmp_path: Path, text: str, override: str | None) -> None:
+def test_loading_random_text_raises_only_config_errors(tmp_path: Path, text: str, override: str | None) -> None:
     for content in (text, MINIMAL + text, f"strategies: [{{use: a, params: {{b: {text}}}}}]"):
         try:
             loaded = load(tmp_path, content, *([override] if override is not None else []))

@@ -1,5 +1,5 @@
-"""Loading the printed form of a resolved configuration yields an equal configuration, and the JSON Schema matches the
-values that the reader accepts.
+"""Loading the printed form of a resolved configuration yields an equal configuration, and the JSON Schema accepts the
+same values as the reader.
 """
 
 from __future__ import annotations

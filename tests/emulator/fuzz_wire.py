@@ -213,7 +213,9 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
 
 
 async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None:
-    """Send upgrade requests to random paths, and send random messages that a client might send on a socket."""
+    """Send upgrade requests to random paths, and send random messages of the kind that a client might send on a
+    socket.
+    """
     import aiohttp
 
     async with aiohttp.ClientSession() as session:

@@ -1,5 +1,5 @@
-"""Each fault occurs at the configured point, as often and for as long as configured, and has the effect described by
-its name.
+"""Each fault occurs at the configured point, for the configured count and duration, and has the effect described by its
+name.
 """
 
 from __future__ import annotations

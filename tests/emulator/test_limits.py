@@ -24,7 +24,7 @@ async def counters(raw: Raw):  # type: ignore[no-untyped-def]
 
 
 async def test_a_request_over_the_limit_receives_a_429_response(start, session) -> None:  # type: ignore[no-untyped-def]
-    emulator = await start(speed=0.01)  # in real time, a one-second window lasts a hundred seconds
+    emulator = await start(speed=0.01)  # at this speed, one second lasts a hundred seconds of real time
     raw = Raw(emulator.rest, session)
     found = await statuses(6, lambda: raw.get("/orders/open", private=True))
     assert found == [200] * 5 + [429]
@@ -53,11 +53,11 @@ async def test_accounts_have_separate_counters_but_share_the_counter_of_their_ip
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
     assert await statuses(5, lambda: ann.get("/orders/open", private=True)) == [200] * 5
-    # both accounts are on one machine, so the counter for this IP address is full for both of them
+    # both accounts are on one machine, so the counter for their shared IP address is full for both accounts
     assert (await bob.get("/orders/open", private=True))[0] == 429
 
 
-async def test_the_window_slides_with_the_exchanges_own_clock(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_rate_limit_window_slides_with_the_exchanges_own_clock(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=200.0)
     raw = Raw(emulator.rest, session)
     for _ in range(3):

@@ -45,7 +45,7 @@ async def test_the_market_does_not_change_until_time_is_advanced(start, session)
     assert emulator.clock.now() == START
     found = await step(raw, START + 60 * NS_PER_S, whole=True)
     assert found["now"] == START + 60 * NS_PER_S
-    # without subscribers, only the responses to these two reads are delivered
+    # without subscribers, only the responses to these two requests are delivered
     assert [(d["kind"], d["request"], d["at"]) for d in found["delivered"]] == [("answer", n, START) for n in (1, 2)]
 
 

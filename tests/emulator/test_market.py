@@ -134,7 +134,7 @@ async def test_a_recorded_tape_is_shifted_to_the_current_time_and_freezes_at_its
     assert status == 200, reply
 
 
-async def test_in_lockstep_a_tape_keeps_its_original_timestamps(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_a_tape_keeps_its_original_timestamps_in_lockstep(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(market=small_tape(tmp_path / "tape"), lockstep=True)
     assert START <= emulator.clock.now() < START + NS_PER_MINUTE
     assert emulator.clock.now() < START + NS_PER_DAY

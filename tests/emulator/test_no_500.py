@@ -1,4 +1,4 @@
-"""No body, method, fault or command makes the emulator respond with status 500, print a traceback or stop."""
+"""No body, method, fault or command causes the emulator to respond with status 500, print a traceback or stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders over the wire: rules, books, multiple accounts and limits, checked against the emulator's own books."""
+"""Orders over the wire: rules, books, multiple accounts and limits, checked against the emulator's internal books."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def prices(raw: Raw, pair: str = "btc_twd") -> tuple[str, str]:
     return book["bids"][0]["price"], book["asks"][0]["price"]
 
 
-async def test_orders_from_two_accounts_are_matched_with_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_orders_from_two_accounts_can_match(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], balance="twd=1000000,btc=1")
     emulator.clock.hold()  # the market does not change, so no other order interferes
     emulator.clock.resume(0.000001)
@@ -76,7 +76,7 @@ async def test_refused_orders_receive_the_exchanges_error_messages(start, sessio
     assert (await raw.books())["accounts"]["emulator@botkit.local"]["orders"] == 0
 
 
-async def test_enums_in_any_case_unused_fields_and_unusual_paths_are_accepted(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_enums_in_any_letter_case_unused_fields_and_unusual_paths_are_accepted(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await prices(raw)
@@ -200,7 +200,7 @@ async def test_an_unknown_order_is_returned_with_blank_fields_if_the_switch_is_s
     assert await Raw(emulator.rest, session).get("/orders/btc_twd/1", private=True) == (200, {"id": ""})
 
 
-async def test_withdrawals_debit_the_balance_and_go_through_their_statuses(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_withdrawal_debits_the_balance_and_passes_through_its_statuses(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="usdt=100")
     raw = Raw(emulator.rest, session)
     emulator.clock.hold()

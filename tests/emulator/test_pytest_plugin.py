@@ -1,4 +1,4 @@
-"""The pytest fixtures for other projects, used as those projects use them."""
+"""The pytest fixtures for other projects, used the way those projects use them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_marker_sets_emulator_switches(emulator: EmulatorThread) -> None:
         ("speed=-1", "speed -1: the factor must be above 0"),
     ],
 )
-def test_a_mistake_in_the_marker_is_reported_in_one_sentence(marker: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_marker_is_reported_in_a_single_sentence(marker: str, told: str, tmp_path: Path) -> None:
     file = tmp_path / "test_mine.py"
     file.write_text(f"import pytest\n\n@pytest.mark.emulator({marker})\ndef test_mine(emulator):\n    pass\n")
     done = subprocess.run(

@@ -1,7 +1,7 @@
 """Compares every response and frame with the exchange's own examples, using only json for parsing.
 
-The client and the emulator share wire structs, so neither can verify the other. Therefore these tests parse without any
-botkit code.
+The client and the emulator share wire structs, so a test of one against the other proves nothing about the format.
+Therefore these tests parse without any botkit code.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ async def test_responses_over_an_orders_life_cycle_match_the_exchanges_shapes(st
     assert stop["orderId"].startswith("SL-")
     _, waiting = await raw.get(f"/orders/btc_twd/{stop['orderId']}", private=True)
     like(waiting, example("rest_order_get_stop_untriggered"))
-    # far above the best ask, which has moved in the meantime
+    # far above the best ask, which may have moved in the meantime
     price = str(ask + 100_000)
     _, missed = await raw.create(action="BUY", type="LIMIT", price=price, amount="0.1", timeInForce="POST_ONLY")
     _, history = await raw.get("/orders/all/btc_twd", private=True)

@@ -74,7 +74,7 @@ async def test_a_trade_list_is_sent_immediately_even_if_it_is_empty(start, sessi
 
 async def test_books_are_pushed_only_when_they_change(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["book_cadence_ms=10"], speed=20.0)
-    # a change that is visible only in the deeper book is not sent to the other subscriber
+    # a change that affects only the deeper book is not sent to the other subscriber
     async with (
         session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:20"),
         session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:1") as socket,
@@ -127,7 +127,7 @@ async def test_compression_is_negotiated_if_the_client_offers_it(start, session)
         assert (await frame(socket))["pair"] == "BTC_USDT"
 
 
-async def test_a_client_that_does_not_read_is_eventually_disconnected(start) -> None:  # type: ignore[no-untyped-def]
+async def test_a_client_that_stops_reading_is_eventually_disconnected(start) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True)
     reader, writer = await asyncio.open_connection("127.0.0.1", emulator.port, limit=1024)
     writer.write(

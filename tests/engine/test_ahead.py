@@ -1,4 +1,4 @@
-"""Window indicators: values computed block by block in a quiet span must equal values computed bar by bar."""
+"""Window indicators: values computed in blocks during a quiet span must equal values computed bar by bar."""
 
 from __future__ import annotations
 

@@ -117,10 +117,12 @@ def test_executions_of_foreign_orders_do_not_accumulate() -> None:
         b.execute(stranger, 9)
         b.accept(order)
         if is_another:
-            # no create is in flight anymore, so neither this execution nor the previous one can belong to our orders
+            # no create is in flight anymore, so neither this execution nor the previous one can be from one of our
+            # orders
             b.execute(stranger, 9)
         ours = buy(b)
-        b.accept(ours)  # gets the foreign order's ID, so an execution kept under that ID would be booked to this order
+        # this order gets the foreign order's ID, so an execution kept under that ID would be booked to it
+        b.accept(ours)
         assert order_id_of(ours) == order_id_of(stranger)
         assert ours.executed_lots == (0 if is_another else 9)
 
@@ -153,7 +155,7 @@ def test_an_order_stays_open_after_its_final_report_until_its_executions_arrive(
     assert order.state is OrderState.FILLED
 
 
-def test_missing_executions_are_requested_after_one_second() -> None:
+def test_missing_executions_are_requested_after_a_second() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -179,7 +181,7 @@ def test_an_older_report_does_not_end_the_wait_for_executions() -> None:
     assert b.all(GetOrder)
 
 
-def test_an_execution_booked_from_a_listing_is_not_booked_again_from_the_stream() -> None:
+def test_an_execution_booked_from_a_listing_is_not_booked_again_when_the_stream_reports_it() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -190,7 +192,7 @@ def test_an_execution_booked_from_a_listing_is_not_booked_again_from_the_stream(
     assert order.executed_lots == 5_000
     b.execute(order, 5_000, trade_id="stream")  # a late duplicate of that execution
     assert order.executed_lots == 5_000
-    b.execute(order, 5_000, trade_id="stream2")  # another execution of the same size
+    b.execute(order, 5_000, trade_id="stream2")  # a different execution of the same size
     assert order.executed_lots == 10_000
 
 
@@ -239,7 +241,7 @@ def test_repeated_cancel_calls_send_only_one_cancel() -> None:
     assert len(b.all(CancelOrder)) == 1
 
 
-def test_a_pushed_final_state_makes_an_order_final_but_a_200_or_404_response_to_its_cancel_does_not() -> None:
+def test_a_pushed_final_state_makes_an_order_final_but_a_200_or_404_response_to_a_cancel_does_not() -> None:
     for outcome, status in ((Ending.OK, 200), (Ending.REFUSED, 404)):
         b = bot()
         order = b.rest(buy(b))
@@ -298,7 +300,7 @@ def test_cancel_all_cancels_only_the_orders_of_the_calling_strategy() -> None:
     mine, other = first.buy(BTC, amount=1, price=900), second.buy(BTC, amount=1, price=900)
     b.end_turn()
     request = b.create_of(mine)
-    assert request is not b.create_of(other)  # orders of different strategies are never in one batch
+    assert request is not b.create_of(other)  # orders from different strategies never share a batch
     b.rest(mine)
     b.rest(other)
     first.cancel_all()
@@ -348,7 +350,7 @@ def test_a_market_order_is_dropped_after_five_seconds_in_the_queue() -> None:
 # -- replacing --------------------------------------------------------------------------------------------------------
 
 
-def test_a_replacement_is_not_sent_until_the_old_order_is_final() -> None:
+def test_a_replacement_order_is_not_sent_until_the_old_order_is_final() -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -530,7 +532,7 @@ def test_a_report_with_the_client_id_of_an_unsent_order_is_treated_as_foreign() 
     assert [row.order_id for row in b.engine.view.foreign_orders()] == [order_id_of(order)]
 
 
-def test_a_batch_with_an_unknown_outcome_is_resolved_order_by_order() -> None:
+def test_each_order_of_a_batch_with_an_unknown_outcome_is_resolved_separately() -> None:
     b = bot(limits={"create_order": "3/1m"})
     orders = [b.s.buy(BTC, amount=0.1, price=900 + i) for i in range(7)]
     b.end_turn()
@@ -560,7 +562,7 @@ def test_a_batch_response_with_fewer_rows_than_orders_is_not_trusted() -> None:
     assert {o.state for o in b.s.open_orders() if o.sent and o.state is not OrderState.SENDING} == {OrderState.UNKNOWN}
 
 
-def test_the_remaining_amount_of_a_market_buy_is_in_quote_currency() -> None:
+def test_the_remaining_amount_of_a_market_buy_is_tracked_in_quote_currency() -> None:
     b = bot()
     order = b.s.market_buy(BTC, spend=1_000)
     b.end_turn()
@@ -574,7 +576,7 @@ def test_the_remaining_amount_of_a_market_buy_is_in_quote_currency() -> None:
     b.check()
 
 
-def test_a_final_report_with_fewer_lots_than_already_booked_is_still_final() -> None:
+def test_a_final_report_with_fewer_executed_lots_than_already_booked_is_still_final() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.execute(order, 4_000)
@@ -625,7 +627,7 @@ def test_a_pending_replacement_that_expires_does_not_set_a_wake_time_in_the_past
 # -- forgetting -------------------------------------------------------------------------------------------------------
 
 
-def test_unsent_orders_are_dropped_immediately_and_sent_ones_are_kept_for_late_reports() -> None:
+def test_unsent_orders_are_dropped_immediately_and_sent_orders_are_kept_for_late_reports() -> None:
     b = bot()
     cancelled = buy(b)
     b.accept(cancelled)

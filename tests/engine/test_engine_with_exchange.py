@@ -28,7 +28,7 @@ def sim(*strategies: Listener, prints: Any = (), **more: Any) -> Sim:
 
 
 def _at_t0(rows: Any) -> Any:
-    shift = (T0 - venue.T0) // S  # that module's tables use a different start time
+    shift = (T0 - venue.T0) // S  # that module's tables assume a different start time
     return [(row[0] + shift, *row[1:]) for row in rows]
 
 

@@ -68,7 +68,7 @@ def test_coins_in_open_orders_cannot_be_spent_twice() -> None:
     assert refused.reason == "needs 60 btc, 40 available (60 locked in 1 order)"
 
 
-def test_stop_orders_trigger_in_the_default_or_the_requested_direction() -> None:
+def test_stop_orders_use_the_default_trigger_direction_or_the_requested_one() -> None:
     b = bot()
     sell = b.s.sell(BTC, amount=1, price=900, stop_price=950)
     buy = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
@@ -149,7 +149,7 @@ def test_slippage_is_rechecked_when_the_order_leaves_the_queue() -> None:
     assert all("visible book" in order.reason for order in waiting)
 
 
-def test_close_sells_the_sellable_amount_or_reports_that_nothing_is_sellable() -> None:
+def test_close_sells_the_sellable_amount_or_reports_that_there_is_none() -> None:
     b = bot()
     order = b.s.close(BTC)
     assert (order.amount_lots, order.reduces) == (10**6, True)
@@ -176,7 +176,7 @@ def test_all_strategies_share_the_exchanges_open_order_cap() -> None:
     orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
     refused = second.buy(BTC, amount="0.01", price=900)
     assert refused.reason == "8 orders for btc_twd are open, which is the exchange's maximum"
-    assert first.replace(orders[0], price=910).is_open  # allowed because it replaces one of them
+    assert first.replace(orders[0], price=910).is_open  # allowed because it replaces an open order
     assert second.market_buy(BTC, spend=1_000).is_open
 
 
@@ -276,7 +276,7 @@ def test_the_collar_checks_market_orders_against_the_visible_book() -> None:
     assert b.s.market_buy(BTC, spend=1_000).is_open
 
 
-def test_the_expected_price_is_the_average_over_the_levels_that_the_order_would_take() -> None:
+def test_the_expected_price_is_the_average_over_the_levels_that_the_order_would_consume() -> None:
     b = bot()
     spend = _order(b, Side.BUY, spend_units=2_050 * UNIT)
     market = PairMarket(BTC, b.portfolio.prices[BTC])

@@ -1,4 +1,4 @@
-"""Order checks: the fast path returns the same result as the full list of checks."""
+"""Order checks: the fast path and the full list of checks return the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coins assigned to a strategy: how the strategy sees them, how many of them `close` sells, and where flattening
+"""Coins assigned to a strategy: how they appear to the strategy, how many of them `close` sells, and where flattening
 stops.
 """
 
@@ -127,7 +127,7 @@ def test_flattening_does_not_buy_back_coins_while_the_bot_is_halted() -> None:
     assert b.reply.value == ("the bot is halted: too much lost",)
 
 
-def test_a_coin_bought_in_one_pair_and_sold_in_another_is_not_a_surplus() -> None:
+def test_a_coin_bought_in_one_pair_and_sold_in_another_leaves_no_surplus() -> None:
     owned = coins(twd=10_000, btc=1)
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BTC_USDT), owned), balances=owned)
     for pair, side, amount in ((BTC_TWD, Side.BUY, 3.0), (BTC_USDT, Side.SELL, 2.0)):
@@ -219,7 +219,7 @@ def test_coins_added_without_a_cost_are_valued_at_the_current_price() -> None:
     ("moved", "told"),
     [(coins(twd=1), "omit the cost"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
 )
-def test_a_cost_without_exactly_one_coin_is_refused(moved: dict[str, int], told: str) -> None:
+def test_a_cost_is_refused_unless_exactly_one_coin_is_added(moved: dict[str, int], told: str) -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, USDT_TWD), coins(twd=50)), balances=coins(twd=100, btc=2, usdt=9)
     )
@@ -246,7 +246,7 @@ def test_the_report_lists_each_strategys_coins_and_the_unassigned_coins() -> Non
     assert shown.remedy("x.yaml") == ("assign coins with `botkit capital add x.yaml a btc=1.25 --cost PRICE`")
 
 
-def test_coins_partly_given_to_a_strategy_are_not_offered_again() -> None:
+def test_a_currency_partly_given_to_a_strategy_is_not_offered_for_assignment_again() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=9, btc=1)), balances=coins(twd=9, btc=3, usdt=4))
     shown = portfolio.ownership.shown({})
     assert shown.left == coins(btc=2, usdt=4)

@@ -1,4 +1,4 @@
-"""One rate-limit window: taking and freeing slots."""
+"""A single rate-limit window: how slots are taken and freed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOLD = hold_ns(NS_PER_S)
 T0 = 1_000 * NS_PER_S
 
 
-def test_a_slot_is_held_for_the_window_length_plus_a_clock_difference_margin() -> None:
+def test_a_slot_is_held_for_the_window_length_plus_a_margin_for_clock_differences() -> None:
     assert hold_ns(60 * NS_PER_S) == 60 * NS_PER_S + 6 * NS_PER_MS + 2 * NS_PER_MS
 
 
@@ -44,7 +44,7 @@ def test_no_slot_is_freed_early_when_the_clock_is_set_back() -> None:
     assert log.free(T0 + NS_PER_S + HOLD) == 3
 
 
-def test_a_request_with_an_unknown_outcome_holds_its_slot_for_one_window_after_its_latest_arrival_time() -> None:
+def test_a_request_with_an_unknown_outcome_holds_its_slot_until_one_window_after_its_latest_arrival_time() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.hold_late(7, T0 + 900 * NS_PER_S)
@@ -84,7 +84,7 @@ def test_a_lowered_limit_recovers_gradually_with_each_window() -> None:
     assert log.free(T0 + 60 * NS_PER_S) == 100
 
 
-def test_a_limit_is_never_lowered_below_a_quarter_of_its_original_value_or_below_one() -> None:
+def test_a_limit_is_never_lowered_below_the_larger_of_one_and_a_quarter_of_its_original_value() -> None:
     many, one = SlotLog(WindowLimit(100, 1, Scope.IP)), SlotLog(WindowLimit(1, 1, Scope.IP))
     for _ in range(30):
         many.lower(T0)

@@ -39,7 +39,7 @@ def bars(count: int) -> list[Bar]:
 
 
 def everything_behind(view: Any) -> Iterator[Any]:
-    """Yield the view and every object reachable from it: base arrays, memoryviews and their underlying objects."""
+    """Yield the view and all underlying objects reachable from it: base arrays, memoryviews and their exporters."""
     seen: list[Any] = []
     queue = [view]
     while queue:

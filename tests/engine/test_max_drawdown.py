@@ -1,5 +1,5 @@
-"""``max_drawdown``: a drop from peak equity halts trading until resumed, in every mode, whether prices arrive one at a
-time or in blocks.
+"""``max_drawdown``: a drop from peak equity halts trading until resumed, in every mode, whether prices arrive
+individually or in blocks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def test_a_value_that_is_not_a_fraction_is_refused_with_an_example(value: object
 
 
 @pytest.mark.parametrize("level", [None, "s0"])
-def test_a_drop_from_the_peak_halts_the_bot_or_strategy_that_has_the_rule(level: str | None) -> None:
+def test_a_drop_from_the_peak_halts_the_bot_or_strategy_to_which_the_rule_applies(level: str | None) -> None:
     risk = desk("0.1", level)
     assert mark(risk, 1_000) is None  # an equity of 4,000
     assert mark(risk, 2_000) is None  # an equity of 7,000, the peak
@@ -67,7 +67,7 @@ def test_after_a_resume_the_drawdown_is_measured_from_the_equity_at_the_resume()
     assert mark(risk, 600) is not None
 
 
-def test_capital_moves_count_neither_as_a_drawdown_nor_as_a_new_peak() -> None:
+def test_capital_moves_neither_count_as_drawdowns_nor_raise_the_peak() -> None:
     portfolio = Portfolio(
         pairs=PAIRS,
         shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 4_000 * UNIT})],

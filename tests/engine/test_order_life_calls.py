@@ -22,7 +22,7 @@ CALLS = {
     "quote replaced, on bars": 137,
     "quote replaced, on trades": 124,
 }
-#: tolerance: about one driver turn more or less
+#: tolerance: roughly one driver turn in either direction
 ROOM = 10
 
 

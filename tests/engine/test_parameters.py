@@ -43,10 +43,10 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """A stand-in for Strategy, with the attribute by which parameters_of recognizes a strategy."""
+    """A stand-in for Strategy, with the attribute that parameters_of uses to recognize a strategy."""
 
     __botkit_strategy__: ClassVar[bool] = True
-    _context: Unknown  # this annotation cannot be resolved, which does not matter because the attribute is private
+    _context: Unknown  # this annotation cannot be resolved, which is harmless because the attribute is private
 
     @property
     def now(self) -> int:
@@ -280,7 +280,7 @@ def test_values_that_are_not_floats_are_refused(given: Any) -> None:
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(0.1, "0.1"), ("0.10", "0.10"), (3, "3"), (Decimal("1.5"), "1.5")])
-def test_decimals_are_exact(given: Any, wanted: str) -> None:
+def test_decimals_are_parsed_exactly(given: Any, wanted: str) -> None:
     got = only(Exact, given)
     assert type(got) is Decimal
     assert str(got) == wanted
@@ -345,7 +345,7 @@ def test_a_misspelled_pair_gets_a_suggestion(given: Any, says: str) -> None:
         only(OnePair, given)
 
 
-def test_pair_parameters_carry_the_runs_pair_rules() -> None:
+def test_pair_parameters_include_the_pair_rules_of_the_run() -> None:
     stale = Pair("btc_twd", RULES)
     assert only(OnePair, stale) is PAIRS["btc_twd"]
     assert only(ManyPairs, ["btc_twd", "eth_twd"]) == ["btc_twd", "eth_twd"]
@@ -355,7 +355,7 @@ def test_pair_parameters_carry_the_runs_pair_rules() -> None:
         only(ManyPairs, "btc_twd")
 
 
-def test_bounds_are_exact_and_apply_to_every_number() -> None:
+def test_bounds_are_enforced_exactly_for_every_numeric_type() -> None:
     with pytest.raises(ParameterError, match="fast: must be at least 1, not 0"):
         values(Sample, pair="btc_twd", fast=0)
     with pytest.raises(ParameterError, match="fast: must be at most 500, not 501"):
@@ -414,7 +414,7 @@ def test_param_has_the_static_type_of_its_default(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     root = Path(__file__).parents[2]
-    # check only these two files, because checking all their imports as well would take ten seconds
+    # check only these two files, because checking all of their imports would take ten seconds
     files = [str(source), str(root / "botkit/engine/strategy/parameters.py")]
     options = ["--strict", "--no-error-summary", "--follow-imports=skip", f"--cache-dir={os.devnull}", "-O", "json"]
     command = [sys.executable, "-m", "mypy", *options, *files]

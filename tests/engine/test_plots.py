@@ -1,4 +1,6 @@
-"""Strategy plots are bounded in size, thinned identically no matter how points arrive, and separated by name."""
+"""Strategy plots have bounded size, are thinned identically no matter how points arrive, and are kept separate by
+name.
+"""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_releasing_a_lock_twice_has_no_further_effect() -> None:
 # -- fills ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_buy_filled_below_its_limit_price_frees_the_difference_and_pays_its_fee_in_coins() -> None:
+def test_a_buy_filled_below_its_limit_frees_the_price_difference_and_its_fee_is_deducted_in_coins() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
     portfolio.lock(order)
@@ -228,7 +228,7 @@ def test_a_fee_paid_with_another_strategys_coins_is_charged_to_the_strategy_that
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
     assert portfolio.unassigned["bito"] == 0  # unassigned coins pay for the fee first ...
-    assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest of the fee is borrowed from the other strategy
+    assert balance(portfolio, "b", "bito") == (2, 0)  # unassigned coins cover the fee first ...
     assert portfolio.equity_units("a", "twd") == 90 * COIN
     assert portfolio.equity_units("b", "twd") == 15 * COIN
     assert portfolio.equity_units(None, "twd") == 105 * COIN
@@ -374,7 +374,7 @@ def test_equity_is_unknown_until_all_prices_are_known_and_excludes_unassigned_fu
     portfolio.mark(ETH_TWD, 50)
     assert portfolio.equity_units("a", "twd") == portfolio.equity_units(None, "twd") == 1190 * COIN
     portfolio.mark(USDT_TWD, 32)
-    assert portfolio.equity_units(None, "usdt") is None  # the shortest conversion path for btc is btc_usdt
+    assert portfolio.equity_units(None, "usdt") is None  # the shortest conversion path for btc uses btc_usdt
     portfolio.mark(BTC_USDT, 31)
     assert portfolio.equity_units(None, "usdt") == 90 * COIN // 32 + 31 * COIN + 100 * COIN // 32
 
@@ -459,7 +459,7 @@ def test_editing_the_configured_capital_raises_an_error_that_names_the_capital_c
 
 
 def moved(portfolio: Portfolio, target: str, **amounts: float) -> str | None:
-    """Move capital, or return the reason why the move is refused."""
+    """Move capital, and return the reason if the move is refused."""
     units = coins(**amounts)
     refusal = portfolio.transfers.refusal(target, units)
     if refusal is None:

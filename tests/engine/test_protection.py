@@ -161,7 +161,7 @@ def test_a_refused_exit_is_retried_but_not_on_every_price_update() -> None:
 @pytest.mark.parametrize("thin", [False, True])
 def test_an_exit_held_back_by_a_journal_problem_is_retried_a_second_later(thin: bool) -> None:
     b = bot(stop_loss_pct=5)
-    if thin:  # no market order is possible on this book, and the limit order used instead is also held back
+    if thin:  # this book does not allow a market order, and the limit order used instead is also held back
         b.book([(900, 1)], [(950, 100)])
     b.tell(JournalFailed("the disk is full"))
     for _ in range(50):

@@ -34,7 +34,7 @@ def show(b: Bot, bids: Levels, asks: Levels, *, after_s: float = 1) -> None:
 
 
 def read(b: Bot, bids: Levels, asks: Levels) -> None:
-    """Keep the stream silent until the bot reads the book over REST, and respond to the read."""
+    """Deliver no stream frames until the bot reads the book over REST, and respond to that read."""
     b.to((b.now - T0) / S + QUIET_S + 2)
     (request,) = [request for request in b.all(GetBook) if request.pair == BTC]
     b.answer(request, body=OrderBook(BTC, b.now, bids, asks))
@@ -53,12 +53,12 @@ def messages(b: Bot) -> list[str]:
     return [f"{level}: {text}" for level, text in b.messages]
 
 
-def test_a_single_trade_at_a_price_of_a_trillion_does_not_affect_loss_limits_prices_or_bars() -> None:
+def test_a_single_trade_at_an_absurd_price_of_a_trillion_does_not_affect_loss_limits_prices_or_bars() -> None:
     b = world(balances={"twd": 10**6 * UNIT, "btc": 5 * UNIT}, risk={"max_daily_loss": {"twd": 100}})
     trade(b, 1_000)
     trade(b, 1_001)
     equity = b.portfolio.equity_units(None, "twd")
-    for price in (10**12, 1):  # an upward spike would look like a daily profit, a downward spike like a daily loss
+    for price in (10**12, 1):  # an upward spike would look like a daily profit, and a downward spike like a daily loss
         trade(b, price)
         assert b.portfolio.equity_units(None, "twd") == equity
         assert b.engine.view.halted is None
@@ -133,7 +133,7 @@ def test_a_crossed_book_read_over_rest_is_also_rejected() -> None:
     assert b.strategies[0].book(BTC).best_bid == 999
 
 
-def test_a_book_far_from_known_prices_requires_two_confirming_frames_or_one_rest_read() -> None:
+def test_a_book_far_from_known_prices_requires_two_confirming_frames_or_a_single_rest_read() -> None:
     for is_read in (False, True):
         b = world(watch_speed=1)
         trade(b, 1_000)

@@ -175,7 +175,7 @@ def test_a_quote_order_with_an_unknown_outcome_is_treated_as_resting() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_a_quote_order_proved_absent_is_not_resent_automatically() -> None:
+def test_a_quote_order_proved_absent_is_not_automatically_resent() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -188,7 +188,7 @@ def test_a_quote_order_proved_absent_is_not_resent_automatically() -> None:
     assert len(b.all(CreateOrder)) == 2
 
 
-def test_the_cap_keeps_the_levels_nearest_to_the_touch_on_both_sides() -> None:
+def test_the_order_cap_keeps_the_levels_nearest_to_the_touch_on_both_sides() -> None:
     b = bot()
     quote(b, bids=[(990 - i, 1) for i in range(8)], asks=[(1_010 + i, 1) for i in range(8)])
     assert [(side, price) for side, price, _ in levels(b)] == [

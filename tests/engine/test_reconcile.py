@@ -1,4 +1,4 @@
-"""Comparisons with the exchange: which data is read, in what order, and when reads are retried."""
+"""Comparisons with the exchange: which data is read, in what order, and when failed reads are retried."""
 
 from __future__ import annotations
 

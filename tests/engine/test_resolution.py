@@ -46,7 +46,7 @@ def test_an_order_with_an_unknown_outcome_is_looked_up_at_increasing_intervals()
     assert times == [0.5, 1, 2, 4, 8, 15, 30, 60, 90]
 
 
-def test_refused_look_ups_are_retried_soon_but_not_simultaneously() -> None:
+def test_retries_of_refused_look_ups_start_soon_but_are_spread_out() -> None:
     b, first = unknown(latest_accept_s=900)
     second = b.s.buy(ETH, amount=1, price=90)
     b.end_turn()
@@ -143,7 +143,7 @@ def test_an_order_that_appears_after_being_proved_absent_is_live_again_and_cance
     b.check()
 
 
-def test_a_matching_row_without_a_client_id_prevents_a_proof_of_absence() -> None:
+def test_a_matching_row_without_a_client_id_prevents_an_order_from_being_proved_absent() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 0, client_id=None, order_id="F1")]
@@ -159,7 +159,7 @@ def test_the_listing_row_of_an_earlier_order_with_the_same_client_id_does_not_ma
     assert order.state is OrderState.ABSENT
 
 
-def test_unexplained_locked_money_prevents_a_proof_of_absence() -> None:
+def test_unexplained_locked_money_prevents_an_order_from_being_proved_absent() -> None:
     b, order = unknown()
     e = Exchange(b)
     total = b.portfolio.account["twd"]
@@ -171,7 +171,7 @@ def test_unexplained_locked_money_prevents_a_proof_of_absence() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_locks_from_our_own_and_foreign_orders_account_for_the_locked_balance() -> None:
+def test_locks_from_our_own_and_foreign_orders_explain_the_locked_balance() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     mine = b.s.buy(BTC, amount=2, price=800)
@@ -284,7 +284,7 @@ def test_coins_in_sells_with_unknown_outcomes_are_treated_as_sold_for_strategies
     b.rest(more)
     b.execute(more, 500_000)
     b.push(more, 2, 500_000)
-    order = first.sell(BTC, amount=60, price=1_100)  # out of the hundred coins that the first strategy owns
+    order = first.sell(BTC, amount=60, price=1_100)  # from the hundred coins that the first strategy owns
     b.end_turn()
     b.answer(b.create_of(order), Ending.UNKNOWN)
     assert first.sell(BTC, amount=50, price=1_100).is_refused

@@ -176,7 +176,7 @@ def test_a_market_buy_counts_as_the_lots_it_would_buy_at_the_last_price() -> Non
     order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
     assert desk.review(make_order("a", BTC_TWD, BUY, spend=1500)) is not None
-    # the price was lower than expected, so the order bought more lots than expected
+    # the fill price was better than expected, so the order bought more lots than expected
     fill(desk, portfolio, order, 500, 8)
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
     desk.order_closed(order)
@@ -355,7 +355,7 @@ def test_the_start_of_the_next_trading_day_is_known_even_without_loss_limits() -
     assert desk.next_day() == NS_PER_DAY
 
 
-def test_a_restart_keeps_the_days_baseline_and_a_new_limit_is_measured_from_the_first_price() -> None:
+def test_a_restart_keeps_the_daily_baseline_and_a_new_limit_is_measured_from_the_first_price() -> None:
     _, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 900)
     again = Portfolio(
@@ -376,7 +376,7 @@ def test_a_span_of_prices_breaches_a_loss_limit_at_the_same_row_as_single_prices
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])
     assert desk.first_breach(BTC_TWD, prices, 0) == 2
-    assert portfolio.last_price(BTC_TWD) == 1000.0  # the check itself changes nothing
+    assert portfolio.last_price(BTC_TWD) == 1000.0  # the check itself has no side effects
     assert desk.first_breach(BTC_TWD, prices[:2], 0) is None
     assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) is None  # the strategy holds no eth
     portfolio.mark(BTC_TWD, 700)

@@ -21,7 +21,7 @@ def sent_ids(requests: list[Request]) -> list[list[int]]:
 
 
 def fill_up(router: Router, requests: int) -> None:
-    """Use up all slots in the create window for the duration of the test."""
+    """Fill the create window for the duration of the test."""
     for number in range(requests):
         assert router.create(order(10_000 + number, "earlier", reduces=True), START) is None
     assert len(router.due(START).requests) == requests
@@ -30,7 +30,7 @@ def fill_up(router: Router, requests: int) -> None:
 def test_an_order_is_sent_immediately_when_the_queue_is_empty() -> None:
     router = a_router()
     assert router.create(order(1, post_only=True), START) is None
-    assert router.is_waiting(order(1)) is False  # a different order with the same client ID
+    assert router.is_waiting(order(1)) is False  # a different order that has the same client ID
     (request,) = router.due(START).requests
     assert isinstance(request, CreateOrder)
     assert (request.id, request.timestamp) == (1, START)
@@ -39,7 +39,7 @@ def test_an_order_is_sent_immediately_when_the_queue_is_empty() -> None:
     assert router.due(START) == Due([], [], [])
 
 
-def test_the_first_orders_of_a_light_strategy_are_sent_together_without_pacing() -> None:
+def test_a_light_strategys_first_orders_are_sent_immediately_without_pacing() -> None:
     router = a_router()
     for client_id in range(1, 41):
         router.create(order(client_id), START)
@@ -108,7 +108,7 @@ def test_a_create_placed_in_the_same_turn_is_withdrawn_by_its_cancel() -> None:
     assert router.due(START).requests == []
 
 
-def test_a_repeated_cancel_is_sent_only_after_the_first_was_answered() -> None:
+def test_a_repeated_cancel_is_sent_only_after_the_response_to_the_first_arrives() -> None:
     router = a_router()
     placed = resting(1)
     assert router.cancel(placed, START) is Withdrawal.QUEUED
@@ -284,7 +284,7 @@ def test_a_single_cancel_never_waits_for_a_batch() -> None:
     assert [request.endpoint for request in router.due(START).requests] == ["cancel_order"]
 
 
-def test_a_single_cancel_uses_the_put_request_if_the_window_for_single_cancels_is_full() -> None:
+def test_a_single_cancel_uses_the_batch_request_if_the_window_for_single_cancels_is_full() -> None:
     router = a_router(batching=True, cancel_order=(1, 60))
     router.cancel(resting(1), START)
     router.cancel(resting(2), START)
@@ -298,7 +298,7 @@ def test_cancels_without_a_slot_wait_for_the_window_that_frees_up_first() -> Non
     single, batch = router.due(START).requests
     router.cancel(resting(3), START)
     assert router.due(START).requests == []
-    assert router.next_due() is None  # no request has been answered yet, so no slot has a known release time
+    assert router.next_due() is None  # no response has arrived yet, so no slot has a known release time
     router.answered(single.id, START + NS_PER_MS, Ending.OK)
     router.answered(batch.id, START + NS_PER_MS, Ending.OK)
     at = router.next_due()

@@ -1,4 +1,4 @@
-"""A router with shared windows bases its decisions on the last lease change and the slots it has taken, and uses no
+"""A router with shared windows decides based on the last lease change and the slots it has used since, without a
 clock.
 """
 
@@ -46,7 +46,7 @@ def test_requests_with_leased_slots_are_sent_and_slots_are_requested_for_the_oth
     assert len(shared.create(5, S)) == 2
     assert shared.router.next_due() is None
     assert shared.news == [("create_order", SlotNews.TAKEN)] * 2 + [("create_order", SlotNews.WANTED)]
-    shared.lease(create_order=5)  # five in total since the start, so three are added
+    shared.lease(create_order=5)  # five slots in total since the start, so three are added
     assert len(shared.due(S)) == 3
 
 

@@ -100,7 +100,7 @@ def test_a_greedy_strategy_delays_neither_light_strategies_nor_cancels(batching:
     assert percentile(waits, 1.0) < NS_PER_S
 
 
-def test_orders_of_a_light_strategy_are_not_delayed_when_the_others_are_idle() -> None:
+def test_a_light_strategys_orders_are_not_delayed_when_the_other_strategies_are_idle() -> None:
     w = world(table(), batching=True)
     for number in range(20):
         for client_id in range(20):  # twenty simultaneous orders every ten seconds

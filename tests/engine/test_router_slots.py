@@ -131,7 +131,7 @@ def test_a_429_pauses_the_endpoint_lowers_its_limit_and_triggers_an_alert() -> N
     assert router.take_alarms() == []
 
 
-def test_simultaneous_429s_are_treated_as_one_event() -> None:
+def test_simultaneous_429_responses_are_treated_as_a_single_event() -> None:
     router = a_router(create_order=(100, 60))
     for client_id in range(1, 4):
         router.create(order(client_id), START)
@@ -143,7 +143,7 @@ def test_simultaneous_429s_are_treated_as_one_event() -> None:
     assert {row.refused for row in router.usage(START) if row.pool == "create_order"} == {3}
 
 
-def test_the_pause_grows_with_repeated_429s_and_resets_after_a_window_without_one() -> None:
+def test_the_pause_grows_with_repeated_429_responses_and_resets_after_a_window_without_any() -> None:
     router = a_router(create_order=(100, 60))
     now, pauses = START, []
     for client_id in range(1, 9):
@@ -180,7 +180,7 @@ def test_exits_and_cancels_keep_a_share_of_the_limit_during_a_429_pause() -> Non
     first = router.due(START).requests
     assert [request.endpoint for request in first] == ["cancel_order", "create_order"]
     assert first[1].order.client_id == 3  # type: ignore[union-attr]
-    # the next exit may be sent when a tenth of the limit allows it or when the pause ends; here, the pause ends sooner
+    # the next exit may be sent when a tenth of the limit permits it or when the pause ends; here, the pause ends sooner
     until = router.paused_until("create_order")
     assert router.next_due() == until
 
@@ -241,7 +241,7 @@ def test_urgent_reads_have_reserved_slots_and_are_not_paced() -> None:
     assert len(router.due(now).requests) == 5
 
 
-def test_usage_lists_every_scope_of_a_window() -> None:
+def test_usage_includes_every_scope_of_a_window() -> None:
     router = a_router()
     router.create(order(1), START)
     router.due(START)

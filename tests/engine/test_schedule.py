@@ -70,7 +70,7 @@ def test_a_firing_skipped_in_spring_occurs_at_the_clock_change() -> None:
 def test_a_firing_time_repeated_in_autumn_fires_only_once() -> None:
     wanted = ["2025-10-26T02:30+02:00", "2025-10-27T02:30+01:00"]
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-25T02:30+02:00", 2, BERLIN) == wanted
-    # queried during the second 02:00 hour, after the firing, which must not be returned again
+    # queried during the second 02:00 hour, after the schedule has already fired; that firing must not be returned again
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-26T02:15+01:00", 1, BERLIN) == wanted[1:]
 
 

@@ -392,7 +392,7 @@ def test_two_fields_of_one_indicator_can_cross() -> None:
         macd["lines"]
 
 
-def test_crossing_with_an_indicator_from_another_series_is_refused() -> None:
+def test_a_crossing_with_an_indicator_from_another_series_is_refused() -> None:
     one, other = BarSeries(PAIR, "1m"), BarSeries(PAIR, "5m")
     fast, slow = one.attach(SMA(1)), other.attach(SMA(2))
     with pytest.raises(
@@ -452,7 +452,7 @@ def test_a_failing_indicator_raises_only_when_it_is_read(reads: bool) -> None:
     got = BarSeries(PAIR, "1m")
     before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
     for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
-        got.append(row)  # the engine calls this method, so a failing indicator must not make it raise
+        got.append(row)  # the engine calls this method, so it must not raise even if an indicator fails
         if reads and row.close < 13:
             assert broken.value == row.close
         elif reads:

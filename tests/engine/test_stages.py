@@ -1,4 +1,4 @@
-"""The stages of a run: restore, begin, history and stop, including deferred events and premature calls."""
+"""The stages of a run: restore, begin, history and stop, including deferred events and calls made too early."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def turn(b: Bot, given: Any) -> Outcome:
 
 
 def started(*strategies: Listener, **more: Any) -> tuple[Bot, Outcome]:
-    """Return a bot that has begun and is waiting for its history."""
+    """Return a bot that has started and is waiting for its history."""
     b = Bot(*strategies, start=False, **more)
     turn(b, Restore(balances=b.balances))
     return b, turn(b, Begin())
@@ -183,7 +183,7 @@ def test_no_market_callback_runs_before_on_ready() -> None:
 
 
 def reading(now_s: float) -> Bot:
-    """Return a bot that began ``now_s`` seconds into a minute and has requested the preceding bars."""
+    """Return a bot that started ``now_s`` seconds into a minute and has requested the preceding bars."""
     b = Bot(
         Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
         start=False,
@@ -253,7 +253,7 @@ def test_a_series_added_during_a_run_is_warmed_up_by_a_second_history_read() -> 
 def test_subscribing_later_to_data_that_the_run_does_not_receive_raises_an_error() -> None:
     b, _ = started(Listener(start=lambda s: s.subscribe_trades(BTC)))
     turn(b, History(kinds=frozenset({("btc_twd", "trades")})))
-    b.s.subscribe_bars(BTC, "1m")  # these bars can be built from trades that the run receives anyway
+    b.s.subscribe_bars(BTC, "1m")  # these bars can be built from trades that the run already receives
     told = (
         r"this run reads no books of btc_twd, since no strategy subscribed to them in on_start; it reads btc_twd trades"
     )

@@ -72,7 +72,7 @@ def test_log_lines_contain_the_strategys_name_and_the_bots_time(caplog: pytest.L
     assert "s0: hello there" in record.getMessage()
 
 
-def test_open_orders_returns_the_strategys_own_orders_by_pair_oldest_first() -> None:
+def test_open_orders_returns_only_the_strategys_orders_oldest_first_and_can_filter_by_pair() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy("eth_twd", amount=1, price=900)

@@ -101,7 +101,7 @@ def test_a_strategy_that_raises_in_on_start_receives_no_events() -> None:
     assert b.strategies[1].heard
 
 
-def test_an_exception_in_on_stop_does_not_prevent_the_other_strategies_from_stopping() -> None:
+def test_an_exception_in_on_stop_does_not_prevent_other_strategies_from_stopping_properly() -> None:
     b = Bot(Listener(stop=boom), Listener())
     b.tell(Stop())
     assert b.failures[0].callback == "on_stop"
@@ -149,7 +149,7 @@ def test_orders_placed_in_a_callback_before_it_raised_are_withdrawn() -> None:
         s.protect(BTC, stop_loss_pct=1)
         boom()
 
-    # no coins, so that the protective exits have nothing to sell
+    # no coins, so the protective exits have nothing to sell
     b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})
     assert not b.trade(1_000)
     assert not b.engine.view.open_orders()

@@ -1,4 +1,4 @@
-"""`order_target` and `rebalance`: a strategy sets its target holdings, and sales fund purchases."""
+"""`order_target` and `rebalance`: a strategy sets target holdings, and the proceeds of sales pay for purchases."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_new_target_replaces_a_pending_target() -> None:
     assert not new_orders(b, known)
 
 
-def test_rebalance_sells_first_and_keeps_the_remaining_weight_in_money() -> None:
+def test_rebalance_sells_first_and_leaves_the_unallocated_weight_in_money() -> None:
     b = bot()  # 10 BTC at 1,000 and 10,000 TWD: 20,000 in total
     b.s.rebalance({"btc_twd": 0.2, ETH: 0.75})
     b.end_turn()
@@ -127,7 +127,7 @@ def test_rebalance_sells_first_and_keeps_the_remaining_weight_in_money() -> None
     assert not new_orders(b, known)
 
 
-def test_rebalance_with_a_missing_price_is_recorded_as_a_skip_and_places_no_orders() -> None:
+def test_rebalance_with_a_missing_price_is_recorded_as_skipped_and_places_no_orders() -> None:
     b = Bot(Listener(BTC, ETH, start=start), balances=FUNDS, capital=[dict(FUNDS)])
     b.trade(1_000)
     b.s.rebalance({BTC: 0.5, ETH: 0.5})

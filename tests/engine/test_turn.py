@@ -114,7 +114,7 @@ def test_warm_up_fills_the_series_without_triggering_callbacks() -> None:
     b = Bot(Listener(start=listens("1m", warm_up=3)), history=history)
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0]
     assert not b.s.of("bar")
-    b.to(60)  # no trade has occurred since, so a flat bar follows the last bar of the history
+    b.to(60)  # no trade has occurred since then, so a flat bar follows the last bar of the history
     assert [(bar.close, bar.empty) for bar in b.s.of("bar")] == [(902.0, True)]
 
 
@@ -157,7 +157,7 @@ def test_a_second_subscription_does_not_deliver_events_twice() -> None:
         b.s.subscribe_book(BTC, depth=7)
 
 
-def test_the_book_can_be_read_with_and_without_own_orders() -> None:
+def test_the_book_can_be_read_with_and_without_the_bots_orders() -> None:
     b = Bot(Listener())
     b.s.last_price(BTC)
     order = b.s.buy(BTC, amount=1, price=990)
@@ -306,7 +306,7 @@ def test_the_bots_loss_limit_halts_all_strategies() -> None:
     assert b.engine.view.halted is None  # after a resume, daily profit is measured from the resume
 
 
-def test_simultaneous_loss_limit_breaches_of_the_bot_and_a_strategy_both_take_effect() -> None:
+def test_if_the_bot_and_a_strategy_breach_loss_limits_simultaneously_both_are_halted() -> None:
     b = Bot(
         Listener(),
         balances={"twd": RICH["twd"]},
@@ -379,7 +379,7 @@ def test_simultaneous_inputs_passed_in_one_call_have_the_same_effects_as_in_sepa
     assert names(several) == names(one) == ["ticker"] * 3
 
 
-def test_inputs_after_a_failure_are_left_to_the_driver() -> None:
+def test_inputs_that_follow_a_failure_are_left_to_the_driver() -> None:
     def fail(s: Any, ticker: Ticker) -> None:
         raise RuntimeError("no")
 

@@ -18,7 +18,7 @@ def bot() -> Bot:
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "take_profit_pct", "trail_pct"])
 @pytest.mark.parametrize(("value", "meant"), [(0.02, "2"), (0.015, "1.5"), (0.05, "5")])
-def test_a_fraction_given_as_a_percentage_is_refused_with_the_percentage_that_was_probably_meant(
+def test_a_fraction_given_as_a_percentage_is_refused_and_the_probable_percentage_is_suggested(
     name: str, value: float, meant: str
 ) -> None:
     sentence = f"{name} is {value}, which means {value} %; write {meant} for {meant} %"
@@ -27,7 +27,7 @@ def test_a_fraction_given_as_a_percentage_is_refused_with_the_percentage_that_wa
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "x", True])
-def test_values_that_are_not_percentages_are_refused(value: Any) -> None:
+def test_invalid_percentages_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="stop_loss_pct"):
         bot().s.protect(BTC, stop_loss_pct=value)
 

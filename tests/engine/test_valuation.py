@@ -26,14 +26,14 @@ def test_btc_is_converted_to_twd_through_usdt_if_no_other_path_exists() -> None:
     assert made.convert(COIN, "btc", "twd") == 6_000_050 * 32_039 * COIN // 100_000
 
 
-def test_the_shortest_path_is_used_and_the_first_listed_among_equally_short_ones() -> None:
+def test_the_shortest_path_is_used_and_among_equally_short_paths_the_first_listed() -> None:
     made = valuation(BTC_USDT, USDT_TWD, BTC_TWD, btc_usdt=1.0, usdt_twd=1.0, btc_twd=7.0)
     assert made.convert(COIN, "btc", "twd") == 7 * COIN
     both = valuation(ETH_TWD, ETH_BTC, BTC_USDT, USDT_TWD, eth_twd=2.0, usdt_twd=1.0, eth_btc=9.0, btc_usdt=1.0)
     assert [str(cell.pair) for cell, _ in both.check_path("eth", "usdt").steps] == ["eth_twd", "usdt_twd"]
 
 
-def test_conversion_returns_none_without_a_price_except_for_zero_units() -> None:
+def test_conversion_without_a_price_returns_none_unless_the_amount_is_zero() -> None:
     made = valuation(BTC_USDT, USDT_TWD, btc_usdt=60_000.0)
     assert made.convert(COIN, "btc", "twd") is None
     assert made.convert(0, "btc", "twd") == 0

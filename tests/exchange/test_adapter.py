@@ -1,4 +1,4 @@
-"""The adapter: every request receives exactly one answer, and no frame is converted to an event twice."""
+"""The adapter: every request yields exactly one answer, and no frame is converted to an event twice."""
 
 from __future__ import annotations
 
@@ -410,7 +410,7 @@ async def test_all_streams_are_converted_to_events_without_duplicates() -> None:
 
 
 async def understood(path: str, stream_id: str, frames: list[str], count: int) -> list[AdapterEvent]:
-    """Return up to ``count`` events that the frames produce after CONNECTED."""
+    """Return up to ``count`` of the events into which the frames are converted after CONNECTED."""
     events: list[AdapterEvent] = []
     async with venue(streams({path: frames})) as v, adapter(v) as a:
         task = asyncio.create_task(a._carry(stream_id, {}, [None], events.append))
@@ -434,7 +434,7 @@ async def test_a_late_balance_frame_updates_only_currencies_without_newer_data()
         told(1, TWD="6"),
         told(3, TWD="8"),
     ]
-    frames.append(told(-3600, TWD="9"))  # a timestamp one hour earlier means that the clock was reset
+    frames.append(told(-3600, TWD="9"))  # a timestamp that is one hour earlier means that the clock was reset
     events = await understood("auth/account-balance", "account_balance", frames, 5)
     seen = [{c: total // 10**8 for c, (total, _) in e.balances.items()} for e in events]  # type: ignore[union-attr]
     assert seen == [{"twd": 5, "btc": 5}, {"twd": 7}, {"btc": 4}, {"twd": 8}, {"twd": 9}]

@@ -93,7 +93,7 @@ def test_single_trade_mode_accepts_repeated_trades(tmp_path: Path) -> None:
         read(tmp_path, [trades(T0, [row, row])], trades="single")
 
 
-def test_chunks_have_a_maximum_size_and_all_streams_are_flushed_together(tmp_path: Path) -> None:
+def test_chunks_have_a_maximum_size_and_all_streams_are_flushed_at_the_same_time(tmp_path: Path) -> None:
     lines = []
     for i in range(25):
         lines.append(book(T0 + 10 * i, [("1", "1")], [("2", "1")]))
@@ -180,7 +180,7 @@ def test_files_with_single_trades_are_distinguished_from_files_with_trade_lists(
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B, A])], **heard.options())
     assert columns.received.tolist() == [(T0 + 2) * NS_PER_MS]
     assert heard.notes == ["btc_usdt: skipped 1 trade in the first list, from before the recording"]
-    # a file with an empty list is a list file, because a single-trade frame always contains a trade
+    # a file that contains an empty list holds trade lists, because a single-trade frame always contains a trade
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 1, [A]), trades(T0 + 2, [A])])
     assert len(columns) == 1
 

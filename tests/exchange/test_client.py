@@ -64,7 +64,7 @@ WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
         "rest_trading_history_1h",
         lambda c: c.candles("btc_twd", "1h", T0 * NS_PER_MS, (T0 + 3 * HOUR_MS) * NS_PER_MS),
         lambda r: [row.close for row in r],
-        ["2750010", "2752100"],  # the third candle is still unfinished at the clock's time
+        ["2750010", "2752100"],  # at the current time, the third candle is still unfinished
     ),
     "otc_price": (
         "/price/otc/btc",
@@ -234,7 +234,7 @@ async def test_every_endpoint_sends_its_request_and_decodes_its_response(endpoin
             assert json.loads(signed)["identity"] == "me@example.com"
 
 
-async def test_a_create_sends_exactly_the_documented_fields() -> None:
+async def test_a_create_request_sends_exactly_the_documented_fields() -> None:
     reply = '{"orderId":1,"timestamp":1,"action":"BUY","amount":"1","price":"1"}'
     async with venue({"POST /v3/orders/btc_twd": reply}) as v, made(v.rest) as client:
         await client.create_order(
@@ -281,7 +281,7 @@ async def test_an_order_id_cannot_alter_the_path_of_a_request() -> None:
 
 
 @pytest.mark.parametrize("reply", ['{"id":""}', '{"id":null}', "{}", (404, '{"message":"404 NOT FOUND"}'), (422, "{}")])
-async def test_an_unknown_order_is_refused_in_every_form_of_response(reply: Any) -> None:
+async def test_every_form_of_response_to_an_unknown_order_is_treated_as_a_refusal(reply: Any) -> None:
     async with venue({"GET /v3/orders/btc_twd/1": reply}) as v, made(v.rest) as client:
         with pytest.raises(Refused):
             await client.order("btc_twd", "1")
@@ -365,7 +365,7 @@ async def test_a_long_range_of_candles_is_split_merged_and_filled() -> None:
     assert running[-1].timestamp == T0 + 2 * HOUR_MS  # the clock is set to 2 h 33 m
 
 
-async def test_a_request_whose_listing_is_full_is_split_in_half_until_each_listing_is_complete() -> None:
+async def test_a_request_that_returns_a_full_listing_is_split_in_half_until_each_listing_is_complete() -> None:
     rows = [
         {
             "tradeId": str(n // 2),

@@ -60,13 +60,13 @@ def test_the_endpoint_of_every_request_is_in_the_limits_table() -> None:
     assert {kind.endpoint for kind in kinds} <= set(table.endpoints)
 
 
-def test_documented_limits_are_listed_with_the_strictest_one_first() -> None:
+def test_documented_limits_are_listed_strictest_first() -> None:
     for row in load_limit_table().endpoints.values():
         rates = [figure.requests / figure.per_s for figure in row.documented]
         assert rates == sorted(rates), row.endpoint
 
 
-def test_strict_limits_satisfy_every_limit_of_every_source() -> None:
+def test_strict_limits_satisfy_the_limits_stated_by_every_source() -> None:
     strict = load_limit_table(strict=True)
     assert windows(strict, "create_order") == [
         (20, 1, "ip"),

@@ -106,7 +106,7 @@ async def test_each_of_the_seven_streams_connects_to_the_expected_path(stream_id
         assert HEADER_PAYLOAD not in headers
 
 
-async def test_every_ping_is_answered_and_prevents_the_silence_timeout() -> None:
+async def test_every_ping_receives_a_pong_and_prevents_the_silence_timeout() -> None:
     pongs = []
 
     async def script(socket: web.WebSocketResponse, _n: int) -> None:
@@ -130,7 +130,7 @@ async def test_every_ping_is_answered_and_prevents_the_silence_timeout() -> None
     assert [bytes(p) for p in pongs] == [b"%d" % i for i in range(8)]
 
 
-async def test_a_stream_reconnects_after_too_long_a_silence() -> None:
+async def test_a_stream_reconnects_after_the_silence_timeout() -> None:
     async def script(socket: web.WebSocketResponse, n: int) -> None:
         await socket.send_str(book(str(n)))
         await asyncio.sleep(1 if n == 1 else 0)
@@ -176,7 +176,7 @@ async def test_a_broken_connection_is_replaced(fault: str) -> None:
     assert ("a frame larger than 4 MB" in detail) == (fault == "huge")
 
 
-async def test_the_error_states_any_response_status_other_than_101() -> None:
+async def test_the_error_after_a_failed_upgrade_states_the_response_status() -> None:
     async with (
         venue({BOOKS: "", "GET /ws/v1/pub/auth/orders": (401, '{"error":"Invalid Signature"}')}) as v,
         made(v) as client,
@@ -343,7 +343,7 @@ async def test_closing_a_stream_stops_a_pending_iteration() -> None:
     assert states(seen)[0] == "connected"
 
 
-def test_backoff_doubles_up_to_its_maximum_and_is_half_random() -> None:
+def test_backoff_doubles_up_to_a_maximum_and_half_of_each_delay_is_random() -> None:
     times, random = StreamTimes(backoff_first_s=0.5, backoff_max_s=30.0), Random(7)
     for failures in (1, 2, 5, 10, 10_000):
         whole = min(30.0, 0.5 * 2 ** (min(failures, 40) - 1))

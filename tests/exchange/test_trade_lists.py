@@ -85,7 +85,7 @@ def test_distinct_trades_are_each_returned_exactly_once_and_in_order(
     batches=st.lists(st.integers(1, 4), min_size=1, max_size=8),
 )
 def test_repeating_trades_in_a_growing_list_are_all_returned(rows: list[str], batches: list[int]) -> None:
-    # the list is never truncated, so the aligner sees the complete history
+    # the list is never truncated, so the aligner receives the complete history
     aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
     aligner.feed([])
     told: list[str] = []

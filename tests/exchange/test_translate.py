@@ -1,4 +1,4 @@
-"""The inconsistencies in the exchange's data, one by one, and the conversion of orders to request bodies."""
+"""The inconsistencies in the exchange's data, tested one by one, and the conversion of orders to request bodies."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_the_original_amount_of_a_market_buy_is_ignored_until_the_order_is_final
 @pytest.mark.parametrize(
     "changes", [{"status": 5}, {"status": 99}, {"type": "ICEBERG"}, {"action": "HOLD"}, {"id": ""}]
 )
-def test_undocumented_values_are_refused_instead_of_guessed(changes: dict[str, Any]) -> None:
+def test_undocumented_values_are_refused_rather_than_interpreted_by_guessing(changes: dict[str, Any]) -> None:
     with pytest.raises(codec.WireError):
         translate.order_report(order(**changes), BTC)
 

@@ -71,8 +71,8 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(nam
 async def _numbered(
     _state: RawServer, line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
 ) -> bool:
-    """Answer an order after one second, using the request's number on this connection as the order ID. Answer all other
-    requests immediately.
+    """Respond to an order after one second, using the request's number on this connection as the order ID. Respond to
+    all other requests immediately.
     """
     if line.startswith("POST"):
         await asyncio.sleep(1)
@@ -81,7 +81,7 @@ async def _numbered(
     return True
 
 
-async def test_a_request_is_written_before_its_answer_is_awaited_if_a_connection_is_open() -> None:
+async def test_a_request_is_written_before_its_response_is_awaited_if_a_connection_is_open() -> None:
     async with raw_server(_numbered) as server, client(server.rest) as c:
         begun = c.begin_order("btc_twd", BODY)
         await asyncio.sleep(0.5)
@@ -93,7 +93,7 @@ async def test_a_request_is_written_before_its_answer_is_awaited_if_a_connection
         assert (await begun.reply()).order_id == 2
 
 
-async def test_the_answer_to_an_abandoned_request_is_not_mistaken_for_the_answer_to_a_later_one() -> None:
+async def test_the_response_to_an_abandoned_request_is_not_mistaken_for_the_response_to_a_later_request() -> None:
     async with raw_server(_numbered) as server, client(server.rest) as c:
         assert (await c.post_order("btc_twd", BODY)).order_id == 1
         given_up = asyncio.create_task(c.post_order("btc_twd", BODY))
@@ -130,7 +130,7 @@ async def test_a_connection_closed_by_the_exchange_is_not_reused() -> None:
     assert len(server.arrivals) == 3
 
 
-async def test_a_started_request_that_is_never_awaited_is_closed_with_its_client(
+async def test_a_started_request_that_is_never_awaited_is_closed_when_its_client_closes(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     async with raw_server(_numbered) as server, client(server.rest) as c:
@@ -204,7 +204,7 @@ async def test_an_undecodable_response_with_status_200_raises_a_typed_error(name
 
 @pytest.mark.parametrize("name", ["GET", "POST"])
 @pytest.mark.parametrize("fault", ["silence", "drip", "half", "reset", "no http"])
-async def test_a_call_with_a_broken_response_fails_within_the_timeout(name: str, fault: str) -> None:
+async def test_a_call_that_receives_a_broken_response_fails_within_the_timeout(name: str, fault: str) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -357,7 +357,7 @@ async def test_secrets_appear_in_no_error_and_no_log(caplog: pytest.LogCaptureFi
                 await call(c)
             error: BaseException | None = caught.value
             texts.append("".join(traceback.format_exception(caught.value)))
-            # exception contexts hidden in a printed traceback must not reveal the secret either
+            # chained exceptions that a printed traceback hides must not reveal the secret either
             while error is not None:
                 texts.append(repr(error) + repr(error.args))
                 error = error.__cause__ or error.__context__
@@ -372,7 +372,7 @@ async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.Monk
         assert await c.balances() == ()
 
 
-async def test_urgent_calls_do_not_wait_for_each_other() -> None:
+async def test_urgent_calls_are_sent_concurrently() -> None:
     """Require all calls to reach the exchange before any of them receives a response."""
     arrived, everybody = 0, asyncio.Event()
 
@@ -398,7 +398,7 @@ async def test_urgent_calls_do_not_queue_behind_other_calls() -> None:
 
     replies = {"GET /v3/accounts/balance": stuck, "DELETE /v3/orders/btc_twd/1": '{"orderId":"1"}'}
     async with venue(replies) as v, client(v.rest) as c:
-        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more calls than the pool has connections
+        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more calls than connections in the pool
         await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
             assert (await c.cancel_order("btc_twd", "1")).order_id == "1"

@@ -15,7 +15,7 @@ _STRATEGIES = Path(__file__).parent / "strategies"
 _LOSS_RULES = ({"usdt": 40}, {"usdt": 400})
 
 
-#: seconds of the tape that a lockstep run covers: starts before the bids vanish and ends after a bar has ended
+#: seconds of the tape that a lockstep run covers: from before the bids vanish until after the end of a bar
 _LOCKSTEP_S = (120, 190)
 
 
@@ -70,7 +70,9 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
 
 
 def _hand_coins_over(document: dict[str, Any], dice: Random) -> None:
-    """Allocate the account's coins to a strategy. In most cases, a single strategy owns all balances."""
+    """Allocate the account's coins to a strategy. A bot's only strategy usually receives all balances except the
+    reserve.
+    """
     balances, strategies = document["backtest"]["balances"], document["strategies"]
     if len(strategies) == 1:
         if dice.random() < 0.8:

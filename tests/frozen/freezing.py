@@ -98,7 +98,7 @@ def deeds(lines: list[str]) -> str:
 
 
 def counts(lines: list[str]) -> dict[str, int]:
-    """Count how often each kind of event occurs in the decision lines of a run."""
+    """Count the occurrences of each kind of event in the decision lines of a run."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(decisions=len(rows))
     asked: dict[int, dict[str, Any]] = {}
@@ -125,7 +125,7 @@ def counts(lines: list[str]) -> dict[str, int]:
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
             found[row["endpoint"]] += 1
-            # an order waited for a slot if it was sent later than it was placed
+            # an order that was sent later than it was placed had to wait for a slot
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         else:

@@ -1,4 +1,4 @@
-"""Runs a configuration as `botkit backtest` does. If botkit's internals change, only this file has to be adapted."""
+"""Runs a configuration as `botkit backtest` does. If botkit's internals change, only this file needs to be adapted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Backtests of random bots still make the frozen decisions.
 
-A hash may change only if a design change requires a new hash, and the commit must state that change. ``python -m
-tests.frozen`` runs more seeds, and can freeze the results again.
+A hash may change only if a design change makes a new hash necessary, and the commit message must describe that change.
+``python -m tests.frozen`` runs more seeds, and can freeze the results again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from tests.frozen.freezing import SEEDS, differences, prepare, run_all, stored
 from tests.frozen.tapes import TAPES
 
-#: every tenth seed; enough for every value of each random setting to occur
+#: every tenth seed, which is enough for every value of each random setting to occur
 SUITE_SEEDS = range(5, 200, 10)
 
 

@@ -46,7 +46,7 @@ def test_botkit_exports_exactly_the_names_in_the_reference() -> None:
 
 def test_every_module_in_the_model_package_is_public() -> None:
     model = Path(inspect.getfile(botkit)).parent / "model"
-    internal = {"__init__", "compiling"}  # "compiling" only contains markers for mypyc, for botkit's own classes
+    internal = {"__init__", "compiling"}  # "compiling" contains only mypyc markers for botkit's own classes
     modules = {f"botkit.model.{path.stem}" for path in model.glob("*.py") if path.stem not in internal}
     assert modules <= set(PUBLIC_MODULES)
 

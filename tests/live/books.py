@@ -52,7 +52,7 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
 
 
 async def compared(bot: Bot, timeout_s: float = 20.0) -> None:
-    """Reconcile the bot with the exchange, and wait until the comparison has finished."""
+    """Reconcile the bot with the exchange, and wait for the comparison to finish."""
     await until(lambda: not bot.view.checks.is_comparing, timeout_s)
     asked = bot.driver.now()
     bot.comparisons.at_once()

@@ -17,7 +17,7 @@ PATIENCE_S = 120.0
 
 
 class BotApiServer:
-    """Serves one Telegram bot. A test plays the user's role with `write` and `press`, and finds the bot's messages in
+    """Serves one Telegram bot. A test acts as the user with `write` and `press`, and finds the bot's messages in
     `sent`.
     """
 
@@ -26,12 +26,12 @@ class BotApiServer:
         self.sent: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.answered: list[dict[str, Any]] = []
-        #: number of times that two programs polled for updates simultaneously
+        #: how many times two programs polled for updates simultaneously
         self.conflicts = 0
         self.refusals = 0
-        #: responses to return from the next sendMessage calls instead of accepting the messages
+        #: responses that the next sendMessage calls return instead of accepting the messages
         self.scripted: deque[tuple[int, dict[str, Any]]] = deque()
-        #: while set, builds the response to every request
+        #: if set, builds the response to every request
         self.instead: Callable[[], web.Response] | None = None
         self._per_second = per_second
         self._times: deque[float] = deque()
@@ -61,11 +61,11 @@ class BotApiServer:
     # -- the user -----------------------------------------------------------------------------------------------------
 
     def write(self, text: str, *, chat: int = CHAT, user: int = USER, age_s: float = 0.0) -> None:
-        """Send a message to the bot as the user."""
+        """Send a message to the bot as the user would."""
         message = {
             "message_id": self._number,
-            # Telegram's dates are whole seconds. A date rounded down may predate the start of a bot that already
-            # responds, and botkit rightly drops messages sent before its start.
+            # Telegram's dates have a resolution of one second. A date that was rounded down may precede the start of a
+            # bot that already responds, and botkit correctly drops messages sent before its start.
             "date": math.ceil(time.time() - age_s),
             "chat": {"id": chat, "type": "private" if chat > 0 else "group"},
             "from": {"id": user, "is_bot": False, "first_name": "U"},
@@ -74,7 +74,7 @@ class BotApiServer:
         self._update({"message": message})
 
     def press(self, data: str, *, chat: int = CHAT, user: int = USER) -> None:
-        """Press a button as the user."""
+        """Press a button as the user would."""
         message = {"message_id": 7, "date": int(time.time()), "chat": {"id": chat, "type": "private"}}
         press = {"id": f"p{self._number}", "from": {"id": user}, "message": message, "data": data, "chat_instance": "1"}
         self._update({"callback_query": press})

@@ -1,7 +1,7 @@
-"""Lists the tests and the user message for each fault.
+"""Lists the tests and the user message for each fault that botkit must withstand.
 
-These are the faults that botkit must withstand, section by section. `test_fault_catalogue` compares this table with the
-tests: every test listed here must exist and must assert the message in the table.
+The faults are grouped by section. `test_fault_catalogue` compares this table with the tests: every test listed here
+must exist and must assert the message in the table.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ NETWORK: dict[str, Shown] = {
         (_NETWORK + "test_a_silent_connection_is_dropped_and_the_missed_events_are_recovered_by_reads",),
         "was lost: no data was received for 2.5 s",
     ),
-    "slow-drip body": Shown((_CREATE, _TRANSPORT + "test_a_call_with_a_broken_response_fails_within_the_timeout")),
+    "slow-drip body": Shown(
+        (_CREATE, _TRANSPORT + "test_a_call_that_receives_a_broken_response_fails_within_the_timeout")
+    ),
     "huge body": Shown(
         (
             _NETWORK + "test_an_oversized_response_is_aborted_and_the_read_is_retried",
@@ -159,7 +161,7 @@ ANSWERS: dict[str, Shown] = {
         _KNOWN,
     ),
     "listing filter ignored": Shown(
-        (_LISTINGS + "test_an_unfiltered_listing_is_matched_to_the_right_order_or_to_none",), _KNOWN
+        (_LISTINGS + "test_in_an_unfiltered_listing_each_order_is_matched_to_the_right_row_or_to_none",), _KNOWN
     ),
     "paging by non-monotonic ids": Shown((_LISTINGS + "test_all_pages_are_read_regardless_of_row_order",)),
     "ids as int and as string": Shown((_FORMS,)),
@@ -373,7 +375,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "journal without its latest commits": Shown(
         (
-            _DISK + "test_a_first_journal_without_its_write_ahead_log_halts_the_bot",
+            _DISK + "test_the_bots_first_journal_without_its_write_ahead_log_halts_the_bot",
             _DISK + "test_orders_at_the_exchange_that_are_missing_from_the_journal_halt_the_bot",
         ),
         "has lost its latest commits...the exchange has an order of this bot that the journal does not contain",
@@ -451,18 +453,18 @@ PLUGINS: dict[str, Shown] = {
 DATA_AND_MONEY: dict[str, Shown] = {
     "crossed book": Shown(
         (
-            _DATA + "test_a_crossed_book_is_withheld_and_a_book_is_read_over_rest_instead",
+            _DATA + "test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead",
             _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
         ),
         "the order book is crossed or shows no prices...cannot be trusted, and fetching it over REST did not help",
     ),
     "empty book": Shown(
-        (_DATA + "test_an_empty_book_only_causes_market_orders_to_be_refused",),
+        (_DATA + "test_an_empty_book_has_no_effect_except_that_market_orders_are_refused",),
         "the book of btc_usdt shows no asks to trade against",
     ),
     "negative book": Shown(
         (
-            _DATA + "test_a_book_with_a_negative_level_is_rejected",
+            _DATA + "test_a_book_with_a_negative_price_or_amount_is_rejected",
             _QUARANTINE + "test_an_impossible_book_is_never_accepted_no_matter_how_often_it_arrives",
         ),
         "a level of...the order book is crossed or shows no prices",
@@ -471,7 +473,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
         (
             _DATA + "test_a_single_price_spike_to_a_trillion_triggers_no_loss_limit_and_is_reported",
             _DATA + "test_a_genuine_price_jump_is_accepted_after_two_confirmations",
-            "tests/properties/test_spans.py::test_spans_and_turns_lead_to_identical_decisions",
+            "tests/properties/test_spans.py::test_spans_and_turns_yield_identical_decisions",
         ),
         "is far from the last price...withheld from strategies, valuations and loss limits until 2 later ones agree",
     ),
@@ -542,9 +544,7 @@ SECURITY: dict[str, Shown] = {
         ),
         "a name is 1 to 64...is outside the tape",
     ),
-    "metrics asked from another host": Shown(
-        (_LIVE + "test_metrics.py::test_only_requests_from_this_machine_are_answered",)
-    ),
+    "metrics asked from another host": Shown((_LIVE + "test_metrics.py::test_only_local_requests_are_served",)),
     "emulator's control asked by a web page": Shown(
         ("tests/emulator/test_control.py::test_a_web_page_cannot_reach_the_control_interface",)
     ),

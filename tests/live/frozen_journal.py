@@ -114,7 +114,7 @@ PAIR_OF = {"p": "btc_usdt", "q": "btc_twd"}
 
 
 def execute(emulator: Emulator, client_id: int, lots: int) -> None:
-    """Execute ``lots`` of a resting order at its price, as if another user had traded against it."""
+    """Execute ``lots`` of a resting order at its limit price, as if another user had traded against it."""
     kernel = emulator.venue.kernel
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
     deed = Deed(kernel.now)
@@ -178,7 +178,7 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
 
 
 class _Dying:
-    """Wraps a bot's adapter. Once ``is_deaf`` is set, requests are lost or stay unanswered, except creates, which are
+    """Wraps a bot's adapter. Once ``is_deaf`` is set, requests are lost or get no response, except creates, which are
     handled according to ``fate``.
     """
 

@@ -1,10 +1,10 @@
-"""Bots that die at a chosen point, forked from a process that has loaded all modules.
+"""Bots that die at a chosen point. Each is forked from a process that has already loaded all modules.
 
     python -m tests.live.killed_bot        reads one `Life` per line as JSON; prints its process ID, then its exit code
 
-A fork does not repeat Python's imports, so hundreds of bots can die in a minute. A bot kills itself with SIGKILL when
-it reaches its phase for the count-th time: nothing is flushed and no ``finally`` runs, but data in the kernel's socket
-buffers is still sent.
+A forked process does not need to import modules again, so hundreds of bots can die in a minute. A bot kills itself with
+SIGKILL when it reaches its phase for the count-th time: nothing is flushed and no ``finally`` runs, but data in the
+kernel's socket buffers is still sent.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TORN = "journal row half written"
 FILLING = "SQLite half filled from the log"
 FILLED = "SQLite filled, its log not yet deleted"
 SIGTERM = "SIGTERM in the middle of a submit"
-#: the phases in which a bot kills itself; in the last one, it is instead stopped cleanly at the worst possible time
+#: the phases in which a bot kills itself; in the last phase, it is instead stopped cleanly at the worst possible time
 INSIDE = (
     *(BEFORE_ROW, TORN, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, FILLING, FILLED),
     SIGTERM,

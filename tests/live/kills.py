@@ -210,7 +210,7 @@ class KillWorld:
         self.name = name
         self.told = folder / f"{name}.told"
         self.trading, self.watching = folder / f"{name}.yaml", folder / f"{name}.watching.yaml"
-        # a separate folder for each world: another world's bot may be reading the file while it is rewritten
+        # a separate folder for each world, because another world's bot may read the file while it is being rewritten
         plugins = folder / f"{name}-plugins"
         plugins.mkdir()
         (plugins / "restless.py").write_text(STRATEGY)
@@ -312,8 +312,8 @@ class KillWorld:
     # -- restart and verdict -----------------------------------------------------------------------------------------
 
     async def judge(self, phase: str) -> None:
-        """Restart the bot, let it resolve all orders with unknown outcomes, and compare the records of both sides at a
-        single point in time.
+        """Restart the bot, let it resolve all orders with unknown outcomes, and compare its records with the exchange's
+        at a single point in time.
         """
         findings = self.findings
         project = Project.load(self.watching)
@@ -334,7 +334,7 @@ class KillWorld:
                 await bot.close()
 
     async def _explained(self, bot: Bot) -> None:
-        """Wait until no order has an unknown outcome and both sides have booked the latest fills."""
+        """Wait until no order has an unknown outcome and both the bot and the exchange have booked the latest fills."""
         until = time.monotonic() + self.patience_s
         while time.monotonic() < until:
             busy = [o for o in bot.view.open_orders() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
@@ -343,7 +343,7 @@ class KillWorld:
             await asyncio.sleep(0.05)
 
     def close(self) -> None:
-        """Check the exchange's refusals and add its totals to the findings."""
+        """Check for requests refused by the exchange, and add the exchange's totals to the findings."""
         rows = exchange_rows(self.emulator)
         self.findings.orders += len(rows)
         self.findings.executed += sum(bool(row.executed_lots) for row in rows)
@@ -355,7 +355,8 @@ class KillWorld:
 async def kill_world(
     folder: Path, *, name: str = "killed", seed: int = 1, findings: Findings | None = None, ledger: str = "null"
 ) -> AsyncIterator[KillWorld]:
-    """Run an emulator at real-time speed with slow responses, and an account with enough money for prolonged trading.
+    """Run an emulator at real-time speed with slow responses and an account that has enough money for prolonged
+    trading.
 
     ``ledger`` is the configured ledger through which bots share their limits: ``null`` for the broker, or ``none``.
     """

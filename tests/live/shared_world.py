@@ -1,8 +1,7 @@
 """Several processes with real routers and shared limits, a ledger and a venue, all in virtual time.
 
-The event loop's clock jumps to the next due event, so that minutes pass in an instant and every run is reproducible.
-The link to the ledger loses messages and responses, processes die, and the ledger is killed and restored from its
-snapshot.
+The event loop's clock jumps to the next due event, so minutes pass in an instant and every run is reproducible. The
+link to the ledger loses messages and responses, processes die, and the ledger is killed and restored from its snapshot.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.virtual_s = 1000.0
-        # coarser than the clocks' nanoseconds, so that a task waiting for a given nanosecond wakes up after it
+        # coarser than the clocks' nanoseconds, so that a task waiting until a given nanosecond wakes up only after it
         self._clock_resolution = 1e-10
         selector = self._selector  # type: ignore[attr-defined]
         look = selector.select

@@ -44,7 +44,7 @@ def botkit_register_strategies(register):
 
 
 class Session:
-    """A recorded run of a bot on the emulator, and the audit of that run."""
+    """A recorded run of a bot on the emulator, and the audit of this run."""
 
     def __init__(self, folder: Path, capsys: Printed) -> None:
         self.folder = folder
@@ -125,7 +125,7 @@ def test_the_simulation_of_an_emulator_session_matches_the_session(session: Sess
 
 def test_a_nightly_audit_covers_only_the_most_recent_orders(session: Session) -> None:
     session.run(10)
-    # the embedded emulator starts from scratch with each run, so a copy of the first run serves as the second
+    # the embedded emulator starts from scratch for each run, so a copy of the first run serves as the second
     shutil.copytree(session.place / "runs" / "1", session.place / "runs" / "2")
     runs = ["1", "2"]
     newest = session.document()

@@ -48,12 +48,12 @@ def figures(bot: Bot) -> dict[str, int]:
 
 
 async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
-    """Wait until a condition is met while the bot keeps checking its bars."""
+    """Wait until a condition is met, while the bot continues to check its bars."""
     await until(is_so, 60)
 
 
 def warnings(bot: Bot) -> list[str]:
-    """Return the reports of trades lost without a known cause. A suspended machine would be a known cause."""
+    """Return the reports of missed trades without a known cause (a suspended machine is a known cause)."""
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
@@ -64,12 +64,12 @@ async def test_bars_from_a_healthy_stream_agree_with_candles_at_sixty_times_real
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
-    # if the machine was suspended for half a second, the differences are reported with another cause
+    # if the machine was suspended for half a second, the differences are reported with that cause instead
     assert not figures(bot)["different"] or "closed" in told(bot) or "between two frames" in told(bot)
     assert bot.driver.fault is None
 
 
-# at a higher speed, the machine may not keep up, and the stream would not recover
+# at a higher speed, the machine may fall behind, and the stream would not recover
 @pytest.mark.parametrize("fast", [40.0], indirect=True)
 async def test_lost_trade_frames_are_reported_once_for_all_consecutive_affected_bars(
     fast: World, monkeypatch: pytest.MonkeyPatch
@@ -127,7 +127,7 @@ async def test_candle_reads_are_reproduced_in_a_replay(fast: World, monkeypatch:
 
 
 class Checked:
-    """A bot that builds bars from a test's trades and checks them. Its candle reads are answered immediately."""
+    """A bot that builds bars from the test's trades and checks them. Its candle reads get immediate responses."""
 
     def __init__(self, *resolutions: str) -> None:
         def start(strategy: Listener) -> None:
@@ -136,9 +136,9 @@ class Checked:
 
         self.bot = EngineBot(Listener(start=start), traded={"btc_twd": BTC}, watch_speed=1.0)
         self.stream(ConnectionState.CONNECTED)
-        #: the exchange's candles, built from all trades, by time
+        #: the exchange's candles, built from all trades and keyed by time
         self.candles: dict[int, Candle] = {}
-        #: number of candle reads so far
+        #: candle reads so far
         self.reads: list[GetCandles] = []
 
     def stream(self, state: ConnectionState, *, gap: bool = False) -> None:
@@ -154,7 +154,9 @@ class Checked:
                     self.bot.answer(request, body=tuple(rows))
 
     def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
-        """Create a trade of one coin, either streamed or missed, optionally at an earlier time."""
+        """Create a trade of one coin, optionally at an earlier time. The stream delivers it if ``seen`` is True, and
+        otherwise misses it.
+        """
         made = self.bot.now if made_s is None else T0 + round(made_s * S)
         minute = made - made % MINUTE
         old = self.candles.get(minute)

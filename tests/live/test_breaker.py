@@ -1,4 +1,6 @@
-"""Tests for frozen books: when a book is read, the possible results of the read, and the reaction to each result."""
+"""Tests for frozen books: when a book is read over REST, the possible results of the read, and the bot's reaction to
+each.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ FIRST = ((100, 10),), ((110, 10),)
 
 
 class Watched:
-    """A bot that subscribes only to bars but monitors its books. The test answers its book reads."""
+    """A bot that subscribes only to bars but monitors its books. The test responds to its book reads."""
 
     def __init__(self) -> None:
         listener = Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m"))
@@ -45,7 +47,7 @@ class Watched:
         return [request for request in asked if isinstance(request, GetBook)]
 
     def read(self, bids: Any, asks: Any) -> None:
-        """Let a minute pass without frames, and answer the book read that follows."""
+        """Let a minute pass without frames, and respond to the book read that follows."""
         (request,) = self.quiet()
         self.bot.answer(request, body=OrderBook(BTC, self.bot.now, bids, asks))
 

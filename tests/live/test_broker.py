@@ -1,4 +1,6 @@
-"""Tests the broker as a process: it is found or started, shared, killed and replaced, and inspected from outside."""
+"""Tests the broker as a process: how it is found or started, shared, killed and replaced, and inspected from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,7 @@ class System:
         self.begin()
 
     def begin(self) -> None:
-        """Start a new broker that finds its predecessor's files."""
+        """Start a new broker that finds the files left by its predecessor."""
         self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
     def say(self, message: Message) -> LedgerReply:
@@ -145,7 +147,7 @@ def system(tmp_path: Path) -> System:
     return made
 
 
-def test_a_new_broker_grants_slots_immediately_and_its_successor_keeps_its_state(system: System) -> None:
+def test_a_new_broker_grants_slots_immediately_and_its_replacement_keeps_its_state(system: System) -> None:
     before = system.say(AskUsage())
     system.begin()
     assert system.say(AskUsage()) == before
@@ -160,7 +162,7 @@ def test_a_limit_lowered_after_a_429_stays_lowered_after_a_broker_restart(system
 
 
 @pytest.mark.parametrize("what", ["torn", "written by another program", "older than the system's start"])
-def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_may_still_be_counted(
+def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_may_still_count(
     system: System, what: str
 ) -> None:
     if what == "torn":
@@ -174,7 +176,7 @@ def test_after_the_ledger_is_lost_no_slots_are_granted_while_earlier_requests_ma
     reply = system.say(Sync("b", 1, (Report(pool=0, wanted=3),)))
     assert reply.granted == ()
     ((_, wait),) = reply.closed
-    # a request may arrive up to two seconds later, and is counted for a minute
+    # a request may arrive up to two seconds later, and then counts for a minute
     assert 62 * NS_PER_S < wait < 63 * NS_PER_S
     system.now += wait
     system.say(Join("b", "", (POOL,)))  # rejoin, because the bot was silent during this wait
@@ -189,7 +191,7 @@ def test_a_silent_bot_is_declared_dead_even_after_the_broker_was_replaced(system
     assert held(system.say(AskUsage())) == (0, 3)
     system.begin()
     system.now += 4 * NS_PER_S
-    # the bot could not send any request without a broker, so it is not dead yet
+    # without a broker, the bot could not send any request, so it is not declared dead yet
     assert held(system.say(AskUsage())) == (3, 3)
     system.now += 2 * NS_PER_S
     assert held(system.say(AskUsage())) == (0, 3)

@@ -72,7 +72,7 @@ emulator:
 
 
 def forms(text: str) -> list[bytes]:
-    """Return the encodings in which a secret may appear."""
+    """Return all encodings in which a secret might appear."""
     plain = text.encode()
     return [
         plain,
@@ -194,8 +194,8 @@ async def test_no_secret_appears_in_outputs_files_or_arguments(
         command += ["--plain", "--duration", "300s"]
         bot = await Run.start(*command, environ=environ, folder=tmp_path)
         await bot.read_metrics(port)
-        # the behavior after the strategy's failure is identical under every fault; without a fault, wait for the
-        # notifier's report
+        # under every fault, the bot behaves identically once the strategy has failed, so it can be stopped then;
+        # without a fault, wait for the notifier's report
         await bot.stop_after(b"this strategy fails" if fault else b"canary (emulator): error: ")
         code = await bot.ended()
     for name, value in environ.items():

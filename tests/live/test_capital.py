@@ -41,7 +41,7 @@ emulator:
 
 @pytest.fixture
 async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """Yield a world whose state folder is where the command line looks for it."""
+    """Yield a world whose state folder is in the location where the command line expects it."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "root"))
     place = tmp_path / "root" / "world" / "emulator"
@@ -79,7 +79,8 @@ async def test_capital_can_be_added_to_and_taken_from_a_running_bot(
     )
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5
-    # meanwhile, the price moves and changes the value of half a coin, but the added capital is neither profit nor loss
+    # meanwhile, the price moves and changes the value of half a coin, but the added capital counts as neither profit
+    # nor loss
     pnl = bot.view.money.day_pnl("p")
     opening, equity = bot.opening_equity, bot.view.money.equity()
     assert isinstance(pnl, int)
@@ -205,7 +206,7 @@ async def test_after_capital_moves_on_a_stopped_bot_its_configuration_may_state_
     await bot.close()
     assert pnl is not None
 
-    # the user edits the file, is referred to the command, and then uses the command
+    # the user edits the file, is told by the error to use the command, and does so
     funded.config.write_text(CONFIG.replace("50000", "65000"))
     with pytest.raises(ConfigError, match="`botkit capital add CONFIG p usdt=15000`"):
         await funded.start()
@@ -276,7 +277,7 @@ async def test_capital_is_not_moved_if_the_move_cannot_be_journaled(funded: Worl
 
 async def test_taking_the_missing_capital_from_the_strategy_resolves_a_shortage(funded: World) -> None:
     bot = await funded.start()
-    # 5,000 of the strategy's money were withdrawn outside the bot
+    # 5,000 of the strategy's money was withdrawn outside the bot
     withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})
     bot.say(withdrawn)
     [shortage] = [text for text in told(bot).splitlines() if "only orders that reduce a position are allowed" in text]

@@ -1,4 +1,4 @@
-"""Bots on one account never count a coin twice, even in separate processes. A dead bot has no claims."""
+"""Bots on one account never count a coin twice, even in separate processes. Claims of dead bots are void."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Account:
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """Return a bot's configuration. The bot has its own capital, or is in the pool if ``own`` is None."""
+        """Return a bot's configuration. The bot has its own capital, or shares the pool if ``own`` is None."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)
@@ -68,7 +68,7 @@ class Account:
                 await bot.close()
 
     async def refused(self, name: str, own: str | None = None) -> str:
-        """Return the reason why a bot refuses to start, and check that it leaves no saved portfolio behind."""
+        """Return the reason why a bot refuses to start, and check that the bot leaves no saved portfolio behind."""
         with pytest.raises(StartRefused) as error:
             async with self.running(name, own):
                 pass
@@ -121,7 +121,7 @@ async def test_a_pool_is_refused_if_another_bot_has_capital_in_the_account(accou
         assert "20000 belongs to the bot a, and this bot would take 50000" in await account.refused("b")
 
 
-async def test_a_bots_claim_includes_the_coins_it_buys(account: Account) -> None:
+async def test_a_bots_claim_includes_the_coins_it_has_bought(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}') as a:
         await until(lambda: puppet(a).book("btc_usdt").best_ask)
         bought = puppet(a).market_buy("btc_usdt", spend=10_000)
@@ -183,7 +183,7 @@ def _place(bot: Bot) -> tuple[str, str]:
 
 @pytest.mark.skipif(os.name != "posix", reason="the test ends a bot by SIGKILL")
 @pytest.mark.real_time
-async def test_a_killed_process_has_no_claim(account: Account, tmp_path: Path) -> None:
+async def test_a_killed_process_no_longer_has_a_claim(account: Account, tmp_path: Path) -> None:
     config = account.config("killed", None)
     arguments = ["run", str(config), "--rest", account.emulator.rest, "--ws", account.emulator.ws, "--plain"]
     process = subprocess.Popen(
@@ -208,7 +208,9 @@ async def test_a_killed_process_has_no_claim(account: Account, tmp_path: Path) -
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-def test_a_reused_process_id_does_not_keep_a_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reused_process_id_does_not_keep_a_dead_bots_claim_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     dead, living = StateFolder.of("dead", "live", "x"), StateFolder.of("living", "live", "x")
     for folder in (dead, living):

@@ -1,4 +1,4 @@
-"""Garbage collection in a running bot: recent garbage is collected, but rarely and without scanning older objects."""
+"""Garbage collection in a running bot: recent garbage is collected, but rarely, and older objects are not scanned."""
 
 from __future__ import annotations
 

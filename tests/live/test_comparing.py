@@ -1,4 +1,6 @@
-"""Tests for comparisons with the exchange: when they run, and that no event during a comparison is missed."""
+"""Tests for comparisons with the exchange: when they run, and that no event that occurs during a comparison is
+missed.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def test_a_suspected_discrepancy_during_a_comparison_triggers_another_comparison
     asked = Asked()
     asked.comparisons.at_once()
     asked.comparisons.suspect(START + NS_PER_S)
-    for second in range(30):  # duration of a read in the comparison
+    for second in range(30):  # duration of a read during the comparison
         asked.comparisons.look(START + second * NS_PER_S)
     assert asked.count == 1
     assert not asked.end(START, START + 30 * NS_PER_S)

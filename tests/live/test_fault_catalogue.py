@@ -1,4 +1,4 @@
-"""Checks the fault catalogue: its tests exist and assert the listed messages."""
+"""Checks the fault catalogue: the listed tests exist and assert the listed messages."""
 
 from __future__ import annotations
 

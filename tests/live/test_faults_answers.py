@@ -1,5 +1,5 @@
-"""Faults in an order's request or response. No order is lost, doubled or sent twice. Its money is locked while its
-outcome is unknown, and is freed afterward.
+"""Faults in an order's request or response. No order is lost, doubled or sent twice. An order's money is locked while
+its outcome is unknown, and is freed afterward.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def test_a_create_is_neither_lost_nor_doubled(name: str, world: World) -> 
         assert "is unknown, and btc_usdt accepts no new orders until it is known" in told(bot)
         assert "is now known" in told(bot)
 
-    # the fault is over, so the next order is not affected
+    # the fault has been removed, so the next order is not affected
     again = far_buy(bot, 0.02)
     await settled(again)
     assert again.state is OrderState.OPEN
@@ -113,7 +113,7 @@ async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_
     await until(lambda: order.state is OrderState.ABSENT, 30)
     assert exchange_rows(world.emulator) == []
     assert puppet(bot).balance("usdt").exact.available == free
-    # the exchange does not document how late it may act on a request; this is later than the configured bound
+    # the exchange does not document how late it may execute a request; this is later than the configured bound
     await until(lambda: exchange_rows(world.emulator), 30)
     await until(lambda: order.state is OrderState.CANCELLED, 30)
     assert "was assumed absent, but is live at the exchange, so it counts again and is cancelled" in told(bot)
@@ -200,7 +200,7 @@ async def test_an_order_for_a_suspended_pair_is_rejected_with_the_exchanges_mess
     assert not differences(bot, world.emulator)
     second = far_buy(bot)
     await until(lambda: second.is_final, 20)
-    assert f"order {second.client_id}" not in told(bot)  # a repeated rejection sends no second message
+    assert f"order {second.client_id}" not in told(bot)  # a second identical rejection sends no message
     world.emulator.remove_faults()
     third = far_buy(bot)
     await settled(third)
@@ -211,7 +211,7 @@ async def test_an_order_above_the_exchanges_open_order_cap_is_rejected_and_repor
     bot = await world.start()
     pair = world.emulator.venue.pairs["btc_usdt"]
     cap = pair.rules.open_orders_max
-    # the bot counts its own orders, so another user of the account must use up the cap
+    # the bot counts only its own orders, so another user of the account must use up the cap
     for i in range(cap):
         place_by_hand(world, pair, 1 + i)
     await until(lambda: len(world.exchange_orders(open_only=True)) == cap)
@@ -224,7 +224,7 @@ async def test_an_order_above_the_exchanges_open_order_cap_is_rejected_and_repor
 
 
 def place_by_hand(world: World, pair: Any, number: int) -> None:
-    """Place an order far below the market on the same account, with a foreign client ID."""
+    """Place an order far below the market on the same account, with a client ID that is not the bot's."""
     new = OrderSpec(
         client_id=number, pair=pair, side=Side.BUY, type=OrderType.LIMIT, price_ticks=10**5, amount_lots=10**5
     )

@@ -1,4 +1,4 @@
-"""Wrong prices, wrong fees and odd amounts: the bot neither trades on them nor books them incorrectly, and it notifies
+"""Wrong prices, wrong fees and odd amounts: the bot does not trade on them or book them incorrectly, and it notifies
 the user.
 """
 
@@ -118,7 +118,7 @@ async def test_a_genuine_price_jump_is_accepted_after_two_confirmations(bounded:
     assert bot.view.halted is None
 
 
-async def test_a_crossed_book_is_withheld_and_a_book_is_read_over_rest_instead(
+async def test_a_crossed_book_is_withheld_and_the_book_is_read_over_rest_instead(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 1.5)
@@ -151,7 +151,7 @@ def book_seen(bot: Bot) -> int:
     return seen
 
 
-async def test_an_empty_book_only_causes_market_orders_to_be_refused(world: World) -> None:
+async def test_an_empty_book_has_no_effect_except_that_market_orders_are_refused(world: World) -> None:
     bot, feed = await start(world)
     feed.lie = empty
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is None)
@@ -212,7 +212,7 @@ def test_only_plain_decimals_are_accepted_as_numbers_on_the_wire(name: str, kind
 
 
 @pytest.mark.parametrize(("price", "amount"), [("-1000", "1"), ("0", "1"), ("1000", "-1")])
-def test_a_book_with_a_negative_level_is_rejected(price: str, amount: str) -> None:
+def test_a_book_with_a_negative_price_or_amount_is_rejected(price: str, amount: str) -> None:
     with pytest.raises(WireError, match=rf"a level of {amount} at {price}"):
         understood(frame("book", price, amount))
 
@@ -257,7 +257,7 @@ async def test_the_full_balance_can_be_spent_but_not_one_unit_more(world: World)
     bot = await world.start()
     strategy = puppet(bot)
     price = strategy.last_price("btc_usdt")
-    # odd prices, at which an amount computed by dividing floats is slightly too large about half the time
+    # unusual prices, at which an amount computed with float division is slightly too large about half the time
     for i in range(12):
         free = strategy.balance("usdt").available
         order = strategy.buy("btc_usdt", amount=free / (price * 0.7 + i * 0.13), price=price * 0.7 + i * 0.13)
@@ -266,7 +266,7 @@ async def test_the_full_balance_can_be_spent_but_not_one_unit_more(world: World)
             assert order.reason.startswith("needs "), order.reason
             continue
         await settled(order)
-        assert order.state is OrderState.OPEN, order  # the exchange never had to refuse an order
+        assert order.state is OrderState.OPEN, order  # the exchange did not have to refuse any orders
         strategy.cancel(order)
         bot.driver.wake()
         await until(lambda order=order: order.is_final)

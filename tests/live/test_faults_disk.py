@@ -73,7 +73,7 @@ async def test_a_damaged_journal_prevents_the_start_with_an_error_that_suggests_
         JournalError, match=r"is damaged .*To start over, move it elsewhere.*check your open orders first"
     ):
         await world.start()
-    assert len(world.exchange_orders(open_only=True)) == 1  # the refused start did not touch the orders
+    assert len(world.exchange_orders(open_only=True)) == 1  # the refused start did not change the orders
 
 
 async def test_no_order_is_lost_if_the_write_ahead_log_is_torn(world: World) -> None:
@@ -166,7 +166,7 @@ async def test_a_state_folder_restored_from_before_the_last_start_halts_the_bot_
     await world.crash(bot)
     copy = world.folder / "copy"
     shutil.copytree(state, copy)
-    second = await world.start()  # its client IDs start somewhere within the next hundred thousand
+    second = await world.start()  # its client IDs start at some number within the next hundred thousand
     later = far_buy(second, 0.002)
     await settled(later)
     await world.crash(second)
@@ -209,7 +209,7 @@ async def test_no_order_not_even_a_sell_is_sent_after_commits_were_lost(panicked
     assert (halt.kind, halt.reason.endswith(". Halted before (panic): botkit panic")) == ("journal", panicked)
     count = len(exchange_rows(world.emulator))
     await until(lambda: puppet(again).book("btc_usdt").best_bid)
-    sold = puppet(again).close("btc_usdt")  # sells the position according to the remaining records
+    sold = puppet(again).close("btc_usdt")  # sells the position that the remaining records contain
     again.driver.wake()
     assert sold is not None
     await until(lambda: sold.is_final)
@@ -218,7 +218,7 @@ async def test_no_order_not_even_a_sell_is_sent_after_commits_were_lost(panicked
     assert len(exchange_rows(world.emulator)) == count
 
 
-async def test_a_first_journal_without_its_write_ahead_log_halts_the_bot(world: World) -> None:
+async def test_the_bots_first_journal_without_its_write_ahead_log_halts_the_bot(world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
@@ -345,7 +345,7 @@ async def test_a_lost_commit_is_detected_even_if_its_order_does_not_have_the_hig
     assert far_buy(again).state is OrderState.REFUSED
 
 
-async def test_a_start_without_a_journal_after_the_capital_was_spent_is_refused_with_the_reason(
+async def test_without_a_journal_the_start_is_refused_with_a_reason_if_the_capital_has_been_spent(
     tmp_path: Path,
 ) -> None:
     async with make_world(tmp_path, config=WITH_COINS) as world:
@@ -415,7 +415,7 @@ def no_file_may_grow() -> Iterator[None]:
 
 
 def mounted(folder: Path, *options: str) -> bool:
-    """Mount a separate file system at ``folder``. Return False if this user lacks permission to mount."""
+    """Mount a separate file system at ``folder``. Return False if the user lacks permission to mount it."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
     try:

@@ -1,4 +1,4 @@
-"""If the exchange rejects the key, the bot halts immediately and sends no further requests with it."""
+"""If the exchange rejects the key, the bot halts immediately and no longer uses the key."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_an_expired_key_halts_the_bot_until_resumed_and_leaves_its_orders_
         refused = far_buy(bot, 0.03)
         assert refused.state is OrderState.REFUSED
         await until(lambda: bot.comparisons.last_failure)
-        assert world.emulator.received == asked  # neither a request nor a stream uses the key
+        assert world.emulator.received == asked  # neither requests nor streams use the key
         assert [row.state for row in world.exchange_orders(open_only=True)] == [OrderState.OPEN]
         assert not resting.cancel_requested
         await world.crash(bot)
@@ -68,7 +68,7 @@ async def test_a_start_with_a_wrong_key_is_refused_within_seconds(tmp_path: Path
         assert "401 Invalid Signature" in str(refused.value)
         assert MEND in str(refused.value)
         assert "Nothing was traded" in str(refused.value)
-        # no halt is stored, so the next start can try another key
+        # no halt is stored, so another key can be tried at the next start
         assert StateFolder(tmp_path / "state").halt() is None
 
 
@@ -120,7 +120,7 @@ async def test_with_a_key_without_trading_permission_new_orders_are_rejected_wit
     assert bot.view.halted is None
 
 
-def test_a_warning_is_sent_30_days_7_days_and_one_day_before_a_key_expires() -> None:
+def test_warnings_are_sent_30_days_7_days_and_one_day_before_a_key_expires() -> None:
     created, told, said = date(2026, 1, 31), None, {}
     for day in range(370):
         found = key_ends_soon(created, created + timedelta(days=day), told)

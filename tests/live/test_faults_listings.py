@@ -1,5 +1,5 @@
-"""Faults in listings: rows that are late, superfluous, in the wrong order, of an unknown kind or missing, and every
-format that the exchange has been observed to use.
+"""Faults in listings: rows that are late, superfluous, out of order, of an unknown kind or missing, and every format
+that the exchange has been observed to use.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ async def test_an_order_missing_from_early_listings_is_not_considered_absent(wor
     world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # by that time, the exchange can no longer act on the request, and all listings have been read twice
+    # by then, it is too late for the exchange to execute the request, and all listings have been read twice
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the locked balance reveals that the order exists
     assert f"(client id {order.client_id})" in told(bot)
@@ -51,7 +51,9 @@ async def test_an_order_missing_from_early_listings_is_not_considered_absent(wor
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_an_unfiltered_listing_is_matched_to_the_right_order_or_to_none(done: bool, world: World) -> None:
+async def test_in_an_unfiltered_listing_each_order_is_matched_to_the_right_row_or_to_none(
+    done: bool, world: World
+) -> None:
     bot = await world.start()
     others = [far_buy(bot, 0.01) for _ in range(3)]  # these orders differ only in their client IDs
     for other in others:
@@ -83,7 +85,7 @@ async def test_all_pages_are_read_regardless_of_row_order(
     world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
     order = far_buy(bot, 0.01)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # the order with the unknown outcome is listed after pages of later orders
+    # the order with the unknown outcome is listed several pages after later orders
     pair = world.emulator.venue.pairs["btc_usdt"]
     for number in range(1, 12):
         place_by_hand(world, pair, number)
@@ -177,7 +179,7 @@ async def test_a_missing_balance_list_is_not_mistaken_for_zero_balances(world: W
 
 
 @pytest.mark.parametrize("kind", ["garbage", "truncated", "error_after"])
-async def test_a_listing_with_unusable_responses_is_retried_every_second(kind: str, tmp_path: Path) -> None:
+async def test_a_listing_that_returns_unusable_responses_is_retried_every_second(kind: str, tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         useless = world.emulator.add_fault({"kind": kind, "where": "open_orders", "count": 8})
@@ -214,7 +216,7 @@ async def test_balances_older_than_a_fill_are_not_treated_as_a_discrepancy(world
     late = world.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 20_000, "count": 1})
     bot.comparisons.at_once()
     await until(lambda: late.fired)
-    # the balance response, already in flight, does not include this order
+    # the balance response, which is already in flight, does not reflect this order
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await until(lambda: order.state is OrderState.FILLED)
@@ -242,7 +244,7 @@ FORMS: dict[str, tuple[str, str]] = {
 async def test_the_bots_records_are_correct_in_every_observed_wire_format(form: str, tmp_path: Path) -> None:
     find, put = FORMS[form]
     async with make_world(tmp_path) as world:
-        # public trades are known to have timestamps in seconds; milliseconds would be misread as a different time
+        # public trades are known to have timestamps in seconds; timestamps in milliseconds would be misread
         for where in ("create_order", "cancel_order", "get_order", "open_orders", "all_orders", "my_trades", "balance"):
             world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
         for where in ("active_orders", "order_history", "user_trades", "account_balance"):
@@ -256,8 +258,8 @@ async def test_the_bots_records_are_correct_in_every_observed_wire_format(form: 
 
 
 async def trade_in_every_way(world: World, bot: Bot) -> None:
-    """Place an order that fills, one that is cancelled, one whose response is lost and one that stays open, then run a
-    comparison.
+    """Place an order that fills, an order that is cancelled, an order whose response is lost and an order that stays
+    open, then run a comparison.
     """
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     filled = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)

@@ -1,4 +1,6 @@
-"""The exchange is unreachable at the start, becomes unreachable and recovers, or has a different clock."""
+"""The exchange is unreachable at the start, becomes unreachable and recovers, or its clock differs from the
+machine's.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ async def test_the_start_is_refused_with_a_reason_if_the_exchange_is_unreachable
         await world.start(rest="http://127.0.0.1:9/v3")
     await asyncio.sleep(0.3)  # six times the pause before a retry
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
-    bot = await world.start()  # the refused start has left nothing behind that prevents another start
+    bot = await world.start()  # the refused start left nothing behind that would prevent another start
     assert bot.view.is_trading
 
 
@@ -57,7 +59,7 @@ async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_its_money_is_
     await world.emulator.stop()
     order = far_buy(bot)
     await until(lambda: order.is_final or order.state is OrderState.UNKNOWN, 20)
-    if order.state is OrderState.UNKNOWN:  # the bot sent it on a connection that it believed to be open
+    if order.state is OrderState.UNKNOWN:  # the bot sent it on a connection that it assumed to be open
         second = far_buy(bot, 0.02)
         await asyncio.sleep(1)
         assert second.state is not OrderState.OPEN
@@ -102,7 +104,7 @@ async def test_slow_requests_lose_no_order(world: World) -> None:
 
 
 def by_name(world: World) -> dict[str, str]:
-    """Return the emulator's addresses with a host name that must be resolved, instead of an IP address."""
+    """Return the emulator's addresses with a host name that must be resolved in place of the IP address."""
     return {
         "rest": world.emulator.rest.replace("127.0.0.1", "localhost"),
         "ws": world.emulator.ws.replace("127.0.0.1", "localhost"),
@@ -243,7 +245,7 @@ async def test_the_key_is_not_sent_to_another_origin_by_a_redirect(world: World)
         )
         assert "a redirect, which botkit does not follow" in order.reason
         await until(lambda: "the server sent a redirect, which botkit does not follow; reconnecting" in told(bot))
-        # the order look-up is also redirected
+        # the look-up of the order is also redirected
         await until(lambda: "the bot cannot be reconciled with the exchange" in told(bot), 30)
         assert other.requests == []
 
@@ -303,7 +305,7 @@ async def test_an_oversized_response_is_aborted_and_the_read_is_retried(world: W
 async def test_a_clock_outside_the_exchanges_tolerance_halts_the_bot_and_the_difference_is_reported(
     tmp_path: Path,
 ) -> None:
-    # at real-time speed, because a faster emulator tolerates a wrong clock
+    # at real-time speed, because a faster emulator is more tolerant of a wrong clock
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         async with kept(bot):

@@ -1,4 +1,4 @@
-"""No matter what a strategy does, other strategies, orders and records stay intact, and the reason is reported to the
+"""No matter what a strategy does, other strategies, orders and records remain intact, and the reason is reported to the
 user.
 """
 
@@ -133,8 +133,8 @@ async def resting_orders(bot: Bot) -> tuple[Any, Any]:
 
 
 async def judge_the_others(world: World, bot: Bot, honest: Any) -> None:
-    """Check that the well-behaved strategy still trades, that its order is open, and that the records of the bot and
-    the exchange match.
+    """Check that the well-behaved strategy still trades, that its order is open, and that the bot's records match the
+    exchange's.
     """
     assert honest.state is OrderState.OPEN
     again = far_buy(bot, 0.003)

@@ -52,7 +52,7 @@ class Overheard:
 
 
 async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
-    """Trade fast with orders that rest, fill immediately or are cancelled."""
+    """Trade fast, with some orders that rest, some that fill immediately and some that are cancelled."""
     strategy = puppet(bot)
     for i in range(rounds):
         book = strategy.book("btc_usdt")
@@ -83,9 +83,7 @@ async def test_each_fill_is_booked_exactly_once_when_frames_are_garbled_duplicat
     assert all(fault.fired for fault in struck), struck
     world.emulator.remove_faults()
     await bot.driver.wait(20)
-    await compared(
-        bot
-    )  # no frame may follow the delayed one and reveal the gap, so this comparison has to find the missing events
+    await compared(bot)  # perhaps no later frame reveals the gap, so this comparison has to find the missing events
     await until(lambda: not differences(bot, world.emulator), 30)
     rows = exchange_rows(world.emulator)
     assert sum(row.executed_lots > 0 for row in rows) > 10
@@ -107,7 +105,7 @@ async def test_a_fill_whose_frame_was_dropped_is_found_by_the_next_comparison(wo
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await settled(order)
-    assert order.state is OrderState.OPEN  # neither stream nor listing has reported the fill yet
+    assert order.state is OrderState.OPEN  # neither the stream nor a listing has reported the fill yet
     await until(lambda: any(row.executed_lots == order.amount_lots for row in exchange_rows(world.emulator)), 30)
     world.emulator.remove_faults()
     bot.comparisons.at_once()
@@ -143,7 +141,7 @@ async def test_the_newest_balance_takes_effect_when_balance_frames_are_reordered
         await until(lambda moment=moment: world.emulator.venue.now > moment + NS_PER_S // 10)
     await until(lambda: bot.view.money.account["btc"] == 8 * 10**8)
     assert swapped.fired == 1
-    # the timestamp of the overtaken frame is between these two
+    # the timestamp of the overtaken frame lies between these two timestamps
     assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]
     assert bot.view.money.unassigned["usdt"] == 800 * 10**8
     assert bot.comparisons.ended == compared_at
@@ -214,7 +212,7 @@ async def test_a_frame_with_an_unknown_event_loses_no_data_and_is_reported_once(
     for _ in range(2):
         order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
         bot.driver.wake()
-        # its executions are read from a listing instead
+        # its executions are instead read from a listing
         await until(lambda order=order: order.state is OrderState.FILLED, 20)
     assert renamed.fired >= 2
     told_of = [r.getMessage() for r in caplog.records if "USER_TRADE_V2" in r.getMessage()]
@@ -265,14 +263,14 @@ async def test_repeated_disconnects_lead_to_increasing_pauses(world: World) -> N
     world.emulator.add_fault({"kind": "ws_refuse", "share": 0.3})
     world.emulator.cut_sockets()
     order = far_buy(bot)
-    # the sixth stream carries executions, and there are none in this test
+    # the sixth stream carries executions, and this test produces none
     talkative = ("order_book", "trades", "active_orders", "order_history", "account_balance")
     await until(lambda: all(len(delays.get(stream, ())) >= 6 for stream in talkative), 60)
     for found in delays.values():
         for i, delay in enumerate(found):
             whole = min(0.8, 0.1 * 2**i)  # the pause doubles up to its maximum, and half of it is random
             assert whole / 2 - 0.01 <= delay <= whole + 0.01, found
-    for stream, times_lost in moments.items():  # the bot waited at least as long as announced
+    for stream, times_lost in moments.items():  # the bot waited for at least the announced time
         waited = [later - earlier for earlier, later in itertools.pairwise(times_lost)]
         assert all(wait >= said - 0.01 for wait, said in zip(waited, delays[stream], strict=False)), stream
     # pauses are random, so that streams do not reconnect simultaneously

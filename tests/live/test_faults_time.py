@@ -1,4 +1,4 @@
-"""Clock jumps and suspended machines: the bot does not trade on stale data, and the user is notified."""
+"""Clock jumps and suspended machines: the bot does not trade on stale data, and it notifies the user."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 def on_a_clock(world: World, clock: SteadyClock) -> None:
-    """Make the world's next bot use ``clock``."""
+    """Make the next bot started in the world use ``clock``."""
     plain = world.parts
 
     def parts(**options: Any) -> LiveParts:
@@ -64,7 +64,7 @@ def on_a_clock(world: World, clock: SteadyClock) -> None:
 
 
 def sleep_for(world: World, seconds: float) -> None:
-    """Suspend the machine: time advances here and at the exchange, but nothing runs."""
+    """Suspend the machine: time advances on the machine and at the exchange, but nothing runs."""
     clock = world.emulator.clock
     clock.hold()
     clock.move(clock.now() + int(seconds * NS_PER_S))
@@ -85,7 +85,7 @@ async def test_a_one_hour_wall_clock_jump_is_reported_but_changes_neither_timers
         await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot's own clock" in told(bot))
         order = far_buy(bot)
         await settled(order)
-        # an order with a timestamp that is an hour off would have been rejected with 409
+        # an order whose timestamp is an hour off would have been rejected with 409
         assert order.state is OrderState.OPEN
         assert 0 <= bot.driver.now() - before < 60 * NS_PER_S
         puppet(bot).cancel(order)
@@ -109,7 +109,7 @@ async def test_a_wrong_clock_halts_the_bot_and_the_difference_is_reported(calm: 
         assert "ms ahead of the exchange's; set it, restart the bot, then resume" in told(bot)
         assert far_buy(bot).is_refused
         await asyncio.sleep(0.5)  # two checks by the keeper
-        assert told(bot).count("set it, restart the bot") == 1  # halted only once, not at every check
+        assert told(bot).count("set it, restart the bot") == 1  # halted only once, not again at every check
         assert exchange_rows(calm.emulator) == []
 
 
@@ -125,7 +125,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         await settled(resting)
         changes.clear()
         await until(lambda: bot.standstill._beat_at is not None)
-        # the comparison's balance read is answered late, and no new order may be sent before the response
+        # the response to the comparison's balance read is late, and no new order may be sent before it arrives
         calm.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 2_000, "count": 1})
         sleep_for(calm, TEN_MINUTES)
         early = far_buy(bot, 0.02)

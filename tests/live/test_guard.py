@@ -1,4 +1,4 @@
-"""A bot's guard acts when the bot is silent, relies on no clock that can jump, and is replaced if it exits."""
+"""A bot's guard acts when the bot falls silent, relies on no clock that can jump, and is replaced if it exits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOT = 4711
 
 
 class Watched:
-    """A bot's folder, and a guard whose clock is advanced by the test."""
+    """A bot's folder, and a guard whose clock the test advances."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.disk = MemoryDisk()
@@ -57,7 +57,7 @@ class Watched:
         return result
 
     def run(self, each_look: Callable[[int], None]) -> None:
-        """Run the guard. ``each_look`` is called before each of its pauses, with the number of checks so far."""
+        """Run the guard. ``each_look`` is called before each of its pauses with the number of checks made so far."""
         looks, sleep = 0, self.clock.sleep
 
         def slept(seconds: float) -> None:
@@ -95,7 +95,7 @@ def test_a_dead_bots_orders_are_cancelled_once_and_its_guard_exits(watched: Watc
     assert (strike.cancelled, round(strike.silent_s)) == (2, 5)
 
 
-def test_a_wall_clock_jump_between_two_heartbeats_is_not_mistaken_for_silence(watched: Watched) -> None:
+def test_a_wall_clock_jump_between_two_heartbeats_is_not_mistaken_for_a_silent_bot(watched: Watched) -> None:
     def life(look: int) -> None:
         if look % 8 == 0:
             watched.beat()
@@ -127,7 +127,9 @@ def test_a_guard_that_resumes_after_a_suspension_does_not_declare_its_bot_dead(w
 
 
 def test_a_bot_that_resumes_after_a_silence_is_guarded_again(watched: Watched) -> None:
-    """Regression: a guard used to act only once, so a bot that woke up, kept trading and then died was unguarded."""
+    """Regression: a guard used to act only once, so a bot that woke up, continued to trade and then died was
+    unguarded.
+    """
 
     def life(look: int) -> None:
         if look < 10 or 40 <= look < 60:
@@ -139,7 +141,7 @@ def test_a_bot_that_resumes_after_a_silence_is_guarded_again(watched: Watched) -
     assert len(watched.cancelled) == 2
 
 
-def test_a_guard_that_cannot_cancel_retries_until_it_succeeds(watched: Watched) -> None:
+def test_a_guard_that_cannot_cancel_orders_retries_until_it_succeeds(watched: Watched) -> None:
     watched.results = [ValueError("no route to the exchange"), PanicResult(left=None), PanicResult(left=("an order",))]
     watched.beat()
 

@@ -1,4 +1,4 @@
-"""Before an order is sent, it waits only for its journal row and for inputs that changed balances."""
+"""An order waits only for its journal row and for inputs that changed balances before it is sent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def botkit_register_strategies(register):
 
 
 def figures(state: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the portfolio's balances, without the day's opening values: those follow prices and are written only when
+    """Return the portfolio's balances, without the day's opening values, which follow prices and are written only when
     balances change.
     """
     return state["ledger"], state["positions"]
@@ -141,7 +141,7 @@ def test_commits_are_written_to_the_log_and_a_thread_copies_them_into_sqlite(tmp
         if i % 200 == 0:
             wait_for(lambda: not journal.filling.waiting)
         largest = max(largest, ahead.stat().st_size)
-        # a segment holds about 170 commits, so none is created and deleted between two checks
+        # a segment has room for about 170 commits, so no segment is created or deleted between two checks
         segments |= {file.name for file in tmp_path.glob("journal.sqlite-log-*") if file.suffix != ".new"}
     assert largest < 12 * 2**20, "SQLite reuses its own log from the beginning"
     assert len(segments) > 5
@@ -155,7 +155,7 @@ def test_commits_are_written_to_the_log_and_a_thread_copies_them_into_sqlite(tmp
     with_all.close()
 
 
-async def test_inputs_are_committed_together_no_later_than_when_the_driver_closes(
+async def test_inputs_are_committed_together_at_the_latest_when_the_driver_closes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)

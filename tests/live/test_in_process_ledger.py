@@ -1,4 +1,4 @@
-"""Bots in one process share limits fairly, no matter how fast their clock runs relative to the machine's clock."""
+"""Bots in one process share limits fairly, no matter how fast their clocks run relative to the machine's clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 
 
 class Hand:
-    """A clock with its own speed, advanced by the test."""
+    """A clock that runs at a given speed and is advanced by the test."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
@@ -40,9 +40,9 @@ async def test_the_bot_that_has_waited_longest_is_served_first_even_on_a_slow_ma
         return sum(count for _, count in reply.granted)
 
     assert await ask("greedy") == 1
-    assert await ask("patient") == 0  # the patient bot is waiting from now on
-    # a delay as on a busy machine, but shorter than the 150 ms after which a bot is no longer considered waiting
+    assert await ask("patient") == 0  # the patient bot starts waiting now
+    # a delay typical of a busy machine, but shorter than the 150 ms after which a bot is no longer considered waiting
     clock.machine_ms(50)
-    # the greedy bot's request was answered long ago, so the greedy bot is the first to request slots again
+    # the response to the greedy bot's request arrived long ago, so the greedy bot is the first to request slots again
     assert await ask("greedy", returned=1, arrivals=((0, -10 * NS_PER_S),)) == 0
     assert await ask("patient") == 1

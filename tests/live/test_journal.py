@@ -1,4 +1,4 @@
-"""The journal keeps all committed data, and reports the cause if its file is unusable."""
+"""The journal keeps all committed data. If its file is unusable, the cause is reported."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_only_a_damaged_journal_is_reported_as_damaged(
     assert ("To start over, move it elsewhere" in str(caught.value)) == (says == "is damaged")
 
 
-def test_a_disk_that_fills_up_while_the_bot_runs_is_reported_as_full(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_while_the_bot_is_running_is_reported_as_full(tmp_path: Path) -> None:
     disk = LimitedDisk()
     journal = Journal.open(tmp_path / "j.sqlite", disk=disk)
     disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -170,7 +170,7 @@ def test_a_disk_that_fills_up_while_the_bot_runs_is_reported_as_full(tmp_path: P
     journal.close()
 
 
-def test_the_error_about_a_damaged_file_suggests_a_fix(tmp_path: Path) -> None:
+def test_the_error_for_a_damaged_file_suggests_a_fix(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(JournalError, match="To start over, move it elsewhere"):
@@ -246,7 +246,7 @@ def test_an_orders_fills_are_read_back_in_order(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_old_unfilled_orders_are_deleted_in_small_steps_but_filled_ones_are_kept(tmp_path: Path) -> None:
+def test_old_unfilled_orders_are_deleted_in_small_steps_but_filled_orders_are_kept(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite")
     rows = [order(client_id=i) for i in range(1, 2_505)]
     for made in rows:
@@ -285,7 +285,7 @@ def test_an_order_in_a_delisted_pair_raises_an_error_that_names_the_pair() -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
-def test_the_state_folder_has_private_permissions(tmp_path: Path) -> None:
+def test_the_state_folder_is_accessible_only_to_its_owner(tmp_path: Path) -> None:
     from botkit.live.state_folder import StateFolder
 
     folder = StateFolder(tmp_path / "state")

@@ -1,4 +1,4 @@
-"""Committed data in the journal's log survives any crash, and no other data is read from the log."""
+"""Committed data in the journal's log survives any crash, and nothing else is ever read from the log."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.live.test_ports import MemoryDisk
 from tests.sim.venue import BTC
 
 PATH = Path("/nowhere/journal.sqlite")
-#: three segment sizes, with which the records fill one segment, several segments, or one segment each
+#: three segment sizes, with which the records occupy one segment, several segments, or one segment each
 SEGMENTS = (65_536, 4_096, 1_024)
 
 
@@ -147,9 +147,9 @@ def test_a_truncated_or_emptied_log_is_reported_as_damaged(wrote: list[bytes], s
     assert read == wrote[: len(read)]
     is_last = segment == places[-1].segment
     if is_cut or not is_last:
-        # an empty segment at the end looks like one that was never started
+        # an empty segment at the end is indistinguishable from one that was never used
         assert damage is not None or (is_last and cut < ends[0])
-    # SQLite's position in the log is after the missing part here
+    # here, SQLite's position in the log is past the missing part
     read, damage = found(disk, places[-1])
     assert read == []
     if is_last:
@@ -202,7 +202,7 @@ class FailingFile:
 
 @given(st.lists(st.binary(min_size=1, max_size=700), min_size=2, max_size=12), st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_an_unacknowledged_record_never_appears_before_later_acknowledged_ones(
+def test_an_unacknowledged_record_never_appears_before_a_later_acknowledged_record(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk = MemoryDisk()
@@ -295,7 +295,7 @@ def test_a_small_segment_is_created_if_there_is_no_space_for_a_full_one() -> Non
 
 
 def image(path: Path, folder: Path) -> Path:
-    """Copy the files into a new folder as a killed process would leave them, and return the path of the copied
+    """Copy the files, as a killed process would leave them, into a new folder. Return the path of the copied
     journal.
     """
     folder.mkdir()
@@ -360,7 +360,7 @@ def work(random: Random) -> Iterator[Callable[[Journal], None]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_reader_and_a_restart_see_all_commits_regardless_of_how_many_are_already_in_sqlite(
+def test_a_reader_and_a_restart_find_all_commits_regardless_of_how_many_are_already_in_sqlite(
     tmp_path: Path, seed: int
 ) -> None:
     random = Random(seed)
@@ -444,7 +444,7 @@ def test_a_crash_at_any_step_of_copying_to_sqlite_and_deleting_logs_loses_nothin
         restarted, expected = Journal.open(copy), in_memory()
         for write in written[:count]:
             write(expected)
-        # a commit that was being written may already be complete
+        # a commit that was being written at the crash may already be complete
         if answers(restarted) != answers(expected):
             written[count](expected)
             assert answers(restarted) == answers(expected)

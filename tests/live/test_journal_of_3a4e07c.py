@@ -1,6 +1,7 @@
-"""A bot starts from a journal in which an older bot left many unfinished orders, and resolves every order.
+"""A bot starts from a journal in which an older version of the bot left many unfinished orders, and resolves every
+order.
 
-``frozen_journal.py`` contains the older bot's actions.
+``frozen_journal.py`` contains the actions of the older bot.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.live.world import until
 
 @pytest.fixture(autouse=True)
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # the emulator's clock starts at the fixture's timestamp, which is long past
+    # the emulator's clock starts at the time of the fixture, which is long past
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
 
 
@@ -59,7 +60,7 @@ async def test_all_unfinished_orders_and_balances_in_an_old_journal_are_resolved
         live = (OrderState.OPEN, OrderState.ABSENT)
         await until(lambda: all(order.state in live for order in fates), 30)
         assert [order.state.value for order in fates] == ["open", "absent", "open", "absent"]
-        # an order whose cancel was never answered is cancelled again
+        # an order whose cancel received no response is cancelled again
         await until(lambda: "0.017" not in by_amount(bot, "q"))
         assert (ids[1_700_000], "cancelled") in q.heard
         rows = world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)
@@ -84,7 +85,7 @@ async def test_all_unfinished_orders_and_balances_in_an_old_journal_are_resolved
         assert "daily" not in p.rung
         assert max(order.client_id for order in by_amount(bot, "p").values()) < bot.view.next_client_id
 
-        # the trailing stop still starts from the earlier peak price
+        # the trailing stop still uses the earlier peak price
         p.protect("btc_usdt", trail_pct=30)
         bot.driver.wake()
         assert not any(order.side.value == "sell" and order.type.value != "stop_limit" for order in p.open_orders())

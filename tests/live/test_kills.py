@@ -32,7 +32,7 @@ from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL on Windows")
 
-#: number of parts into which the kills are split, so that several workers can share them
+#: number of parts into which the kills are split, so that they can be distributed among several workers
 PARTS = 4
 KILLS = plan(69, Random(5))
 
@@ -108,7 +108,7 @@ async def test_the_guard_cancels_the_orders_of_a_silent_bot(world: World) -> Non
     )
     world.config.write_text(text)
     world.config.chmod(0o600)
-    # the guard infers the mode from the folder's path
+    # the guard determines the mode from the folder's path
     folder = StateFolder(world.folder / "world" / "emulator" / "x")
     folder.path.parent.mkdir(parents=True)
     await world.crash(bot)
@@ -137,7 +137,8 @@ async def test_the_guard_recognizes_an_order_whose_response_the_bot_never_read(w
     journal = Journal.open(bot.parts.folder.journal, read_only=True)
     [row] = journal.order_rows()
     journal.close()
-    own = OwnOrders([{**row, "order_id": ""}])  # the row as a kill leaves it, before the stream has reported the order
+    # the row as a killed bot leaves it, before the stream reported the order
+    own = OwnOrders([{**row, "order_id": ""}])
     assert mine in own
     assert msgspec.structs.replace(mine, client_id=mine.client_id + 1) not in own
     assert msgspec.structs.replace(mine, price_ticks=mine.price_ticks + 1) not in own

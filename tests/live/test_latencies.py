@@ -156,10 +156,10 @@ def test_fill_latency_ends_when_strategies_are_notified(latencies: Latencies) ->
 
 def test_reports_without_timestamps_and_unresolved_requests_are_not_measured(latencies: Latencies) -> None:
     latencies.came_out([create(1), create(2), create(3)], [], ms(0))
-    latencies.went_in(report(1, OrderState.OPEN, 0), ms(45))  # no push time: from a listing
+    latencies.went_in(report(1, OrderState.OPEN, 0), ms(45))  # no push time: read from a listing
     latencies.went_in(Answer(request_id=2, outcome=Ending.UNKNOWN, text="timeout"), ms(5_000))
     latencies.went_in(Answer(request_id=3, outcome=Ending.NOT_SENT, text="not sent"), ms(1))
-    latencies.went_in(report(2, OrderState.OPEN, 9_000), ms(9_010))  # the request arrived after all, but late
+    latencies.went_in(report(2, OrderState.OPEN, 9_000), ms(9_010))  # the request did arrive, but late
     counts = latencies.document()["counts"]
     assert not any(count for table in counts.values() for count in table.values()), counts
 
@@ -187,7 +187,7 @@ def test_latencies_are_corrected_for_the_clock_difference(latencies: Latencies, 
     assert found["order_us"]["create"][STEPS // 2] == pytest.approx(13_000, abs=4_000)
 
 
-def test_latencies_are_written_only_if_there_are_new_ones(latencies: Latencies, tmp_path: Path) -> None:
+def test_latencies_are_written_only_if_there_are_new_measurements(latencies: Latencies, tmp_path: Path) -> None:
     latencies.save()
     assert not (tmp_path / LATENCIES).exists()
     latencies.came_out([create(1)], [], ms(0))

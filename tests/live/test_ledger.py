@@ -1,4 +1,4 @@
-"""The ledger of request slots is a plain value and makes identical decisions wherever it is stored."""
+"""The ledger of request slots is a plain value, and it makes identical decisions wherever it is stored."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_ledger_serialized_between_messages_gives_identical_responses(seed: in
             both(AskUsage())
         else:
             reply = both(process.message())
-            if reply.status == "unknown holder":  # the process was silent for too long and has been dropped
+            if reply.status == "unknown holder":  # the process was silent for too long and was dropped
                 processes[processes.index(process)] = fresh = Model(f"{process.name}x", random)
                 both(Join(fresh.name, reply.ledger, fresh.pools))
             else:
@@ -143,7 +143,7 @@ def test_unanswered_requests_use_at_most_half_of_a_large_window() -> None:
     assert ledger.apply(Sync("a", 3, (answered,)), START).granted == ((0, 100),)
 
 
-def test_a_lost_ledger_first_opens_half_of_a_large_window_and_the_rest_once_nothing_can_arrive() -> None:
+def test_a_lost_ledger_initially_opens_half_of_a_large_window_and_the_rest_once_nothing_can_arrive() -> None:
     ledger = SlotLedger("any")
     ledger.lose(START)
     ledger.apply(Join("a", "", (LARGE,)), START)

@@ -44,7 +44,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def orders_of(folder: Path, name: str) -> int:
-    """Return the number of orders a bot has placed, according to its status file."""
+    """Return the number of orders that a bot has placed, according to its status file."""
     statuses = list((folder / "state" / name).glob("*/*/status.json"))
     return int(json.loads(statuses[0].read_bytes())["orders"]) if statuses else 0
 
@@ -110,7 +110,7 @@ class Exchange:
         return over
 
 
-async def test_a_greedy_bot_paper_mode_download_account_and_panic_combined_never_exceed_a_limit(
+async def test_a_greedy_bot_paper_mode_download_account_and_panic_never_exceed_a_limit_in_total(
     own_folders: Path,
 ) -> None:
     exchange = Exchange(own_folders)
@@ -150,7 +150,7 @@ async def test_a_greedy_bot_paper_mode_download_account_and_panic_combined_never
 
 
 async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) -> None:
-    """No broker responds and none can be started."""
+    """No broker responds, and none can be started."""
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         config = exchange.config("alone")

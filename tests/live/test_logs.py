@@ -1,4 +1,4 @@
-"""The log file has one JSON object per line, is rotated, contains no secrets, and never blocks the bot."""
+"""The log file contains one JSON object per line, is rotated, contains no secrets, and never blocks the bot."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_log_files_are_rotated_by_size_and_the_oldest_are_deleted(tmp_path: Path
     assert rows(path)[-1]["message"].startswith("record 99 ")
 
 
-def test_a_failing_disk_loses_log_records_but_raises_no_error(
+def test_on_a_failing_disk_log_records_are_lost_but_no_error_is_raised(
     tmp_path: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = opened(tmp_path / "bot.jsonl")

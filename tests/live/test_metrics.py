@@ -66,7 +66,7 @@ async def test_plugins_add_metrics_and_a_broken_plugin_does_not_remove_other_met
 
 async def test_a_label_distinguishes_the_metrics_of_multiple_bots() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
-        return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # written as for a single bot
+        return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # written as if for a single bot
 
     sources = [
         MetricsSource(look=lambda: PICTURE, added=added, bot="demo"),
@@ -87,7 +87,7 @@ async def test_a_bot_is_reported_as_down_before_it_starts_running() -> None:
         assert read((await fetched(server))[1]) == {("botkit_up", frozenset()): 0}
 
 
-async def test_only_requests_from_this_machine_are_answered() -> None:
+async def test_only_local_requests_are_served() -> None:
     async with MetricsServer([MetricsSource(look=lambda: PICTURE)], port=0) as server:
         assert (await fetched(server, Host="localhost:1"))[0] == 200
         for headers in (

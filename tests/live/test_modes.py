@@ -1,4 +1,4 @@
-"""Tests the modes of `botkit run`: refused configurations, paper trading, signals, and that no secret is written."""
+"""Tests the modes of `botkit run`: refused configurations, paper trading and signals. No mode writes a secret."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_invalid_command_arguments_are_refused_with_a_one_line_message(
 
 
 async def test_paper_mode_trades_on_an_exchanges_market_data_without_sending_it_orders(world: World) -> None:
-    # otherwise, market data reads would be counted by this machine's broker
+    # otherwise, market data reads would count toward the limits managed by this machine's broker
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
         bot = await start(parts, Notices())
@@ -202,12 +202,12 @@ async def test_sigterm_stops_the_bot_cleanly_and_the_final_status_is_saved(
     assert "the emulator stopped with the bot" in capsys.readouterr().err
 
     document = json.loads(status.read_bytes())
-    status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # the status file as a killed bot leaves it
+    status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # the status file as left by a killed bot
     assert main(["status", str(path)]) == 3
     assert "did not stop cleanly; last status from 1970-01-01T08:00:00.000+08:00" in capsys.readouterr().out
 
 
-async def test_no_command_sends_one_exchanges_keys_to_another_exchange(tmp_path: Path) -> None:
+async def test_no_command_sends_the_keys_for_one_exchange_to_another_exchange(tmp_path: Path) -> None:
     keys = "{email: a@example.org, key: k, secret: s}"
     project = Project.load(config(tmp_path, f"account: {keys}\nemulator:\n  account: {keys}\n"))
     for mode, rest, mend in (

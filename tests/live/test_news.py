@@ -1,4 +1,4 @@
-"""The user is notified about streams and orders in enough detail to act, but not more."""
+"""The user is notified about streams and orders in enough detail to act on, but in no more detail."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_an_order_rejected_after_a_briefly_unknown_outcome_is_reported_as_reject
     assert "was rejected by the exchange: under maintenance" in text
 
 
-def test_a_live_order_that_was_assumed_absent_always_triggers_an_alert(doubts: Doubts) -> None:
+def test_a_live_order_that_was_previously_assumed_absent_always_triggers_an_alert(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     doubts.become(order, OrderState.ABSENT)

@@ -1,5 +1,5 @@
-"""Many orders are read with one listing if the exchange is shown to apply the listing's ID filter, and one by one
-otherwise.
+"""Many orders are read with a single listing if the exchange verifiably applies the listing's ID filter, and
+individually otherwise.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def asked(world: World) -> tuple[int, int]:
 
 async def restarted(world: World, orders: int) -> tuple[int, int]:
     """Start a bot that places orders and dies, cancel all but one of its orders directly at the exchange, and restart
-    the bot. Return the numbers of GetOrder and ListOrders requests sent by the new bot.
+    the bot. Return how many GetOrder and ListOrders requests the new bot sent.
     """
     bot = await world.start()
     placed = [far_buy(bot, 0.001 * (number + 1)) for number in range(orders)]
@@ -60,7 +60,7 @@ async def restarted(world: World, orders: int) -> tuple[int, int]:
     await until(lambda: not differences(again, world.emulator))
     states = [row["state"] for row in again.journal.order_rows()]
     assert states.count(OrderState.CANCELLED.value) == orders - 1
-    # one listing is not counted: it looks for orders that are missing from the journal
+    # one listing, which looks for orders that are missing from the journal, is not counted
     return asked(world)[0] - before[0], asked(world)[1] - before[1] - 1
 
 

@@ -1,4 +1,4 @@
-"""The real machine behaves as documented in its ports, and a bot also runs on substitutes for these ports."""
+"""The real machine behaves as documented in its ports. A bot also runs on substitutes for these ports."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class HandClock:
 
 
 class MemoryFiles:
-    """Files in memory. Writes that are not durable are lost in a crash."""
+    """Files in memory. A crash loses writes that are not durable."""
 
     def __init__(self) -> None:
         self.now: dict[Path, bytes] = {}
@@ -374,7 +374,7 @@ def test_a_direct_write_replaces_its_bytes_and_no_others(tmp_path: Path, monkeyp
     assert direct.calls == ["direct 4096 at 0", "direct 8192 at 0", "direct 4096 at 0", "direct 4096 at 12288"]
 
 
-def test_a_file_system_that_refuses_a_direct_write_gets_a_synced_one(
+def test_on_a_file_system_that_refuses_direct_writes_a_synced_write_is_used_instead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     direct = _Direct(tmp_path / "log", monkeypatch)
@@ -483,7 +483,7 @@ async def test_a_repeated_step_can_be_woken_and_runs_once_more_at_the_end(backgr
     assert len(steps) == 3, "a job that has ended must not run again"
 
 
-async def test_a_callers_frame_is_visible_only_from_another_thread(background: Background) -> None:
+async def test_a_callers_frame_can_be_inspected_only_from_another_thread(background: Background) -> None:
     look = background.caller_frame()
     frame = await background.run(look)
     assert (frame is None) == isinstance(background, OnLoop)

@@ -40,7 +40,7 @@ async def test_after_a_restart_a_trailing_stop_still_uses_the_earlier_peak(world
     await until(lambda: puppet(again).position("btc_usdt").is_flat)
     sold = [row for row in world.exchange_orders() if row.side.value == "sell"]
     assert len(sold) == 1
-    await until(lambda: not again.view.kept("p")["best"])  # the next position starts with a new peak
+    await until(lambda: not again.view.kept("p")["best"])  # the next position gets a new peak
 
 
 async def test_a_position_unprotected_after_a_restart_is_reported_and_its_peak_is_dropped_when_it_closes(

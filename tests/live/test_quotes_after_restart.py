@@ -1,4 +1,6 @@
-"""After a restart, orders placed for a quote by an earlier run belong to the quote again, so none is placed twice."""
+"""After a restart, orders that an earlier run placed for a quote are part of the quote again, so no order is placed
+twice.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ async def test_setting_an_identical_quote_after_a_crash_keeps_the_resting_orders
     state(again, bids)
     await again.driver.wait(20)
     assert resting(world) == before
-    assert len(world.exchange_orders()) == 2  # no order was placed and none was cancelled
+    assert len(world.exchange_orders()) == 2  # no order has been placed or cancelled
 
 
 async def test_a_different_quote_after_a_crash_replaces_the_resting_orders(world: World) -> None:

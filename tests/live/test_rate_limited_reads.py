@@ -30,12 +30,13 @@ class Clock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        # sleep slightly longer than requested, like a real loop, and never zero, or a waiting loop would not terminate
+        # like a real loop, sleep slightly longer than requested, and never for zero seconds, because a waiting loop
+        # would not terminate
         self.time += max(1, round(seconds * S))
 
 
 class Exchange:
-    """Records the arrival time of each request. Transit in each direction takes a random time."""
+    """Records the arrival time of each request. The transit time in each direction is random."""
 
     def __init__(self, clock: Clock, outcomes: list[Ending], seed: int = 0) -> None:
         self.arrivals: list[int] = []
@@ -114,7 +115,7 @@ LIMITS = table(open_orders=(5, 1), cancel_batch=(2, 1), cancel_all=(1, 1))
 
 
 class Desk:
-    """Answers each request after 30 ms."""
+    """Responds to each request after 30 ms."""
 
     def __init__(self, clock: LoopClock, arrivals: dict[str, list[int]]) -> None:
         self._clock, self._arrivals = clock, arrivals
@@ -179,7 +180,7 @@ def test_an_urgent_request_waits_for_slots_returned_by_a_busy_bot() -> None:
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_this_is_reported_once() -> None:
+def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_the_user_is_notified_once() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -193,7 +194,7 @@ def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_this_is_rep
             assert loop.virtual_s - began < 1
             await five_rounds(reads)
             link.is_cut = False
-        # once the ledger is back, the requests sent without it are reported to it
+        # once the ledger is back, the requests that were sent without it are reported to it
         known = {key: len(window.held) for key, window in server.ledger.windows.items()}
         assert known["v|ip=shared|cancel_all|1/1s"] == 1
 

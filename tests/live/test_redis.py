@@ -1,4 +1,4 @@
-"""Tests the ledger on a Redis server: one value shared by several processes, and possible server faults."""
+"""Tests the ledger on a Redis server: several processes share one value, and the server may fail in various ways."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_after_a_server_restart_every_window_stays_closed_for_its_full_len
         await link.call(Join("a2", first.ledger, spec))
         reply = await link.call(Sync("a2", 1, (Report(pool=0, wanted=1),)))
         assert reply.granted == ()
-        # from the moment of the loss: each pool's longest window plus the time during which requests may still arrive
+        # from the time of the loss: each pool's longest window plus the time during which requests may still arrive
         kept = kept_value(url, "test").ledger
         [lost_at] = {window.lost_at for window in kept.windows.values()}
         assert lost_at is not None

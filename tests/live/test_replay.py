@@ -109,7 +109,7 @@ async def test_a_replay_reproduces_every_decision_of_a_run(trading: World) -> No
     assert verdict.decisions == len(lines)
 
 
-async def test_a_recorded_run_can_be_shown_as_a_playback(trading: World, tmp_path: Path) -> None:
+async def test_a_recorded_run_can_be_displayed_as_a_playback(trading: World, tmp_path: Path) -> None:
     bot = await trading.start()
     await kept(bot, 3)
     run, page = run_folder(bot), tmp_path / "playback.html"
@@ -161,7 +161,7 @@ async def test_restarts_faults_halts_and_commands_are_replayed(trading: World) -
 
 async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
     """The run includes lost, duplicated and reordered frames, cut sockets, refusals, deposits made outside the bot, a
-    frozen book, and lifted halts. At the end, all holdings are sold.
+    frozen book, and lifted halts. At its end, all holdings are sold.
     """
     trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
     bot = await trading.start()
@@ -242,7 +242,7 @@ async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_as_a_ma
         if bytes(damaged) == files[name]:
             continue
         if how in ("flip", "zeros") and name == INPUTS and unpacked(damaged) == unpacked(files[name]):
-            continue  # the corruption hit padding bits before a flush, which carry no data
+            continue  # the corruption affected padding bits before a flush, which carry no data
         (run / name).write_bytes(damaged)
         if how == "gone":
             (run / name).unlink()
@@ -294,7 +294,7 @@ async def test_a_recording_in_another_format_is_refused_in_one_sentence(trading:
         replay_run(run_folder(bot))
 
 
-def test_changing_the_fields_of_inputs_requires_a_new_format_version() -> None:
+def test_changing_the_fields_of_an_input_type_requires_a_new_format_version() -> None:
     shapes = {
         name: thing.__struct_fields__
         for module in (events, inputs, limits, requests)

@@ -44,8 +44,8 @@ async def test_fills_that_occurred_while_the_bot_was_down_are_booked_once(world:
     strategy = puppet(bot)
     rules = strategy.rules("btc_usdt")
     await until(lambda: strategy.book("btc_usdt").best_ask)
-    # just below the best ask, so the order is first in the queue, and the synthetic market fills it within minutes of
-    # market time
+    # just below the best ask, so the order is first in the queue and is filled by the synthetic market within minutes
+    # of market time
     order = strategy.buy("btc_usdt", amount=0.01, price=strategy.book("btc_usdt").best_ask - 0.5)
     bot.driver.wake()
     await settled(order)
@@ -72,7 +72,7 @@ async def test_fills_that_occurred_while_the_bot_was_down_are_booked_once(world:
 
 
 class LosingAnswers:
-    """Wraps the bot's adapter. The create is sent, but the bot never receives the response."""
+    """Wraps the bot's adapter so that a create is sent but its response never reaches the bot."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -199,7 +199,7 @@ async def test_cancels_that_the_previous_run_could_not_journal_are_still_counted
     assert later["cancel_batch"] == 0
 
 
-async def test_client_ids_are_never_reused(world: World) -> None:
+async def test_client_ids_are_never_reused_after_a_restart(world: World) -> None:
     ids = []
     for _ in range(3):
         bot = await world.start()

@@ -1,4 +1,4 @@
-"""A run's two files stay consistent whenever the bot dies: the recording never refers to decisions that are missing."""
+"""A run's two files stay consistent whenever the bot dies: the recording never refers to missing decisions."""
 
 from __future__ import annotations
 

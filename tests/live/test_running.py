@@ -97,7 +97,7 @@ async def test_on_stop_flatten_restores_the_given_holdings(world: World, capital
 
 
 async def test_orders_placed_while_a_strategy_is_stopping_do_not_stay_open(world: World) -> None:
-    """The strategy receives the fills of its last orders and responds to each fill with a new order."""
+    """The strategy receives the fills of its last orders and places a new order in response to each fill."""
     plugin = world.folder / "plugins" / "puppet.py"
     plugin.write_text(
         plugin.read_text().replace(
@@ -153,7 +153,7 @@ async def test_a_parameter_set_at_run_time_survives_a_restart(world: World) -> N
     assert puppet(await world.start()).size == 0.5
 
 
-async def test_a_halt_cancels_orders_survives_a_restart_and_is_lifted_only_by_a_resume(world: World) -> None:
+async def test_a_halt_cancels_orders_and_survives_a_restart_and_only_a_resume_lifts_it(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -174,7 +174,7 @@ async def test_the_halt_is_rechecked_immediately_before_an_order_is_sent(world: 
     bot = await world.start()
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
     assert not order.is_refused
-    # as if another process had set the halt between decision and sending
+    # as if another process had set the halt between the decision and the sending of the order
     bot.parts.folder.set_halt(KeptHalt(kind="panic", reason="by another process", time=0))
     bot.driver.wake()
     await until(lambda: order.is_final)
@@ -183,7 +183,7 @@ async def test_the_halt_is_rechecked_immediately_before_an_order_is_sent(world: 
     assert not world.exchange_orders()
 
 
-async def test_panic_cancels_all_orders_or_skips_and_lists_foreign_ones(world: World) -> None:
+async def test_panic_cancels_all_orders_or_on_request_skips_and_lists_foreign_orders(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)

@@ -1,4 +1,4 @@
-"""Several bots in one process share some resources and keep others separate. A failing bot does not affect the
+"""Several bots in one process share some resources and keep others separate. One bot's failure does not affect the
 others.
 """
 
@@ -140,7 +140,7 @@ async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[Together]:
-    """Run the bots in one process until the block exits, and then terminate the process as a crash would."""
+    """Run the bots in one process until the block exits, then terminate the process as if it had crashed."""
     projects = load_projects(paths)
     async with contextlib.AsyncExitStack() as stack:
         said: list[str] = []
@@ -175,8 +175,8 @@ async def test_bots_on_one_account_share_its_connections_but_receive_only_their_
         alone = world.emulator.sockets
         # the second bot joins long after the streams connected and delivered their first books
         second = await world.start(1)
-        assert world.emulator.sockets == alone == 6  # four streams for the account, plus books and trades
-        # both engines number their requests identically, so requests with the same ID are in flight simultaneously
+        assert world.emulator.sockets == alone == 6  # four account streams, plus books and trades
+        # both engines use the same sequence of request IDs, so requests with identical IDs are in flight simultaneously
         orders = [far_buy(bot, amount) for bot, amount in ((first, 0.01), (second, 0.02), (first, 0.03))]
         for order in orders:
             await settled(order)
@@ -185,7 +185,7 @@ async def test_bots_on_one_account_share_its_connections_but_receive_only_their_
         await until(lambda: foreign_ids(second) == {orders[0].order_id, orders[2].order_id})
         assert foreign_ids(first) == {orders[1].order_id}
         assert abs(orders[0].client_id - orders[1].client_id) > 1_000_000
-        # one bot's fill must not alarm the other bot
+        # one bot's fill must not trigger an alert in the other bot
         bought = puppet(second).market_buy("btc_usdt", spend=1000)
         second.driver.wake()
         await until(lambda: bought.is_final)
@@ -193,7 +193,7 @@ async def test_bots_on_one_account_share_its_connections_but_receive_only_their_
         first.comparisons.at_once()
         await until(lambda: first.comparisons.ended > compared)
         assert not any("no new orders" in line for line in world.said)
-        # an interruption of the streams affects both bots, and both recover
+        # a stream outage affects both bots, and both recover
         told, cut = len(world.said), world.emulator.cut_sockets()
         assert cut == 6
         # count only "info" lines, because a message about a lost stream ends with the same words
@@ -288,7 +288,7 @@ async def test_leftover_open_orders_are_reported_unless_the_bot_is_configured_to
 
 
 async def test_a_bot_that_cannot_start_or_is_stopped_does_not_affect_the_others(tmp_path: Path) -> None:
-    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account holds
+    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account contains
     paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
     async with together(paths) as world:
         await world.start(0)
@@ -357,7 +357,7 @@ async def test_each_bot_logs_to_its_own_file_and_the_watchdog_reports_the_blocke
             logging.getLogger("botkit.live").info("hello of %s", name)
             if name == "b" and blocking:
                 blocking.clear()
-                # block until the watchdog has reported the callback, but at most for a minute
+                # block until the watchdog has reported the callback, but for no more than a minute
                 end = time.monotonic() + 60
                 while not any("has blocked" in line for line in world.said) and time.monotonic() < end:
                     time.sleep(0.05)
@@ -405,7 +405,7 @@ async def test_paper_bots_share_market_data_and_have_separate_accounts(tmp_path:
         try:
             strategies = [strategy_of(bot, f"s_{bot.parts.name}") for bot in bots]
             await until(lambda: all(strategy.book("btc_usdt").best_ask for strategy in strategies), 60)
-            assert emulator.sockets == 2  # one for books and one for trades
+            assert emulator.sockets == 2  # one stream for books and one for trades
             bought = strategies[0].market_buy("btc_usdt", spend=500)
             bots[0].driver.wake()
             await until(lambda: bought.is_final, 60)
@@ -492,7 +492,8 @@ async def test_the_embedded_emulator_has_a_separate_account_with_balances_for_ea
         bots = await asyncio.gather(start(one, Notices()), start(two, Notices()))
         try:
             assert [bot.view.money.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
-            # the second bot's market data uses the connection opened by the first bot, which must outlive the first bot
+            # the second bot's market data uses the connection that the first bot opened, so the connection must stay
+            # open after the first bot stops
             await bots[0].driver.close()
             await bots[0].close()
             turns = bots[1].driver.turns
@@ -549,7 +550,7 @@ def test_client_id_ranges_of_different_bots_start_far_apart() -> None:
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_reports_all_bots_in_one_object_and_fails_if_any_of_them_failed(
+def test_the_command_reports_all_bots_in_one_object_and_fails_if_any_bot_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = config(tmp_path, "good", ALONE, "emulator: {balances: {usdt: 500}}\n")

@@ -21,7 +21,7 @@ from tests.router_world import exceeded, table
 SMALL = table(create_order=(16, 1), cancel_order=(90, 3), private=(6, 1), open_orders=(2, 1))
 #: large windows; half of each opens while requests known to a lost ledger may still arrive
 HALVED = table(create_order=(100, 2), cancel_order=(120, 3), private=(6, 1), open_orders=(2, 1))
-#: a ledger is lost, and then a process that shared it dies before joining the new ledger
+#: a ledger is lost, and a process that used it then dies before joining the new ledger
 LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), (50, "die")]
 
 
@@ -241,7 +241,7 @@ def test_a_temporary_journal_failure_costs_only_one_set_of_leases() -> None:
         bot.create(2)
         await asyncio.sleep(0.5)
         bot.journal_fails = True
-        for _ in range(200):  # the driver calls disown at the end of every pass
+        for _ in range(200):  # the driver calls disown after each pass
             bot.shared.disown()
             await asyncio.sleep(0.01)
         bot.journal_fails = False
@@ -277,7 +277,7 @@ def test_without_the_ledger_only_cancels_are_sent_and_the_user_is_notified() -> 
         bot.cancel(4)
         await asyncio.sleep(0.5)
         assert [endpoint for _, endpoint in bot.sent] == ["cancel_order"] * 4
-        bot.cancel(40)  # more than are reserved for cancels
+        bot.cancel(40)  # more than the slots reserved for cancels
         await asyncio.sleep(0.5)
         assert len(bot.sent) == 20
         server.come_back()
@@ -320,7 +320,7 @@ def test_a_clean_stop_returns_all_slots() -> None:
     run_virtually(main)
 
 
-def test_accounts_share_the_address_windows_but_have_separate_account_windows() -> None:
+def test_accounts_share_the_address_windows_but_each_has_its_own_account_windows() -> None:
     limits = table(create_order=(20, 2), cancel_order=(90, 3))
     arrivals: dict[str, list[int]] = {}
 

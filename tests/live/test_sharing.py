@@ -46,7 +46,7 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
 
 async def creates_held(link: Link) -> int:
     rows: Any = (await link.call(AskUsage())).usage
-    # an order is sent individually, or in a batch if the process has no single-order slot available at that moment
+    # an order is sent individually, or in a batch if the process has no slot for a single order at that moment
     ways = ("bitopro|ip=shared|create_order|1200/60s", "bitopro|ip=shared|create_batch|90/60s")
     return sum(row.held for row in rows if row.key in ways)
 
@@ -62,14 +62,14 @@ async def test_a_bots_orders_use_slots_of_the_shared_ledger(tmp_path: Path, monk
             await until(lambda: puppet(bot).last_price("btc_usdt") is not None)
             for _ in range(5):
                 await settled(far_buy(bot))
-            arrived = len(world.exchange_orders())  # on a slow machine, an order may become too old to be sent
+            arrived = len(world.exchange_orders())  # on a slow machine, an order may expire before it is sent
             assert arrived
             assert await creates_held(watcher) >= arrived
         finally:
             await bot.close()
         held = await creates_held(watcher)
         await watcher.close()
-        assert held == arrived  # the slots are cooling down, and none is leased anymore
+        assert held == arrived  # the slots are cooling down, and none is still leased
 
 
 class DeadLink:

@@ -14,7 +14,7 @@ from tests.live.world import World, far_buy, settled, until
 
 
 def sends(path: Path) -> dict[str, list[bool]]:
-    """Return, for each endpoint, whether each of its requests was answered."""
+    """Return, for each endpoint, whether each request received a response."""
     journal = Journal.open(path, read_only=True)
     found: dict[str, list[bool]] = {}
     for sent in journal.sends_since(0):
@@ -33,7 +33,7 @@ async def test_with_a_shared_ledger_a_killed_bots_sent_requests_are_known_to_its
             assert before.ledger
             assert {"create_order", "balance", "open_orders"} <= {sent.endpoint for sent in before.sent}
             assert any(sent.answered is None for sent in before.sent if sent.endpoint == "create_order")
-            # a run that shares limits with no other process leaves no information for its successor
+            # a run that does not share its limits with other processes leaves no information for its successor
             keep_identity(journal, None)
             assert predecessor(journal, 0) is None
             journal.close()

@@ -1,4 +1,6 @@
-"""Telegram over real sockets: messages, commands, one poller for all bots, and a token that is never shown."""
+"""Telegram over real sockets: messages, commands, one poller for all bots, and a token that never appears in any
+output.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ def notifier_at(server: BotApiServer, **more: Any) -> TelegramNotifier:
 
 
 def whole(error: BaseException) -> str:
-    """Return all text that an error and its causes could reveal."""
+    """Return all text that could be visible in an error and its causes."""
     texts = [repr(error), str(error), "".join(traceback.format_exception(error))]
     seen: BaseException | None = error
     while seen is not None:
@@ -90,7 +92,7 @@ class _Wall:
         return this_machine().clock.wall_ns()
 
 
-async def test_a_pause_requested_by_telegram_is_observed_by_all_bots_with_the_token() -> None:
+async def test_a_pause_that_telegram_requests_is_observed_by_all_bots_with_the_token() -> None:
     async with BotApiServer(per_second=None) as server:
         one, two = notifier_at(server), notifier_at(server, chat=CHAT + 1)
         server.scripted.append((429, {"retry_after": 17}))
@@ -348,7 +350,9 @@ class Bots:
         return process
 
     async def take_commands(self, *names: str) -> None:
-        """Wait until these bots accept new commands, which may be later than their strategies' first messages."""
+        """Wait until these bots accept new commands. This may happen later than the first messages from their
+        strategies.
+        """
         for name in names:
             path = self.folder / f"state/{name}/emulator/inside/telegram.json"
             async with asyncio.timeout(PATIENCE_S):

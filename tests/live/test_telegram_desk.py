@@ -1,4 +1,4 @@
-"""How a Telegram bot handles messages and stays within Telegram's limits. These tests use no network and no clock."""
+"""Tests how a Telegram bot handles messages and stays within Telegram's limits, without a network or a clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FakeBot:
 
 
 class Desk:
-    """A desk with its bots, its user and a clock advanced by the test."""
+    """A desk with its bots and its user. The test advances its clock."""
 
     def __init__(self, *bots: FakeBot) -> None:
         self.bots = list(bots)
@@ -123,7 +123,7 @@ def test_a_malformed_update_is_ignored(update: dict[str, Any]) -> None:
 def test_a_command_older_than_a_minute_is_dropped_and_this_is_reported_once() -> None:
     desk = Desk(FakeBot("demo"))
     assert "was not sent within the last 60 s" in desk.write("/pause demo maker", age_s=61)
-    assert desk.write("/pause demo maker", age_s=70) == ""  # after a long pause, hundreds of old commands may arrive
+    assert desk.write("/pause demo maker", age_s=70) == ""  # after a long outage, hundreds of old commands may arrive
     assert desk.done == []
     assert desk.desk.late == 2
     assert "pause of demo" in desk.write("/pause demo maker", age_s=59)
@@ -177,7 +177,7 @@ def test_a_strategy_and_its_bot_may_share_a_name() -> None:
     assert desk.done == [("maker", "pause", "maker")]
 
 
-def test_the_response_explains_a_missing_or_extra_word() -> None:
+def test_the_response_to_a_command_with_a_missing_or_extra_word_explains_the_problem() -> None:
     desk = Desk(FakeBot("demo"))
     assert "which strategy?" in desk.write("/pause")
     assert "'now' is one word too many" in desk.write("/stop demo now")
@@ -186,7 +186,7 @@ def test_the_response_explains_a_missing_or_extra_word() -> None:
     assert desk.done == []
 
 
-def test_the_response_to_a_failed_command_states_the_reason() -> None:
+def test_the_response_to_a_failed_command_includes_the_reason() -> None:
     bot = FakeBot("demo")
     bot.failure = "there is no strategy 'x'"
     assert Desk(bot).write("/pause x") == "demo: not done: there is no strategy 'x'"
@@ -297,7 +297,7 @@ def test_a_hundred_chats_share_a_limit_of_thirty_messages_per_second() -> None:
     assert pace.take(101, 0) == S
 
 
-def test_a_pause_requested_by_telegram_applies_to_all_chats() -> None:
+def test_a_pause_that_telegram_requests_applies_to_all_chats() -> None:
     pace = SendPace()
     pace.hold(7 * S)
     assert [pace.take(chat, 0) for chat in (1, 2)] == [7 * S, 7 * S]
@@ -305,7 +305,7 @@ def test_a_pause_requested_by_telegram_applies_to_all_chats() -> None:
 
 
 @given(st.text(min_size=0, max_size=200), st.integers(0, 60))
-def test_a_long_text_is_truncated_to_the_length_as_counted_by_telegram(text: str, times: int) -> None:
+def test_a_long_text_is_truncated_to_the_maximum_length_as_telegram_counts_it(text: str, times: int) -> None:
     found = clipped(text * times)
     assert len(found.encode("utf-16-le", "surrogatepass")) <= 2 * TEXT_MAX
     if len((text * times).encode("utf-16-le", "surrogatepass")) <= 2 * TEXT_MAX:

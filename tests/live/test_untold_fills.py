@@ -33,8 +33,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def taken(world: World, bot: Bot) -> Order:
-    """Place a buy that fills immediately. The streams do not report its new state, so its fill is not reported to the
-    strategy for a second.
+    """Place a buy that fills immediately. The streams do not report its new state, so the strategy is not notified of
+    the fill for a second.
     """
     for stream in ("active_orders", "order_history"):
         world.emulator.add_fault({"kind": "ws_drop", "where": stream})

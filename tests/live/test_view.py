@@ -162,7 +162,7 @@ def test_multiple_bots_are_shown_as_a_table_followed_by_as_many_details_as_fit()
     assert len(drawn_together(many, events, height=25)) == 24
 
 
-def test_screen_lines_are_divided_among_the_sections_that_need_them() -> None:
+def test_screen_lines_are_allocated_to_the_sections_that_need_them() -> None:
     assert shared_room([10, 2, 10], 12) == [5, 2, 5]
     assert shared_room([3, 3], 100) == [3, 3]
     assert shared_room([3, 3], -1) == [0, 0]
@@ -190,7 +190,7 @@ async def test_a_picture_contains_the_running_bots_state(world: World) -> None:
         assert [row.name for row in taken.strategies] == ["p"]
         [row] = taken.orders
         assert (row.strategy, row.pair, row.side, row.amount, row.state) == ("p", "btc_usdt", "buy", "0.01", "open")
-        # all digits, because a price of three million must not be shown as 3e+06
+        # all digits, because a price of three million must not be displayed as 3e+06
         assert order_text(order) == f"buy 0.01 btc_usdt at {row.price}, open, executed 0"
         [price] = taken.prices
         assert price.last is not None

@@ -67,7 +67,7 @@ WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000
 
 
 class LimitedDisk(RealDisk):
-    """The real disk of this machine. A test can make it refuse all writes."""
+    """The real disk of this machine. A test can make it reject all writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,8 +174,8 @@ class World:
         return await self.start_from(self.parts(**options), orphans=orphans)
 
     async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
-        """Start a bot and return it once it is trading. Its startup messages are in ``told`` even if the start is
-        refused.
+        """Start a bot and return it once it is trading. Its startup messages are available in ``told`` even if the
+        start is refused.
         """
         notices, self.told = Notices(), []
         said = self.told
@@ -261,8 +261,8 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
-            # the exchange must not have refused any request because of its limits, except in a storm of 429s requested
-            # by the test
+            # the exchange must not have refused any requests because of rate limits, except in a storm of 429s that the
+            # test requested
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:

@@ -1,4 +1,4 @@
-"""Trading pair rows that the exchange might send in the future: invalid rows raise ValueError and never crash the
+"""Trading pair rows that the exchange might send in the future: an invalid row raises ValueError and never crashes the
 program.
 """
 
@@ -36,6 +36,6 @@ def test_a_pair_name_without_two_currencies_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("field", ["basePrecision", "quotePrecision", "amountPrecision"])
 @pytest.mark.parametrize("value", ["-1", "19", "9" * 400])
-def test_an_impossible_precision_is_refused(field: str, value: str) -> None:
+def test_an_invalid_precision_is_refused(field: str, value: str) -> None:
     with pytest.raises(ValueError, match="decimals"):
         pairs_from_wire([ROW | {field: value}])

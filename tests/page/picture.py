@@ -1,4 +1,4 @@
-"""Takes the README's picture of the live page: ``python -m tests.page.picture ADDRESS FILE``."""
+"""Takes the README's screenshot of the live page: ``python -m tests.page.picture ADDRESS FILE``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH, _HEIGHT, _SCALE = 1290, 1000, 0.8
 
 
 def main(address: str, file: Path) -> None:
-    """Open the page of a running bot, wait until it shows a fill and the request limits, and save a picture of the
+    """Open the page of a running bot, wait until it shows a fill and the request limits, and save a screenshot of the
     page.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

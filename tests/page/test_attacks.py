@@ -27,7 +27,7 @@ HOSTILE = (
 
 
 def asked(address: str, path: str = "/", method: str = "GET", **headers: str) -> http.client.HTTPResponse:
-    """Send a request with exactly these headers, including Host."""
+    """Send a request with exactly the given headers, including Host."""
     port = urlsplit(address).port
     assert port is not None
     connection = http.client.HTTPConnection("127.0.0.1", port)

@@ -69,7 +69,9 @@ def test_a_page_without_control_shows_no_buttons(browser: PageBrowser, address: 
     assert set(browser.run(shown)) == {"+", "−", "all"}
 
 
-def test_clicks_can_pause_change_and_resume_a_strategy_and_stop_the_bot(browser: PageBrowser, tmp_path: Path) -> None:
+def test_clicks_can_pause_a_strategy_change_its_parameters_resume_it_and_stop_the_bot(
+    browser: PageBrowser, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
     with run_bot(state, [write_bot(tmp_path, more=CONTROL)]) as bot:
         browser.visit(bot.line("page at "))

@@ -26,7 +26,7 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def chinese(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a running bot's page, which is in Chinese and may control the bot."""
+    """Return the address of a running bot's page. The page is in Chinese and is allowed to control the bot."""
     folder = tmp_path_factory.mktemp("chinese")
     config = write_bot(folder, more="page: {control: true}")
     with run_bot(folder / "state", [config], "--lang", "zh-TW") as started:
@@ -34,7 +34,7 @@ def chinese(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def gain(browser: PageBrowser) -> bool:
-    """Return whether gains have the color of serious warnings, which is red."""
+    """Return whether gains are shown in red, the color of serious warnings."""
     style = "getComputedStyle(document.documentElement).getPropertyValue"
     return bool(browser.run(f"{style}('--gain') === {style}('--grave')"))
 

@@ -1,4 +1,4 @@
-"""The page server reads every row that a bot writes for its page exactly once, and from the right run."""
+"""The page server reads every row that a bot writes for its page exactly once, and only rows from the current run."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_candles_are_built_from_minute_rows_and_the_last_candle_is_updated() -> 
     assert candles.candles(60)[-1][0] == 2_999 * 60
 
 
-def test_reading_a_growing_file_handles_partial_lines_damaged_lines_and_a_new_run(tmp_path: Path) -> None:
+def test_partial_lines_damaged_lines_and_a_new_run_are_handled_when_reading_a_growing_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     followed = FollowedFile(path)
     assert followed.new_rows() == (False, [])
@@ -124,7 +124,7 @@ def test_reading_a_growing_file_handles_partial_lines_damaged_lines_and_a_new_ru
     assert tail.new_rows() == (False, [])
 
 
-def test_new_rows_are_found_by_row_number_even_after_old_rows_are_dropped() -> None:
+def test_new_rows_are_identified_by_row_number_even_after_old_rows_are_dropped() -> None:
     rows = NumberedRows(3)
     for number in range(5):
         rows.add([number])

@@ -47,7 +47,7 @@ def test_a_page_reconnects_to_a_restarted_server_and_shows_the_events_it_missed(
             browser.wait_for_text("#lead", "ended (signal)")
             final = in_the_journal()
             wait_for(lambda: counted_fills(browser) == final)
-            # the browser itself logs the connections that were refused while the server was down
+            # the browser itself logs connections that are refused while the server is down
             assert all("ERR_CONNECTION" in line for line in browser.console), browser.console
             filled_up = sorted(browser.texts("#events li"))
             browser.visit(address)

@@ -52,7 +52,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
         {},
     ),
     # the strategy places ten orders per second, but the limits allow only two single creates per second, so orders wait
-    # throughout four windows
+    # for slots in all four windows
     "greedy": (
         "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}",
         240,
@@ -158,8 +158,8 @@ async def test_a_strategy_that_uses_every_call_makes_identical_decisions_over_th
 
 
 def test_a_bot_recognizes_when_its_own_bid_is_the_only_one_at_the_best_price(world: tuple[Path, float]) -> None:
-    """Check that each tag records how the bot saw its own bid: as the only bid at its price, as the only bid on its
-    side, or outbid by another order.
+    """Check that each tag records how the bot's own bid appeared in the book: as the only bid at its price, as the only
+    bid on its side, or outbid by another order.
     """
     rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
     tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
@@ -200,7 +200,7 @@ def test_one_millisecond_of_latency_changes_the_decisions(world: tuple[Path, flo
 def test_the_backtest_and_run_commands_write_identical_decisions(
     world: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Run `botkit backtest` and `botkit run --lockstep` as a user would, and compare the decisions of both runs."""
+    """Run `botkit backtest` and `botkit run --lockstep` as a user would, and compare the decisions of the two runs."""
     config = str(project(world[0], MAKER, 40).loaded.path)
     one, other = tmp_path / "backtest", tmp_path / "run"
     botkit.main(["backtest", config, "--out", str(one), "--no-readings", "--json"], standalone_mode=False)

@@ -127,7 +127,7 @@ def backtested(found: Project) -> list[str]:
 
 
 async def both(found: Project) -> tuple[list[str], LockstepResult]:
-    """Run a bot in a backtest and over HTTP and WebSocket, and check that both runs make identical decisions line by
+    """Run a bot in a backtest and over HTTP and WebSocket, and check that the two runs make identical decisions line by
     line. Return the decisions.
     """
     folder = found.loaded.path.parent / "lockstep"
@@ -157,7 +157,7 @@ def counted(lines: list[str]) -> Counter[str]:
         elif kind == "answer" and row["outcome"] != "ok":
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
-            # an order waited for a slot if it was sent later than it was placed
+            # an order that was sent later than it was placed had to wait for a slot
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         if kind == "request":

@@ -198,7 +198,7 @@ def cut(columns: list[MarketColumns], start: int, end: int) -> Slice:
 
 @replaces_code  # the patched method counts books processed in spans
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
-def test_processing_books_in_spans_or_in_separate_turns_leads_to_identical_decisions(
+def test_processing_books_in_spans_or_in_separate_turns_yields_identical_decisions(
     first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: Counter[str] = Counter()
@@ -226,7 +226,7 @@ def test_processing_books_in_spans_or_in_separate_turns_leads_to_identical_decis
     assert counts["in spans"] > counts["books"] / 10, counts  # without quiet spans, the test proves nothing
 
 
-#: every condition that ends a span of books, or excludes books from a span: (the function, the condition's text, the
+#: every condition that ends a book span, or excludes books from a span: (the function, the condition's text, the
 #: replacement in a mutant, the seed of a world in which the mutant behaves differently)
 EXITS: tuple[tuple[FunctionType, str, str, int], ...] = (
     (Spans.run_with_books, "books.done < count and changes.count == before", "books.done < count", 2),

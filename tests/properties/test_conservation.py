@@ -242,7 +242,7 @@ def test_a_thousand_random_scripts_conserve_every_unit() -> None:
     assert not rare, f"too rare to prove anything: {rare} of {SCRIPTS}; all: {dict(scripts)}"
 
 
-def test_the_conservation_check_detects_a_difference_of_one_unit() -> None:
+def test_the_conservation_check_detects_a_discrepancy_of_one_unit() -> None:
     script = Script(1)
     script.run()
     script.kernel._ledger.accounts["plain"].total["btc"] += 1

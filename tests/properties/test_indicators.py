@@ -31,7 +31,7 @@ WALKS = st.builds(
     st.integers(1, 10**9),
     STEPS,
 )
-# and arbitrary other floats, except those so close to zero that their squares underflow; the smallest unit of money is
+# plus arbitrary other floats, except those so close to zero that their squares underflow; the smallest unit of money is
 # 1e-8
 WILD = st.lists(st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12), max_size=60)
 PRICES = st.one_of(WALKS, WILD)
@@ -58,7 +58,7 @@ ONE_INPUT: list[Callable[[int], Any]] = [
 
 
 def bits(result: Any) -> Any:
-    """Return a value's bits, so that NaN equals NaN, but 0.0 does not equal the next float."""
+    """Return a float's bits, so that NaN compares equal to NaN, while 0.0 does not compare equal to the next float."""
     if result is None:
         return "nan"
     if isinstance(result, tuple):
@@ -167,7 +167,7 @@ def test_data_before_the_documented_history_changes_values_by_at_most_1e_9(make:
     chance = Random(seed)
     late, early = make(), make()
     history = late.history
-    # earlier values range from half to twice the price, a range ten times as wide as that of later values
+    # earlier values range from half to twice the price, ten times the range of later values
     wild = [chance.uniform(50.0, 200.0) for _ in range(chance.randrange(1, 200))]
     closes = wild + [100.0 + chance.uniform(-10, 10) for _ in range(history + 20)]
     bars = rows_for(late, closes, chance)

@@ -1,5 +1,5 @@
-"""The router never exceeds any of the exchange's rate limits, regardless of network behavior and of how the exchange
-counts requests.
+"""The router never exceeds any of the exchange's rate limits, regardless of how the network behaves and how the
+exchange counts requests.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def test_no_rate_limit_is_exceeded_whatever_counting_method_the_exchange_uses(
                 if outcome is Ending.UNKNOWN:
                     for client_id in ids:
                         made += 1
-                        # an order can be found only after it has arrived, and proved absent only once it can no longer
-                        # arrive
+                        # an order can be found only after its request has arrived; it can be proved absent only once
+                        # the request can no longer arrive
                         proof = arrival if arrival >= 0 else now + LATEST_ACCEPT_NS
                         events.append((max(now, proof) + resolve_ms * NS_PER_MS, made, "resolve", client_id))
             elif what == "resolve":

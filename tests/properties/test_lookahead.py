@@ -1,4 +1,6 @@
-"""No strategy can see the future: neither a strategy that tries deliberately, nor a bundled strategy by accident."""
+"""No strategy can access future data: neither a strategy that tries deliberately, nor a bundled strategy by
+accident.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,8 @@ def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
 
 def decided(out: Outcome, until: Nanos) -> list[dict[str, Any]]:
     """Return all decisions before the timestamp of the truncated tape's last row, and the strategy's requests at that
-    time. Answers and fills at that time are excluded, because the next row may already cause them.
+    timestamp. Answers and fills at that timestamp are excluded, because the next row, which the truncated tape lacks,
+    can cause them.
     """
     lines = out.decisions
     return [line for line in lines if line["t"] < until or (line["t"] == until and line["k"] in ("intent", "cancel"))]
@@ -114,8 +117,8 @@ def test_every_bundled_strategy_is_covered() -> None:
 # -- a strategy that tries to look ahead
 # -----------------------------------------------------------------------------------------
 
-#: Every price reveals its time, because the prices in row i of the tape are 50,000 + i. The peeker searches all data
-#: that a strategy can access for a later price.
+#: Every price reveals its row's time, because the price in row i of the tape is 50,000 + i. The peeker searches all
+#: data that a strategy can access for a price from a later row.
 PEEKER = """
     import numpy as np
     from botkit import Pair, Strategy, hookimpl

@@ -1,8 +1,8 @@
 """Tests the order protocol with an exchange that loses, delays, duplicates and reorders messages.
 
-At no time is an order final in the bot while it is live at the exchange, and no client ID ever has two orders at the
-exchange. After the network has recovered, the bot knows every order, and its books match those of the exchange to the
-unit. Mutants of the protocol are caught.
+At no time is an order final in the bot while it is live at the exchange, and the exchange never has two orders with the
+same client ID. After the network has recovered, the bot has a record of every order, and its books match those of the
+exchange to the unit. Mutants of the protocol are caught.
 """
 
 from __future__ import annotations

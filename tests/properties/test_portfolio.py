@@ -148,7 +148,7 @@ class Script:
             -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
-        if target in ("pool_one", "pool_two"):  # another strategy may own the pool's coins
+        if target in ("pool_one", "pool_two"):  # the pool's coins may be owned by another strategy
             own = {c: [p for p in portfolio.positions(target) if p.pair.base == c] for c in units}
             possible = possible and all(
                 change > 0 or not own[c] or -change <= sum(max(0, p.amount_units - p.locked_units) for p in own[c])
@@ -380,7 +380,7 @@ def test_a_limit_is_breached_at_the_same_row_whether_rows_are_processed_in_spans
     price, prices = portfolio.last_price(pair) or 1.0, []
     for _ in range(200):
         price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
-        # most rows are aligned to a tick; the exact valuation rounds the others to a tick
+        # most row prices are aligned to a tick; the exact valuation rounds the others to a tick
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
     found = desk.first_breach(pair, rows, 0)

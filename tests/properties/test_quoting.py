@@ -13,7 +13,7 @@ from botkit.model.requests import Ending
 from tests.engine_world import BTC, BTC_LOTS, RULES, Bot, Listener
 
 _level = st.tuples(st.integers(-30, 30), st.integers(1, 300))
-#: final states after which a quote's order is not retried until the strategy sets a new quote
+#: after an order ends in one of these states, the quote is not retried until the strategy sets a new quote
 _GIVEN_UP = (
     OrderState.REFUSED,
     OrderState.NOT_SENT,

@@ -1,8 +1,8 @@
 """A bot that runs ahead while no new event can reach it makes the same decisions as a bot that waits for every event.
 
 The tests use the random bots and tapes from tests/frozen, with books and trades that include our own orders. Each bot
-runs once with the driver, and once with a turn for each row and with every arrival and match at the exchange processed
-at its exact time.
+runs once with the driver, and once with a separate turn for each row, in which the exchange processes every arrival and
+match at its exact time.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def test_running_ahead_changes_no_decision(seed: int, tape: str, folder: Path, m
 
 @replaces_code
 def test_running_too_far_ahead_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the limit on running ahead, and check that one of our own trades, or a book with our orders, becomes known
-    at a time that has already passed.
+    """Remove the limit on running ahead, and check that one of our own trades, or a book with our orders, then becomes
+    known only after its time has passed.
     """
     monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)
     with pytest.raises(AssertionError, match="time went back"):

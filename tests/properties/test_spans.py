@@ -65,7 +65,7 @@ class Actor(Listener):
     def _hear(self, name: str, event: Any) -> None:
         figure = getattr(event, "price", None) or getattr(event, "close", None) or getattr(event, "bid_levels", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
-        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read prices on some events and not on others
+        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read prices on some events but not on others
             values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
             self.heard.append(("indicators", values))
         if name in ("trade", "book", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
@@ -102,7 +102,7 @@ class Actor(Listener):
 
 
 class SpanBySpan(Driver):
-    """A backtest driver without books at the exchange; here, books are treated like all other rows."""
+    """A backtest driver without books at the exchange. It treats books like all other rows."""
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
@@ -236,7 +236,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
-def test_spans_and_turns_lead_to_identical_decisions(first: int) -> None:
+def test_spans_and_turns_yield_identical_decisions(first: int) -> None:
     kinds: Counter[bytes] = Counter()
     for seed in range(first, first + 20):
         fast, plain = play(seed, SpanBySpan), play(seed, EveryRow)
@@ -256,7 +256,7 @@ def test_a_bar_whose_first_trade_is_in_a_span_is_closed_by_its_timer() -> None:
 
 
 def caught() -> bool:
-    """Return True if a mutant of the spans makes different decisions in any world, or fails one of its own
+    """Return True if a mutant of the span code makes different decisions in any world, or fails one of its own
     assertions.
     """
     for seed in range(WORLDS):

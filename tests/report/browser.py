@@ -79,7 +79,9 @@ class Browser:
         return found["result"].get("value")
 
     def run_painted(self, code: str) -> Any:
-        """Return the value of an expression after the page has completed the work deferred to the next frame."""
+        """Return the value of an expression after the page has completed the work that was deferred to the next
+        frame.
+        """
         return self.run(f"new Promise((done) => requestAnimationFrame(() => done({code})))")
 
     def until(self, condition: str) -> None:

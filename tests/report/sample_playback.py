@@ -15,7 +15,7 @@ HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"
 
 
 def sample_playback(text: str = "maker", frames: int = 12) -> Playback:
-    """Return a playback with one resting order, and with ``text`` in every place where a user can choose the text."""
+    """Return a playback with one resting order, and with ``text`` in every field whose text a user can choose."""
     own = pair("btc_usdt", 2)
     book = (((99_00, 5), (98_00, 7)), ((101_00, 4), (102_00, 9)))
     times = START + SECOND * np.arange(3, dtype=np.int64)

@@ -54,7 +54,9 @@ def pair(name: str = "btc_twd", price_decimals: int = 0, least_lots: int = 10_00
 
 
 def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", synthetic: bool = True) -> BacktestResult:
-    """Return a run of ``days`` days whose values are consistent wherever a reader would check them."""
+    """Return a run of ``days`` days whose values are consistent wherever a reader might check them against each
+    other.
+    """
     chance = random.Random(7)
     noise = np.random.default_rng(7)
     start = parse_time("2025-03-01T00:00+08:00")

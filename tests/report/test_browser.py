@@ -34,7 +34,7 @@ def canvases(browser: Browser) -> int:
 
 def test_every_chart_is_drawn_and_the_console_stays_empty(browser: Browser, tmp_path: Path) -> None:
     open_report(browser, sample_result(days=5, orders=100), tmp_path)
-    # one chart each for equity and strategies, and two charts for pairs
+    # one chart for equity, one for strategies, and two for pairs
     assert browser.run("document.documentElement.dataset.charts") == "4"
     assert canvases(browser) >= 4 * 4
     assert any("buys" in text for text in browser.texts(".legend"))

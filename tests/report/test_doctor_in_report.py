@@ -1,5 +1,5 @@
-"""A report shows the doctor's findings about its decisions, regardless of whether the report or the findings were
-created first.
+"""A report shows the doctor's findings about the report's decisions, regardless of whether the report or the findings
+were created first.
 """
 
 from __future__ import annotations

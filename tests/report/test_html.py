@@ -1,4 +1,4 @@
-"""The report file is complete, inert and small, and loads no other files."""
+"""The report file is complete and small, executes no foreign scripts, and loads no other files."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def test_candles_are_packed_without_loss(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart, candles in zip(data["prices"], result.prices, strict=True):
         highs, lows = prices_of(chart)
-        assert len(highs) == len(candles.times)  # every fill is in a minute with a candle
+        assert len(highs) == len(candles.times)  # every fill falls in a minute with a candle
         tick = 10.0 ** -chart["decimals"]
         assert highs == pytest.approx(candles.high, abs=tick / 2)
         assert lows == pytest.approx(candles.low, abs=tick / 2)
@@ -277,7 +277,7 @@ def test_candles_are_packed_without_loss(result: BacktestResult) -> None:
 def test_a_line_uses_the_last_value_within_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
-    # no candle starts at 779, so the value there is the last one known in the previous candle
+    # no candle starts at 779, so the value there is the last known value in the previous candle
     assert [found.values[point] for point in points_in_force(candles, found).tolist()] == [3, 5, 6]
     assert not len(points_in_force(PriceCandles(pair(), 60, [], [], [], [], []), found))
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
@@ -403,7 +403,7 @@ def test_numbers_are_formatted_for_readers() -> None:
     assert span(200 * 60 * 10**9) == "3 h 20 min"
 
 
-def test_every_date_carries_its_offset() -> None:
+def test_every_date_includes_its_utc_offset() -> None:
     result = sample_result()
     page = render(result)
     assert f"({result.timezone}, UTC+08:00, " in page
@@ -411,7 +411,7 @@ def test_every_date_carries_its_offset() -> None:
     assert re.search(r"<td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", page)
 
 
-def test_each_date_carries_its_own_offset_if_the_clocks_change_during_the_run() -> None:
+def test_each_date_includes_its_own_utc_offset_if_the_clocks_change_during_the_run() -> None:
     result = sample_result()
     result.timezone = "Europe/Berlin"
     result.end = result.start + 365 * 86_400 * 10**9

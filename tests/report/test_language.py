@@ -165,7 +165,7 @@ def test_no_text_in_a_template_is_left_untranslated() -> None:
     for path in PAGE.rglob("*.j2"):
         text = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|<!--.*?-->", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         text = re.sub(r"<(style|script|code|pre|kbd)\b.*?</\1>", " ", text, flags=re.DOTALL)
-        # attributes that are read aloud or shown in addition to the text itself
+        # attributes that are read aloud or shown in addition to an element's text
         named = re.findall(r'\b(?:aria-label|title|placeholder|alt)="([^"]*)"', text)
         words = re.findall(r"[A-Za-z]{2,}", " ".join([re.sub(r"<[^>]*>", " ", text), *named]))
         found = [word for word in words if word not in OWN_NAMES]

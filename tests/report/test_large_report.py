@@ -28,7 +28,7 @@ def quarter() -> BacktestResult:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, quarter: BacktestResult) -> Path:
-    """Write the report on a quarter of minute candles, and return its path."""
+    """Write a report on three months of minute candles, and return its path."""
     path = tmp_path_factory.mktemp("large") / "report.html"
     path.write_text(render(quarter), encoding="utf-8")
     return path

@@ -12,7 +12,7 @@ from tests.report.browser import Browser
 from tests.report.english import english_left
 from tests.research_world import CROSS, waves
 
-#: names used in these tests, in the figures and in file names
+#: names that these tests use in figures and in file names
 NAMES = ("test bot cross fast slow spend", "usdt btc", "market maker", "mm quote inventory", "trials jsonl", "s")
 LANG = ("--lang", "zh-TW")
 

@@ -1,4 +1,4 @@
-"""The playback page shows the events of the run, frame by frame. These tests are skipped if chromium is missing."""
+"""The playback page shows the run's events frame by frame. These tests are skipped if chromium is missing."""
 
 from __future__ import annotations
 
@@ -177,8 +177,8 @@ def test_displayed_values_match_the_fills_and_the_tape(page: Browser, played: Pl
 
 
 def resting(rows: list[OrderRow], now: int) -> dict[int, OrderRow]:
-    """Return the orders that were certainly in the book at a given time: they had reached the exchange, and were not
-    known to have become final.
+    """Return the orders that were certainly in the book at a given time: those that had reached the exchange and were
+    not yet known to be final.
     """
     way = 100 * 10**6
     return {
@@ -260,7 +260,7 @@ def test_limits_in_use_match_the_requests_within_the_last_window(page: Browser, 
         assert page.texts("#gauges .gauge span")[names.index("create order")] == f"{held_now} of 1,200"
 
 
-def test_a_click_on_a_decision_shows_the_data_that_the_strategy_saw(page: Browser, played: Played) -> None:
+def test_a_click_on_a_decision_shows_the_data_that_was_available_to_the_strategy(page: Browser, played: Played) -> None:
     seek(page, 200)
     enter(page, "filter", "orders", "change")
     page.settle()
@@ -281,7 +281,7 @@ def test_a_click_on_a_decision_shows_the_data_that_the_strategy_saw(page: Browse
     inventory = next(line for line in played.result.indicators if line.name == "inventory")
     point = bisect_right(inventory.times, at) - 1
     assert number(facts["inventory"]) == pytest.approx(inventory.values[point], abs=1e-7)
-    # every level in the book that the strategy saw is from the tape or is one of its own orders
+    # every level in the book that was delivered to the strategy comes from the tape or from one of its own orders
     (books,) = played.books
     index = int(books.received.searchsorted(at, side="right")) - 1
     tape = {int(ticks) / 100 for ticks in (*books.bid_ticks[index], *books.ask_ticks[index])}

@@ -30,7 +30,9 @@ def made() -> BacktestResult:
 
 
 def resting_in(result: BacktestResult, side: str, begin: int, end: int) -> list[int]:
-    """Return the prices of the orders on one side that rested at any time within a span, based on their rows."""
+    """Return the prices of the orders on one side that rested at any time within a span, computed from the order
+    rows.
+    """
     makers = {fill.client_id for fill in result.fills if fill.is_maker}
     prices = []
     for row in result.orders:
@@ -44,7 +46,7 @@ def resting_in(result: BacktestResult, side: str, begin: int, end: int) -> list[
     return prices
 
 
-def test_orders_shown_at_the_crosshair_were_resting_at_the_time_it_shows(
+def test_orders_shown_at_the_crosshair_were_resting_at_the_crosshairs_time(
     browser: Browser, tmp_path: Path, made: BacktestResult
 ) -> None:
     open_report(browser, made, tmp_path)

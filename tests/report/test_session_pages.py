@@ -126,7 +126,7 @@ def test_a_session_report_keeps_its_figures_after_a_strategy_change_and_states_w
     assert re.search(r"^  no page: ", capsys.readouterr().out, re.M)
 
 
-def test_an_audit_lists_and_draws_both_sides_of_every_fill(
+def test_an_audit_lists_and_draws_the_real_and_simulated_side_of_every_fill(
     session: Path, page: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["audit", str(session), "--json"])

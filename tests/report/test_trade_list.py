@@ -150,7 +150,7 @@ def test_trades_without_a_value_are_sorted_last_in_both_directions(page: Browser
     assert set(column(page, "Worst")) == {"–"}
 
 
-def test_combining_filters_leaves_only_trades_that_match_all_of_them(page: Browser, result: BacktestResult) -> None:
+def test_combined_filters_leave_only_trades_that_match_all_filters(page: Browser, result: BacktestResult) -> None:
     choose(page, "Exit by", "stop loss")
     choose(page, "Pair", "ETH/TWD")
     choose(page, "Result", "won")
@@ -183,7 +183,7 @@ def test_a_click_on_a_trade_shows_its_entry_and_exit_on_the_chart(page: Browser,
     panels = "[...document.querySelectorAll('#prices .panel')]"
     at = page.run(f"{panels}.findIndex((p) => p.querySelector('.chosen-trade:not([hidden])'))")
     assert at == [str(c.pair) for c in result.prices].index("eth_twd")
-    # the chart is visible, and its time axis spans the trade
+    # the chart is visible, and its time axis covers the trade
     top, bottom = page.run(
         f"(() => {{ const b = {panels}[{at}].querySelector('.chart').getBoundingClientRect();"
         " return [b.top, b.bottom]; })()"

@@ -68,7 +68,7 @@ def test_a_run_without_fills_or_prices_still_has_a_verdict() -> None:
 
 
 @given(st.lists(st.floats(-0.2, 0.2), min_size=30, max_size=200).filter(lambda r: float(np.std(r)) > 1e-6))
-def test_the_standard_error_of_a_sharpe_ratio_matches_the_one_in_the_luck_tests(returns: list[float]) -> None:
+def test_the_standard_error_of_a_sharpe_ratio_matches_the_value_in_the_luck_tests(returns: list[float]) -> None:
     found = sharpe_error(returns)
     assert sharpe(returns) is not None
     assert found == pytest.approx(standard_error(np.asarray(returns)) * math.sqrt(365), rel=1e-6, abs=1e-9)
@@ -108,7 +108,7 @@ def test_monthly_returns_compound_to_the_total_return_of_the_run() -> None:
     assert heat(0.0) == 0 < heat(0.001) < heat(-0.05) < heat(0.3) == heat(-9.0) <= 45
 
 
-def test_the_histogram_counts_every_trade_once_and_has_a_bin_edge_at_zero() -> None:
+def test_the_histogram_counts_every_trade_once_and_has_a_bin_edge_at_zero_profit() -> None:
     base = sample_result(days=5, orders=20)
     result = msgspec.structs.replace(base, trades=made_trades(base, 500))
     bars = trade_histogram(result)

@@ -1,4 +1,6 @@
-"""Many runs on shared data: each run equals a backtest from the command line, and leaves no objects in memory."""
+"""Many runs on shared data: each run produces the same result as a backtest from the command line, and leaves no
+objects in memory.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,7 @@ def on_bar(self, bar):
     bench = Bench(Project.load(config))
 
     def left_by(count: int) -> Counter[type]:
-        """Count the objects that are still alive after some runs, by type."""
+        """Count, by type, the objects that are still alive after some runs."""
         for number in range(count):
             assert bench.run({"s": {"every": 2 + number % 7}}).figures["orders"]
         gc.collect()

@@ -35,7 +35,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def shown(outputs: list[dict[str, Any]], kind: str) -> str:
-    """Return the last expression of a cell in one of its display formats."""
+    """Return the value of a cell's last expression in one of its display formats."""
     (output,) = [output for output in outputs if output["output_type"] == "execute_result"]
     return "".join(output["data"][kind])
 

@@ -173,7 +173,7 @@ def test_a_batch_is_accepted_completely_or_refused_completely() -> None:
         assert venue.answers()[0].outcome is (Ending.REFUSED if not taken else Ending.OK)
 
 
-def test_a_batch_accounts_for_its_own_locked_funds_and_is_answered_in_order(venue: Venue) -> None:
+def test_a_batch_accounts_for_the_funds_that_it_locks_and_is_answered_in_request_order(venue: Venue) -> None:
     half = 60 * 100 * L
     venue.batch(make("sell", half, 200_00, 1), make("sell", half, 200_00, 2))
     venue.batch(make("sell", half, 200_00, 3), make("buy", 2 * L, 101_00, 4))
@@ -264,7 +264,7 @@ def test_reads_return_the_requested_data(venue: Venue) -> None:
     assert balance.balances == venue.kernel.account("ann").balances().balances
 
 
-def test_candles_returned_by_reads_are_built_from_past_trades() -> None:
+def test_read_requests_return_candles_built_from_past_trades() -> None:
     rows = [(0, 100, L, 1), (59, 90, L, 1), (60, 95, 2 * L, 1), (130, 99, L, 1)]
     venue = Venue(trades(rows[:2]), keep_candles=True)
     venue.kernel.load(trades(rows[2:]))

@@ -17,7 +17,7 @@ QUIET = books([(0, BIDS, ASKS)])
 
 
 def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: str = "buy", **options: object) -> int:
-    """Return the filled lots of an order that is sent at second 1, before these trades."""
+    """Return how many lots of an order are filled if the order is sent at second 1, before these trades."""
     venue = Venue(QUIET, trades(rows), **options)
     venue.to(1)
     cid = venue.order(side, lots, price)
@@ -96,7 +96,7 @@ def test_an_opposite_best_price_that_reaches_an_order_fills_the_shown_amount_onl
     assert venue.fills(cid) == [(100_00, 3 * L, True)]
 
 
-def test_lots_taken_from_a_level_stay_taken_until_the_level_changes() -> None:
+def test_lots_taken_from_a_level_remain_unavailable_until_the_level_changes() -> None:
     changed = [(101_00, 4 * L), *ASKS[1:]]
     venue = Venue(books([(0, BIDS, ASKS), (2, BIDS, ASKS), (6, BIDS, changed)]))
     venue.to(1)
@@ -212,7 +212,7 @@ def test_a_post_only_order_that_would_cross_gets_status_six() -> None:
     assert venue.available("btc") == venue.total("btc")
 
 
-def test_accounts_trade_with_each_other_at_or_better_than_the_recorded_price() -> None:
+def test_accounts_match_each_others_orders_at_or_better_than_the_recorded_price() -> None:
     venue = Venue(QUIET, accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     better = venue.order("sell", 2 * L, 100_50)
@@ -222,7 +222,7 @@ def test_accounts_trade_with_each_other_at_or_better_than_the_recorded_price() -
     venue.to(3)
     assert venue.fills(better) == [(100_50, 2 * L, True)]
     assert venue.fills(level) == [(101_00, 4 * L, True)]
-    # the recorded ten lots were in the book before the second order
+    # the ten recorded lots were in the book before the second order
     assert venue.fills(taker, "bob") == [(100_50, 2 * L, False), (101_00, 10 * L, False), (101_00, 4 * L, False)]
     ids = [t.trade_id for t in venue.kernel.trades("ann")]
     assert ids == [t.trade_id for t in venue.kernel.trades("bob") if t.lots != 10 * L]
@@ -273,7 +273,7 @@ def test_our_taker_executions_are_public_trades_and_set_the_last_price() -> None
     assert venue.kernel.last_price(BTC) == 100_20
 
 
-def test_an_order_matches_only_rows_after_the_row_it_reacts_to() -> None:
+def test_an_order_matches_only_rows_that_follow_the_row_to_which_it_reacts() -> None:
     venue = Venue(QUIET, trades([(2, 99_00, 5 * L, -1), (2, 99_00, 5 * L, -1), (3, 99_00, 1 * L, -1)]))
     venue.to(2)
     cid = venue.order("buy", 8 * L, 100_00)
@@ -325,7 +325,7 @@ def test_cancelling_after_a_partial_fill_releases_the_remaining_funds() -> None:
     assert venue.available("usdt") == venue.total("usdt")
 
 
-def test_one_event_publishes_one_answer_one_balance_report_all_trades_and_a_report_per_order() -> None:
+def test_one_event_publishes_one_answer_one_balance_report_all_trades_and_one_report_per_order() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     venue.order("buy", 25 * L, 102_00)
@@ -400,7 +400,7 @@ def test_trades_at_a_level_reduce_its_remaining_amount() -> None:
     assert taker("buy", 5 * L, 102_00, [*rows, (3, 101_00, 9 * L, 1)]) == [(102_00, 5 * L, False)]
 
 
-def test_a_trade_reduces_only_the_side_it_takes_from_or_both_sides_if_its_side_is_unknown() -> None:
+def test_a_trade_reduces_only_the_side_that_its_taker_hit_or_both_sides_if_the_taker_side_is_unknown() -> None:
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, -1)]) == [(101_00, 5 * L, False)]
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, 0)]) == [(101_00, 2 * L, False), (102_00, 3 * L, False)]
     assert taker("sell", 5 * L, 99_00, [(1, 100_00, 8 * L, 0)]) == [(100_00, 2 * L, False), (99_00, 3 * L, False)]
@@ -426,11 +426,11 @@ def test_trades_and_our_taker_fills_both_reduce_a_level_and_our_fills_persist_ac
     assert venue.fills(first) == [(101_00, 3 * L, False)]
     assert venue.fills(second) == [(101_00, 1 * L, False)]
     venue.to(6)
-    # the snapshot shows 10 again, of which we have taken four
+    # the snapshot shows 10 again, of which our orders have already taken four
     assert venue.filled(second) == 1 * L + 6 * L
 
 
-def test_a_triggered_stop_sees_the_levels_that_remain_after_its_triggering_trade() -> None:
+def test_a_triggered_stop_matches_against_the_levels_that_remain_after_the_triggering_trade() -> None:
     rows = [(2, 97_00, 4 * L, -1), (2, 96_00, 1 * L, -1)]
     venue = Venue(QUIET, trades(rows))
     venue.to(1)

@@ -87,7 +87,7 @@ def test_a_resting_order_is_not_filled_by_the_bar_in_which_it_arrives() -> None:
     venue.to(60)
     buy, sell = venue.order("buy", 2 * L, 99_00), venue.order("sell", 2 * L, 101_50)
     venue.to(239)
-    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # even though minute 1 ranged from 98 to 102
+    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # no fill, even though minute 1 ranged from 98 to 102
     venue.to(240)
     assert [venue.filled(buy), venue.filled(sell)] == [2 * L, 2 * L]
 

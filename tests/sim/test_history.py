@@ -1,4 +1,6 @@
-"""Candles for reads are built from preloaded minutes and past trades. The unfinished candle is included on request."""
+"""Candles returned by read requests are built from preloaded minutes and past trades. The unfinished candle is included
+on request.
+"""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     venue.kernel.publish_books(BTC, 5, is_wire=True)
     venue.to(3.2)
     assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(i * S, 100.0 - i / 100) for i in range(4)]
-    # an intermediate change by our own order is published at the next regular time, as on the stream
+    # an intermediate change caused by our own order is published at the next regular time, as on the stream
     venue.order("buy", 2 * L, 100_50)
     venue.to(9)
     book = venue.of(OrderBook)[-1]
@@ -143,7 +143,7 @@ def test_all_parts_of_a_match_and_their_effects_form_one_publication() -> None:
     first, second = venue.order("buy", 3 * L, 100_50), venue.order("buy", 3 * L, 100_50)
     venue.to(4)
     venue.seen.clear()
-    # an order that takes from the recorded market fills both resting orders partially and completes the first one
+    # an order that takes from the recorded market partially fills both resting orders, and completes the first
     (parts,) = [p for p in venue.kernel.advance(T0 + 5 * S + S // 2) if p.account is not None]
     names = [type(event).__name__ for event in parts.events]
     assert names == ["TradeReport"] * 3 + ["OrderReport"] * 2 + ["BalanceReport"]

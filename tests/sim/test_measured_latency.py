@@ -17,7 +17,7 @@ KEYS = range(4_000)
 
 
 def quantiles(least_ms: float, most_ms: float) -> list[int]:
-    """Build quantiles of uniformly distributed values."""
+    """Return the quantiles of uniformly distributed values."""
     return [round(1_000 * (least_ms + (most_ms - least_ms) * step / STEPS)) for step in range(STEPS + 1)]
 
 
@@ -54,8 +54,8 @@ def test_latency_draws_follow_the_measured_distributions(tmp_path: Path) -> None
     found = model(measured(tmp_path))
     ways = [found.request_ns("create_order", key) + found.feed_ns(key) for key in KEYS]
     back = [found.news_ns("create_batch", key) for key in KEYS]
-    # an order is matched against the market data received 1 to 5 ms later; relative to that data, its answer is known 3
-    # ms earlier
+    # an order is matched against the market data received 1 to 5 ms later; relative to that data, its answer becomes
+    # known 3 ms earlier
     assert 21 * NS_PER_MS <= min(ways) < 25 * NS_PER_MS
     assert 61 * NS_PER_MS < max(ways) <= 65 * NS_PER_MS
     assert min(back) == pytest.approx(7 * NS_PER_MS, abs=NS_PER_MS // 5)

@@ -88,8 +88,8 @@ def test_amounts_are_rounded_to_the_units_used_on_the_wire(
 def test_remaining_levels_never_start_at_a_better_price_than_the_recorded_best(
     bids: dict[int, int], asks: dict[int, int], prints: list[tuple[int, int, int]], taken: int
 ) -> None:
-    """Check the condition under which an order that does not reach the best recorded price need not be checked against
-    the remaining levels.
+    """Check the condition that allows the code to skip the remaining levels when an order does not reach the best
+    recorded price.
     """
     market = _market(bids, asks, [])
     if prints:

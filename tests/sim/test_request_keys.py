@@ -20,7 +20,7 @@ from tests.sim.venue import BTC, LOT, T0, S, Venue, books
 
 
 def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
-    """Return the times at which the requests of a fixed script are answered, with these request ``ids`` and with
+    """Return the times at which the answers to a fixed script of requests arrive, with these request ``ids`` and with
     ``more_reads`` in between.
     """
     latency = Lognormal({"order_ms": 100, "answer_ms": 100, "sigma": 1.0}, 5)

@@ -188,7 +188,7 @@ def simulated(reading: str) -> list[Fill]:
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_identical_fills_can_be_derived_using_only_the_frames(reading: str) -> None:
+def test_an_independent_derivation_from_the_frames_yields_identical_fills(reading: str) -> None:
     mine, theirs = derived(reading), simulated(reading)
     assert len(mine) > 20
     assert theirs == mine

@@ -1,8 +1,8 @@
-"""Rare branches of the product, each with a name and identified by a piece of source text.
+"""Rare branches of the product, each with a name and identified by an excerpt of the source text.
 
-The product's source is not changed. While a simulation observes branches, the function that contains the text runs with
-a call inserted before that line. If the text has changed too much, `Branch.place` raises `Stale`, and a test reports
-it.
+The product's source is not changed. While a simulation observes branches, the function that contains the excerpt runs
+with an extra call inserted before the last line of the excerpt. If the source has changed too much, `Branch.place`
+raises `Stale`, and a test reports it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Branch:
     name: str
     module: str
     text: str
-    #: counted, but a long run is not required to reach it
+    #: counted, but a long run does not have to reach it
     is_rarest: bool = False
 
     def place(self, source: str) -> int:
@@ -160,7 +160,7 @@ def _prepared() -> tuple[tuple[types.FunctionType, types.CodeType, types.CodeTyp
 
 
 def missing() -> list[str]:
-    """Return the branches that no function contains anymore. Raises Stale if a branch's text is gone."""
+    """Return the branches that are no longer in any function. Raises Stale if a branch's text is gone."""
     text = "".join(str(_constants(fresh)) for _, _, fresh in _prepared())
     return [branch.name for branch in BRANCHES if branch.name not in text]
 
@@ -171,9 +171,9 @@ def _constants(code: types.CodeType) -> list[object]:
 
 @contextlib.contextmanager
 def reported(to: Callable[[str], None]) -> Iterator[None]:
-    """Call ``to`` with the name of every branch reached, until the block exits.
+    """Call ``to`` with the name of every branch that is reached, until the block exits.
 
-    A function that a planted fault has patched is left unchanged.
+    A function patched by a planted fault is left unchanged.
     """
     swapped = []
     for function, was, fresh in _prepared():

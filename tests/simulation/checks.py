@@ -1,9 +1,9 @@
-"""Checks of invariants. They read the exchange's records and the journal file with code that is independent of the
+"""Checks of invariants. They read the exchange's records and the journal file using code that is independent of the
 engine.
 
 The invariants are numbered:
 
-    I1 at most one order per client ID      I2 every own order has a row        I3 no live order has a final row
+    I1 at most one order per client ID      I2 every bot order has a row        I3 no live order has a final row
     I4 executed never decreases; executed + remaining = original                I5 money is conserved, to the unit
     I6 exposure stays within its limit      I7 no rate-limit window is exceeded
     I8 no secret in any output              I9 tasks and queues are bounded      I10 every fill is reported once
@@ -24,7 +24,7 @@ from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
-#: states of a journal row which mean that the order does not exist at the exchange
+#: states of a journal row that mean that the order does not exist at the exchange
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
 #: maximum number of tasks per bot: streams, requests in flight, keeper
@@ -43,7 +43,7 @@ class Books:
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
         """``most_base_units`` is the bot's ``max_position``, by currency."""
         self._venue = venue
-        #: True if the exchange has done anything since the last check
+        #: True if anything has happened at the exchange since the last check
         self.is_touched = True
         for name in ("advance", "submit"):
             setattr(venue, name, self._touching(getattr(venue, name)))
@@ -59,10 +59,10 @@ class Books:
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
         #: filled lots by order, from trades
         self.filled: dict[str, int] = {}
-        #: client IDs whose rows were in a lost commit. The loss cannot be detected, because the exchange had no such
-        #: order
+        #: client IDs whose rows were in a lost commit; the loss cannot be detected, because the exchange never had
+        #: these orders
         self.excused: set[int] = set()
-        #: True once a journal was restored from a copy, which lacks requests that the windows still count
+        #: True once a journal was restored from a copy that lacks requests which the windows still count
         self.excuses_rates = False
 
     def _touching(self, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,7 +85,7 @@ class Books:
     # -- after every step -----------------------------------------------------------------------------------------
 
     def look(self, row_of: Callable[[int], str | None]) -> None:
-        """Check all changes since the last call. ``row_of`` returns the state in the journal row of a client ID, or
+        """Check all changes since the last call. ``row_of`` returns the state in the journal row for a client ID, or
         None if there is no row.
 
         Raises Broken.
@@ -125,7 +125,9 @@ class Books:
                 raise Broken(f"I6: {exposed} units of {base} are held or may be, of at most {self._most[base]}")
 
     def _exposed(self, base: str) -> int:
-        """Return the coins held, including those assigned at the start, plus the coins that open buys may still add."""
+        """Return the coins held, including those assigned at the start, plus the coins that open buys could still
+        add.
+        """
         rules = {pair: pair.rules for pair in self._venue.pairs.values()}
         total: int = self._account.total[base] - self._moved.get(base, 0)
         for order in self._account.open.values():
@@ -144,7 +146,7 @@ class Books:
         self.filled[trade.order_id] = self.filled.get(trade.order_id, 0) + trade.lots
 
     def ended(self, client_id: int, state: str) -> None:
-        """Check an order that the bot considers final. Raises Broken if the order is live."""
+        """Check an order that the bot considers final. Raises Broken if the order is still live."""
         order_id = self._by_client_id.get(client_id)
         if order_id is None and state in _NEVER_THERE:
             order_id = next((o.order_id for o in self._account.orders.values() if o.new.client_id == client_id), None)
@@ -212,8 +214,8 @@ class Books:
         return found
 
     def check_explained(self, resting: Iterable[int], before: int) -> None:
-        """Check a bot that starts trading. No order that the bot considers ``resting`` (client IDs) may have become
-        final ``before`` its start (nanoseconds, exchange time). Raises Broken.
+        """Check a bot that is starting to trade. No order that the bot considers ``resting`` (client IDs) may have
+        become final ``before`` its start (nanoseconds, exchange time). Raises Broken.
         """
         for client_id in resting:
             order_id = self._by_client_id.get(client_id)
@@ -232,11 +234,11 @@ class Books:
     def check_recovered(
         self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any], *, starts_over: bool = False
     ) -> None:
-        """Check that a bot which trades on a damaged journal has lost nothing that matters. ``before`` contains the
-        rows from before the damage. Raises Broken.
+        """Check that a bot that trades on a damaged journal has lost nothing important. ``before`` contains the rows
+        from before the damage. Raises Broken.
 
-        A bot without a journal ``starts_over`` if it reports the missing journal. Its earlier orders are then foreign,
-        as if the user had moved the journal away.
+        A bot without a journal ``starts_over`` if it reports that the journal is missing. Its earlier orders are then
+        foreign, as if the user had moved the journal to another location.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")
@@ -278,7 +280,7 @@ class Books:
 
 
 class Journaled:
-    """The journal's contents at one point in time: SQLite plus the newer commits in the log."""
+    """The journal's contents at one point in time: those in SQLite plus the newer commits in the log."""
 
     def __init__(self, path: Path) -> None:
         """Read the journal's contents. Raises JournalError."""
@@ -309,8 +311,8 @@ _NUMBER_BYTES = 8
 
 
 class Followed:
-    """The contents of a journal, followed through its log as the log grows. Each commit is read once, whereas
-    `Journaled` reads the entire journal.
+    """The contents of a journal, updated from its log as the log grows. Each commit is read once, whereas `Journaled`
+    reads the entire journal.
 
     The records are parsed independently of the product: each has a prefix and a body and starts at a multiple of 8
     bytes. The first record of a segment is its header.
@@ -418,7 +420,7 @@ _LOOKS = frozenset({"open_orders", "balance"})
 
 
 class Standstills:
-    """Checks the requests that a bot sends after it was suspended."""
+    """Checks which requests a bot sends after it was suspended."""
 
     def __init__(self) -> None:
         self._slept_s = 0.0
@@ -431,14 +433,14 @@ class Standstills:
             self._slept_s, self._unread = slept_s, set(_LOOKS)
 
     def sends(self, endpoint: str) -> None:
-        """Record that a request is sent. Raises Broken if the bot had to read from the exchange first."""
+        """Record that a request is sent. Raises Broken if the bot should have read from the exchange first."""
         if self._unread and endpoint.startswith("create"):
             raise Broken(
                 f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
             )
 
     def reads(self, endpoint: str) -> None:
-        """Record that a read sent after the bot resumed was answered."""
+        """Record that a read sent after the bot resumed has received its response."""
         self._unread.discard(endpoint)
 
 

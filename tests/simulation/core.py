@@ -1,4 +1,4 @@
-"""The `core` layer: an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
+"""The `core` layer: an adapter that talks directly to the emulator's venue, without HTTP, sockets or a wire format.
 
 The bot, its journal, its engine and the exchange are identical to those in the `whole` layer, but requests and events
 pass between them in a few calls. The faults are those of a real connection: requests and responses are lost, late or
@@ -38,7 +38,7 @@ _RECONNECT_S = 0.5
 #: time until a silent stream is reported as lost
 _STALE_S = 3.0
 _ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
-#: faults whose response does not reveal whether the request was executed
+#: faults for which the response does not reveal whether the request was executed
 _UNCLEAR = {
     "reset_after": (0, "ServerDisconnectedError: Server disconnected"),
     "error_after": (502, "Bad Gateway"),
@@ -85,7 +85,7 @@ class CoreExchange:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:
-        """Schedule a call that takes place even if the process that scheduled it dies."""
+        """Schedule a call that is made even if the process that scheduled it dies."""
         return self._loop.call_later(seconds, call, *arguments, context=contextvars.Context())
 
     def latency_s(self) -> float:
@@ -181,7 +181,7 @@ class CoreExchange:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def add_fault(self, spec: Mapping[str, object]) -> Fault:
-        """Add a fault, as the emulator does."""
+        """Add a fault in the same way as the emulator."""
         fault = self.faults.add(spec, self.venue.now)
         if fault.kind == "ws_refuse":  # an open stream cannot be refused, so disconnect it first
             for adapter in self.adapters:
@@ -190,7 +190,7 @@ class CoreExchange:
         return fault
 
     def remove_faults(self, fault_id: int | None = None) -> int:
-        """Remove faults, as the emulator does."""
+        """Remove faults in the same way as the emulator."""
         return len(self.faults.remove(fault_id))
 
     def strike_network(self, fault: PlannedFault) -> int:
@@ -364,7 +364,7 @@ class CoreAdapter:
         return len(struck)
 
     def slow_down(self, share: float, lag_s: float, chance: Random) -> None:
-        """Make some streams lag behind the others while keeping their messages in order."""
+        """Make some streams lag behind the others without reordering their messages."""
         for stream in self._streams:
             if chance.random() < share:
                 stream.lag_s = lag_s
@@ -413,7 +413,7 @@ class CoreAdapter:
                 self._sink(Connection(ConnectionState.CONNECTED, stream.name, pair, ""))
 
     def deliver(self, delivery: Delivery) -> None:
-        """Pass a delivery on to the streams that carry its kind."""
+        """Pass a delivery on to the streams that carry deliveries of its kind."""
         if not self.is_alive:
             return
         item = delivery.item
@@ -465,7 +465,7 @@ class CoreAdapter:
         if isinstance(event, TradeReport):
             key = (event.order_id, event.trade_id)
             if key in self._executions:
-                return  # the adapter passes each execution on only once
+                return  # the adapter passes on each execution only once
             self._executions.add(key)
         self._sink(event)
 

@@ -1,7 +1,8 @@
-"""Damages a journal while no bot runs: corrupt bytes, a truncated or missing log, or a restored older copy.
+"""Damages a journal while no bot is running: corrupt bytes, a truncated or missing log, or an older copy put in its
+place.
 
 This code is independent of the bot's damage detection. `strike` changes the files and returns the data that may be
-lost; `tests.simulation.world` compares it with the result of the next start.
+lost; `tests.simulation.world` compares this data with the result of the next start.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ def put_back(state: Path, copy: Copy, *, keeps: tuple[str, ...] = ()) -> None:
 
 class Struck(msgspec.Struct, frozen=True):
     """The damage done to a journal. If ``demands`` is True, no bot may trade on the journal. Otherwise, the journal may
-    be intact or may look intact.
+    be intact or may appear intact.
     """
 
     words: str
     demands: bool
-    #: True if nothing is left of the journal, as if the user had moved it away
+    #: True if the journal is gone completely, as if the user had moved it to another location
     starts_over: bool = False
 
 
@@ -100,7 +101,7 @@ def _corrupt_sqlite(journal: Path, x: float, y: float) -> Struck | None:
         content[place] ^= 0xA5
     replace(path, bytes(content))
     if path == log:
-        # SQLite keeps the transactions before the damage, and the journal's own log shows that there were later ones
+        # SQLite keeps the transactions before the damage, and the journal's log shows that later transactions existed
         journal.with_name(f"{_JOURNAL}-shm").unlink(missing_ok=True)
     return Struck(f"{length} bytes of {path.name} at {at} are corrupt", demands=False)
 
@@ -131,7 +132,7 @@ def _strike_log(journal: Path, kind: str, x: float, y: float) -> Struck | None:
     if kind == "log_cut":
         replace(path, bytes(content[:at]))
         return Struck(f"{path.name} is cut at byte {at}", demands=True)
-    # damage to the padding after a body would have no effect
+    # damage to the padding after a record's body would have no effect
     at = max(0, record.end.offset - 8 - int(y * min(len(record.body), 2_000)))
     content[at] ^= 0x5A
     replace(path, bytes(content))

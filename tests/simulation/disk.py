@@ -55,7 +55,7 @@ class Medium:
     def __init__(self, seed: object = 0) -> None:
         self.trouble = ""
         self.room = 0
-        #: by fault class: the number of writes refused by each disk fault, and of losses caused by power cuts
+        #: by fault class: how many writes each disk fault refused, and how many losses power cuts caused
         self.struck: Counter[str] = Counter()
         self.chance = Random(f"medium {seed}")
         #: for each SQLite file, the size of its write-ahead log after each transaction that a power cut could still
@@ -146,7 +146,7 @@ class SimulatedDisk(RealDisk):
     def __init__(
         self, on_write: Callable[[], Callable[[], None] | None] = lambda: None, medium: Medium | None = None
     ) -> None:
-        """``on_write`` is called before every write; the function that it returns is called after the write."""
+        """``on_write`` is called before every write and returns a function that is called after the write."""
         super().__init__()
         self.is_dead = False
         self.medium = medium or Medium()
@@ -210,7 +210,7 @@ class SimulatedDisk(RealDisk):
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         found = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
-        # files in memory need no sync, and a simulated crash never occurs between two SQLite writes
+        # files in memory need no sync, and a simulated crash never occurs between two writes by SQLite
         sqlite3.Connection.execute(found, "PRAGMA synchronous=OFF")
         # without checkpoints, the write-ahead log only grows, and its tail can be cut off
         sqlite3.Connection.execute(found, "PRAGMA wal_autocheckpoint=0")
@@ -298,7 +298,7 @@ class SimulatedFiles(RealFiles):
 
 
 class _Appending:
-    """An append-only file with its own buffer, which cannot be flushed after the death of its process."""
+    """An append-only file with its own buffer, which can no longer be flushed once its process is dead."""
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -341,7 +341,7 @@ class _Appending:
     def die(self, *, power_cut: bool) -> None:
         self._buffer.clear()
         if self._number is not None and power_cut:
-            # part of the data that the system held had already reached the disk
+            # part of the data buffered by the system had already reached the disk
             end = os.fstat(self._number).st_size
             os.ftruncate(self._number, self._synced + self._disk.medium.chance.randint(0, end - self._synced))
         self._release()
@@ -357,8 +357,8 @@ class _DurableFiles(RealDurableFiles):
 
 
 class _InPlace:
-    """A file for in-place writes. A write is complete once it has returned. A power cut during a write may leave any
-    part of it.
+    """A file for in-place writes. A write is complete when the call returns. If power is cut during a write, any part
+    of it may have been written.
     """
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
@@ -458,7 +458,7 @@ class _Connection(sqlite3.Connection):
         if self.owner.is_dead:
             return
         super().close()
-        # when the last connection closes, SQLite moves the entire log into the database file
+        # when the last connection closes, SQLite copies its entire log into the database file
         if self.log is not None and not self.log.exists():
             self.owner.medium.transactions[self.log.with_name(self.log.name[: -len("-wal")])] = [0]
 

@@ -4,9 +4,9 @@
     loop.run_until_complete(main())
 
 It is asyncio's own `BaseEventLoop` with a different clock and selector: tasks, timers, timeouts, asynchronous
-generators and the order of execution are asyncio's. Where asyncio would sleep until the next timer, the clock jumps to
-that timer, so idle hours cost nothing. Connections use `VirtualLoop.network`. The threads of `run_in_executor` take
-turns with the loop, so that they do not change the order of execution.
+generators and the order of execution work as in asyncio. Where asyncio would sleep until the next timer, the clock
+jumps to that timer, so idle hours cost nothing. Connections use `VirtualLoop.network`. The threads of `run_in_executor`
+take turns with the loop, so they do not change the order of execution.
 
 Without a seed, callbacks run in asyncio's order. With a seed, the order varies wherever asyncio does not guarantee it,
 but always identically for a given seed: ready tasks run in any order, a task's step may be postponed, and timers fire
@@ -36,11 +36,11 @@ from tests.simulation.network import Network
 
 T = TypeVar("T")
 
-#: virtual seconds per loop iteration, so that a task that spins with ``sleep(0)`` reaches its timeout
+#: virtual seconds per loop iteration, so that a task that spins with ``sleep(0)`` eventually reaches its timeout
 ROUND_S = 10e-6
-#: after this many consecutive iterations in which work was always ready, the loop is considered one that never waits
+#: after this many consecutive iterations in which work was always ready, the loop is assumed never to wait
 ROUNDS_MAX = 2_000_000
-#: virtual seconds that tasks have for cleanup once the loop is found to be stuck
+#: virtual seconds that tasks get for cleanup once the loop is found to be stuck
 _GRACE_S = 60.0
 #: duration of work in another thread
 _THREAD_S = 0.0002
@@ -48,7 +48,7 @@ _THREAD_S = 0.0002
 _POSTPONED = 0.15
 #: probability that the machine wakes up late, and the maximum delay in seconds
 _LATE, _LATE_MAX_S = 0.1, 0.003
-#: above this number of timers, cancelled timers are dropped once they are the majority
+#: above this number of timers, cancelled timers are dropped once they make up the majority
 _TIMERS_MAX = 256
 
 
@@ -91,8 +91,8 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """The loop described in this module. ``limit_s`` limits the virtual time, because a test of a bot that never stops
-    must also terminate.
+    """The loop described in this module. ``limit_s`` limits the virtual time, so that even a test of a bot that never
+    stops will terminate.
     """
 
     def __init__(self, *, seed: int | None = None, limit_s: float = 3600.0) -> None:
@@ -220,8 +220,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- stuck ----------------------------------------------------------------------------------------------------
 
     def _give_up(self, why: str) -> None:
-        """Let the main task clean up, and raise the error from it. If even that is impossible, raise the error from the
-        loop.
+        """Let the main task clean up, then raise the error from that task. If even cleanup is impossible, raise the
+        error from the loop.
         """
         error = Stuck(f"{why} (at {self._now:.3f} s).\n{self.describe_tasks()}")
         if self._stuck is not None or self._main is None or self._main.done():
@@ -264,7 +264,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return error
 
     def describe_tasks(self) -> str:
-        """Return a description of where each unfinished task is waiting, innermost frame last."""
+        """Return a description of where each unfinished task is waiting, with the innermost frame last."""
         waiting = sorted(
             (task for task in asyncio.all_tasks(self) if not task.done()), key=lambda t: _number(t.get_name())
         )
@@ -277,10 +277,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- processes ------------------------------------------------------------------------------------------------
 
     def kill(self, process: Process, *, silently: bool = False) -> None:
-        """Kill a process as kill -9 does: none of its code runs anymore, not even a ``finally``.
+        """Kill a process as kill -9 does: none of its code runs afterward, not even a ``finally``.
 
-        The system closes its connections. With ``silently``, its connections send nothing more, as when the machine is
-        unplugged.
+        The system closes its connections. With ``silently``, its connections send nothing more, as if the machine had
+        been unplugged.
         """
         process.is_dead = True
         self._any_dead = True
@@ -335,7 +335,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return True
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """Create a task that belongs to the process in whose context it runs."""
+        """Create a task that belongs to the process whose context the task runs in."""
         task = super().create_task(coro, **options)
         context = options.get("context")
         process = PROCESS.get() if context is None else context.get(PROCESS)
@@ -351,8 +351,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def close(self) -> None:
         """Close the loop and release dead processes.
 
-        Their ``finally`` blocks run only now, because Python provides no way to prevent this. They can no longer affect
-        the loop, and objects that outlive the loop (such as a disk) must refuse their calls.
+        Their ``finally`` blocks run only at this point, because Python provides no way to prevent them from running.
+        They can no longer affect the loop, and objects that outlive the loop (such as a disk) must refuse their calls.
         """
         super().close()
         for turns in list(self._threads.values()):
@@ -371,15 +371,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 collect()
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """Do the work after a short delay, in a thread that takes turns with the loop, so that only one of the two runs
-        at a time.
+        """Do the work after a short delay, in a thread that takes turns with the loop, so that the two never run at the
+        same time.
 
         The work may block with `sleep_in_thread` while the loop continues.
         """
         return self._work(_Turns(self, func, *args).go_on)
 
     def run_soon(self, func: Callable[[], T]) -> asyncio.Future[T]:
-        """Do the work after a short delay on the loop itself. This saves a thread for work that never sleeps."""
+        """Do the work on the loop itself after a short delay. No thread is used, so the work must never sleep."""
 
         def whole(future: asyncio.Future[T]) -> None:
             _settle(future, func)
@@ -526,8 +526,8 @@ def _places(coroutine: Any) -> Iterator[str]:
 
 
 def collect() -> None:
-    """Collect the garbage of dead processes now, so that the expected warnings are suppressed here and do not appear in
-    a later test.
+    """Collect the garbage of dead processes now, so that the expected warnings are suppressed here instead of appearing
+    in a later test.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -1,8 +1,10 @@
-"""Substitutes for the machine on the virtual loop: for the ports of bot and emulator, and for libraries without ports.
+"""Substitutes for the machine on the virtual loop: for the ports of the bot and the emulator, and for libraries without
+ports.
 
 `ports` returns the ports of `botkit.live.ports`. `on_virtual_time` replaces the machine where botkit and aiohttp use it
 directly without ports, so that tests written for the real loop run unchanged. tests/test_architecture.py ensures that
-there are few such places: live/clock.py, live/background.py, live/machine.py, exchange/machine.py, emulator/clock.py.
+there are only a few such places: live/clock.py, live/background.py, live/machine.py, exchange/machine.py,
+emulator/clock.py.
 """
 
 from __future__ import annotations
@@ -91,8 +93,7 @@ class VirtualThreads:
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
         """Call ``step`` on the loop repeatedly until it returns None.
 
-        The watchdog's steps are not run: they detect long turns, but no turn is in progress between two steps of the
-        loop.
+        The watchdog's steps are not run: they detect long turns, but on this loop they could run only between turns.
         """
         return _NoSteps() if name == "watchdog" else _Steps(self._loop, step)
 
@@ -212,7 +213,7 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         (aiohttp.connector, "monotonic", clock.monotonic_s),
         # aiohttp adds a Date header to responses without one
         (aiohttp.web_response, "rfc822_formatted_time", lambda: formatdate(clock.wall_ns() // NS_PER_S, usegmt=True)),
-        # aiohttp connects through raw sockets, which do not exist here
+        # aiohttp connects through raw sockets, which the virtual loop does not have
         (aiohappyeyeballs, "start_connection", start_connection),
     ]  # fmt: skip
     with contextlib.ExitStack() as stack:

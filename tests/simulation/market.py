@@ -17,7 +17,7 @@ from tests.simulation.plan import PAIRS
 #: number of different markets; a seed selects one of them
 MARKETS = 16
 _PIECE: Nanos = 8 * NS_PER_S
-#: how long before the exchange the market starts, so that every book exists immediately
+#: how far before the exchange's start the market starts, so that every book exists immediately
 _EARLIER: Nanos = 5 * NS_PER_S
 
 

@@ -1,4 +1,4 @@
-"""Planted faults that a useful simulation must find. Each is a small patch of one function.
+"""Planted faults that a useful simulation must find. Each is a small patch to one function.
 
 A mutant is applied within the process: the function receives the code compiled from its changed source. Worker
 processes and files are not changed. `applied` raises `Stale` if the source has changed too much.
@@ -21,7 +21,7 @@ from tests.simulation.sources import Stale, codes_of, differs, functions_of
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A planted fault. ``before`` occurs exactly once in the module and is replaced with ``after``. ``layer`` is the
-    layer that finds the mutant sooner.
+    layer that finds the mutant faster.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Mutant:
     before: str
     after: str
     layer: str = "core"
-    #: only plans with one of these features (`tests.simulation.plan.features`) can find it; empty: any plan
+    #: only plans with one of these features (`tests.simulation.plan.features`) can find the mutant; empty: any plan can
     needs: tuple[str, ...] = ()
 
 
@@ -304,8 +304,8 @@ def applied(mutant: Mutant) -> Iterator[None]:
 
 
 def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str]) -> int:
-    """Search for each mutant, or for those in one part of the product, with up to ``seeds`` seeds, and print the number
-    of seeds that each search took. Return 1 if a mutant survived.
+    """Search for each mutant, or for the mutants in one part of the product, with up to ``seeds`` seeds, and print how
+    many seeds each search required. Return 1 if a mutant survived.
 
     Seeds whose plans lack a feature required by the mutant are skipped and not counted.
     """

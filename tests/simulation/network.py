@@ -1,9 +1,9 @@
-"""The network of a `VirtualLoop`: connections between tasks of one process, and their faults.
+"""The network of a `VirtualLoop`: connections between tasks on the loop, and the faults of these connections.
 
 A connection is two ordered byte streams. Each written chunk arrives after a latency. A link may be slow, its chunks may
 be split and joined at random, and a connection may be reset, stall for a while, or fall silent permanently while both
 sides believe it to be open. The transports behave like asyncio's: a writer is paused when its peer does not read,
-`close` sends the data already written, and data for a closed connection is answered with a reset.
+`close` sends the data already written, and the response to data for a closed connection is a reset.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Link:
     """
 
     latency_s: tuple[float, float] = (0.0001, 0.0001)
-    #: fraction of chunks that arrive in two parts, the second one later
+    #: fraction of chunks that arrive in two parts, with the second part arriving later
     cut: float = 0.0
     #: fraction of chunks that are late, and the maximum delay in seconds
     late: float = 0.0
@@ -53,7 +53,7 @@ class Network:
         self.link = Link() if seed is None else Link(latency_s=(0.00005, 0.002), cut=0.05, late=0.02, late_s=0.05)
         self.links: dict[int, Link] = {}
         self.names = {"localhost": "127.0.0.1"}
-        #: unreachable ports: new connections to them wait, and open ones fall silent
+        #: unreachable ports: new connections to them wait, and open connections fall silent
         self.unreachable: set[int] = set()
         #: called with every new connection, before its first byte
         self.on_connect: list[Callable[[Connection], None]] = []
@@ -65,7 +65,7 @@ class Network:
     # -- names and ports ------------------------------------------------------------------------------------------
 
     def getaddrinfo(self, host: Any, port: Any) -> list[Any]:
-        """Resolve a host as the loop's own method does. Raises socket.gaierror for a name that is not in `names`."""
+        """Resolve a host as the loop's method does. Raises socket.gaierror for a name that is not in `names`."""
         name = host.decode() if isinstance(host, bytes) else (host or "0.0.0.0")
         numeric = self.names.get(name, name)
         try:
@@ -97,7 +97,7 @@ class Network:
         start_serving: bool = True,
         **options: Any,
     ) -> Server:
-        """Create a server as the loop's own method does. Raises OSError if the address is in use, NotImplementedError
+        """Create a server as the loop's method does. Raises OSError if the address is in use, and NotImplementedError
         for TLS.
         """
         if options.get("ssl"):
@@ -146,7 +146,7 @@ class Network:
         sock: Any = None,
         **options: Any,
     ) -> tuple[Transport, asyncio.BaseProtocol]:
-        """Connect as the loop's own method does. ``sock`` is a return value of `dial`."""
+        """Connect as the loop's method does. ``sock`` is the return value of an earlier call to `dial`."""
         if options.get("ssl"):
             raise NotImplementedError("the network of the simulation knows no TLS")
         dialled = await self.dial(host, port) if sock is None else sock
@@ -154,13 +154,13 @@ class Network:
         side.connect(factory, contextvars.copy_context())
         loop = asyncio.get_running_loop()
         begun = loop.create_future()
-        loop.call_soon(begun.set_result, None)  # after `connection_made`, as asyncio promises
+        loop.call_soon(begun.set_result, None)  # after `connection_made`, as asyncio guarantees
         await begun
         assert side.protocol is not None
         return side, side.protocol
 
     def latency_s(self, link: Link) -> float:
-        """Return the next random latency of a link."""
+        """Return a new random latency for a link."""
         low, high = link.latency_s
         latency = low if low == high else self.chance.uniform(low, high)
         if link.late and self.chance.random() < link.late:
@@ -232,10 +232,10 @@ class Connection:
         self.link = replace(self.link, **changes)
 
     def stall(self, side: str | None = None) -> None:
-        """Hold back all data that ``side`` ("client", "server", None for both) sends, including the close, until
-        `go_on`.
+        """Hold back all data that ``side`` ("client", "server", or None for both) sends, including the close, until
+        `go_on` is called.
 
-        Both sides believe the connection to be open, so the connection is half-open unless `go_on` is called.
+        Both sides assume that the connection is open, so it is half-open unless `go_on` is called.
         """
         for transport in self.sides:
             if side is None or transport.name == side:
@@ -248,7 +248,7 @@ class Connection:
             transport.carry()
 
     def reset(self) -> None:
-        """Notify both sides that the connection is gone. Data in transit is lost."""
+        """Notify both sides that the connection has been lost. Data in transit is lost."""
         self.network.loop.note(f"reset {self.number}")
         for transport in self.sides:
             transport.in_flight.clear()
@@ -276,9 +276,10 @@ class Transport(asyncio.Transport):
         self.peer: Transport = self
         self.owner: Server | None = None
         self.protocol: asyncio.BaseProtocol | None = None
-        #: data that this side has written and the peer has not received, with the arrival time
+        #: data written on this side but not yet received by the peer, with the arrival time
         self.in_flight: deque[tuple[float, Any]] = deque()
-        #: data that has arrived but was not read, because the protocol has paused reading or there is no protocol yet
+        #: data that has arrived but has not been read, because the protocol has paused reading or there is no protocol
+        #: yet
         self.unread: deque[Any] = deque()
         self.is_held = False
         #: True once this side's machine is gone: data already sent still arrives, but there are no more responses
@@ -374,8 +375,8 @@ class Transport(asyncio.Transport):
             self._soon_read()
 
     def _read(self) -> None:
-        """Pass on one chunk. A real loop also reads a socket once per iteration, so that waiting tasks may act before
-        the next chunk.
+        """Pass on one chunk. A real loop also reads a socket once per iteration, so waiting tasks may run before the
+        next chunk is read.
         """
         if self._is_paused or self._is_lost or self.protocol is None or not self.unread:
             return
@@ -475,7 +476,7 @@ class Transport(asyncio.Transport):
         if self.process is not None and self.process.is_dead and isinstance(what, bytes):
             return
         network = self.connection.network
-        # bytes never overtake each other
+        # bytes are never reordered
         self._last_at = max(self._last_at, self._loop.time() + network.latency_s(self.connection.link))
         self.in_flight.append((self._last_at, what))
         self.carry()
@@ -483,7 +484,7 @@ class Transport(asyncio.Transport):
     def carry(self) -> None:
         """Schedule the arrival of data in flight."""
         if self.in_flight and self._carrying is None and not self.is_held:
-            # the bytes are on the wire now, so they arrive regardless of the process that wrote them
+            # the bytes are already on the wire, so they arrive whatever happens to the process that wrote them
             self._carrying = self._loop.call_at(self.in_flight[0][0], self._carry, context=contextvars.Context())
 
     def _carry(self) -> None:
@@ -530,8 +531,8 @@ class Transport(asyncio.Transport):
             self.connection.network.connections.pop(self.connection.number, None)
 
     def die(self, *, silently: bool) -> None:
-        """Terminate this side together with its process. Its code is not notified, and the peer notices only the data
-        that the system sends.
+        """Terminate this side together with its process. The process's code is not notified, and the peer notices only
+        through data that the system sends.
         """
         if self._is_lost:
             return
@@ -622,7 +623,7 @@ class Server(asyncio.AbstractServer):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Stands in for a listening socket. It has only the attributes used by callers."""
+    """Stands in for a listening socket. It has only the attributes that callers use."""
 
     address: tuple[str, int]
     family: int = socket.AF_INET

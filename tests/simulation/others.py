@@ -1,7 +1,7 @@
 """Other programs on the account or the machine: a second bot, the bot's guard, `botkit panic`, and the limits broker.
 
-All of them are the real programs. The broker serves on the simulated network. Each of the others connects to the broker
-and the exchange like a separate process. Guard and panic read the bot's journal and never write to it.
+All of them are the real programs. The broker listens on the simulated network. Each of the other programs connects to
+the broker and the exchange as a separate process would. Guard and panic read the bot's journal and never write to it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: how long a bot must have run undisturbed, in addition to the guard's patience, before its guard's intervention counts
-#: as an error
+#: how long a bot must have run undisturbed, in addition to the guard's patience, before an intervention by its guard is
+#: considered an error
 _WELL_S = 3.0
 
 
@@ -96,7 +96,7 @@ class SecondBot:
         return self._followed.look()
 
     def follow_no_more(self) -> None:
-        """Stop following the journal, so that its files are read from the beginning next time."""
+        """Stop following the journal, so that the next reader starts at the beginning of its files."""
         if self._followed is not None:
             self._followed.close()
             self._followed = None
@@ -236,7 +236,7 @@ async def panic_beside(run: Run, state: Path, *, own_only: bool, is_latched: Cal
 
 
 def _blocking(run: Run, clock: VirtualClock, process: Process, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine on the loop, for a thread that takes turns with the loop, and return its result."""
+    """Run a coroutine on the loop on behalf of a thread that takes turns with the loop, and return its result."""
     task = run.loop.create_task(make(), context=in_process(process))
     while not task.done():
         clock.sleep(0.05)

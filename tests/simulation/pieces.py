@@ -1,9 +1,10 @@
-"""Splits a long run into pieces (ranges of seeds), runs each in a separate process, and saves the results in a file.
+"""Splits a long run into pieces (ranges of seeds), runs each piece in a separate process, and saves the results in a
+file.
 
     {"commit": "1f0c...", "layer": "core", "first": 200, "seeds": 100, "cpu_s": 9.1, "counted": 84, ...}
 
-Each line of the file is a finished piece. A resumed run skips the finished pieces with its commit and layer. Pieces
-from other commits stay in the file but are not counted.
+Each line of the file is a finished piece. A resumed run skips the finished pieces that have its commit and layer.
+Pieces from other commits stay in the file but are not counted.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Piece(msgspec.Struct, kw_only=True):
     first: int
     seeds: int
     cpu_s: float = 0.0
-    #: number of seeds whose runs covered enough to be counted
+    #: number of seeds whose runs had enough coverage to be counted
     counted: int = 0
     orders: int = 0
     crashes: int = 0
@@ -126,8 +127,8 @@ class Kept:
 
 
 def left(first: int, seeds: int, size: int, done: list[Piece]) -> Iterator[tuple[int, int]]:
-    """Return (first seed, number of seeds) of each unfinished piece in a range. Pieces start at multiples of ``size``,
-    or where finished ones end.
+    """Return (first seed, number of seeds) of each unfinished piece in a range. Pieces start at multiples of ``size``
+    or where finished pieces end.
     """
     spans = sorted((piece.first, piece.first + piece.seeds) for piece in done)
     at, end = first, first + seeds
@@ -144,7 +145,7 @@ def left(first: int, seeds: int, size: int, done: list[Piece]) -> Iterator[tuple
 def carried_out(
     pieces: Iterator[Piece], run: Callable[[int, Layer], Result], jobs: int, until: float | None
 ) -> Iterator[Piece]:
-    """Yield each piece with its results as it finishes, running ``jobs`` pieces at a time in separate processes.
+    """Run the pieces in separate processes, ``jobs`` at a time, and yield each piece with its results as it finishes.
 
     No piece starts after ``until`` (a `time.monotonic` value). A piece that is running at that time stops early, with
     fewer seeds.

@@ -1,7 +1,7 @@
 """Plans a run from its seed before it starts: the strategy's actions, the faults, and the bot's crashes.
 
 A `Plan` is plain data. It is drawn once, printed when a run breaks an invariant, shortened by dropping parts, and saved
-as a regression test. All random choices of a run are in its plan or derived from its seed.
+as a regression test. All random choices in a run are either part of its plan or derived from its seed.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault. Its kind is one of the emulator's (`botkit.emulator.faults`) or a network, clock, disk or process
-    fault.
+    """A fault. Its kind is one of the emulator's fault kinds (`botkit.emulator.faults`) or a network, clock, disk or
+    process fault.
     """
 
     at_ms: int
@@ -75,8 +75,8 @@ class Damage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot's process dies as if killed by kill -9, ``rounds`` loop iterations after the trigger. With ``is_cancel``,
-    its task is instead cancelled at that point and cleans up.
+    """The bot's process dies as if killed with kill -9, ``rounds`` loop iterations after the trigger. With
+    ``is_cancel``, its task is instead cancelled at that point and cleans up.
 
     The trigger is ``at_ms`` into the run, or the ``nth`` occurrence from then on of the action ``on``: "send" (a
     request is passed to the adapter), "create", "cancel", "answer", or "write" (the disk is written; the bot then dies
@@ -98,7 +98,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """Cancels the task of one request ``rounds`` loop iterations after the request was sent, wherever the task is
     waiting.
 
-    The request is the ``nth`` one of kind ``on`` ("create", "cancel" or "read") sent at or after ``at_ms``.
+    The request is the ``nth`` request of kind ``on`` ("create", "cancel" or "read") sent at or after ``at_ms``.
     """
 
     at_ms: int
@@ -192,7 +192,7 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
-#: the bot's process is stopped and continued later, or its machine sleeps, which stops the monotonic clock
+#: the bot's process is stopped and later continued, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
 #: temporary disk faults
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
@@ -234,7 +234,8 @@ def draw(seed: int, layer: Layer) -> Plan:
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
     # Each read whose connection is lost holds a slot for a minute, and the window for this read has five slots. After
-    # five losses, the bot retries the read only when that minute is over, which is longer than the calm phase.
+    # five losses, the bot cannot retry the read until that minute is over, and the minute is longer than the calm
+    # phase.
     faults = [
         msgspec.structs.replace(fault, count=min(fault.count or 3, 3))
         if fault.where == "open_orders" and fault.kind in ("reset", "reset_after", "late_arrival")
@@ -242,7 +243,7 @@ def draw(seed: int, layer: Layer) -> Plan:
         for fault in faults
     ]
     chance = Random(f"bursts {layer} {seed}")
-    if chance.random() < 0.15:  # many orders that are all cancelled, more than once: more cancels than a window allows
+    if chance.random() < 0.15:  # many orders that are all cancelled repeatedly: more cancels than a window allows
         begin = chance.randrange(500, active_ms - 12_000)
         for at_ms in range(begin, begin + 8_000, 4_000):
             acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
@@ -291,11 +292,11 @@ def draw(seed: int, layer: Layer) -> Plan:
 
 
 def _full_windows(begin: int) -> list[Act]:
-    """Return actions that cancel more batches than the one-second window for batch cancels allows, over several
-    seconds.
+    """Return actions that, over several seconds, cancel more batches than the one-second window for batch cancels
+    allows.
     """
     acts = []
-    for at_ms in range(begin, begin + _FULL_MS, 250):  # whenever the strategy checks its list
+    for at_ms in range(begin, begin + _FULL_MS, 250):  # each time the strategy checks its list
         acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
         acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[0], x=0.3, y=0.0))
     return acts
@@ -311,7 +312,8 @@ def _add_to_full_windows(chance: Random, begin: int, faults: list[Fault], crashe
     if chance.random() < 0.6:
         crashes.append(
             Crash(
-                at_ms=begin + chance.choice((200, 260, chance.randrange(_FULL_MS))),  # at the second or a later batch
+                # at the second batch or a later one
+                at_ms=begin + chance.choice((200, 260, chance.randrange(_FULL_MS))),
                 on="cancel",
                 nth=chance.choice((1, 1, 2)),
                 rounds=chance.choice((1, 2, 3, chance.randrange(4, 20))),
@@ -432,12 +434,12 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
             share=1.0 if kind in ("ws_silence", "ws_refuse") else chance.choice((1.0, 0.3, 0.1)),
             count=chance.choice((1, 2, None)) if kind not in ("ws_close", "ws_abort") else chance.choice((1, 2)),
         )
-    if draw < 0.84:  # shifts the clock of the bot's machine by milliseconds, until the clock is corrected
+    if draw < 0.84:  # shifts the clock of the bot's machine by milliseconds until the shift is corrected
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # data delayed by a connection must arrive within two seconds, because the exchange acts on a request within two
-    # seconds at most
+    # data that a connection delays must arrive within two seconds, because the exchange acts on a request within at
+    # most two seconds
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(
         at_ms=at_ms,

@@ -1,9 +1,9 @@
 """Loads each project once for all seeds in a process, because loading a configuration and its plugins takes longer than
 a bot's life.
 
-Lives and replays share data that none of them changes: the schema's values, the plugins and the exchange's facts. Each
-life or replay has its own `Project`, which creates new strategies. The first project with a given configuration is
-loaded by `Project.load`, as outside a simulation.
+Lives and replays share data that is never changed: the schema's values, the plugins and the exchange's facts. Each life
+or replay has its own `Project`, which creates new strategies. The first project with a given configuration is loaded by
+`Project.load`, as outside a simulation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _load = Project.load
 
 
 def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
-    """Return the project at ``path``. Strategy parameters may name files in its folder. Raises ConfigError."""
+    """Return the project at ``path``. Strategy parameters may refer to files in its folder. Raises ConfigError."""
     path = Path(path)
     folder = str(path.parent)
     key = path.read_text(encoding="utf-8").replace(folder, "FOLDER")

@@ -56,13 +56,13 @@ class Reached:
         self.counts[name] += 1
 
     def heard(self, text: str) -> None:
-        """Count the branches indicated by a message to the user."""
+        """Count the branches that a message to the user shows to have been reached."""
         for part, name in _HEARD.items():
             if part in text:
                 self.counts[name] += 1
 
     def came_out(self, out: Any) -> None:
-        """Count the branches indicated by the results of a bot's turn."""
+        """Count the branches that the results of a bot's turn show to have been reached."""
         for order, state in out.states:
             before = self._states.get(order.client_id) or ("sending" if order.sent else "queued")
             if before != state.value:

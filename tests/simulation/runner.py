@@ -34,7 +34,7 @@ from tests.simulation.world import Result, carry_out
 #: number of seeds in a piece
 _PIECE: dict[Layer, int] = {"core": 200, "whole": 50}
 _SAID_EVERY_S = 60.0
-#: in a run of at least this many seeds, a fault class or named branch that was never reached is a failure
+#: in a run of at least this many seeds, any fault class or named branch that is never reached counts as a failure
 _LONG_RUN = 500
 _MEMORY = Path("/dev/shm")
 
@@ -43,7 +43,7 @@ def run_plan(plan: Plan) -> Result:
     """Run a plan in an in-memory folder."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
     # collect garbage only between seeds, because a seed's result must not depend on when garbage is collected; objects
-    # that already exist are exempt
+    # that exist before a seed starts are exempt
     gc.freeze()
     gc.disable()
     try:
@@ -85,7 +85,7 @@ def missing(total: Piece) -> list[str]:
 
 
 def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
-    """Yield a description of a run that broke an invariant, with commands to repeat and to shorten it."""
+    """Yield a description of a run that broke an invariant, with commands to repeat the run and to shorten its plan."""
     yield f"BROKEN  layer {layer}, seed {seed}: {broken}"
     yield f"  again:   python -m tests.simulation --layer {layer} --seed {seed} --story"
     yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {seed}"

@@ -1,4 +1,6 @@
-"""Shortens a broken run's plan by dropping parts, as long as the run still ends with the original kind of violation."""
+"""Shortens a broken run's plan by dropping parts, as long as the run still ends with a violation of the original
+kind.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Pl
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Yield plans that each lack a part of this plan: first large parts, finally single elements."""
+    """Yield plans that each lack a part of this plan: first plans without large parts, finally plans without single
+    elements.
+    """
     for name in _LISTS:
         parts: tuple[Any, ...] = getattr(plan, name)
         size = len(parts)

@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Stale(LookupError):
-    """A piece of source text is no longer found where it is expected."""
+    """A piece of source text is no longer where it is expected."""
 
 
 def functions_of(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
@@ -45,7 +45,7 @@ def codes_of(code: types.CodeType) -> dict[str, types.CodeType]:
 
 
 def differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Return True if two functions behave differently, regardless of their position in the file."""
+    """Return True if two functions behave differently. Their positions in the file are ignored."""
     if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
         return True
     for a, b in zip(one.co_consts, other.co_consts, strict=True):

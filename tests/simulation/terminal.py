@@ -4,9 +4,10 @@
         emulator = terminal.serve(make_emulator(emulator_options()))
         assert main(["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--duration", "1s"]) == 0
 
-While a terminal is open, ``asyncio.run`` and ``asyncio.Runner`` use its loop. Each command is a separate process, whose
-tasks end with the command. Servers started by the test keep running. Time does not advance between two commands, but
-the loop continues while a command blocks to wait for a bot (``commands.ask``). The limits broker also runs on the loop.
+While a terminal is open, ``asyncio.run`` and ``asyncio.Runner`` use its loop. Each command is a separate process, and
+its tasks end with the command. Servers started by the test keep running. Time does not advance between two commands,
+but the loop continues while a command blocks to wait for a bot (``commands.ask``). The limits broker also runs on the
+loop.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Terminal:
             (asyncio, "run", self.command),
             (asyncio, "Runner", partial(_Runner, self)),
             (market_access, "build_opener", partial(_Opener, self)),
-            # a simulated process has no garbage collector of its own, and this process's frozen objects would be
+            # a simulated process has no garbage collector of its own, and objects frozen by this process would be
             # traversed again
             (bot_run, "quiet_collector", contextlib.nullcontext),
         ):
@@ -110,7 +111,7 @@ class TerminalLoop(MachineLoop):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        #: the handler that the command has set for each signal
+        #: the handler that the command has installed for each signal
         self.signals: dict[int, Callable[[], object]] = {}
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
@@ -122,7 +123,7 @@ class TerminalLoop(MachineLoop):
         return self.signals.pop(sig, None) is not None
 
     def sleep_in_thread(self, seconds: float) -> None:
-        """Sleep as a virtual loop does. If a command without its own loop blocks, this loop continues."""
+        """Sleep as a virtual loop does. This loop continues while a command without its own loop blocks."""
         if self.is_running() or threading.current_thread() is not threading.main_thread():
             super().sleep_in_thread(seconds)
         else:

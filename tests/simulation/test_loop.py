@@ -1,4 +1,4 @@
-"""On the virtual loop, waiting costs nothing, asyncio's order is kept unless a seed varies it, and a stuck loop is
+"""On the virtual loop, waiting takes no real time, asyncio's order is kept unless a seed varies it, and a stuck loop is
 reported.
 """
 
@@ -152,7 +152,7 @@ def test_a_stuck_test_fails_even_if_it_swallows_the_cancellation() -> None:
         run(main)
 
 
-def test_work_for_a_thread_is_executed_with_a_short_delay() -> None:
+def test_work_for_a_thread_is_executed_after_a_short_delay() -> None:
     async def main() -> tuple[str, float, bool]:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -197,7 +197,7 @@ def test_a_killed_process_runs_no_more_code_not_even_cleanup() -> None:
     run(main)
 
 
-def test_a_process_killed_just_before_it_would_resume_does_not_resume() -> None:
+def test_a_process_killed_just_before_one_of_its_tasks_would_resume_does_not_resume() -> None:
     async def main() -> list[str]:
         loop = running()
         process, said, event = Process("bot"), [], asyncio.Event()

@@ -42,7 +42,7 @@ async def echo(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(body=await request.read() or b"nothing")
 
 
-async def test_aiohttp_requests_and_streams_work_over_the_network() -> None:
+async def test_aiohttp_requests_and_websocket_streams_work_over_the_simulated_network() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         for size in (1, 1_000, 900_000):
             async with session.post(base, data=b"x" * size) as answer:
@@ -108,7 +108,7 @@ async def test_a_half_open_connection_stays_silent_and_a_stalled_one_resumes() -
 
 
 async def _deadlocks(socket: Any) -> None:
-    """Check that the loop would be stuck if no other event were scheduled."""
+    """Check that the loop would be stuck if no further event were scheduled."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(socket.receive(), 3)
         raise AssertionError("it is not half-open")
@@ -178,7 +178,7 @@ async def test_a_writer_is_paused_while_its_peer_does_not_read() -> None:
     server.close()
 
 
-async def test_servers_and_connections_may_use_paths_as_addresses() -> None:
+async def test_servers_and_connections_may_use_file_system_paths_as_addresses() -> None:
     async def says(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello\n")
         writer.close()

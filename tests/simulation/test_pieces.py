@@ -42,7 +42,7 @@ def run(seed: int, layer: Layer) -> Result:
     size=st.integers(1, 20),
     done=st.lists(st.tuples(st.integers(0, 100), st.integers(1, 30)), max_size=4),
 )
-def test_the_remaining_pieces_of_a_range_contain_exactly_the_unfinished_seeds(
+def test_the_remaining_pieces_of_a_range_contain_exactly_its_unfinished_seeds(
     first: int, seeds: int, size: int, done: list[tuple[int, int]]
 ) -> None:
     had = {seed for begin, count in done for seed in range(begin, begin + count)}

@@ -1,4 +1,4 @@
-"""A few seeds in both layers, plans that failed in the past, and properties of the simulation itself."""
+"""A few seeds in both layers, plans that failed in the past, and tests of the simulation itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.simulation.runner import read_plan, run_plan
 from tests.simulation.shrink import REGRESSIONS, shrink
 from tests.simulation.world import Run
 
-#: dead processes close nothing, so warnings about their sockets and coroutines during garbage collection are expected
+#: dead processes do not close anything, so warnings about their sockets and coroutines are expected during garbage
+#: collection
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -39,7 +40,7 @@ def test_plans_that_failed_in_the_past_pass(path: Path) -> None:
 
 
 @pytest.mark.parametrize("layer", ["core", "whole"])
-def test_a_plan_always_produces_an_identical_run(layer: str) -> None:
+def test_running_a_plan_twice_produces_identical_runs(layer: str) -> None:
     plan = msgspec.json.decode(msgspec.json.encode(draw(4, layer)), type=Plan)  # type: ignore[arg-type]
     assert run_plan(plan).digest == run_plan(draw(4, layer)).digest  # type: ignore[arg-type]
 
@@ -50,7 +51,7 @@ def test_a_planted_fault_can_still_be_applied_to_the_source(mutant: object) -> N
         pass
 
 
-def test_following_the_log_yields_the_contents_read_from_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_the_log_yields_the_same_contents_as_reading_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
     def row_of(run: Run, client_id: int) -> str | None:
@@ -71,7 +72,7 @@ def test_following_the_log_yields_the_contents_read_from_the_journal(monkeypatch
     assert compared > 20
 
 
-def test_every_named_branch_is_still_in_the_source() -> None:
+def test_the_source_text_of_every_named_branch_still_exists() -> None:
     assert branches.missing() == []
 
 

@@ -1,5 +1,5 @@
-"""The real bot, client and emulator run unchanged on a virtual loop, take no wall time, and always behave
-identically.
+"""The real bot, client and emulator run unchanged on a virtual loop. They need no wall time, and their behavior is
+reproducible.
 """
 
 from __future__ import annotations

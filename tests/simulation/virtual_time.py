@@ -7,7 +7,7 @@
 An asynchronous test and its fixtures get a `VirtualLoop` from pytest-asyncio. In a synchronous test, ``asyncio.run``
 creates the loop. In both cases, `on_virtual_time` applies while the loop is open. A test that waits for an event that
 never occurs fails with `Stuck`, which shows where each task is waiting. It fails immediately if no further event is
-scheduled, otherwise after ``limit_s`` virtual seconds (default: one hour).
+scheduled, and otherwise after ``limit_s`` virtual seconds (default: one hour).
 """
 
 from __future__ import annotations

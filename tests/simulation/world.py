@@ -70,16 +70,17 @@ ACCOUNT = EmulatorAccount(email="sim@botkit.local", key="simulated-key", secret=
 BALANCES = {"usdt": 200_000 * UNIT, "btc": UNIT // 2, "eth": 5 * UNIT}
 #: the bot's ``max_position``, in units: slightly above the opening balance, so that the limit is soon reached
 MOST = {"btc": UNIT // 2 + UNIT // 50, "eth": 6 * UNIT}
-#: tolerance for market buys, which are counted at the last price but buy slightly more if they fill at a better price
+#: tolerance for market buys, whose lots are counted at the last price but are slightly more if the order fills at a
+#: better price
 _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
-#: the total time until the exchange has acted on a request and lists its order, including delays of bytes held back by
-#: a connection
+#: the maximum time until the exchange has acted on a request and lists its order, including delays of bytes held back
+#: by a connection
 LATEST_ACCEPT_S = 5
 #: virtual seconds within which all orders and balances must be settled after the faults have ended
 CALM_S = 60.0
-#: refusal reasons for a probe order that do not mean that its pair is blocked
+#: refusal reasons for a probe order that do not imply that its pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
-#: the number of lives out of every five that are replayed: a replay costs as much as a life
+#: how many of every five lives are replayed, because a replay costs as much as a life
 _REPLAYED_OF_5 = 2
 #: faults that refuse orders; ten consecutive refusals halt a bot
 _REFUSING = ("forbidden", "storm_429")
@@ -102,7 +103,7 @@ limits: {{ledger: none}}
 
 
 def config_text(name: str, acts: Path, share: int) -> str:
-    """Return the configuration for one of ``share`` bots on the account."""
+    """Return the configuration for one of the ``share`` bots on the account."""
     capital = {currency: str(units // share / UNIT) for currency, units in BALANCES.items()}
     most = {currency: str(units // share / UNIT) for currency, units in MOST.items()}
     document = {"CAPITAL": capital, "MOST": most, "NAME": name, "ACTS": str(acts)}
@@ -146,7 +147,7 @@ class Life:
         self.process = Process(name, pid)
         self.disk = disk
         self.guard: GuardBeside | None = None
-        #: True if the disk refused some of its writes
+        #: True if the disk has refused some of its writes
         self.had_trouble = bool(disk.medium.trouble)
         self.traded_at = 1e9
         self.bot: Bot | None = None
@@ -159,11 +160,11 @@ class Life:
 
 
 class _Damaged:
-    """A journal that was damaged while no bot ran. The run checks how the next start reacts."""
+    """A journal that was damaged while no bot was running. The run checks how the next start reacts."""
 
     def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
         self.before = before
-        #: the complete folder, as in a user's backup
+        #: the complete folder, as in a backup made by a user
         self.copy = copy
         self.struck = struck
         #: client IDs that arrived at the exchange although they were not in the journal before the damage
@@ -383,7 +384,7 @@ class Run:
         )
 
     def check_none_left(self, who: str, state: Path | None, before: set[str]) -> None:
-        """Check a process that reports no remaining orders: it must have cancelled the orders that were open
+        """Check a process that reports no remaining orders: it must have cancelled all orders that were open
         ``before``. ``state`` limits the check to the orders of one bot.
         """
         if any(fault.kind in ("lagging", "unfiltered", "shuffled") for fault in self.plan.faults):
@@ -398,12 +399,14 @@ class Run:
             self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
     def note_hurry(self, text: str) -> None:
-        """Record a report that a guard or panic sent cancels without a slot. Exceeding a rate limit is then excused."""
+        """Record a report that a guard or panic sent cancels without a slot. From then on, exceeding a rate limit is
+        excused.
+        """
         if "rate limit" in text or "slot" in text:
             self.books.excuses_rates = True
 
     def second_way(self) -> tuple[Any, LimitSharing]:
-        """Return the adapter and limit sharing with which a process other than the bot accesses the account."""
+        """Return the adapter and limit sharing that a process other than the bot uses to access the account."""
         project = Project.load(self._config)
         steady = SteadyClock.of(VirtualClock(self.loop))
         address = (self.emulator.rest, self.emulator.ws)
@@ -509,7 +512,7 @@ class Run:
     # -- the bot --------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Run successive bots until the bot of the final phase has stopped."""
+        """Run successive bots until the bot of the final phase stops."""
         while True:
             self._lives += 1
             if self._damaged is None and self._state.exists():
@@ -604,7 +607,9 @@ class Run:
         self.books.excuses_rates = True
 
     async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
-        """Return True if a start halted because of a damaged journal, which ends the bot's life. Raises Broken."""
+        """Return True if a start halted because of a damaged journal, which ends this life of the bot. Raises
+        Broken.
+        """
         halt = bot.parts.folder.halt()
         if halt is None or halt.kind != "journal":
             rows = self._journaled().rows
@@ -624,7 +629,7 @@ class Run:
         return True
 
     def _judge_halt(self, damaged: _Damaged, text: str) -> None:
-        """Check that a bot rightly refuses to trade because of its journal, and restore its folder as a user would.
+        """Check that a bot is right to refuse to trade because of its journal, and restore its folder as a user would.
         Raises Broken.
         """
         check_told_of_damage(text, damaged.struck.words, is_damaged=True)
@@ -687,7 +692,7 @@ class Run:
                 verdict = replay_run(folder)
             except BotkitError as error:
                 # a killed process may not have written a single line, and a faulty disk may have refused or lost all
-                # writes
+                # its writes
                 if life.had_trouble or has_lost or (life.ended == "killed" and "damaged" not in str(error)):
                     self.reached("nothing was recorded of a run that was killed")
                     continue
@@ -714,7 +719,7 @@ class Run:
             self._armed = None
 
     def begins(self, kind: str, task: asyncio.Task[Any] | None) -> None:
-        """Record that a request is sent from a task. The plan may cancel this task."""
+        """Record that a task is sending a request. The plan may cancel this task."""
         now_ms = self.loop.time() * 1000
         for armed in self._cancels:
             if armed.task is None and armed.cancel.on == kind and now_ms >= armed.cancel.at_ms and not self.is_calm:
@@ -734,7 +739,7 @@ class Run:
                     armed.task.cancel()
 
     def _writing(self) -> Callable[[], None] | None:
-        """Record that the bot's disk is about to be written. Return a function to call after the write, or None."""
+        """Record that the bot's disk is about to be written to. Return a function to call after the write, or None."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
@@ -883,8 +888,8 @@ class Run:
         return self._followed.look()
 
     def _follow_no_more(self) -> None:
-        """Stop following the journals because an incarnation has died, so that their files are read from the beginning
-        next time.
+        """Stop following the journals because an incarnation has died, so that the next reader starts at the beginning
+        of their files.
         """
         if self._followed is not None:
             self._followed.close()
@@ -908,8 +913,8 @@ class Run:
     # -- the calm -------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
-        """End all faults, and check that all orders and balances are settled within a minute and the bot continues to
-        trade. Raises Broken.
+        """End all faults, and check that all orders and balances are settled within a minute and that the bot continues
+        to trade. Raises Broken.
         """
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
@@ -945,7 +950,7 @@ class Run:
         if left:
             raise Broken(f"liveness: {len(left)} orders are open after an orderly stop: {left[:3]}")
         check_no_secret((ACCOUNT.secret,), self._root, self.told)
-        # the exchange closes its sockets next, in an order that may vary
+        # next, the exchange closes its sockets in an order that may vary
         self.result.digest = self.loop.digest
 
     async def _lift(self, until: float, living: asyncio.Task[None]) -> None:
@@ -1024,7 +1029,7 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            # another bot's actions become known at the next comparison, which may be a minute away
+            # this bot learns of another bot's actions at the next comparison, which may be a minute away
             if account.get(currency, 0) != units and self._second is None
         ]
         if found:
@@ -1033,7 +1038,7 @@ class Run:
         return self._wrongly_owned(life, bot)
 
     def _wrongly_owned(self, life: Life, bot: Bot) -> list[str]:
-        """Check I5 in the bot's own portfolio: its holdings must equal the initial ones adjusted by its orders' trades.
+        """Check I5 in the bot's portfolio: its holdings must equal the initial holdings adjusted by its orders' trades.
         Return violations.
         """
         if self.books.excused:
@@ -1056,7 +1061,7 @@ class Run:
         ]
 
     def _resume(self, bot: Bot) -> None:
-        """Lift a halt caused by the faults (an exchange that refuses every order), as a user would."""
+        """Lift a halt caused by faults that make the exchange refuse every order, as a user would."""
         reason = bot.view.halted or ""
         folder = bot.parts.folder.path
         is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
@@ -1081,8 +1086,8 @@ class Run:
             any(order.state.value in ("not_sent", "cancelled") for order in probes[-2:])
             or {order.pair for order in probes} != set(PAIRS)
         ):
-            # The probe was too early for new orders to be allowed again, or the strategy cancelled its order. Or the
-            # strategy placed no order because one side of the book was empty: its own market order had taken that side.
+            # Either the probe was too early, so new orders were not allowed again yet; or the strategy cancelled its
+            # order; or the strategy placed no order, because its own market order had emptied one side of the book.
             self._probe(life)
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [
@@ -1092,8 +1097,8 @@ class Run:
         ]
 
     def _check_journal(self, *, is_settled: bool = False) -> None:
-        """Check the complete journal as seen by a reader. ``is_settled`` means that a bot has stopped cleanly. Raises
-        Broken.
+        """Check the complete journal from a reader's perspective. ``is_settled`` means that a bot has stopped cleanly.
+        Raises Broken.
         """
         if not self.books.orders or self._damaged is not None:
             return  # there may be no journal yet
@@ -1147,7 +1152,7 @@ class _Watched:
 
 
 class _Sent:
-    """A watched request's answer to come. A task that was cancelled before it started closes both coroutines."""
+    """The pending response to a watched request. A task that was cancelled before it started closes both coroutines."""
 
     def __init__(self, answered: Any, sent: Any) -> None:
         self._answered = answered
@@ -1219,7 +1224,7 @@ def carry_out(plan: Plan, folder: Path) -> Result:
     result.virtual_s, result.rounds = loop.time(), loop.rounds
     result.orders = len(run.books.orders) if hasattr(run, "books") else 0
     result.faults, result.reached = dict(run.faults), dict(run.reached.counts)
-    del run  # it refers to dead bots with unstarted requests, whose warnings are expected here
+    del run  # the run refers to dead bots with unstarted requests, whose warnings are expected here
     if gc.isenabled():
         collect()
     return result
@@ -1231,8 +1236,8 @@ def _pid() -> int:
 
 
 def _is_aiohttps_own(error: BaseException) -> bool:
-    """Return True if an error is aiohttp's own: after a late task step, its server starts a handler whose connection is
-    already gone.
+    """Return True if aiohttp itself caused an error: after a late task step, its server starts a handler whose
+    connection is already gone.
     """
     *_, frame = traceback.walk_tb(error.__traceback__)
     return frame[0].f_code.co_filename.endswith("aiohttp/web_protocol.py")

@@ -34,12 +34,12 @@ def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_line_and_repeats(world
     assert resting_prices(out.fills) == [
         ("buy", 49_500),
         ("sell", 50_000),
-        ("buy", 50_000),  # above 50,000 the next cell starts to bid at its own lower line
+        ("buy", 50_000),  # above 50,000 the next cell starts to bid at its lower line
         ("buy", 49_500),
         ("sell", 50_000),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    # the fee took 0.1 % of the purchased coins, and exactly the remaining coins are sold
+    # the fee reduced the purchased coins by 0.1 %, and exactly the remaining coins are sold
     assert out.fills[0].amount == 0.1
     assert out.fills[1].amount == pytest.approx(0.0999)
 
@@ -83,8 +83,8 @@ def test_trades_every_step_of_a_long_move_down_and_up(world: World) -> None:
     assert out.skips["the price is below the grid"] > 0
 
 
-def test_a_partially_filled_bid_sells_its_coins_and_continues_buying(world: World) -> None:
-    # 0.04 BTC trade per minute, so a bid for 0.1 takes three bars
+def test_coins_from_a_partially_filled_bid_are_sold_while_the_bid_continues_to_buy(world: World) -> None:
+    # 0.04 BTC are traded per minute, so filling a bid for 0.1 takes three bars
     world.candles("btc_usdt", path(49_900, 49_450, 50_080), volume=0.04)
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
     buys = [deal for deal in out.fills if deal.side == "buy"]
@@ -146,7 +146,7 @@ def test_with_too_many_lines_only_the_nearest_orders_rest_and_follow_the_price(w
     assert not out.refusals
 
 
-def test_stays_below_the_exchanges_own_limit_on_open_orders(world: World) -> None:
+def test_stays_below_the_exchanges_limit_on_open_orders(world: World) -> None:
     params = {**PARAMS, "low": 25_000, "high": 75_000, "cells": 240, "spacing": "geometric", "amount": 0.001}
     world.candles("btc_usdt", path(49_900, 48_000, 49_900))
     out = world.run("grid", params, balances=MONEY)

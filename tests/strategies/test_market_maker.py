@@ -52,7 +52,7 @@ def test_quotes_follow_the_market_and_stay_within_the_tolerance(world: World) ->
     assert [order.state for order in out.orders][:2] == ["cancelled", "cancelled"]
 
 
-def test_quotes_move_down_after_a_buy_fill_and_earn_the_spread_as_maker(world: World) -> None:
+def test_quotes_move_down_after_a_buy_fill_and_both_fills_earn_the_spread_as_maker(world: World) -> None:
     books = [book(t, 50_000.0) for t in range(20)]
     out = run(world, books, [(5.5, 49_950.0, 0.01, -1), (10.5, 50_030.0, 0.01, 1)])
     assert [(deal.side, deal.price) for deal in out.fills] == [

@@ -46,7 +46,7 @@ def test_sells_coins_that_rose_and_then_buys_coins_that_fell(world: World) -> No
         "eth_twd",
         "buy",
     )
-    assert purchase.spec.created >= sale.updated  # the proceeds arrived before they were spent
+    assert purchase.spec.created >= sale.updated  # the proceeds were received before they were spent
     whole = 1_000_000 + 200_000
     assert shares(out, 3_000_000, 100_000, whole) == pytest.approx((0.4, 0.4), abs=0.005)
 
@@ -57,7 +57,7 @@ def test_a_small_drift_is_ignored(world: World) -> None:
     assert len(out.orders) == 2
 
 
-def test_counts_and_sells_its_allocated_coins(world: World) -> None:
+def test_includes_its_allocated_coins_in_the_weights_and_sells_them(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 100_000, "btc": 0.45})
     assert [(order.spec.pair, order.spec.side.value) for order in out.orders] == [

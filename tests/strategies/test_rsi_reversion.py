@@ -1,4 +1,4 @@
-"""rsi_reversion buys when the price starts to recover after a fall, sells when the recovery is complete, and limits
+"""rsi_reversion buys when the price starts to recover after a decline, sells when the recovery is complete, and limits
 losses.
 """
 
@@ -58,7 +58,7 @@ def test_spends_the_remaining_cash_and_reports_if_it_is_insufficient(world: Worl
     assert "too little money left to buy" in poor.run("rsi_reversion", PARAMS, balances={"usdt": 5}).skips
 
 
-def test_thresholds_in_the_wrong_order_are_refused(world: World) -> None:
+def test_a_sell_threshold_below_the_buy_threshold_is_refused(world: World) -> None:
     world.candles("btc_usdt", zigzag(5))
     with pytest.raises(ConfigError, match="sell_above must be higher"):
         world.run("rsi_reversion", {**PARAMS, "buy_above": 60, "sell_above": 40}, balances={"usdt": 400})

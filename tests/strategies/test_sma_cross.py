@@ -20,7 +20,7 @@ def wave(*legs: tuple[int, float]) -> list[float]:
     return closes
 
 
-def test_buys_on_an_upward_crossing_and_sells_on_a_downward_one_at_the_next_open(world: World) -> None:
+def test_buys_on_an_upward_crossing_and_sells_on_a_downward_crossing_at_the_next_open(world: World) -> None:
     closes = wave((10, -100), (10, 100), (10, -100))
     world.candles("btc_usdt", closes)
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
@@ -62,7 +62,7 @@ def test_reports_when_it_has_no_cash_or_nothing_to_sell(world: World) -> None:
     assert not out.orders
 
 
-def test_moving_averages_in_the_wrong_order_are_refused(world: World) -> None:
+def test_a_fast_average_longer_than_the_slow_average_is_refused(world: World) -> None:
     world.candles("btc_usdt", wave((5, 1)))
     with pytest.raises(
         ConfigError, match=r"^strategy 's': fast is 9 and slow is 4; the fast average needs fewer bars$"

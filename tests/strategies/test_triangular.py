@@ -143,7 +143,7 @@ def test_after_an_unfilled_second_leg_the_first_leg_is_reversed_and_reported(
 def test_recovery_is_retried_until_it_succeeds_and_no_new_loop_starts_before_then(world: World) -> None:
     market = move(books(), "btc_twd", 10, 40, 0.98)
     market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
-    # until second 30, the coins cannot be sold directly for TWD either
+    # nor can the coins be sold directly for TWD before second 30
     thin: list[tuple[float, Levels, Levels]] = [
         (t - 0.8, [(2_449_755.0, 0.0001)], [(2_450_245.0, 1.0)]) for t in range(11, 30)
     ]
@@ -169,7 +169,7 @@ def test_coins_left_over_at_the_end_are_reported(world: World, caplog: pytest.Lo
     assert "left over from a loop" in caplog.text
 
 
-def test_coins_outside_the_loops_are_not_touched(world: World) -> None:
+def test_coins_outside_the_loops_are_left_unchanged(world: World) -> None:
     market = move(books(), "btc_twd", 10, 12, 0.98)
     out = run(world, market, {"twd": 1_000_000, "btc": 0.5, "usdt": 5_000})
     assert out.orders[1].spec.amount_lots == pytest.approx(out.orders[0].executed_lots * 0.998, abs=1)

@@ -71,7 +71,7 @@ def test_a_gap_in_the_books_is_found(make_books: Callable[..., BookColumns]) -> 
         assert found(look(*parts)) == {"more than 300 s since the previous book": (1, 3)}
 
 
-def test_hours_without_trades_are_noted_unless_trades_are_always_that_rare(
+def test_hours_without_trades_are_noted_unless_such_hours_are_usual_for_the_pair(
     make_trades: Callable[..., TradeColumns],
 ) -> None:
     busy = [*range(0, 5_000, 10), *range(20_000, 25_000, 10)]
@@ -116,7 +116,7 @@ def test_duplicate_rows_are_counted(
     assert found(look(twice)) == {}
 
 
-def test_impossible_prices_and_spikes_are_found(make_trades: Callable[..., TradeColumns]) -> None:
+def test_invalid_prices_and_price_spikes_are_found(make_trades: Callable[..., TradeColumns]) -> None:
     trades = make_trades([1, 2, 3, 4])
     ticks = trades.ticks.copy()
     ticks[1] = 0

@@ -163,7 +163,9 @@ def test_invalid_candles_are_refused_with_file_and_line(tmp_path: Path, pairs: M
     assert "candles.csv" in str(error.value)
 
 
-def test_the_error_for_an_unknown_pair_suggests_the_nearest_one(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_the_error_for_an_unknown_pair_suggests_the_most_similar_name(
+    tmp_path: Path, pairs: Mapping[str, Pair]
+) -> None:
     with pytest.raises(DataError, match="no pair 'btc_usd'; did you mean btc_usdt"):
         candles(tmp_path, HEADER + FIRST, pairs, pair="btc_usd")
     with pytest.raises(DataError, match="does not name its pair"):

@@ -1,4 +1,4 @@
-"""CSV files as found in practice: with the newest rows first, and with times without a time zone."""
+"""CSV files as found in practice: sorted newest first, or with times that lack a time zone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def candles(folder: Path, text: str, pairs: Mapping[str, Pair], **options: Any) 
 
 
 @pytest.mark.parametrize("resolution", [None, "1m"])
-def test_a_file_with_the_newest_rows_first_is_recognized(
+def test_a_file_sorted_newest_first_is_recognized(
     tmp_path: Path, pairs: Mapping[str, Pair], resolution: str | None
 ) -> None:
     with pytest.raises(DataError, match=r"csv:2: the rows run from newest to oldest; .*--sort"):

@@ -1,4 +1,4 @@
-"""For data damaged at any position, the error is one sentence that names the file, and no incorrect rows are
+"""If data is damaged at any position, the error is a single sentence that names the file, and no incorrect rows are
 returned.
 """
 
@@ -91,13 +91,13 @@ def test_rows_lost_in_a_damaged_journal_are_reported_and_become_a_gap(
         recorder.take(trade(pair, NOW // S * S + i * S, i), NOW + 1 + 2 * i * S)
         recorder.take(book(pair, NOW + i, i), NOW + 2 + 2 * i * S)
     recorder.sync()
-    recorder.abandon()  # as if killed
+    recorder.abandon()  # as after a kill
     before = rows_of(Tape.open(tmp_path, pairs))
     [file] = journal_files(tmp_path)
     content = file.read_bytes()
     broken = damaged(content, dice)
     file.write_bytes(broken)
-    is_cut = content.startswith(broken)  # as if crashed
+    is_cut = content.startswith(broken)  # as after a crash
 
     tape, said_of_it = opened(tmp_path, pairs)
     if tape is None:
@@ -261,7 +261,7 @@ def test_a_number_that_is_too_large_is_reported_with_its_line(tmp_path: Path, ca
 
 
 @pytest.mark.parametrize("moment", [10**18, 253_402_300_799 * NS_PER_S, 2**62, -1, -(2**62)])
-def test_a_manifest_with_an_impossible_time_is_reported_in_one_line(moment: int, tape: Path, capsys: Printed) -> None:
+def test_a_manifest_with_an_invalid_time_is_reported_in_one_line(moment: int, tape: Path, capsys: Printed) -> None:
     path = tape / MANIFEST_NAME
     document = json.loads(path.read_text())
     for part in ("streams", "files"):

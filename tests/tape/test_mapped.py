@@ -65,7 +65,7 @@ def test_two_simultaneous_reads_create_only_one_copy(tape: Path, tmp_path: Path)
     first, second = held(tape, shared), HeldSource(TapeSource(tape, PAIRS))
 
     def read() -> MarketColumns | None:
-        first.stream(key)  # the first source finishes before this one writes
+        first.stream(key)  # the first source finishes before this one starts
         return second.stream(key)
 
     found = MappedRows(shared, PAIRS).stream(key, read)

@@ -112,7 +112,7 @@ def test_a_crash_damages_no_rows_before_the_last_bytes_written(
     content = file.read_bytes()
     recorder.abandon()
     kept = content[: max(content.index(b"\n") + 1, len(content) - cut)]
-    # random bytes that happened to equal the truncated bytes would change nothing
+    # if the random bytes happen to equal the truncated bytes, nothing changes
     file.write_bytes(kept + (noise if not content[len(kept) :].startswith(noise) else b""))
     again = make(root, pairs)
     again.open(NOW + DAY)
@@ -213,7 +213,7 @@ def test_a_lost_connection_leaves_a_gap_in_books_but_not_in_trades(tmp_path: Pat
     recorder.take(book(pair, NOW, 1), NOW + 6 * S)
     recorder.take(trade(pair, NOW, 1), NOW + 6 * S)
     recorder.take(book(pair, NOW, 2), NOW + 7 * S)
-    # the exchange's trade list did not reach back far enough
+    # the exchange's trade list did not go back far enough
     recorder.take(Connection(ConnectionState.RESYNCHRONISED, "trades", pair, "told", gap=True), NOW + 9 * S)
     recorder.take(trade(pair, NOW, 2), NOW + 9 * S)
     recorder.sync()
@@ -224,7 +224,9 @@ def test_a_lost_connection_leaves_a_gap_in_books_but_not_in_trades(tmp_path: Pat
     assert recorder.gaps == 2
 
 
-def test_a_gap_between_two_runs_starts_at_the_last_row(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_gap_between_two_runs_starts_at_the_last_row_of_the_first_run(
+    tmp_path: Path, pairs: Mapping[str, Pair]
+) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)

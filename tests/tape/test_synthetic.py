@@ -100,9 +100,7 @@ def test_rows_are_in_order_and_received_after_their_timestamps(hour: dict[tuple[
 
 
 def test_trade_prices_come_from_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
-    """Check that a taker buys at the best ask or higher, except after makers have changed the book within the same
-    second.
-    """
+    """Check that a taker buys at the best ask or higher, unless makers have changed the book within the same second."""
     for pair in PAIRS:
         books, trades = hour[pair, "books"], hour[pair, "trades"]
         assert isinstance(books, BookColumns)
@@ -150,7 +148,7 @@ def test_prices_of_pairs_are_correlated_and_triangles_are_sometimes_profitable(p
     assert 0.5 < btc_usdt.min() / btc_usdt.max() < 0.97
 
 
-def test_there_is_no_price_jump_between_candles_and_trades(pairs: Mapping[str, Pair]) -> None:
+def test_prices_do_not_jump_between_candles_and_trades(pairs: Mapping[str, Pair]) -> None:
     market = SyntheticMarket(pairs, seed=4, start=START)
     last = [candles for chunk in market.history(90) for candles in chunk][-len(PAIRS) :]
     assert market.time == START + 90 * NS_PER_MINUTE

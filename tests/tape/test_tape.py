@@ -152,7 +152,7 @@ def test_amounts_can_be_stored_with_fewer_decimals_than_the_pair_allows(
     assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))), trades)
 
 
-def test_a_pair_with_fewer_decimals_than_the_tape_is_an_error(
+def test_a_tape_with_more_decimals_than_its_pair_is_an_error(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     with writer(tmp_path) as tape:

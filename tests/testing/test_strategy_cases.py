@@ -1,5 +1,5 @@
 """The strategy test cases pass for a sound strategy, and each case fails for a strategy with the fault that the case is
-designed to detect.
+meant to detect.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class GoesThroughASet(Sound):
 
 class SeesTheTape(Sound):
     def buy_now(self, bar: Bar) -> None:
-        """Buy unless a tape in memory shows that the price falls in the following minutes."""
+        """Buy unless a tape found in memory shows that the price falls in the following minutes."""
         alive = [thing for thing in gc.get_objects() if isinstance(thing, TradeColumns)]
         row = int(alive[0].received.searchsorted(bar.time)) + 12
         falls = [rows.ticks[row] < bar.close * 100 for rows in alive if row < len(rows)]
@@ -155,7 +155,7 @@ class KnowsWhereItRuns(Sound):
             tasks = len(asyncio.all_tasks())
         except RuntimeError:
             tasks = 0
-        # streams run concurrently with the bot only over the wire
+        # streams run concurrently with the bot only when the bot runs over the wire
         self.market_buy(self.pair, spend=1_000 if tasks < 2 else 2_000)
 
 
@@ -218,7 +218,7 @@ def test_an_invalid_log_call_does_not_fail_the_case_that_compares_decisions(tmp_
     cases.test_equal_inputs_give_equal_decisions(StrategyTrial(cases.asked, tmp_path))
 
 
-def test_the_default_market_moves_enough_for_trades(tmp_path: Path) -> None:
+def test_the_default_market_moves_enough_to_cause_trades(tmp_path: Path) -> None:
     cases = strategy_cases(Sound, {"pair": "btc_twd"})()
     trial = StrategyTrial(cases.asked, tmp_path)
     assert len(trial.decided().fills) >= 20

@@ -25,8 +25,8 @@ class ArrayIndicator(Indicator[Any]):
     ``function`` receives ``options`` and, for each input, a float array of the last ``window`` values, oldest first.
     The last element of its result is the indicator's value (a single number also works). A function that returns
     several arrays needs ``fields`` to name them; ``value`` is then a named tuple. The function is called for every bar,
-    so it should be fast. A function with infinite memory, such as an exponential average, sees only the last ``window``
-    values, so choose a long enough window. ``history``: ``window`` bars.
+    so it should be fast. A function with infinite memory, such as an exponential average, receives only the last
+    ``window`` values, so choose a long enough window. ``history``: ``window`` bars.
 
     ``pane`` is the pane in which charts draw the indicator: "price" or another name, by default the function's name.
     """

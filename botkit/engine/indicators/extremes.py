@@ -27,8 +27,7 @@ class _RollingExtreme(Indicator[float]):
     def reset(self) -> None:
         """Clear the state."""
         self.value = None
-        # (place, value), including values that are not the extreme now but may become it when other values leave the
-        # window
+        # (place, value), including values that may become the extreme once other values leave the window
         self._candidates: deque[tuple[int, float]] = deque()
         self._count = 0
 

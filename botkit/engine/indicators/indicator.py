@@ -1,4 +1,4 @@
-"""The base class of all indicators. Values can be added one at a time, by bar or by column, with equal results.
+"""The base class of all indicators. Values can be added one at a time, by bar or by column, with identical results.
 
     fast = SMA(10)
     fast.update(bar.close)            # or fast.update(bar); None until there are 10 values
@@ -174,7 +174,7 @@ def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
 
 
 def values_to_forget(kept: float) -> int:
-    """Return the number of values after which an average has forgotten its start, if each new value keeps the fraction
-    ``kept`` of the previous average.
+    """Return the number of values after which an average's initial value has a negligible weight, if each new value
+    keeps the fraction ``kept`` of the previous average.
     """
     return math.ceil(math.log(FORGOTTEN) / math.log(kept)) if kept > 0 else 1

@@ -27,8 +27,8 @@ class SMA(WindowIndicator[float]):
         self.value = None
         # filled from the back, so the values run from newest to oldest
         self._block = [0.0] * self.length
-        self._left = self.length  # number of empty places in the block
-        # sums of the last 0, 1, ... values of the previous block; None if there is none
+        self._left = self.length  # number of unfilled positions in the block
+        # sums of the last 0, 1, ... values of the previous block; None if there is no previous block
         self._sums: list[float] | None = None
         self._front = 0.0  # sum of the current block
         self._reference = 0.0
@@ -172,7 +172,7 @@ class EMA(Indicator[float]):
         """Clear the state."""
         self.value = None
         self._count = 0
-        # sum of the first values, as distances from the very first one: equal prices then yield exactly that price
+        # sum of the first values, as distances from the very first value, so that equal prices yield exactly that price
         self._sum = self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Oscillators: the speed and direction of price moves."""
+"""Oscillators, which measure the speed and direction of price moves."""
 
 from __future__ import annotations
 

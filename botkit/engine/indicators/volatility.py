@@ -1,4 +1,4 @@
-"""Volatility indicators: the size of price swings."""
+"""Volatility indicators, which measure the size of price swings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Bollinger(WindowIndicator[Bands[float]]):
         """Clear the state."""
         self.value = None
         self._block = [0.0] * self.length
-        self._suffix: list[float] = []  # sums of the previous block; empty if there is none
+        self._suffix: list[float] = []  # sums of the previous block; empty if there is no previous block
         self._suffix_squares: list[float] = []
         self._filled = 0
         self._front = self._squares = 0.0

@@ -15,9 +15,9 @@ from botkit.engine.indicators.indicator import Array, check_length
 class VWAP(WindowIndicator[float]):
     """Volume-weighted average price of the last ``length`` rows or, without a length, of all rows since `reset`.
 
-    Takes a price and a volume; from a bar, it takes the typical price (high + low + close) / 3 and the volume. If there
-    were no trades, the value is the latest price. ``history``: ``length`` bars, or none without a length, since the
-    strategy then decides where the average starts.
+    Reads a price and a volume. When given a bar, it uses the typical price (high + low + close) / 3 and the bar's
+    volume. If there were no trades, the value is the latest price. ``history``: ``length`` bars, or none without a
+    length, since the strategy then decides where the average starts.
     """
 
     __slots__ = ("_block", "_filled", "_reference", "_suffix", "_value", "_volume", "is_cumulative")

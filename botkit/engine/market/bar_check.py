@@ -33,7 +33,7 @@ CHECK_EVERY_S = 180.0
 SETTLE_S = 60.0
 #: the maximum time until a dead connection is detected, in machine time
 _UNNOTICED_S = 60.0
-#: a stream's initial list has certainly arrived this long after connecting, even if nothing has traded
+#: this long after connecting, a stream's initial list must have arrived, even if the pair has not traded
 _LISTED_S = 30.0
 #: the maximum trade delay that can be explained by a busy machine or connection
 _LATE_S = 10.0
@@ -60,7 +60,7 @@ class _TradesSeen:
         self.outages: list[tuple[Nanos, Nanos | None]] = []
         #: (from, to) of gaps between two trade lists that did not overlap
         self.gaps: list[tuple[Nanos, Nanos]] = []
-        #: trades per minute, to bound the total rounding error of their amounts
+        #: number of trades in each minute, used to bound the total rounding error of their amounts
         self.counts: dict[Nanos, int] = {}
         #: delay of the latest trade in each minute; only for minutes with a noticeably late trade
         self.latest: dict[Nanos, Nanos] = {}
@@ -188,7 +188,7 @@ class BarCheck:
         return trades.whole_since
 
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
-        """Return the bars that started at ``since`` or later and finished long enough ago."""
+        """Return the bars that started at ``since`` or later and finished long enough ago to be checked."""
         # a series subscribed to at run time waits for its history
         series = next((listener[1] for listener in feed.listeners if listener[1].is_ready), None)
         if series is None:
@@ -278,7 +278,7 @@ class BarCheck:
     ) -> tuple[Literal["info", "warning"], str]:
         trades = self._trades[bar.pair]
         for since, until in trades.outages:
-            # no trade has arrived since the reconnect, so the outage ended when the initial list was due
+            # no trade has arrived since the reconnect, so the outage ended at the latest when the initial list was due
             if until is None and trades.connected_at is not None:
                 until = trades.connected_at + int(_LISTED_S * self._scale)
             if since < end and (until is None or bar.time <= until):
@@ -315,8 +315,8 @@ _LATE = "trades arrived after the bar had closed; increase `bar_grace_ms` to wai
 def agrees(bar: Bar, candle: Candle | None, trades: int) -> bool:
     """Return True if a bar matches the exchange's candle.
 
-    ``trades`` is the number of trades in the bar. It matters because the stream may have rounded each trade's amount to
-    amountPrecision. For an interval without trades there is either no candle or a flat one.
+    ``trades`` is the number of trades in the bar. This number matters because the stream may have rounded each trade's
+    amount to amountPrecision. For an interval without trades, the exchange returns either no candle or a flat candle.
     """
     if candle is None or bar.empty:
         return bar.empty and (candle is None or candle.volume == 0)

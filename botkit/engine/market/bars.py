@@ -37,9 +37,9 @@ def can_build(resolution: str, source: str) -> bool:
 class BarBuilder:
     """Builds the bars for one pair at one resolution from trades, or from candles of the same or a finer resolution.
 
-    Methods that may finish bars return the finished bars, oldest first and without gaps; usually an empty tuple.
-    ``late`` counts trades (or candles) that arrived after their bar had closed. They are dropped, because the strategy
-    has already acted on the bar.
+    Methods that may finish bars return the finished bars, oldest first and without gaps. The result is usually an empty
+    tuple. ``late`` counts trades (or candles) that arrived after their bar had closed. They are dropped, because the
+    strategy has already acted on the bar.
 
     If several events have the same ``now``, add candles before calling `close_due`, and call `close_due` before adding
     trades: a candle marks the end of its bar, whereas a trade at that time is too late for the bar.
@@ -57,7 +57,7 @@ class BarBuilder:
         self.resolution = check_resolution(resolution)
         self.grace_ns = grace_ns
         self.late = 0
-        #: number of late trades by their bar's start, for the most recent bars affected
+        #: number of late trades, keyed by the start of their bar, for the most recently affected bars
         self.late_bars: dict[Nanos, int] = {}
         self._length_ns = fixed_length(resolution)
         self._lots_per_coin = 10**pair.rules.amount_decimals
@@ -193,7 +193,7 @@ class BarBuilder:
         return bar.time == self._start and self._limit == self._start
 
     def follow(self, bar: Bar) -> None:
-        """Continue after this bar. All bars up to and including this one were built elsewhere, without gaps."""
+        """Continue after this bar. This bar and all earlier bars were built elsewhere, without gaps."""
         self._close = bar.close
         length_ns = self._length_ns
         if length_ns is None:

@@ -36,8 +36,8 @@ class Block:
     ``start`` is the index of the first row in the tape; all other indices are relative to it.
 
     ``done`` is the number of rows that a loop over `rows` has processed. The loop itself updates ``done``. Code called
-    from within the loop (such as a read of a series) therefore knows how far the run has progressed, and the next loop
-    continues from there.
+    from within the loop (such as a read of a series) can therefore determine how far the run has progressed, and the
+    next loop continues from there.
     """
 
     __slots__ = (
@@ -84,7 +84,8 @@ class Block:
         #: price
         self.calm_end = 0
         #: the rows after ``done`` as (index + 1, receive time, price, event), or None until `make_rows` is called. A
-        #: single iterator serves successive loops, because slicing new lists for every order cost more than the orders
+        #: single iterator serves successive loops, because slicing new lists for every order cost more than processing
+        #: the orders
         self.rows: Iterator[tuple[int, int, float, Any]] | None = None
 
     def make_events(self) -> list[Any]:

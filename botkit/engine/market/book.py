@@ -11,7 +11,7 @@ from botkit.model.pairs import Pair
 
 
 class BookView:
-    """An order book as a strategy sees it: levels as floats, best first, and the age of the book."""
+    """An order book as presented to a strategy: levels as floats, best first, and the age of the book."""
 
     __slots__ = ("_book", "_now", "_seen")
 
@@ -89,7 +89,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
 
 
 def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, buying: bool) -> tuple[int, int]:
-    """Walk the levels up to ``limit_ticks`` until ``lots`` have been found. Returns (lots found, last price)."""
+    """Walk the levels up to ``limit_ticks`` until they add up to ``lots``. Returns (lots found, last price)."""
     found, last = 0, 0
     for ticks, available in levels:
         if (ticks > limit_ticks) if buying else (ticks < limit_ticks):

@@ -21,7 +21,7 @@ class BookRun:
         self.places: list[int] = rows.received.searchsorted(books.times, side="left").tolist()
         self.markets: list[PairMarket] = [markets.of(books.pairs[0])] * len(books.times)
         #: True if a book is plausible relative to the previous one, assuming that the previous one was accepted as the
-        #: pair's book. If it was withheld instead, the pair has an unresolved `Doubt`
+        #: pair's book. If the previous book was withheld instead, the pair has an unresolved `Doubt`
         self.is_ordinary: list[bool]
         if books.pairs.count(books.pairs[0]) == len(books.pairs):
             self.is_ordinary = are_ordinary(books.best_bids, books.best_asks)

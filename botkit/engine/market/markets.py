@@ -44,7 +44,7 @@ class Markets:
         self._bar_grace_ns = bar_grace_ns
         self._on_price = on_price
         self._resting = resting
-        #: the markets of the pairs in use; `of` adds one
+        #: the markets of the pairs in use; added by `of`
         self.by_pair: dict[str, PairMarket] = {}
         #: pairs whose bars come from candles without gaps, so no timer needs to close them
         self.candle_pairs: frozenset[str] = frozenset()
@@ -141,8 +141,8 @@ class Markets:
             self._take_book(market, book, now)
 
     def on_read_book(self, book: OrderBook, now: Nanos) -> None:
-        """Process a book read over REST because the stream was quiet. Such a book is a second source and can confirm a
-        doubted price.
+        """Process a book read over REST because the stream was quiet. This second source can confirm a withheld
+        price.
         """
         market = self.of(book.pair)
         if self._quarantine.admits_book(market, self._recorded(book), now, is_read=True):

@@ -2,10 +2,11 @@
 
 One wrong row must not trip a loss limit or trigger a purchase. The bot ignores, and reports once, a trade at twice (or
 half) the last price, a book equally far from known prices, a crossed book, or an invalid price. The price is confirmed
-if prices at two later times agree with it, or by a book read over REST. A price near the earlier ones ends the doubt.
+by prices at two later times that agree with it, or by a book read over REST. A price near the previously known prices
+ends the doubt.
 
-A candle may span a day, in which prices can double. It is therefore withheld only beyond a factor of ten, wicks
-included.
+A candle may span a day, in which prices can double. A candle is therefore withheld only if one of its prices, wicks
+included, is off by more than a factor of ten.
 
 Withheld events are dropped and counted, not delivered later. Fills are always booked as the exchange reports them.
 """
@@ -74,8 +75,8 @@ class Quarantine:
         return False
 
     def admits_book(self, market: PairMarket, book: OrderBook, now: Nanos, *, is_read: bool = False) -> bool:
-        """Return True if a book may be used. A book read over REST is a second source, but even such a book must not be
-        crossed. An empty book passes, because it has no price to check.
+        """Return True if a book may be used. A book read over REST serves as a second source, but it must not be
+        crossed either. An empty book passes, because it has no price to check.
         """
         bids, asks = book.bid_levels, book.ask_levels
         if not bids and not asks:

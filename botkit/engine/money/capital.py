@@ -35,7 +35,7 @@ class CapitalRecord:
         self.given: dict[str, dict[str, int]] = {}
 
     def open(self, share: CapitalShare, units_by_currency: Mapping[str, int] | None) -> None:
-        """Record a strategy's first start, and its money if the strategy has a sub-account."""
+        """Record a strategy's first start and, if it has a sub-account, its initial funds."""
         self.opened[share.strategy] = share.spec()
         if units_by_currency is not None:
             self.given[share.strategy] = dict(units_by_currency)

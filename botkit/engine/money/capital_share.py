@@ -26,8 +26,8 @@ class CapitalShare(msgspec.Struct, frozen=True):
         return None if self.capital is None else f"{self.capital}%"
 
     def quotes(self, default: str) -> tuple[str, ...]:
-        """Return the currencies in which the strategy has a share: in the pool, its first pair's quote currency; for a
-        percentage, the quote currencies of all its pairs.
+        """Return the currencies in which the strategy has a share: for a strategy in the pool, the quote currency of
+        its first pair; for a percentage, the quote currencies of all its pairs.
 
         A strategy that names no pair trades in ``default``.
         """

@@ -36,8 +36,8 @@ class DayProfit:
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Track the daily profit of a strategy (None: all strategies combined) in ``currency``, from now on and again
-        from each `start`.
+        """Track the daily profit of a strategy (None: all strategies combined) in ``currency``, from now on, restarting
+        at each `start`.
         """
         # there is no equity before the books are opened or restored
         self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
@@ -89,7 +89,7 @@ class DayProfit:
             if baseline is None:
                 continue  # the day's baseline is set at the first price, and then includes the moved money
             if before is not None and after is not None:
-                # exact, because the value of the moved money itself is not rounded
+                # exact, because the value of the moved money is not rounded
                 self.baselines[key] = baseline + after - before
                 continue
             has, had = self._holdings(key[0]), held[key[0]]

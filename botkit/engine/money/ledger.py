@@ -1,5 +1,5 @@
 """The books of one account: the available and locked funds of each part, and each order's lock. The amounts are exact,
-and each change takes O(1).
+and each change takes O(1) time.
 
 Every unit is in one part or in ``unassigned``. Their sum is ``account``, the balance that the exchange should report.
 `check` asserts this for the entire ledger.
@@ -90,7 +90,9 @@ class AccountLedger:
     # -- capital --------------------------------------------------------------------------------------------------
 
     def assign(self, part: SubAccount, currency: str, units: int) -> None:
-        """Move unassigned units to a part, or back if negative. The caller has checked that they are available."""
+        """Move unassigned units to a part, or back if negative. The caller must have checked that they are
+        available.
+        """
         fund = part.funds[currency]
         assert -fund.available <= units <= max(0, self.unassigned.get(currency, 0)), (part, currency, units)
         self.unassigned[currency] = self.unassigned.get(currency, 0) - units

@@ -21,8 +21,8 @@ class AccountOwnership:
         self._reserve = reserve
 
     def free_units(self, currency: str) -> int:
-        """Return the units that can be handed over, because they are neither owned by a strategy nor part of the
-        reserve.
+        """Return the units that can be handed over to a strategy, because they are neither owned by a strategy nor part
+        of the reserve.
         """
         return max(0, self._ledger.unassigned.get(currency, 0) - self._reserve.get(currency, 0))
 

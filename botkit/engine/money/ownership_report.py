@@ -44,9 +44,10 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """The ownership of an account's money. ``left`` is neither owned by a strategy of this bot nor ``reserved``.
+    """The ownership of an account's money. ``left`` is the money that is neither owned by a strategy of this bot nor
+    ``reserved``.
 
-    ``elsewhere`` is owned by other bots.
+    ``elsewhere`` is the money owned by other bots.
     """
 
     owners: tuple[Owner, ...]

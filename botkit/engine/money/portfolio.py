@@ -40,7 +40,9 @@ __all__ = ["CapitalShare", "Discrepancy", "Portfolio", "Position", "Shortage", "
 
 
 def required_units(order: Order) -> int:
-    """Return the units that the unfilled part of an order must lock: quote for a buy, base for a sell."""
+    """Return the units that the unfilled part of an order must lock: quote currency for a buy, base currency for a
+    sell.
+    """
     if order.spend_units:
         return order.spend_units - order.executed_units
     left = order.amount_lots - order.executed_lots
@@ -69,7 +71,7 @@ class Portfolio:
         self.currency = currency
         self.shares = tuple(shares)
         self.reserve = dict(reserve)
-        #: the part of the account that strategies without capital share
+        #: the part of the account that is shared by the strategies without capital
         self.pooled = pool_currencies(self.shares, currency)
         self.valuation = Valuation(pairs)
         #: the last prices by pair; after a pair's first price, a driver that skips rows may set ``prices[pair].price``
@@ -129,7 +131,9 @@ class Portfolio:
         self.check()
 
     def state(self) -> dict[str, Any]:
-        """Return all state that must survive a restart, as plain data (text keys, integers as integers)."""
+        """Return all state that must survive a restart, as plain data (with text keys, and with integers kept as
+        integers).
+        """
         stakes = self._stakes.everybody()
         return {
             **self.capital.state(),
@@ -184,8 +188,8 @@ class Portfolio:
     def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
         """Compute a position's given coins from books written before given coins were recorded.
 
-        In such books a pool owned all coins of its pairs, without recording how many it started with, so none of them
-        is sold as surplus.
+        In those older books, a pool owned all coins of its pairs, and the number of coins that it started with was not
+        recorded. Therefore none of its coins are sold as surplus.
         """
         given = self.capital.given.get(strategy)
         if given is None:

@@ -25,7 +25,8 @@ class Position:
     """A strategy's net amount in a pair since the strategy first started, after fees charged in base currency.
 
     The object is always current: for a later comparison, keep its numbers, not the object. Figures are floats in base
-    currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
+    currency (``amount``, ``sellable``) or quote currency; ``.exact`` provides attributes with the same names as
+    Decimals.
     """
 
     __slots__ = (

@@ -12,8 +12,8 @@ from botkit.model.pairs import Pair
 class Stake:
     """The stake of one strategy.
 
-    ``flows`` are the coins from its opening and its fills. They are recorded only if the strategy shares the pool,
-    because the pool's funds do not show the strategy's own profit.
+    ``flows`` are the net amounts, per currency, of the strategy's opening coins and its fills. They are recorded only
+    if the strategy shares the pool, because the pool's funds do not show the strategy's own profit.
     """
 
     __slots__ = ("flows", "name", "part", "positions")

@@ -99,7 +99,7 @@ def opening_split(
 
 
 def pool_currencies(shares: Sequence[CapitalShare], currency: str) -> tuple[str, ...]:
-    """Return the currencies that the strategies without capital share. A strategy that names no pair uses
+    """Return the currencies shared by the strategies without capital. A strategy that names no pair uses
     ``currency``.
     """
     return tuple(dict.fromkeys(c for share in shares if share.capital is None for c in share.quotes(currency)))

@@ -76,9 +76,9 @@ class CapitalTransfers:
     def move(self, target: str, units_by_currency: Mapping[str, int], cost_e8: int | None = None) -> None:
         """Give a strategy money from unassigned, or take money back if negative.
 
-        The ``pool`` is shared by the strategies without capital. Coins given to one of them by name are added to its
-        position, and money is added to the pool. A move is neither a profit nor a loss: the day's profit does not
-        change, and coins move at the last price, or at an average cost of ``cost_e8`` (see `wrong_cost`). Call
+        The ``pool`` is shared by the strategies without capital. Coins given to one of these strategies by name are
+        added to its position, and money is added to the pool. A move is neither a profit nor a loss: the day's profit
+        does not change, and coins move at the last price, or at an average cost of ``cost_e8`` (see `wrong_cost`). Call
         `refusal` first.
         """
         assert self.refusal(target, units_by_currency) is None, (target, units_by_currency)

@@ -1,8 +1,8 @@
-"""Reads many of a pair's orders in a single listing, if a probe shows that the exchange's listing can filter by order
+"""Reads many orders of a pair in a single listing, if a probe shows that the exchange's listing can filter by order
 ids.
 
-The filter is documented only in an unmerged draft, so the exchange may ignore it. It is probed once per run, when it
-would first save requests: a listing filtered by the id of an existing order must show that order, and one filtered by
+The filter is documented only in an unmerged draft, so the exchange may ignore it. It is probed once per run, the first
+time it would save requests: a listing filtered by the id of an existing order must show that order, and one filtered by
 an impossible id must not. Until the probe succeeds, and for the rest of the run if it fails, each order is read
 separately.
 """

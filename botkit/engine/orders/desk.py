@@ -67,8 +67,8 @@ _OK: Final = Ending.OK
 
 
 class OrderDesk:
-    """Implements the protocol of every order. It reads no clock: the time is an argument, and the router decides which
-    requests may be sent.
+    """Implements the order protocol. It reads no clock: the time is an argument, and the router decides which requests
+    may be sent.
 
     ``on_order`` is called with each state, ``on_fill`` with each execution, and ``on_foreign`` with rows of orders that
     are not ours. ``gate`` runs the checks, including those for orders whose outcome is unknown.
@@ -146,7 +146,7 @@ class OrderDesk:
         """Accept an intent: check it, lock its money, and queue it. A refused order immediately becomes final in state
         REFUSED.
 
-        ``refusal`` is a reason to refuse the order that was found before the order was created.
+        ``refusal`` is set if a reason to refuse the order was found before the order was created.
         """
         self._table.by_client_id[order.client_id] = order
         self._decide((INTENT, now, order.spec))
@@ -195,7 +195,7 @@ class OrderDesk:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
                 assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
-            # if it is no longer queued, its slot was granted in this very turn, and `collect` will hold it back
+            # if it is no longer queued, its slot was granted in this turn, and `collect` will hold it back
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
@@ -397,7 +397,7 @@ class OrderDesk:
             )
         for order in orders:
             if order.state is not _SENDING:
-                # a pushed report arrived first and settled the order's outcome
+                # a pushed report arrived before this response and settled the order's outcome
                 self._router.resolved(order.client_id, now)
                 continue
             if answer.outcome is Ending.NOT_SENT:
@@ -413,7 +413,7 @@ class OrderDesk:
 
     def _acknowledge(self, order: Order, order_id: str, now: Nanos) -> None:
         if order.order_id:
-            return  # a report arrived first
+            return  # a report arrived before this response
         self._table.by_order_id[order_id] = order
         order.order_id = order_id
         if order.state is _SENDING or order.state is _UNKNOWN:
@@ -516,8 +516,8 @@ class OrderDesk:
 
     def _book(self, order: Order, report: TradeReport, now: Nanos) -> None:
         if order.state in FINAL_STATES:
-            # The exchange reported the order as final before this execution arrived, and the money must still be
-            # booked.
+            # The exchange reported the order as final before this execution arrived, but the execution's money must
+            # still be booked.
             self._decisions.note("late_fill", now, f"{order.client_id} {report.lots}")
         self.booked += 1
         self.booked_at = now
@@ -705,8 +705,8 @@ class OrderDesk:
             self._router.cancel(order, now)  # the order is still live despite its cancel
 
     def _read_again(self, order: Order, now: Nanos) -> None:
-        """Read again, after a second and then at growing intervals, because executions missing from a listing should
-        not cost many requests.
+        """Read again, after a second and then at growing intervals, so that executions missing from a listing do not
+        cost many requests.
         """
         count = self._reads_in_vain[order.client_id] = self._reads_in_vain.get(order.client_id, 0) + 1
         self._follow(order, now + READ_AFTER * min(count, _READ_LATEST))

@@ -353,7 +353,7 @@ class OrderEntry:
 
 
 def _below_zero(**figures: tuple[Number | None, int]) -> str | None:
-    """Refuse negative figures. Each keyword argument is a pair: (value as given, value in steps)."""
+    """Refuse negative numbers. Each keyword argument is a pair: (value as given, value in steps)."""
     for name, (given, steps) in figures.items():
         if steps < 0:
             return f"{name} is {given}; it must be above 0"

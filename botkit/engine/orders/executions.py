@@ -1,8 +1,8 @@
 """Merges an order's executions from two sources: the account stream and the exchange's listing.
 
-Either source may come first, be incomplete or contain repeats, and the ids of the two are unrelated. Within a source,
-an id identifies one execution; across sources, only price and amount can be compared. The number of equal rows to book
-is therefore the larger of the two sources' counts, whichever source delivers them first.
+Either source may report first, be incomplete or contain repeats, and the ids of the two sources are unrelated. Within a
+source, an id identifies one execution; across sources, only price and amount can be compared. The number of equal rows
+to book is therefore the larger of the two sources' counts, whichever source delivers them first.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Two resting exits would lock the same coins twice, and the exchange has no OCO orders, so no exit rests in the book.
 Instead the engine watches the last price. When an exit triggers, it cancels the orders that lock the coins, waits until
-they are final, and sells at the market. The engine sees only traded prices, so if the price gaps through the stop, it
-sells at the price beyond the gap.
+they are final, and sells at the market. The engine receives only traded prices. If the price gaps through the stop, an
+exit therefore sells at the price beyond the gap.
 
 The exits are managed by the engine, not by the strategy. They therefore stay active when the strategy is paused, halted
 or stopped, whether because of a loss or because the strategy failed. In these cases nothing else manages the position,
@@ -28,7 +28,7 @@ from botkit.model.percent import check_pct
 
 #: the maximum slippage of an exit, relative to the best visible price
 EXIT_SLIPPAGE_PCT = 1.0
-#: a limit exit that is not fully filled after this time is cancelled, and its successor follows the market price
+#: a limit exit that is not fully filled after this time is cancelled, and its replacement follows the market price
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
 #: delay before the next attempt after a refused exit
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
@@ -127,10 +127,11 @@ class Protector:
                 self.again[id(watch)] = watch
 
     def _is_held_back(self, watch: _Watch, order: Order) -> bool:
-        """Return True if this exit was not sent and an earlier one with the same timestamp was not sent either.
+        """Return True if neither this exit nor an earlier exit with the same timestamp could be sent.
 
-        After the first unsent exit, another exit may follow immediately: a limit order where no market order is
-        allowed. A problem that stops both, such as a journal that cannot be written, would stop any number of them.
+        After the first unsent exit, a second attempt may follow immediately, as a limit order where no market order is
+        allowed. A problem that blocks both attempts, such as a journal that cannot be written, would block any number
+        of further attempts.
         """
         if order.state is not OrderState.NOT_SENT:
             return False

@@ -4,8 +4,8 @@ A quote is identified by (strategy, pair, tag). Whenever a quote is stated, or o
 orders are compared with its levels, from the touch outward:
 
 * orders within the tolerance of a level's price are kept, oldest first, until they make up the level's amount;
-* other orders are cancelled, and a side places nothing until its cancels are complete, because until then the old
-  orders still lock their money and may still fill;
+* other orders are cancelled, and nothing is placed on their side until the cancels are complete, because until then the
+  old orders still lock their money and may still fill;
 * the missing amount of a level is placed, if it meets the pair's minimum;
 * while the outcome of an order in the pair is unknown, nothing is placed, because that order is assumed to be resting;
 * an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote, because
@@ -246,7 +246,7 @@ class Quoter:
         is_waiting = False
         for order in resting:
             # a fully filled order becomes final without a cancel; the exchange would refuse a cancel, and the request
-            # would still count
+            # would still count toward the rate limit
             if order.client_id not in keep and not order.cancel_requested and order.executed_lots < order.amount_lots:
                 desk.cancel(order, self._clock.now)
             # the cancel of a queued order takes effect immediately and removes the order from the quote

@@ -141,7 +141,7 @@ class RiskDesk:
         #: True if any rule reviews orders
         self.has_rules = any(rules for _, rules in self._rules)
         whole = _Counts()
-        #: number of live or queued orders per pair, over all strategies
+        #: number of live or queued orders per pair, across all strategies
         self.open_by_pair = whole.by_pair
         # a bot with a single strategy shares one set of counts with it, so that each order is counted once
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
@@ -509,7 +509,8 @@ def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) ->
     """Return the maximum number of units that a path may lose by rounding down at each step, with the price of ``pair``
     between ``low`` and ``high``.
 
-    The rounding loss of a step is multiplied by the prices of all later steps: one satoshi becomes 0.03 TWD.
+    The rounding loss of a step is multiplied by the prices of all later steps: for example, a loss of one satoshi
+    becomes 0.03 TWD.
     """
     lost = 0.0
     for cell, forward in path.steps:

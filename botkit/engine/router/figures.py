@@ -16,7 +16,7 @@ _CREATES = ("create_order", "create_batch")
 
 
 class WaitClasses:
-    """A histogram of waits, so that a bot that runs for months needs no more memory than one that runs for an hour."""
+    """A histogram of waits. It uses no more memory in a bot that runs for months than in one that runs for an hour."""
 
     __slots__ = ("_classes", "count", "longest_ns")
 

@@ -1,4 +1,4 @@
-"""Counters shared with other processes, as the router sees them: slots leased from a ledger.
+"""The router's side of counters that are shared with other processes: slots leased from a ledger.
 
 The number of free slots follows from the last `SlotsChanged` and the slots that the router has taken; this module reads
 no clock. The outcome of each slot is reported through a single function. In a running bot, `botkit.live.limits.leases`
@@ -16,7 +16,7 @@ from botkit.model.limits import LimitTable, SlotsChanged
 
 
 class SlotNews(enum.Enum):
-    """The kinds of news about a slot or a pool."""
+    """The kinds of reports about a slot or a pool."""
 
     TAKEN = "taken"
     UNSENT = "unsent"  # no byte of the request was sent
@@ -24,7 +24,7 @@ class SlotNews(enum.Enum):
     UNKNOWN = "unknown"  # the request may still arrive, up to a given time
     RESOLVED = "resolved"  # the request will arrive by a given time at the latest
     EARLIER = "earlier"  # like RESOLVED, but for a request from an earlier run
-    REFUSED = "refused"  # the exchange answered 429
+    REFUSED = "refused"  # the exchange responded with 429
     WANTED = "wanted"  # more slots are needed than are leased
     WANTED_URGENTLY = "wanted urgently"
 

@@ -1,8 +1,8 @@
 """Delays requests even when slots are free, for pacing and for the pause after a 429.
 
-A window used at full speed is exhausted within seconds. Every strategy then waits for the window to end: for a strategy
-with few orders, the 95th percentile of the wait was 57.6 s. If the requests are spread over the window, with a small
-burst for occasional requests, the total number of requests is unchanged, but that strategy waits only 0.22 s.
+A window used at full speed is exhausted within seconds. Every strategy then waits for the window to end: the
+95th-percentile wait of a strategy with few orders was 57.6 s. If the requests are spread over the window, with a small
+burst for occasional requests, the total number of requests is unchanged, but that wait falls to 0.22 s.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ PAUSED_SHARE = 10
 
 
 class Pace:
-    """Spreads requests over a window: at limit/window, or more slowly if the remaining slots must last longer."""
+    """Spreads requests over a window: at a rate of limit/window, or more slowly if the remaining slots must last
+    longer.
+    """
 
     __slots__ = ("_tolerance", "_virtual", "earliest", "interval")
 
@@ -74,9 +76,9 @@ class PauseAfter429:
     def refused(self, granted: Nanos, now: Nanos) -> bool:
         """Record a 429 at ``now`` for a request granted at ``granted``.
 
-        Returns False if the 429 is part of a known event. Several requests may be in flight when the first 429 is read.
-        Their 429s are part of that event, because counting each of them separately would close the endpoint for
-        minutes.
+        Returns False if the 429 is part of an event already recorded. Several requests may be in flight when the first
+        429 is read. Their 429s are part of that event, because counting each of them separately would close the
+        endpoint for minutes.
         """
         if granted <= self.since:
             return False
@@ -84,7 +86,7 @@ class PauseAfter429:
         self._level = 1 if calm else self._level + 1
         pause = min(LONGEST_PAUSE_NS, FIRST_PAUSE_NS << min(self._level - 1, 10))
         # random jitter may lengthen the pause but never shorten it: several bots at one IP address must not resume
-        # simultaneously, and none within one second
+        # simultaneously, and none may resume within one second
         pause += int(self._random.random() * pause) // 2
         self.since = now
         self.until = now + pause

@@ -22,7 +22,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     per_s: int
     held: int
     peak_percent: float
-    refused: int  # number of 429 responses, over all windows of this pool
+    refused: int  # number of 429 responses, across all windows of this pool
 
 
 class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 The router holds a slot from the grant of a request until one window after its response was read;
 `botkit.engine.router.windows` explains why a limit can therefore never be exceeded. The router sends cancels and exits
-first, alternates between strategies, and batches a backlog. It has no clock: a driver asks `Router.next_due` when to
-call again.
+first, alternates between strategies, and batches a backlog. It has no clock: a driver calls `Router.next_due` to find
+out when its next call is due.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ READ_LATEST_NS = 60 * NS_PER_S
 LONGEST_WAIT_NS = 60 * NS_PER_S
 #: the maximum number of uncollected alarms to keep; the newest is last
 ALARMS_MAX = 256
-#: the maximum number of orders that may skip the queues at once
+#: the maximum number of orders that may skip the queues at the same time
 EXPRESS_MAX = 20
 #: later than any time
 _NEVER: Nanos = 1 << 62
@@ -95,7 +95,7 @@ def _nobody_listens() -> None:
 class Router:
     """The queue and the rate-limit windows of one bot: one account at one IP address.
 
-    Times are nanoseconds of a monotonic clock, because a clock that is set forward would free slots early. The router
+    Times are nanoseconds from a monotonic clock, because a clock that is set forward would free slots early. The router
     reads orders but never changes them; only the engine does. The same sequence of calls always yields the same
     requests.
     """
@@ -402,8 +402,8 @@ class Router:
         """Record that the wait for a request's response ended at ``now``, because the response was read or the bot
         stopped waiting.
 
-        ``responded`` is True if there was any response, even one that leaves the request's outcome open. A read with a
-        response has either arrived already or never will.
+        ``responded`` is True if there was any response, even one that leaves the request's outcome open. A read that
+        got a response has either reached the exchange already or never will.
 
         Raises KeyError for a request that is not in flight, because freeing a slot twice would break the limit.
         """
@@ -466,7 +466,7 @@ class Router:
         for sent in sends:
             route = self._routes[sent.endpoint]
             is_read = self._table[sent.endpoint].method == "GET"
-            # no response was journaled, so the wait ended with a timeout or a crash, now at the latest
+            # no response was journaled, so the wait ended with a timeout or a crash, no later than now
             late = self._read_latest_ns if is_read else self._latest_accept_ns
             given_up = min(now, sent.sent + LONGEST_WAIT_NS)
             arrives_by = sent.answered if sent.answered is not None else given_up + late

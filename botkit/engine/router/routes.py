@@ -14,7 +14,7 @@ from botkit.model.orders import Order, OrderType
 
 #: maximum orders in one POST /orders/batch (API documentation)
 BATCH_MAX = 10
-#: maximum orders in one PUT /orders. The documentation states no limit; ours keeps a body below 2 kB
+#: maximum orders in one PUT /orders. The documentation states no limit; ours keeps the request body below 2 kB
 CANCEL_BATCH_MAX = 50
 #: with at least this many cancels by one strategy, a single PUT replaces individual cancels even if slots are free,
 #: because one response then saves fifty slots

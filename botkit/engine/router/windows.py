@@ -177,7 +177,9 @@ class SlotLog:
         return self._open_among_late(missing)
 
     def next_release(self, now: Nanos) -> Nanos:
-        """Estimate when the next slot becomes free, assuming that requests in flight are answered at ``now``."""
+        """Estimate when the next slot becomes free, assuming that the responses to all requests in flight arrive at
+        ``now``.
+        """
         cooling = self._cooling
         first = cooling[0] if cooling else now + self.hold
         if self._late and self._late[0][0] < first:

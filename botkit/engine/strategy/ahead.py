@@ -58,7 +58,7 @@ class Ahead:
         return self.values[at + 1], self.values[at]
 
     def cross(self, other: object, ahead: Ahead) -> tuple[list[bool], list[bool]]:
-        """Find where this line crosses ``other``, whose values are ``ahead``."""
+        """Find where this line crosses ``other``; ``ahead`` contains the values of ``other``."""
         assert ahead.block is self.block and ahead.begin == self.begin, "lines must start at the same row"  # noqa: PT018
         own, its = self._line, ahead._line
         up = (own[:-1] <= its[:-1]) & (own[1:] > its[1:])

@@ -148,7 +148,7 @@ class Attached(Crossing, Generic[V]):
         self._get: Callable[[Any], Any] = _getter(inputs)
         self._is_single = len(self.inputs) == 1
         self._before: V | None = None
-        #: number of bars that warmed up the indicator, and number of bars that the series had seen by that time
+        #: number of bars that warmed up the indicator, and number of bars that the series had received by that time
         self._began_with = self._began_at = 0
 
     def draw_into(self, line: PlotLine | None) -> None:
@@ -157,7 +157,7 @@ class Attached(Crossing, Generic[V]):
 
     def begin(self, columns: Sequence[Array], at: int) -> None:
         """Warm up with the last bars before regular updates start. ``at`` is the number of bars that the series has
-        seen.
+        received.
         """
         self._began_with, self._began_at = len(columns[0]), at
         self._advance(columns)
@@ -172,7 +172,7 @@ class Attached(Crossing, Generic[V]):
         self._advance(columns)
 
     def fail(self, error: Exception) -> None:
-        """Mark the indicator as failed, so that every later read raises the exception that it failed with."""
+        """Mark the indicator as failed, so that every later read raises the exception that made it fail."""
         self._indicator = _Broken(error)  # type: ignore[assignment]
 
     def _advance(self, columns: Sequence[Array]) -> None:
@@ -248,7 +248,7 @@ class Attached(Crossing, Generic[V]):
 
     @property
     def began_at(self) -> int:
-        """The number of bars that the series had seen when the indicator started."""
+        """The number of bars that the series had received when the indicator started."""
         return self._began_at
 
     @property

@@ -1,7 +1,8 @@
 """The base class of every strategy: the methods that you may override, read and call.
 
-This interface is stable. A strategy sees only market data and its own orders, money and position: no keys, no sockets,
-and no clock except ``self.now``. The same object runs in a backtest, on the emulator, in paper trading and live.
+This interface is stable. A strategy has access only to market data and to its own orders, money and position. It has no
+keys, no sockets, and no clock except ``self.now``. The same object runs in a backtest, on the emulator, in paper
+trading and live.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ class Strategy:
         return self._context.balance(currency)
 
     def position(self, pair: Pair | str) -> Position:
-        """Return this strategy's own net amount in the pair: ``amount``, ``given`` (the part handed over),
+        """Return this strategy's own net amount in the pair: ``amount``, ``given`` (the amount handed over),
         ``sellable``, ``is_flat``, ``average_entry``, ``unrealised`` and ``realised`` (quote currency).
         """
         return self._context.position(pair)
@@ -237,7 +238,7 @@ class Strategy:
         is ``>=`` the stop price, or ``<=`` if ``condition`` requires it. A stop order whose condition is already met is
         refused or, with ``on_met="market"``, sent immediately as a plain order. ``expire_s`` seconds after this call,
         the unfilled remainder is dropped or cancelled. ``closes`` names the order whose position this order closes: a
-        backtest's trades then pair these two orders, instead of first in, first out.
+        backtest's trade list then pairs these two orders, instead of pairing orders first in, first out.
         """
         context = self._context
         if closes is not None:
@@ -407,9 +408,9 @@ class Strategy:
         its best.
 
         The distances are percentages of the average entry price (for ``trail_pct``, of the best price since the entry):
-        2 is 2 %, and 0.02 is refused, because it could only be meant as a fraction. The engine manages the exits,
-        because two resting exits would lock the same coins twice. The exits stay active when the strategy is paused,
-        halted or stopped, and end with the run. If all distances are None, the protection ends.
+        2 is 2 %, and 0.02 is refused, because it was almost certainly meant as a fraction. The engine manages the
+        exits, because two resting exits would lock the same coins twice. The exits stay active when the strategy is
+        paused, halted or stopped, and end with the run. If all distances are None, the protection ends.
         """
         self._context.protect(pair, stop_loss_pct, take_profit_pct, trail_pct)
 

@@ -1,7 +1,7 @@
 """Calls strategies: looks up their callbacks, queues notifications in a mailbox, and handles failures.
 
-A call through pluggy costs 1.2 us and a bound call 0.06 us, so each function is looked up only once. The effects of a
-turn (an order's new state, a fill) wait in the mailbox until the running callback has returned.
+A call through pluggy takes 1.2 us, and a direct call to a bound method 0.06 us, so each function is looked up only
+once. The effects of a turn (an order's new state, a fill) wait in the mailbox until the running callback has returned.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Callbacks:
         self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
         #: False until the history has arrived; notifications queued earlier are delivered then
         self.is_open = False
-        #: name of the last strategy to fail; its traceback is shown, so no separate message about its stop is needed
+        #: name of the last strategy to fail; its traceback is shown instead of a separate message that it was stopped
         self.failed_last = ""
 
     def of(self, record: StrategyRecord, name: str) -> Callback | None:

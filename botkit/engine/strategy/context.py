@@ -59,7 +59,7 @@ class Rooms:
     tell: Tell
     #: (strategy, text) -> None: sends the user a message from a strategy's author
     notify: Callable[[str, str], None]
-    #: (pair, now) -> rates in force
+    #: (pair, now) -> fee rates in force
     fee_rates: Callable[[Pair, Nanos], FeeRates]
 
 

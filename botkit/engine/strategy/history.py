@@ -30,13 +30,13 @@ class PastBook:
         self._outbox = outbox
         #: the (pair, kind) combinations that the run reads; None means all
         self._kinds: frozenset[tuple[str, str]] | None = None
-        #: (feed, its series, whether the feed's builder is new) of series still without history
+        #: (feed, its series, whether the feed's builder is new) for each series still without history
         self._waiting: list[tuple[BarFeed, BarSeries, bool]] = []
         self._asked = 0
         self._series: list[BarSeries] = []
         #: True if a newly attached indicator may need more bars than its series kept
         self._may_lack = False
-        #: True if `ask` has requests to make
+        #: True if `ask` has requests to add
         self.is_wanting = False
 
     def check(self, pair: Pair, kind: Literal["trades", "books", "tickers", "bars"]) -> None:
@@ -55,7 +55,9 @@ class PastBook:
         self.is_wanting = True
 
     def look_again(self) -> None:
-        """Check the indicators again, because a newly attached one may need more bars than its series kept."""
+        """Check the indicators again, because a newly attached indicator may need more bars than its series has
+        kept.
+        """
         self._may_lack = self.is_wanting = True
 
     def ask(self) -> None:

@@ -1,8 +1,8 @@
 """``self.log``: the standard library's logger with the bot's time. It behaves identically in every mode.
 
 Warnings and errors are also passed on as notes for the user, so that they reach the terminal and the notifiers.
-Arguments are checked even if the level is disabled, so that a call that passes in a backtest cannot stop the strategy
-live.
+Arguments are checked even if the level is disabled, so that a logging call that works in a backtest cannot raise an
+error and stop the strategy in live trading.
 """
 
 from __future__ import annotations

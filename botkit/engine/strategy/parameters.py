@@ -160,8 +160,8 @@ def parameters_of(cls: type) -> Mapping[str, Parameter]:
     """Return the parameters of a strategy class by name, parents' parameters first. Each class is read only once.
 
     A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or turn the
-    parameter into a constant by declaring it a ClassVar. Raises PluginError naming class and attribute if an attribute
-    cannot be a parameter.
+    parameter into a constant by declaring it a ClassVar. Raises PluginError naming the class and the attribute if an
+    attribute cannot be a parameter.
     """
     found = _parameters.get(cls)
     if found is None:

@@ -32,8 +32,8 @@ class Schedule(Protocol):
 
 
 class EverySchedule:
-    """Fires every ``every_s`` seconds, aligned to the epoch: 60 fires on every full UTC minute, regardless of when the
-    bot started.
+    """Fires every ``every_s`` seconds, aligned to the epoch: ``every_s=60`` fires at the start of every UTC minute,
+    regardless of when the bot started.
     """
 
     __slots__ = ("period_ns",)
@@ -65,8 +65,9 @@ class EverySchedule:
 class CronSchedule:
     """A five-field cron expression in a time zone, with the daylight-saving rules of Debian's cron.
 
-    A fixed time that is skipped by the spring change fires at the change; a time that is repeated in autumn fires only
-    the first time. Expressions whose minute or hour starts with ``*`` follow elapsed time through both changes.
+    A fixed time that is skipped by the spring clock change fires at the change; a time that is repeated in autumn fires
+    only once, at its first occurrence. Expressions whose minute or hour starts with ``*`` follow elapsed time through
+    both changes.
     """
 
     __slots__ = ("_at", "_rings", "expression", "zone")
@@ -103,7 +104,9 @@ class CronSchedule:
         raise RuntimeError(f"cron={self.expression!r} does not fire after {to_datetime(time_ns, self.zone)}")
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """Count the firings after ``after``, up to and including ``until``. COUNT_MOST means at least that many."""
+        """Count the firings after ``after``, up to and including ``until``. A result of COUNT_MOST means at least that
+        many.
+        """
         count = 0
         at = self.next_after(after)
         while at <= until and count < COUNT_MOST:

@@ -228,7 +228,7 @@ class Series(Generic[Row]):
         self._write(self._as_arrays(rows), fed)
 
     def _write(self, arrays: dict[str, npt.NDArray[Any]], fed: int = 0) -> None:
-        """Add rows to the columns and feed them to the indicators, except the first ``fed``."""
+        """Add rows to the columns and feed them to the indicators, except the first ``fed`` rows."""
         times = arrays["time"]
         if not len(times):
             return
@@ -595,8 +595,8 @@ class TradeSeries(Series[Trade]):
     """The public trades of one pair, oldest first, with attached indicators, as returned by ``subscribe_trades``.
 
     ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own timestamps) are read-only numpy
-    arrays. The series contains the trades since the first indicator was attached, but at most the last 10,000 of them,
-    or ``keep``.
+    arrays. The series contains the trades since the first indicator was attached, but at most the last 10,000 (or
+    ``keep``) of them.
     """
 
     __slots__ = ()
@@ -610,8 +610,8 @@ class TradeSeries(Series[Trade]):
         }  # fmt: skip
 
     def extend(self, time: npt.ArrayLike, price: npt.ArrayLike, amount: npt.ArrayLike, side: npt.ArrayLike) -> None:
-        """Add many trades as arrays of equal length, oldest first; ``side`` is 1 for a buying taker, -1 for a selling
-        one, 0 if unknown.
+        """Add many trades as arrays of equal length, oldest first; ``side`` is 1 if the taker bought, -1 if the taker
+        sold, and 0 if unknown.
         """
         if self._pending:
             self._flush()

@@ -41,7 +41,7 @@ class Subscriptions:
         self._outbox = outbox
         self._past = past
         self._plots = plots
-        #: the pair in whose chart plots without a pair are drawn
+        #: plots without a pair are drawn in this pair's chart
         self.first_pair = ""
         self._method = method
 

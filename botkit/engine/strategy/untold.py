@@ -27,7 +27,9 @@ class Untold:
         self.mailed: list[Fill] = []
 
     def opened(self) -> None:
-        """Forget the fills in the mailbox. The mailbox is now open, and its contents will be delivered in this turn."""
+        """Forget the fills in the mailbox, because the mailbox is now open and its contents will be delivered in this
+        turn.
+        """
         self.mailed.clear()
 
     def kept(self, strategy: str) -> list[dict[str, Any]]:

@@ -1,14 +1,14 @@
 """Connects a bot to BitoPro. The adapter turns engine requests into API calls, and turns responses and frames into
 events.
 
-A driver opens the adapter, passes it an event sink and sends it requests. Every request ends in exactly one `Answer`. A
-network error is reported as an outcome and never raised as an exception. Outcomes follow the order protocol. A 4xx is
-REFUSED (the engine looks up the order before trusting the refusal). A request is UNKNOWN if at least one byte was sent
-and no clear response was received.
+A driver opens the adapter, passes it an event sink and sends it requests. Every request results in exactly one
+`Answer`. A network error is reported as an outcome and never raised as an exception. Outcomes follow the order
+protocol. A 4xx is REFUSED (the engine looks up the order before trusting the refusal). A request is UNKNOWN if at least
+one byte was sent and no clear response was received.
 
-The adapter never sends a request on its own initiative, because every request needs a slot from the router. After a
-lost connection, it emits a `Connection`, and the engine requests the data it needs. For drivers without a router,
-``resynchronise="rest"`` makes each stream read its missed data over REST.
+The adapter never sends a request on its own initiative, because every request needs a slot from the router. After
+losing and restoring a connection, it emits a `Connection`, and the engine requests the data it needs. For drivers
+without a router, ``resynchronise="rest"`` makes each stream fetch its missed data over REST.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ CAPABILITIES = Capabilities(
 _T0_AGE_MAX: Nanos = NS_PER_S
 #: number of orders and executions to remember for detecting repeats
 _MEMORY = 20_000
-#: how late a balance frame may arrive relative to a frame that was sent after it
+#: how much later than a newer balance frame an older one may arrive
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
@@ -129,9 +129,9 @@ class BitoProAdapter(Lifetime):
         patience: float = 1.0,
         limits: LimitTable | None = None,
     ) -> None:
-        """``speed`` is how many times faster the client's clock runs than the machine's clock. The maximum age of an
-        order is measured in both exchange time and machine time. ``patience`` multiplies the machine time that an order
-        may wait for a connection. If ``limits`` is None, the table that ships with botkit is used.
+        """``speed`` is the ratio of the speed of the client's clock to that of the machine's clock. The maximum age of
+        an order is measured in both exchange time and machine time. ``patience`` multiplies the machine time that an
+        order may wait for a connection. If ``limits`` is None, the table that ships with botkit is used.
         """
         self.client = client
         self._limits = limits
@@ -168,7 +168,7 @@ class BitoProAdapter(Lifetime):
         return self.client.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """Read the pairs and their current rules from the exchange and return them. Raises RequestError."""
+        """Fetch the pairs and their current rules from the exchange and return them. Raises RequestError."""
         return await self.client.pairs()
 
     async def open(self) -> None:
@@ -214,7 +214,8 @@ class BitoProAdapter(Lifetime):
             pairs: dict[str, int | None] = dict.fromkeys(self.known_pairs)
             wanted += [(stream_id, pairs if stream_id == "user_trades" else {}) for stream_id in _PRIVATE_STREAMS]
         for stream_id, pairs in wanted:
-            # account streams do not concern a single pair, even if they list pairs to read after a lost connection
+            # a lost account stream does not concern any single pair, even if the stream lists pairs to read after a
+            # reconnect
             told = [None] if stream_id in _PRIVATE_STREAMS else [self.known_pairs[pair] for pair in pairs]
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
@@ -242,7 +243,7 @@ class BitoProAdapter(Lifetime):
                     for event in self._understood(stream_id, received, told):
                         sink(event)
         except Exception as error:
-            # report that the stream ended, because nothing else would show that its prices are stale
+            # report that the stream ended, because nothing else would show that its last prices are stale
             log.exception("the stream %s ended", stream_id)
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
@@ -255,7 +256,7 @@ class BitoProAdapter(Lifetime):
             return [Connection(ConnectionState.STALE, stream_id, pair, str(error)) for pair in told]
 
     def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Iterable[AdapterEvent]:
-        """Convert an item from a stream into events. ``told`` lists the pairs that a connection change affects."""
+        """Convert an item from a stream into events. ``told`` lists the pairs to notify of a connection change."""
         item = received.item
         match item:
             case OrderBookFrame():
@@ -339,8 +340,8 @@ class BitoProAdapter(Lifetime):
             )
 
     def _order_reports(self, rows: Iterable[OwnOrderRow], pushed: Nanos = 0) -> Iterable[OrderReport]:
-        """Yield only new reports. Both order streams report an order's final state, and snapshots repeat old
-        reports.
+        """Yield only new reports. Reports may repeat, because both order streams report an order's final state, and
+        snapshots contain old reports.
         """
         for row in rows:
             if pair := self._pair(row.pair):
@@ -353,8 +354,8 @@ class BitoProAdapter(Lifetime):
         return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
 
     def _pair(self, name: str) -> Pair | None:
-        """Return the pair, or None if its rules are unknown. Orders in an unknown pair cannot be from this bot. Each
-        unknown pair is logged once.
+        """Return the pair, or None if its rules are unknown. This bot cannot have placed an order in an unknown pair.
+        Each unknown pair is logged once.
         """
         pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
@@ -368,7 +369,7 @@ class BitoProAdapter(Lifetime):
         """Send a request once. The coroutine returns its `Answer`. Urgent requests use separate connections. If a
         connection is open, a single order or cancel is written before this method returns.
 
-        The coroutine raises only CancelledError, after which the caller does not know the outcome.
+        The coroutine raises only CancelledError, in which case the outcome of the request is unknown.
         """
         if not self._is_open:
             return _at_once(Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open"))
@@ -498,7 +499,7 @@ def _failed(request: Request, error: Exception) -> Answer:
             return _answer(request, Ending.UNKNOWN, error)
         case WireError():  # an unreadable response
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
-    # this is a bug in botkit; return an answer anyway, so that the bot looks the order up instead of waiting forever
+    # this is a bug in botkit; return an answer anyway, so that the bot looks up the order instead of waiting forever
     log.error("%s %d could not be sent", request.endpoint, request.id, exc_info=error)
     return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
 

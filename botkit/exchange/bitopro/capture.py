@@ -1,9 +1,9 @@
 """Reads recorded frames into columns. This is the tape format ``frames`` (.jsonl, .jsonl.gz).
 
 Each line is a JSON object: ``{"received": <ms by the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames
-from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so successive lists are
-aligned. Other recorders write one frame per trade. The reader detects which of the two kinds a file contains, unless
-``trades`` is set.
+from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so each list is aligned with
+the previous one to find the new trades. Other recorders write one frame per trade. The reader detects which of the two
+formats a file uses, unless ``trades`` is set.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from botkit.model.pairs import Pair
 
 #: rows per chunk of a stream; 20,000 books of 20 levels are 13 MB of integers
 CHUNK_ROWS = 20_000
-#: a longer line is not a frame; without a limit, a damaged archive could exhaust memory
+#: a line longer than this is not a frame; without a limit, a damaged archive could exhaust memory
 _LINE_MAX = 4 * 2**20
 _DEPTHS = (1, 5, 10, 20, 30, 50)
 
@@ -72,7 +72,8 @@ class _Trades:
     def __init__(self, pair: Pair, reading: _Reading) -> None:
         self.pair = pair
         self._reading = reading
-        self._before: tuple[Nanos, int] | None = None  # arrival time of the previous frame, and its number of trades
+        # arrival time of the previous frame, and the number of trades in it
+        self._before: tuple[Nanos, int] | None = None
         coarse = 10 ** max(0, pair.rules.amount_decimals - pair.rules.display_decimals)
         # trades are compared after rounding, because frames after the first one round amounts to amountPrecision
         self.aligner: TradeListAligner[_TradeTuple] | None = (
@@ -201,8 +202,8 @@ class BitoProFrames:
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
         """Yield the file's books and trades in size-limited chunks, ordered by receive time.
 
-        When the chunk of one stream is full, the chunks of all streams are yielded, so that no stream runs far ahead of
-        the others. Raises DataError naming the file and line.
+        When one stream's chunk is full, the chunks of all streams are yielded, so that no stream runs far ahead of the
+        others. Raises DataError naming the file and line.
         """
         mode = options.get("trades")
         if mode not in (None, "list", "single"):
@@ -254,8 +255,8 @@ class BitoProFrames:
 
 
 def _holds_single_trades(path: Path, only: str | None) -> bool:
-    """Return True if every TRADE frame in the file contains exactly one trade. Frames that repeat a list soon contain
-    several.
+    """Return True if every TRADE frame in the file contains exactly one trade. In a file whose frames repeat a list, a
+    frame with several trades soon appears.
     """
     with _lines(path) as lines:
         for line in lines:

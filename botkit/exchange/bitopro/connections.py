@@ -1,10 +1,11 @@
 """Keeps connections to one host open, writes requests to them, and reads the responses.
 
-aiohttp opens the connections and parses the responses, but requests do not use its `ClientSession`. A session builds a
-dozen objects for each request and starts a task before it writes, which takes longer than all of the bot's own checks.
-Here a request on an open connection is written immediately, without waiting for the next event-loop step.
+aiohttp opens the connections and parses the responses, but requests do not use its `ClientSession`. A session creates a
+dozen objects for each request and starts a task before it writes the request, which takes longer than all of the bot's
+own checks. Here a request on an open connection is written immediately, without waiting for the next event-loop step.
 
-Every request is written once: this module never retries, follows no redirects and reads no proxy from the environment.
+Every request is written once: this module never retries, does not follow redirects, and does not read proxy settings
+from the environment.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ _KEPT_S = 15.0
 
 
 def stream_session() -> aiohttp.ClientSession:
-    """Return a session for a stream. It sends each request once and follows no redirects."""
+    """Return a session for a stream. The session sends each request once and does not follow redirects."""
     trace = aiohttp.TraceConfig()
 
     async def on_redirect(_session: Any, _context: Any, _params: Any) -> None:
-        # `ws_connect` has no parameter for this
+        # `ws_connect` has no parameter to prevent this
         raise aiohttp.ClientError("the server sent a redirect, which botkit does not follow")
 
     trace.on_request_redirect.append(on_redirect)
@@ -43,7 +44,7 @@ def stream_session() -> aiohttp.ClientSession:
         trust_env=False,
         trace_configs=[trace],
     )
-    if hasattr(session, "_retry_connection"):  # a switch that aiohttp provides for its own test client
+    if hasattr(session, "_retry_connection"):  # a flag that aiohttp provides for its own test client
         session._retry_connection = False
     return session
 
@@ -63,7 +64,7 @@ class Connections:
         """A ``connections_max`` of 0 means no limit."""
         self._loop = asyncio.get_running_loop()
         self.connector = aiohttp.TCPConnector(limit=connections_max)
-        #: tells the connector where to connect; it is never sent
+        #: only gives the connector the address; this request is never sent
         self._target = ClientRequest("GET", address, loop=self._loop)
         #: unused connections with the time each was last used, oldest first
         self._kept: deque[tuple[Connection, float]] = deque()
@@ -123,8 +124,8 @@ class Connections:
         return HttpAnswer(message.code, message.headers, b"".join(chunks))
 
     def leave(self, connection: Connection) -> None:
-        """Put a connection back into the pool after its response was read completely, and close connections that have
-        been unused for too long.
+        """Return a connection to the pool after its response was read completely, and close connections that have been
+        unused for too long.
         """
         protocol = connection.protocol
         if protocol is None or not protocol.is_connected() or protocol.should_close:
@@ -137,7 +138,7 @@ class Connections:
             self._kept.popleft()[0].close()
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection that may still receive the response to its last request."""
+        """Close a connection on which the response to the last request may still arrive."""
         self._used.discard(connection)
         connection.close()
 

@@ -1,4 +1,6 @@
-"""Facts about BitoPro that ship with botkit (pairs, fees, limits), and the function that connects to BitoPro."""
+"""Provides the facts about BitoPro that ship with botkit (pairs, fees, limits), and the function that connects to
+BitoPro.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def _rank(rank: int, volume: int, held: int, maker: int, taker: int, maker_bito:
     )
 
 
-#: the public fee table as of 2026-09-23; rates in millionths. Ranks 5 and 6 need volume *and* BITO.
+#: the public fee table as of 2026-09-23; rates in millionths. Ranks 5 and 6 require a minimum volume *and* a BITO
+#: holding.
 FEE_RANKS: tuple[FeeRank, ...] = (
     _rank(0, 0, 0, 1000, 2000, 800, 1600),
     _rank(1, 3_000_000, 3_000, 900, 1800, 720, 1440),
@@ -80,7 +83,7 @@ class BitoPro:
 
     def facts(self, options: Options) -> ExchangeFacts:
         """Return pairs, rate limits and fees. Raises ConfigError for an invalid option."""
-        # imported here because the table needs YAML, and the client alone must work without YAML
+        # imported here because the table needs YAML, and the client must work without YAML when used without botkit
         from botkit.exchange.bitopro.limit_table import load_limit_table
 
         unknown = sorted(set(options) - _OPTIONS)

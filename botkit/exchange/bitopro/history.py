@@ -1,5 +1,5 @@
-"""Reads long histories using size-limited requests. Candle ranges are split and rejoined. Listings are read in time
-windows.
+"""Fetches long histories using size-limited requests. Candle ranges are split into requests and the results are joined.
+Listings are fetched in time windows.
 
 Cursor-based paging does not work, because the exchange's ids do not increase with time (Q23). Instead, each time window
 is halved until its rows fit into one response.
@@ -47,7 +47,8 @@ def stitch_candles(
     """Sort candle rows within ``start`` <= time < ``end`` into a series. The rows may be unordered and contain
     duplicates.
 
-    If two rows have the same bucket, the later one in ``rows`` wins. Raises WireError for an invalid timestamp.
+    If two rows have the same bucket, the one that comes later in ``rows`` wins. Raises WireError for an invalid
+    timestamp.
     """
     by_time = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""BitoPro's rate-limit table: the bundled ``rate_limits.yaml`` plus the user's choices where sources disagree."""
+"""BitoPro's rate-limit table: the bundled ``rate_limits.yaml`` plus the user's choices where the sources disagree."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Scop
 
 _ScopeWord = Literal["ip", "account", "ip_and_account", "unspecified"]
 _RATE = re.compile(r"([1-9][0-9]{0,5})\s*(?:/|\s+in\s+)\s*([1-9][0-9]{0,3})?\s*(s|m)\Z", re.ASCII)
-#: the highest number of requests per window that a user may set; a larger number is more likely a typo than a real
-#: limit
+#: the highest number of requests per window that a user may set; a larger number is more likely to be a typo than a
+#: real limit
 _MOST_REQUESTS = 100_000
 
 _SCOPES: dict[str, tuple[Scope, ...]] = {
@@ -118,7 +118,7 @@ def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]
         _check_key(file, counters, key)
     windows = {}
     for counter, (use, documented) in counters.items():
-        # a public read does not identify an account, so it cannot count toward an account's limit
+        # a public request does not identify an account, so the exchange cannot count it toward an account's limit
         scopes = (Scope.IP,) if counter == "public" else (Scope.IP, Scope.ACCOUNT)
         choice = overrides.get(counter, "strict" if strict else None)
         figures = (use,) if choice is None else _chosen(counter, choice, use, documented)

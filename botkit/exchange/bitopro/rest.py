@@ -83,7 +83,7 @@ _LIST_SIZE_MAX = 4 * _MB
 
 
 class Begun(Generic[T]):
-    """A request whose reply has not been read yet. It is already written if a connection was open."""
+    """A request whose reply has not been read yet. If a connection was open, the request has already been written."""
 
     __slots__ = ("_call", "_endpoint", "_shape")
 
@@ -100,7 +100,7 @@ class Begun(Generic[T]):
         try:
             reply = decode(answer, self._shape, endpoint.id)
             if endpoint.is_write:
-                refuse_repeated_names(answer, endpoint.id)  # an order id must not be ambiguous
+                refuse_repeated_names(answer, endpoint.id)  # a repeated order id would be ambiguous
             return reply
         except WireError as error:
             failure: RequestError = (
@@ -365,8 +365,8 @@ class BitoProClient(Lifetime):
         return reply.data or ()
 
     async def cancel_order(self, pair: str, order_id: str, *, urgent: bool = True) -> CancelReply:
-        """Cancel one order. Success means only that the exchange accepted the cancel. Read the order to learn its final
-        state.
+        """Cancel one order. Success means only that the exchange accepted the cancel. Query the order to find out its
+        final state.
         """
         return await self.begin_cancel(pair, order_id, urgent=urgent).reply()
 
@@ -385,7 +385,7 @@ class BitoProClient(Lifetime):
 
     async def cancel_all(self, pair: str | None = None, *, urgent: bool = True) -> tuple[tuple[str, str], ...]:
         """Cancel **every** order of the account, or every order in one pair, regardless of who placed it. Return the
-        (pair, order id) of each order.
+        (pair, order id) of each cancelled order.
         """
         if pair is None:
             return (await self._call("cancel_all", CancelManyReply, urgent=urgent)).orders
@@ -473,7 +473,7 @@ class BitoProClient(Lifetime):
     ) -> tuple[OwnTradeRow, ...]:
         """Send one request for the account's executions in ``start`` <= time < ``end`` (default: the last 90 days).
 
-        ``fee_symbol`` is wrong for sells, whose fee is in quote currency.
+        Do not rely on ``fee_symbol``, which is wrong for sells: their fee is in quote currency.
         """
         query: dict[str, object] = {
             "startTimestamp": _ms_up(start),
@@ -590,7 +590,7 @@ class BitoProClient(Lifetime):
         )
 
     async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:
-        """Read the data that a stream of this kind missed since its last frame. Public streams need no such read,
+        """Fetch the data that a stream of this kind missed since its last frame. Nothing is fetched for public streams,
         because they repeat their data.
         """
         if stream_id == "active_orders":
@@ -606,7 +606,7 @@ class BitoProClient(Lifetime):
 
 
 def created(reply: CreateReply) -> CreateReply:
-    """Return the reply if it has an order id. Raises OutcomeUnknown."""
+    """Return the reply if it has an order id. Raises OutcomeUnknown if it has none."""
     if reply.order_id in ("", 0, "0"):
         raise OutcomeUnknown("create_order: 200 without an order id; it may have taken effect", status=200)
     return reply
@@ -614,14 +614,16 @@ def created(reply: CreateReply) -> CreateReply:
 
 @lru_cache(maxsize=1024)
 def _path(endpoint_id: str, **names: str) -> str:
-    """Return a call's path. Raises Refused for an empty name, which would lead to a different endpoint."""
+    """Return a call's path. Raises Refused for an empty name, because a path without that name would belong to a
+    different endpoint.
+    """
     if not all(names.values()):
         raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
     return ENDPOINTS[endpoint_id].fill(**names)
 
 
 def _text(value: object) -> str:
-    # the documentation says bool, which is lower case in JSON
+    # the documented type is bool, which is lower case in JSON
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

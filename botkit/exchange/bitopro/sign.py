@@ -1,8 +1,8 @@
 """Signs private calls with three headers and a nonce.
 
-The signature is the lowercase hex HMAC-SHA384 of the base64 *text* of the payload, keyed with the API secret. A POST or
-PUT signs the exact bytes of its body. A GET, a DELETE or a WebSocket upgrade signs identity and nonce. Source: the
-exchange's authentication documentation and its test vectors.
+The signature is the lowercase hex HMAC-SHA384 of the base64 *text* of the payload, keyed with the API secret. For a
+POST or PUT, the payload is the exact bytes of the body. For a GET, a DELETE or a WebSocket upgrade, it consists of
+identity and nonce. Source: the exchange's authentication documentation and its test vectors.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Credentials:
         self.identity = identity
         self._key = key
         self._head = f"{HEADER_KEY}: {key}\r\n{HEADER_PAYLOAD}: "
-        # the HMAC is set up with the secret only once, because copying it takes a third of the time of a new setup, and
-        # because the secret need not be stored
+        # the HMAC is set up with the secret only once: copying it takes a third as long as a new setup, and the secret
+        # need not be stored
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
@@ -131,5 +131,5 @@ def nonce_headers(credentials: Credentials, now_ms: int) -> dict[str, str]:
 
 
 def nonce_payload(credentials: Credentials, now_ms: int) -> bytes:
-    """Return the payload that a request without a body signs, with a new nonce."""
+    """Return the payload to sign for a request without a body. It contains a new nonce."""
     return encode(NoncePayload(identity=credentials.identity, nonce=next_nonce(credentials.key, now_ms)))

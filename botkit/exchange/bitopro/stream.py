@@ -1,8 +1,9 @@
 """A WebSocket stream that stays connected. It is an async iterator of frames and connection changes.
 
 The documented keepalive is a ping every 20 s, with a disconnect after 5 s without a pong. The observed keepalive is a
-ping every second, with a disconnect after 60 s. Every ping is answered immediately. A connection is considered dead
-after 30 s without any frame or ping. The URL determines the subscription. The client sends nothing but pongs.
+ping every second, with a disconnect after 60 s. The client responds to every ping immediately. A connection is
+considered dead after 30 s without any frame or ping. The URL determines the subscription. The client sends nothing but
+pongs.
 
 After losing its connection, the stream reconnects with a jittered, capped backoff and a newly signed upgrade. Most
 streams start with a snapshot. For the other streams, missed data is read over REST before newer data is yielded.
@@ -126,9 +127,9 @@ class Stream:
     """A connection to one stream, for one or more pairs. Use it with ``async with`` and iterate over it with ``async
     for``.
 
-    The iteration ends when the stream is closed. It also ends when the exchange refuses the key (401), because any
-    retry would be refused as well. Read without long pauses, because pings are answered only while the stream is being
-    read.
+    The iteration ends when the stream is closed. It also ends when the exchange refuses the key (401), because the
+    exchange would refuse any retry as well. Read without long pauses, because pings are answered only while the stream
+    is being read.
     """
 
     def __init__(
@@ -262,7 +263,7 @@ class Stream:
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            # the exchange answers an unknown path or pair with 200 and an empty body
+            # the exchange responds to an unknown path or pair with 200 and an empty body
             status = error.status
             reason = f"the exchange answered {error.status} instead of 101" + (
                 "; check the spelling of every pair" if error.status == 200 else ""
@@ -289,7 +290,7 @@ class Stream:
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
-            self._pending.pop()  # this connection's CONNECTED has not been yielded yet, so drop it
+            self._pending.pop()  # remove this connection's CONNECTED, which has not been yielded yet
             raise _LostError(f"could not fetch the missed data: {error}") from None
         now = self._clock.now()
         self._pending.extend(Received(now, snapshot) for snapshot in snapshots)
@@ -352,7 +353,8 @@ class Stream:
             frame = decode_frame(data)
             aligned = self._aligned(frame) if isinstance(frame, TradeFrame) else None
         except WireError as error:
-            # an unreadable frame means lost data, but a new connection starts with a snapshot
+            # an unreadable frame means lost data; reconnecting repairs this, because a new connection starts with a
+            # snapshot
             raise _LostError(str(error)) from None
         self._last_frame = now
         event = type(frame).__name__

@@ -232,7 +232,7 @@ def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
     fee_units = scaled(row.fee, UNIT_DECIMALS, "fee", floor=True)
     currency = _fee_currency(row.fee_currency, side, pair)
     paid_from = rules.base_units(lots) if side is Side.BUY else rules.value_units(ticks, lots)
-    # there is nothing to check a fee in a third coin against, so it is accepted as is
+    # a fee in a third coin cannot be checked, so it is accepted as is
     if currency in (pair.base, pair.quote) and fee_units * 10**4 > paid_from * _FEE_RATE_MAX_E4 * 1000 > 0:
         fee_units //= _FEE_SCALE
     return TradeReport(

@@ -1,8 +1,8 @@
-"""Makes HTTP calls to BitoPro. Each call is sent once and is limited in time and size. The type of an error tells the
-caller what to do next.
+"""Makes HTTP calls to BitoPro. Each call is sent once, with a time limit and a size limit. The type of an error tells
+the caller what to do next.
 
-A call is never repeated after a dropped keep-alive connection, because a repeated cancel counts twice. Redirects are
-not followed, because they may lead to any host, which would receive the ``X-BITOPRO-*`` headers.
+A call is never repeated after a dropped keep-alive connection, because the exchange would count a repeated cancel
+twice. Redirects are not followed, because they may lead to any host, which would receive the ``X-BITOPRO-*`` headers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos, from_datetime
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
-#: number of responses that must agree before this machine's clock is considered wrong
+#: number of responses that must agree before this machine's clock is assumed to be wrong
 _DATES = 3
 
 
@@ -47,12 +47,15 @@ def check_url(url: str, schemes: tuple[str, str]) -> str:
 
 
 class NothingSent(TryAgain):
-    """No connection was made, so no byte was written. The request had no effect and was not counted."""
+    """No connection was made, so no byte was written. The request had no effect and did not count toward any rate
+    limit.
+    """
 
 
-#: rate limits already bound the requests in flight; this only stops a bug elsewhere from using up all file handles
+#: rate limits already bound the number of requests in flight; this only keeps a bug elsewhere from using up all file
+#: handles
 _CONNECTIONS_MAX = 500
-#: cancels must not wait for each other's responses, because dozens are sent at once when the market turns
+#: no cancel may wait for the response to another one, because dozens are sent at once when the market turns
 _UNBOUNDED = 0
 
 
@@ -201,7 +204,7 @@ class Transport:
         size_max: int = 2 * 2**20,
         urgent: bool = False,
     ) -> Call:
-        """Start one request. If a connection is open, the request is written now, otherwise by `Call.answer`.
+        """Start one request. If a connection is open, the request is written now; otherwise `Call.answer` writes it.
 
         Raises Refused if the request needs an account and there is none.
         """
@@ -211,7 +214,9 @@ class Transport:
         return Call(self, self._pools[urgent], endpoint, path, request, timeout_s, connect_timeout_s, size_max)
 
     def _request(self, endpoint: Endpoint, target: str, body: bytes | None) -> bytes:
-        """Return the bytes of a request: the head and the signed body. Raises Refused without an account."""
+        """Return the bytes of a request: the head and the signed body. Raises Refused if the request needs an account
+        and there is none.
+        """
         signed, credentials = "", self.credentials
         if endpoint.private:
             if credentials is None:

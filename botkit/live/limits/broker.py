@@ -2,9 +2,9 @@
 
 The first bot starts the broker (`broker_client`). The broker exits when no bot has used it for a while. Bots connect
 over a Unix socket in a folder that only the user may open. On Windows they connect over a loopback port, with a token
-from a file in such a folder. The complete ledger is saved before a change is acknowledged, so the replacement for a
-killed broker starts with the same state. A ledger that cannot be read, or is older than the last boot, is treated as
-lost.
+from a file in a folder with the same restriction. The complete ledger is saved before a change is acknowledged, so the
+replacement for a killed broker starts with the same state. A ledger that cannot be read, or is older than the last
+boot, is treated as lost.
 
 A message is a four-byte length followed by msgpack.
 """
@@ -106,7 +106,7 @@ class KeptLedger:
     def apply(self, message: Message) -> LedgerReply:
         """Apply ``message`` and save the ledger."""
         reply = self.ledger.apply(message, self._now())
-        # a replacement broker does not need the changes made by a heartbeat
+        # a heartbeat changes nothing that a replacement broker needs
         if not isinstance(message, AskUsage) and not (isinstance(message, Sync) and not message.reports):
             self._write()
         return reply
@@ -139,7 +139,7 @@ class KeptLedger:
 
 
 class Broker:
-    """The server. It has one connection per bot and answers messages in order of arrival."""
+    """The server. It has one connection per bot and processes messages in order of arrival."""
 
     def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random) -> None:
         """``random`` generates the token, so it must be unpredictable."""

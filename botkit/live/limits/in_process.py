@@ -14,7 +14,7 @@ from botkit.live.limits.ledger import WAITER_PATIENCE, new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
-#: bots in one process are never presumed dead because of silence, because each reports when it stops
+#: bots in one process are never presumed dead because of silence, because each bot reports that it has stopped
 _NEVER = 1 << 62
 
 
@@ -26,7 +26,7 @@ class InProcessLedger:
     def __init__(self, clock: Clock, random: Random) -> None:
         """``clock`` is the bots' clock."""
         self._clock = clock
-        # how soon a bot can ask again depends on the speed of the machine, not on the bots' clock
+        # the delay before a bot can query the ledger again depends on the speed of the machine, not on the bots' clock
         patience = round(WAITER_PATIENCE * max(1.0, getattr(clock, "speed", 1.0)))
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER, waiter_patience=patience)
 

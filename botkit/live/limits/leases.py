@@ -1,7 +1,7 @@
 """A bot's share of the ledger: its leased slots, its reports about them, and the messages to and from the ledger.
 
-The router takes slots from `SharedLimits.leased`. If it runs out of slots, the need is recorded here, more slots are
-requested from the ledger, and ``on_change`` delivers a `SlotsChanged`.
+The router takes slots from `SharedLimits.leased`. If it runs out of slots, the shortage is recorded here, more slots
+are requested from the ledger, and ``on_change`` delivers a `SlotsChanged`.
 
 If the ledger is unreachable, leases expire after `LEASE`, before the ledger would presume this process dead. After that
 only cancels continue, for up to `OFFLINE`. They use slots that every process keeps in stock for this purpose.
@@ -37,15 +37,15 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 
-#: how long leases stay valid after the last answered message; must be shorter than `ledger.DEAD_AFTER`
+#: how long leases stay valid after the last message that got a reply; must be shorter than `ledger.DEAD_AFTER`
 LEASE: Nanos = 3 * NS_PER_S
 #: Like `LEASE`, but for cancels in stock. The ledger cannot distinguish a dead process from an unreachable one, so it
-#: holds a dead process's cancels for this much longer. If this were more than a few minutes, a bot that crashes and
-#: restarts repeatedly would use up the cancels.
+#: keeps a dead process's cancels reserved for this much longer. If this were more than a few minutes, a bot that
+#: crashes and restarts repeatedly would use up the cancels.
 OFFLINE: Nanos = 180 * NS_PER_S
 #: the maximum interval between messages to the ledger
 HEARTBEAT: Nanos = NS_PER_S
-#: the router's leases are extended once the possible extension is this long
+#: the router's leases are extended only when they can be extended by at least this much
 EXTENSION: Nanos = NS_PER_S // 2
 #: how long reports are collected before they are sent; each slot is held that much longer, which is 0.03 % of a minute
 GATHER: Nanos = 20 * NS_PER_MS
@@ -58,12 +58,12 @@ LONGEST_RETRY: Nanos = NS_PER_S
 STOP_S = 4.0
 #: slots beyond the stock are returned if no slot was needed for this long
 IDLE: Nanos = NS_PER_S
-#: number of cancels to keep in stock: the window's requests divided by the first number, at most the second
+#: number of cancels to keep in stock: the size of the window divided by the first number, but at most the second number
 CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
 #: for windows of at least this size, each process keeps one slot in stock, so that a single order need not wait for the
 #: ledger
 LEAST_STOCKED = 100
-#: number of slots to lease ahead: the window's requests divided by the first number, at most the second
+#: number of slots to lease ahead: the size of the window divided by the first number, but at most the second number
 AHEAD_DIVISOR, AHEAD_MAX = 64, 32
 #: number of unknown outcomes per pool to remember before old ones are purged
 REMEMBERED_MAX = 1024
@@ -113,7 +113,7 @@ class _Lease:
         self.ahead = 1
         self.granted = 0  # slots leased since the start, minus those returned unused
         self.told = 0  # number of these slots that the router may use
-        self.ended = 0  # requests that were taken and are no longer in flight
+        self.ended = 0  # requests that took a slot and are no longer in flight
         self.declared: list[int] = []  # keys of requests in flight since this process rejoined
         self.wants = self.wants_urgently = False  # True while more slots are needed
         self.asked_at: Nanos = 0
@@ -131,7 +131,7 @@ class _Lease:
 
     @property
     def wants_slots(self) -> bool:
-        """True while more slots are needed."""
+        """True if more slots are needed."""
         return self.wants or self.wants_urgently or self.stock < self.stock_wanted
 
     @property
@@ -146,7 +146,7 @@ class _Lease:
         self.told = min(self.told, self.pool.taken + count)
 
     def return_unused(self) -> None:
-        """Return unused slots to the ledger. Call this only if the router has been informed of the current number of
+        """Return unused slots to the ledger. Call this only after the router has been informed of the current number of
         slots (``told``).
         """
         self.told = max(self.told, self.pool.taken)
@@ -184,7 +184,7 @@ class _Lease:
         self.late_until = {key: by for key, by in self.late_until.items() if by + self.hold > now}
 
     def declare(self, now: Nanos, first_key: int) -> int:
-        """Forget the leases and report the requests in flight to a ledger that does not know them.
+        """Forget the leases and report the requests in flight to a ledger that has no record of them.
 
         The ledger attributes earlier reports to a dead process. Return the next free key.
         """
@@ -254,8 +254,8 @@ class SharedLimits:
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
         self.on_notice = on_notice
-        #: called with every (ledger, holder) pair under which this process joins; returns whether a successor will know
-        #: that pair
+        #: called with every (ledger, holder) pair under which this process joins; returns whether a successor will be
+        #: able to find the pair
         self.on_join: Callable[[str, str], bool] = lambda ledger, holder: True
         self._table = table
         self._link = link
@@ -277,7 +277,7 @@ class SharedLimits:
         self._number = 0
         self._unanswered: Sync | None = None
         self._change = self.leased.change
-        self._heard_at: Nanos = -(1 << 62)  # when the last answered message was sent
+        self._heard_at: Nanos = -(1 << 62)  # when the last message that got a reply was sent
         self._sent_at: Nanos = 0
         self._opens_at: Nanos = 0
         self._dirty_since: Nanos | None = None
@@ -356,7 +356,7 @@ class SharedLimits:
                 lease.wants = lease.wants_urgently = False
                 lease.keep_stock(0)
             self._publish(self._clock.now())
-            self.leased.apply(self._change)  # not in a turn, because no further turns follow
+            self.leased.apply(self._change)  # not applied in a turn, because no more turns are run
             with contextlib.suppress(LedgerUnreachable):
                 if self._unanswered is not None:
                     await self._sync()
@@ -389,7 +389,7 @@ class SharedLimits:
             if lease.stock >= lease.stock_wanted:
                 return
         elif what is SlotNews.ANSWERED:
-            # not the turn's time, which the driver read a little earlier
+            # not the turn's time, which is slightly older
             lease.end(now, [(0, now)])
         elif what is SlotNews.UNSENT:
             lease.end(now, [])
@@ -402,7 +402,7 @@ class SharedLimits:
                 lease.arrivals.append((key, by))
         elif what is SlotNews.RESOLVED:
             if lease.late_until.get(key, by) <= by:
-                return  # no window counts the request any more, or the ledger already knows it
+                return  # no window counts the request any more, or the ledger already counts it
             lease.remember(key, by, now)
             lease.arrivals.append((key, by))
         else:

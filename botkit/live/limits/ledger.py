@@ -11,11 +11,11 @@ or held for one window after the request's response was read or after its latest
 
 A silent process is presumed dead, and each of its leased slots is counted as a request still in flight.
 
-A new ledger does not know the requests of a lost ledger. Answered requests count for one window. Requests of dead
-processes may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two periods.
-In a large window, at most half of the slots are ever unanswered, so the other half is opened after the first period.
-Small windows stay closed for both periods. (If two ledgers are lost within that time, their unanswered requests may add
-up to more than half of the slots.)
+A new ledger has no record of the requests counted by a lost ledger. Answered requests count for one window. Requests
+from dead processes may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two
+periods. In a large window, at most half of the slots are ever unanswered, so the other half is opened after the first
+period. Small windows stay closed for both periods. (If two ledgers are lost within that time, their unanswered requests
+may add up to more than half of the slots.)
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
 #: how long a process may be silent before it is declared dead
 DEAD_AFTER: Nanos = 5 * NS_PER_S
-#: a waiting process keeps its priority if it asks at least this often
+#: a waiting process keeps its priority if it repeats its request at least this often
 WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
-#: how long to wait before asking again if only a response to another process can free a slot
+#: how long to wait before requesting slots again if only a response to another process can free a slot
 UNKNOWN_RETRY: Nanos = 50 * NS_PER_MS
-#: ... and the minimum wait for a process if others have waited longer
+#: the minimum wait before asking again if other processes have waited longer
 BEHIND_OTHERS_RETRY: Nanos = 5 * NS_PER_MS
 #: windows of at least this size never have more than half of their slots unanswered
 LEAST_HALVED = 100
@@ -66,7 +66,7 @@ class Window(msgspec.Struct, array_like=True):
     #: the longest time after a process's death during which its requests may still arrive
     late: Nanos = 0
     leased: int = 0
-    #: when each held slot (not leased) becomes free, in ascending order
+    #: when each slot that is held but not leased becomes free, in ascending order
     held: list[Nanos] = []
     #: release times of slots that may be reported again, keyed by holder and key
     named: dict[str, Nanos] = {}
@@ -92,7 +92,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def hold(self) -> Nanos:
-        """How long a slot is held after its request was answered."""
+        """How long a slot is held after the response to its request."""
         return hold_ns(self.length)
 
     @property
@@ -119,7 +119,7 @@ class Window(msgspec.Struct, array_like=True):
             self.restore_at = self.restore_at + self.length if self.in_force < self.requests else None
 
     def kept_for_lost(self, now: Nanos) -> int:
-        """Return the number of slots reserved for requests that only a lost ledger knew about."""
+        """Return the number of slots reserved for requests that were recorded only in a lost ledger."""
         if self.lost_at is None or now >= self.lost_at + self.late + self.hold:
             return 0
         return self.requests if now < self.lost_at + self.hold else self.most_unanswered
@@ -149,7 +149,7 @@ class Window(msgspec.Struct, array_like=True):
         return self.leased + len(self.held) - bisect_right(self.held, now + self.hold)
 
     def open_at(self, now: Nanos, needed: int, *, is_urgent: bool) -> Nanos | None:
-        """Return the time at which to ask for ``needed`` slots again, or None if only a response can free them."""
+        """Return the time at which to request ``needed`` slots again, or None if only a response can free them."""
         at = max(now, self.closed_until(now))
         missing = needed - self.free(now)
         if self.unanswered(now) >= self.most_unanswered:
@@ -199,7 +199,7 @@ class Window(msgspec.Struct, array_like=True):
         return since if asked + self.patience > now else now
 
     def owed_before(self, holder: str, now: Nanos) -> int:
-        """Return the number of other holders that have waited longer than ``holder`` and are still asking."""
+        """Return the number of other holders that have waited longer than ``holder`` and are still requesting slots."""
         if not self.waiters:
             return 0
         own = self.waits_since(holder, now)
@@ -304,7 +304,8 @@ class SlotLedger(msgspec.Struct, array_like=True):
         if message.number == holder.reply.number:
             return holder.reply
         if message.number < holder.reply.number or any(r.returned > holder.leased[r.pool] for r in message.reports):
-            # the process and this ledger disagree about leases: treat the leases as sent and let the process rejoin
+            # the process's leases and this ledger's are inconsistent: treat the leases as requests in flight and let
+            # the process rejoin
             self._end(name, now)
             return self._reply("unknown holder")
         for report in message.reports:
@@ -364,7 +365,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         self, name: str, holder: Holder, report: Report, urgent: int, plain: int, now: Nanos
     ) -> Nanos | None:
         """Update the waiting time, which restarts for a holder that was granted any slots. Return how long to wait
-        before asking again, or None if the holder got all slots that it needs.
+        before the next request, or None if the holder got all the slots that it needs.
         """
         pool = holder.pools[report.pool]
         windows = self._windows(pool)
@@ -393,7 +394,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         for pool, leased in zip(holder.pools, holder.leased, strict=True):
             waits = [pool.late] * leased
             if sent is not None:
-                # some of these may already be counted as answered, but not the latest ones
+                # the ledger may already count some of these requests as answered, but not the latest ones
                 waits = sorted(sent.get(pool.name, ()), reverse=True)[:leased]
             for window in self._windows(pool):
                 window.waiters.pop(name, None)

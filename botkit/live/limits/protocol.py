@@ -24,8 +24,8 @@ class SharedWindow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SharedPool(msgspec.Struct, frozen=True, array_like=True):
-    """A counter of the exchange as one process sees it. A request takes a slot in all of the counter's windows or in
-    none.
+    """One of the exchange's counters, from the perspective of one process. A request takes a slot in all of the
+    counter's windows or in none.
 
     ``late`` is how long the process's requests may still arrive after its last message. ``reserve`` is the number of
     slots kept free for urgent requests.
@@ -76,8 +76,8 @@ class Leave(msgspec.Struct, array_like=True, tag=True):
     """The message that a process sends when it exits. Its remaining leases are counted as in flight.
 
     If the process is dead, its successor sends this message with ``sent``, based on the journal: for each pool, the
-    time until the latest arrival of each request, negative once answered. The latest of these requests are the ones
-    that used the process's leases.
+    time until the latest arrival of each request, negative once answered. The process's leases were used for the latest
+    of these requests.
     """
 
     holder: str

@@ -29,7 +29,7 @@ _FIRST_PAUSE_S = 1.0
 #: second long, so a slot that is not free after this time will not be free soon
 LEDGER_PATIENCE_S = 0.5
 SLOT_PATIENCE_S = 3.0
-#: how long to keep trying, at the end, to report the sent requests
+#: how long to keep trying, before exiting, to report the requests that were sent
 _REPORT_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -174,7 +174,7 @@ class RateLimitedReads:
             self._go_ahead("cannot be reached")
             return None
         ticket = router.read(
-            lambda request_id: ListOpenOrders(id=request_id),  # only a ticket: the caller sends the request
+            lambda request_id: ListOpenOrders(id=request_id),  # only a placeholder; the caller sends the request
             endpoint=endpoint,
             owner="outside",
             priority=Priority.PRIVATE_READ,

@@ -2,8 +2,8 @@
 
 ``limits: {ledger: redis://HOST:PORT/0}`` needs the extra ``botkit[redis]``. The server stores the ledger as one value
 and provides the time. A bot reads the value, applies its message, and writes the value back unless another bot has
-changed it in between. The ledger is only as durable as the server: after a restart, or on a new server, it is treated
-as lost.
+changed it in the meantime. The ledger is only as durable as the server: after a restart, or on a new server, it is
+treated as lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 #: timeout for replies from the server
 ANSWER_S = 1.0
-#: if the server's clock gains more than this on our clock between two messages, it must have been set forward
+#: if the server's clock gains more than this on this machine's clock between two messages, it must have been set
+#: forward
 JUMP: Nanos = NS_PER_S
 #: the Redis key of the stored value
 KEY = "botkit:limits"
@@ -90,7 +91,7 @@ class RedisLink:
                 "limits.ledger: the address has options that Redis does not support; remove them"
             ) from None
         self._write: Any = self._redis.register_script(_WRITE_IF_UNCHANGED)
-        self._times: tuple[Nanos, Nanos] | None = None  # the server's time and ours at the last message
+        self._times: tuple[Nanos, Nanos] | None = None  # the server's time and this machine's time at the last message
 
     async def call(self, message: Message) -> LedgerReply:
         """Apply a message and return the reply."""

@@ -1,9 +1,9 @@
 """Frees the slots that a killed run still holds in the shared limits, when the bot is started again.
 
-The ledger does not know which requests a dead process has sent, so it holds every slot leased by that process until no
-request can arrive any more. The journal does know, because every request is written to it before the request is sent.
-The next run holds the folder's lock, so the journal cannot change any more. Without this step, a bot that crashes and
-restarts a few times within a minute would have to wait for its own reads, and later for its own cancels.
+The ledger has no record of the requests that a dead process has sent, so it holds every slot leased by that process
+until no request can arrive any more. The journal does have this record, because every request is journaled before it is
+sent. The next run holds the folder's lock, so the journal cannot change any more. Without this step, a bot that crashes
+and restarts a few times within a minute would have to wait for its own reads, and later for its own cancels.
 """
 
 from __future__ import annotations

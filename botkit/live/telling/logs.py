@@ -111,7 +111,7 @@ class _File(logging.handlers.RotatingFileHandler):
     dropped = 0
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        # on a full disk, the terminal should not show a traceback for every record
+        # on a full disk, the terminal should not show a traceback for each record that cannot be written
         self.dropped += 1
 
 

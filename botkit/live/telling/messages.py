@@ -33,8 +33,8 @@ class Messages:
         self._waiting: deque[bytes] = deque(maxlen=10_000)
         self._bytes_left = _BYTES_MAX
         self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # an unwritable folder is reported when the run's other files fail
-            disk.files.remove(folder / MESSAGES)  # left over from a run with this number in an earlier emulator
+        with contextlib.suppress(OSError):  # the run's other files fail as well, which is reported
+            disk.files.remove(folder / MESSAGES)  # left over from an earlier emulator's run with this number
             self._file = disk.files.append(folder / MESSAGES)
 
     def tell(self, level: str, text: str) -> None:

@@ -56,7 +56,7 @@ class Listening(Protocol):
     """A running listener for a notifier's commands. It runs as long as its bot."""
 
     def close(self) -> None:
-        """Stop taking commands once the current command has been answered."""
+        """Stop accepting commands once the current command has been answered."""
         ...
 
 
@@ -65,7 +65,7 @@ class TakesCommands(ABC):
 
     @abstractmethod
     def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
-        """Start taking commands for the running bot with this folder. Return None if no commands are configured.
+        """Start accepting commands for the running bot with this folder. Return None if no commands are configured.
 
         ``tell`` reports problems to the bot's user (level, text).
         """
@@ -120,7 +120,7 @@ class _Worker:
 
     def _step(self) -> float | None:
         """Queue new messages, send the due ones, and return the number of seconds until the next run."""
-        is_ending = self._is_ending  # read first, so that only messages that arrive later may stay unsent
+        is_ending = self._is_ending  # read first, because all messages that arrived before the end must be sent
         with contextlib.suppress(queue.Empty):
             while True:
                 level, text, now, is_wanted = self._waiting.get_nowait()
@@ -147,7 +147,7 @@ class _Worker:
         try:
             self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
         except TryLater as later:
-            # the service only asks for a pause, so this is not counted as a failed attempt
+            # the service only requested a pause, so this is not counted as a failed attempt
             return min(later.pause_s, _CLOSE_S) if is_ending else later.pause_s
         except BaseException as error:  # even sys.exit() in a plugin must not stop the bot or the other notifiers
             # log only the type of a library's error, because its text may contain the address with the token

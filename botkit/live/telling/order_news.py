@@ -30,7 +30,8 @@ class OrderNews:
     """Watches orders for changes. ``tell(level, text)`` notifies the user.
 
     An order whose outcome is unknown is reported after `PATIENCE_S` seconds of machine time. Orders that are resolved
-    earlier are only counted, because a bad connection can cause two per second. The count is reported periodically.
+    earlier are only counted, because a bad connection can cause two of these orders per second. The count is reported
+    periodically.
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, loop: asyncio.AbstractEventLoop | None = None) -> None:

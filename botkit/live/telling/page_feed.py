@@ -1,7 +1,7 @@
 """Publishes a bot's data for the live page. The page is a separate process that only reads files.
 
-While somebody is viewing the page, the bot writes `PageState` once a second. Otherwise it writes only its messages and
-one row per minute. All writes are done between turns, after pending orders have been sent.
+While the page is being viewed, the bot writes `PageState` once a second. Otherwise it writes only its messages and one
+row per minute. All writes are done between turns, after pending orders have been sent.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class PageFeed:
         self.messages.flush()
 
     def is_viewed(self) -> bool:
-        """Return whether somebody has viewed the page in the last few seconds."""
+        """Return whether the page has been viewed in the last few seconds."""
         found = self._files.viewed()
         if found != self._viewed:
             self._viewed, self._viewed_s = found, self._now_s()

@@ -31,7 +31,7 @@ class StreamNews:
 
     def changed(self, event: Connection) -> None:
         """Record a new state of a pair's stream or of an account stream."""
-        if event.is_refused:  # explained once elsewhere, not for each stream
+        if event.is_refused:  # reported once elsewhere rather than for each stream
             self._troubles[event.stream] = event.detail
             return
         pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])

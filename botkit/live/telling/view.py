@@ -200,7 +200,7 @@ def shared_room(wanted: Sequence[int], room: int) -> list[int]:
 
 def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
     pictures = [standing.picture for standing in standings if standing.picture is not None]
-    # all bots have the same mode and time
+    # shown once, because all bots have the same mode and time
     title = f"{pictures[0].mode}  {_clock(pictures[0].time, zone)}" if pictures else ""
     table = _table("bot", "state", "worth", "", "profit", "open", "orders", "fills", left=2)
     table.title, table.title_justify, table.title_style = title, "left", "dim"

@@ -18,7 +18,7 @@ Verdict: TypeAlias = Literal[
     "in-sample only",
     "holds out of sample",
 ]
-#: all verdicts in order of priority; the first one called for by a failed rung is the verdict
+#: all verdicts in order of priority; the overall verdict is the first that a failed rung calls for
 VERDICTS: tuple[Verdict, ...] = (
     "broken",
     "loses after costs",
@@ -30,8 +30,8 @@ VERDICTS: tuple[Verdict, ...] = (
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """One test and its outcome. ``says`` is the finding, ``advice`` the suggested action, and ``calls_for`` the verdict
-    if the test failed.
+    """One test and its outcome. ``says`` is the finding, ``advice`` is the suggested action, and ``calls_for`` is the
+    verdict if the test failed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Changes a tape's future to detect strategies that look ahead: if a strategy does, its decisions before the cut
+"""Changes a tape's future to detect strategies that look ahead: if a strategy looks ahead, its decisions before the cut
 change.
 """
 
@@ -43,14 +43,14 @@ def decisions_until(orders: Iterable[OrderSpec], until: Nanos) -> list[tuple[Any
 
 
 def seen_ahead(bench: Bench, orders: Sequence[OrderSpec], start: Nanos, end: Nanos, cuts: int) -> Foreseen | None:
-    """Change the future after ``cuts`` random times. Returns the first cut at which an earlier decision changes, or
-    None.
+    """Change the future after each of ``cuts`` random times. Returns the first cut at which an earlier decision
+    changes, or None.
 
-    ``orders`` are those of the run over [start, end) with unchanged data.
+    ``orders`` are the orders of the run over [start, end) with unchanged data.
     """
     random = Random(bench.seed)
     times = sorted({spec.created for spec in orders if spec.created < end})
-    # cut right after decisions, because a strategy that sees the next row would decide differently there
+    # cut right after decisions, because a strategy that looks ahead to the next row would decide differently there
     for number, cut in enumerate(sorted(random.choice(times[len(times) // 10 :]) for _ in range(cuts))):
         feed = altered_feed(bench.feed, cut, bench.seed + number)
         altered = Bench(bench.project, feed, start=start, end=min(end, cut + 1), seed=bench.seed)
@@ -107,7 +107,7 @@ class _AlteredSource:
 
 def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
     """Return the rows with a different future. A random walk moves the prices. The walk alone would leave other
-    information that a strategy may peek at unchanged: whether the next candle rises, which side takes the next trade,
+    information unchanged that a strategy may peek at: whether the next candle rises, which side takes the next trade,
     and which side of the next book is larger. Therefore candle moves are inverted, half of the trades and books change
     sides at random, and amounts are shuffled.
     """
@@ -115,7 +115,7 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
     future = len(columns) - first
     if future <= 0:
         return columns
-    # each pair has its own walk, seeded with the pair's name, so that equal seeds yield equal futures
+    # each pair has a separate walk, seeded with the pair's name, so that equal seeds yield equal futures
     random = np.random.default_rng([seed, *str(columns.pair).encode()])
     walk = np.cumsum(random.normal(0.0, _STEP, future)).clip(-0.5, 0.5)
     changes_side = random.random(future) < 0.5
@@ -146,8 +146,8 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
 
     def mirrored(ticks: Any, opposite: Any, last: int) -> Any:
         """Return ``ticks`` with new values after the cut: the moves of ``opposite`` relative to ``last`` are inverted,
-        and the walk is added. Daily candles move much further than the walk, which alone would rarely change a candle's
-        direction.
+        and the walk is added. Inverting is necessary because daily candles move much further than the walk, so the walk
+        alone would rarely change a candle's direction.
         """
         new = np.array(ticks)
         part = np.maximum(opposite[first:], 1)
@@ -165,7 +165,7 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
         case BookColumns():
             last = int(columns.bid_ticks[max(first - 1, 0), 0]) or 1
             bid_lots, ask_lots = columns.bid_lots, columns.ask_lots
-            if np.array_equal(columns.bid_ticks > 0, columns.ask_ticks > 0):  # otherwise a level could lose its amount
+            if np.array_equal(columns.bid_ticks > 0, columns.ask_ticks > 0):  # otherwise a level may end up empty
                 bid_lots, ask_lots = swapped(bid_lots, ask_lots)
             return msgspec.structs.replace(
                 columns,

@@ -1,6 +1,6 @@
 """The ladder of tests, from "does it run" to "does it hold up on unseen days". Each rung reports one sentence.
 
-Every rung runs offline on the recorded data. The doctor's own runs are not counted as looks.
+Every rung runs offline on the recorded data. The doctor's runs are not counted as looks.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class _Ladder:
         self._result = bench.result()
         self._returns: Floats = np.array([day.return_ for day in self._result.days if day.return_ is not None])
         self._trades = [trade for trade in self._result.trades if not trade.is_given]
-        # the files that the strategy opens; recorded while the strategy runs for another rung, because by then the data
-        # is in memory
+        # The files that the strategy opens. They are recorded while the strategy runs for another rung, because by then
+        # the data is in memory, so files opened to load the data are not included.
         self._read: set[str] = set()
         holdings = [(trade.closed - trade.opened) / 1e9 for trade in self._trades]
         self._block = block_days(0.0, float(np.median(holdings)) if holdings else 0.0)
@@ -266,7 +266,7 @@ class _Ladder:
     def _enough(self) -> Rung:
         days, trades = len(self._returns), len(self._trades)
         ratio = float(sharpe.of_days(self._returns)) * math.sqrt(365) if days >= 2 else 0.0
-        # a higher ratio is detectable in fewer days
+        # a higher ratio can be detected in fewer days
         wanted = sharpe.days_needed(max(ratio, SHARPE_SOUGHT))
         figures = {"days": days, "trades": trades, "days_needed": wanted}
         if trades < TRADES_LEAST and not self._is_maker():
@@ -286,7 +286,7 @@ class _Ladder:
         if not self._trades:
             return untested("best trades", "it closed no trades")
         # measure profits as fractions of the equity at the time; otherwise the last trades of a growing account would
-        # look like its best
+        # appear to be its best
         equity = self._result.equity
         worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
         earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]

@@ -20,7 +20,7 @@ _GRID_MOST = 50_000
 
 
 class LastPrices:
-    """A pair's last price over time. Times ascend; prices are in ticks."""
+    """A pair's last price over time. Times are in ascending order; prices are in ticks."""
 
     def __init__(self, times: npt.NDArray[np.int64], ticks: npt.NDArray[np.int64]) -> None:
         self.times, self.ticks = times, ticks
@@ -84,7 +84,7 @@ def position_path(
         held = np.cumsum([fill.lots if fill.side == "buy" else -fill.lots for fill in own])
         at = prices[pair].at(grid)
         last = own[-1]
-        # the value, in the valuation currency, of one lot per tick of price
+        # the value in the valuation currency of one lot at a price of one tick
         rate = last.value / (last.lots * last.price_ticks)
         places = np.searchsorted(times, grid[:-1], side="right") - 1
         value = np.where(places >= 0, held[np.maximum(places, 0)], 0) * at[:-1] * rate

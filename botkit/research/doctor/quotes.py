@@ -1,5 +1,5 @@
-"""The null model for a maker: quotes around the mid price without a signal, with the same width and size as the maker's
-quotes.
+"""The null model for a market maker: quotes around the mid price without a signal, with the same width and size as the
+maker's quotes.
 """
 
 from __future__ import annotations

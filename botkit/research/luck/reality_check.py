@@ -1,7 +1,7 @@
 """White's reality check (2000), which tests whether the best of all looks could be due to luck.
 
-The best mean return of all looks is compared with the best mean in resampled days, after subtracting each look's own
-mean. Similar looks carry less weight than their number would suggest, because their returns move together.
+The best mean return of all looks is compared with the best mean in resampled days, after subtracting each look's mean
+from its returns. Similar looks carry less weight than their number would suggest, because their returns are correlated.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def reality_check(returns: Floats, *, mean_block: float, samples: int = 1_000, s
     best = math.sqrt(days) * float(returns.mean(axis=0).max())
     centred = returns - returns.mean(axis=0)
     drawn = resampled_days(days, mean_block, samples, seed)
-    # how many times each day was drawn, so that a single matrix product yields the means of all samples
+    # how many times each day was drawn, so that a single matrix product computes the means of all samples
     counts = np.zeros((samples, days))
     np.add.at(counts, (np.arange(samples)[:, None], drawn), 1.0)
     at_once = max(1, _CELLS_MOST // samples)

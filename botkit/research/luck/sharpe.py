@@ -46,17 +46,17 @@ def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
 def variance_by_luck(ratios: Floats, days: int) -> float:
     """Return the variance of the ratios of looks without skill, estimated from the observed ratios over ``days`` days.
 
-    The variance for independent looks is about 1 / days. Similar looks vary less, which the observed ratios reflect.
-    Ratios may also vary more because some looks are genuinely worse, for example due to excessive fees. That does not
-    make the best look luckier, so the variance is capped at that of independent looks.
+    The variance for independent looks is about 1 / days. The ratios of similar looks vary less, which the observed
+    ratios reflect. Ratios may also vary more because some looks are genuinely worse, for example due to excessive fees.
+    That does not make the best look luckier, so the variance is capped at that of independent looks.
     """
     assert days >= 2, days
     return min(float(np.var(ratios)), 1.0 / (days - 1))
 
 
 def expected_best(looks: int, variance: float) -> float:
-    """Return the expected ratio of the best of ``looks`` looks if no look has any skill and the variance of the ratios
-    is ``variance``.
+    """Return the expected ratio of the best of ``looks`` looks, assuming that no look has any skill and that the
+    variance of the ratios is ``variance``.
     """
     assert looks >= 1, looks
     if looks == 1:
@@ -74,7 +74,7 @@ def deflated(returns: Floats, looks: int, variance: float) -> float:
 
 
 def days_needed(annual: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Return the number of days needed to prove a strategy with this annual ratio at significance ``level`` with
+    """Return the number of days after which a strategy with this annual ratio is significant at ``level`` with
     probability ``power``.
     """
     daily = annual / math.sqrt(365)

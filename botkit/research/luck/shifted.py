@@ -1,7 +1,8 @@
 """The circular-shift test, which applies the same position path to the market at other times.
 
-If a path's timing is skillful, the path earns less when shifted. If it earned only because it was invested while prices
-rose, shifting makes no difference. Unlike random entries, shifting preserves how long and how often positions are held.
+If a path's timing shows skill, the shifted path earns less. If the path made money only because it was invested while
+prices rose, shifting makes no difference. Unlike random entries, shifting preserves how long and how often positions
+are held.
 """
 
 from __future__ import annotations

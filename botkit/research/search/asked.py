@@ -26,8 +26,8 @@ TRIALS_DEFAULT = 100
 
 class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The search space and the search method. ``params`` are strings such as ``sma.fast=5:50:5``. If ``trials`` is
-    None, the grid sampler runs the full grid and any other sampler 100 trials. If ``jobs`` is None, there is one worker
-    per core.
+    None, the grid sampler runs the full grid, and any other sampler runs 100 trials. If ``jobs`` is None, there is one
+    worker per core.
     """
 
     params: Sequence[str]
@@ -101,7 +101,9 @@ def range_texts(ranges: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
 
 
 def where_text(where: str, ranges: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """Return a condition in which names from ``ranges`` without a strategy are prefixed with the strategy's label."""
+    """Return a condition in which names from ``ranges`` that do not include a strategy are prefixed with the strategy's
+    label.
+    """
     for name in sorted(ranges, key=len, reverse=True):
         if "." not in name:
             where = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", _whole_name(name, labels), where)

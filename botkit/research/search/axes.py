@@ -57,8 +57,8 @@ class Range(msgspec.Struct, frozen=True):
     def at(self, share: float) -> Value:
         """Return the number at position ``share`` (0 to 1) within the range.
 
-        The number is rounded to six significant digits. This keeps ``best.yaml`` readable and makes differences between
-        machines in the last bit of ``exp`` irrelevant.
+        The number is rounded to six significant digits. This keeps ``best.yaml`` readable, and hides differences in the
+        last bit of ``exp`` between machines.
         """
         if self.is_log:
             number = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))

@@ -31,7 +31,7 @@ from botkit.version import __version__
 
 __all__ = ["Cluster", "ClusterRecipe", "checked_address"]
 
-#: if no worker is usable for this long, the search stops and keeps the completed trials
+#: if no worker is usable for this long, the search stops, keeping the completed trials
 PATIENCE_S = 60.0
 #: the maximum number of searches whose data a worker keeps in memory
 STUDIES_MOST = 4
@@ -137,12 +137,12 @@ class Cluster:
         left: dict[int, TrialRun],
         done: Callable[[TrialRun, Evaluation], None],
     ) -> None:
-        """Wait up to a second for trials to finish, and collect their results."""
+        """Wait up to one second for trials to finish, and collect their results."""
         try:
             with self._client.as_current():
                 ended = self._distributed.wait(list(running), timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            # trials assigned only to a lost worker would wait forever
+            # a trial assigned only to a lost worker would wait forever
             if self._approved - set(self._alive()):
                 self._cancel(running)
             return
@@ -177,7 +177,7 @@ class Cluster:
         self._approved &= set(alive)
         fresh = [worker for worker in alive if worker not in self._approved and worker not in self._refused]
         with warnings.catch_warnings():
-            # send the parcel with each check, because scattered data is lost together with the worker that stores it
+            # send the parcel with each check, because scattered data is lost when the worker that stores it is lost
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             judging = {
                 worker: self._client.submit(

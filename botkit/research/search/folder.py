@@ -5,7 +5,7 @@
     best.yaml        the configuration with the best parameters, ready to run
     search.html      the page
 
-An incomplete last line is dropped, so a search interrupted during a write loses only that evaluation.
+An incomplete last line is dropped, so if a search is interrupted during a write, only that evaluation is lost.
 """
 
 from __future__ import annotations

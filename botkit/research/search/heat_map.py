@@ -1,7 +1,7 @@
 """A heat map of two searched parameters, with its peak and its plateau.
 
 A peak whose neighbors perform poorly is usually luck. The plateau value of a cell is the median of the cell and its
-neighbors on the grid (eight, or fewer at an edge). The cell with the best plateau value is the most trustworthy one.
+neighbors on the grid (eight, or fewer at an edge). The cell with the best plateau value is the most trustworthy.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Records a search's trials in the ledger of looks, and computes the Sharpe ratio that luck alone would achieve with
-that number of looks.
+"""Records a search's trials in the ledger of looks, and computes the Sharpe ratio that luck alone would achieve given
+the number of looks.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
 
 class Luck(msgspec.Struct, frozen=True):
-    """The number of looks at this market, and the annual Sharpe ratio that the best of them would achieve without any
-    skill. The ratio is None if there are too few days.
+    """The number of looks at this market, and the annual Sharpe ratio that the best of these looks would achieve
+    without any skill. The ratio is None if there are too few days.
     """
 
     looks: int
@@ -101,7 +101,8 @@ class NotedLooks:
         except LooksError as error:
             self._is_off = True
             self.notes.append(f"the looks are not recorded: {error}")
-        # cleared only now: recording a look twice has no effect, and an interrupted search flushes again
+        # cleared only after the write, because an interrupted search flushes again and recording a look twice has no
+        # effect
         self._waiting = []
 
     def _market_of(self, point: Point) -> Market:
@@ -134,8 +135,8 @@ class NotedLooks:
 
 
 def note_backtest(project: Project, result: BacktestResult) -> list[str]:
-    """Record a backtest that the user looked at. Returns sentences explaining to the user why it could not be
-    recorded.
+    """Record a backtest whose result the user looked at. If it cannot be recorded, returns sentences that explain the
+    reason to the user.
     """
     looks = NotedLooks(
         project,

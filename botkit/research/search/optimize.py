@@ -187,7 +187,7 @@ def _search(
                 trials=trials,
                 min_trades=settings.min_trades,
                 prune=settings.prune,
-                # workers on other machines do not know about seals
+                # workers on other machines have no information about seals
                 span=(start, end),
                 known=folder.known,
                 on_evaluation=on_evaluation,
@@ -222,7 +222,7 @@ def _search(
         is_synthetic=bench.feed.synthetic,
         luck=luck,
         notes=notes,
-        # this also covers a Ctrl-C after the last trial has completed
+        # this also handles a Ctrl-C pressed after the last trial has completed
         was_interrupted=was_interrupted or interrupts.came,
     )
 

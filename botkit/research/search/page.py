@@ -134,7 +134,7 @@ def study_map(
 
 
 def figure(name: str, value: Any) -> str:
-    """Format a metric as text: percent for fractions, two decimals for ratios, and an en dash for None."""
+    """Format a metric as text: fractions as percentages, ratios with two decimals, and None as an en dash."""
     if not isinstance(value, (int, float)):
         return "–"
     if name == "round_trips":

@@ -1,7 +1,7 @@
 """The parcel sent to a cluster's workers: the configuration without secrets, its plugins and its data.
 
 The account, the notifiers and all other sections that a backtest does not read stay on the driver. Paths are replaced
-by paths inside the parcel, so a worker needs only botkit itself.
+by paths inside the parcel, so workers need only botkit to be installed.
 """
 
 from __future__ import annotations

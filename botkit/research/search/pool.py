@@ -25,7 +25,7 @@ Evaluate = Callable[[TrialRun], Evaluation]
 #: how often the driver checks for Ctrl-C while all workers are busy
 _LOOK_S = 0.2
 
-# set once when a worker process starts: the function that runs jobs, or the error that prevents them from running
+# set once when a worker process starts: the function that runs jobs, or the error that prevents jobs from running
 _evaluate: Evaluate | None = None
 _unprepared: BotkitError | None = None
 
@@ -54,7 +54,7 @@ class InProcess:
 
 class ProcessPool:
     """Runs trials in ``count`` processes. ``make`` prepares each process and must be picklable. ``clean`` is called
-    after the processes have exited.
+    after all processes have exited.
     """
 
     def __init__(self, make: Callable[[], Evaluate], count: int, clean: Callable[[], None] = lambda: None) -> None:
@@ -81,8 +81,8 @@ class ProcessPool:
         deaths: dict[int, int] = {}
         left = {job.number: job for job in jobs}
         while left:
-            # After a worker's death, it is unknown which trial killed it. Run one trial at a time, so that the next
-            # death identifies the trial.
+            # After a worker has died, it is unknown which trial killed it. Run one trial at a time, so that the next
+            # crash identifies the trial.
             wide = self._count if not deaths else 1
             if not self._pass(list(left.values()), wide, left, deaths, done, interrupts):
                 self._pool.shutdown(wait=True, cancel_futures=True)

@@ -2,7 +2,7 @@
 (tpe).
 
 A sampler returns batches of points and receives their results in trial order. Only the driver uses the sampler, so a
-search visits the same points on one core as on many machines.
+search visits the same points on one core as it does on many machines.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Sampler(Protocol):
         """
 
     def tell(self, points: Sequence[Point], values: Sequence[float | None]) -> None:
-        """Accept the objectives of the last batch. Higher is better; None means that a trial has no objective."""
+        """Process the objectives of the last batch. Higher is better; None means that a trial has no objective."""
 
 
 def make_sampler(kind: str, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> Sampler:

@@ -1,8 +1,8 @@
 """Runs a search: gets batches of points from the sampler, runs their trials, and ranks the results.
 
 The sampler provides up to 16 points at a time and receives their results in trial order. This order does not depend on
-the number of workers or on which trial finishes first. Therefore a search yields the same result on one core as on many
-machines.
+the number of workers or on which trial finishes first. Therefore a search yields the same result on one core as it does
+on many machines.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from botkit.research.search.samplers import Sampler
 
 __all__ = ["BATCH", "Evaluation", "Runner", "Study", "Trial", "TrialRun", "ranked"]
 
-#: The number of points to request from the sampler at once. It does not depend on the number of workers, so neither do
-#: the results.
+#: The number of points to request from the sampler at once. It does not depend on the number of workers, so the results
+#: do not depend on it either.
 BATCH = 16
 #: with pruning, the fractions of the span after which the trials in a batch are compared
 RUNGS = (0.25, 0.5)
@@ -203,7 +203,7 @@ class Study:
     def _judge(self, job: TrialRun, evaluation: Evaluation) -> Trial:
         if evaluation.error:
             return _failed(job, evaluation)
-        # intern the keys, so that ten thousand summaries share them
+        # intern the keys, so that they are stored only once for ten thousand summaries
         summary = {sys.intern(key): value for key, value in evaluation.summary.items()}
         value = self._objective.figure(summary)
         trades = int(summary.get("round_trips") or 0)

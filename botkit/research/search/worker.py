@@ -26,8 +26,8 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
     """The settings from which a worker builds its bench. They are plain values, because they are sent to other
     processes.
 
-    ``folder`` is the working directory, which is the base of relative paths. None leaves it unchanged. Workers on one
-    machine share one copy of the rows if they use the same ``shared`` folder.
+    ``folder`` is the working directory, against which relative paths are resolved. If it is None, the working directory
+    stays unchanged. Workers on one machine share one copy of the rows if they use the same ``shared`` folder.
     """
 
     config: str

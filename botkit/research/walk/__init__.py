@@ -1,5 +1,5 @@
 """Walk-forward: searches the parameters on a training window, tests the best parameters on the following days, and
-moves to the next window.
+moves on to the next window.
 
     windows.py    the spans of the windows
     forward.py    the searches, and the tests chained together

@@ -1,8 +1,8 @@
 """Runs a walk-forward: searches each training window, tests the best parameters on the days that follow, and chains the
 tests.
 
-A test window starts with the configuration's balances and without a position. Indicators are warmed up on the rows
-before the window. Positions that are still open when the window ends are charged the taker fee and slippage. The growth
+A test window starts with the configuration's balances and no position. Indicators are warmed up on the rows before the
+window. The taker fee and slippage are charged for positions that are still open when the window ends. The growth
 factors of all test windows are multiplied.
 """
 
@@ -50,8 +50,8 @@ class WalkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One window and its results. ``best`` is None if no trial in training has a value. In that case, the strategy
-    stays out of the market.
+    """One window and its results. ``best`` is None if no trial in training has a value. In that case, the strategy does
+    not trade in the test.
 
     ``growth`` is the test's final equity after closing all positions, as a multiple of its opening equity. ``returns``
     are the daily returns of the test.

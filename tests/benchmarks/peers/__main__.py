@@ -108,8 +108,8 @@ def _compare(
 
 
 def _row(name: str, found: Measured, own: Measured, units: int, unit: str) -> tuple[str, ...]:
-    """Return a table row. The ratios are the library's time divided by botkit's time: below 1, the library is
-    faster.
+    """Return a table row. The ratios are the library's time divided by botkit's time: a ratio below 1 means that the
+    library is faster.
     """
     figures = found.figures
     rate = units / figures["run_cpu_s"]

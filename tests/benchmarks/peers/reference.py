@@ -37,7 +37,7 @@ def candles(path: Path, fast: int = 10, slow: int = 30) -> Reference:
     down = bars[1:][(apart[:-1] >= 0) & (apart[1:] < 0)]
     rows = _in_turn(up, down) + 1
     rows = rows[rows < len(opens)]
-    # a candle's close is known at its end, and a fill at its open is known when the response has arrived
+    # a candle's close is known when the candle ends; a fill at the next open is known when the response has arrived
     return _valued(rows, opens[rows], 1.0, time[rows] + 2 * LATENCY_NS, time + _MINUTE, closes)
 
 

@@ -26,8 +26,8 @@ class Greedy(Strategy):
         for _ in range(min(self.a_second, self.most - self._asked)):
             pair = self.pairs[self._asked % len(self.pairs)]
             rules = self.rules(pair)
-            # the order's value is a millionth of one unit of quote currency, but the exchange treats it like any other
-            # order
+            # the order's notional is a millionth of one unit of quote currency, but the exchange treats the order like
+            # any other
             self.buy(pair, amount=rules.least_amount, price=rules.tick_size)
             self._asked += 1
 

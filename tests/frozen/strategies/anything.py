@@ -1,8 +1,8 @@
 """A strategy with randomized behavior: it exercises every feature available to strategies, and makes some invalid
 calls.
 
-The strategy uses only the public names of botkit. ``on_start`` only subscribes and sets timers. All other actions
-happen in later callbacks, so that a frozen run does not depend on how a bot is started.
+The strategy uses only botkit's public names. ``on_start`` only subscribes and sets timers. All other actions happen in
+later callbacks, so that a frozen run does not depend on how a bot is started.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ class Anything(Strategy):
             order = self.random.choice(orders)
             near = bid if order.side.value == "buy" else ask
             price = near + self.random.randint(-3, 3) * self._step(pair)
-            if self.shape >= 1_800:  # the other prices are aligned to the tick size
+            if self.shape >= 1_800:  # all other prices are aligned to the tick size
                 price *= 1 + self.random.randint(1, 99) * 1e-7
             self._last = self.replace(order, price=price)
 

@@ -82,7 +82,8 @@ class Chaos(RandomTrader):
 
 
 class LoneBid(Strategy):
-    """Keeps a bid one tick above all others, and records in the tag of the next bid how this bid appears in the book.
+    """Keeps a bid one tick above all others, and records in the tag of the next bid how the current bid appears in the
+    book.
 
     The strategy's decisions depend on books that include its own order. A different best bid, or a different amount at
     that price, would change the time at which the strategy cancels.

@@ -1,4 +1,6 @@
-"""Generates markets with known properties, and strategies that are good or bad in a known way."""
+"""Generates markets with known properties, and strategies that are known to be good, or to be bad for a known
+reason.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ START_MS = 1_609_459_200_000  # 2021-01-01
 #: daily volatility
 SIGMA = 0.03
 
-#: holds a position if the last day closed higher; on a market with momentum, the Sharpe ratio is about 3
+#: holds a position if the price closed higher on the last day; on a market with momentum, the Sharpe ratio is about 3
 FOLLOW = """
 pair: Pair
 
@@ -272,7 +274,7 @@ def planted_on_books(folder: Path, body: str, seed: int, *, days: int, delay_ms:
         at = START_MS * NS_PER_MS + moment * 1_800 * NS_PER_S
         up = random.choice([1, -1])
         later = middle * (1 + 0.006 * up)
-        # a buyer takes all asks up to the new price, and a seller takes all bids down to it
+        # a buying taker takes all asks up to the new price, and a selling taker takes all bids down to it
         trades.append((at, round(later if sweeps else middle * (1 + 0.0005 * up)), 1_000_000, up))
         books += [(at - NS_PER_S, middle), (at + delay_ms * NS_PER_MS, later), (at + 600 * NS_PER_S, later * 1.0001)]
         # most of the move reverts before the next trade

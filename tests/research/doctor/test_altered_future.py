@@ -1,4 +1,4 @@
-"""The doctor replaces everything about the future that a strategy could peek at, and nothing about the past."""
+"""The doctor replaces all future data that a strategy could peek at, and leaves all past data unchanged."""
 
 from __future__ import annotations
 

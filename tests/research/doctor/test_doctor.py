@@ -1,4 +1,4 @@
-"""The doctor's verdict is correct for strategies that are good or bad in a known way."""
+"""The doctor's verdict is correct for strategies that are known to be good, or bad for a known reason."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_strategy_that_reads_the_tape_file_is_reported_as_broken(
     assert "opens the tape itself" in found["sentence"]
 
 
-def test_a_strategy_that_sees_future_rows_is_reported_as_broken(
+def test_a_strategy_that_reads_future_rows_from_memory_is_reported_as_broken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = examined(capsys, planted(tmp_path / "seeing", SEEING, closes(1, YEARS)))
@@ -128,7 +128,9 @@ def test_a_strategy_that_sends_too_many_orders_is_reported_as_broken(
     assert "wait for the exchange's rate limits" in found["sentence"]
 
 
-def test_parameters_fitted_to_the_past_work_only_in_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parameters_fitted_to_the_past_perform_well_only_in_sample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prices = closes(1, YEARS)
     cycle = f", weights: {fitted_cycle(prices, 60)}"
     found = examined(capsys, planted(tmp_path / "cycle", CYCLE, prices, params=cycle))
@@ -181,7 +183,9 @@ def test_with_too_little_data_the_doctor_reports_how_many_days_are_needed(
     assert "days are too few" in found["rungs"]["out of sample"]["says"] or found["rungs"]["data"]["advice"]
 
 
-def test_the_best_of_many_attempts_works_only_in_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_best_of_many_attempts_performs_well_only_in_sample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = planted(tmp_path / "good", FOLLOW, closes(1, YEARS, momentum=0.4))
     assert examined(capsys, config)["verdict"] == "holds out of sample"
     start = START_MS * NS_PER_S // 1000
@@ -220,7 +224,7 @@ def test_a_user_mistake_exits_with_code_2(tmp_path: Path, capsys: pytest.Capture
     assert "there is no such file" in capsys.readouterr().err
 
 
-def test_a_synthetic_market_is_mentioned_first() -> None:
+def test_the_verdict_sentence_mentions_a_synthetic_market_first() -> None:
     found = Diagnosis.of("x", [], is_synthetic=True)
     assert found.sentence.startswith("Invented market: holds out of sample")
 

@@ -92,7 +92,7 @@ def test_the_best_of_many_unskilled_looks_has_the_expected_sharpe_ratio() -> Non
 def test_looks_that_differ_in_skill_do_not_increase_the_variance_attributed_to_luck() -> None:
     days = 365
     ratios = sharpe.of_days(noise(days, 3, looks=100).T)
-    worse = ratios - np.linspace(0, 1, 100)  # with fees that reduce the annualized ratio by up to 19
+    worse = ratios - np.linspace(0, 1, 100)  # with fees that reduce the annualized Sharpe ratio by up to 19
     assert sharpe.variance_by_luck(worse, days) == 1 / (days - 1)
     assert sharpe.variance_by_luck(ratios, days) == pytest.approx(1 / days, rel=0.3)
     assert sharpe.variance_by_luck(ratios / 3, days) < 0.2 / days
@@ -172,7 +172,7 @@ def test_holm_p_values_lie_between_unadjusted_and_bonferroni_p_values(p_values: 
         assert adjusted[name] <= min(1.0, max(p_values.values()) * len(p_values))
 
 
-def test_detecting_a_sharpe_ratio_of_two_takes_about_a_year_and_a_half_of_daily_returns() -> None:
+def test_detecting_a_sharpe_ratio_of_two_requires_about_a_year_and_a_half_of_daily_returns() -> None:
     needed = sharpe.days_needed(2)
     assert needed == pytest.approx(566, abs=5)
     seen = sum(sharpe.probabilistic(noise(needed, seed, annual=2)) > 0.95 for seed in range(200))

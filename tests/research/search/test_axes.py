@@ -58,7 +58,7 @@ def test_a_range_of_decimals_is_exact() -> None:
 
 
 @given(st.integers(1, 400), st.integers(1, 20), st.integers(0, 20))
-def test_a_range_of_integers_contains_exactly_its_steps(low: int, step: int, count: int) -> None:
+def test_a_range_of_integers_contains_exactly_the_values_at_its_steps(low: int, step: int, count: int) -> None:
     high = min(low + step * count, 500 - (500 - low) % step)
     assert values(f"sma.fast={low}:{high}:{step}") == tuple(range(low, high + 1, step))
 

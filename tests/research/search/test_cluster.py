@@ -60,7 +60,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         def address() -> str:
             try:
                 return str(json.loads(file.read_text())["address"])
-            except (OSError, ValueError):  # the file is not there yet, or only partly written
+            except (OSError, ValueError):  # the file does not exist yet, or is only partly written
                 return ""
 
         wait_for(address)

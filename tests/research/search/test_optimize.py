@@ -190,7 +190,7 @@ def test_a_trial_that_kills_every_worker_fails_without_affecting_other_trials() 
     assert all(not evaluation.error for number, evaluation in found.items() if number != 3)
 
 
-def test_looks_are_counted_once_for_each_combination(
+def test_each_parameter_combination_is_counted_as_a_look_only_once(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
@@ -315,7 +315,7 @@ def test_a_backtest_is_recorded_as_a_look_only_once_for_the_same_parameters(
     assert found["luck"]["looks"] == 4
 
 
-def test_a_strategy_that_raises_is_reported_in_one_line(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_in_a_strategy_is_reported_in_one_line(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     strategy = crossing.parent / "plugins" / "scripted.py"
     strategy.write_text(strategy.read_text().replace("def on_bar(self, bar):", "def on_bar(self, bar):\n        1 / 0"))
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
@@ -326,13 +326,13 @@ def test_a_strategy_that_raises_is_reported_in_one_line(crossing: Path, capsys: 
 
 # -- Ctrl-C at any moment ---------------------------------------------------------------------------------------------
 
-#: Ctrl-C is pressed while a line of one of these files is executing: the search itself, its command, and the pool that
-#: it uses
+#: Ctrl-C is simulated while a line in one of these files is executing: the search itself, its command, and the pool
+#: that it uses
 SEARCH_FILES = ("research/search/", "cli/optimize.py", "concurrent/futures/")
 
 
 class CtrlC:
-    """Presses Ctrl-C when the main thread reaches the ``at``-th line of the search. If ``at`` is None, it only counts
+    """Simulates Ctrl-C when the main thread reaches the ``at``-th line of the search. If ``at`` is None, it only counts
     the lines.
     """
 
@@ -355,7 +355,7 @@ class CtrlC:
 
 
 def pressed(at: int | None, *arguments: str) -> tuple[int, CtrlC]:
-    """Run the command, press Ctrl-C at a given line, and return the exit code and the counter."""
+    """Run the command, simulate Ctrl-C at a given line, and return the exit code and the counter."""
     ctrl_c = CtrlC(at)
     sys.settrace(ctrl_c)
     try:
@@ -376,7 +376,7 @@ def test_ctrl_c_at_any_line_of_a_search_exits_with_130_and_keeps_finished_trials
     capsys.readouterr()
     for number in range(moments):
         out = Path(f"out{number}")
-        # also press Ctrl-C at the last lines, which print the result
+        # also simulate Ctrl-C at the last lines, which print the result
         code, ctrl_c = pressed(1 + number * (whole.lines - 1) // moments, *asked, "--out", str(out))
         said = capsys.readouterr()
         if not ctrl_c.pressed_in:

@@ -20,8 +20,8 @@ WIDE: list[Axis] = [*AXES, Range("s.c", 0.0, 1.0, is_log=False, is_whole=False)]
 
 
 def earn(job: TrialRun) -> Evaluation:
-    """Return a made-up backtest. Its return is highest at a=7, b=y, c=0.25, and it has 10 trades for each unit of
-    ``a``.
+    """Return a made-up backtest result. Its return is highest at a=7, b=y, c=0.25, and it has 10 trades for each unit
+    of ``a``.
     """
     a, b, c = int(job.point["s.a"]), job.point["s.b"], float(job.point.get("s.c", 0.25))
     value = -((a - 7) ** 2) - (0 if b == "y" else 5) - (c - 0.25) ** 2

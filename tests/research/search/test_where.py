@@ -51,6 +51,6 @@ def test_any_other_expression_is_refused_before_it_is_evaluated(text: str, says:
     assert says in str(raised.value)
 
 
-def test_values_that_cannot_be_compared_are_named_in_the_error() -> None:
+def test_values_that_are_not_comparable_are_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match="'<' not supported"):
         Where("my-bot.mode < 3", NAMES).holds(NAMES)

@@ -91,7 +91,7 @@ def test_the_returns_of_the_test_windows_are_compounded(days: Path, capsys: pyte
 def test_positions_open_at_the_end_of_a_test_window_are_charged_the_cost_of_closing(
     days: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # the strategy never sells, so each test window ends with all the coins that were bought
+    # the strategy never sells, so at the end of each test window it still holds all the coins that it bought
     days.write_text(days.read_text().replace("use: scripted", "use: holder"))
     write_strategy(days.parent, CROSS.partition("    elif")[0], name="holder")
     found = walk(capsys, days, "--gap", "0d", "--min-trades", "0")
@@ -104,7 +104,7 @@ def test_positions_open_at_the_end_of_a_test_window_are_charged_the_cost_of_clos
         assert window["closing_cost"] == pytest.approx(held * (0.002 + 0.0002))
 
 
-def test_the_gap_is_as_long_as_the_longest_holding_time_in_training(
+def test_the_gap_before_a_test_window_is_as_long_as_the_longest_holding_time_in_training(
     days: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = walk(capsys, days)

@@ -24,8 +24,8 @@ class Trader(Strategy):
 
     acts: str
     pairs: list[Pair]
-    #: the runner sets this once the faults have ended; the strategy then places an order in each pair to show that the
-    #: pair is not blocked
+    #: the runner sets this once the faults have ended; the strategy then places an order in each pair to show that no
+    #: pair is blocked
     probe: int = param(0, ge=0, live=True)
 
     def on_start(self) -> None:
@@ -133,7 +133,7 @@ class Trader(Strategy):
         if x < 0.4:
             self.replace(order, price=order.price * (0.99 + 0.02 * x))
         elif x < 0.7:
-            self.replace(order, price=ask if order.side.value == "buy" else bid)  # this order takes liquidity
+            self.replace(order, price=ask if order.side.value == "buy" else bid)  # this order crosses the spread
         else:
             self.replace(order, amount=size)
 

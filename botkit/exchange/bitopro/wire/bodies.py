@@ -1,8 +1,8 @@
 """Request bodies, and the signed payload of requests without a body.
 
-The client encodes a body and signs exactly the bytes that it sends. The emulator decodes the body. Decoding is as
-lenient as the exchange must be with real clients: it accepts enums in any letter case, ``""`` and 0 for unused fields,
-and unknown fields.
+The client encodes a body and signs exactly the bytes that it sends. The emulator decodes the body. Like the exchange,
+the decoder must tolerate the differences between real clients. It accepts enums in any letter case, ``""`` and 0 for
+unused fields, and unknown fields.
 """
 
 from __future__ import annotations

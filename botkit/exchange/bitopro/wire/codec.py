@@ -1,4 +1,4 @@
-"""Converts bytes to typed structs and back. All malformed data raises a single error type.
+"""Converts bytes to typed structs and back. Any malformed data raises the same type of error.
 
 Unknown fields are ignored, because the exchange adds fields without notice. A field of the wrong type, truncated text,
 ``NaN`` or excessively deep nesting raises `WireError`.

@@ -68,21 +68,23 @@ class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):
 
 
 class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS"):
-    """Active orders by lowercase pair. The first frame has all pairs, later frames only changed ones."""
+    """Active orders by lowercase pair. The first frame contains all pairs. Later frames contain only changed pairs."""
 
     data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
-    """Order history. The first frame has recent orders in all pairs, later frames only orders that have become final.
-    Open orders may be included, so check each order's status.
+    """Order history. The first frame contains recent orders in all pairs. Later frames contain only orders that have
+    become final. Open orders may be included, so check each order's status.
     """
 
     data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class BalanceFrame(_Envelope, frozen=True, kw_only=True, tag="ACCOUNT_BALANCE"):
-    """Balances by uppercase currency. The first frame has all currencies, later frames only changed ones."""
+    """Balances by uppercase currency. The first frame contains all currencies. Later frames contain only changed
+    currencies.
+    """
 
     data: dict[str, BalanceRow] | None
 

@@ -21,7 +21,7 @@ class LevelRow(WireRow, frozen=True, kw_only=True):
 
 
 class OrderBookReply(WireReply, frozen=True, kw_only=True):
-    """GET /order-book/{pair}: bids in descending and asks in ascending order of price. The response has no
+    """GET /order-book/{pair}: bids in descending price order, asks in ascending price order. The response has no
     timestamp.
     """
 

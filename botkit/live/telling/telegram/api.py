@@ -49,7 +49,7 @@ def check_token(token: object) -> str:
 
 
 def check_address(address: object) -> str:
-    """Validate the address of a Bot API server and return it. The server sees the token. Raises ValueError."""
+    """Validate the address of a Bot API server and return it. The token is sent to this server. Raises ValueError."""
     split = urlsplit(address if isinstance(address, str) else "")
     if split.scheme == "https" or (split.scheme == "http" and split.hostname in _LOCAL):
         if split.hostname and not split.query and not split.fragment and not split.username:

@@ -16,7 +16,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 
 #: commands older than this are dropped, because the situation they were meant for may have passed
 AGE_MAX: Nanos = 60 * NS_PER_S
-#: how long a question can be answered
+#: how long the user has to answer a question
 ANSWER_MAX: Nanos = 60 * NS_PER_S
 _PENDING_MAX = 20
 _SHOWS = ("status", "why")
@@ -75,7 +75,7 @@ class ChatDesk:
         now: Callable[[], Nanos],
         code: Callable[[], str],
     ) -> None:
-        """``bots`` returns the bots that take commands from (chat, user). ``now`` returns the machine's wall time.
+        """``bots`` returns the bots that accept commands from (chat, user). ``now`` returns the machine's wall time.
         ``code`` generates unpredictable words. ``username`` must be set before the first update.
         """
         self.username = ""
@@ -106,7 +106,7 @@ class ChatDesk:
         first, *words = text.split()
         command, _, addressee = first[1:].partition("@")
         if addressee and addressee.lower() != self.username.lower():
-            return  # in a group, this is meant for another bot
+            return  # in a group, this command is meant for another bot
         chat, user = _number(message.get("chat")), _number(message.get("from"))
         bots = self._bots(chat, user)
         if not bots:
@@ -125,7 +125,7 @@ class ChatDesk:
 
     def _refuse_late(self, chat: int, command: str, *, is_before: bool) -> None:
         if self._now() - self._late_said < AGE_MAX:
-            return  # many commands may arrive at once after a long pause
+            return  # report this only once, because many late commands may arrive together
         self._late_said = self._now()
         seconds = AGE_MAX // NS_PER_S
         why = (

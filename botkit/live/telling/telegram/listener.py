@@ -1,4 +1,4 @@
-"""Takes the commands of one Telegram bot, for all bots on this machine that share its token.
+"""Receives the commands sent to one Telegram bot, on behalf of all bots on this machine that share its token.
 
 Telegram does not allow two programs to wait for updates of one Telegram bot. Every botkit bot therefore tries to lock a
 file named after the token, and the bot that holds the lock waits for updates on behalf of all others. It passes
@@ -41,7 +41,7 @@ _ANSWER_WAIT_MAX_S = 30.0
 
 
 class CommandListener:
-    """One bot's background job for taking Telegram commands."""
+    """One bot's background job that receives Telegram commands."""
 
     def __init__(
         self,

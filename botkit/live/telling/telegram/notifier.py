@@ -25,7 +25,7 @@ class OptionError(ValueError):
 
 
 class TelegramNotifier(TakesCommands):
-    """Sends messages to one chat. If a user is configured, it also takes this user's commands from the chat."""
+    """Sends messages to one chat. If a user is configured, it also accepts this user's commands from the chat."""
 
     def __init__(self, options: Options) -> None:
         """The options are token, chat, user and address. Raises OptionError, which never contains the token."""
@@ -48,7 +48,7 @@ class TelegramNotifier(TakesCommands):
         self._sender.send(self._chat, f"{title}\n{text}", is_silent=level == "info")
 
     def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
-        """Start taking commands for the bot with this folder, if a user is configured."""
+        """Start accepting commands for the bot with this folder, if a user is configured."""
         if self._user is None:
             return None
         from botkit.live.telling.telegram.listener import CommandListener

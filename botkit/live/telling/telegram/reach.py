@@ -1,7 +1,8 @@
 """Finds the running bots on this machine that can be controlled through a Telegram bot, and passes commands on to them.
 
-Each bot states in its own folder from which chat and user it takes commands (``telegram.json``). The file is valid
-while the folder is locked. One process can therefore serve all bots, and a bot that was killed is not found.
+Each bot's folder contains a file, ``telegram.json``, with the chat and user from which the bot accepts commands. The
+file is valid while the folder is locked. One process can therefore serve all bots, and a bot that was killed is not
+found.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _LOOK_BACK: Nanos = NS_PER_DAY
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """The chat and user from which a bot takes commands. ``mark`` identifies the token
+    """The chat and user from which a bot accepts commands. ``mark`` identifies the token
     (`botkit.live.telling.telegram.api.mark_of`).
     """
 
@@ -48,7 +49,7 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commanded(Protocol):
-    """A bot that takes commands."""
+    """A bot that accepts commands."""
 
     @property
     def name(self) -> str:
@@ -69,7 +70,7 @@ class Commanded(Protocol):
 
 
 def allow(folder: StateFolder, access: Access, now: Nanos) -> None:
-    """Let the running bot with this folder take commands from a chat. Entries from the bot's earlier runs are
+    """Let the running bot with this folder accept commands from a chat. Entries from the bot's earlier runs are
     dropped.
     """
     holder, before = folder.holder() or 0, _read(folder)
@@ -80,7 +81,7 @@ def allow(folder: StateFolder, access: Access, now: Nanos) -> None:
 
 
 def reachable(root: Path, disk: Disk, mark: str, chat: int, user: int) -> list[ReachableBot]:
-    """Return the running bots that take this user's commands from this chat, ordered by name and mode."""
+    """Return the running bots that accept this user's commands from this chat, ordered by name and mode."""
     found = []
     names = disk.files.names
     for name in names(root):
@@ -159,7 +160,8 @@ class ReachableBot:
 
     def _panic(self, strategy: str | None) -> str:
         said: list[str] = []
-        # written to disk first, so that a hanging bot that wakes up finds the halt before its next order
+        # written to disk first, so that a bot that hangs and then resumes detects the halt before it sends its next
+        # order
         hold_back(self._folder, self._clock.wall_ns(), said.append)
         try:
             said.append(self._ask("panic", timeout_s=_PANIC_S))

@@ -75,7 +75,7 @@ def book_tape(data):
 
 @njit
 def averages(backtest, prices, received):
-    """Trade on W2's averages. Each trade is processed when it is received."""
+    """Trade on W2's averages, processing each trade when it is received."""
     fast_weight, slow_weight, band = 2 / 101, 2 / 401, 0.00015
     fast = slow = prices[0]
     backtest.elapse(1)  # this call advances the clock
