@@ -85,7 +85,7 @@ BRANCHES: Final = (
         "if self._cases.get(case.order.client_id) is not case:\n                return",
     ),
     Branch("an exit passed while its pair was blocked", _RESOLUTION, "unknown_sells <= held:\n                return"),
-    Branch("an order was refused, for its pair was blocked", _RESOLUTION, 'return f"an order of {order.pair} has'),
+    Branch("an order was refused, for its pair was blocked", _RESOLUTION, 'return f"'),
     Branch("a refused create was confirmed", _RESOLUTION, "self._close(case, OrderState.REJECTED, now"),
     # comparison with the exchange
     Branch("the open orders could not be read", _RECONCILE, "self._reads.later(now + RETRY_NS, self._list_orders)"),
