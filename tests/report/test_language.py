@@ -5,8 +5,10 @@ unchanged.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import string
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,13 @@ def test_every_translation_has_the_placeholders_of_its_original() -> None:
         assert not (set(named) == {""} and len(named) > count), text
         assert all(name == "" or int(name) < count for name in named), text
         assert "" not in named or set(named) == {""}, f"{text}: number all places or none"
+
+
+def test_every_text_has_a_single_translation() -> None:
+    originals: list[str] = []
+    text = (BOTKIT / "report" / "languages" / "zh-TW.json").read_text(encoding="utf-8")
+    json.loads(text, object_pairs_hook=lambda pairs: originals.extend(original for original, _ in pairs))
+    assert [original for original, count in Counter(originals).items() if count > 1] == []
 
 
 def test_all_marked_text_in_the_page_and_the_summary_is_translated() -> None:
