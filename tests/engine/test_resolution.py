@@ -254,9 +254,9 @@ def test_a_market_order_is_found_even_if_its_row_has_a_different_price_and_amoun
 
 def test_only_reducing_limit_sells_are_accepted_while_an_order_in_the_pair_has_an_unknown_outcome() -> None:
     b, order = unknown()
-    assert "unknown outcome" in b.s.buy(BTC, amount=1, price=800).reason
-    assert "unknown outcome" in b.s.market_sell(BTC, amount=1).reason
-    assert "unknown outcome" in b.s.market_buy(BTC, spend=1_000).reason
+    assert "is unknown; no new orders in that pair" in b.s.buy(BTC, amount=1, price=800).reason
+    assert "is unknown; no new orders in that pair" in b.s.market_sell(BTC, amount=1).reason
+    assert "is unknown; no new orders in that pair" in b.s.market_buy(BTC, spend=1_000).reason
     assert b.s.sell(BTC, amount=100, price=1_100).is_open
     b.trade(1_000, pair=ETH)
     assert b.s.buy(ETH, amount=1, price=900).is_open
@@ -327,5 +327,5 @@ def test_queued_orders_are_not_sent_while_another_order_in_their_pair_has_an_unk
         b.accept(order)
     b.to(120)
     assert {order.state for order in waiting} == {OrderState.NOT_SENT}
-    assert "unknown outcome" in waiting[0].reason
+    assert "is unknown; no new orders in that pair" in waiting[0].reason
     assert way_out.state is OrderState.SENDING
