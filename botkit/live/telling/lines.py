@@ -9,21 +9,20 @@ value in that minute.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from botkit.live.ports import Appending, Disk
+from botkit.live.ports import Disk
+from botkit.live.telling.row_file import RowFile
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.results import IndicatorLine
 
 LINES = "lines.jsonl"
 #: number of a line's latest points to check at each call
 LATEST = 64
-_BYTES_MAX = 64 << 20
 
 LineRow: TypeAlias = tuple[str, str, str, str, int, float]
 _Key: TypeAlias = tuple[str, str, str]
@@ -38,17 +37,11 @@ class Lines:
     """Collects the lines of one run. ``tell`` is called with the reason if they can no longer be written."""
 
     def __init__(self, folder: Path, disk: Disk, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._encode = msgspec.json.Encoder().encode
         #: the time of each line's last point
         self._seen: dict[_Key, Nanos] = {}
         self._running: dict[_Key, LineRow] = {}
         self._finished: list[LineRow] = []
-        self._bytes_left = _BYTES_MAX
-        self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # the run's other files fail as well, which is reported
-            disk.files.remove(folder / LINES)  # left over from an earlier emulator's run with this number
-            self._file = disk.files.append(folder / LINES)
+        self._file = RowFile(folder / LINES, disk, tell, "the lines that strategies draw")
 
     def saw(self, lines: Iterable[IndicatorLine]) -> None:
         """Collect the latest points of all lines."""
@@ -69,34 +62,15 @@ class Lines:
 
     def flush(self) -> None:
         """Write the finished minutes."""
-        if not self._finished:
-            return
         rows, self._finished = self._finished, []
-        if self._file is None:
-            return
-        block = b"".join(self._encode(row) + b"\n" for row in rows)
-        self._bytes_left -= len(block)
-        try:
-            if self._bytes_left < 0:
-                raise OSError(f"it has reached {_BYTES_MAX >> 20} MB")
-            self._file.write(block)
-            self._file.flush()
-        except OSError as error:
-            self._end()
-            self._tell(f"{LINES} of this run, the lines that strategies draw, ends here: {error}")
+        self._file.write(rows)
 
     def close(self) -> None:
         """Write all remaining rows, including the unfinished minutes, and close the file."""
         self._finished += self._running.values()
         self._running.clear()
         self.flush()
-        self._end()
-
-    def _end(self) -> None:
-        file, self._file = self._file, None
-        with contextlib.suppress(OSError):
-            if file is not None:
-                file.close()
+        self._file.close()
 
 
 def lines_in(written: bytes) -> list[IndicatorLine]:

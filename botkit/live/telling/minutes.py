@@ -11,21 +11,15 @@ The trades come from the recording, which passes them on after the resulting ord
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from botkit.live.ports import Appending, Disk
-from botkit.model.clock import NS_PER_S, Nanos
+from botkit.live.ports import Disk
+from botkit.live.telling.row_file import RowFile
+from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.events import Trade
 
 MINUTES = "minutes.jsonl"
-_NS_PER_MINUTE: Nanos = 60 * NS_PER_S
-#: a row has about 60 bytes, so this is enough for more than a year of data for one pair
-_BYTES_MAX = 64 << 20
-
 Row = list[str | int | float]
 
 
@@ -33,19 +27,13 @@ class Minutes:
     """Collects the rows of one run. ``tell`` is called with the reason if they can no longer be written."""
 
     def __init__(self, folder: Path, disk: Disk, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._encode = msgspec.json.Encoder().encode
         self._running: dict[str, Row] = {}
         self._finished: list[Row] = []
-        self._bytes_left = _BYTES_MAX
-        self._file: Appending | None = None
-        with contextlib.suppress(OSError):  # the run's other files fail as well, which is reported
-            disk.files.remove(folder / MINUTES)  # left over from an earlier emulator's run with this number
-            self._file = disk.files.append(folder / MINUTES)
+        self._file = RowFile(folder / MINUTES, disk, tell, "the live page's chart")
 
     def saw(self, trade: Trade) -> None:
         """Add a trade to its minute. A late trade is added to the current minute."""
-        pair, price, start = trade.pair, trade.price, trade.time // _NS_PER_MINUTE * 60
+        pair, price, start = trade.pair, trade.price, trade.time // NS_PER_MINUTE * 60
         row = self._running.get(pair)
         if row is None or start > row[1]:  # type: ignore[operator]
             if row is not None:
@@ -61,7 +49,7 @@ class Minutes:
 
     def worth(self, now: Nanos, equity: float | None) -> None:
         """Record the equity, once per minute."""
-        start, row = now // _NS_PER_MINUTE * 60, self._running.get("")
+        start, row = now // NS_PER_MINUTE * 60, self._running.get("")
         if equity is None or (row is not None and start == row[1]):
             return
         self._running[""] = row = ["", start, equity]
@@ -73,31 +61,12 @@ class Minutes:
 
     def flush(self) -> None:
         """Write the finished rows."""
-        if not self._finished:
-            return
         rows, self._finished = self._finished, []
-        if self._file is None:
-            return
-        block = b"".join(self._encode(row) + b"\n" for row in rows)
-        self._bytes_left -= len(block)
-        try:
-            if self._bytes_left < 0:
-                raise OSError(f"it has reached {_BYTES_MAX >> 20} MB")
-            self._file.write(block)
-            self._file.flush()
-        except OSError as error:
-            self._end()
-            self._tell(f"{MINUTES} of this run, the live page's chart, ends here: {error}")
+        self._file.write(rows)
 
     def close(self) -> None:
         """Write all remaining rows, including the unfinished ones, and close the file."""
         self._finished += self.running()
         self._running.clear()
         self.flush()
-        self._end()
-
-    def _end(self) -> None:
-        file, self._file = self._file, None
-        with contextlib.suppress(OSError):
-            if file is not None:
-                file.close()
+        self._file.close()
