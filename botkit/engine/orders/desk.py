@@ -171,7 +171,7 @@ class OrderDesk:
             return refusal
         self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
-        if order.expires is not None and order.type is not MARKET:
+        if order.expires is not None:
             self._follow_expiry(order, now)
         return None
 
