@@ -38,7 +38,7 @@ from botkit.model.events import (
 from botkit.model.extension import FeeRates
 from botkit.model.inputs import AccountEvents, Begin, History, Input, PastBars, Restore
 from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import Order, OrderType, Side
+from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import (
     Answer,
@@ -563,3 +563,14 @@ def cancelled_ids(requests: Iterable[Request]) -> list[int]:
 def is_market(order: Order) -> bool:
     """Return True if an order is a market order."""
     return order.type is OrderType.MARKET
+
+
+def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Order]:
+    """Return a bot with a buy whose response was lost."""
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), **more)
+    b.trade(1_000)
+    order = b.s.buy(BTC, amount=amount, price=price)
+    b.end_turn()
+    b.answer(b.create_of(order), Ending.UNKNOWN, text="timeout")
+    assert order.state is OrderState.UNKNOWN
+    return b, order

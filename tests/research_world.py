@@ -33,11 +33,16 @@ def waves(rows: int, *, period: int = 60, height: float = 400.0) -> list[float]:
     ]
 
 
-def write_crossing(folder: Path) -> Path:
-    """Write the configuration for a strategy that trades moving average crossovers on 3,000 one-minute candles: two
-    days and two hours.
+def eight_days() -> list[float]:
+    """Return closes of eight days of one-minute candles, with waves of half a day."""
+    return waves(8 * 1440, period=700, height=900.0)
+
+
+def write_crossing(folder: Path, closes: list[float] | None = None) -> Path:
+    """Write the configuration for a strategy that trades moving average crossovers on one-minute candles, by default
+    3,000 of them: two days and two hours.
     """
-    data = write_candles(folder / "candles.csv", waves(3_000))
+    data = write_candles(folder / "candles.csv", waves(3_000) if closes is None else closes)
     plugins = write_strategy(folder, CROSS)
     return write_config(
         folder, f"[{{path: {data}, pair: btc_usdt, kind: candles}}]", plugins=plugins, balances='{usdt: "10000"}'

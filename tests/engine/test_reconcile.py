@@ -6,7 +6,7 @@ from botkit.model.events import BalanceReport
 from botkit.model.inputs import Compare, Unwritten
 from botkit.model.orders import Order, OrderState
 from botkit.model.requests import Ending, GetBalances, GetOrder, ListOpenOrders, ListOrders, ListTrades
-from tests.engine_world import BTC, BTC_LOTS, T0, UNIT, Bot, Listener, report_of
+from tests.engine_world import BTC, BTC_LOTS, T0, UNIT, Bot, Listener, report_of, unknown
 
 
 def resting() -> tuple[Bot, Order]:
@@ -57,11 +57,7 @@ def test_balances_are_not_read_until_the_executions_of_a_missing_order_are_booke
 
 
 def test_balances_are_not_read_before_an_unknown_order_is_looked_up_and_its_executions_are_booked() -> None:
-    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
-    b.trade(1_000)
-    order = b.s.buy(BTC, amount=1, price=900)
-    b.end_turn()
-    b.answer(b.create_of(order), Ending.UNKNOWN, text="timeout")
+    b, order = unknown()
     b.to(0.5)
     b.tell(Compare())
     look_up = b.last(ListOrders)
@@ -79,11 +75,7 @@ def test_balances_are_not_read_before_an_unknown_order_is_looked_up_and_its_exec
 
 
 def test_a_comparison_does_not_wait_for_an_unknown_order_that_its_look_up_did_not_find() -> None:
-    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
-    b.trade(1_000)
-    order = b.s.buy(BTC, amount=1, price=900)
-    b.end_turn()
-    b.answer(b.create_of(order), Ending.UNKNOWN, text="timeout")
+    b, order = unknown()
     b.to(0.5)
     b.tell(Compare())
     b.answer(b.last(ListOpenOrders), body=())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from botkit.model.events import BalanceReport
-from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import (
     CreateOrder,
     Ending,
@@ -17,18 +17,7 @@ from botkit.model.requests import (
     ListTrades,
     Request,
 )
-from tests.engine_world import BTC, ETH, Bot, Exchange, Listener, S, cancelled_ids, report_of
-
-
-def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Order]:
-    """Return a bot with a buy whose response was lost."""
-    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), **more)
-    b.trade(1_000)
-    order = b.s.buy(BTC, amount=amount, price=price)
-    b.end_turn()
-    b.answer(b.create_of(order), Ending.UNKNOWN, text="timeout")
-    assert order.state is OrderState.UNKNOWN
-    return b, order
+from tests.engine_world import BTC, ETH, Bot, Exchange, Listener, S, cancelled_ids, report_of, unknown
 
 
 def kinds(requests: list[Request]) -> list[str]:

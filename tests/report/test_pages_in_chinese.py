@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from botkit.cli.main import main
-from tests.backtest_world import ROOT, write_candles, write_config, write_strategy
+from tests.backtest_world import ROOT
 from tests.report.browser import Browser
 from tests.report.english import english_left
-from tests.research_world import CROSS, waves
+from tests.research_world import eight_days, write_crossing
 
 #: names that these tests use in figures and in file names
 NAMES = ("test bot cross fast slow spend", "usdt btc", "market maker", "mm quote inventory", "trials jsonl", "s")
@@ -22,13 +22,7 @@ def crossing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change to a folder with a configuration and eight days of candles, and return the configuration's path."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
-    data = write_candles(tmp_path / "candles.csv", waves(8 * 1440, period=700, height=900.0))
-    return write_config(
-        tmp_path,
-        f"[{{path: {data}, pair: btc_usdt, kind: candles}}]",
-        plugins=write_strategy(tmp_path, CROSS),
-        balances='{usdt: "10000"}',
-    )
+    return write_crossing(tmp_path, eight_days())
 
 
 def opened(browser: Browser, page: Path) -> Browser:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from botkit.cli.main import main
-from tests.backtest_world import run, write_candles, write_config, write_strategy
-from tests.research.conftest import CROSS, waves
+from tests.backtest_world import run, write_strategy
+from tests.research.conftest import CROSS
+from tests.research_world import eight_days, write_crossing
 
 ASKED = ["--param", "s.fast=3,8", "--param", "s.slow=20,60", "--objective", "return", "--min-trades", "1"]
 ASKED += ["--train", "3d", "--test", "2d", "--jobs", "1", "--set", "timezone=UTC"]
@@ -25,13 +26,7 @@ def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
-    data = write_candles(tmp_path / "candles.csv", waves(8 * 1440, period=700, height=900.0))
-    return write_config(
-        tmp_path,
-        f"[{{path: {data}, pair: btc_usdt, kind: candles}}]",
-        plugins=write_strategy(tmp_path, CROSS),
-        balances='{usdt: "10000"}',
-    )
+    return write_crossing(tmp_path, eight_days())
 
 
 def walk(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict[str, Any]:
