@@ -58,9 +58,9 @@ def money_text(figures: AuditFigures) -> str:
 #: the figures shown for each simulation: title, formatting function
 FIGURES: Sequence[tuple[str, Callable[[AuditFigures], str]]] = (
     ("fills", lambda found: f"{found.simulated_fills:,}"),
-    ("matched", lambda found: f"{found.matched:.1%}"),
-    ("missed", lambda found: f"{found.missed:.1%}"),
-    ("extra", lambda found: f"{found.extra:.1%}"),
+    ("matched", lambda found: f"{100 * found.matched:.1f} %"),
+    ("missed", lambda found: f"{100 * found.missed:.1f} %"),
+    ("extra", lambda found: f"{100 * found.extra:.1f} %"),
     ("real price worse by", lambda found: f"{fixed(found.worse_bps, signed=True)} bps"),
     ("real fill later by", lambda found: f"{fixed(found.later_s, 3, signed=True)} s"),
     ("maker/taker differs", lambda found: f"{found.roles_differ:,}"),
@@ -80,6 +80,7 @@ def render_audit(page: AuditPage) -> str:
     return template("audit.html.j2").render(
         r=page,
         zone=zone,
+        offsets=wording.offsets(page.start, page.end, zone),
         library=Markup(library),  # not escaped, because these files are part of this package
         script=Markup(script),
         style=Markup(package_file("page/report.css")),
@@ -88,7 +89,7 @@ def render_audit(page: AuditPage) -> str:
         language=language.current(),
         red_up=language.rises_in_red(),
         titles=[title for title, _ in columns],
-        figures=[(title, [say_of(found) for _, found in columns]) for title, say_of in FIGURES],
+        figures=[(title, [say_of(found).replace("-", "−") for _, found in columns]) for title, say_of in FIGURES],
         verdict=_verdict(page.configured),
         kinds=[(kind, sum(pair.kind == kind for pair in page.pairs)) for kind in KINDS],
     )
