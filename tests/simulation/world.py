@@ -835,7 +835,9 @@ class Run:
             self._cancel_requests()
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
             has_died = life is not None and (life.ended is None or life.process.is_dead)
-            if has_died and not self._down.is_set():
+            if self.is_calm and life is not None and not life.process.is_dead:
+                self._kill_at_round = None  # its round came too late
+            elif has_died and not self._down.is_set():
                 self._crash(self._kill_at_round[1])
             else:
                 self._kill_at_round = None
@@ -916,7 +918,9 @@ class Run:
         """End all faults, and check that all orders and balances are settled within a minute and that the bot continues
         to trade. Raises Broken.
         """
-        if not self.result.crashes and self._life is not None and self._life.ended is None:
+        if not self.result.crashes:
+            while self._life is None or self._life.ended is not None:  # a bot that was cancelled or refused its start
+                await asyncio.sleep(0.05)
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
         until = self.loop.time() + CALM_S
