@@ -26,7 +26,7 @@ from botkit.emulator import EmulatorAccount, EmulatorOptions
 from botkit.emulator.server import Emulator
 from botkit.emulator.switches import choose
 from botkit.errors import BotkitError
-from botkit.live import commands
+from botkit.live import commands, journal_log
 from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
 from botkit.live.keeper import Keeper
@@ -87,6 +87,9 @@ _REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
 #: how long a bot that halted because of its journal is observed
 _WATCHED_S = 2.0
+#: segments of the log are smaller than on a real disk, since each is written at a start and read by each reader; a run
+#: then also goes from one to the next
+_SEGMENT_BYTES = 2**17
 _HERE = Path(__file__).parent
 
 CONFIG = f"""
@@ -1002,8 +1005,13 @@ class Run:
             if found and any(fault.kind == "disk_failing" for fault in self.plan.faults):
                 self._follow_no_more()  # the reader may have read a commit that failed
             return found
-        journaled = self._all_journaled()
-        return self.books.settled(journaled.rows, journaled.told)
+        journals = [self.follow(), self._second.follow()]
+        rows = {client_id: row for found in journals if found is not None for client_id, row in found.rows.items()}
+        told = {client_id: lots for found in journals if found is not None for client_id, lots in found.told.items()}
+        left = self.books.settled(rows, told)
+        if left and any(fault.kind == "disk_failing" for fault in self.plan.faults):
+            self._follow_no_more()  # the reader may have read a commit that failed
+        return left
 
     def _unsettled_life(self, life: Life | None) -> list[str]:
         if life is None or life.bot is None or life.ended is not None:
@@ -1048,7 +1056,8 @@ class Run:
         if self.books.excused:
             return []
         share = 1 if self._second is None else 2
-        rows = Journaled(life.state / "journal.sqlite").rows
+        followed = self.follow() if life is self._life else self._second and self._second.follow()
+        rows = {} if followed is None else followed.rows
         wanted = self.books.owned({c: units // share for c, units in BALANCES.items()}, rows.__contains__)
         found = bot.view.money.holdings(None)
         if self._second is None:
@@ -1206,6 +1215,7 @@ def carry_out(plan: Plan, folder: Path) -> Result:
         loop.set_exception_handler(records.unhandled)
         asyncio.set_event_loop(loop)
         stack.callback(asyncio.set_event_loop, None)
+        stack.enter_context(mock.patch.object(journal_log, "SEGMENT_BYTES", _SEGMENT_BYTES))
         stack.enter_context(mock.patch("os.getpid", _pid))
         stack.enter_context(mock.patch("socket.gethostname", return_value="machine"))
         run = Run(plan, folder, loop)
