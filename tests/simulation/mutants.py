@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "executions that were already seen are booked again", "ledger", "botkit.engine.orders.desk",
-        "        if not self._executions[order.client_id].is_new(report, listed=False):\n            return\n", "",
+        "        new = self._executions[order.client_id].take(report, listed=False)\n", "        new = report\n",
     ),
     Mutant(
         "fees are not charged", "ledger", "botkit.engine.money.portfolio",
@@ -113,7 +113,7 @@ MUTANTS = (
     ),
     Mutant(
         "listed executions are not booked", "protocol", "botkit.engine.orders.desk",
-        "            if executions.is_new(report, listed=True):\n", "            if False:\n",
+        "            if new is not None:\n", "            if False:\n",
     ),
     Mutant(
         "a cancel that waited for an order's id is forgotten", "protocol", "botkit.engine.orders.desk",
