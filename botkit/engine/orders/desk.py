@@ -243,6 +243,16 @@ class OrderDesk:
         self._on_order(new)
         return new
 
+    def remaining_lots(self, order: Order) -> int:
+        """Return how much of an order is still to be filled. A waiting replacement is reduced by what the old order has
+        filled since it was requested, because that much of it will never be sent.
+        """
+        if not self._replacements or order.client_id not in self._waiting_replacements:
+            return order.remaining_lots
+        old = self._waiting_replacements[order.client_id]
+        filled_since = self._table.by_client_id[old].executed_lots - self._replacements[old][1]
+        return max(0, order.remaining_lots - filled_since)
+
     def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
         # ``old`` may itself be a waiting replacement, or may have one: the newest order replaces both the old order and
         # its replacement
@@ -615,6 +625,7 @@ class OrderDesk:
             order.reason = "the bot ended before the answer arrived"
         if order.state is _UNKNOWN:
             self.resolution.begin(order, now)
+            self._follow_expiry(order, now)
         elif order.cancel_requested or order.expires is not None:
             self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
