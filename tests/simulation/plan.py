@@ -135,6 +135,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     guard_s: float = 0.0
     #: True if limits are shared through the machine's broker
     has_broker: bool = False
+    #: True if the exchange allows so few creates a second that their windows are full for a while
+    has_few_creates: bool = False
 
 
 def features(plan: Plan) -> frozenset[str]:
@@ -152,6 +154,15 @@ def features(plan: Plan) -> frozenset[str]:
         found.add("guard_strikes")
     if plan.shares_limits or plan.has_broker:
         found.add("ledger")
+    elif plan.has_few_creates:
+        found.add("few_creates")
+    for fault in plan.faults:
+        if fault.kind == "error_after" and fault.value == REFUSED_THOUGH_DONE:
+            found.add("refused_though_done")
+        elif fault.kind == "delay_answer" and fault.for_ms >= _LONG_SLEEP_MS:
+            found.add("asleep_while_comparing")
+        elif fault.kind == "forbidden" and fault.where == "get_order":
+            found.add("read_refused")
     if plan.fills_windows:
         if any(fault.where == "cancel_batch" and fault.for_ms == _FULL_MS for fault in plan.faults):
             found.add("full_windows_late")
@@ -210,6 +221,10 @@ FAULT_CLASSES: Final = (
 )
 #: how long the cancel windows are kept full
 _FULL_MS: Final = 3_500
+#: the status of an answer that calls an order refused which the exchange has accepted (layer core)
+REFUSED_THOUGH_DONE: Final = 400
+#: a suspension of this length must be followed by a comparison with the exchange; no other fault lasts as long
+_LONG_SLEEP_MS: Final = 16_000
 _SWITCHES: Final = {
     "active_final": ("on", "off"),
     "whole_seconds": ("on", "off"),
@@ -346,6 +361,15 @@ def draw(seed: int, layer: Layer, *, is_long: bool | None = None) -> Plan:
         deaths = () if second is None else second.deaths_ms
         second = SecondPlan(acts=tuple(sorted(both, key=lambda act: act.at_ms)), deaths_ms=deaths)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
+    chance = Random(f"rare {layer} {seed}")
+    has_few_creates = layer == "core" and chance.random() < 0.06
+    if has_few_creates:
+        _fill_creates(chance, active_ms, acts, faults)
+    if layer == "core" and chance.random() < 0.1:
+        _refuse_though_done(chance, active_ms, acts, faults)
+    if chance.random() < 0.1:
+        _refuse_reads(chance, active_ms, acts, faults)
+    _sleep_while_comparing(chance, acts, faults)
     chance = Random(f"slow {layer} {seed}")
     if chance.random() < 0.25:  # some streams lag seconds behind the other streams and the listings
         faults.append(
@@ -371,6 +395,7 @@ def draw(seed: int, layer: Layer, *, is_long: bool | None = None) -> Plan:
         crashes=tuple(sorted(crashes, key=lambda crash: crash.at_ms)),
         switches=switches,
         shares_limits=chance.random() < 0.3,
+        has_few_creates=has_few_creates,
         active_ms=active_ms,
     )
 
@@ -404,6 +429,56 @@ def _add_to_full_windows(chance: Random, begin: int, faults: list[Fault], crashe
                 down_ms=50,
             )
         )
+
+
+def _fill_creates(chance: Random, active_ms: int, acts: list[Act], faults: list[Fault]) -> None:
+    """Place more orders than the windows for creates allow, in both pairs in turn, while some lose their answers: a
+    look-up then finds them.
+    """
+    begin = chance.randrange(1_000, active_ms - 6_000)
+    for i, at_ms in enumerate(range(begin, begin + _FULL_MS, 250)):
+        acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[i % 2], x=0.6, y=0.0))
+        if i % 3 == 2:
+            acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
+    kind = chance.choice(("reset_after", "late_arrival"))
+    value = None if kind == "reset_after" else chance.randrange(10, 300)
+    where = chance.choice(("create_order", "create_order", "create_batch"))
+    faults.append(Fault(at_ms=begin, for_ms=_FULL_MS, kind=kind, where=where, share=0.2, value=value))
+
+
+def _refuse_though_done(chance: Random, active_ms: int, acts: list[Act], faults: list[Fault]) -> None:
+    """Accept orders far from the market and call them refused. Half of the time the listing does not show them yet and
+    their stream is down, so that they turn up once the bot holds them for refused.
+    """
+    begin = chance.randrange(1_000, active_ms - 6_000)
+    acts += [Act(at_ms=begin + 500 * i, kind="buy_far", pair=PAIRS[i % 2], x=0.1, y=0.0) for i in range(4)]
+    kind, where, value = "error_after", "create_order", REFUSED_THOUGH_DONE
+    faults.append(Fault(at_ms=begin, for_ms=2_000, kind=kind, where=where, count=2, value=value))
+    if chance.random() < 0.5:
+        faults.append(Fault(at_ms=begin - 300, for_ms=3_000, kind="ws_refuse", where="active_orders"))
+        faults.append(Fault(at_ms=begin, for_ms=2_500, kind="lagging", where="all_orders", value=1_400))
+
+
+def _refuse_reads(chance: Random, active_ms: int, acts: list[Act], faults: list[Fault]) -> None:
+    """Cancel all orders and lose the reports of it, so that each order is read, and refuse the first reads."""
+    at_ms = chance.randrange(1_000, active_ms - 4_000)
+    acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
+    faults.append(Fault(at_ms=at_ms, for_ms=4_000, kind="forbidden", where="get_order", count=2))
+    where = chance.choice(("*", "order_history"))
+    faults.append(Fault(at_ms=at_ms - 500, for_ms=2_000, kind="ws_drop", where=where))
+
+
+def _sleep_while_comparing(chance: Random, acts: list[Act], faults: list[Fault]) -> None:
+    """Let a long suspension fall into a comparison with the exchange, and place orders after it."""
+    asleep = next((fault for fault in faults if fault.kind in _SUSPENSIONS and fault.for_ms >= _LONG_SLEEP_MS), None)
+    if asleep is None or chance.random() < 0.5:
+        return
+    at_ms, woke_ms = max(0, asleep.at_ms - 800), asleep.at_ms + asleep.for_ms
+    faults.append(Fault(at_ms=at_ms, for_ms=100, kind="ws_refuse", where="account_balance"))
+    for_ms, value = woke_ms + 5_000 - at_ms, chance.randrange(1_500, 3_000)
+    faults.append(Fault(at_ms=at_ms, for_ms=for_ms, kind="delay_answer", where="balance", value=value))
+    for i in range(20):
+        acts.append(Act(at_ms=woke_ms + 250 * i, kind="buy_far", pair=PAIRS[i % 2], x=0.5, y=0.0))
 
 
 def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]) -> None:

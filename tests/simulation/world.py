@@ -53,6 +53,7 @@ from tests.simulation.checks import (
     check_no_secret,
     check_rows,
     check_told_of_damage,
+    wrong_positions,
 )
 from tests.simulation.core import CoreAdapter, CoreExchange
 from tests.simulation.damage import Copy, Struck, copy_of, put_back, strike
@@ -247,6 +248,8 @@ class Run:
                 self._broker = BrokerBeside(self, self.folder / "broker")
             most = {currency: units + 2 * _SLACK[currency] for currency, units in MOST.items()}
             self.books = Books(emulator.venue, ACCOUNT.email, most_base_units=most)
+            if isinstance(emulator, CoreExchange):
+                self.books.called_refused = emulator.called_refused
             self.loop.on_step(self._step)
             self.reached.on_final = self._ended
             striking = asyncio.ensure_future(self._strike())
@@ -912,6 +915,7 @@ class Run:
         if others is not None:
             found.rows.update(others.rows)
             found.told.update(others.told)
+            found.replaced.update(others.replaced)
             found.filled.update(others.filled)
         return found
 
@@ -1031,6 +1035,14 @@ class Run:
         ]
         if found:
             return found
+        now = bot.driver.now()
+        found = [
+            f"{order.client_id} should have expired"
+            for order in bot.view.open_orders()
+            if order.expires is not None and order.expires < now
+        ]
+        if found:
+            return found
         if bot.streams.lost():
             return [f"streams are lost: {bot.streams.lost()}"]
         for market in bot.view.markets():
@@ -1060,8 +1072,12 @@ class Run:
         rows = {} if followed is None else followed.rows
         wanted = self.books.owned({c: units // share for c, units in BALANCES.items()}, rows.__contains__)
         found = bot.view.money.holdings(None)
+        document = bot.view.money.document()
+        wrong = wrong_positions(document)
+        if wrong:
+            return wrong
         if self._second is None:
-            parts = bot.view.money.document()["ledger"]["parts"].values()
+            parts = document["ledger"]["parts"].values()
             for currency in BALANCES:
                 locked = sum(part[currency][1] for part in parts if currency in part)
                 there = self.books.locked(currency)
@@ -1122,6 +1138,7 @@ class Run:
         check_fills(journaled.rows, journaled.filled)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
+        self.books.check_replaced(journaled.replaced)
         found = self.books.settled(journaled.rows, journaled.told) if is_settled else []
         if found:
             raise Broken(f"liveness: after an orderly stop, {'; '.join(found[:5])}")
@@ -1220,7 +1237,7 @@ def carry_out(plan: Plan, folder: Path) -> Result:
         stack.enter_context(mock.patch("socket.gethostname", return_value="machine"))
         run = Run(plan, folder, loop)
         stack.enter_context(run.reached.watching())
-        stack.enter_context(projects_shared())
+        stack.enter_context(projects_shared(has_few_creates=plan.has_few_creates))
         try:
             run.main = loop.create_task(run.go())
             loop.run_until_complete(run.main)
