@@ -199,17 +199,15 @@ class SimulatedDisk(RealDisk):
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         """Connect as the real disk does. The connection also refuses calls from a dead process."""
         self.check()
-        disk = self
-
-        class Connection(_Connection):
-            owner = disk
-
         if read_only:
-            return sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, factory=Connection
+            reader = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, factory=_Connection
             )
+            reader.owner = self
+            return reader
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
+        found = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=_Connection)
+        found.owner = self
         # files in memory need no sync, and a simulated crash never occurs between two writes by SQLite
         sqlite3.Connection.execute(found, "PRAGMA synchronous=OFF")
         # without checkpoints, the write-ahead log only grows, and its tail can be cut off

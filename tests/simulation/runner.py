@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keep finished pieces there, and go on with it")
     parser.add_argument("--seed", type=int, help="one seed alone")
+    parser.add_argument("--long", action="store_true", help="with --seed: its long plan, whatever its size")
     parser.add_argument("--story", action="store_true", help="with --seed or --replay: print what happened")
     parser.add_argument("--replay", type=Path, help="a kept plan")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="make a broken seed's story short")
@@ -112,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     layer: Layer = options.layer
     if options.replay is not None or options.seed is not None:
-        plan = draw(options.seed, layer) if options.replay is None else read_plan(options.replay)
+        is_long = True if options.long else None
+        plan = draw(options.seed, layer, is_long=is_long) if options.replay is None else read_plan(options.replay)
         return _alone(run_plan(plan), plan.layer, story=options.story)
     if options.shrink is not None:
         from tests.simulation.shrink import shrink_seed
