@@ -318,6 +318,13 @@ MUTANTS = (
         needs=("disk_full", "disk_read_only", "disk_failing"),
     ),
     Mutant(
+        "a request of unknown outcome counts as answered after a restart", "log", "botkit.live.driver",
+        "            if type(given) is Answer and (given.outcome is not Ending.UNKNOWN"
+        " or given.request_id in self._responded):\n",
+        "            if type(given) is Answer:\n",
+        needs=("full_windows_late_death",),
+    ),
+    Mutant(
         "a comparison that began before a standstill ends it", "reconcile", "botkit.live.bot",
         "lambda: self.comparisons.began, speed", "lambda: self.comparisons.ended, speed",
         needs=("asleep_while_comparing",),
