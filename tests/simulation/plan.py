@@ -205,6 +205,8 @@ _STREAM_FAULTS: Final = (
 _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
+#: faults that strike while any message is exchanged
+_SURE_FAULTS: Final = ("delay_request", "delay_answer", "ws_drop", "ws_duplicate", "ws_reorder")
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
 #: the bot's process is stopped and later continued, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
@@ -240,16 +242,82 @@ _SWITCHES: Final = {
 }
 
 
-def draw(seed: int, layer: Layer) -> Plan:
-    """Return the plan for a seed."""
+class _Size(msgspec.Struct, frozen=True, kw_only=True):
+    """How much happens in a plan. The bounds are those of ``Random.randrange``."""
+
+    active_ms: tuple[int, int]
+    acts: tuple[int, int]
+    #: actions at one moment
+    burst: tuple[int, int]
+    faults: tuple[int, int]
+    #: the maximum duration of a fault
+    fault_ms: int
+    #: the probability of a single crash, and the number of crashes otherwise
+    one_crash: float
+    crashes: tuple[int, int]
+    #: how often many orders are placed and all cancelled
+    rushes: int
+    #: determines the number of orders that fill the windows each time (``Act.x``)
+    filling: float
+    second_acts: tuple[int, int]
+    #: the part of the active time that is over before a panic or a suspension, after which few orders are placed
+    before_halts: float
+    #: True if ten orders and a fault of many messages are at the start, so that nearly every run counts
+    is_sure: bool
+
+
+#: most plans are only as long as a run that counts needs to be: what is found per second of CPU depends on how many
+#: different plans are run, not on how long each is
+_SHORT: Final = _Size(
+    active_ms=(8_000, 13_000),
+    acts=(18, 30),
+    burst=(8, 16),
+    faults=(3, 6),
+    fault_ms=4_000,
+    one_crash=0.75,
+    crashes=(2, 4),
+    rushes=1,
+    filling=0.05,
+    second_acts=(10, 24),
+    before_halts=0.5,
+    is_sure=True,
+)
+#: some branches are reached only after a while
+_LONG: Final = _Size(
+    active_ms=(15_000, 30_000),
+    acts=(40, 80),
+    burst=(10, 30),
+    faults=(3, 9),
+    fault_ms=8_000,
+    one_crash=0.6,
+    crashes=(2, 5),
+    rushes=2,
+    filling=0.3,
+    second_acts=(20, 50),
+    before_halts=0.0,
+    is_sure=False,
+)
+#: the share of short plans
+_SHORT_SHARE: Final = 0.75
+
+
+def draw(seed: int, layer: Layer, *, is_long: bool | None = None) -> Plan:
+    """Return the plan for a seed. ``is_long`` overrides the plan's size, which the seed determines too."""
+    if is_long is None:
+        is_long = Random(f"size {layer} {seed}").random() >= _SHORT_SHARE
+    size = _LONG if is_long else _SHORT
     chance = Random(f"plan {layer} {seed}")
-    active_ms = chance.randrange(15_000, 30_000)
-    acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]
+    active_ms = chance.randrange(*size.active_ms)
+    acts = [_act(chance, active_ms) for _ in range(chance.randrange(*size.acts))]
     if chance.random() < 0.3:  # bursts reach the limits and cause batching
         at_ms = chance.randrange(1_000, active_ms)
-        acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in range(chance.randrange(10, 30))]
-    faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
-    crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
+        burst = range(chance.randrange(*size.burst))
+        acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in burst]
+    faults = [_fault(chance, active_ms, size) for _ in range(chance.randrange(*size.faults))]
+    crashes = [
+        _crash(chance, active_ms)
+        for _ in range(1 if chance.random() < size.one_crash else chance.randrange(*size.crashes))
+    ]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
     # Each read whose connection is lost holds a slot for a minute, and the window for this read has five slots. After
     # five losses, the bot cannot retry the read until that minute is over, and the minute is longer than the calm
@@ -262,21 +330,37 @@ def draw(seed: int, layer: Layer) -> Plan:
     ]
     chance = Random(f"bursts {layer} {seed}")
     if chance.random() < 0.15:  # many orders that are all cancelled repeatedly: more cancels than a window allows
-        begin = chance.randrange(500, active_ms - 12_000)
-        for at_ms in range(begin, begin + 8_000, 4_000):
+        begin = chance.randrange(500, active_ms - (12_000 if is_long else 5_000))
+        for at_ms in range(begin, begin + 4_000 * size.rushes, 4_000):
             acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
             acts.append(Act(at_ms=at_ms + 2_000, kind="cancel_all", pair=PAIRS[0], x=0.0, y=0.0))
+    if size.is_sure:
+        chance = Random(f"sure {layer} {seed}")
+        x = round(chance.uniform(0.5, 1.0), 6)
+        acts.append(Act(at_ms=chance.randrange(1_000), kind="many", pair=PAIRS[0], x=x, y=0.0))
+        kind = chance.choice(_SURE_FAULTS)
+        bounds = _REQUEST_FAULTS.get(kind)
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(500, 3_000),
+                for_ms=chance.randrange(4_000, 8_000),
+                kind=kind,
+                share=0.5,
+                count=chance.randrange(3, 6),
+                value=None if bounds is None else chance.randrange(*bounds),
+            )
+        )
     windows = Random(f"windows {layer} {seed}")
-    begin = windows.randrange(1_000, active_ms - 8_000) if windows.random() < 0.12 else None
+    begin = windows.randrange(1_000, active_ms - (8_000 if is_long else 5_000)) if windows.random() < 0.12 else None
     if begin is not None:
-        acts += _full_windows(begin)
+        acts += _full_windows(begin, size)
         _add_to_full_windows(windows, begin, faults, crashes)
     # drawn from separate generators, so that the rest of a seed's plan does not change
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
-    _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
-    second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
+    _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, size, faults)
+    second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, size, faults, crashes)
     if begin is not None and (second is not None or windows.random() < 0.4):
-        both = [*_full_windows(begin), *(() if second is None else second.acts)]
+        both = [*_full_windows(begin, size), *(() if second is None else second.acts)]
         deaths = () if second is None else second.deaths_ms
         second = SecondPlan(acts=tuple(sorted(both, key=lambda act: act.at_ms)), deaths_ms=deaths)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
@@ -321,14 +405,14 @@ def draw(seed: int, layer: Layer) -> Plan:
     )
 
 
-def _full_windows(begin: int) -> list[Act]:
+def _full_windows(begin: int, size: _Size) -> list[Act]:
     """Return actions that, over several seconds, cancel more batches than the one-second window for batch cancels
     allows.
     """
     acts = []
     for at_ms in range(begin, begin + _FULL_MS, 250):  # each time the strategy checks its list
         acts.append(Act(at_ms=at_ms, kind="cancel_all", pair=PAIRS[0], x=0.9, y=0.0))
-        acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[0], x=0.3, y=0.0))
+        acts.append(Act(at_ms=at_ms, kind="many", pair=PAIRS[0], x=size.filling, y=0.0))
     return acts
 
 
@@ -436,12 +520,12 @@ def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list
         )
 
 
-def _add_suspension(chance: Random, active_ms: int, faults: list[Fault]) -> None:
+def _add_suspension(chance: Random, active_ms: int, size: _Size, faults: list[Fault]) -> None:
     if chance.random() < 0.2:
         low, high = chance.choices(((500, 14_000), (16_000, 40_000), (60_000, 150_000)), (4, 4, 1))[0]
         faults.append(
             Fault(
-                at_ms=chance.randrange(0, active_ms),
+                at_ms=chance.randrange(int(size.before_halts * active_ms), active_ms),
                 for_ms=chance.randrange(low, high),
                 kind=chance.choice(_SUSPENSIONS),
                 share=chance.choice((0.0, 0.5, 1.0)),
@@ -450,11 +534,12 @@ def _add_suspension(chance: Random, active_ms: int, faults: list[Fault]) -> None
 
 
 def _add_others(
-    chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]
+    chance: Random, active_ms: int, size: _Size, faults: list[Fault], crashes: list[Crash]
 ) -> tuple[SecondPlan | None, float]:
     second, guard_s = None, 0.0
     if chance.random() < 0.2:
-        acts = sorted((_act(chance, active_ms) for _ in range(chance.randrange(20, 50))), key=lambda act: act.at_ms)
+        count = chance.randrange(*size.second_acts)
+        acts = sorted((_act(chance, active_ms) for _ in range(count)), key=lambda act: act.at_ms)
         deaths = sorted(chance.randrange(1_000, active_ms) for _ in range(chance.randrange(1, 3)))
         second = SecondPlan(acts=tuple(acts), deaths_ms=tuple(deaths))
     if chance.random() < 0.2:
@@ -463,7 +548,8 @@ def _add_others(
         crashes[at] = msgspec.structs.replace(crashes[at], down_ms=int(guard_s * 1000) + 6_000)
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
-        faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
+        at_ms = chance.randrange(max(1_000, int(size.before_halts * active_ms)), active_ms)
+        faults.append(Fault(at_ms=at_ms, for_ms=1, kind=kind))
         # the halt from a panic would mask the halt for a damaged journal, so plan no damage
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
@@ -492,7 +578,7 @@ def _act(chance: Random, active_ms: int) -> Act:
     )
 
 
-def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
+def _fault(chance: Random, active_ms: int, size: _Size) -> Fault:
     at_ms = chance.randrange(0, active_ms)
     draw = chance.random()
     if draw < 0.55:
@@ -504,7 +590,7 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         bounds = _REQUEST_FAULTS[kind]
         return Fault(
             at_ms=at_ms,
-            for_ms=chance.randrange(500, 8_000),
+            for_ms=chance.randrange(500, size.fault_ms),
             kind=kind,
             where=where,
             share=chance.choice((1.0, 1.0, 0.5, 0.2)),
@@ -515,7 +601,7 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         kind = chance.choice(_STREAM_FAULTS)
         return Fault(
             at_ms=at_ms,
-            for_ms=chance.randrange(500, 8_000),
+            for_ms=chance.randrange(500, size.fault_ms),
             kind=kind,
             where=chance.choice(_STREAM_PLACES),
             share=1.0 if kind in ("ws_silence", "ws_refuse") else chance.choice((1.0, 0.3, 0.1)),
@@ -523,11 +609,11 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         )
     if draw < 0.84:  # shifts the clock of the bot's machine by milliseconds until the shift is corrected
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
-        return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
+        return Fault(at_ms=at_ms, for_ms=chance.randrange(500, size.fault_ms), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
     # data that a connection delays must arrive within two seconds, because the exchange acts on a request within at
     # most two seconds
-    most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
+    most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else size.fault_ms
     return Fault(
         at_ms=at_ms,
         for_ms=chance.randrange(100, most_ms),
