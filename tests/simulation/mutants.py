@@ -220,8 +220,8 @@ MUTANTS = (
     ),
     Mutant(
         "the books are written only with an order", "log", "botkit.live.persistence",
-        "        states = list(self._states(books=self._heard or not requests))",
-        "        states = list(self._states(books=False))",
+        "        states = self._states(books=self._heard or not requests)",
+        "        states = self._states(books=False)",
     ),
     # -- comparisons with the exchange
     Mutant(
