@@ -220,8 +220,8 @@ MUTANTS = (
     ),
     Mutant(
         "the books are written only with an order", "log", "botkit.live.persistence",
-        "        states = list(self._states(books=self._heard or not requests))",
-        "        states = list(self._states(books=False))",
+        "        states = self._states(books=self._heard or not requests)",
+        "        states = self._states(books=False)",
     ),
     # -- comparisons with the exchange
     Mutant(
@@ -312,8 +312,8 @@ MUTANTS = (
     ),
     Mutant(
         "books that could not be written count as written", "log", "botkit.live.persistence",
-        "        states = list(self._states(books=self._heard or not requests))\n",
-        "        states = list(self._states(books=self._heard or not requests))\n"
+        "        states = self._states(books=self._heard or not requests)\n",
+        "        states = self._states(books=self._heard or not requests)\n"
         "        self._written.update(states)\n",
         needs=("disk_full", "disk_read_only", "disk_failing"),
     ),
