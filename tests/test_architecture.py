@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 
@@ -82,8 +84,27 @@ FORBIDDEN_MODULES = {"time", "random", "asyncio", "os", "socket", "threading", "
 ALLOWED_NAMES = {("random", "Random")}  # a seeded generator, passed in or created from a seed
 
 
-def modules() -> list[Path]:
-    return sorted(BOTKIT.rglob("*.py"))
+@cache
+def modules() -> tuple[Path, ...]:
+    return tuple(sorted(BOTKIT.rglob("*.py")))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return a module's syntax tree. Every test here reads all modules, and parsing them takes most of the time."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(path)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_dropped_after_the_last_test() -> Iterator[None]:
+    yield
+    for kept in (nodes_of, tree_of, imports_of):
+        kept.cache_clear()
 
 
 def package_of(path: Path) -> str:
@@ -91,12 +112,13 @@ def package_of(path: Path) -> str:
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
+@cache
 def imports_of(path: Path) -> list[tuple[str, str | None, int]]:
-    """Yield (module, name or None, line) for every import, including imports inside functions and type-checking
+    """Return (module, name or None, line) for every import, including imports inside functions and type-checking
     imports.
     """
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found: list[tuple[str, str | None, int]] = []
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found += [(alias.name, None, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -246,7 +268,7 @@ def test_modules_that_may_be_compiled_contain_either_structs_or_plain_classes() 
 def test_no_two_classes_have_the_same_name() -> None:
     places: dict[str, list[str]] = {}
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
@@ -324,10 +346,10 @@ BESIDE_A_BOT: dict[str, set[str]] = {
 }
 
 
-def _imported(tree: ast.Module) -> dict[str, str]:
+def _imported(nodes: Iterable[ast.AST]) -> dict[str, str]:
     """Return the fully qualified name for each imported name, such as ``{"Random": "random.Random"}``."""
     found = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 root = alias.name.split(".")[0]
@@ -351,11 +373,11 @@ def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
     """Return the machine functions that a module uses without going through a port, each with the line of its first
     use.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = _imported(tree)
+    nodes = nodes_of(path)
+    imported = _imported(nodes)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
     found: dict[str, int] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, (ast.Name, ast.Attribute)):
             module, _, name = _dotted(node, imported).rpartition(".")
             names = [rule[module] for rule in rules if module in rule]
@@ -406,7 +428,7 @@ def test_direct_uses_of_the_machine_in_a_module_are_detected(tmp_path: Path) -> 
 
 def test_no_port_has_more_than_six_methods() -> None:
     for path in (BOTKIT / "live" / "ports.py", BOTKIT / "live" / "clock.py"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef):
                 methods = [m for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
                 assert len(methods) <= 6, node.name
@@ -443,18 +465,18 @@ def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.Impor
                 yield from imported_at_the_top(getattr(node, field, []))
 
 
-def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
-    """Return, for each module, the modules in ``sources`` that it imports at top level."""
+def import_graph(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """Return, for each module, the modules in ``trees`` that it imports at top level."""
     graph: dict[str, set[str]] = {}
-    for module, source in sources.items():
+    for module, tree in trees.items():
         targets: set[str] = set()
-        for node in imported_at_the_top(ast.parse(source).body):
+        for node in imported_at_the_top(tree.body):
             if isinstance(node, ast.Import):
                 targets |= {alias.name for alias in node.names}
             else:
                 full = {f"{node.module}.{alias.name}" for alias in node.names}
-                targets |= {name if name in sources else str(node.module) for name in full}
-        graph[module] = {target for target in targets if target in sources} - {module}
+                targets |= {name if name in trees else str(node.module) for name in full}
+        graph[module] = {target for target in targets if target in trees} - {module}
     return graph
 
 
@@ -477,15 +499,15 @@ def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
 
 
 def test_there_are_no_circular_imports() -> None:
-    sources = {name: path.read_text(encoding="utf-8") for name, path in names_of_modules().items()}
-    assert circles(import_graph(sources)) == set()
+    assert circles(import_graph({name: tree_of(path) for name, path in names_of_modules().items()})) == set()
 
 
 def test_a_circular_type_checking_import_is_detected() -> None:
     hidden = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import A\n"
     sources = {"p.a": "import p.b", "p.b": "from p import c", "p.c": hidden, "p.d": "import p.a"}
-    assert circles(import_graph(sources)) == {("p.a", "p.b", "p.c")}
-    assert not circles(import_graph({**sources, "p.c": "def f():\n    import p.a\n"}))
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    assert circles(import_graph(trees)) == {("p.a", "p.b", "p.c")}
+    assert not circles(import_graph({**trees, "p.c": ast.parse("def f():\n    import p.a\n")}))
 
 
 def public_methods(cls: type) -> set[str]:
@@ -525,7 +547,7 @@ def ports() -> dict[str, int]:
     """Return every Protocol in botkit with the number of methods that it requires."""
     found = {}
     for name, path in names_of_modules().items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef) and any(
                 ast.unparse(base).split("[")[0] in ("Protocol", "typing.Protocol") for base in node.bases
             ):
@@ -546,15 +568,20 @@ def test_no_protocol_requires_too_many_methods() -> None:
 
 #: the names used for an engine and for the parts of its view
 ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
+#: a source without such text has no way past the door. Between a name and the dot there can only be white space,
+#: brackets and comments
+_POSSIBLE_WAY = re.compile(rf"rooms|\b({'|'.join(sorted(ENGINE_OBJECTS))})\b([\s\\)]|#.*\n)*\.([\s\\]|#.*\n)*_")
 
 
 def ways_past_the_door(source: str) -> list[tuple[int, str]]:
     """Return (line, expression) for every access to an engine's rooms, or to any private attribute of the engine or its
     view.
     """
+    if not _POSSIBLE_WAY.search(source):
+        return []  # parsing takes much longer than searching, and hardly any file outside the engine mentions these
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and node.attr.startswith(("_", "rooms")):
             owner = ast.unparse(node.value).rpartition(".")[2]
             is_private = node.attr.startswith("_") and not node.attr.startswith("__")
             if node.attr in ("_rooms", "rooms") or (is_private and owner in ENGINE_OBJECTS):

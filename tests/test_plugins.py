@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,18 @@ def test_plugins_are_loaded_in_the_order_built_in_then_installed_then_folders_th
 )
 def test_the_environment_variable_restricts_installed_plugins(installed: Path, value: str, names: list[str]) -> None:
     assert [row["name"] for row in load(environ_load=value).describe()] == names
+
+
+def test_a_distribution_installed_or_removed_while_a_process_runs_is_noticed(installed: Path) -> None:
+    def names() -> list[str]:
+        return [row["name"] for row in load(environ_load=None).describe()]
+
+    assert names() == ["alpha_one", "alpha_two", "zeta_one", "zeta_two"]
+    folder, elsewhere = installed / "zeta-1.5.dist-info", installed.parent / "elsewhere"
+    for changed, (source, target, left) in enumerate([(folder, elsewhere, 2), (elsewhere, folder, 4)]):
+        source.rename(target)
+        os.utime(installed, ns=(changed, changed))  # both may happen within one tick of the file system's clock
+        assert len(names()) == left
 
 
 def test_a_misspelled_name_in_the_environment_variable_is_refused(installed: Path) -> None:

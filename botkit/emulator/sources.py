@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
+import numpy as np
 
 from botkit.emulator.companions import Companions
 from botkit.errors import ConfigError
@@ -88,7 +89,7 @@ class SyntheticSource:
         return found
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """Return books and trades for all pairs."""
+        """Return books and trades for all pairs, each stream as a single item."""
         found: list[MarketColumns] = []
         while self.known_until <= until:
             # always generate the same number of seconds, so that a companion's rows do not depend on when chunks are
@@ -97,7 +98,7 @@ class SyntheticSource:
             # some rows may be received after the last generated second, but no earlier row is missing
             self.known_until = self._market.time
             found += rows + self._companions.rows(rows)
-        return found
+        return by_stream(found)
 
 
 class TapeMarket:
@@ -159,3 +160,22 @@ def _shifted(columns: _Columns, by: Nanos) -> _Columns:
     if not by:
         return columns
     return msgspec.structs.replace(columns, received=columns.received + by, time=columns.time + by)
+
+
+def by_stream(parts: Iterable[MarketColumns]) -> list[MarketColumns]:
+    """Join the parts of each stream, because loading a minute costs no more than loading a second, and an emulator
+    starts with a minute.
+    """
+    found: dict[tuple[str, str], list[MarketColumns]] = {}
+    for part in parts:
+        found.setdefault((part.pair, part.kind), []).append(part)
+    return [rows[0] if len(rows) == 1 else _joined(rows) for rows in found.values()]
+
+
+def _joined(parts: list[_Columns]) -> _Columns:
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in parts[0].__struct_fields__
+        if isinstance(getattr(parts[0], name), np.ndarray)
+    }
+    return msgspec.structs.replace(parts[0], **arrays)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
+import msgspec
+
 from botkit.engine.outcome import Outcome
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
@@ -141,7 +143,13 @@ class Persistence:
 
     def _books(self) -> bytes | None:
         money = self._view.money
-        return _document(without_locks(money.document())).encode() if money.account and self.owns_books else None
+        if not money.account or not self.owns_books:
+            return None
+        books = without_locks(money.document())
+        try:
+            return msgspec.json.encode(books)
+        except OverflowError:  # an integer of more than 64 bits
+            return _document(books).encode()
 
     def _states(self, *, books: bool) -> Iterable[tuple[str, bytes]]:
         written = self._written

@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -53,7 +53,7 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
     plugins it names.
     """
     found = []
-    for point in importlib.metadata.entry_points(group=GROUP):
+    for point in _installed(_state_of_the_path()):
         distribution = point.dist.name if point.dist is not None else ""
         version = point.dist.version if point.dist is not None else ""
         found.append((distribution, point.name, point.value, version, point))
@@ -75,6 +75,24 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
                 distribution=distribution,
                 version=version,
             )
+
+
+@lru_cache(maxsize=1)
+def _installed(_: tuple[tuple[str, int], ...]) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """Read the entry points of all installed distributions; this takes half of the time of loading a configuration."""
+    return tuple(importlib.metadata.entry_points(group=GROUP))
+
+
+def _state_of_the_path() -> tuple[tuple[str, int], ...]:
+    """Return each import folder and when it changed: an installation adds a folder and an entry to it."""
+    state = []
+    for place in sys.path:
+        try:
+            changed = Path(place).stat().st_mtime_ns
+        except OSError:
+            changed = 0
+        state.append((place, changed))
+    return tuple(state)
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:

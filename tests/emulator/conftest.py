@@ -11,6 +11,9 @@ import pytest_asyncio
 
 from botkit.assembly.emulator import emulator_options, make_emulator
 from botkit.emulator import Emulator
+from tests.shared_market import _emulators_share_their_markets
+
+__all__ = ["_emulators_share_their_markets"]
 
 Starter = Callable[..., Any]
 

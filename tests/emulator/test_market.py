@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from botkit.emulator.companions import MODELS
-from botkit.emulator.sources import SyntheticSource
+from botkit.emulator.sources import MarketSource, SyntheticSource
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
-from botkit.model.columns import BookColumns, TradeColumns
+from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
 from botkit.tape.writer import TapeWriter
 from tests.emulator.raw import Raw
+from tests.shared_market import Market, Rows
 
 pytestmark = pytest.mark.virtual_time
 
@@ -63,6 +64,24 @@ def test_equal_seeds_produce_identical_companion_pairs() -> None:
         return [part.ticks.tobytes() for part in market.chunk(START + 60 * NS_PER_S) if isinstance(part, TradeColumns)]
 
     assert rows(1) == rows(1) != rows(2)
+
+
+def test_the_market_that_tests_share_has_the_same_rows() -> None:
+    def rows(market: MarketSource, *, pause_s: int) -> list[tuple[str, str, int, bytes]]:
+        streams: dict[tuple[str, str], list[bytes]] = {}
+        parts: list[MarketColumns] = list(market.history())
+        for passed_s in (*range(0, 90, pause_s), 90):
+            parts += market.chunk(START + passed_s * NS_PER_S)
+        for part in parts:
+            arrays = (getattr(part, name) for name in part.__struct_fields__)
+            by_row = np.column_stack([array for array in arrays if isinstance(array, np.ndarray)])
+            streams.setdefault((part.pair, part.kind), []).append(by_row.tobytes())
+        return [(pair, kind, market.known_until, b"".join(found)) for (pair, kind), found in streams.items()]
+
+    expected = rows(source(), pause_s=1)
+    shared = Rows(source, kept=40 * NS_PER_S)  # the first reader continues after the kept rows, the second one repeats
+    assert rows(Market(shared), pause_s=9) == expected
+    assert rows(Market(shared), pause_s=1) == expected
 
 
 async def test_time_runs_at_the_configured_speed(start, session) -> None:  # type: ignore[no-untyped-def]

@@ -8,6 +8,9 @@ import pytest
 from botkit.exchange.bitopro import sign
 from botkit.live.telling import order_news
 from tests.live.world import World, make_world
+from tests.shared_market import _emulators_share_their_markets
+
+__all__ = ["_emulators_share_their_markets"]
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.report.browser import CHROMIUM, Browser
+from tests.shared_market import _emulators_share_their_markets
+
+__all__ = ["_emulators_share_their_markets"]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +62,9 @@ class Books:
         #: client IDs whose rows were in a lost commit; the loss cannot be detected, because the exchange never had
         #: these orders
         self.excused: set[int] = set()
+        #: client IDs of orders that the exchange accepted and called refused: the bot may hold them for rejected until
+        #: they turn up
+        self.called_refused: set[int] = set()
         #: True once a journal was restored from a copy that lacks requests which the windows still count
         self.excuses_rates = False
 
@@ -131,7 +134,7 @@ class Books:
         rules = {pair: pair.rules for pair in self._venue.pairs.values()}
         total: int = self._account.total[base] - self._moved.get(base, 0)
         for order in self._account.open.values():
-            if order.is_buy and order.pair.base == base:
+            if order.is_buy and order.pair.base == base and order.new.client_id not in self.called_refused:
                 total += rules[order.pair].base_units(order.remaining_lots)
         return total
 
@@ -153,6 +156,8 @@ class Books:
         if order_id is None:
             return
         order = self._account.orders[order_id]
+        if state == "rejected" and client_id in self.called_refused:
+            return
         if order.state in _LIVING or state in _NEVER_THERE:
             raise Broken(f"I3: the bot holds {client_id} for {state}, and the exchange has {order!r}")
 
@@ -166,7 +171,8 @@ class Books:
                 continue
             if row is None:
                 raise Broken(f"I2: the journal has no row of {order.new.client_id}")
-            if row["final"] and order.state in _LIVING:
+            is_called_refused = row["state"] == "rejected" and order.new.client_id in self.called_refused
+            if row["final"] and order.state in _LIVING and not is_called_refused:
                 raise Broken(f"I3: the row of {order.new.client_id} is {row['state']}, and its order lives: {order!r}")
             self._check_amounts(order, row)
         for currency, total in self._account.total.items():
@@ -231,6 +237,18 @@ class Books:
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
+    def check_replaced(self, replaced: Mapping[str, Sequence[int]]) -> None:
+        """Check that no replacement has ordered again what its old order had filled. ``replaced`` is, by the client id
+        of the replacement, the old order and the lots that the two may have together. Raises Broken.
+        """
+        for client_id, (old_id, most) in replaced.items():
+            new, old = self._by_client_id.get(int(client_id)), self._by_client_id.get(old_id)
+            if new is None or old is None:
+                continue
+            filled, ordered = self._account.orders[old].executed_lots, self._account.orders[new].original_lots
+            if filled + ordered > most:
+                raise Broken(f"replace: {filled} lots of {old_id} filled, and {client_id} is {ordered} of {most} lots")
+
     def check_recovered(
         self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any], *, starts_over: bool = False
     ) -> None:
@@ -288,7 +306,10 @@ class Journaled:
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
             #: the filled lots that were reported to the strategy, by client ID
-            self.told = _told(journal.document(_STRATEGY))
+            kept = journal.document(_STRATEGY)
+            self.told = _told(kept)
+            #: which order each replacement replaces, and the lots that the two may have together
+            self.replaced: dict[str, list[int]] = {} if kept is None else dict(kept["state"].get("replaced", {}))
             #: the lots in an order's fills, by client ID
             self.filled: dict[int, int] = {}
             for fill in journal.fills():
@@ -412,6 +433,26 @@ def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]
         lots = filled.get(client_id, 0)
         if int(row["executed_lots"]) != lots:
             raise Broken(f"I5: {row['executed_lots']} lots of {client_id} are executed, and its fills are {lots}")
+
+
+def wrong_positions(books: Mapping[str, Any]) -> list[str]:
+    """Compare the positions in a bot's books with its funds, where each strategy has its own capital. Return the
+    differences: the coins of a strategy are in its positions, and its positions lock what its orders lock.
+    """
+    found = []
+    for strategy, positions in books["positions"].items():
+        coins: dict[str, list[int]] = {}
+        for pair, (amount, _, _, locked, *_) in positions.items():
+            held = coins.setdefault(pair.partition("_")[0], [0, 0])
+            held[0] += amount
+            held[1] += locked
+        for currency, (amount, locked) in coins.items():
+            available, in_orders, _, claims = books["ledger"]["parts"][strategy].get(currency, (0, 0, 0, 0))
+            if amount != available + in_orders + claims:
+                found.append(f"{strategy} has {available + in_orders + claims} of {currency}, in positions {amount}")
+            if locked != in_orders:
+                found.append(f"orders of {strategy} lock {in_orders} of {currency}, its positions {locked}")
+    return found
 
 
 #: a process suspended for at least this long must read from the exchange before it sends an order
