@@ -16,7 +16,6 @@ If the exchange does not timestamp reports, each round trip is split in half.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -224,7 +223,7 @@ class Latencies:
             return
         self._written = measured
         with contextlib.suppress(OSError):
-            self._disk.files.write(self._path, json.dumps(self.document()).encode() + b"\n", durable=False)
+            self._disk.files.write(self._path, msgspec.json.encode(self.document()) + b"\n", durable=False)
 
 
 def _keep(table: OrderedDict[int, Any], key: int, value: Any) -> None:

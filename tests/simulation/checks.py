@@ -12,6 +12,7 @@ The invariants are numbered:
 from __future__ import annotations
 
 import os
+import sqlite3
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -344,6 +345,7 @@ class Followed:
     def __init__(self, path: Path) -> None:
         """Start following the journal at ``path``. Raises JournalError and Broken."""
         self._path = path
+        self._segments = f"{path}-log-"
         self._file = -1
         self._begin()
 
@@ -357,8 +359,8 @@ class Followed:
         self._read()
         while self._open(self._segment + 1):
             self._read()
-        if not self._name(self._segment).exists():  # the bot has exited, or a new bot has started
-            self._begin()
+        if not os.path.exists(f"{self._segments}{self._segment:08d}"):  # noqa: PTH110  at every order
+            self._begin()  # the bot has exited, or a new bot has started
         return self
 
     def close(self) -> None:
@@ -368,22 +370,30 @@ class Followed:
             self._file = -1
 
     def _begin(self) -> None:
-        base = Journaled(self._path)
-        self.rows: dict[int, dict[str, Any]] = base.rows
-        self._told, self._kept = base.told, None
-        self._segment = self._at = self._number = 0
-        for path in sorted(self._path.parent.glob(f"{self._path.name}-log-*"), reverse=True):
-            if self._open(int(path.name[-8:])):
-                self._read()
-                break
-
-    def _name(self, segment: int) -> Path:
-        return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
+        self.close()
+        db = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None)
+        try:
+            db.execute("BEGIN")
+            found = db.execute("SELECT * FROM orders ORDER BY created, client_id")
+            names = [column[0] for column in found.description]
+            self.rows: dict[int, dict[str, Any]] = {row[0]: dict(zip(names, row, strict=True)) for row in found}
+            kept = dict(db.execute("SELECT key, value FROM meta WHERE key IN (?, 'log')", (_STRATEGY,)))
+        finally:
+            db.close()
+        self._told = _told(msgspec.json.decode(kept[_STRATEGY])) if _STRATEGY in kept else {}
+        self._kept = None
+        # SQLite has all commits before this place in the log
+        place = msgspec.json.decode(kept["log"])
+        self._segment, self._at, self._number = place["segment"] - 1, 0, 0
+        if self._open(place["segment"]):
+            if place["offset"]:
+                self._at, self._number = place["offset"], place["number"]
+            self._read()
 
     def _open(self, segment: int) -> bool:
         """Open the given segment and return True if the segment exists and is complete enough."""
         try:
-            file = os.open(self._name(segment), os.O_RDONLY)
+            file = os.open(f"{self._segments}{segment:08d}", os.O_RDONLY)
         except FileNotFoundError:
             return False
         content = os.pread(file, 4096, 0)

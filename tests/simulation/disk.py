@@ -419,7 +419,7 @@ class _Connection(sqlite3.Connection):
         self._check()
         if sql.startswith("PRAGMA synchronous="):
             self._is_synced = sql.endswith("FULL")
-            return super().execute("PRAGMA user_version")
+            return self.cursor()
         is_alone = sql.startswith(("DELETE", "PRAGMA journal_mode")) and not self.in_transaction
         if self.log is not None and (sql.startswith("BEGIN") or is_alone):
             self._after = self._writing()

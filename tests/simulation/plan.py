@@ -260,6 +260,8 @@ class _Size(msgspec.Struct, frozen=True, kw_only=True):
     #: determines the number of orders that fill the windows each time (``Act.x``)
     filling: float
     second_acts: tuple[int, int]
+    #: the patience of guards; a bot must be well for longer before its guard is judged
+    guards_s: tuple[float, ...]
     #: the part of the active time that is over before a panic or a suspension, after which few orders are placed
     before_halts: float
     #: True if ten orders and a fault of many messages are at the start, so that nearly every run counts
@@ -279,6 +281,7 @@ _SHORT: Final = _Size(
     rushes=1,
     filling=0.05,
     second_acts=(10, 24),
+    guards_s=(2.0, 2.0, 4.0),
     before_halts=0.5,
     is_sure=True,
 )
@@ -294,6 +297,7 @@ _LONG: Final = _Size(
     rushes=2,
     filling=0.3,
     second_acts=(20, 50),
+    guards_s=(2.0, 4.0, 8.0),
     before_halts=0.0,
     is_sure=False,
 )
@@ -543,7 +547,7 @@ def _add_others(
         deaths = sorted(chance.randrange(1_000, active_ms) for _ in range(chance.randrange(1, 3)))
         second = SecondPlan(acts=tuple(acts), deaths_ms=tuple(deaths))
     if chance.random() < 0.2:
-        guard_s = chance.choice((2.0, 4.0, 8.0))
+        guard_s = chance.choice(size.guards_s)
         at = chance.randrange(len(crashes))
         crashes[at] = msgspec.structs.replace(crashes[at], down_ms=int(guard_s * 1000) + 6_000)
     if chance.random() < 0.12:
