@@ -12,6 +12,7 @@ import enum
 import importlib
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,7 +83,7 @@ def reference_chapter() -> str:
     for name, about in PUBLIC_MODULES.items():
         module = importlib.import_module(name)
         parts.append(f"## {name}\n\n{about}\n")
-        source = _Source(module)
+        source = _source_of(name)
         # botkit re-exports much of botkit.model, but each name is described only once
         elsewhere = {public: written.get(id(getattr(module, public))) for public in module.__all__}
         if name != "botkit":
@@ -106,7 +107,7 @@ def module_of(public: str) -> str:
         for name in PUBLIC_MODULES
         if name != "botkit"
         and public in importlib.import_module(name).__all__
-        and public not in _Source(importlib.import_module(name)).imported
+        and public not in _source_of(name).imported
     )
 
 
@@ -154,6 +155,11 @@ class _Source:
             self.values[target.id] = re.sub(r"\s+", " ", ast.get_source_segment(text, node.value or target) or "")
 
 
+@cache
+def _source_of(module: str) -> _Source:
+    return _Source(importlib.import_module(module))
+
+
 def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
     """Return one name's heading, signature and documentation."""
     heading = f"### {module}.{name}\n"
@@ -180,7 +186,7 @@ def _comment_of(name: str) -> str:
     """Return the ``#:`` comment on a constant that one public module imports from another."""
     for other in PUBLIC_MODULES:
         if other != "botkit":
-            comment = _Source(importlib.import_module(other)).comments.get(name)
+            comment = _source_of(other).comments.get(name)
             if comment:
                 return comment
     return ""

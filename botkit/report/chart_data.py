@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, TypeAlias
 
@@ -17,8 +17,9 @@ from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_dateti
 from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, OrderRow, PriceCandles
+from botkit.report.blocks import blocks_of, deltas_in_blocks, picked, rows_until
 from botkit.report.holdings import FloatArray, Holdings, IntArray
-from botkit.report.packing import BLOCK_ROWS, Column, deltas, joined_column, narrow
+from botkit.report.packing import BLOCK_ROWS, deltas, joined_column, narrow
 from botkit.report.resting import longest, rested, resting_columns
 from botkit.report.trade_list import trade_columns
 
@@ -141,13 +142,13 @@ def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Na
     """
     if not candles.times or not fills:
         return candles
-    times = np.asarray(candles.times, np.int64)
     at = np.asarray([fill.time for fill in fills], np.int64)
-    rows = np.searchsorted(times, at, side="right") - 1
-    outside = (rows < 0) | (at >= times[np.maximum(rows, 0)] + length)
+    # a fill lies outside if the latest candle up to its time began a candle's length before it, or if there is none
+    outside = rows_until(candles.times, at) == rows_until(candles.times, at - length)
     starts = np.unique(at[outside] // length * length)
     if not len(starts):
         return candles
+    times = np.asarray(candles.times, np.int64)
     before = np.searchsorted(times, starts, side="right") - 1
     flat = np.where(before < 0, candles.open[0], np.asarray(candles.close)[np.maximum(before, 0)])
     order = np.argsort(np.concatenate((times, starts)), kind="stable")
@@ -173,17 +174,33 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
     if n <= candles_max:
         return candles
     step = -(-n // candles_max)
-    cuts = [slice(i, i + step) for i in range(0, n, step)]
-    return PriceCandles(
-        candles.pair,
-        candles.width * step,
-        array("q", [candles.times[c.start] for c in cuts]),
-        array("d", [candles.open[c.start] for c in cuts]),
-        array("d", [max(candles.high[c]) for c in cuts]),
-        array("d", [min(candles.low[c]) for c in cuts]),
-        array("d", [candles.close[c][-1] for c in cuts]),
-        array("d", [sum(candles.volume[c]) for c in cuts] if candles.volume else []),
+    joined = PriceCandles(
+        candles.pair, candles.width * step, array("q"), array("d"), array("d"), array("d"), array("d"), array("d")
     )
+    for cut in blocks_of(n, max(1, BLOCK_ROWS // step) * step):
+        firsts = np.arange(0, cut.stop - cut.start, step)
+        lasts = np.append(firsts[1:], cut.stop - cut.start) - 1
+        opens, highs, lows, closes = (
+            np.asarray(column[cut], float) for column in (candles.open, candles.high, candles.low, candles.close)
+        )
+        for column, values in (
+            (joined.times, np.asarray(candles.times[cut], np.int64)[firsts]),
+            (joined.open, opens[firsts]),
+            (joined.high, np.maximum.reduceat(highs, firsts)),
+            (joined.low, np.minimum.reduceat(lows, firsts)),
+            (joined.close, closes[lasts]),
+            (joined.volume, _summed(np.asarray(candles.volume[cut], float), step)),
+        ):
+            assert isinstance(column, array)
+            column.frombytes(values.tobytes())
+    return joined
+
+
+def _summed(values: FloatArray, step: int) -> FloatArray:
+    """Return the sums of every ``step`` values, added one after the other."""
+    padded = np.zeros(-(-len(values) // step) * step)
+    padded[: len(values)] = values
+    return sum(padded.reshape(-1, step).T, np.zeros(len(padded) // step))
 
 
 def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
@@ -194,7 +211,7 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
     """
     joined: dict[tuple[int, int], list[int]] = {}
     if fills:
-        at = np.searchsorted(np.asarray(candles.times, np.int64), [fill.time for fill in fills], side="right") - 1
+        at = rows_until(candles.times, np.asarray([fill.time for fill in fills], np.int64)) - 1
         for row, fill in zip(np.maximum(at, 0).tolist(), fills, strict=True):
             sums = joined.setdefault((row, 1 if fill.side == "buy" else -1), [0, 0, 0])
             sums[0] += 1
@@ -202,13 +219,15 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
             sums[2] += fill.lots * fill.price_ticks
     scale = 10**candles.pair.rules.price_decimals
     found = sorted(joined.items())
+    closes = picked(candles.close, np.array([row for (row, _), _ in found], np.int64)).tolist()
     return {
         "row": deltas([row for (row, _), _ in found]),
         "side": [side for (_, side), _ in found],
         "fills": [number for _, (number, _, _) in found],
         "lots": [lots for _, (_, lots, _) in found],
         "price": [
-            _whole_if_exact(value, lots) - round(candles.close[row] * scale) for (row, _), (_, lots, value) in found
+            _whole_if_exact(value, lots) - round(close * scale)
+            for (_, (_, lots, value)), close in zip(found, closes, strict=True)
         ],
     }
 
@@ -248,7 +267,7 @@ def in_force(values: Sequence[float], points: PointArray) -> ChartData:
     largest = max(map(abs, known), default=0.0)
     decimals = max(0, LINE_DIGITS - (math.floor(math.log10(largest)) + 1)) if largest else 0
     whole = np.array([round(value * 10**decimals) for value in known], np.int64)
-    column = _deltas_in_blocks(whole[points[cut]] for cut in blocks_of(len(points)))
+    column = deltas_in_blocks(whole[points[cut]] for cut in blocks_of(len(points)))
     return {"first": first, "decimals": decimals, "v": column}
 
 
@@ -308,7 +327,7 @@ def pair_chart(
         "decimals": candles.pair.rules.price_decimals,
         "width": max(bar, candles.width) // NS_PER_MS,
         "joined": candles.width > whole.width,
-        "t": _deltas_in_blocks(times),
+        "t": deltas_in_blocks(times),
         **_price_columns(candles),
         **_volume_columns(candles.volume),
         "places": candles.pair.rules.amount_decimals,
@@ -318,20 +337,6 @@ def pair_chart(
         "left_out": max(0, len(lines) - LINES_MAX),
         "resting": resting or {},
     }
-
-
-def blocks_of(rows: int) -> list[slice]:
-    """Return slices that cut a column into blocks: every array over a million candles takes 8 MB."""
-    return [slice(begin, min(begin + BLOCK_ROWS, rows)) for begin in range(0, rows, BLOCK_ROWS)]
-
-
-def _deltas_in_blocks(blocks: Iterable[IntArray]) -> Column:
-    found: list[npt.NDArray[np.integer[Any]]] = []
-    before = 0
-    for block in blocks:
-        found.append(narrow(np.diff(block, prepend=np.int64(before))))
-        before = int(block[-1])
-    return joined_column(found)
 
 
 def _volume_columns(volume: Sequence[float]) -> ChartData:
@@ -393,17 +398,16 @@ def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None
     scale = opening / candles.open[0]
     own = bar_length(result, candles)
     length = max(own, candles.width)
-    ends = np.asarray(candles.times, np.int64)
-    is_exact = own >= candles.width
-    if not is_exact:
-        ends = np.concatenate((ends[:1], np.minimum(ends + length, result.end)))
-        values = np.concatenate(([float(opening)], np.asarray(candles.close, float) * scale))
-        return _between(ends, values, times), False
-    # the close in force is that of the last candle that has ended; before the first end, it is the opening equity
-    rows = np.searchsorted(ends, times - length, side="right")
-    rows = np.where(times >= result.end, len(ends), rows)
-    closes = np.asarray(candles.close, float)[np.maximum(rows - 1, 0)] * scale
-    return [shown(value) for value in np.where(rows > 0, closes, float(opening)).tolist()], True
+    if own < candles.width:
+        starts = np.asarray(candles.times, np.int64)
+        ends = np.concatenate((starts[:1], np.minimum(starts + length, result.end)))
+        return _between(
+            ends, np.concatenate(([float(opening)], np.asarray(candles.close, float) * scale)), times
+        ), False
+    # the last candle that has ended determines the value; before the first end, it is the opening equity
+    ended = np.where(times < result.end, rows_until(candles.times, times - length), len(candles.times))
+    values = np.where(ended > 0, picked(candles.close, np.maximum(ended - 1, 0)) * scale, float(opening))
+    return [shown(value) for value in values.tolist()], True
 
 
 def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:

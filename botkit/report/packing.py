@@ -30,11 +30,36 @@ EXACT = 2**52
 #: the base-85 digits, which take 6 % less space than base 64. None of them can end an element or needs escaping in HTML
 DIGITS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%()*+,-./:;=?@[]^_{|"
 _POWERS = 85 ** np.arange(4, -1, -1, dtype=np.uint64)
-#: integers: a list, or an array if there are many
-Column: TypeAlias = list[int] | npt.NDArray[np.integer[Any]]
 _KINDS = (np.int8, np.int16, np.int32, np.int64)
 #: the key of a column in the JSON; the value has its offset, the number of values, the bytes per value, and the divisor
 COLUMN = "\x00column"
+
+
+class LongColumn:
+    """A column that is coded already: a long one takes less memory so than as numbers."""
+
+    def __init__(self, blocks: Sequence[npt.NDArray[np.integer[Any]]]) -> None:
+        self._count = sum(map(len, blocks))
+        self._divisor = max(1, int(np.gcd.reduce([int(np.gcd.reduce(block)) for block in blocks])))
+        highest = max(int(_coded(block, self._divisor).max()) for block in blocks)
+        width = max(1, -(-highest.bit_length() // 8))
+        self.planes = np.empty((width, self._count), np.uint8)
+        begin = 0
+        for block in blocks:
+            coded = _coded(block, self._divisor).view(np.uint8).reshape(-1, 8)[:, :width]
+            self.planes[:, begin : begin + len(block)] = coded.T
+            begin += len(block)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def place(self, begin: int) -> list[int]:
+        """Return what the JSON says of the column, whose bytes begin at ``begin``."""
+        return [begin, self._count, len(self.planes), self._divisor]
+
+
+#: integers: a list, or an array if there are many
+Column: TypeAlias = list[int] | npt.NDArray[np.integer[Any]] | LongColumn
 
 
 def packed(data: object) -> str:
@@ -46,7 +71,7 @@ def packed(data: object) -> str:
 
 def packed_parts(data: object) -> list[str]:
     """Return the text of `packed` in parts: a page with a million candles is written part by part."""
-    planes: list[bytes] = []
+    planes: list[memoryview] = []
     text = json.dumps(_without_columns(data, _Blob(planes)), allow_nan=False, separators=(",", ":")).encode("ascii")
     # bytes of numbers are less repetitive than text; zlib's strategy for such data saves 6 % of a large page
     is_mostly_columns = sum(map(len, planes)) > len(text)
@@ -128,54 +153,55 @@ def joined_column(blocks: Sequence[npt.NDArray[np.integer[Any]]]) -> Column:
     """Return a column whose rows were computed in blocks (`narrow`)."""
     if sum(map(len, blocks)) < COLUMN_LEAST:
         return [value for block in blocks for value in block.tolist()]
-    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+    if len(blocks) == 1:
+        return blocks[0]
+    return LongColumn(blocks) if all(map(_is_exact, blocks)) else np.concatenate(blocks)
+
+
+def _is_exact(values: npt.NDArray[np.integer[Any]]) -> bool:
+    return int(values.max()) < EXACT and int(values.min()) > -EXACT
 
 
 class _Blob:
     """The bytes of the columns that were moved out of the JSON."""
 
-    def __init__(self, planes: list[bytes]) -> None:
+    def __init__(self, planes: list[memoryview]) -> None:
         self._planes = planes
         self._size = 0
 
-    def take(self, values: npt.NDArray[np.integer[Any]]) -> dict[str, list[int]]:
+    def take(self, column: LongColumn) -> dict[str, list[int]]:
         """Add a column. Return the value that stays in the JSON."""
-        divisor = max(1, int(np.gcd.reduce([np.gcd.reduce(block) for block in _blocks(values)])))
-        highest = max(int(_coded(block, divisor).max()) for block in _blocks(values))
-        width = max(1, -(-highest.bit_length() // 8))
-        planes = np.empty((width, len(values)), np.uint8)
-        for number, block in enumerate(_blocks(values)):
-            begin = number * BLOCK_ROWS
-            planes[:, begin : begin + len(block)] = _coded(block, divisor).view(np.uint8).reshape(-1, 8)[:, :width].T
-        self._planes += [plane.tobytes() for plane in planes]
-        begin, self._size = self._size, self._size + planes.size
-        return {COLUMN: [begin, len(values), width, divisor]}
+        begin, self._size = self._size, self._size + column.planes.size
+        self._planes += [plane.data for plane in column.planes]
+        return {COLUMN: column.place(begin)}
 
 
-def _blocks(values: npt.NDArray[np.integer[Any]]) -> Iterator[npt.NDArray[np.int64]]:
-    for begin in range(0, len(values), BLOCK_ROWS):
-        yield values[begin : begin + BLOCK_ROWS].astype(np.int64)
+def _coded(values: npt.NDArray[np.integer[Any]], divisor: int) -> npt.NDArray[np.uint64]:
+    """Return values in zigzag code."""
+    wide = values.astype(np.int64)
+    wide //= divisor
+    signs = wide >> 63
+    wide <<= 1
+    wide ^= signs
+    return wide.view(np.uint64).astype("<u8", copy=False)
 
 
-def _coded(values: npt.NDArray[np.int64], divisor: int) -> npt.NDArray[np.uint64]:
-    """Return values in zigzag code, consuming their array."""
-    values //= divisor
-    signs = values >> 63
-    values <<= 1
-    values ^= signs
-    return values.view(np.uint64).astype("<u8", copy=False)
+def _long(values: npt.NDArray[np.integer[Any]]) -> LongColumn:
+    return LongColumn([values[begin : begin + BLOCK_ROWS] for begin in range(0, len(values), BLOCK_ROWS)])
 
 
 def _without_columns(data: Any, blob: _Blob) -> Any:
+    if isinstance(data, LongColumn):
+        return blob.take(data)
     if isinstance(data, np.ndarray):
-        is_column = len(data) >= COLUMN_LEAST and int(data.max()) < EXACT and int(data.min()) > -EXACT
-        return blob.take(data) if is_column else data.tolist()
+        return blob.take(_long(data)) if len(data) >= COLUMN_LEAST and _is_exact(data) else data.tolist()
     if isinstance(data, dict):
         return {key: _without_columns(value, blob) for key, value in data.items()}
     if not isinstance(data, (list, tuple)):
         return data
     if len(data) >= COLUMN_LEAST and set(map(type, data)) == {int} and max(data) < EXACT and min(data) > -EXACT:
-        return blob.take(np.asarray(data, np.int64))
+        return blob.take(_long(np.asarray(data, np.int64)))
     return [
-        _without_columns(value, blob) if isinstance(value, (dict, list, tuple, np.ndarray)) else value for value in data
+        _without_columns(value, blob) if isinstance(value, (dict, list, tuple, np.ndarray, LongColumn)) else value
+        for value in data
     ]

@@ -37,7 +37,6 @@ from typing import Any, ClassVar, NoReturn
 import msgspec
 import pytest
 
-from botkit.assembly.lockstep import compare_in_lockstep
 from botkit.backtesting.parts import BacktestParts
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.telling.logs import JsonLines, Redactor
@@ -241,6 +240,10 @@ class StrategyCases:
 
     def test_the_wire_gives_equal_decisions(self, trial: StrategyTrial) -> None:
         """Run the strategy over HTTP and WebSocket against an emulator whose clock the test controls."""
+        # imported here because the web client and server take as long to load as all the rest, which the processes of
+        # another case would wait for as well
+        from botkit.assembly.lockstep import compare_in_lockstep
+
         trial.decided()
         with _one_sentence():
             result, difference = asyncio.run(compare_in_lockstep(trial.wired(), trial.folder / "lockstep"))

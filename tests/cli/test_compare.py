@@ -20,19 +20,26 @@ from tests.research_world import CROSS, write_crossing
 CLICKS = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with two configurations, ``one`` and ``two``, for the strategy ``s``, and three runs of these
-    configurations.
-    """
-    folder, crossing = tmp_path, write_crossing(tmp_path)
-    monkeypatch.chdir(folder)
-    text = crossing.read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create two configurations, ``one`` and ``two``, for the strategy ``s``, and three runs of them."""
+    folder = tmp_path_factory.mktemp("made")
+    text = write_crossing(folder).read_text(encoding="utf-8")
     for name in ("one", "two"):
         (folder / f"{name}.yaml").write_text(text.replace("name: test", f"name: {name}"), encoding="utf-8")
-    for arguments in (["one.yaml"], ["one.yaml", "--set", "s.fast=3"], ["two.yaml", "--to", "2024-01-01T20:00"]):
-        assert main(["backtest", *arguments, "--no-readings"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for arguments in (["one.yaml"], ["one.yaml", "--set", "s.fast=3"], ["two.yaml", "--to", "2024-01-01T20:00"]):
+            assert main(["backtest", *arguments, "--no-readings"]) == 0
     return folder
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change to a copy of the folder with the configurations and their runs, and return it."""
+    shutil.copytree(made, tmp_path, symlinks=True, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_metrics_of_two_runs_and_their_differences_are_printed(place: Path, capsys: CLICKS) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,25 +43,37 @@ def test_a_marker_sets_emulator_switches(emulator: EmulatorThread) -> None:
     assert (now, told) == (emulator.clock.now(), [])
 
 
-@pytest.mark.parametrize(
-    ("marker", "told"),
-    [
-        ('balanc="twd=5"', "Unexpected keyword argument 'balanc'"),
-        ('"twd=5"', "'twd=5' must be passed by name, such as balance="),
-        ('balance="usd=5"', "balance usd: the exchange does not list this currency"),
-        ('balance="twd"', "balance twd: write it as"),
-        ('switches={"nope": "1"}', "switch nope: there is no such switch"),
-        ("speed=-1", "speed -1: the factor must be above 0"),
-    ],
-)
-def test_a_mistake_in_the_marker_is_reported_in_a_single_sentence(marker: str, told: str, tmp_path: Path) -> None:
-    file = tmp_path / "test_mine.py"
-    file.write_text(f"import pytest\n\n@pytest.mark.emulator({marker})\ndef test_mine(emulator):\n    pass\n")
+MISTAKES = {
+    'balanc="twd=5"': "Unexpected keyword argument 'balanc'",
+    '"twd=5"': "'twd=5' must be passed by name, such as balance=",
+    'balance="usd=5"': "balance usd: the exchange does not list this currency",
+    'balance="twd"': "balance twd: write it as",
+    'switches={"nope": "1"}': "switch nope: there is no such switch",
+    "speed=-1": "speed -1: the factor must be above 0",
+}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Run a user's tests, one with each mistake, and return what pytest reports about each."""
+    folder = tmp_path_factory.mktemp("user")
+    tests = [
+        f"@pytest.mark.emulator({marker})\ndef test_{number}(emulator):\n    pass\n"
+        for number, marker in enumerate(MISTAKES)
+    ]
+    (folder / "test_mine.py").write_text("\n\n".join(["import pytest", *tests]))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"],
+        cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert f"@pytest.mark.emulator: {told}" in done.stdout
-    assert "Traceback" not in done.stdout
-    assert "botkit/emulator" not in done.stdout
+    assert f"{len(MISTAKES)} errors" in done.stdout
+    sections = re.split(r"^_+ ERROR at setup of test_\d _+$", done.stdout, flags=re.MULTILINE)[1:]
+    return dict(zip(MISTAKES, sections, strict=True))
+
+
+@pytest.mark.parametrize("marker", MISTAKES)
+def test_a_mistake_in_the_marker_is_reported_in_a_single_sentence(marker: str, told: dict[str, str]) -> None:
+    assert f"@pytest.mark.emulator: {MISTAKES[marker]}" in told[marker]
+    assert "Traceback" not in told[marker]
+    assert "botkit/emulator" not in told[marker]

@@ -220,8 +220,8 @@ MUTANTS = (
     ),
     Mutant(
         "the books are written only with an order", "log", "botkit.live.persistence",
-        "        states = list(self._states(books=self._heard or not requests))",
-        "        states = list(self._states(books=False))",
+        "        states = self._states(books=self._heard or not requests)",
+        "        states = self._states(books=False)",
     ),
     # -- comparisons with the exchange
     Mutant(
@@ -312,10 +312,17 @@ MUTANTS = (
     ),
     Mutant(
         "books that could not be written count as written", "log", "botkit.live.persistence",
-        "        states = list(self._states(books=self._heard or not requests))\n",
-        "        states = list(self._states(books=self._heard or not requests))\n"
+        "        states = self._states(books=self._heard or not requests)\n",
+        "        states = self._states(books=self._heard or not requests)\n"
         "        self._written.update(states)\n",
         needs=("disk_full", "disk_read_only", "disk_failing"),
+    ),
+    Mutant(
+        "a request of unknown outcome counts as answered after a restart", "log", "botkit.live.driver",
+        "            if type(given) is Answer and (given.outcome is not Ending.UNKNOWN"
+        " or given.request_id in self._responded):\n",
+        "            if type(given) is Answer:\n",
+        needs=("full_windows_late_death",),
     ),
     Mutant(
         "a comparison that began before a standstill ends it", "reconcile", "botkit.live.bot",

@@ -166,6 +166,9 @@ def features(plan: Plan) -> frozenset[str]:
     if plan.fills_windows:
         if any(fault.where == "cancel_batch" and fault.for_ms == _FULL_MS for fault in plan.faults):
             found.add("full_windows_late")
+        ends = {fault.at_ms + fault.for_ms for fault in plan.faults if fault.where == "cancel_batch"}
+        if any(crash.at_ms in ends for crash in plan.crashes):
+            found.add("full_windows_late_death")
         if any(crash.on == "cancel" and crash.down_ms == 50 for crash in plan.crashes):
             found.add("full_windows_death")
         if plan.second is not None:
@@ -351,6 +354,17 @@ def draw(seed: int, layer: Layer, *, is_long: bool | None = None) -> Plan:
                 value=None if bounds is None else chance.randrange(*bounds),
             )
         )
+        chance = Random(f"cancels lost {layer} {seed}")
+        if chance.random() < 0.3:  # a short plan has few cancels, so that its other faults seldom strike one
+            faults.append(
+                Fault(
+                    at_ms=chance.randrange(500, active_ms // 2),
+                    for_ms=chance.randrange(2_000, 5_000),
+                    kind=chance.choice(("lost_request", "lost_answer", "reset_after")),
+                    where=chance.choice(("cancel_order", "cancel_batch")),
+                    count=chance.choice((1, 2)),
+                )
+            )
     windows = Random(f"windows {layer} {seed}")
     begin = windows.randrange(1_000, active_ms - (8_000 if is_long else 5_000)) if windows.random() < 0.12 else None
     if begin is not None:
@@ -374,6 +388,8 @@ def draw(seed: int, layer: Layer, *, is_long: bool | None = None) -> Plan:
     if chance.random() < 0.1:
         _refuse_reads(chance, active_ms, acts, faults)
     _sleep_while_comparing(chance, acts, faults)
+    if begin is not None and chance.random() < 0.6:
+        _die_before_cancels_arrive(chance, begin, faults, crashes)
     chance = Random(f"slow {layer} {seed}")
     if chance.random() < 0.25:  # some streams lag seconds behind the other streams and the listings
         faults.append(
@@ -483,6 +499,13 @@ def _sleep_while_comparing(chance: Random, acts: list[Act], faults: list[Fault])
     faults.append(Fault(at_ms=at_ms, for_ms=for_ms, kind="delay_answer", where="balance", value=value))
     for i in range(20):
         acts.append(Act(at_ms=woke_ms + 250 * i, kind="buy_far", pair=PAIRS[i % 2], x=0.5, y=0.0))
+
+
+def _die_before_cancels_arrive(chance: Random, begin: int, faults: list[Fault], crashes: list[Crash]) -> None:
+    """Let batched cancels seem lost, and the bot die before they arrive: it is back while the windows count them."""
+    for_ms, value = chance.randrange(600, 1_500), chance.randrange(600, 900)
+    faults.append(Fault(at_ms=begin, for_ms=for_ms, kind="late_arrival", where="cancel_batch", value=value))
+    crashes.append(Crash(at_ms=begin + for_ms, down_ms=50))
 
 
 def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]) -> None:

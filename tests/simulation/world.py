@@ -703,7 +703,9 @@ class Run:
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
-            is_short = verdict.difference is not None and verdict.difference.recorded is None and has_lost
+            # a faulty disk may have taken a turn's inputs and refused its decisions; the user was told so
+            may_lack = has_lost or life.had_trouble
+            is_short = verdict.difference is not None and verdict.difference.recorded is None and may_lack
             if verdict.difference is not None and not is_short:
                 raise Broken(f"replay: the decisions of run {folder.name} differ: {verdict.difference}")
             self.reached("a run was replayed")
